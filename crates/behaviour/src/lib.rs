@@ -1,0 +1,1 @@
+//! The probe servers and the scenarios over them.

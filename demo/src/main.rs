@@ -1,0 +1,2 @@
+//! The guestbook.
+fn main() {}
