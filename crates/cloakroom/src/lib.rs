@@ -1,1 +1,7 @@
 //! Sessions for Rust web applications.
+
+pub mod clock;
+pub mod random;
+pub mod request;
+pub mod store;
+mod token;

@@ -1,0 +1,3 @@
+//! The contract of server-side drivers.
+
+pub use crate::token::RecordKey;

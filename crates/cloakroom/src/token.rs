@@ -1,0 +1,152 @@
+//! The client's half of a session, and what a store files it under.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+use crate::random::fill_from_system;
+
+/// Separates record keys from every other SHA-256 in the world.
+const RECORD_KEY_DOMAIN: &[u8] = b"cloakroom record key v1\0";
+const CORRELATION_DOMAIN: &[u8] = b"cloakroom correlation v1\0";
+
+/// 32 random bytes that only the client holds. Never stored, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Token([u8; Token::BYTES]);
+
+impl Token {
+    pub(crate) const BYTES: usize = 32;
+    /// Length of the base64url text in the cookie, which has no padding.
+    pub(crate) const CHARS: usize = 43;
+
+    /// Draws a new token from the operating system's generator.
+    pub(crate) fn draw() -> Self {
+        let mut bytes = [0; Self::BYTES];
+        fill_from_system(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Reads a cookie's value; anything but 43 characters of canonical base64url is no token.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() != Self::CHARS {
+            return None;
+        }
+        let mut bytes = [0; Self::BYTES];
+        let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        (written == Self::BYTES).then_some(Self(bytes))
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// The text that goes into the cookie.
+    pub(crate) fn expose(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    pub(crate) fn record_key(&self) -> RecordKey {
+        RecordKey(self.hash(RECORD_KEY_DOMAIN))
+    }
+
+    /// Eight bytes in hexadecimal that tell sessions apart in logs and say nothing else.
+    pub(crate) fn correlation(&self) -> String {
+        let hash = self.hash(CORRELATION_DOMAIN);
+        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn hash(&self, domain: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(domain).chain_update(self.0).finalize().into()
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// What a store files a record under: the SHA-256 of the token, so that whoever reads the store
+/// cannot sign in with what they find (OWASP ASVS 5.0, 11.4; CVE-2019-16782).
+///
+/// [`fmt::Display`] writes 43 characters of base64url, which suit a file name and a database key.
+/// Stores put their own prefix before it.
+///
+/// ```
+/// use cloakroom::store::RecordKey;
+///
+/// let key = RecordKey::from_bytes([0; 32]);
+/// assert_eq!(key.to_string(), "A".repeat(43));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey([u8; 32]);
+
+impl RecordKey {
+    /// The key with these bytes. Applications never need it; tests of stores do.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// The first four bytes: enough to follow one record through a log.
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "RecordKey({a:02x}{b:02x}{c:02x}{d:02x}…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_cookie_text() {
+        let token = Token::draw();
+        assert_eq!(Token::parse(token.expose().as_bytes()), Some(token));
+    }
+
+    #[test]
+    fn only_43_characters_of_canonical_base64url_are_a_token() {
+        let good = "A".repeat(43);
+        assert!(Token::parse(good.as_bytes()).is_some());
+        // The last character carries two unused bits; "B" sets one of them.
+        let trailing_bit = format!("{}B", "A".repeat(42));
+        for bad in ["", "A", &"A".repeat(42), &"A".repeat(44), &trailing_bit, &"+".repeat(43), &"=".repeat(43)] {
+            assert!(Token::parse(bad.as_bytes()).is_none(), "{bad:?} was taken for a token");
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_token_nor_whole_key() {
+        let token = Token::draw();
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        let key = token.record_key();
+        assert!(format!("{key:?}").len() < 25);
+        assert!(!key.to_string().contains(&token.expose()));
+    }
+}
