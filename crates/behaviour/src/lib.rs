@@ -1,1 +1,10 @@
-//! The probe servers and the scenarios over them.
+//! The probe servers and the HTTP scenarios that every framework and driver must pass.
+//!
+//! Test equipment: never published, bound to loopback only. The contract of the probe servers is
+//! fixed, so that any black-box client can drive every framework and driver alike:
+//! [`probe::script`] has the steps, [`probe::axum`] the routes.
+
+pub mod client;
+pub mod jar;
+pub mod probe;
+pub mod server;

@@ -1,3 +1,271 @@
 //! The contract of server-side drivers.
+//!
+//! A [`Store`] keeps records under keys. It sees bytes, never a token and never a value, and it
+//! decides nothing: what to write, when, and what a lost race means is the library's business. All
+//! that a store owes is that each commit is **one atomic step** and that **nothing is overwritten
+//! blindly**. There is no upsert, on purpose: it is how logged-out sessions come back to life.
+//!
+//! # Writing one
+//! 1. Keep, for each [`RecordKey`], either a record (bytes, [`Revision`], deadline) or a tombstone
+//!    (deadline). After its deadline either is as good as absent, whether or not it was deleted.
+//! 2. Carry out each [`Commit`] as its documentation says, atomically even across processes.
+//! 3. Report failures as [`StoreError`]; never report one as an absence.
+//! 4. Run `cloakroom::conformance` on it (feature `conformance`), races included.
 
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
 pub use crate::token::RecordKey;
+
+/// Keeps records on the server.
+///
+/// ```
+/// # tokio_test(async {
+/// use bytes::Bytes;
+/// use cloakroom::{clock::Timestamp, store::*, MemoryStore};
+///
+/// let store = MemoryStore::new();
+/// let key = RecordKey::from_bytes([7; 32]);
+/// let expires = Timestamp::from_millis(u64::MAX);
+/// let record = Draft { record: Bytes::from("values"), expires };
+///
+/// let outcome = store.commit(Commit::Create { key, record: record.clone() }).await?;
+/// let Outcome::Done(revision) = outcome else { panic!("the key was free") };
+///
+/// // Naming the revision that was read is what makes a write safe.
+/// store.commit(Commit::Replace { key, expected: revision, record: record.clone() }).await?;
+/// let late = store.commit(Commit::Replace { key, expected: revision, record }).await?;
+/// assert!(matches!(late, Outcome::Conflict(_)));
+/// # Ok::<(), StoreError>(()) });
+/// # fn tokio_test(f: impl Future<Output = Result<(), cloakroom::store::StoreError>>) {
+/// #     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f).unwrap();
+/// # }
+/// ```
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// What is kept under `key`; nothing where there is neither record nor tombstone, or its
+    /// deadline has passed.
+    ///
+    /// # Errors
+    /// When the store cannot tell. An unreadable record is an absence with a warning in the log,
+    /// because a session that answers with an error for ever helps nobody.
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError>;
+
+    /// Carries out `commit` in one atomic step, or not at all.
+    ///
+    /// # Errors
+    /// When the step failed or may have failed. The library does not retry it.
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError>;
+}
+
+/// What a store found under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A record whose deadline has not passed.
+    Live(Stored),
+    /// The key of a session that was regenerated or destroyed a moment ago.
+    Tombstone,
+}
+
+/// A record as a store holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The record's bytes, as they were given.
+    pub record: Bytes,
+    /// Which write of this record it is.
+    pub revision: Revision,
+    /// When the record stops being live.
+    pub expires: Timestamp,
+}
+
+/// Shows sizes, not contents.
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, revision, expires } = self;
+        write!(f, "Stored({} bytes, {revision:?}, until {expires:?})", record.len())
+    }
+}
+
+/// Changes with every write of a record: what compare-and-swap compares.
+///
+/// A store numbers as it likes, so long as two writes under one key never share a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// A record to be written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The record's bytes.
+    pub record: Bytes,
+    /// When it stops being live.
+    pub expires: Timestamp,
+}
+
+/// Shows sizes, not contents.
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Draft({} bytes, until {:?})", self.record.len(), self.expires)
+    }
+}
+
+/// One atomic step of a store.
+///
+/// Where a step finds a tombstone or nothing under the key that it changes, it answers
+/// [`Outcome::Gone`] and does nothing. Where it names a revision and the record has another, it
+/// answers [`Outcome::Conflict`] with the record as it is and does nothing.
+#[derive(Clone, Debug)]
+pub enum Commit {
+    /// Writes the first record under a new key. Answers [`Outcome::Exists`] where a live record or
+    /// a tombstone is there.
+    Create {
+        /// The new key.
+        key: RecordKey,
+        /// The record.
+        record: Draft,
+    },
+    /// Replaces a record and its deadline.
+    Replace {
+        /// Whose record.
+        key: RecordKey,
+        /// The revision that the request read.
+        expected: Revision,
+        /// The new record.
+        record: Draft,
+    },
+    /// Moves a record's deadline and leaves the record and its revision as they are.
+    Touch {
+        /// Whose deadline.
+        key: RecordKey,
+        /// The revision that the request read.
+        expected: Revision,
+        /// The new deadline.
+        expires: Timestamp,
+    },
+    /// Writes the record under a new key and leaves a tombstone under the old one: there is no
+    /// moment in which both or neither is live. Answers [`Outcome::Exists`] where something is
+    /// under the new key.
+    Rotate {
+        /// The old key.
+        from: RecordKey,
+        /// The revision that the request read; none where any will do.
+        expected: Option<Revision>,
+        /// The new key.
+        to: RecordKey,
+        /// The record under the new key.
+        record: Draft,
+        /// When the tombstone may go.
+        tombstone: Timestamp,
+    },
+    /// Replaces a record, whatever its revision, by a tombstone.
+    Destroy {
+        /// Whose record.
+        key: RecordKey,
+        /// When the tombstone may go.
+        tombstone: Timestamp,
+    },
+}
+
+/// What came of a [`Commit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done; the revision that the record has now (for a `Destroy`: had).
+    Done(Revision),
+    /// Another request wrote first; this is the record as it is.
+    Conflict(Stored),
+    /// The session was destroyed, regenerated or has expired.
+    Gone,
+    /// The new key is taken.
+    Exists,
+}
+
+/// Deletes what has expired, for stores that do not forget by themselves.
+#[async_trait]
+pub trait Sweep: Store {
+    /// Looks at up to `limit` entries and deletes those whose deadline has passed. Call it again
+    /// until [`Swept::finished`].
+    ///
+    /// # Errors
+    /// When the store fails; what was deleted until then stays deleted.
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError>;
+}
+
+/// What one batch of a [`Sweep`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// How many entries were deleted.
+    pub removed: usize,
+    /// Whether this batch ended a round over the whole store.
+    pub finished: bool,
+}
+
+macro_rules! store_by_pointer {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<S: Store + ?Sized> Store for $pointer<S> {
+            async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+                (**self).load(key).await
+            }
+
+            async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+                (**self).commit(commit).await
+            }
+        }
+    )*};
+}
+
+store_by_pointer!(Arc, Box);
+
+/// Why a store could not do what it was asked.
+///
+/// ```
+/// use cloakroom::store::StoreError;
+///
+/// let error = StoreError::unavailable("connect to 10.0.0.7:6379", "timed out after 1 s");
+/// assert!(error.is_unavailable());
+/// assert_eq!(error.to_string(), "could not connect to 10.0.0.7:6379");
+/// ```
+#[derive(Debug)]
+pub struct StoreError {
+    attempted: String,
+    unavailable: bool,
+    cause: Box<dyn StdError + Send + Sync>,
+}
+
+impl StoreError {
+    /// The store could not be reached or did not answer in time. `attempted` completes the
+    /// sentence "could not …".
+    pub fn unavailable(
+        attempted: impl Into<String>,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self { attempted: attempted.into(), unavailable: true, cause: cause.into() }
+    }
+
+    /// The store refused or failed. `attempted` completes the sentence "could not …".
+    pub fn failed(
+        attempted: impl Into<String>,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self { attempted: attempted.into(), unavailable: false, cause: cause.into() }
+    }
+
+    /// Whether trying again later makes sense.
+    pub fn is_unavailable(&self) -> bool {
+        self.unavailable
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.attempted)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}

@@ -58,7 +58,8 @@ impl Token {
     /// Eight bytes in hexadecimal that tell sessions apart in logs and say nothing else.
     pub(crate) fn correlation(&self) -> String {
         let hash = self.hash(CORRELATION_DOMAIN);
-        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        let start = hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        format!("{start:016x}")
     }
 
     fn hash(&self, domain: &[u8]) -> [u8; 32] {
@@ -115,8 +116,8 @@ impl fmt::Display for RecordKey {
 /// The first four bytes: enough to follow one record through a log.
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "RecordKey({a:02x}{b:02x}{c:02x}{d:02x}…)")
+        let start = self.0.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        write!(f, "RecordKey({start:08x}…)")
     }
 }
 
@@ -136,7 +137,15 @@ mod tests {
         assert!(Token::parse(good.as_bytes()).is_some());
         // The last character carries two unused bits; "B" sets one of them.
         let trailing_bit = format!("{}B", "A".repeat(42));
-        for bad in ["", "A", &"A".repeat(42), &"A".repeat(44), &trailing_bit, &"+".repeat(43), &"=".repeat(43)] {
+        for bad in [
+            "",
+            "A",
+            &"A".repeat(42),
+            &"A".repeat(44),
+            &trailing_bit,
+            &"+".repeat(43),
+            &"=".repeat(43),
+        ] {
             assert!(Token::parse(bad.as_bytes()).is_none(), "{bad:?} was taken for a token");
         }
     }

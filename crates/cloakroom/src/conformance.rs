@@ -1,0 +1,151 @@
+//! The test suite for implementers of [`Store`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use cloakroom::{MemoryStore, clock::FakeClock, conformance};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let clock = Arc::new(FakeClock::default());
+//! let store = MemoryStore::with_clock(clock.clone());
+//! let passed = conformance::check(Arc::new(store), &*clock).await;
+//! assert!(passed > 20);
+//! # });
+//! ```
+//!
+//! A store that lives by the real time passes [`RealTime`]. Keys are drawn at random, so the suite
+//! may run beside other users of the same database.
+
+mod races;
+mod rules;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    clock::{Clock, FakeClock, SystemClock, Timestamp},
+    random::fill_from_system,
+    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Store, Stored},
+};
+
+/// How the suite lets time go by.
+#[async_trait]
+pub trait Time: Send + Sync {
+    /// The time that the store goes by.
+    fn now(&self) -> Timestamp;
+
+    /// Returns once `span` has gone by.
+    async fn pass(&self, span: Duration);
+}
+
+/// Time passes when the clock is told to.
+#[async_trait]
+impl Time for FakeClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+
+    async fn pass(&self, span: Duration) {
+        self.advance(span);
+    }
+}
+
+/// Time passes by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealTime;
+
+#[async_trait]
+impl Time for RealTime {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    async fn pass(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}
+
+/// Runs every rule against `store` and answers how many there were.
+///
+/// # Panics
+/// At the first rule that the store breaks, naming it.
+pub async fn check(store: Arc<dyn Store>, time: &dyn Time) -> usize {
+    let subject = Subject { store, time };
+    rules::check(&subject).await + races::check(&subject).await
+}
+
+/// The store under test, with what the rules say often.
+struct Subject<'a> {
+    store: Arc<dyn Store>,
+    time: &'a dyn Time,
+}
+
+/// A deadline that is not reached while the suite runs.
+const FAR: Duration = Duration::from_hours(1);
+/// A deadline that the suite waits for. Stores may count in whole seconds.
+const NEAR: Duration = Duration::from_secs(2);
+
+impl Subject<'_> {
+    fn draft(&self, text: &str, span: Duration) -> Draft {
+        let record = Bytes::copy_from_slice(text.as_bytes());
+        Draft { record, expires: self.time.now() + span }
+    }
+
+    async fn commit(&self, commit: Commit) -> Outcome {
+        let said = format!("{commit:?}");
+        self.store.commit(commit).await.unwrap_or_else(|error| panic!("{said} failed: {error:?}"))
+    }
+
+    async fn load(&self, key: RecordKey) -> Option<Found> {
+        self.store.load(&key).await.unwrap_or_else(|error| panic!("load failed: {error:?}"))
+    }
+
+    /// The live record under `key`.
+    async fn live(&self, key: RecordKey) -> Stored {
+        match self.load(key).await {
+            Some(Found::Live(stored)) => stored,
+            other => panic!("a live record was expected, found {other:?}"),
+        }
+    }
+
+    /// A new record under a new key.
+    async fn created(&self, text: &str, span: Duration) -> (RecordKey, Revision) {
+        let key = new_key();
+        match self.commit(Commit::Create { key, record: self.draft(text, span) }).await {
+            Outcome::Done(revision) => (key, revision),
+            other => panic!("creating under a free key answered {other:?}"),
+        }
+    }
+
+    async fn destroyed(&self) -> RecordKey {
+        let (key, _) = self.created("destroyed", FAR).await;
+        let outcome = self.commit(Commit::Destroy { key, tombstone: self.time.now() + FAR }).await;
+        assert!(matches!(outcome, Outcome::Done(_)), "destroying a live record: {outcome:?}");
+        key
+    }
+
+    /// One commit of every kind that needs a live record under `key`.
+    fn changes_of(&self, key: RecordKey, expected: Revision) -> [Commit; 4] {
+        let expires = self.time.now() + FAR;
+        let record = self.draft("changed", FAR);
+        [
+            Commit::Replace { key, expected, record: record.clone() },
+            Commit::Touch { key, expected, expires },
+            Commit::Rotate {
+                from: key,
+                expected: Some(expected),
+                to: new_key(),
+                record,
+                tombstone: expires,
+            },
+            Commit::Destroy { key, tombstone: expires },
+        ]
+    }
+}
+
+fn new_key() -> RecordKey {
+    let mut bytes = [0; 32];
+    fill_from_system(&mut bytes);
+    RecordKey::from_bytes(bytes)
+}

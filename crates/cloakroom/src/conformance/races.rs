@@ -1,0 +1,133 @@
+//! What many clients at a time can see. Run on a runtime with several threads to make it hard.
+
+use std::sync::Arc;
+
+use super::{FAR, Subject, new_key};
+use crate::{
+    clock::Timestamp,
+    store::{Commit, Draft, Found, Outcome, RecordKey, Store},
+};
+
+const CLIENTS: usize = 32;
+
+/// Runs every race and counts them.
+pub(super) async fn check(it: &Subject<'_>) -> usize {
+    one_of_many_creators_wins(it).await;
+    one_of_many_replacers_of_a_revision_wins(it).await;
+    no_count_is_lost(it).await;
+    one_of_many_rotations_wins(it).await;
+    nothing_survives_a_destroy(it).await;
+    5
+}
+
+async fn one_of_many_creators_wins(it: &Subject<'_>) {
+    let key = new_key();
+    let outcomes = all_at_once(it, |client| Commit::Create {
+        key,
+        record: it.draft(&client.to_string(), FAR),
+    });
+    assert_eq!(winners(&outcomes.await), 1);
+}
+
+async fn one_of_many_replacers_of_a_revision_wins(it: &Subject<'_>) {
+    let (key, expected) = it.created("first", FAR).await;
+    let outcomes = all_at_once(it, |client| Commit::Replace {
+        key,
+        expected,
+        record: it.draft(&client.to_string(), FAR),
+    });
+    assert_eq!(winners(&outcomes.await), 1);
+}
+
+async fn no_count_is_lost(it: &Subject<'_>) {
+    let (key, _) = it.created("0", FAR).await;
+    let expires = it.time.now() + FAR;
+    together((0..CLIENTS).map(|_| {
+        let store = it.store.clone();
+        async move { count_up(&store, key, expires).await }
+    }))
+    .await;
+    assert_eq!(it.live(key).await.record, CLIENTS.to_string());
+}
+
+async fn count_up(store: &Arc<dyn Store>, key: RecordKey, expires: Timestamp) {
+    loop {
+        let Ok(Some(Found::Live(stored))) = store.load(&key).await else {
+            panic!("the record is gone")
+        };
+        let count: usize = std::str::from_utf8(&stored.record)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_else(|| panic!("the record is torn"));
+        let record = (count + 1).to_string().into_bytes().into();
+        let record = Draft { record, expires };
+        let replace = Commit::Replace { key, expected: stored.revision, record };
+        match store.commit(replace).await {
+            Ok(Outcome::Done(_)) => return,
+            Ok(Outcome::Conflict(_)) => (),
+            other => panic!("counting answered {other:?}"),
+        }
+    }
+}
+
+async fn one_of_many_rotations_wins(it: &Subject<'_>) {
+    let (from, revision) = it.created("first", FAR).await;
+    let keys: Vec<_> = (0..CLIENTS).map(|_| new_key()).collect();
+    let outcomes = all_at_once(it, |client| Commit::Rotate {
+        from,
+        expected: Some(revision),
+        to: keys[client],
+        record: it.draft("rotated", FAR),
+        tombstone: it.time.now() + FAR,
+    });
+    assert_eq!(winners(&outcomes.await), 1);
+    let mut live = 0;
+    for key in keys {
+        live += usize::from(it.load(key).await.is_some());
+    }
+    assert_eq!(live, 1, "one session became {live}");
+}
+
+async fn nothing_survives_a_destroy(it: &Subject<'_>) {
+    let (key, expected) = it.created("first", FAR).await;
+    let outcomes = all_at_once(it, |client| {
+        if client == CLIENTS / 2 {
+            Commit::Destroy { key, tombstone: it.time.now() + FAR }
+        } else {
+            let record = it.draft("late", FAR);
+            Commit::Replace { key, expected, record }
+        }
+    });
+    outcomes.await;
+    assert_eq!(it.load(key).await, Some(Found::Tombstone));
+}
+
+/// One commit a client.
+async fn all_at_once(it: &Subject<'_>, commit: impl Fn(usize) -> Commit) -> Vec<Outcome> {
+    let outcomes = together((0..CLIENTS).map(|client| {
+        let (store, commit) = (it.store.clone(), commit(client));
+        async move { store.commit(commit).await }
+    }));
+    let outcomes = outcomes.await.into_iter().map(|outcome| match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => panic!("a client's commit failed: {error:?}"),
+    });
+    outcomes.collect()
+}
+
+/// Runs every client on a task of its own.
+async fn together<F>(clients: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let running: Vec<_> = clients.map(tokio::spawn).collect();
+    let mut ended = Vec::with_capacity(running.len());
+    for client in running {
+        ended.push(client.await.unwrap_or_else(|error| panic!("a client panicked: {error}")));
+    }
+    ended
+}
+
+fn winners(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Done(_))).count()
+}

@@ -1,0 +1,45 @@
+//! Protection against requests that another site makes the visitor's browser send.
+//!
+//! # What is checked, in this order
+//! 1. `GET`, `HEAD`, `OPTIONS` and `TRACE` pass: handlers must not change anything for them. All
+//!    other methods are checked, known or not. Method overrides in headers or fields mean nothing.
+//! 2. `Sec-Fetch-Site`, which no page can forge: `cross-site` is refused unless the `Origin` is
+//!    trusted, `same-site` likewise unless [allowed](CsrfPolicy::allow_same_site), `same-origin`
+//!    and `none` go on. An unknown value counts as none sent.
+//! 3. Without it, `Origin`: it must be this site, by scheme, host and port, or a trusted one.
+//!    `null` is refused. Without an `Origin`, the origin of the `Referer` in its place.
+//! 4. Always, also after 2 and 3: a token of the visitor's session, in the header `X-CSRF-Token`
+//!    (or `X-XSRF-TOKEN`) or in the form field `_csrf`; never in the query.
+//!
+//! The token is an HMAC of the session's token under a key of its own, masked anew each time it is
+//! shown, so that compression leaks nothing (BREACH) and nothing has to be stored. It belongs to
+//! one session and changes at `regenerate`.
+//!
+//! # Deployment
+//! Rule 3 compares with the request's `Host`. A proxy that rewrites it makes older browsers'
+//! requests look foreign: pass the original on, or [trust](CsrfPolicy::trust_origin) the public
+//! origin.
+//!
+//! # What this does not do
+//! It does not help against scripts injected into the site itself (XSS), which can read the token.
+//! Following OWASP's cheat sheet on CSRF and the reasoning of `CrossOriginProtection` in Go 1.25.
+
+mod origin;
+mod policy;
+pub(crate) mod token;
+
+pub use origin::OriginError;
+pub use policy::{CsrfPolicy, Refusal, Verdict};
+
+/// How visitors reach the application, which a proxy may hide from it: browsers send a `Secure`
+/// cookie over https alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Over https: an `Origin` of plain http is another site.
+    Https,
+    /// Over either, as in development.
+    Any,
+}
+
+#[cfg(test)]
+mod tests;

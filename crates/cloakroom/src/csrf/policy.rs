@@ -1,0 +1,196 @@
+//! What is refused, what needs a token, what passes.
+
+use std::fmt;
+
+use super::{
+    Transport,
+    origin::{Origin, OriginError},
+};
+use crate::request::Headers;
+
+/// What a CSRF layer lets through. The default is the strictest.
+///
+/// ```
+/// use cloakroom::csrf::CsrfPolicy;
+///
+/// let policy = CsrfPolicy::default().trust_origin("https://admin.example.org")?;
+/// assert!(CsrfPolicy::default().trust_origin("admin.example.org").is_err(), "the scheme counts");
+/// # Ok::<(), cloakroom::csrf::OriginError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CsrfPolicy {
+    trusted: Vec<Origin>,
+    same_site: SameSiteRequests,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SameSiteRequests {
+    #[default]
+    Refused,
+    Allowed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    #[default]
+    Enforce,
+    LogOnly,
+}
+
+/// What a request's method and headers come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing to check.
+    Pass,
+    /// The visitor's session has to know this token; where there is none, the form may have it.
+    NeedsToken(Option<String>),
+    /// Another site sent it.
+    Refused(Refusal),
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `Sec-Fetch-Site` says that another site sent it.
+    CrossSite,
+    /// `Sec-Fetch-Site` says that a sibling host sent it.
+    SameSite,
+    /// `Origin` or `Referer` is not this site.
+    ForeignOrigin,
+    /// There is no token.
+    MissingToken,
+    /// The token is not one of this session.
+    BadToken,
+}
+
+impl CsrfPolicy {
+    /// Lets forms of `origin` through the first checks. They need a token of the session all the same.
+    ///
+    /// # Errors
+    /// When `origin` is not scheme, host and perhaps port.
+    pub fn trust_origin(mut self, origin: &str) -> Result<Self, OriginError> {
+        let parsed = Origin::parse(origin);
+        self.trusted.push(parsed.ok_or_else(|| OriginError { given: origin.to_owned() })?);
+        Ok(self)
+    }
+
+    /// Lets sibling hosts of the same registrable domain through the first checks.
+    ///
+    /// ```
+    /// let policy = cloakroom::csrf::CsrfPolicy::default().allow_same_site();
+    /// ```
+    #[must_use]
+    pub fn allow_same_site(mut self) -> Self {
+        self.same_site = SameSiteRequests::Allowed;
+        self
+    }
+
+    /// Logs what would be refused and lets it pass, to try the policy out on live traffic.
+    ///
+    /// ```
+    /// assert!(!cloakroom::csrf::CsrfPolicy::default().log_only().enforces());
+    /// ```
+    #[must_use]
+    pub fn log_only(mut self) -> Self {
+        self.mode = Mode::LogOnly;
+        self
+    }
+
+    /// Whether refused requests are refused, and not only logged.
+    pub fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    /// Judges a request by its method and headers. `authority` is the host that HTTP/2 has in place
+    /// of the `Host` header.
+    ///
+    /// ```
+    /// use cloakroom::csrf::{CsrfPolicy, Refusal, Transport, Verdict};
+    ///
+    /// let policy = CsrfPolicy::default();
+    /// let forged: &[(&str, &str)] = &[("sec-fetch-site", "cross-site")];
+    /// let verdict = policy.check("POST", forged, None, Transport::Https);
+    /// assert_eq!(verdict, Verdict::Refused(Refusal::CrossSite));
+    /// assert_eq!(policy.check("GET", forged, None, Transport::Https), Verdict::Pass);
+    /// ```
+    pub fn check(
+        &self,
+        method: &str,
+        headers: &(impl Headers + ?Sized),
+        authority: Option<&str>,
+        transport: Transport,
+    ) -> Verdict {
+        if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+            return Verdict::Pass;
+        }
+        let host = headers.text("host").or(authority);
+        match self.foreign(headers, host, transport) {
+            Some(refusal) => Verdict::Refused(refusal),
+            None => Verdict::NeedsToken(token_in(headers)),
+        }
+    }
+
+    fn foreign(
+        &self,
+        headers: &(impl Headers + ?Sized),
+        host: Option<&str>,
+        transport: Transport,
+    ) -> Option<Refusal> {
+        let origin = headers.text("origin");
+        let trusted =
+            || origin.and_then(Origin::parse).is_some_and(|it| self.trusted.contains(&it));
+        match headers.text("sec-fetch-site") {
+            Some("same-origin" | "none") => None,
+            Some("same-site") if self.same_site == SameSiteRequests::Allowed => None,
+            Some("same-site") => (!trusted()).then_some(Refusal::SameSite),
+            Some("cross-site") => (!trusted()).then_some(Refusal::CrossSite),
+            Some(_) | None => {
+                let sender = match origin {
+                    Some(origin) => Origin::parse(origin),
+                    None => Origin::of_url(headers.text("referer")?),
+                };
+                let at_home = |sender: Origin| {
+                    self.trusted.contains(&sender)
+                        || host.is_some_and(|host| sender.is_site(host, transport))
+                };
+                (!sender.is_some_and(at_home)).then_some(Refusal::ForeignOrigin)
+            }
+        }
+    }
+}
+
+fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
+    let sent = headers.text("x-csrf-token").or_else(|| headers.text("x-xsrf-token"));
+    sent.map(ToOwned::to_owned)
+}
+
+impl Refusal {
+    /// One stable word, for logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::CrossSite => "cross_site",
+            Self::SameSite => "same_site",
+            Self::ForeignOrigin => "origin",
+            Self::MissingToken => "missing_token",
+            Self::BadToken => "bad_token",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CrossSite | Self::SameSite | Self::ForeignOrigin => {
+                "this request comes from another site; send it from a page of this one"
+            }
+            Self::MissingToken => {
+                "this request has no CSRF token; send the one of this site's page in the form field \
+                 `_csrf` or the header `X-CSRF-Token`"
+            }
+            Self::BadToken => {
+                "the CSRF token is not one of your session; load the page again and send its form"
+            }
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! The cookie driver: the session travels with the visitor, sealed.
+//!
+//! # Plaintext, version 1
+//! ```text
+//! token (32 bytes) ‖ sealed at (8) ‖ idle deadline (8) ‖ record (JSON, see the record module)
+//! ```
+//! Moments are milliseconds since the Unix epoch, big-endian. The token files nothing here; it names
+//! the session for CSRF tokens and logs, and `regenerate` replaces it.
+//!
+//! There is no server-side copy to compare with: between two tabs the last response wins, and a
+//! copied cookie is good until the deadline that is sealed in it.
+
+use super::{Opened, issue, only};
+use crate::{
+    clock::Timestamp,
+    cookie::Presented,
+    error::Error,
+    lifetimes::is_live,
+    record::Record,
+    seal::Sealer,
+    session::state::{Fate, Origin, Saved, Work},
+    sessions::Engine,
+    store::Revision,
+    token::Token,
+};
+
+const MOMENT: usize = size_of::<u64>();
+
+pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) -> Option<Opened> {
+    let found = presented.candidates.iter().filter_map(|value| {
+        let opened = sealer.open(value)?;
+        let (token, expires, record) = read(&opened.plaintext)?;
+        let sealed_by_old_key = opened.stale_key;
+        is_live(&record, expires, engine.now()).then_some(Opened {
+            origin: Origin::Live { revision: Revision::default(), expires, sealed_by_old_key },
+            token,
+            record,
+        })
+    });
+    only(found.collect())
+}
+
+fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
+    let (token, rest) = plaintext.split_first_chunk::<{ Token::BYTES }>()?;
+    let (_sealed_at, rest) = rest.split_first_chunk::<MOMENT>()?;
+    let (expires, record) = rest.split_first_chunk::<MOMENT>()?;
+    let expires = Timestamp::from_millis(u64::from_be_bytes(*expires));
+    Some((Token::from_bytes(*token), expires, Record::decode(record)?))
+}
+
+fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &str) -> Vec<u8> {
+    let mut plaintext = Vec::with_capacity(Token::BYTES + 2 * MOMENT + record.len());
+    plaintext.extend_from_slice(token.as_bytes());
+    plaintext.extend_from_slice(&now.as_millis().to_be_bytes());
+    plaintext.extend_from_slice(&expires.as_millis().to_be_bytes());
+    plaintext.extend_from_slice(record.as_bytes());
+    plaintext
+}
+
+pub(super) fn commit(
+    sealer: &Sealer,
+    work: Work,
+    chunks: &[u8],
+    engine: &Engine,
+) -> Result<Saved, Error> {
+    let now = engine.now();
+    let Origin::Live { expires: current, sealed_by_old_key, .. } = work.origin else {
+        let expires = engine.lifetimes().deadline(&work.record, now);
+        return if work.is_worth_creating() {
+            seal(sealer, work, expires, chunks, engine)
+        } else {
+            Ok(work.unchanged())
+        };
+    };
+    let moved = engine.lifetimes().throttled(&work.record, current, now);
+    match work.fate {
+        Fate::Stay if work.log.is_empty() && moved == current && !sealed_by_old_key => {
+            Ok(work.unchanged())
+        }
+        Fate::End(_) if !work.is_worth_creating() => Ok(removed(work, chunks, engine)),
+        Fate::Stay => seal(sealer, work, moved, chunks, engine),
+        Fate::Rotate(_) | Fate::End(_) => {
+            let expires = engine.lifetimes().deadline(&work.record, now);
+            seal(sealer, work, expires, chunks, engine)
+        }
+    }
+}
+
+fn seal(
+    sealer: &Sealer,
+    work: Work,
+    expires: Timestamp,
+    chunks: &[u8],
+    engine: &Engine,
+) -> Result<Saved, Error> {
+    let now = engine.now();
+    let token = work.token_afterwards().clone();
+    let plaintext = write(&token, now, expires, &work.record.encode()?);
+    let cookies = issue(engine.cookies(), &sealer.seal(&plaintext), expires, now, chunks)?;
+    let origin = Origin::Live { revision: Revision::default(), expires, sealed_by_old_key: false };
+    Ok(Saved { origin, token, record: work.record, cookies: Some(cookies) })
+}
+
+fn removed(work: Work, chunks: &[u8], engine: &Engine) -> Saved {
+    let cookies = Some(engine.cookies().remove(chunks));
+    let token = work.token_afterwards().clone();
+    Saved { origin: Origin::New, token, record: work.record, cookies }
+}

@@ -1,0 +1,267 @@
+//! The commit protocol of server-side drivers: compare, swap, and on a lost race rebase.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Opened, issue, only};
+use crate::{
+    clock::Timestamp,
+    cookie::Presented,
+    error::{Error, Kind},
+    lifetimes::{is_live, tombstone_deadline},
+    record::Record,
+    session::state::{Fate, Origin, Saved, Work},
+    sessions::Engine,
+    store::{Commit, Draft, Found, Outcome, Revision, Store, StoreError, Stored},
+    token::Token,
+};
+
+/// How often one commit is tried before the request gives up. Each lost race means that another
+/// request got on, so this is also how many requests of one session may finish in the meantime.
+const ATTEMPTS: u32 = 64;
+
+/// The first retries follow at once; later ones wait a random part of a growing span.
+const PROMPT_ATTEMPTS: u32 = 4;
+const LONGEST_WAIT: Duration = Duration::from_millis(32);
+
+pub(super) async fn open(
+    store: &dyn Store,
+    presented: &Presented<'_>,
+    engine: &Engine,
+) -> Result<Option<Opened>, Error> {
+    let mut found = Vec::new();
+    for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
+        let loaded = store.load(&token.record_key()).await;
+        match loaded.map_err(|cause| failed("load the session", cause))? {
+            None => (),
+            Some(Found::Live(stored)) => found.extend(read(token, &stored, engine)),
+            Some(Found::Tombstone) => found.push(Opened {
+                origin: Origin::Tombstoned,
+                token,
+                record: engine.empty_record(),
+            }),
+        }
+    }
+    Ok(only(found))
+}
+
+fn read(token: Token, stored: &Stored, engine: &Engine) -> Option<Opened> {
+    let record = decode(stored)?;
+    let origin = live(stored);
+    is_live(&record, stored.expires, engine.now()).then_some(Opened { origin, token, record })
+}
+
+/// A record that cannot be read is an absence: answering with an error for ever helps nobody.
+fn decode(stored: &Stored) -> Option<Record> {
+    let record = Record::decode(&stored.record);
+    if record.is_none() {
+        tracing::warn!(
+            bytes = stored.record.len(),
+            "a stored session cannot be read; starting anew"
+        );
+    }
+    record
+}
+
+fn live(stored: &Stored) -> Origin {
+    let Stored { revision, expires, .. } = *stored;
+    Origin::Live { revision, expires, sealed_by_old_key: false }
+}
+
+pub(super) async fn commit(
+    store: &dyn Store,
+    mut work: Work,
+    chunks: &[u8],
+    engine: &Engine,
+) -> Result<Saved, Error> {
+    for attempt in 0..ATTEMPTS {
+        let now = engine.now();
+        let Some(step) = plan(&work, now, engine)? else { return Ok(work.unchanged()) };
+        let outcome = store.commit(step.commit).await;
+        match outcome.map_err(|cause| failed("commit the session", cause))? {
+            Outcome::Done(revision) => {
+                let origin = match step.becomes {
+                    Becomes::Live { expires } => {
+                        Origin::Live { revision, expires, sealed_by_old_key: false }
+                    }
+                    Becomes::Ended => Origin::New,
+                };
+                return done(work, origin, chunks, engine, now);
+            }
+            Outcome::Gone => return Ok(gone(work, engine)),
+            Outcome::Exists => redraw(&mut work),
+            Outcome::Conflict(stored) => {
+                tracing::debug!(
+                    attempt,
+                    session = work.token.correlation(),
+                    "lost a race; rebasing"
+                );
+                if !rebase(&mut work, &stored, engine) {
+                    return Ok(gone(work, engine));
+                }
+            }
+        }
+        wait_before(attempt + 1, engine).await;
+    }
+    Err(Kind::Contention { attempts: ATTEMPTS }.into())
+}
+
+/// One step for the store, and what the session is once it is done.
+struct Step {
+    commit: Commit,
+    becomes: Becomes,
+}
+
+enum Becomes {
+    Live { expires: Timestamp },
+    Ended,
+}
+
+/// What has to be done for `work`, if anything.
+fn plan(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Step>, Error> {
+    let commit = match (work.origin, &work.fate) {
+        // A request that started after the logout and asks for a new token is a new sign-in. All
+        // others that come with a dead token write nothing and leave the cookie alone.
+        (Origin::Tombstoned, Fate::Rotate(to))
+        | (Origin::New, Fate::Rotate(to) | Fate::End(to)) => create(work, to, now, engine)?,
+        (Origin::New, Fate::Stay) => create(work, &work.token, now, engine)?,
+        (Origin::Tombstoned | Origin::Gone, _) => None,
+        (Origin::Live { revision, expires, .. }, Fate::Stay) => {
+            let key = work.token.record_key();
+            let moved = engine.lifetimes().throttled(&work.record, expires, now);
+            if !work.log.is_empty() {
+                let record = draft(&work.record, moved)?;
+                Some(Commit::Replace { key, expected: revision, record })
+            } else if moved > expires {
+                Some(Commit::Touch { key, expected: revision, expires: moved })
+            } else {
+                None
+            }
+        }
+        (Origin::Live { revision, .. }, Fate::Rotate(to)) => {
+            Some(rotate(work, Some(revision), to, now, engine)?)
+        }
+        (Origin::Live { .. }, Fate::End(to)) if work.is_worth_creating() => {
+            Some(rotate(work, None, to, now, engine)?)
+        }
+        (Origin::Live { .. }, Fate::End(_)) => Some(Commit::Destroy {
+            key: work.token.record_key(),
+            tombstone: tombstone_deadline(now),
+        }),
+    };
+    Ok(commit.map(Step::of))
+}
+
+impl Step {
+    fn of(commit: Commit) -> Self {
+        let becomes = match &commit {
+            Commit::Destroy { .. } => Becomes::Ended,
+            Commit::Touch { expires, .. } => Becomes::Live { expires: *expires },
+            Commit::Create { record, .. }
+            | Commit::Replace { record, .. }
+            | Commit::Rotate { record, .. } => Becomes::Live { expires: record.expires },
+        };
+        Self { commit, becomes }
+    }
+}
+
+fn create(
+    work: &Work,
+    token: &Token,
+    now: Timestamp,
+    engine: &Engine,
+) -> Result<Option<Commit>, Error> {
+    if !work.is_worth_creating() {
+        return Ok(None);
+    }
+    let record = draft(&work.record, engine.lifetimes().deadline(&work.record, now))?;
+    Ok(Some(Commit::Create { key: token.record_key(), record }))
+}
+
+fn rotate(
+    work: &Work,
+    expected: Option<Revision>,
+    to: &Token,
+    now: Timestamp,
+    engine: &Engine,
+) -> Result<Commit, Error> {
+    Ok(Commit::Rotate {
+        from: work.token.record_key(),
+        expected,
+        to: to.record_key(),
+        record: draft(&work.record, engine.lifetimes().deadline(&work.record, now))?,
+        tombstone: tombstone_deadline(now),
+    })
+}
+
+fn draft(record: &Record, expires: Timestamp) -> Result<Draft, Error> {
+    Ok(Draft { record: Bytes::from(record.encode()?), expires })
+}
+
+/// The session as it is after a step, with a cookie where the visitor needs a new one.
+fn done(
+    work: Work,
+    origin: Origin,
+    chunks: &[u8],
+    engine: &Engine,
+    now: Timestamp,
+) -> Result<Saved, Error> {
+    let cookies = match (&work.fate, work.origin, origin) {
+        (Fate::Stay, Origin::Live { expires: before, .. }, Origin::Live { expires, .. })
+            if expires == before || engine.cookies().end_with_browser() =>
+        {
+            None
+        }
+        (_, _, Origin::Live { expires, .. }) => {
+            let value = work.token_afterwards().expose();
+            Some(issue(engine.cookies(), &value, expires, now, chunks)?)
+        }
+        _ => Some(engine.cookies().remove(chunks)),
+    };
+    Ok(Saved { origin, token: work.token_afterwards().clone(), record: work.record, cookies })
+}
+
+/// The session was ended by another request: this one's changes go nowhere and no cookie follows.
+fn gone(work: Work, engine: &Engine) -> Saved {
+    let session = work.token.correlation();
+    tracing::info!(
+        session,
+        changes = work.log.len(),
+        "the session ended during the request; its changes are dropped"
+    );
+    Saved { origin: Origin::Gone, token: work.token, record: engine.empty_record(), cookies: None }
+}
+
+/// Another request's record with this request's changes on it; false where that record is not live.
+fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) -> bool {
+    let Some(record) = decode(stored) else { return false };
+    if !is_live(&record, stored.expires, engine.now()) {
+        return false;
+    }
+    work.record = record;
+    work.origin = live(stored);
+    work.log.replay(&mut work.record);
+    true
+}
+
+/// The drawn token's key is taken, which 256 random bits rule out but a faulty store does not.
+fn redraw(work: &mut Work) {
+    match &mut work.fate {
+        Fate::Stay => work.token = Token::draw(),
+        Fate::Rotate(next) | Fate::End(next) => *next = Token::draw(),
+    }
+}
+
+async fn wait_before(attempt: u32, engine: &Engine) {
+    if attempt <= PROMPT_ATTEMPTS {
+        return;
+    }
+    let longest = Duration::from_millis(1 << (attempt - PROMPT_ATTEMPTS).min(5)).min(LONGEST_WAIT);
+    let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+    tokio::time::sleep(Duration::from_micros(engine.random() % micros)).await;
+}
+
+fn failed(attempted: &'static str, cause: StoreError) -> Error {
+    Kind::Store { attempted, cause }.into()
+}

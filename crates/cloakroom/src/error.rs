@@ -1,0 +1,169 @@
+//! What a handler sees when something goes wrong.
+
+use std::{error::Error as StdError, fmt};
+
+use crate::store::StoreError;
+
+/// Why an operation on a session failed.
+///
+/// The kind is private so that it can grow; ask the question that decides what to do next.
+/// Messages name keys and types, never values. Display does not repeat the cause:
+/// [`source`](StdError::source) has it.
+///
+/// ```
+/// # use cloakroom::Sessions;
+/// # let session = cloakroom::testing::session();
+/// session.put("age", "forty")?;
+/// let error = session.get::<u8>("age").unwrap_err();
+/// assert!(error.is_decode());
+/// assert_eq!(error.code(), "decode");
+/// # Ok::<(), cloakroom::Error>(())
+/// ```
+pub struct Error(Box<Kind>);
+
+pub(crate) enum Kind {
+    /// Without serde's own message: it may quote the value, which is nobody's business in a log.
+    Decode {
+        key: String,
+        expected: &'static str,
+    },
+    Encode {
+        key: String,
+        cause: serde_json::Error,
+    },
+    NotANumber {
+        key: String,
+        found: &'static str,
+    },
+    NotAnObject {
+        key: String,
+        found: &'static str,
+    },
+    Overflow {
+        key: String,
+    },
+    Committed,
+    NoInput,
+    TooLarge {
+        size: usize,
+        limit: usize,
+    },
+    Contention {
+        attempts: u32,
+    },
+    Store {
+        attempted: &'static str,
+        cause: StoreError,
+    },
+}
+
+impl Error {
+    /// One stable word for the kind of failure, for clients and metrics: `decode`, `encode`,
+    /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `no_input`, `too_large`,
+    /// `contention` or `store`.
+    pub fn code(&self) -> &'static str {
+        match *self.0 {
+            Kind::Decode { .. } => "decode",
+            Kind::Encode { .. } => "encode",
+            Kind::NotANumber { .. } => "not_a_number",
+            Kind::NotAnObject { .. } => "not_an_object",
+            Kind::Overflow { .. } => "overflow",
+            Kind::Committed => "committed",
+            Kind::NoInput => "no_input",
+            Kind::TooLarge { .. } => "too_large",
+            Kind::Contention { .. } => "contention",
+            Kind::Store { .. } => "store",
+        }
+    }
+
+    /// Whether a stored value is not of the type that was asked for.
+    pub fn is_decode(&self) -> bool {
+        matches!(*self.0, Kind::Decode { .. })
+    }
+
+    /// Whether the session was changed after its commit, when the change could no longer be kept.
+    pub fn is_committed(&self) -> bool {
+        matches!(*self.0, Kind::Committed)
+    }
+
+    /// Whether the session no longer fits into the cookies it is allowed.
+    pub fn is_too_large(&self) -> bool {
+        matches!(*self.0, Kind::TooLarge { .. })
+    }
+
+    /// Whether other requests kept winning the race for this record; the same request may succeed
+    /// when it is sent again.
+    pub fn is_contention(&self) -> bool {
+        matches!(*self.0, Kind::Contention { .. })
+    }
+
+    /// Whether the store could not be reached or did not answer in time, so that trying again
+    /// later makes sense. Adapters answer 503 to these and 500 to the rest.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(&*self.0, Kind::Store { cause, .. } if cause.is_unavailable())
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Decode { key, expected } => {
+                write!(f, "the session value `{key}` is not a {expected}")
+            }
+            Kind::Encode { key, .. } => write!(f, "the value for `{key}` cannot be written as JSON"),
+            Kind::NotANumber { key, found } => {
+                write!(f, "cannot count with the session value `{key}`: it holds {found}")
+            }
+            Kind::NotAnObject { key, found } => {
+                write!(f, "cannot put a value below `{key}`: an object is needed there, found {found}")
+            }
+            Kind::Overflow { key } => write!(
+                f,
+                "counting with the session value `{key}` leaves the range of whole numbers (64 bits)"
+            ),
+            Kind::Committed => f.write_str(
+                "the session was changed after its commit; change it before the response is \
+                 returned, or call `commit` while the handler still runs",
+            ),
+            Kind::NoInput => f.write_str(
+                "there is no form input to flash; take the request's body with the `Input` extractor",
+            ),
+            Kind::TooLarge { size, limit } => write!(
+                f,
+                "the session takes {size} characters sealed and its cookies hold {limit}; keep \
+                 less in it, raise `cookie.max_chunks`, or use a server-side driver"
+            ),
+            Kind::Contention { attempts } => {
+                write!(f, "lost the race for the session record {attempts} times in a row")
+            }
+            Kind::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
+        }
+    }
+}
+
+/// The message and its cause: what a failed `unwrap` in a test should show.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({}: {self}", self.code())?;
+        if let Some(cause) = self.source() {
+            write!(f, ": {cause}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            Kind::Encode { cause, .. } => Some(cause),
+            Kind::Store { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}

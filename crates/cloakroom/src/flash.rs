@@ -1,0 +1,155 @@
+//! Flash: values for the next page, in three bags that a visitor cannot mix up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::values::Values;
+
+/// Names one batch among the few that a session holds at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct BatchId(pub(crate) u32);
+
+/// The three bags. They are apart so that posting a field named like a message forges nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Bags {
+    /// What the application says: `flash`.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub(crate) messages: Values,
+    /// What the visitor had typed: `flash_all` and its siblings.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub(crate) input: Values,
+    /// What was wrong with it, by field: `with_errors`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) errors: BTreeMap<String, Vec<String>>,
+}
+
+impl Bags {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.input.is_empty() && self.errors.is_empty()
+    }
+
+    /// Lays `newer` over these bags.
+    pub(crate) fn extend(&mut self, newer: Self) {
+        self.messages.extend(newer.messages);
+        self.input.extend(newer.input);
+        self.errors.extend(newer.errors);
+    }
+
+    /// Drops what `newer` hides.
+    fn remove_members_of(&mut self, newer: &Self) {
+        self.messages.remove_members_of(&newer.messages);
+        self.input.remove_members_of(&newer.input);
+        self.errors.retain(|field, _| !newer.errors.contains_key(field));
+    }
+
+    /// Keeps, in every bag, only the names that `keep` accepts.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.messages.retain(&keep);
+        self.input.retain(&keep);
+        self.errors.retain(|field, _| keep(field));
+    }
+}
+
+/// What one request flashed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    pub(crate) id: BatchId,
+    pub(crate) bags: Bags,
+}
+
+/// All that waits to be shown: one batch per request that flashed.
+///
+/// A request consumes the batches that it saw when it loaded the session, by their ids. What
+/// another request flashes meanwhile has another id and stays: no flash is lost unseen.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Flash(Vec<Batch>);
+
+impl Flash {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds `batch`, or lays it over the batch of the same request.
+    ///
+    /// Invariant: no name stands in two batches, so that the size is bounded by what can be shown.
+    pub(crate) fn add(&mut self, batch: Batch) {
+        for older in self.0.iter_mut().filter(|older| older.id != batch.id) {
+            older.bags.remove_members_of(&batch.bags);
+        }
+        match self.0.iter_mut().find(|own| own.id == batch.id) {
+            Some(own) => own.bags.extend(batch.bags),
+            None => self.0.push(batch),
+        }
+        self.0.retain(|batch| !batch.bags.is_empty());
+    }
+
+    /// Removes the batches with these ids and leaves the others.
+    pub(crate) fn consume(&mut self, seen: &[BatchId]) {
+        self.0.retain(|batch| !seen.contains(&batch.id));
+    }
+
+    pub(crate) fn ids(&self) -> Vec<BatchId> {
+        self.0.iter().map(|batch| batch.id).collect()
+    }
+
+    /// What a page shows: every batch, the newer over the older.
+    pub(crate) fn shown(&self) -> Bags {
+        let mut shown = Bags::default();
+        for batch in &self.0 {
+            shown.extend(batch.bags.clone());
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::values::encode_object;
+
+    fn batch(id: u32, messages: &serde_json::Value) -> Batch {
+        let messages = encode_object("flash", messages).unwrap();
+        Batch { id: BatchId(id), bags: Bags { messages, ..Bags::default() } }
+    }
+
+    #[test]
+    fn consuming_removes_only_what_was_seen() {
+        let mut flash = Flash::default();
+        flash.add(batch(1, &json!({"notice": "old"})));
+        let seen = flash.ids();
+        flash.add(batch(2, &json!({"warning": "new"})));
+        flash.consume(&seen);
+        assert_eq!(json!(flash.shown().messages.all()), json!({"warning": "new"}));
+    }
+
+    #[test]
+    fn a_name_flashed_again_hides_the_older_one_and_does_not_pile_up() {
+        let mut flash = Flash::default();
+        for id in 0..100 {
+            flash.add(batch(id, &json!({"notice": id})));
+        }
+        assert_eq!(flash.ids(), [BatchId(99)]);
+        assert_eq!(json!(flash.shown().messages.all()), json!({"notice": 99}));
+    }
+
+    #[test]
+    fn one_request_adds_up_to_one_batch() {
+        let mut flash = Flash::default();
+        flash.add(batch(1, &json!({"a": 1})));
+        flash.add(batch(1, &json!({"b": 2})));
+        assert_eq!(flash.ids().len(), 1);
+        assert_eq!(json!(flash.shown().messages.all()), json!({"a": 1, "b": 2}));
+    }
+
+    #[test]
+    fn an_empty_flash_leaves_no_trace() {
+        let mut flash = Flash::default();
+        flash.add(batch(1, &json!({})));
+        assert!(flash.is_empty());
+    }
+}

@@ -1,0 +1,226 @@
+//! What is wrong with a form, by field.
+
+use std::{
+    collections::{BTreeMap, HashMap, btree_map},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Messages by field. Nested fields have dotted names: `user.name`, `items.0.quantity`.
+///
+/// ```
+/// use cloakroom::form::FieldErrors;
+///
+/// let mut errors = FieldErrors::new();
+/// errors.add("username", "is taken");
+/// errors.add("username", "is too short");
+/// assert_eq!(errors.messages_for("username"), ["is taken", "is too short"]);
+/// assert_eq!(errors.to_string(), "username is taken");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FieldErrors(BTreeMap<String, Vec<String>>);
+
+/// One error as the seed writes it: `{field, message}`.
+///
+/// ```
+/// use cloakroom::form::{FieldError, IntoFieldErrors};
+///
+/// let error = FieldError { field: "username".into(), message: "is taken".into() };
+/// assert_eq!(vec![error].into_field_errors().len(), 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// The field's dotted name.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl FieldErrors {
+    /// No errors.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a message to those of `field`.
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.entry(field.into()).or_default().push(message.into());
+    }
+
+    /// The messages for `field`, in the order in which they were added.
+    pub fn messages_for(&self, field: &str) -> &[String] {
+        self.0.get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many fields are wrong.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Reads `[{"field": …, "message": …}, …]`, or an object of a message or a list of messages by
+    /// field; nothing where it is neither.
+    ///
+    /// ```
+    /// use cloakroom::form::FieldErrors;
+    ///
+    /// let list = serde_json::json!([{ "field": "name", "message": "is required" }]);
+    /// let object = serde_json::json!({ "name": "is required" });
+    /// assert_eq!(FieldErrors::from_json(&list), FieldErrors::from_json(&object));
+    /// ```
+    #[must_use]
+    pub fn from_json(json: &Value) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Messages {
+            One(String),
+            Many(Vec<String>),
+        }
+        if json.is_array() {
+            return Some(Vec::<FieldError>::deserialize(json).ok()?.into_field_errors());
+        }
+        let fields = BTreeMap::<String, Messages>::deserialize(json).ok()?;
+        let all = fields.into_iter().map(|(field, messages)| match messages {
+            Messages::One(message) => (field, vec![message]),
+            Messages::Many(messages) => (field, messages),
+        });
+        Some(Self(all.collect()))
+    }
+}
+
+/// The first error; [`FieldErrors::len`] says how many more there are.
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.iter().next() {
+            None => f.write_str("no errors"),
+            Some((field, messages)) => {
+                write!(f, "{field} {}", messages.first().map_or("is invalid", String::as_str))
+            }
+        }
+    }
+}
+
+impl std::error::Error for FieldErrors {}
+
+impl IntoIterator for FieldErrors {
+    type Item = (String, Vec<String>);
+    type IntoIter = btree_map::IntoIter<String, Vec<String>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<F: Into<String>, M: Into<String>> FromIterator<(F, M)> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = (F, M)>>(pairs: I) -> Self {
+        let mut errors = Self::new();
+        for (field, message) in pairs {
+            errors.add(field, message);
+        }
+        errors
+    }
+}
+
+/// What [`Session::with_errors`](crate::Session::with_errors) takes. Implement it for the errors of
+/// your own validation.
+///
+/// ```
+/// use cloakroom::form::{FieldErrors, IntoFieldErrors};
+///
+/// enum SignUpError { Taken }
+///
+/// impl IntoFieldErrors for SignUpError {
+///     fn into_field_errors(self) -> FieldErrors {
+///         [("username", "is taken")].into_field_errors()
+///     }
+/// }
+/// # let session = cloakroom::testing::session();
+/// session.with_errors(SignUpError::Taken)?;
+/// # Ok::<(), cloakroom::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be flashed as errors by field",
+    note = "pairs `(field, message)`, maps of messages by field, lists of `FieldError` and `FieldErrors` can; \
+            implement `IntoFieldErrors` for others"
+)]
+pub trait IntoFieldErrors {
+    /// These errors, by field.
+    fn into_field_errors(self) -> FieldErrors;
+}
+
+impl IntoFieldErrors for FieldErrors {
+    fn into_field_errors(self) -> FieldErrors {
+        self
+    }
+}
+
+impl IntoFieldErrors for &FieldErrors {
+    fn into_field_errors(self) -> FieldErrors {
+        self.clone()
+    }
+}
+
+impl IntoFieldErrors for Vec<FieldError> {
+    fn into_field_errors(self) -> FieldErrors {
+        self.into_iter().map(|error| (error.field, error.message)).collect()
+    }
+}
+
+impl<F: Into<String>, M: Into<String>, const N: usize> IntoFieldErrors for [(F, M); N] {
+    fn into_field_errors(self) -> FieldErrors {
+        self.into_iter().collect()
+    }
+}
+
+impl<F: Into<String>, M: Into<String>> IntoFieldErrors for Vec<(F, M)> {
+    fn into_field_errors(self) -> FieldErrors {
+        self.into_iter().collect()
+    }
+}
+
+impl<F: Into<String>, M: Into<String>> IntoFieldErrors for BTreeMap<F, M> {
+    fn into_field_errors(self) -> FieldErrors {
+        self.into_iter().collect()
+    }
+}
+
+impl<F: Into<String>, M: Into<String>, S> IntoFieldErrors for HashMap<F, M, S> {
+    fn into_field_errors(self) -> FieldErrors {
+        self.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_shape_of_errors_comes_to_the_same() {
+        let expected: FieldErrors = [("name", "is required")].into_iter().collect();
+        let pair = || ("name".to_owned(), "is required".to_owned());
+        let shapes = [
+            [("name", "is required")].into_field_errors(),
+            vec![("name", "is required")].into_field_errors(),
+            BTreeMap::from([pair()]).into_field_errors(),
+            HashMap::from([pair()]).into_field_errors(),
+            (&expected).into_field_errors(),
+            FieldErrors::from_json(&json!([{"field": "name", "message": "is required"}])).unwrap(),
+            FieldErrors::from_json(&json!({"name": "is required"})).unwrap(),
+            FieldErrors::from_json(&json!({"name": ["is required"]})).unwrap(),
+        ];
+        assert!(shapes.iter().all(|shape| *shape == expected));
+        for other in [json!(1), json!("x"), json!([1]), json!({"a": 1}), json!(null)] {
+            assert_eq!(FieldErrors::from_json(&other), None, "{other}");
+        }
+    }
+}

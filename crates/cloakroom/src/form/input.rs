@@ -1,0 +1,184 @@
+//! The form as the visitor sent it.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{CSRF_FIELD, FieldErrors, text};
+
+/// Fields that are never given back to a page: what is typed into them is secret.
+const SECRET: [&str; 5] =
+    ["password", "password_confirmation", "current_password", CSRF_FIELD, "csrf_token"];
+
+/// What a visitor sent, as a JSON object: text stays text, repeated fields are lists, nested names
+/// are objects, and a JSON body is as it came. Files are not kept.
+#[derive(Clone, Default, PartialEq)]
+pub struct FormInput(Map<String, Value>);
+
+impl FormInput {
+    pub(super) fn of(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
+    /// Everything that was sent.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// let input = FormInput::from_query("name=Virk")?;
+    /// assert_eq!(input.all()["name"], "Virk");
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The field at `path`; dots descend into nested names and number the entries of lists.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// let input = FormInput::from_query("user[name]=Virk&tags=a&tags=b")?;
+    /// assert_eq!(input.get("user.name").unwrap(), "Virk");
+    /// assert_eq!(input.get("tags.1").unwrap(), "b");
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        if let Some(exact) = self.0.get(path) {
+            return Some(exact);
+        }
+        let mut segments = path.split('.');
+        let root = self.0.get(segments.next()?)?;
+        segments.try_fold(root, |here, segment| match here {
+            Value::Object(members) => members.get(segment),
+            Value::Array(entries) => entries.get(segment.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    /// The named fields alone.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// let input = FormInput::from_query("a=1&b=2&user[name]=v&user[pin]=1")?;
+    /// let picked = input.only(&["a", "user.name"]);
+    /// assert_eq!(serde_json::json!(picked), serde_json::json!({"a": "1", "user": {"name": "v"}}));
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn only(&self, fields: &[&str]) -> Map<String, Value> {
+        let mut picked = Map::new();
+        for field in fields {
+            if let Some(value) = self.get(field) {
+                insert(&mut picked, field, value.clone());
+            }
+        }
+        picked
+    }
+
+    /// All but the named fields and those that are secret by name, at any depth: `password`,
+    /// `password_confirmation`, `current_password` and the CSRF token.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// let input = FormInput::from_query("a=1&b=2&password=secret")?;
+    /// assert_eq!(input.except(&["b"]).keys().collect::<Vec<_>>(), ["a"]);
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn except(&self, fields: &[&str]) -> Map<String, Value> {
+        let mut rest = self.0.clone();
+        for field in fields {
+            remove(&mut rest, field);
+        }
+        drop_secrets(&mut rest);
+        rest
+    }
+
+    /// What may be shown in the form again: everything but the fields that are secret by name.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// let input = FormInput::from_query("name=Virk&user[password]=secret&_csrf=x")?;
+    /// assert_eq!(serde_json::json!(input.flashable()), serde_json::json!({"name": "Virk", "user": {}}));
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn flashable(&self) -> Map<String, Value> {
+        self.except(&[])
+    }
+
+    /// The CSRF token in the form.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// assert_eq!(FormInput::from_query("_csrf=abc")?.csrf_token(), Some("abc"));
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn csrf_token(&self) -> Option<&str> {
+        self.0.get(CSRF_FIELD)?.as_str()
+    }
+
+    /// The form as a `T`: text turns into the numbers, booleans and options that `T` asks for.
+    /// `on`, `true`, `yes` and `1` are true, `off`, `false`, `no`, `0` and nothing are false; empty
+    /// text is no option; one value is a list of one.
+    ///
+    /// # Errors
+    /// When it is none; the first problem, under the dotted name of its field.
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// #[derive(serde::Deserialize)]
+    /// struct SignUp { age: u8 }
+    ///
+    /// assert_eq!(FormInput::from_query("age=44")?.deserialize::<SignUp>()?.age, 44);
+    /// let errors = FormInput::from_query("")?.deserialize::<SignUp>().err().unwrap();
+    /// assert_eq!(errors.messages_for("age"), ["is required"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, FieldErrors> {
+        text::deserialize(&self.0)
+    }
+}
+
+/// The names that were sent, without what was sent in them.
+impl fmt::Debug for FormInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormInput")?;
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Puts a value at a path of objects. Where the source had a list, the picked entry keeps its number
+/// as a name.
+fn insert(into: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => _ = into.insert(path.to_owned(), value),
+        Some((head, rest)) => {
+            let inner = into.entry(head).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn remove(from: &mut Map<String, Value>, path: &str) {
+    if from.remove(path).is_some() {
+        return;
+    }
+    if let Some((head, rest)) = path.split_once('.')
+        && let Some(Value::Object(inner)) = from.get_mut(head)
+    {
+        remove(inner, rest);
+    }
+}
+
+fn drop_secrets(fields: &mut Map<String, Value>) {
+    fields.retain(|name, _| !SECRET.contains(&name.to_ascii_lowercase().as_str()));
+    fields.values_mut().for_each(drop_secrets_within);
+}
+
+fn drop_secrets_within(value: &mut Value) {
+    match value {
+        Value::Object(members) => drop_secrets(members),
+        Value::Array(entries) => entries.iter_mut().for_each(drop_secrets_within),
+        _ => (),
+    }
+}

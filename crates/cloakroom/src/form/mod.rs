@@ -1,0 +1,37 @@
+//! What a visitor sent: forms read into one shape, and what is wrong with them by field.
+//!
+//! ```
+//! use cloakroom::form::FormInput;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Order { user: User, tags: Vec<String>, #[serde(default)] gift: bool }
+//! #[derive(serde::Deserialize)]
+//! struct User { name: String, age: Option<u8> }
+//!
+//! let input = FormInput::from_query("user[name]=Virk&user[age]=&tags[]=a&tags[]=b&gift=on")?;
+//! let order: Order = input.deserialize()?;
+//! assert_eq!(order.user.name, "Virk");
+//! assert_eq!((order.user.age, order.tags.len(), order.gift), (None, 2, true));
+//!
+//! let input = FormInput::from_query("user[name]=Virk&user[age]=old&tags=a")?;
+//! let errors = input.deserialize::<Order>().err().unwrap();
+//! assert_eq!(errors.messages_for("user.age"), ["must be a whole number from 0 to 255"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod errors;
+mod input;
+mod multipart;
+mod parse;
+mod text;
+mod tree;
+
+pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
+pub use input::FormInput;
+pub use parse::FormError;
+
+/// How many bytes a form may have unless the application says otherwise: 2 MiB.
+pub const DEFAULT_BODY_LIMIT: usize = 2 * 1024 * 1024;
+
+/// The form field that carries the CSRF token.
+pub const CSRF_FIELD: &str = "_csrf";

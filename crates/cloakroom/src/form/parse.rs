@@ -1,0 +1,126 @@
+//! From a request's body to a form.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{FormInput, multipart, tree::Tree};
+
+const ACCEPTED: &str =
+    "application/x-www-form-urlencoded, multipart/form-data and application/json are accepted";
+
+impl FormInput {
+    /// Reads a body of this content type. An empty body is an empty form, whatever its type.
+    ///
+    /// The caller limits the body's length ([`DEFAULT_BODY_LIMIT`](super::DEFAULT_BODY_LIMIT)).
+    ///
+    /// # Errors
+    /// When the type is no form's or the body is not of its type, and where names nest more than 16
+    /// deep, contradict each other, or there are more than 1,000 fields.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use cloakroom::form::FormInput;
+    ///
+    /// let input = FormInput::parse(Some("application/json"), r#"{"age":44}"#.into()).await?;
+    /// assert_eq!(input.get("age").unwrap(), 44);
+    /// # Ok::<(), cloakroom::form::FormError>(()) }).unwrap();
+    /// ```
+    pub async fn parse(content_type: Option<&str>, body: Bytes) -> Result<Self, FormError> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        let content_type = content_type.unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "application/x-www-form-urlencoded" => urlencoded(&body),
+            "multipart/form-data" => multipart::read(content_type, body).await,
+            "application/json" => json(&body),
+            "" => Err(Problem::NoType.into()),
+            _ => Err(Problem::UnsupportedType(essence.to_owned()).into()),
+        }
+    }
+
+    /// Reads a URL's query.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    ///
+    /// ```
+    /// # use cloakroom::form::FormInput;
+    /// let input = FormInput::from_query("tag=a&tag=b")?;
+    /// assert_eq!(input.get("tag.1").unwrap(), "b");
+    /// # Ok::<(), cloakroom::form::FormError>(())
+    /// ```
+    pub fn from_query(query: &str) -> Result<Self, FormError> {
+        urlencoded(query.as_bytes())
+    }
+}
+
+/// Percent-sequences that are not UTF-8 become replacement characters, as in browsers.
+fn urlencoded(body: &[u8]) -> Result<FormInput, FormError> {
+    let mut tree = Tree::default();
+    for (name, value) in form_urlencoded::parse(body) {
+        tree.insert(&name, value.into_owned())?;
+    }
+    Ok(tree.finish())
+}
+
+fn json(body: &[u8]) -> Result<FormInput, FormError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Ok(FormInput::of(members)),
+        Ok(_) => Err(Problem::NotAnObject.into()),
+        Err(error) => Err(Problem::Malformed("JSON", error.to_string()).into()),
+    }
+}
+
+/// Why a body is no form. The message says what came and what is accepted, and quotes no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormError(Problem);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    NoType,
+    UnsupportedType(String),
+    NotAnObject,
+    Malformed(&'static str, String),
+    TooManyFields(usize),
+    TooDeep(usize),
+    Contradiction(String),
+}
+
+impl From<Problem> for FormError {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl FormError {
+    /// Whether the content type is no form's, which is a 415 where everything else is a 400.
+    pub fn is_unsupported_type(&self) -> bool {
+        matches!(self.0, Problem::NoType | Problem::UnsupportedType(_))
+    }
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Problem::NoType => write!(f, "the body has no content type; {ACCEPTED}"),
+            Problem::UnsupportedType(given) => {
+                write!(f, "a form cannot be read from `{}`; {ACCEPTED}", given.escape_debug())
+            }
+            Problem::NotAnObject => {
+                f.write_str("the JSON body is not an object, as a form has to be")
+            }
+            Problem::Malformed(kind, why) => write!(f, "the body is not {kind}: {why}"),
+            Problem::TooManyFields(most) => write!(f, "the form has more than {most} fields"),
+            Problem::TooDeep(most) => write!(f, "a field's name nests more than {most} deep"),
+            Problem::Contradiction(name) => {
+                write!(f, "the field `{}` has both a value and fields within", name.escape_debug())
+            }
+        }
+    }
+}
+
+impl std::error::Error for FormError {}

@@ -1,0 +1,100 @@
+//! The view helpers as [MiniJinja](minijinja) functions, with the names and arguments of the seed's:
+//! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `has_errors()`,
+//! `flash_message(key, default)`, `csrf_token()` and `csrf_field()`.
+//!
+//! Register them once, and give each template the request's view under the name `view`:
+//!
+//! ```
+//! use minijinja::{Environment, context};
+//!
+//! let mut templates = Environment::new();
+//! cloakroom::minijinja::add_helpers(&mut templates);
+//!
+//! # let session = cloakroom::testing::session();
+//! session.with_errors([("username", "is taken")])?;
+//! let page = templates.render_named_str(
+//!     "form.html",
+//!     r#"<input name="username" value="{{ old('username', 'guest') }}">{{ get_error_for('username') }}"#,
+//!     context! { view => session.view().to_value() },
+//! )?;
+//! assert_eq!(page, r#"<input name="username" value="guest">"#, "errors are for the next page");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::sync::Arc;
+
+use minijinja::{
+    Environment, Error, ErrorKind, State, Value,
+    value::{Object, Serde},
+};
+
+use crate::View;
+
+/// The name under which templates get the [`View`].
+const VARIABLE: &str = "view";
+
+/// Adds the view helpers to `environment`. They work in included templates and macros as well.
+pub fn add_helpers(environment: &mut Environment<'_>) {
+    environment.add_function("old", old);
+    environment.add_function("flash_message", flash_message);
+    environment.add_function("has_error_for", |state: &State, field: &str| {
+        Ok::<_, Error>(view(state)?.has_error_for(field))
+    });
+    environment.add_function("get_error_for", |state: &State, field: &str| {
+        Ok::<_, Error>(view(state)?.get_error_for(field).unwrap_or_default())
+    });
+    environment.add_function("errors", |state: &State| {
+        Ok::<_, Error>(Value::from(Serde(view(state)?.errors())))
+    });
+    environment
+        .add_function("has_errors", |state: &State| Ok::<_, Error>(view(state)?.has_errors()));
+    environment
+        .add_function("csrf_token", |state: &State| Ok::<_, Error>(view(state)?.csrf_token()));
+    environment.add_function("csrf_field", |state: &State| {
+        Ok::<_, Error>(Value::from_safe_string(view(state)?.csrf_field()))
+    });
+}
+
+fn old(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
+    Ok(present(view(state)?.old_value(key), default))
+}
+
+fn flash_message(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
+    Ok(present(view(state)?.flash_value(key), default))
+}
+
+/// An absent value prints as nothing and is false.
+fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
+    match value {
+        None | Some(serde_json::Value::Null) => default.unwrap_or_else(|| Value::from("")),
+        Some(value) => Value::from(Serde(value)),
+    }
+}
+
+fn view(state: &State) -> Result<View, Error> {
+    let value = state.lookup(VARIABLE);
+    let view = value.and_then(|value| value.downcast_object::<InTemplate>());
+    view.map(|view| view.0.clone()).ok_or_else(|| {
+        let help = "the template needs the session's view: render it with \
+                    `context! { view => view.to_value(), … }`";
+        Error::new(ErrorKind::InvalidOperation, help)
+    })
+}
+
+/// The view as an opaque value: templates go through the functions.
+#[derive(Debug)]
+struct InTemplate(View);
+
+impl Object for InTemplate {}
+
+impl View {
+    /// This view as a template value, to be passed under the name `view`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// let context = minijinja::context! { view => session.view().to_value() };
+    /// ```
+    pub fn to_value(&self) -> Value {
+        Value::from_dyn_object(Arc::new(InTemplate(self.clone())))
+    }
+}

@@ -1,0 +1,89 @@
+//! Counting: what `increment` and `decrement` add, and to what.
+
+use serde_json::Number;
+
+/// A type that [`increment_by`](crate::Session::increment_by) can count with: `i64` or `f64`.
+///
+/// Sealed: JSON knows no other numbers.
+pub trait Numeric: Copy + private::Sealed {}
+
+impl Numeric for i64 {}
+impl Numeric for f64 {}
+
+pub(crate) mod private {
+    use serde_json::Number;
+
+    use super::Delta;
+
+    pub trait Sealed: Sized {
+        fn delta(self) -> Delta;
+        fn opposite(self) -> Option<Self>;
+        fn read(number: &Number) -> Option<Self>;
+    }
+
+    impl Sealed for i64 {
+        fn delta(self) -> Delta {
+            Delta::Whole(self)
+        }
+
+        fn opposite(self) -> Option<Self> {
+            self.checked_neg()
+        }
+
+        fn read(number: &Number) -> Option<Self> {
+            number.as_i64()
+        }
+    }
+
+    impl Sealed for f64 {
+        fn delta(self) -> Delta {
+            Delta::Real(self)
+        }
+
+        fn opposite(self) -> Option<Self> {
+            Some(-self)
+        }
+
+        fn read(number: &Number) -> Option<Self> {
+            number.as_f64()
+        }
+    }
+}
+
+/// What is added to a stored number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Delta {
+    /// A whole number; the sum stays whole when the stored number is.
+    Whole(i64),
+    /// A real number; so is the sum.
+    Real(f64),
+}
+
+impl Delta {
+    /// The sum, or nothing where it leaves the range of JSON numbers.
+    pub(crate) fn add_to(self, current: &Number) -> Option<Number> {
+        match (self, whole(current)) {
+            (Self::Whole(by), Some(current)) => whole_sum(current + i128::from(by)),
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the stored number is a real one already"
+            )]
+            (Self::Whole(by), None) => real_sum(current, by as f64),
+            (Self::Real(by), _) => real_sum(current, by),
+        }
+    }
+}
+
+fn whole(number: &Number) -> Option<i128> {
+    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+}
+
+/// The sum has to fit what JSON readers everywhere accept as a signed or unsigned 64-bit number.
+fn whole_sum(sum: i128) -> Option<Number> {
+    let signed = i64::try_from(sum).ok().map(Number::from);
+    signed.or_else(|| u64::try_from(sum).ok().map(Number::from))
+}
+
+fn real_sum(current: &Number, by: f64) -> Option<Number> {
+    current.as_f64().and_then(|current| Number::from_f64(current + by))
+}

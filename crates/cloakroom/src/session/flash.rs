@@ -1,0 +1,192 @@
+//! Flash: what the next page shows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Session;
+use crate::{
+    error::{Error, Kind},
+    flash::{Bags, BatchId},
+    form::{FormInput, IntoFieldErrors},
+    values::{Values, encode_object},
+    view::View,
+};
+
+impl Session {
+    /// Adds messages for the next page, from anything that serializes to an object.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.flash(serde_json::json!({ "notification": "You have been redirected back" }))?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When `messages` is not an object.
+    pub fn flash<T: Serialize>(&self, messages: T) -> Result<&Self, Error> {
+        self.add(Bags { messages: encode_object("flash", &messages)?, ..Bags::default() })
+    }
+
+    /// Flashes the request's form, so that the page can fill it in again. Files, and the fields
+    /// `password`, `password_confirmation`, `current_password` and the CSRF token, stay out.
+    ///
+    /// The form is what the `Input` extractor captured, whether or not it was valid.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session_with_form("username=virk&password=secret");
+    /// session.with_errors([("username", "is taken")])?.flash_all()?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no form was captured.
+    pub fn flash_all(&self) -> Result<&Self, Error> {
+        self.flash_input(FormInput::flashable)
+    }
+
+    /// Flashes the named fields of the request's form. Naming a field is asking for it, so the
+    /// secret ones of [`flash_all`](Self::flash_all) are not left out here.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session_with_form("username=virk&email=v@example.org");
+    /// session.flash_only(&["username", "email"])?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no form was captured.
+    pub fn flash_only(&self, fields: &[&str]) -> Result<&Self, Error> {
+        self.flash_input(|input| input.only(fields))
+    }
+
+    /// Flashes the request's form without the named fields, and without the secret ones of
+    /// [`flash_all`](Self::flash_all).
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session_with_form("username=virk&pin=1234");
+    /// session.flash_except(&["pin"])?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no form was captured.
+    pub fn flash_except(&self, fields: &[&str]) -> Result<&Self, Error> {
+        self.flash_input(|input| input.except(fields))
+    }
+
+    fn flash_input(
+        &self,
+        pick: impl FnOnce(&FormInput) -> Map<String, Value>,
+    ) -> Result<&Self, Error> {
+        let input = self.0.input.get().ok_or(Kind::NoInput)?;
+        self.add(Bags { input: encode_object("input", &pick(input))?, ..Bags::default() })
+    }
+
+    /// Adds errors by field, from anything that is [`IntoFieldErrors`]: pairs, maps, lists of
+    /// `{field, message}`, the errors of a failed `Input`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.with_errors([("username", "Username is required")])?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn with_errors(&self, errors: impl IntoFieldErrors) -> Result<&Self, Error> {
+        let errors: BTreeMap<_, _> = errors.into_field_errors().into_iter().collect();
+        self.add(Bags { errors, ..Bags::default() })
+    }
+
+    /// Keeps everything that this page was shown for one more page.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.reflash()?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn reflash(&self) -> Result<&Self, Error> {
+        self.carry_on(|_| true)
+    }
+
+    /// Keeps the named messages, inputs and errors for one more page.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.reflash_only(&["notification"])?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn reflash_only(&self, names: &[&str]) -> Result<&Self, Error> {
+        self.carry_on(|name| names.contains(&name))
+    }
+
+    /// Keeps everything but the named messages, inputs and errors for one more page.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.reflash_except(&["notification"])?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn reflash_except(&self, names: &[&str]) -> Result<&Self, Error> {
+        self.carry_on(|name| !names.contains(&name))
+    }
+
+    fn carry_on(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
+        let mut bags = Bags::clone(&self.state().shown());
+        bags.retain(keep);
+        if bags.is_empty() { Ok(self) } else { self.add(bags) }
+    }
+
+    /// Shows messages within this request, and not in the next.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.flash_now(serde_json::json!({ "notice": "shown at once" }))?;
+    /// assert_eq!(session.view().flash_message("notice", ""), "shown at once");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When `messages` is not an object.
+    pub fn flash_now<T: Serialize>(&self, messages: T) -> Result<&Self, Error> {
+        let messages: Values = encode_object("flash", &messages)?;
+        self.state().flash_now(messages);
+        Ok(self)
+    }
+
+    /// The view helpers for templates: old input, errors, messages, CSRF field.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(!session.view().has_errors());
+    /// ```
+    #[must_use]
+    pub fn view(&self) -> View {
+        View::of(self.clone())
+    }
+
+    /// What came with the request to be shown. Asking consumes it.
+    pub(crate) fn read_flash(&self) -> Arc<Bags> {
+        self.state().read_flash()
+    }
+
+    fn add(&self, bags: Bags) -> Result<&Self, Error> {
+        let draw = || {
+            let [a, b, c, d, ..] = self.sessions().engine().random().to_le_bytes();
+            BatchId(u32::from_le_bytes([a, b, c, d]))
+        };
+        self.state().flash(bags, draw)?;
+        Ok(self)
+    }
+}

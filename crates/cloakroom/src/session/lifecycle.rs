@@ -1,0 +1,128 @@
+//! The session as a whole: its token, its end, its commit.
+
+use super::{Session, state::Origin};
+use crate::{error::Error, token::Token};
+
+impl Session {
+    /// Gives the session a new token and keeps its values. Call it whenever the visitor's rights
+    /// change, above all at sign-in (OWASP ASVS 5.0, 7.2.4): a token that someone planted or saw
+    /// before is then worth nothing. CSRF tokens change with it.
+    ///
+    /// Takes effect at the commit, also when the response is an error. The absolute lifetime goes on
+    /// from where it began.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// let before = session.correlation_id();
+    /// session.regenerate()?;
+    /// assert_ne!(session.correlation_id(), before);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn regenerate(&self) -> Result<(), Error> {
+        self.state().regenerate(Token::draw())
+    }
+
+    /// Ends the session: its record is deleted and its cookie removed at the commit, also when the
+    /// response is an error or the handler panics afterwards. Requests of the same session that are
+    /// still under way cannot bring it back.
+    ///
+    /// What is put or flashed after it, such as a goodbye message, goes into a new session under a
+    /// new token.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.destroy()?;
+    /// assert!(session.is_empty());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn destroy(&self) -> Result<(), Error> {
+        let empty = self.sessions().engine().empty_record();
+        self.state().destroy(Token::draw(), empty)
+    }
+
+    /// Commits now instead of when the request ends. For work that must be kept even if the client
+    /// goes away before the handler returns. Changes made afterwards are committed at the end.
+    ///
+    /// # Errors
+    /// When the store fails, the session no longer fits, or too many races were lost. You have been
+    /// told, so the request's end does not try the same changes again: call `commit` again, or
+    /// change something, to have them tried.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let session = cloakroom::testing::session();
+    /// session.put("paid", true)?;
+    /// session.commit().await?;
+    /// assert!(!session.is_new());
+    /// # Ok::<(), cloakroom::Error>(()) }).unwrap();
+    /// ```
+    pub async fn commit(&self) -> Result<(), Error> {
+        if !self.0.arrival.prefetch {
+            self.state().consume_flash(false)?;
+        }
+        self.commit_changes().await.inspect_err(|_| self.state().refused())
+    }
+
+    /// The commit at the request's end; answers the `Set-Cookie` lines. `redirects`: the response
+    /// sends the visitor elsewhere, so it shows no page and flash nobody read is for the next.
+    pub(crate) async fn finish(&self, redirects: bool) -> Result<Vec<String>, Error> {
+        let arrival = &self.0.arrival;
+        let due = {
+            let mut state = self.state();
+            if !arrival.prefetch {
+                state.consume_flash(arrival.navigation && !redirects)?;
+            }
+            state.close()
+        };
+        if due {
+            self.commit_changes().await?;
+        }
+        Ok(self.state().take_cookies())
+    }
+
+    async fn commit_changes(&self) -> Result<(), Error> {
+        let _turn = self.0.committing.lock().await;
+        let work = self.state().work();
+        let committed = work.log.len();
+        let engine = self.sessions().engine();
+        let saved = engine.driver().commit(work, &self.0.arrival.chunks, engine).await?;
+        self.state().settle(saved, committed);
+        Ok(())
+    }
+
+    pub(crate) fn discard_changes(&self) {
+        let empty = self.sessions().engine().empty_record();
+        self.state().discard_changes(empty);
+    }
+
+    pub(crate) fn is_destroyed(&self) -> bool {
+        self.state().is_destroyed()
+    }
+
+    /// Whether the visitor came without a live session. It stays so until a commit.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.is_new());
+    /// ```
+    pub fn is_new(&self) -> bool {
+        !matches!(self.state().origin(), Origin::Live { .. })
+    }
+
+    /// A short hash of the token: tells sessions apart in a log, signs nobody in.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.correlation_id().len(), 16);
+    /// ```
+    pub fn correlation_id(&self) -> String {
+        self.state().token().correlation()
+    }
+}

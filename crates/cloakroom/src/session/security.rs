@@ -1,0 +1,70 @@
+//! What protects a form, and where to go after signing in.
+
+use super::Session;
+use crate::{error::Error, redirect::local_target};
+
+/// Where the intended URL is kept among the values.
+const INTENDED_URL: &str = "_intended_url";
+
+impl Session {
+    /// A token that proves that a form came from a page of this session. Looks different every
+    /// time, is valid as long as the session has its token, and makes the session exist: a page
+    /// that shows it sets the cookie.
+    ///
+    /// Forms take it from [`View::csrf_field`](crate::View::csrf_field); scripts send it in the
+    /// header `X-CSRF-Token`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_ne!(session.csrf_token(), session.csrf_token());
+    /// ```
+    pub fn csrf_token(&self) -> String {
+        let mut state = self.state();
+        state.keep();
+        self.sessions().engine().csrf().issue(state.token())
+    }
+
+    /// Whether `submitted` was made by [`csrf_token`](Self::csrf_token) for the session that this
+    /// request came with. A request without a session has no proof.
+    ///
+    /// CSRF layers call it; handlers behind one need not.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(!session.verify_csrf_token("made up"));
+    /// ```
+    pub fn verify_csrf_token(&self, submitted: &str) -> bool {
+        let state = self.state();
+        let token = state.presented();
+        token.is_some_and(|token| self.sessions().engine().csrf().verify(token, submitted))
+    }
+
+    /// Remembers where the visitor wanted to go, for after signing in. Answers whether it did: a
+    /// URL that leaves this site is not kept.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.set_intended_url("/account?tab=2")?);
+    /// assert!(!session.set_intended_url("https://evil.example/")?);
+    /// assert_eq!(session.pull_intended_url("/")?, "/account?tab=2");
+    /// assert_eq!(session.pull_intended_url("/")?, "/");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn set_intended_url(&self, url: &str) -> Result<bool, Error> {
+        let Some(target) = local_target(url, None) else { return Ok(false) };
+        self.put(INTENDED_URL, target)?;
+        Ok(true)
+    }
+
+    /// Where the visitor wanted to go, once; `default` where nothing is remembered.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn pull_intended_url(&self, default: &str) -> Result<String, Error> {
+        let intended: Option<String> = self.pull(INTENDED_URL)?;
+        Ok(intended.unwrap_or_else(|| default.to_owned()))
+    }
+}

@@ -1,0 +1,273 @@
+//! Operations on values.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
+
+use super::Session;
+use crate::{
+    change::{Change, Rerun},
+    error::{Error, Kind},
+    number::Numeric,
+    typed_key::Key,
+    values::{decode, encode},
+};
+
+impl Session {
+    /// Puts a value under `key`, replacing what is there. Anything that serde can serialize will
+    /// do. Dots descend into objects: `put("user.theme", "dark")` sets one member of `user` and
+    /// makes `user` if there is none.
+    ///
+    /// To change a value that depends on itself prefer [`increment`](Self::increment) or
+    /// [`update`](Self::update): they lose nothing when two requests do it at once.
+    ///
+    /// # Errors
+    /// When the value cannot be written as JSON, or a dotted key leads below something that is not
+    /// an object.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.put("user.theme", "dark")?;
+    /// assert_eq!(session.get::<String>("user.theme")?.as_deref(), Some("dark"));
+    /// assert!(session.put("username.first", "v").is_err());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn put<T: Serialize>(&self, key: impl Key<T>, value: T) -> Result<(), Error> {
+        let path = key.path();
+        let value = encode(path, &value)?;
+        self.state().change(Change::Put { path: path.into(), value })
+    }
+
+    /// The value under `key`; nothing where there is none or it is `null`.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: the error names the key, and the value stays.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("visits", 3)?;
+    /// assert_eq!(session.get::<u32>("visits")?, Some(3));
+    /// assert_eq!(session.get::<u32>("nothing")?, None);
+    /// assert!(session.get::<bool>("visits").unwrap_err().is_decode());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn get<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
+        self.state().values().get(key.path())
+    }
+
+    /// The value under `key`, or `default` where there is none.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: a default in its place would hide the mistake.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.get_or("username", "guest".to_owned())?, "guest");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn get_or<T: DeserializeOwned>(&self, key: impl Key<T>, default: T) -> Result<T, Error> {
+        Ok(self.get(key)?.unwrap_or(default))
+    }
+
+    /// Every value, as a JSON object.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// assert_eq!(session.all()["username"], "virk");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn all(&self) -> Map<String, Value> {
+        self.state().values().all()
+    }
+
+    /// Whether anything is under `key`, be it `false`, an empty list or `null`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("seen", false)?;
+    /// assert!(session.has("seen") && !session.has("unseen"));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn has(&self, key: impl AsRef<str>) -> bool {
+        self.state().raw(key.as_ref()).is_some()
+    }
+
+    /// Whether there are no values. Flash does not count.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.state().values().is_empty()
+    }
+
+    /// Adds 1 to the number under `key` and returns the sum. A missing one counts as 0. Concurrent
+    /// increments add up exactly on every server-side driver.
+    ///
+    /// # Errors
+    /// When the value is not a whole number or the sum does not fit into 64 bits; the value stays.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.increment("visits")?, 1);
+    /// assert_eq!(session.increment("visits")?, 2);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn increment(&self, key: impl AsRef<str>) -> Result<i64, Error> {
+        self.increment_by(key, 1)
+    }
+
+    /// Adds `by`, an `i64` or an `f64`, to the number under `key` and returns the sum.
+    ///
+    /// # Errors
+    /// As [`increment`](Self::increment). A sum with a fraction is no `i64`: count it in `f64`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.increment_by("counter", 5)?, 5);
+    /// assert_eq!(session.increment_by("balance", 0.5)?, 0.5);
+    /// assert_eq!(session.increment("balance").unwrap_err().code(), "not_a_number");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn increment_by<N: Numeric>(&self, key: impl AsRef<str>, by: N) -> Result<N, Error> {
+        let path = key.as_ref();
+        let mut state = self.state();
+        let sum = state.values().sum(path, by.delta())?;
+        let sum = N::read(&sum).ok_or_else(|| {
+            let key = path.to_owned();
+            if sum.is_f64() {
+                Kind::NotANumber { key, found: "a number with a fraction" }
+            } else {
+                Kind::Overflow { key }
+            }
+        })?;
+        state.change(Change::Increment { path: path.into(), by: by.delta() })?;
+        Ok(sum)
+    }
+
+    /// Takes 1 from the number under `key` and returns the difference.
+    ///
+    /// # Errors
+    /// As [`increment`](Self::increment).
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.decrement("lives")?, -1);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn decrement(&self, key: impl AsRef<str>) -> Result<i64, Error> {
+        self.increment_by(key, -1)
+    }
+
+    /// Takes `by`, an `i64` or an `f64`, from the number under `key` and returns the difference.
+    ///
+    /// # Errors
+    /// As [`increment_by`](Self::increment_by).
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("counter", 10)?;
+    /// assert_eq!(session.decrement_by("counter", 2)?, 8);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn decrement_by<N: Numeric>(&self, key: impl AsRef<str>, by: N) -> Result<N, Error> {
+        let opposite =
+            by.opposite().ok_or_else(|| Kind::Overflow { key: key.as_ref().to_owned() })?;
+        self.increment_by(key, opposite)
+    }
+
+    /// Removes the value under `key`, if there is one.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.forget("username")?;
+    /// assert!(!session.has("username"));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn forget(&self, key: impl AsRef<str>) -> Result<(), Error> {
+        self.state().change(Change::Forget { path: key.as_ref().into() })
+    }
+
+    /// Returns the value under `key` and removes it.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: then it stays.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// assert_eq!(session.pull::<String>("username")?.as_deref(), Some("virk"));
+    /// assert_eq!(session.pull::<String>("username")?, None);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn pull<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
+        let mut state = self.state();
+        let path = key.path();
+        let value = state.values().get(path)?;
+        if state.raw(path).is_some() {
+            state.change(Change::Forget { path: path.into() })?;
+        }
+        Ok(value)
+    }
+
+    /// Removes all values. Flash, token and deadlines stay; to end the session use
+    /// [`destroy`](Self::destroy).
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.clear()?;
+    /// assert!(session.is_empty());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.state().change(Change::Clear)
+    }
+
+    /// Changes the value under `key` in place and returns it. A missing one starts from its
+    /// default.
+    ///
+    /// When another request changed the record meanwhile, the commit runs the closure again on the
+    /// value as it then is, so no update is lost. Let it depend on nothing but its argument and
+    /// what it captured; it must not use the session, which it holds locked.
+    ///
+    /// # Errors
+    /// When the value is not a `T`; then the closure does not run.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// let cart = session.update("cart", |cart: &mut Vec<u32>| cart.push(7))?;
+    /// assert_eq!(cart, [7]);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn update<T, F>(&self, key: impl Key<T>, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned + Default,
+        F: Fn(&mut T) + Send + Sync + 'static,
+    {
+        let path = key.path().to_owned();
+        let rerun: Rerun = {
+            let path = path.clone();
+            Arc::new(move |current: Option<&RawValue>| {
+                let stored = current.map_or(Ok(None), |raw| decode(&path, raw))?;
+                let mut value: T = stored.unwrap_or_default();
+                change(&mut value);
+                encode(&path, &value)
+            })
+        };
+        let mut state = self.state();
+        state.change(Change::Update { path: path.as_str().into(), rerun })?;
+        state.values().get(&path).map(Option::unwrap_or_default)
+    }
+}

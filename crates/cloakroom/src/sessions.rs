@@ -1,0 +1,247 @@
+//! The engine that all requests of an application share.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    cookie::{CookieError, CookieSettings, Cookies},
+    csrf::{Transport, token::CsrfKeys},
+    driver::Driver,
+    key::AppKeys,
+    lifetimes::Lifetimes,
+    random::{Random, SystemRandom},
+    record::Record,
+    seal::Sealer,
+    store::Store,
+    visit::Visit,
+};
+
+/// The idle timeout unless set: two hours.
+pub const DEFAULT_AGE: Duration = Duration::from_hours(2);
+
+/// An application's session system: driver, keys, cookie and lifetimes. Cheap to clone.
+///
+/// Give it to your framework's layer or middleware; that is all an application does with it.
+///
+/// ```
+/// use std::time::Duration;
+/// use cloakroom::{AppKeys, MemoryStore, Sessions};
+///
+/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
+///     .age(Duration::from_secs(30 * 60))
+///     .lifetime(Duration::from_secs(12 * 60 * 60))
+///     .build()?;
+/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// ```
+#[derive(Clone)]
+pub struct Sessions(Arc<Engine>);
+
+/// What becomes of a session's changes when the response is a server error (status 500 to 599).
+///
+/// `destroy` and `regenerate` take effect either way: a logout whose goodbye page fails is still a
+/// logout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerErrors {
+    /// They are committed like any other. An error that becomes a response is a response.
+    #[default]
+    Commit,
+    /// They are discarded, for handlers that expect to be undone when they fail.
+    Discard,
+}
+
+pub(crate) struct Engine {
+    driver: Driver,
+    cookies: Cookies,
+    csrf: CsrfKeys,
+    lifetimes: Lifetimes,
+    server_errors: ServerErrors,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl Sessions {
+    /// Sessions that travel in the visitor's cookie, sealed. Nothing to install, nothing to sweep;
+    /// but the last response wins between tabs, a copied cookie stays good until its deadline, and
+    /// a session has to fit into a few kilobytes. See the guide for when a store is better.
+    pub fn cookie(keys: AppKeys) -> SessionsBuilder {
+        SessionsBuilder::new(DriverChoice::Cookie, keys)
+    }
+
+    /// Sessions that live in `store`.
+    pub fn store(store: impl Store, keys: AppKeys) -> SessionsBuilder {
+        SessionsBuilder::new(DriverChoice::Store(Arc::new(store)), keys)
+    }
+
+    /// Begins one request. Costs one allocation; nothing is read until someone asks for the session.
+    pub fn visit(&self) -> Visit {
+        Visit::new(self.clone())
+    }
+
+    /// The name of the cookie.
+    pub fn cookie_name(&self) -> &str {
+        self.0.cookies.name()
+    }
+
+    /// The driver's word in the settings: `cookie`, or `store` for server-side ones.
+    pub fn driver_name(&self) -> &'static str {
+        self.0.driver.name()
+    }
+
+    /// Whether browsers send the cookie over https alone, which says how visitors come here.
+    pub fn transport(&self) -> Transport {
+        if self.0.cookies.are_secure() { Transport::Https } else { Transport::Any }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0
+    }
+}
+
+/// Shows settings, no secrets.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("driver", &self.driver_name())
+            .field("cookie_name", &self.cookie_name())
+            .field("lifetimes", &self.0.lifetimes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    pub(crate) fn cookies(&self) -> &Cookies {
+        &self.cookies
+    }
+
+    pub(crate) fn csrf(&self) -> &CsrfKeys {
+        &self.csrf
+    }
+
+    pub(crate) fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    pub(crate) fn server_errors(&self) -> ServerErrors {
+        self.server_errors
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.random.next()
+    }
+
+    pub(crate) fn empty_record(&self) -> Record {
+        self.lifetimes.new_record(self.now())
+    }
+}
+
+enum DriverChoice {
+    Cookie,
+    Store(Arc<dyn Store>),
+}
+
+/// Settings of [`Sessions`] in code, with the names and defaults of `config/session.toml`.
+#[must_use = "settings do nothing until `build`"]
+pub struct SessionsBuilder {
+    driver: DriverChoice,
+    keys: AppKeys,
+    cookie: CookieSettings,
+    lifetimes: Lifetimes,
+    server_errors: ServerErrors,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl SessionsBuilder {
+    fn new(driver: DriverChoice, keys: AppKeys) -> Self {
+        Self {
+            driver,
+            keys,
+            cookie: CookieSettings::default(),
+            lifetimes: Lifetimes { idle: DEFAULT_AGE, absolute: None },
+            server_errors: ServerErrors::default(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        }
+    }
+
+    /// The cookie's name and attributes. Default: [`CookieSettings::default`], which browsers accept
+    /// over https only.
+    pub fn cookie_settings(mut self, settings: CookieSettings) -> Self {
+        self.cookie = settings;
+        self
+    }
+
+    /// The idle timeout: a session that is not used for this long ends. Default: 2 hours. Longer
+    /// is more convenient and gives a stolen or forgotten session more time.
+    pub fn age(mut self, idle: Duration) -> Self {
+        self.lifetimes.idle = idle;
+        self
+    }
+
+    /// The absolute lifetime: a session ends this long after it began, however busy it is.
+    /// Default: none. Signing in again is its price.
+    pub fn lifetime(mut self, absolute: Duration) -> Self {
+        self.lifetimes.absolute = Some(absolute);
+        self
+    }
+
+    /// What becomes of changes when the response is a server error. Default: they are committed.
+    pub fn server_errors(mut self, policy: ServerErrors) -> Self {
+        self.server_errors = policy;
+        self
+    }
+
+    /// Where the time comes from. Default: the operating system.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where retry delays and batch names come from. Default: the operating system. Tokens always
+    /// come from there.
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Checks the settings and builds the session system.
+    ///
+    /// # Errors
+    /// When browsers would refuse the cookie; the error names the settings that contradict each other.
+    pub fn build(self) -> Result<Sessions, CookieError> {
+        let cookies = Cookies::new(self.cookie)?;
+        let driver = match self.driver {
+            DriverChoice::Cookie => {
+                Driver::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
+            }
+            DriverChoice::Store(store) => Driver::Store(store),
+        };
+        Ok(Sessions(Arc::new(Engine {
+            driver,
+            csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
+            cookies,
+            lifetimes: self.lifetimes,
+            server_errors: self.server_errors,
+            clock: self.clock,
+            random: self.random,
+        })))
+    }
+}
+
+/// Shows nothing of the keys.
+impl fmt::Debug for SessionsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("cookie", &self.cookie)
+            .field("lifetimes", &self.lifetimes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! The view helpers: what a template may ask of the session.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::Value;
+
+use crate::{Session, form::CSRF_FIELD};
+
+/// Old input, errors, messages and the CSRF field, for templates of any kind: a cheap value with
+/// plain methods, which Askama and Maud call as they are. The feature `minijinja` makes them
+/// functions of that engine.
+///
+/// Asking for flash consumes it: the next page starts without. All text comes from the visitor or
+/// may quote one, so let the template escape it.
+///
+/// ```
+/// # let session = cloakroom::testing::session();
+/// let view = session.view();
+/// assert_eq!(view.old("username", "guest"), "guest");
+/// assert!(!view.has_error_for("username"));
+/// assert!(view.csrf_field().starts_with("<input type=\"hidden\""));
+/// ```
+#[derive(Clone)]
+pub struct View(Session);
+
+impl View {
+    pub(crate) fn of(session: Session) -> Self {
+        Self(session)
+    }
+
+    /// What the visitor had typed into the field `key`, as text, or `default`. Dots reach into
+    /// nested names: `user.name` is the field `user[name]`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.view().old("username", ""), "");
+    /// ```
+    pub fn old(&self, key: &str, default: &str) -> String {
+        text_or(self.old_value(key), default)
+    }
+
+    /// What the visitor had typed, as it came: a list for a repeated field, an object for nested
+    /// names.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.view().old_value("tags"), None);
+    /// ```
+    pub fn old_value(&self, key: &str) -> Option<Value> {
+        self.0.read_flash().input.get(key).ok().flatten()
+    }
+
+    /// The flash message `key`, as text, or `default`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.view().flash_message("notification", "none"), "none");
+    /// ```
+    pub fn flash_message(&self, key: &str, default: &str) -> String {
+        text_or(self.flash_value(key), default)
+    }
+
+    /// The flash message `key`, as it was flashed.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// session.flash_now(serde_json::json!({ "undo": { "id": 7 } }))?;
+    /// assert_eq!(session.view().flash_value("undo.id"), Some(7.into()));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn flash_value(&self, key: &str) -> Option<Value> {
+        self.0.read_flash().messages.get(key).ok().flatten()
+    }
+
+    /// Whether there is an error for `field`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(!session.view().has_error_for("username"));
+    /// ```
+    pub fn has_error_for(&self, field: &str) -> bool {
+        self.0.read_flash().errors.contains_key(field)
+    }
+
+    /// The first error message for `field`.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.view().get_error_for("username"), None);
+    /// ```
+    pub fn get_error_for(&self, field: &str) -> Option<String> {
+        self.0.read_flash().errors.get(field)?.first().cloned()
+    }
+
+    /// Every error message, by field.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().errors().is_empty());
+    /// ```
+    pub fn errors(&self) -> BTreeMap<String, Vec<String>> {
+        self.0.read_flash().errors.clone()
+    }
+
+    /// Whether there is any error.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(!session.view().has_errors());
+    /// ```
+    pub fn has_errors(&self) -> bool {
+        !self.0.read_flash().errors.is_empty()
+    }
+
+    /// As [`Session::csrf_token`].
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.verify_csrf_token(&session.view().csrf_token()) == false, "new sessions have no proof yet");
+    /// ```
+    pub fn csrf_token(&self) -> String {
+        self.0.csrf_token()
+    }
+
+    /// The hidden input that carries the token in a form. It is HTML and safe to insert as it is:
+    /// `{{ view.csrf_field()|safe }}` in Askama, `(PreEscaped(view.csrf_field()))` in Maud.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().csrf_field().contains("name=\"_csrf\""));
+    /// ```
+    pub fn csrf_field(&self) -> String {
+        // The token is base64url, which means nothing in HTML.
+        let token = self.csrf_token();
+        format!(r#"<input type="hidden" name="{CSRF_FIELD}" value="{token}">"#)
+    }
+}
+
+/// Strings as they are, `null` and absence as the default, the rest as JSON.
+fn text_or(value: Option<Value>, default: &str) -> String {
+    match value {
+        None | Some(Value::Null) => default.to_owned(),
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("View").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,146 @@
+//! One request's relation to the session system: what an adapter drives.
+//!
+//! An adapter is glue around four calls:
+//! 1. [`Sessions::visit`] when the request comes in, and the [`Visit`] into the request's extensions;
+//! 2. [`Visit::session`] when a handler asks for the session;
+//! 3. [`Visit::finish`] with the response's status, before its first byte; what it answers goes
+//!    into the response's headers;
+//! 4. [`Visit::abandon`] instead, when the handler panicked.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    Session, Sessions, driver::Opened, error::Error, form::FormInput, request::Headers,
+    session::Arrival, sessions::ServerErrors,
+};
+
+/// One request, from its first header to the response's. Cheap to clone.
+#[derive(Clone)]
+pub struct Visit(Arc<Inner>);
+
+struct Inner {
+    sessions: Sessions,
+    asked: Mutex<Asked>,
+}
+
+/// What handlers have asked for so far.
+#[derive(Default)]
+struct Asked {
+    session: Option<Session>,
+    input: Option<Arc<FormInput>>,
+}
+
+/// What a response has to carry for the session's sake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "the response needs these headers"]
+pub struct ResponseHeaders {
+    /// Values of `Set-Cookie` headers, to be appended.
+    pub set_cookie: Vec<String>,
+    /// Whether the response depends on the session, so that it needs `Vary: Cookie`.
+    pub vary: bool,
+}
+
+impl Visit {
+    pub(crate) fn new(sessions: Sessions) -> Self {
+        Self(Arc::new(Inner { sessions, asked: Mutex::default() }))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        // Every critical section is a single assignment or read.
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session system that this request belongs to.
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// The request's session. The first call loads it: one store read or one decryption where a
+    /// cookie came, and nothing where none did.
+    ///
+    /// # Errors
+    /// When the store fails. A failed load is never an empty session.
+    pub async fn session(&self, headers: &(impl Headers + ?Sized)) -> Result<Session, Error> {
+        if let Some(session) = self.loaded() {
+            return Ok(session);
+        }
+        let engine = self.0.sessions.engine();
+        let presented = engine.cookies().read(headers.all("cookie"));
+        let chunks = presented.chunks.clone();
+        let Opened { origin, token, record } = engine.driver().open(&presented, engine).await?;
+        let arrival = Arrival::of(headers, chunks);
+        let session = Session::new(self.0.sessions.clone(), arrival, origin, token, record);
+        Ok(self.settle_on(session))
+    }
+
+    /// The session, if a handler asked for it.
+    pub fn loaded(&self) -> Option<Session> {
+        self.asked().session.clone()
+    }
+
+    /// Of two extractors that loaded at the same time, both get the session of the first.
+    fn settle_on(&self, session: Session) -> Session {
+        let mut asked = self.asked();
+        let session = asked.session.get_or_insert(session).clone();
+        if let Some(input) = &asked.input {
+            session.capture(input.clone());
+        }
+        session
+    }
+
+    /// Remembers what the visitor sent, for `flash_all` and its siblings.
+    pub fn capture(&self, input: FormInput) {
+        let mut asked = self.asked();
+        let input = asked.input.insert(Arc::new(input)).clone();
+        if let Some(session) = &asked.session {
+            session.capture(input);
+        }
+    }
+
+    /// What the visitor sent, once an extractor has captured it.
+    pub fn input(&self) -> Option<Arc<FormInput>> {
+        self.asked().input.clone()
+    }
+
+    /// Commits the session, if a handler asked for it, and says what the response has to carry.
+    /// From here on a change of the session is an error.
+    ///
+    /// Run it to its end once it has begun, even when the client has gone.
+    ///
+    /// # Errors
+    /// When the commit failed. The handler's response must not be sent as a success: answer 503
+    /// where [`Error::is_unavailable`], else 500, without any cookie.
+    pub async fn finish(&self, status: u16) -> Result<ResponseHeaders, Error> {
+        let Some(session) = self.loaded() else { return Ok(ResponseHeaders::default()) };
+        if (500..600).contains(&status)
+            && self.0.sessions.engine().server_errors() == ServerErrors::Discard
+        {
+            session.discard_changes();
+        }
+        let set_cookie = session.finish((300..400).contains(&status)).await?;
+        Ok(ResponseHeaders { set_cookie, vary: true })
+    }
+
+    /// Ends a request whose handler panicked: a `destroy` takes effect, nothing else does.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn abandon(&self) -> Result<(), Error> {
+        match self.loaded() {
+            Some(session) if session.is_destroyed() => {
+                session.discard_changes();
+                session.finish(false).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").field("session", &self.loaded()).finish_non_exhaustive()
+    }
+}
