@@ -23,6 +23,8 @@ pub mod request;
 mod seal;
 mod session;
 mod sessions;
+#[cfg(feature = "config")]
+pub mod settings;
 pub mod store;
 pub mod testing;
 mod token;

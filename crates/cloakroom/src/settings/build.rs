@@ -1,0 +1,92 @@
+//! From settings to the session system.
+
+use super::{DriverKind, Settings, SettingsError};
+use crate::{
+    AppKeys, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, key::KeyError,
+};
+
+impl Settings {
+    /// Builds the session system.
+    ///
+    /// The drivers `file` and `redis` need a store that this crate does not have: make it from
+    /// [`file`](Settings::file) or [`redis`](Settings::redis) and hand it to
+    /// [`sessions_on`](Self::sessions_on).
+    ///
+    /// # Errors
+    /// When the application key is missing or weak, or the driver is not built in.
+    pub fn sessions(&self) -> Result<Sessions, SettingsError> {
+        let builder = match self.driver {
+            DriverKind::Cookie => Sessions::cookie(self.app_keys()?),
+            DriverKind::Memory => Sessions::store(MemoryStore::new(), self.app_keys()?),
+            DriverKind::File | DriverKind::Redis => return Err(self.driver_is_missing()),
+        };
+        self.apply(builder)
+    }
+
+    /// Builds the session system on a store of the application's own.
+    ///
+    /// # Errors
+    /// When the application key is missing or weak.
+    pub fn sessions_on(&self, store: impl crate::store::Store) -> Result<Sessions, SettingsError> {
+        self.apply(Sessions::store(store, self.app_keys()?))
+    }
+
+    fn apply(&self, builder: SessionsBuilder) -> Result<Sessions, SettingsError> {
+        let builder = builder.age(self.age).cookie_settings(self.cookie_settings());
+        let builder = match self.lifetime {
+            Some(lifetime) => builder.lifetime(lifetime),
+            None => builder,
+        };
+        builder.build().map_err(SettingsError::settings)
+    }
+
+    fn driver_is_missing(&self) -> SettingsError {
+        let driver = self.driver.name();
+        SettingsError::settings(format!(
+            "`driver`: `{driver}` is not built into this application; `cookie` and `memory` are accepted",
+        ))
+    }
+
+    /// The application's keys.
+    ///
+    /// # Errors
+    /// When there is none, or one is weak; the error names the command that makes one.
+    pub fn app_keys(&self) -> Result<AppKeys, SettingsError> {
+        let keys = match &self.app_key {
+            Some(text) => AppKeys::parse(text.expose()),
+            None => Err(KeyError::MISSING),
+        };
+        keys.map_err(SettingsError::settings)
+    }
+
+    /// The cookie's name and attributes.
+    pub fn cookie_settings(&self) -> CookieSettings {
+        let default_name = if self.cookie.secure { "__Host-session" } else { "session" };
+        CookieSettings {
+            name: self.cookie_name.clone().unwrap_or_else(|| default_name.to_owned()),
+            secure: self.cookie.secure,
+            http_only: self.cookie.http_only,
+            same_site: self.cookie.same_site,
+            path: self.cookie.path.clone(),
+            domain: self.cookie.domain.clone(),
+            max_chunks: self.cookie.max_chunks,
+            clear_with_browser: self.clear_with_browser,
+        }
+    }
+
+    /// These settings, if they do not contradict each other.
+    pub(super) fn check(self) -> Result<Self, SettingsError> {
+        self.cookie_settings().validate().map_err(SettingsError::settings)?;
+        let redis = &self.redis;
+        let parts = redis.host.is_some()
+            || redis.port.is_some()
+            || redis.password.is_some()
+            || redis.db.is_some();
+        if redis.url.is_some() && parts {
+            let problem = "`redis.url` and its parts (host, port, password, db) are both set; one of \
+                           the two ways is accepted";
+            return Err(SettingsError::settings(problem));
+        }
+        Ok(self)
+    }
+}

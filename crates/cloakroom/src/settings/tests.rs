@@ -1,0 +1,151 @@
+//! Every key by file and by environment, and every way to get one wrong.
+
+use super::*;
+use crate::AppKeys;
+
+fn none(_: &str) -> Option<String> {
+    None
+}
+
+fn file(text: &str) -> Result<Settings, SettingsError> {
+    Settings::read(text, &none)
+}
+
+fn variable(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
+    Settings::read("", &|asked| (asked == name).then(|| value.to_owned()))
+}
+
+/// Key, variable, a value as the file has it, and what both come to.
+type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
+
+const ROWS: [Row; 14] = [
+    ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
+    ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
+    ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
+        s.clear_with_browser.to_string()
+    }),
+    ("age", "SESSION_AGE", "'10d'", "864000s", |s| format!("{:?}", s.age)),
+    ("lifetime", "SESSION_LIFETIME", "90", "Some(90s)", |s| format!("{:?}", s.lifetime)),
+    ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
+    ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
+        s.cookie.http_only.to_string()
+    }),
+    ("cookie.same_site", "SESSION_COOKIE_SAME_SITE", "'strict'", "Strict", |s| {
+        format!("{:?}", s.cookie.same_site)
+    }),
+    ("cookie.path", "SESSION_COOKIE_PATH", "'/'", "/", |s| s.cookie.path.clone()),
+    ("cookie.domain", "SESSION_COOKIE_DOMAIN", "'example.org'", "example.org", |s| {
+        s.cookie.domain.clone().unwrap_or_default()
+    }),
+    ("cookie.max_chunks", "SESSION_COOKIE_MAX_CHUNKS", "2", "2", |s| {
+        s.cookie.max_chunks.to_string()
+    }),
+    ("file.location", "SESSION_FILE_LOCATION", "'/var/s'", "/var/s", |s| {
+        s.file.location.display().to_string()
+    }),
+    ("redis.url", "SESSION_REDIS_URL", "'redis://h/1'", "redis://h/1", |s| {
+        s.redis.url.as_ref().unwrap().expose().to_owned()
+    }),
+    ("redis.key_prefix", "SESSION_REDIS_KEY_PREFIX", "'1'", "1", |s| s.redis.key_prefix.clone()),
+];
+
+#[test]
+fn every_key_is_set_by_the_file_and_by_its_variable() {
+    for (key, name, value, expected, read) in ROWS {
+        // A domain contradicts the default name.
+        let context = if key == "cookie.domain" { "cookie_name = 'sid'\n" } else { "" };
+        let settings = file(&format!("{context}{key} = {value}")).unwrap();
+        assert_eq!(read(&settings), expected, "{key} in the file");
+        let bare = value.trim_matches('\'').to_owned();
+        let environment = |asked: &str| (asked == name).then(|| bare.clone());
+        let settings = Settings::read(context, &environment).unwrap();
+        assert_eq!(read(&settings), expected, "{name}");
+        let other = Settings::read(&format!("{context}{key} = {value}"), &environment);
+        assert!(other.is_ok(), "{key} in both");
+    }
+}
+
+#[test]
+fn the_table_above_has_every_variable_there_is() {
+    let known = load::variables(&Settings::META, "");
+    let mut rows: Vec<_> = ROWS.iter().map(|(key, name, ..)| (*name, (*key).to_owned())).collect();
+    rows.push(("APP_KEY", "app_key".to_owned()));
+    rows.sort();
+    let mut known = known;
+    known.sort();
+    assert_eq!(known, rows);
+}
+
+#[test]
+fn the_defaults_are_safe() {
+    let settings = file("").unwrap();
+    assert_eq!(settings.driver, DriverKind::Cookie);
+    assert_eq!(settings.age, crate::DEFAULT_AGE);
+    assert_eq!(settings.lifetime, None);
+    assert_eq!(settings.cookie_settings(), crate::cookie::CookieSettings::default());
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = "driver = 'cookie'\nage = '1h'";
+    let settings = Settings::read(text, &|name| (name == "SESSION_AGE").then(|| "2d".to_owned()));
+    assert_eq!(settings.unwrap().age, Duration::from_hours(48));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
+    for (text, said) in [
+        ("drvier = 'file'", &["config/session.toml", "drvier", "expected one of", "driver"][..]),
+        ("[cookie]\nsamesite = 'lax'", &["`cookie", "samesite", "same_site"]),
+        ("driver = 'disk'", &["`driver`", "disk", "cookie", "redis"]),
+        ("driver = 3", &["`driver`"]),
+        ("age = '2 lightyears'", &["`age`", "\"2h\"", "accepted"]),
+        ("age = 0", &["`age`", "more than 0"]),
+        ("age = true", &["`age`", "accepted"]),
+        ("[cookie]\nsame_site = 'loose'", &["`cookie.same_site`", "strict", "accepted"]),
+        ("[cookie]\nsecure = 'true'", &["`cookie.secure`", "boolean"]),
+        ("[cookie]\nmax_chunks = 99", &["max_chunks", "1 to 16"]),
+        ("[cookie]\ndomain = 'example.org'", &["__Host-", "no cookie.domain"]),
+        ("app_key = 'base64:AAAA'", &["never in the file", "APP_KEY"]),
+        ("driver = ", &["config/session.toml"]),
+        ("[redis]\nurl = 'redis://h'\nhost = 'h'", &["redis.url", "one of the two"]),
+        ("[redis]\npassword = 12345", &["redis.password", "a string"]),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        assert!(said.iter().all(|part| error.contains(part)), "{text:?}: {error}");
+        assert!(
+            !error.contains('\n') && !error.contains("AAAA") && !error.contains("12345"),
+            "{error}"
+        );
+    }
+    for (name, value, said) in [
+        ("SESSION_COOKIE_SECURE", "perhaps", "boolean"),
+        ("SESSION_AGE", "soon", "\"2h\""),
+        ("SESSION_COOKIE_MAX_CHUNKS", "many", "u8"),
+        ("SESSION_DRIVER", "disk", "cookie"),
+    ] {
+        let error = variable(name, value).unwrap_err().to_string();
+        assert!(error.starts_with(name) && error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn the_application_key_comes_from_the_environment_and_is_never_shown() {
+    let error = file("").unwrap().sessions().unwrap_err().to_string();
+    assert!(error.contains("APP_KEY") && error.contains("openssl"), "{error}");
+    let key = AppKeys::generate();
+    let settings = Settings::read("", &|name| (name == "APP_KEY").then(|| key.clone())).unwrap();
+    assert!(settings.sessions().is_ok());
+    assert!(!format!("{settings:?}").contains(&key[10..]));
+    let settings = variable("SESSION_REDIS_URL", "redis://:hunter2@h/0").unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_driver_that_is_not_built_in_says_so() {
+    let key = AppKeys::generate();
+    let settings =
+        Settings::read("driver = 'redis'", &|name| (name == "APP_KEY").then(|| key.clone()));
+    let error = settings.unwrap().sessions().unwrap_err().to_string();
+    assert!(error.contains("`redis`") && error.contains("`cookie` and `memory`"), "{error}");
+}

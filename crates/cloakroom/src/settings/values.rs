@@ -1,0 +1,96 @@
+//! How single values are written.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error};
+use zeroize::Zeroizing;
+
+use crate::cookie::SameSite;
+
+/// Where sessions live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DriverKind {
+    /// In the visitor's cookie, sealed.
+    Cookie,
+    /// In files on this machine.
+    File,
+    /// In Redis.
+    Redis,
+    /// In this process's memory.
+    Memory,
+}
+
+impl DriverKind {
+    /// The word in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::File => "file",
+            Self::Redis => "redis",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// A setting that is not to be shown: wiped from memory when dropped, silent in `Debug`.
+///
+/// ```
+/// use cloakroom::settings::Secret;
+///
+/// let secret = Secret::from("hunter2".to_owned());
+/// assert_eq!(format!("{secret:?}"), "Secret(…)");
+/// assert_eq!(secret.expose(), "hunter2");
+/// ```
+#[derive(Clone, Deserialize)]
+#[serde(from = "String")]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The setting itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A span of time: `"2h"`, `"1h 30m"`, or a number of seconds; more than none.
+pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(u64),
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    const ACCEPTED: &str = "a span such as \"90s\", \"2h\" or \"10d\", or a number of seconds, more than 0 is accepted";
+    let span = match Written::deserialize(deserializer)? {
+        Written::Seconds(seconds) => Some(Duration::from_secs(seconds)),
+        Written::Text(text) => humantime::parse_duration(&text).ok(),
+        Written::Other(_) => None,
+    };
+    span.filter(|span| !span.is_zero()).ok_or_else(|| D::Error::custom(ACCEPTED))
+}
+
+/// `lax`, `strict` or `none`, in any case.
+pub(super) fn same_site<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SameSite, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.to_ascii_lowercase().as_str() {
+        "lax" => Ok(SameSite::Lax),
+        "strict" => Ok(SameSite::Strict),
+        "none" => Ok(SameSite::None),
+        _ => Err(D::Error::custom("`lax`, `strict` or `none` is accepted")),
+    }
+}
