@@ -71,11 +71,11 @@ impl Server {
         Self { address, driver, clock, store, task }
     }
 
-    /// Starts one on a store of the test's own.
+    /// Starts one on a store of the test's own, by the system's time.
     pub async fn on_store(store: impl Store) -> Self {
         let clock = Arc::new(FakeClock::default());
         let builder = Sessions::store(store, AppKeys::random());
-        let builder = builder.clock(clock.clone()).cookie_settings(CookieSettings::development());
+        let builder = builder.cookie_settings(CookieSettings::development());
         let sessions = builder.build().unwrap_or_else(|error| panic!("{error}"));
         let (address, task) = serve(probe::axum::router(sessions)).await;
         Self { address, driver: DriverUnderTest::Memory, clock, store: None, task }

@@ -1,7 +1,36 @@
-//! cloakroom sessions for axum and every tower service.
+//! cloakroom sessions for axum, and for every tower service.
+//!
+//! ```no_run
+//! use axum::{Router, response::Redirect, routing::get};
+//! use cloakroom_axum::{Session, SessionError, SessionLayer, settings::Settings};
+//!
+//! async fn home(session: Session) -> Result<Redirect, SessionError> {
+//!     session.put("username", "virk")?;
+//!     Ok(Redirect::to("/username"))
+//! }
+//!
+//! async fn username(session: Session) -> Result<String, SessionError> {
+//!     Ok(session.get_or("username", "nobody".to_owned())?)
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let sessions = Settings::load_for_development(None)?.sessions()?;
+//! let app = Router::new()
+//!     .route("/", get(home))
+//!     .route("/username", get(username))
+//!     .layer(SessionLayer::new(sessions));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! - [`SessionLayer`] gives requests their sessions and commits them.
+//! - Handlers ask for [`Session`], [`View`], [`ReadSession`], [`Input`] and [`Back`].
+//! - [`CsrfLayer`] refuses forged requests.
+//! - What sessions can do is told in [`cloakroom`]; its paved path is exported from here as well.
 
 mod back;
-mod csrf;
+mod csrf_layer;
 mod extract;
 mod future;
 mod headers;
@@ -11,9 +40,12 @@ mod rejection;
 mod service;
 
 pub use back::Back;
-#[doc(no_inline)]
-pub use cloakroom::*;
-pub use csrf::{CsrfLayer, CsrfService};
+#[cfg(feature = "config")]
+pub use cloakroom::settings;
+pub use cloakroom::{
+    self, AppKeys, Error, MemoryStore, ServerErrors, Sessions, TypedKey, cookie, csrf, form,
+};
+pub use csrf_layer::{CsrfLayer, CsrfService};
 pub use extract::{CookieName, NamedSession, ReadSession, Session, View};
 pub use future::ResponseFuture;
 pub use input::{Input, InputRejection};

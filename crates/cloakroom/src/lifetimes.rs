@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::{clock::Timestamp, record::Record};
 
 /// How long the key of a regenerated or destroyed session is remembered as such: longer than a
-/// request that was sent with it may be under way.
-const TOMBSTONE: Duration = Duration::from_mins(5);
+/// request that was sent with it may wait for its turn, and short, for a visitor whose browser never
+/// saw the new cookie can only begin anew when it is over.
+const TOMBSTONE: Duration = Duration::from_secs(30);
 
 /// A deadline moves when this fraction of the idle time has gone by.
 const TOUCH_FRACTION: u32 = 10;

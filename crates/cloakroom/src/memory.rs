@@ -51,8 +51,12 @@ struct Shard {
 struct Slot {
     expires: Timestamp,
     revision: Revision,
-    /// None is a tombstone.
-    record: Option<Bytes>,
+    content: Content,
+}
+
+enum Content {
+    Record(Bytes),
+    Tombstone { successor: Option<RecordKey> },
 }
 
 impl MemoryStore {
@@ -73,7 +77,7 @@ impl MemoryStore {
     /// How many records are live. Counts every entry: for tests and dashboards.
     pub fn len(&self) -> usize {
         let now = self.clock.now();
-        let live = |slot: &&Slot| slot.record.is_some() && slot.expires > now;
+        let live = |slot: &&Slot| slot.stored().is_some() && slot.expires > now;
         self.shards.iter().map(|shard| lock(shard).slots.values().filter(live).count()).sum()
     }
 
@@ -114,10 +118,7 @@ impl Store for MemoryStore {
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         let now = self.clock.now();
         let mut shard = self.shard(key);
-        Ok(shard.current(key, now).map(|slot| match slot.stored() {
-            Some(stored) => Found::Live(stored),
-            None => Found::Tombstone,
-        }))
+        Ok(shard.current(key, now).map(|slot| slot.found()))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
@@ -131,7 +132,7 @@ impl Store for MemoryStore {
                 self.shard(&key).change(&key, Some(expected), now, |slot| slot.expires = expires)
             }
             Commit::Destroy { key, tombstone } => {
-                self.shard(&key).change(&key, None, now, |slot| slot.bury(tombstone))
+                self.shard(&key).change(&key, None, now, |slot| slot.bury(None, tombstone))
             }
             Commit::Rotate { from, expected, to, record, tombstone } => {
                 let (mut old, mut new) = self.two_shards(&from, &to);
@@ -142,7 +143,7 @@ impl Store for MemoryStore {
                 // Two keys of one shard have one lock, which is `old`.
                 let created = new.as_mut().unwrap_or(&mut old).create(to, record, now);
                 if matches!(created, Outcome::Done(_)) {
-                    old.change(&from, None, now, |slot| slot.bury(tombstone));
+                    old.change(&from, None, now, |slot| slot.bury(Some(to), tombstone));
                 }
                 created
             }
@@ -188,7 +189,7 @@ impl Shard {
             Entry::Vacant(_) => Revision(1),
         };
         let Draft { record, expires } = draft;
-        self.slots.insert(key, Slot { expires, revision, record: Some(record) });
+        self.slots.insert(key, Slot { expires, revision, content: Content::Record(record) });
         Outcome::Done(revision)
     }
 
@@ -211,19 +212,32 @@ impl Shard {
 }
 
 impl Slot {
+    fn found(&self) -> Found {
+        match &self.content {
+            Content::Tombstone { successor } => Found::Tombstone { successor: *successor },
+            Content::Record(record) => Found::Live(Stored {
+                record: record.clone(),
+                revision: self.revision,
+                expires: self.expires,
+            }),
+        }
+    }
+
     fn stored(&self) -> Option<Stored> {
-        let record = self.record.clone()?;
-        Some(Stored { record, revision: self.revision, expires: self.expires })
+        match self.found() {
+            Found::Live(stored) => Some(stored),
+            Found::Tombstone { .. } => None,
+        }
     }
 
     fn write(&mut self, draft: Draft) {
         self.revision = Revision(self.revision.0 + 1);
         self.expires = draft.expires;
-        self.record = Some(draft.record);
+        self.content = Content::Record(draft.record);
     }
 
-    fn bury(&mut self, until: Timestamp) {
-        self.record = None;
+    fn bury(&mut self, successor: Option<RecordKey>, until: Timestamp) {
+        self.content = Content::Tombstone { successor };
         self.expires = until;
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! # Writing one
 //! 1. Keep, for each [`RecordKey`], either a record (bytes, [`Revision`], deadline) or a tombstone
-//!    (deadline). After its deadline either is as good as absent, whether or not it was deleted.
+//!    (successor, deadline). After its deadline either is as good as absent, whether or not it was deleted.
 //! 2. Carry out each [`Commit`] as its documentation says, atomically even across processes.
 //! 3. Report failures as [`StoreError`]; never report one as an absence.
 //! 4. Run `cloakroom::conformance` on it (feature `conformance`), races included.
@@ -66,8 +66,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 pub enum Found {
     /// A record whose deadline has not passed.
     Live(Stored),
-    /// The key of a session that was regenerated or destroyed a moment ago.
-    Tombstone,
+    /// The key of a session that was destroyed a moment ago, or regenerated: then `successor` is the
+    /// key that its record moved to, so that a logout with the old token ends the session all the same.
+    Tombstone {
+        /// Where a `Rotate` moved the record; nothing after a `Destroy`.
+        successor: Option<RecordKey>,
+    },
 }
 
 /// A record as a store holds it.
@@ -144,8 +148,8 @@ pub enum Commit {
         /// The new deadline.
         expires: Timestamp,
     },
-    /// Writes the record under a new key and leaves a tombstone under the old one: there is no
-    /// moment in which both or neither is live. Answers [`Outcome::Exists`] where something is
+    /// Writes the record under a new key and leaves a tombstone under the old one that names the new
+    /// one as its successor: there is no moment in which both or neither is live. Answers [`Outcome::Exists`] where something is
     /// under the new key.
     Rotate {
         /// The old key.
@@ -159,7 +163,7 @@ pub enum Commit {
         /// When the tombstone may go.
         tombstone: Timestamp,
     },
-    /// Replaces a record, whatever its revision, by a tombstone.
+    /// Replaces a record, whatever its revision, by a tombstone without successor.
     Destroy {
         /// Whose record.
         key: RecordKey,

@@ -6,11 +6,9 @@ use axum::{Router, routing::get};
 use behaviour::probe::command;
 
 fn main() -> ExitCode {
-    command::main(async |listener, _| {
-        let app = Router::new()
-            .route("/none", get(async || "none"))
-            .route("/read", get(async || String::from("virk")))
-            .route("/write", get(async || 1.to_string()));
-        axum::serve(listener, app).await.map_err(|error| error.to_string())
-    })
+    let routes = Router::new()
+        .route("/none", get(async || "none"))
+        .route("/read", get(async || String::from("virk")))
+        .route("/write", get(async || 1.to_string()));
+    command::main(|_| Ok(routes), async |listener, app| axum::serve(listener, app).await)
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use behaviour::probe::{axum::router, command};
 
 fn main() -> ExitCode {
-    command::main(async |listener, options| {
-        let app = router(options.sessions()?);
-        axum::serve(listener, app).await.map_err(|error| error.to_string())
-    })
+    command::main(
+        |options| options.sessions().map(router),
+        async |listener, app| axum::serve(listener, app).await,
+    )
 }

@@ -63,7 +63,7 @@ async fn script(session: Session, back: Back, request: Request) -> Result<Respon
     let script = script.unwrap_or("[]").to_owned();
     capture_form(request).await?;
     Ok(match run(&script, &session).await {
-        Answer::Results(status, results) => with_status(status, results),
+        Answer::Results(status, results) => with_status(status, &results),
         Answer::Error(error) => SessionError::from(error).into_response(),
         Answer::Redirect(to) => Redirect::to(&to).into_response(),
         Answer::RedirectBack(fallback) => back.or(&fallback).into_response(),
@@ -85,7 +85,7 @@ async fn capture_form(request: Request) -> Result<(), Response> {
     input.map(drop).map_err(IntoResponse::into_response)
 }
 
-fn with_status(status: u16, results: Vec<Value>) -> Response {
+fn with_status(status: u16, results: &[Value]) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, axum::Json(json!({ "results": results }))).into_response()
 }

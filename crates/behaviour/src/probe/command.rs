@@ -60,12 +60,13 @@ impl Options {
     }
 }
 
-/// Runs a server: `serve` gets the bound listener and runs until the process ends.
-pub fn main<F>(serve: impl FnOnce(TcpListener, Options) -> F) -> ExitCode
-where
-    F: Future<Output = Result<(), String>>,
-{
-    match start(serve) {
+/// Runs a server: `prepare` makes the application, `serve` serves it until the process ends.
+/// Anything that is wrong is one line and exit code 2.
+pub fn main<A>(
+    prepare: impl FnOnce(&Options) -> Result<A, String>,
+    serve: impl AsyncFnOnce(TcpListener, A) -> std::io::Result<()>,
+) -> ExitCode {
+    match start(prepare, serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{problem}");
@@ -74,11 +75,12 @@ where
     }
 }
 
-fn start<F>(serve: impl FnOnce(TcpListener, Options) -> F) -> Result<(), String>
-where
-    F: Future<Output = Result<(), String>>,
-{
+fn start<A>(
+    prepare: impl FnOnce(&Options) -> Result<A, String>,
+    serve: impl AsyncFnOnce(TcpListener, A) -> std::io::Result<()>,
+) -> Result<(), String> {
     let options = Options::parse(std::env::args())?;
+    let app = prepare(&options)?;
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -87,12 +89,11 @@ where
     }
     let runtime = runtime.enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let listen = options.listen;
-        let listener = TcpListener::bind(listen).await;
-        let listener = listener.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        let listener = TcpListener::bind(options.listen).await;
+        let listener =
+            listener.map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let serving = serve(listener, options);
         println!("listening on http://{address}");
-        serving.await
+        serve(listener, app).await.map_err(|error| error.to_string())
     })
 }

@@ -99,7 +99,7 @@ async fn nothing_survives_a_destroy(it: &Subject<'_>) {
         }
     });
     outcomes.await;
-    assert_eq!(it.load(key).await, Some(Found::Tombstone));
+    assert_eq!(it.load(key).await, Some(Found::Tombstone { successor: None }));
 }
 
 /// One commit a client.

@@ -41,6 +41,8 @@ pub(super) async fn check(it: &Subject<'_>) -> usize {
     )
 }
 
+const DESTROYED: Found = Found::Tombstone { successor: None };
+
 async fn an_unknown_key_is_an_absence(it: &Subject<'_>) {
     assert_eq!(it.load(new_key()).await, None);
 }
@@ -80,7 +82,7 @@ async fn creating_over_a_tombstone_answers_exists(it: &Subject<'_>) {
     let key = it.destroyed().await;
     let outcome = it.commit(Commit::Create { key, record: it.draft("again", FAR) }).await;
     assert_eq!(outcome, Outcome::Exists, "a logged-out session came back");
-    assert_eq!(it.load(key).await, Some(Found::Tombstone));
+    assert_eq!(it.load(key).await, Some(DESTROYED));
 }
 
 async fn replacing_changes_record_deadline_and_revision(it: &Subject<'_>) {
@@ -130,7 +132,7 @@ async fn rotating_moves_the_record_and_buries_the_old_key(it: &Subject<'_>) {
     let stored = it.live(to).await;
     assert_eq!(outcome, Outcome::Done(stored.revision));
     assert_eq!((stored.record, stored.expires), (draft.record, draft.expires));
-    assert_eq!(it.load(from).await, Some(Found::Tombstone));
+    assert_eq!(it.load(from).await, Some(Found::Tombstone { successor: Some(to) }));
 }
 
 async fn rotating_an_older_revision_answers_the_current_record(it: &Subject<'_>) {
@@ -166,7 +168,7 @@ async fn rotating_onto_a_taken_key_changes_neither(it: &Subject<'_>) {
 
 async fn destroying_leaves_a_tombstone(it: &Subject<'_>) {
     let key = it.destroyed().await;
-    assert_eq!(it.load(key).await, Some(Found::Tombstone));
+    assert_eq!(it.load(key).await, Some(DESTROYED));
 }
 
 async fn nothing_changes_under_an_unknown_key(it: &Subject<'_>) {
@@ -181,7 +183,7 @@ async fn nothing_changes_under_a_tombstone(it: &Subject<'_>) {
     let key = it.destroyed().await;
     for change in it.changes_of(key, Revision(1)) {
         assert_eq!(it.commit(change.clone()).await, Outcome::Gone, "{change:?}");
-        assert_eq!(it.load(key).await, Some(Found::Tombstone), "{change:?}");
+        assert_eq!(it.load(key).await, Some(DESTROYED), "{change:?}");
     }
 }
 

@@ -36,11 +36,9 @@ pub(super) async fn open(
         match loaded.map_err(|cause| failed("load the session", cause))? {
             None => (),
             Some(Found::Live(stored)) => found.extend(read(token, &stored, engine)),
-            Some(Found::Tombstone) => found.push(Opened {
-                origin: Origin::Tombstoned,
-                token,
-                record: engine.empty_record(),
-            }),
+            Some(Found::Tombstone { .. }) => {
+                found.push(Opened { origin: Origin::Gone, token, record: engine.empty_record() });
+            }
         }
     }
     Ok(only(found))
@@ -77,19 +75,21 @@ pub(super) async fn commit(
 ) -> Result<Saved, Error> {
     for attempt in 0..ATTEMPTS {
         let now = engine.now();
+        if work.origin == Origin::Gone {
+            return if matches!(work.fate, Fate::End(_)) && end_successor(store, &work, now).await? {
+                work.origin = Origin::New;
+                ended(store, work, chunks, engine).await
+            } else {
+                Ok(gone(work, engine))
+            };
+        }
         let Some(step) = plan(&work, now, engine)? else { return Ok(work.unchanged()) };
-        let outcome = store.commit(step.commit).await;
-        match outcome.map_err(|cause| failed("commit the session", cause))? {
+        match send(store, step.commit).await? {
             Outcome::Done(revision) => {
-                let origin = match step.becomes {
-                    Becomes::Live { expires } => {
-                        Origin::Live { revision, expires, sealed_by_old_key: false }
-                    }
-                    Becomes::Ended => Origin::New,
-                };
+                let origin = step.becomes.origin(revision);
                 return done(work, origin, chunks, engine, now);
             }
-            Outcome::Gone => return Ok(gone(work, engine)),
+            Outcome::Gone => work.origin = Origin::Gone,
             Outcome::Exists => redraw(&mut work),
             Outcome::Conflict(stored) => {
                 tracing::debug!(
@@ -97,14 +97,53 @@ pub(super) async fn commit(
                     session = work.token.correlation(),
                     "lost a race; rebasing"
                 );
-                if !rebase(&mut work, &stored, engine) {
-                    return Ok(gone(work, engine));
-                }
+                rebase(&mut work, &stored, engine);
             }
         }
         wait_before(attempt + 1, engine).await;
     }
     Err(Kind::Contention { attempts: ATTEMPTS }.into())
+}
+
+async fn send(store: &dyn Store, commit: Commit) -> Result<Outcome, Error> {
+    store.commit(commit).await.map_err(|cause| failed("commit the session", cause))
+}
+
+/// A logout whose session another request regenerated ends it under its new key: that the visitor
+/// presented the old token must not save the session from its logout. Answers whether it ended one.
+async fn end_successor(store: &dyn Store, work: &Work, now: Timestamp) -> Result<bool, Error> {
+    let mut key = work.token.record_key();
+    for _ in 0..ATTEMPTS {
+        let found = store.load(&key).await;
+        match found.map_err(|cause| failed("find the session to destroy", cause))? {
+            Some(Found::Tombstone { successor: Some(successor) }) => key = successor,
+            Some(Found::Tombstone { successor: None }) | None => return Ok(false),
+            Some(Found::Live(_)) => {
+                let destroy = Commit::Destroy { key, tombstone: tombstone_deadline(now) };
+                if matches!(send(store, destroy).await?, Outcome::Done(_)) {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Err(Kind::Contention { attempts: ATTEMPTS }.into())
+}
+
+/// The session was ended under another key; what was put afterwards begins a new one.
+async fn ended(
+    store: &dyn Store,
+    work: Work,
+    chunks: &[u8],
+    engine: &Engine,
+) -> Result<Saved, Error> {
+    let now = engine.now();
+    let Some(step) = plan(&work, now, engine)? else {
+        return done(work, Origin::New, chunks, engine, now);
+    };
+    match send(store, step.commit).await? {
+        Outcome::Done(revision) => done(work, step.becomes.origin(revision), chunks, engine, now),
+        _ => done(work, Origin::New, chunks, engine, now),
+    }
 }
 
 /// One step for the store, and what the session is once it is done.
@@ -118,15 +157,20 @@ enum Becomes {
     Ended,
 }
 
+impl Becomes {
+    fn origin(self, revision: Revision) -> Origin {
+        match self {
+            Self::Live { expires } => Origin::Live { revision, expires, sealed_by_old_key: false },
+            Self::Ended => Origin::New,
+        }
+    }
+}
+
 /// What has to be done for `work`, if anything.
 fn plan(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Step>, Error> {
     let commit = match (work.origin, &work.fate) {
-        // A request that started after the logout and asks for a new token is a new sign-in. All
-        // others that come with a dead token write nothing and leave the cookie alone.
-        (Origin::Tombstoned, Fate::Rotate(to))
-        | (Origin::New, Fate::Rotate(to) | Fate::End(to)) => create(work, to, now, engine)?,
-        (Origin::New, Fate::Stay) => create(work, &work.token, now, engine)?,
-        (Origin::Tombstoned | Origin::Gone, _) => None,
+        (Origin::New, _) => create(work, now, engine)?,
+        (Origin::Gone, _) => None,
         (Origin::Live { revision, expires, .. }, Fate::Stay) => {
             let key = work.token.record_key();
             let moved = engine.lifetimes().throttled(&work.record, expires, now);
@@ -166,17 +210,12 @@ impl Step {
     }
 }
 
-fn create(
-    work: &Work,
-    token: &Token,
-    now: Timestamp,
-    engine: &Engine,
-) -> Result<Option<Commit>, Error> {
+fn create(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Commit>, Error> {
     if !work.is_worth_creating() {
         return Ok(None);
     }
     let record = draft(&work.record, engine.lifetimes().deadline(&work.record, now))?;
-    Ok(Some(Commit::Create { key: token.record_key(), record }))
+    Ok(Some(Commit::Create { key: work.token_afterwards().record_key(), record }))
 }
 
 fn rotate(
@@ -233,16 +272,17 @@ fn gone(work: Work, engine: &Engine) -> Saved {
     Saved { origin: Origin::Gone, token: work.token, record: engine.empty_record(), cookies: None }
 }
 
-/// Another request's record with this request's changes on it; false where that record is not live.
-fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) -> bool {
-    let Some(record) = decode(stored) else { return false };
-    if !is_live(&record, stored.expires, engine.now()) {
-        return false;
-    }
+/// Puts this request's changes on another request's record. One that is not live any more or cannot
+/// be read is as good as gone.
+fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) {
+    let live_record = decode(stored).filter(|it| is_live(it, stored.expires, engine.now()));
+    let Some(record) = live_record else {
+        work.origin = Origin::Gone;
+        return;
+    };
     work.record = record;
     work.origin = live(stored);
     work.log.replay(&mut work.record);
-    true
 }
 
 /// The drawn token's key is taken, which 256 random bits rule out but a faulty store does not.

@@ -23,9 +23,8 @@ pub(crate) enum Origin {
     New,
     /// A live record.
     Live { revision: Revision, expires: Timestamp, sealed_by_old_key: bool },
-    /// The token that came is that of a session which was regenerated or destroyed a moment ago.
-    Tombstoned,
-    /// The record was live when the request loaded it and is no more.
+    /// A record that was regenerated or destroyed, a moment before the request came or while it was
+    /// under way. Nothing is written and the cookie is left alone: it may be a newer login's.
     Gone,
 }
 

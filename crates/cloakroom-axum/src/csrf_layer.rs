@@ -151,6 +151,7 @@ async fn prove(
 }
 
 /// 403, unless the policy only logs.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once and sent")]
 fn refuse(policy: &CsrfPolicy, refusal: Refusal) -> Result<(), Response> {
     tracing::warn!(reason = refusal.reason(), enforced = policy.enforces(), "forged request");
     if !policy.enforces() {
