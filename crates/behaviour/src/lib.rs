@@ -7,4 +7,5 @@
 pub mod client;
 pub mod jar;
 pub mod probe;
+pub mod running;
 pub mod server;

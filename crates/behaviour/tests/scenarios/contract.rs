@@ -1,36 +1,15 @@
 //! The probe as a program: how it starts, and how it refuses to.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-};
+use std::process::Command;
 
-use behaviour::client::Client;
+use behaviour::{client::Client, running::Running};
 use cloakroom::AppKeys;
 use serde_json::json;
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 fn probe() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probe-axum"));
-    command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_clear();
     command
-}
-
-fn start(mut command: Command) -> (Running, SocketAddr) {
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on http://").expect("the address");
-    (Running(child), address.parse().unwrap())
 }
 
 #[tokio::test]
@@ -39,7 +18,7 @@ async fn it_says_where_it_listens_and_serves_the_benchmark_routes() {
         let mut command = probe();
         command.args(["--listen", "127.0.0.1:0"]);
         command.env("APP_KEY", AppKeys::generate()).env("SESSION_DRIVER", driver);
-        let (_running, address) = start(command);
+        let (_running, address) = Running::start(command);
         let mut visitor = Client::new(address);
         assert_eq!(visitor.get("/none").await.text(), "none");
         assert!(visitor.jar.is_empty());
