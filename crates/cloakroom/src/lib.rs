@@ -38,7 +38,7 @@ pub use error::Error;
 pub use key::{AppKeys, KeyError};
 pub use memory::MemoryStore;
 pub use number::Numeric;
-pub use session::{ReadSession, Session};
+pub use session::{Deadlines, ReadSession, Session};
 pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};
 pub use typed_key::{Key, TypedKey};
 pub use view::View;

@@ -115,6 +115,10 @@ fn shard_of(key: &RecordKey) -> usize {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         let now = self.clock.now();
         let mut shard = self.shard(key);

@@ -82,7 +82,7 @@ impl Sessions {
         self.0.cookies.name()
     }
 
-    /// The driver's word in the settings: `cookie`, or `store` for server-side ones.
+    /// The driver's name: `cookie`, or what the store calls itself.
     pub fn driver_name(&self) -> &'static str {
         self.0.driver.name()
     }

@@ -46,6 +46,11 @@ pub use crate::token::RecordKey;
 /// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// A word for this kind of store, for logs and dashboards.
+    fn name(&self) -> &'static str {
+        "store"
+    }
+
     /// What is kept under `key`; nothing where there is neither record nor tombstone, or its
     /// deadline has passed.
     ///
@@ -209,6 +214,10 @@ macro_rules! store_by_pointer {
     ($($pointer:ident),*) => {$(
         #[async_trait]
         impl<S: Store + ?Sized> Store for $pointer<S> {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+
             async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
                 (**self).load(key).await
             }

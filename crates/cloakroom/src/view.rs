@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Session, form::CSRF_FIELD};
 
@@ -70,6 +70,26 @@ impl View {
     /// ```
     pub fn flash_value(&self, key: &str) -> Option<Value> {
         self.0.read_flash().messages.get(key).ok().flatten()
+    }
+
+    /// Every flash message.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().messages().is_empty());
+    /// ```
+    pub fn messages(&self) -> Map<String, Value> {
+        self.0.read_flash().messages.all()
+    }
+
+    /// Everything that the visitor had typed.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().input().is_empty());
+    /// ```
+    pub fn input(&self) -> Map<String, Value> {
+        self.0.read_flash().input.all()
     }
 
     /// Whether there is an error for `field`.

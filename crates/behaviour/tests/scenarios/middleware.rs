@@ -185,5 +185,5 @@ async fn an_upgrade_passes_with_its_session() {
 async fn drivers_are_named_as_in_the_settings() {
     let server = Server::start(DriverUnderTest::Memory).await;
     assert!(server.driver.is_server_side());
-    assert_eq!(memory("session").driver_name(), "store");
+    assert_eq!(memory("session").driver_name(), "memory");
 }

@@ -35,11 +35,11 @@ pub(crate) struct Opened {
 }
 
 impl Driver {
-    /// The word for this driver in the settings and in logs; stores of third parties are `store`.
+    /// The word for this driver in logs.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Cookie(_) => "cookie",
-            Self::Store(_) => "store",
+            Self::Store(store) => store.name(),
         }
     }
 

@@ -1,7 +1,19 @@
 //! The session as a whole: its token, its end, its commit.
 
 use super::{Session, state::Origin};
-use crate::{error::Error, token::Token};
+use crate::{clock::Timestamp, error::Error, token::Token};
+
+/// The times of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deadlines {
+    /// When the session began.
+    pub created: Timestamp,
+    /// When it ends if nobody uses it; nothing before it is kept anywhere.
+    pub idle: Option<Timestamp>,
+    /// When it ends in any case, where it has an absolute lifetime.
+    pub absolute: Option<Timestamp>,
+}
 
 impl Session {
     /// Gives the session a new token and keeps its values. Call it whenever the visitor's rights
@@ -114,6 +126,16 @@ impl Session {
     /// ```
     pub fn is_new(&self) -> bool {
         !matches!(self.state().origin(), Origin::Live { .. })
+    }
+
+    /// When the session began, and when it ends unless it is used.
+    ///
+    /// ```
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.deadlines().idle, None, "it is kept nowhere yet");
+    /// ```
+    pub fn deadlines(&self) -> Deadlines {
+        self.state().deadlines()
     }
 
     /// A short hash of the token: tells sessions apart in a log, signs nobody in.

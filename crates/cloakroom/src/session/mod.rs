@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+pub use lifecycle::Deadlines;
 pub use read::ReadSession;
 use state::{Origin, State};
 
@@ -91,7 +92,8 @@ impl Session {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn sessions(&self) -> &Sessions {
+    /// The session system that this session belongs to.
+    pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
 

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Kind},
     flash::{Bags, Batch, BatchId},
     record::Record,
+    session::Deadlines,
     store::Revision,
     token::Token,
     values::Values,
@@ -167,6 +168,14 @@ impl State {
     /// The token that came with the request, where it led anywhere.
     pub(crate) fn presented(&self) -> Option<&Token> {
         (self.origin != Origin::New).then_some(&self.token)
+    }
+
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        let idle = match self.origin {
+            Origin::Live { expires, .. } => Some(expires),
+            Origin::New | Origin::Gone => None,
+        };
+        Deadlines { created: self.record.created, idle, absolute: self.record.until }
     }
 
     pub(crate) fn values(&self) -> &Values {

@@ -1,0 +1,82 @@
+//! Signing in and out.
+
+use axum::{
+    extract::{OriginalUri, State},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use cloakroom_axum::{Back, Input, Session, TypedKey, form::FieldErrors};
+use minijinja::context;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::site::{Failure, Shared};
+
+/// Who is signed in.
+pub(crate) const USER: TypedKey<String> = TypedKey::new("user");
+
+/// The demo's whole user database: any name, this password. The page says so.
+const PASSWORD: &str = "guest";
+
+#[derive(Deserialize)]
+pub(crate) struct Credentials {
+    username: String,
+    password: String,
+}
+
+impl Credentials {
+    fn check(self) -> Result<String, FieldErrors> {
+        let mut errors = FieldErrors::new();
+        if self.username.trim().is_empty() {
+            errors.add("username", "Please choose a name.");
+        }
+        if self.password != PASSWORD {
+            errors.add("password", "That is not the password.");
+        }
+        if errors.is_empty() { Ok(self.username.trim().to_owned()) } else { Err(errors) }
+    }
+}
+
+pub(crate) async fn sign_in_page(
+    State(site): State<Shared>,
+    session: Session,
+) -> Result<Html<String>, Failure> {
+    site.page(&session, "sign_in.html", context! {})
+}
+
+pub(crate) async fn sign_in(
+    session: Session,
+    back: Back,
+    input: Input<Credentials>,
+) -> Result<Response, Failure> {
+    let user = match input.into_result().and_then(Credentials::check) {
+        Ok(user) => user,
+        Err(errors) => {
+            session.with_errors(errors)?.flash_all()?;
+            return Ok(back.or("/sign-in").into_response());
+        }
+    };
+    // The visitor's rights change, so the token does.
+    session.regenerate()?;
+    session.flash(json!({ "notice": format!("Welcome, {user}!") }))?;
+    session.put(USER, user)?;
+    Ok(Redirect::to(&session.pull_intended_url("/account")?).into_response())
+}
+
+pub(crate) async fn sign_out(session: Session) -> Result<Redirect, Failure> {
+    session.destroy()?;
+    session.flash(json!({ "notice": "You are signed out. Goodbye!" }))?;
+    Ok(Redirect::to("/"))
+}
+
+pub(crate) async fn show(
+    State(site): State<Shared>,
+    OriginalUri(here): OriginalUri,
+    session: Session,
+) -> Result<Response, Failure> {
+    if session.get(USER)?.is_none() {
+        session.set_intended_url(&here.to_string())?;
+        session.flash(json!({ "notice": "Please sign in to see that page." }))?;
+        return Ok(Redirect::to("/sign-in").into_response());
+    }
+    Ok(site.page(&session, "account.html", context! {})?.into_response())
+}
