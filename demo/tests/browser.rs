@@ -125,6 +125,7 @@ async fn sign_the_book(stage: &Stage, driver: &str) {
     stage.fill("#name", "Virk").await;
     stage.fill("#message", "It works without JavaScript.").await;
     stage.click("#send").await;
+    stage.find(".entries").await;
     assert_eq!(stage.text(".notice").await, "Thank you, Virk!");
     assert!(stage.text(".entries").await.contains("It works without JavaScript."));
     stage.screenshot(&format!("{driver}-signed.png")).await;
@@ -146,19 +147,20 @@ async fn sign_in_and_out(stage: &Stage, driver: &str) {
     let before = stage.browser.get_named_cookie("session").await.unwrap().value;
     stage.fill("#password", "guest").await;
     stage.click("#sign-in").await;
-    assert!(stage.browser.current_url().await.unwrap().path().ends_with("/account"));
     assert_eq!(stage.text("#who").await, "You are signed in as virk.");
+    assert_eq!(stage.browser.current_url().await.unwrap().path(), "/account", "the intended page");
     let after = stage.browser.get_named_cookie("session").await.unwrap();
     assert_ne!(after.value, before, "a new token");
     stage.screenshot(&format!("{driver}-account.png")).await;
 
     stage.click("header form[action='/theme'] button").await;
-    assert_eq!(stage.find("html").await.attr("data-theme").await.unwrap().as_deref(), Some("dark"));
+    stage.find("html[data-theme='dark']").await;
     stage.open("/inspector").await;
     assert!(stage.text("#values").await.contains("\"theme\": \"dark\""));
     stage.screenshot(&format!("{driver}-inspector.png")).await;
 
     stage.click("#sign-out").await;
+    stage.find("#visits").await;
     assert_eq!(stage.text(".notice").await, "You are signed out. Goodbye!");
     assert!(stage.is_absent("#sign-out").await);
     stage.screenshot(&format!("{driver}-goodbye.png")).await;
@@ -171,12 +173,12 @@ async fn tell(driver: &str) {
     stage.strike().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stories_hold_on_the_cookie_driver() {
     tell("cookie").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stories_hold_on_the_memory_driver() {
     tell("memory").await;
 }
