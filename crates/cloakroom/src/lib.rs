@@ -10,6 +10,9 @@ mod driver;
 mod error;
 mod flash;
 pub mod form;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod lifetimes;
 mod memory;

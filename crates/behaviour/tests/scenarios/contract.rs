@@ -34,10 +34,13 @@ async fn it_says_where_it_listens_and_serves_the_benchmark_routes() {
     }
 }
 
+/// Arguments, environment, and what the error has to name.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn what_is_wrong_is_one_line_and_exit_code_2() {
     let key = AppKeys::generate();
-    let refused: [(&[&str], &[(&str, &str)], &str); 6] = [
+    let refused: [Refused<'_>; 6] = [
         (&[], &[], "APP_KEY"),
         (&[], &[("APP_KEY", "secret")], "openssl"),
         (&[], &[("APP_KEY", &key), ("SESSION_DRIVER", "disk")], "SESSION_DRIVER"),

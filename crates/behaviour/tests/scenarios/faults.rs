@@ -16,6 +16,7 @@ use cloakroom::{
     store::{Commit, Found, Outcome, RecordKey, Store, StoreError},
 };
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 every_driver! {
     changes_before_an_error_response_are_committed,
@@ -254,7 +255,6 @@ async fn the_commit_runs_to_its_end_when_the_visitor_has_gone() {
 // Requirement 60, at every await point: a future dropped after any number of polls.
 #[tokio::test]
 async fn a_future_dropped_at_any_poll_leaves_the_old_or_the_new_record() {
-    use tower::ServiceExt;
     let store = Faulty::default();
     let sessions = Sessions::store(store.clone(), AppKeys::random())
         .cookie_settings(CookieSettings::development())

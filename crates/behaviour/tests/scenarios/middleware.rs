@@ -10,6 +10,7 @@ use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
 use cloakroom_axum::{CookieName, NamedSession, ReadSession, Session, SessionError, SessionLayer};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 every_driver! {
     who_does_not_ask_gets_a_response_as_without_the_layer,
@@ -173,7 +174,6 @@ async fn an_upgrade_passes_with_its_session() {
         Ok::<_, SessionError>((http::StatusCode::SWITCHING_PROTOCOLS, headers))
     };
     let app = Router::new().route("/", get(upgrade)).layer(SessionLayer::new(memory("session")));
-    use tower::ServiceExt;
     let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
     let response = app.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 101);

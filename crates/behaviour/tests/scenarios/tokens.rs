@@ -136,7 +136,7 @@ async fn junk_evicts_nobody(server: Server) {
     let mut visitor = server.client();
     visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
     for n in 0..2_000 {
-        let cookie = format!("session={:0>43}", n);
+        let cookie = format!("session={n:0>43}");
         server
             .client()
             .script_with(&json!([{"do": "destroy"}]), Sent::with("cookie", &cookie))

@@ -1,0 +1,88 @@
+//! Doors for the fuzz targets: each takes any bytes and panics where an invariant breaks.
+
+use futures_util::FutureExt;
+
+use crate::{
+    AppKeys,
+    cookie::{CookieSettings, Cookies},
+    form::FormInput,
+    record::Record,
+    seal::Sealer,
+};
+
+const KEY: &str = "base64:jx08WneQu+ECT2qYw9fl8BErTW+AkaKzxNXm9wgZKjs=";
+
+#[expect(clippy::expect_used, reason = "constants")]
+fn sealer() -> Sealer {
+    Sealer::new(&AppKeys::parse(KEY).expect("a key"), "session", "session")
+}
+
+#[expect(clippy::expect_used, reason = "constants")]
+fn cookies() -> Cookies {
+    Cookies::new(CookieSettings::development()).expect("the defaults are valid")
+}
+
+/// Any `Cookie` header: at most four candidates, none longer than the header.
+pub fn cookie_header(data: &[u8]) {
+    let presented = cookies().read(data.split(|byte| *byte == b'\n'));
+    assert!(presented.candidates.len() <= 4);
+    assert!(presented.candidates.iter().all(|it| it.len() <= data.len()));
+    assert!(presented.chunks.iter().all(|number| (2..=16).contains(number)));
+}
+
+/// Any text in place of a sealed one: nothing opens but what was sealed.
+pub fn sealed(data: &[u8]) {
+    let sealer = sealer();
+    assert!(sealer.open(data).is_none(), "a forgery");
+    let text = sealer.seal(data);
+    assert_eq!(sealer.open(text.as_bytes()).map(|it| it.plaintext).as_deref(), Some(data));
+}
+
+/// Any bytes in place of a record: what reads is written, and reads again as the same.
+pub fn record(data: &[u8]) {
+    let Some(record) = Record::decode(data) else { return };
+    let Ok(written) = record.encode() else { return };
+    let again = Record::decode(written.as_bytes()).map(|record| record.encode().ok());
+    assert_eq!(again.flatten().as_deref(), Some(written.as_str()));
+    drop(record.values.all());
+    drop(record.flash.shown());
+}
+
+/// Any body, as a form of each type; the first byte chooses.
+pub fn form(data: &[u8]) {
+    let Some((first, body)) = data.split_first() else { return };
+    let types = [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json",
+        "text/plain",
+    ];
+    let content_type = types[usize::from(*first) % types.len()];
+    let parsed = FormInput::parse(Some(content_type), body.to_vec().into()).now_or_never();
+    let Some(Ok(input)) = parsed else { return };
+    assert!(!input.flashable().contains_key("password"));
+    drop(input.deserialize::<std::collections::BTreeMap<String, Vec<u8>>>());
+    drop(input.only(&["a.b", "c"]));
+}
+
+/// Any value, split over chunks and read again, in any order and beside any neighbour.
+pub fn chunks(data: &[u8]) {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let repeats = 1 + data.first().map_or(0, |byte| usize::from(*byte) * 64 / (data.len() + 1));
+    let value: String = data
+        .repeat(repeats)
+        .iter()
+        .map(|byte| char::from(alphabet[usize::from(byte % 64)]))
+        .collect();
+    let Ok(lines) = cookies().issue(&value, std::time::Duration::from_hours(1), &[]) else {
+        return;
+    };
+    assert!(lines.iter().all(|line| line.len() <= 4096));
+    let mut pairs: Vec<_> = lines.iter().filter_map(|line| line.split(';').next()).collect();
+    let turn = data.len() % pairs.len().max(1);
+    pairs.rotate_left(turn);
+    let header = pairs.join("; ");
+    let presented = cookies().read(std::iter::once(header.as_bytes()));
+    let read: Vec<_> = presented.candidates.iter().map(|it| it.to_vec()).collect();
+    assert_eq!(read, [value.into_bytes()]);
+}

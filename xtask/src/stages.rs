@@ -1,0 +1,99 @@
+//! The stages of `cargo xtask test`, in order. The first that fails ends the run.
+
+use std::time::{Duration, Instant};
+
+use crate::{Failure, commands, fuzz, licenses, tools};
+
+/// How long each fuzz target runs here; `soak` is for longer.
+const FUZZ: Duration = Duration::from_secs(8);
+
+type Stage = (&'static str, fn() -> Result<(), Failure>);
+
+const STAGES: [Stage; 9] = [
+    ("tools", tools::install),
+    ("fmt", || commands::cargo(&["fmt", "--all", "--check"])),
+    ("clippy", clippy),
+    ("features", features),
+    ("test", || commands::cargo(&["test", "--workspace", "--all-features"])),
+    ("docs", docs),
+    ("golden", golden),
+    ("licenses", licenses::check),
+    ("fuzz", || fuzz::run(FUZZ)),
+];
+
+/// Runs the chosen stages, or all.
+pub(crate) fn run(chosen: &[&str]) -> Result<(), Failure> {
+    let names = STAGES.map(|(name, _)| name);
+    if let Some(unknown) = chosen.iter().find(|name| !names.contains(name)) {
+        return Err(format!("`{unknown}` is no stage; there are: {}", names.join(" ")));
+    }
+    let started = Instant::now();
+    let mut summary = Vec::new();
+    for (name, stage) in STAGES {
+        if !chosen.is_empty() && !chosen.contains(&name) {
+            continue;
+        }
+        println!("== {name}");
+        let began = Instant::now();
+        stage()
+            .map_err(|failure| format!("== {name}: {failure}\nalone: cargo xtask test {name}"))?;
+        summary.push(format!("{name} {:.0?}", began.elapsed()));
+    }
+    println!("== all stages passed in {:.0?}: {}", started.elapsed(), summary.join(", "));
+    println!("{} passed, 0 failed", summary.len());
+    Ok(())
+}
+
+fn clippy() -> Result<(), Failure> {
+    commands::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// Each feature alone, and none: features add and never lean on each other.
+fn features() -> Result<(), Failure> {
+    let warnings = [("RUSTFLAGS", "-D warnings")];
+    for features in ["", "config", "minijinja", "conformance"] {
+        let check = [
+            "check",
+            "--quiet",
+            "--package",
+            "cloakroom",
+            "--no-default-features",
+            "--features",
+            features,
+        ];
+        // A folder of its own: other flags would throw the shared build away.
+        let arguments = [&check[..], &["--target-dir", "target/features"]].concat();
+        commands::run_with("cargo", &arguments, &warnings)?;
+    }
+    Ok(())
+}
+
+fn docs() -> Result<(), Failure> {
+    let arguments = ["doc", "--workspace", "--all-features", "--no-deps"];
+    commands::run_with("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// Opens the golden vectors with programs in another language.
+fn golden() -> Result<(), Failure> {
+    let folder = commands::root().join("crates/cloakroom/tests/golden");
+    let entries =
+        std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let python = tools::python().ok_or("no Python with the `cryptography` package")?;
+    let mut opened = 0;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "py") {
+            commands::run(python, &["-B", &path.to_string_lossy()])?;
+            opened += 1;
+        }
+    }
+    if opened == 0 { Err("there is no golden vector to open".to_owned()) } else { Ok(()) }
+}
