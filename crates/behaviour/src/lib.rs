@@ -9,3 +9,8 @@ pub mod jar;
 pub mod probe;
 pub mod running;
 pub mod server;
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,31 +1,5 @@
-//! The change log: what one request did to its session, so that it can be done again.
-//!
-//! A commit that finds another request's record replays this request's log on it. The outcome is
-//! always one that some order of the two requests would have given.
-//!
-//! # How changes merge
-//! *First* is the change whose request committed first; *then* is replayed on it.
-//!
-//! | first ＼ then | `put` | `forget` | `increment` | `update` | `clear` | flash |
-//! |---|---|---|---|---|---|---|
-//! | `put`, same path | the later put | removed | counts on the put value ¹ | closure sees the put value | all removed | both |
-//! | `put`, other path | both ² | both | both | both | all removed | both |
-//! | `forget`, same path | the put value | removed | counts from 0 | closure sees no value | all removed | both |
-//! | `increment`, same path | the put value | removed | **both count** | closure sees the sum | all removed | both |
-//! | `update`, same path | the put value | removed | counts on the result ¹ | **both closures ran** | all removed | both |
-//! | `clear` | the put value alone | empty | counts from 0 | closure sees no value | empty | both |
-//! | flash | both | both | both | both | both: `clear` leaves flash alone | both batches ³ |
-//! | flash consumed | – | – | – | – | – | seen batches gone, new ones stay |
-//! | `regenerate`, `destroy` | gone ⁴ | gone | gone | gone | gone | gone |
-//!
-//! 1. Where the value is no longer a number (or an `update` closure's type), the change counts as
-//!    having come just before the one that replaced the value: it is dropped and a warning logged.
-//! 2. Paths that contain each other (`user` and `user.theme`) are the same place: the later change
-//!    decides what it covers, and a put below something that is no longer an object is dropped as
-//!    in note 1.
-//! 3. Of two messages, inputs or errors of one name the later is shown.
-//! 4. The record is gone from under its key; nothing is written, no cookie is sent. A request that
-//!    itself regenerates replays its log first, so it loses nothing that was committed before.
+//! The change log: what one request did to its session, so that it can be done again on the record
+//! that another request wrote meanwhile. [`crate::merging`] has the rule for every pair of changes.
 
 use std::{fmt, sync::Arc};
 
@@ -119,7 +93,7 @@ impl ChangeLog {
         Self(self.0.split_off(len))
     }
 
-    /// Makes every change again on `record`; see note 1 of the table for those that cannot be.
+    /// Makes every change again on `record`; note 1 of [`crate::merging`] says what becomes of those that cannot be.
     pub(crate) fn replay(&self, record: &mut Record) {
         for change in &self.0 {
             if let Err(error) = change.apply(record) {

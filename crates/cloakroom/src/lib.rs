@@ -1,4 +1,33 @@
-//! Sessions for Rust web applications.
+//! Sessions for Rust web applications: hand in values, get a ticket (a cookie), find them again at
+//! the next request.
+//!
+//! This is the core, without a web framework. Applications take an adapter, such as
+//! `cloakroom-axum`, and meet this crate through the [`Session`] that their handlers get:
+//!
+//! ```
+//! # let session = cloakroom::testing::session();
+//! session.put("username", "virk")?;                    // anything that serde can serialize
+//! session.increment("visits")?;                        // concurrent increments add up
+//! session.put("preferences.theme", "dark")?;           // dots descend into objects
+//! session.flash(serde_json::json!({ "notice": "Saved" }))?; // shown on the next page, once
+//! session.regenerate()?;                               // a new token, when signing in
+//! # Ok::<(), cloakroom::Error>(())
+//! ```
+//!
+//! - [`Session`]: values, flash, token. Changes are committed once, when the request ends;
+//!   [`merging`] says what comes of changes that concurrent requests make.
+//! - [`View`]: old input, errors, messages and the CSRF field, for templates.
+//! - [`Sessions`] and, with the feature `config`, `settings`: the session system and its settings.
+//! - [`store`]: the contract of server-side drivers, and how to write one.
+//! - [`form`], [`csrf`], [`redirect`]: what posted forms need.
+//! - [`visit`]: the seam for adapters of other frameworks.
+//!
+//! # Features
+//! | feature | what it adds |
+//! |---|---|
+//! | `config` (default) | settings from `config/session.toml` and the environment |
+//! | `minijinja` | the view helpers as MiniJinja functions |
+//! | `conformance` | the test suite for stores |
 
 mod change;
 pub mod clock;
@@ -16,6 +45,8 @@ pub mod fuzzing;
 mod key;
 mod lifetimes;
 mod memory;
+#[doc = include_str!("merging.md")]
+pub mod merging {}
 #[cfg(feature = "minijinja")]
 pub mod minijinja;
 mod number;
@@ -34,7 +65,7 @@ mod token;
 mod typed_key;
 mod values;
 mod view;
-mod visit;
+pub mod visit;
 
 pub use async_trait::async_trait;
 pub use error::Error;

@@ -26,7 +26,7 @@ impl Options {
     /// Reads the command line.
     ///
     /// # Errors
-    /// When it is not as [`USAGE`] says, or the address is not a loopback one.
+    /// When it is not as the usage line says, or the address is not a loopback one.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options =
             Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), config: None, workers: None };

@@ -31,7 +31,7 @@ impl Settings {
     /// Reads `file`, or `config/session.toml` where there is one, and the environment.
     ///
     /// # Errors
-    /// When a named file does not exist, or for what the [module page](self) says.
+    /// When a named file does not exist, or for what the [module page](crate::settings) says.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         load(file, &variable, Defaults::Production)
     }
