@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use cloakroom::{Error, ResponseHeaders, Visit};
+use cloakroom::{Ending, Error, ResponseHeaders, Visit};
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
@@ -21,19 +21,26 @@ pin_project! {
         #[pin]
         handler: F,
         visit: Option<Visit>,
-        ending: Option<Ending<B>>,
+        waiting: Option<Waiting<B>>,
     }
 }
 
-/// What is left to do once the handler is done.
-enum Ending<B> {
-    Commit { response: Option<Response<B>>, commit: Commit<ResponseHeaders> },
-    Panic { payload: Option<Box<dyn Any + Send>>, commit: Commit<()> },
+/// What a response waits for once the handler is done: a commit, which runs to its end on a task of
+/// its own even when the response is no longer wanted.
+struct Waiting<B> {
+    commit: JoinHandle<Result<ResponseHeaders, Error>>,
+    then: Option<Then<B>>,
+}
+
+/// What becomes of the handler's outcome after the commit.
+enum Then<B> {
+    Respond(Response<B>),
+    Panic(Box<dyn Any + Send>),
 }
 
 impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn new(handler: F, visit: Option<Visit>) -> Self {
-        Self { handler, visit, ending: None }
+        Self { handler, visit, waiting: None }
     }
 }
 
@@ -46,22 +53,35 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if this.ending.is_none() {
+        if this.waiting.is_none() {
             let outcome = ready!(poll_catching_panic(this.handler.as_mut(), cx));
             let Some(visit) = this.visit.take().filter(|visit| visit.loaded().is_some()) else {
                 return Poll::Ready(outcome.unwrap_or_else(|payload| resume_unwind(payload)));
             };
-            match outcome {
-                Ok(Ok(response)) => *this.ending = Some(Ending::commit(visit, response)),
+            let (ending, then) = match outcome {
+                Ok(Ok(response)) => {
+                    (visit.finish(response.status().as_u16()), Then::Respond(response))
+                }
                 Ok(Err(error)) => {
-                    tokio::spawn(async move { visit.abandon().await });
+                    tokio::spawn(visit.abandon().wait());
                     return Poll::Ready(Err(error));
                 }
-                Err(payload) => *this.ending = Some(Ending::panic(visit, payload)),
+                Err(payload) => (visit.abandon(), Then::Panic(payload)),
+            };
+            match ending {
+                Ending::Now(session) => return Poll::Ready(Ok(then.close(session))),
+                Ending::Later(mut commit) => {
+                    // Many a commit is over at once, as with the memory store, and needs no task.
+                    if let Poll::Ready(session) = commit.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(then.close(session)));
+                    }
+                    *this.waiting =
+                        Some(Waiting { commit: tokio::spawn(commit), then: Some(then) });
+                }
             }
         }
-        match this.ending {
-            Some(ending) => ending.poll(cx).map(Ok),
+        match this.waiting {
+            Some(waiting) => waiting.poll(cx).map(Ok),
             None => Poll::Pending,
         }
     }
@@ -79,31 +99,28 @@ fn poll_catching_panic<F: Future>(
     }
 }
 
-impl<B: Default> Ending<B> {
-    fn commit(visit: Visit, response: Response<B>) -> Self {
-        let status = response.status().as_u16();
-        let commit = Commit::new(async move { visit.finish(status).await });
-        Self::Commit { response: Some(response), commit }
-    }
-
-    fn panic(visit: Visit, payload: Box<dyn Any + Send>) -> Self {
-        let commit = Commit::new(async move { visit.abandon().await });
-        Self::Panic { payload: Some(payload), commit }
-    }
-
+impl<B: Default> Waiting<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<B>> {
+        let session = match ready!(Pin::new(&mut self.commit).poll(cx)) {
+            Ok(session) => session,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            // The runtime is shutting down, and this task with it.
+            Err(_) => return Poll::Pending,
+        };
+        self.then.take().map_or(Poll::Pending, |then| Poll::Ready(then.close(session)))
+    }
+}
+
+impl<B: Default> Then<B> {
+    /// The response, once it is known what the session asks of it.
+    fn close(self, session: Result<ResponseHeaders, Error>) -> Response<B> {
         match self {
-            Self::Commit { response, commit } => {
-                let session = ready!(commit.poll(cx));
-                response
-                    .take()
-                    .map_or(Poll::Pending, |response| Poll::Ready(close(response, session)))
-            }
-            Self::Panic { payload, commit } => {
-                if let Err(error) = ready!(commit.poll(cx)) {
+            Self::Respond(response) => close(response, session),
+            Self::Panic(payload) => {
+                if let Err(error) = session {
                     tracing::error!(?error, "a session could not be destroyed after a panic");
                 }
-                payload.take().map_or(Poll::Pending, |payload| resume_unwind(payload))
+                resume_unwind(payload)
             }
         }
     }
@@ -137,37 +154,5 @@ pub(crate) fn status_of(error: &Error) -> StatusCode {
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").field("visit", &self.visit).finish_non_exhaustive()
-    }
-}
-
-/// A commit that runs to its end even when the response is no longer wanted. One that has not to
-/// wait, as with the cookie and memory drivers, is never handed to the runtime.
-enum Commit<T> {
-    Here(Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>),
-    Spawned(JoinHandle<Result<T, Error>>),
-}
-
-impl<T: Send + 'static> Commit<T> {
-    fn new(commit: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
-        Self::Here(Box::pin(commit))
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        if let Self::Here(commit) = self {
-            if let Poll::Ready(done) = commit.as_mut().poll(cx) {
-                return Poll::Ready(done);
-            }
-            let rest = std::mem::replace(commit, Box::pin(std::future::pending()));
-            *self = Self::Spawned(tokio::spawn(rest));
-        }
-        match self {
-            Self::Here(_) => Poll::Pending,
-            Self::Spawned(task) => match ready!(Pin::new(task).poll(cx)) {
-                Ok(done) => Poll::Ready(done),
-                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                // The runtime is shutting down, and this task with it.
-                Err(_) => Poll::Pending,
-            },
-        }
     }
 }

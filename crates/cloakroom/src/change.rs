@@ -41,7 +41,7 @@ impl Change {
                 values.put(path, encode(path, &sum)?)?;
             }
             Self::Update { path, rerun } => {
-                let value = rerun(values.raw(path).as_deref())?;
+                let value = rerun(values.raw(path))?;
                 values.put(path, value)?;
             }
             Self::Clear => values.clear(),

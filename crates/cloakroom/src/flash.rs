@@ -39,8 +39,8 @@ impl Bags {
 
     /// Drops what `newer` hides.
     fn remove_members_of(&mut self, newer: &Self) {
-        self.messages.remove_members_of(&newer.messages);
-        self.input.remove_members_of(&newer.input);
+        self.messages.retain(|name| newer.messages.member(name).is_none());
+        self.input.retain(|name| newer.input.member(name).is_none());
         self.errors.retain(|field, _| !newer.errors.contains_key(field));
     }
 
@@ -95,13 +95,12 @@ impl Flash {
         self.0.iter().map(|batch| batch.id).collect()
     }
 
-    /// What a page shows: every batch, the newer over the older.
-    pub(crate) fn shown(&self) -> Bags {
-        let mut shown = Bags::default();
-        for batch in &self.0 {
-            shown.extend(batch.bags.clone());
-        }
-        shown
+    /// What a page shows, if anything: every batch, the newer over the older.
+    pub(crate) fn shown(&self) -> Option<Bags> {
+        self.0.iter().map(|batch| batch.bags.clone()).reduce(|mut shown, newer| {
+            shown.extend(newer);
+            shown
+        })
     }
 }
 
@@ -124,7 +123,7 @@ mod tests {
         let seen = flash.ids();
         flash.add(batch(2, &json!({"warning": "new"})));
         flash.consume(&seen);
-        assert_eq!(json!(flash.shown().messages.all()), json!({"warning": "new"}));
+        assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"warning": "new"}));
     }
 
     #[test]
@@ -134,7 +133,7 @@ mod tests {
             flash.add(batch(id, &json!({"notice": id})));
         }
         assert_eq!(flash.ids(), [BatchId(99)]);
-        assert_eq!(json!(flash.shown().messages.all()), json!({"notice": 99}));
+        assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"notice": 99}));
     }
 
     #[test]
@@ -143,7 +142,7 @@ mod tests {
         flash.add(batch(1, &json!({"a": 1})));
         flash.add(batch(1, &json!({"b": 2})));
         assert_eq!(flash.ids().len(), 1);
-        assert_eq!(json!(flash.shown().messages.all()), json!({"a": 1, "b": 2}));
+        assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"a": 1, "b": 2}));
     }
 
     #[test]

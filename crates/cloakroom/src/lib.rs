@@ -76,4 +76,4 @@ pub use session::{Deadlines, ReadSession, Session};
 pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};
 pub use typed_key::{Key, TypedKey};
 pub use view::View;
-pub use visit::{ResponseHeaders, Visit};
+pub use visit::{Ending, ResponseHeaders, Visit};

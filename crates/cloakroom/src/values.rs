@@ -1,8 +1,11 @@
 //! A session's values: a JSON object whose members stay as they were written until someone asks.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{
     Map, Number, Value,
     value::{RawValue, to_raw_value},
@@ -13,45 +16,77 @@ use crate::{
     number::Delta,
 };
 
-/// An object one level deep: names, and each value as the JSON text that was stored.
+/// Names, and each value as the JSON text that was stored.
 ///
 /// Keys are paths. A dot descends: `user.theme` is the member `theme` of the object `user`; below a
 /// list a number picks an entry (reading only).
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Values(BTreeMap<Box<str>, Box<RawValue>>);
+#[derive(Clone)]
+pub(crate) enum Values {
+    /// As they came from the record: nobody has changed anything, and reading walks the text.
+    Stored(Box<RawValue>),
+    /// Taken apart, one level deep.
+    Open(Members),
+}
+
+type Members = BTreeMap<Box<str>, Box<RawValue>>;
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::Open(Members::new())
+    }
+}
 
 impl Values {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        match self {
+            Self::Stored(text) => text.get()[1..].trim_start().starts_with('}'),
+            Self::Open(members) => members.is_empty(),
+        }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
+    }
+
+    /// The members, to be changed.
+    fn open(&mut self) -> &mut Members {
+        if let Self::Stored(text) = self {
+            *self = Self::Open(members(text).unwrap_or_default());
+        }
+        match self {
+            Self::Open(members) => members,
+            Self::Stored(_) => unreachable!("opened above"),
+        }
     }
 
     /// Every value, parsed.
     pub(crate) fn all(&self) -> Map<String, Value> {
-        self.0.iter().map(|(key, raw)| (key.to_string(), parse_stored(raw))).collect()
+        match self {
+            Self::Stored(text) => serde_json::from_str(text.get()).unwrap_or_default(),
+            Self::Open(members) => {
+                members.iter().map(|(key, raw)| (key.to_string(), parse_stored(raw))).collect()
+            }
+        }
     }
 
     /// The stored text at `path`.
-    pub(crate) fn raw(&self, path: &str) -> Option<Box<RawValue>> {
+    pub(crate) fn raw(&self, path: &str) -> Option<&RawValue> {
         let mut segments = path.split('.');
-        let root = self.0.get(segments.next()?)?;
-        let mut here: &RawValue = root;
-        for segment in segments {
-            here = member(here, segment)?;
+        let root = self.member(segments.next()?)?;
+        segments.try_fold(root, member)
+    }
+
+    /// The stored text of the member `name`, whatever dots it has.
+    pub(crate) fn member(&self, name: &str) -> Option<&RawValue> {
+        match self {
+            Self::Stored(text) => member(text, name),
+            Self::Open(members) => members.get(name).map(|raw| &**raw),
         }
-        Some(here.to_owned())
     }
 
     /// The value at `path`, deserialized from its own text alone; `null` is an absence.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
-        match self.0.get(path) {
-            Some(raw) => decode(path, raw),
-            None => self.raw(path).map_or(Ok(None), |raw| decode(path, &raw)),
-        }
+        self.raw(path).map_or(Ok(None), |raw| decode(path, raw))
     }
 
     /// Puts a value at `path`, making the objects on the way.
@@ -61,12 +96,13 @@ impl Values {
 
     /// `start` is where in `path` this object's own member begins; what comes before is the way here.
     fn put_below(&mut self, path: &str, start: usize, value: Box<RawValue>) -> Result<(), Error> {
+        let here = self.open();
         let Some((head, _)) = path[start..].split_once('.') else {
-            self.0.insert(path[start..].into(), value);
+            here.insert(path[start..].into(), value);
             return Ok(());
         };
         let end = start + head.len();
-        let mut inner = match self.0.get(head) {
+        let mut inner = match here.get(head) {
             None => Self::default(),
             Some(raw) => object(raw).ok_or_else(|| Kind::NotAnObject {
                 key: path[..end].to_owned(),
@@ -74,20 +110,21 @@ impl Values {
             })?,
         };
         inner.put_below(path, end + 1, value)?;
-        self.0.insert(head.into(), encode(path, &inner)?);
+        here.insert(head.into(), encode(path, &inner)?);
         Ok(())
     }
 
     /// Removes what is at `path`, if anything is.
     pub(crate) fn forget(&mut self, path: &str) {
+        let here = self.open();
         let Some((head, rest)) = path.split_once('.') else {
-            self.0.remove(path);
+            here.remove(path);
             return;
         };
-        let Some(mut inner) = self.0.get(head).and_then(|raw| object(raw)) else { return };
+        let Some(mut inner) = here.get(head).and_then(|raw| object(raw)) else { return };
         inner.forget(rest);
         if let Ok(raw) = to_raw_value(&inner) {
-            self.0.insert(head.into(), raw);
+            here.insert(head.into(), raw);
         }
     }
 
@@ -96,24 +133,50 @@ impl Values {
         let current = match self.raw(path) {
             None => Number::from(0),
             Some(raw) => serde_json::from_str(raw.get())
-                .map_err(|_| Kind::NotANumber { key: path.to_owned(), found: describe(&raw) })?,
+                .map_err(|_| Kind::NotANumber { key: path.to_owned(), found: describe(raw) })?,
         };
         by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.to_owned() }.into())
     }
 
     /// Lays `newer` over these values, member by member.
-    pub(crate) fn extend(&mut self, newer: Self) {
-        self.0.extend(newer.0);
-    }
-
-    /// Drops the members that `newer` has as well.
-    pub(crate) fn remove_members_of(&mut self, newer: &Self) {
-        self.0.retain(|key, _| !newer.0.contains_key(key));
+    pub(crate) fn extend(&mut self, mut newer: Self) {
+        self.open().append(newer.open());
     }
 
     /// These values without the members that `keep` rejects.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
-        self.0.retain(|key, _| keep(key));
+        self.open().retain(|key, _| keep(key));
+    }
+}
+
+/// Written as it was read, where nothing changed.
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Stored(text) => text.serialize(serializer),
+            Self::Open(members) => members.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        if text.get().starts_with('{') {
+            Ok(Self::Stored(text))
+        } else {
+            Err(D::Error::custom("values are an object"))
+        }
+    }
+}
+
+/// Shows how many there are.
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored(text) => write!(f, "Values({} bytes)", text.get().len()),
+            Self::Open(members) => write!(f, "Values({} members)", members.len()),
+        }
     }
 }
 
@@ -140,18 +203,50 @@ fn parse_stored(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
-fn object(raw: &RawValue) -> Option<Values> {
+fn members(raw: &RawValue) -> Option<Members> {
     serde_json::from_str(raw.get()).ok()
 }
 
+fn object(raw: &RawValue) -> Option<Values> {
+    members(raw).map(Values::Open)
+}
+
+/// What stands under `segment` in an object or a list, found without taking the rest apart.
 fn member<'a>(parent: &'a RawValue, segment: &str) -> Option<&'a RawValue> {
     if parent.get().starts_with('[') {
         let entries: Vec<&RawValue> = serde_json::from_str(parent.get()).ok()?;
         return entries.get(segment.parse::<usize>().ok()?).copied();
     }
-    let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(parent.get()).ok()?;
-    members.remove(segment)
+    let mut deserializer = serde_json::Deserializer::from_str(parent.get());
+    deserializer.deserialize_map(Find(segment)).ok()?
 }
+
+/// Walks an object for one member. Of several of one name the last counts, as everywhere in JSON.
+struct Find<'k>(&'k str);
+
+impl<'de> Visitor<'de> for Find<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Name(name)) = map.next_key()? {
+            if name == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A member's name, borrowed from the text unless it has escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn describe(raw: &RawValue) -> &'static str {
     match raw.get().as_bytes().first() {
@@ -202,6 +297,25 @@ mod tests {
     }
 
     #[test]
+    fn stored_and_opened_values_read_alike() {
+        let text = r#"{"a":1,"\u0062":{"c":[1,{"d":null}]},"a":2,"":3}"#;
+        let stored: Values = serde_json::from_str(text).unwrap();
+        let mut opened = stored.clone();
+        opened.open();
+        for path in
+            ["a", "b", "b.c", "b.c.1", "b.c.1.d", "b.c.2", "b.c.x", "", "x", "a.b", "b.c.1.d.e"]
+        {
+            let read = |it: &Values| it.raw(path).map(|raw| raw.get().to_owned());
+            assert_eq!(read(&stored), read(&opened), "{path}");
+        }
+        assert_eq!(stored.all(), opened.all());
+        for (text, empty) in [("{}", true), ("{ \n}", true), ("{\"a\":1}", false)] {
+            assert_eq!(serde_json::from_str::<Values>(text).unwrap().is_empty(), empty);
+        }
+        assert!(serde_json::from_str::<Values>("[]").is_err());
+    }
+
+    #[test]
     fn putting_below_a_string_names_the_string() {
         let mut it = values(&json!({"user": {"name": "virk"}}));
         let error = put(&mut it, "user.name.first", &json!("v")).unwrap_err();
@@ -213,8 +327,10 @@ mod tests {
     #[test]
     fn untouched_values_keep_their_text() {
         let text = r#"{"a":1.0e2,"b":{ "spaced" : true }}"#;
-        let it: Values = serde_json::from_str(text).unwrap();
+        let mut it: Values = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&it).unwrap(), text);
+        put(&mut it, "c", &json!(1)).unwrap();
+        assert_eq!(serde_json::to_string(&it).unwrap(), text.replace("}}", "},\"c\":1}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
-use crate::{Session, form::CSRF_FIELD};
+use crate::{Session, form::CSRF_FIELD, values::Values};
 
 /// Old input, errors, messages and the CSRF field, for templates of any kind: a cheap value with
 /// plain methods, which Askama and Maud call as they are. The feature `minijinja` makes them
@@ -47,7 +47,7 @@ impl View {
     /// assert_eq!(session.view().old_value("tags"), None);
     /// ```
     pub fn old_value(&self, key: &str) -> Option<Value> {
-        self.0.read_flash().input.get(key).ok().flatten()
+        look_up(&self.0.read_flash()?.input, key)
     }
 
     /// The flash message `key`, as text, or `default`.
@@ -69,7 +69,7 @@ impl View {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn flash_value(&self, key: &str) -> Option<Value> {
-        self.0.read_flash().messages.get(key).ok().flatten()
+        look_up(&self.0.read_flash()?.messages, key)
     }
 
     /// Every flash message.
@@ -79,7 +79,7 @@ impl View {
     /// assert!(session.view().messages().is_empty());
     /// ```
     pub fn messages(&self) -> Map<String, Value> {
-        self.0.read_flash().messages.all()
+        self.0.read_flash().map(|it| it.messages.all()).unwrap_or_default()
     }
 
     /// Everything that the visitor had typed.
@@ -89,7 +89,7 @@ impl View {
     /// assert!(session.view().input().is_empty());
     /// ```
     pub fn input(&self) -> Map<String, Value> {
-        self.0.read_flash().input.all()
+        self.0.read_flash().map(|it| it.input.all()).unwrap_or_default()
     }
 
     /// Whether there is an error for `field`.
@@ -99,7 +99,7 @@ impl View {
     /// assert!(!session.view().has_error_for("username"));
     /// ```
     pub fn has_error_for(&self, field: &str) -> bool {
-        self.0.read_flash().errors.contains_key(field)
+        self.0.read_flash().is_some_and(|it| it.errors.contains_key(field))
     }
 
     /// The first error message for `field`.
@@ -109,7 +109,7 @@ impl View {
     /// assert_eq!(session.view().get_error_for("username"), None);
     /// ```
     pub fn get_error_for(&self, field: &str) -> Option<String> {
-        self.0.read_flash().errors.get(field)?.first().cloned()
+        self.0.read_flash()?.errors.get(field)?.first().cloned()
     }
 
     /// Every error message, by field.
@@ -119,7 +119,7 @@ impl View {
     /// assert!(session.view().errors().is_empty());
     /// ```
     pub fn errors(&self) -> BTreeMap<String, Vec<String>> {
-        self.0.read_flash().errors.clone()
+        self.0.read_flash().map(|it| it.errors.clone()).unwrap_or_default()
     }
 
     /// Whether there is any error.
@@ -129,7 +129,7 @@ impl View {
     /// assert!(!session.view().has_errors());
     /// ```
     pub fn has_errors(&self) -> bool {
-        !self.0.read_flash().errors.is_empty()
+        self.0.read_flash().is_some_and(|it| !it.errors.is_empty())
     }
 
     /// As [`Session::csrf_token`].
@@ -154,6 +154,12 @@ impl View {
         let token = self.csrf_token();
         format!(r#"<input type="hidden" name="{CSRF_FIELD}" value="{token}">"#)
     }
+}
+
+/// A field may have dots in its own name; otherwise they descend.
+fn look_up(bag: &Values, key: &str) -> Option<Value> {
+    let raw = bag.member(key).or_else(|| bag.raw(key))?;
+    serde_json::from_str(raw.get()).ok()
 }
 
 /// Strings as they are, `null` and absence as the default, the rest as JSON.

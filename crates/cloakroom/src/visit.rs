@@ -9,6 +9,7 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -107,34 +108,62 @@ impl Visit {
 
     /// Commits the session, if a handler asked for it, and says what the response has to carry.
     /// From here on a change of the session is an error.
-    ///
-    /// Run it to its end once it has begun, even when the client has gone.
-    ///
-    /// # Errors
-    /// When the commit failed. The handler's response must not be sent as a success: answer 503
-    /// where [`Error::is_unavailable`], else 500, without any cookie.
-    pub async fn finish(&self, status: u16) -> Result<ResponseHeaders, Error> {
-        let Some(session) = self.loaded() else { return Ok(ResponseHeaders::default()) };
+    pub fn finish(&self, status: u16) -> Ending {
+        let Some(session) = self.loaded() else {
+            return Ending::Now(Ok(ResponseHeaders::default()));
+        };
         if (500..600).contains(&status)
             && self.0.sessions.engine().server_errors() == ServerErrors::Discard
         {
             session.discard_changes();
         }
-        let set_cookie = session.finish((300..400).contains(&status)).await?;
-        Ok(ResponseHeaders { set_cookie, vary: true })
+        session.end((300..400).contains(&status))
     }
 
     /// Ends a request whose handler panicked: a `destroy` takes effect, nothing else does.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn abandon(&self) -> Result<(), Error> {
+    pub fn abandon(&self) -> Ending {
         match self.loaded() {
             Some(session) if session.is_destroyed() => {
                 session.discard_changes();
-                session.finish(false).await.map(drop)
+                session.end(false)
             }
-            _ => Ok(()),
+            _ => Ending::Now(Ok(ResponseHeaders::default())),
+        }
+    }
+}
+
+/// How a request ends.
+///
+/// # Errors
+/// Where it comes to an error, the commit failed and the handler's response must not be sent as a
+/// success: answer 503 where [`Error::is_unavailable`], else 500, without any cookie.
+#[must_use = "a commit that is not run is lost"]
+pub enum Ending {
+    /// It has ended: nothing was to be waited for.
+    Now(Result<ResponseHeaders, Error>),
+    /// A store has to be waited for. Run it to its end once it has begun, even when the client has
+    /// gone.
+    Later(Pin<Box<dyn Future<Output = Result<ResponseHeaders, Error>> + Send>>),
+}
+
+impl Ending {
+    /// Waits where there is something to be waited for.
+    ///
+    /// # Errors
+    /// When the commit failed.
+    pub async fn wait(self) -> Result<ResponseHeaders, Error> {
+        match self {
+            Self::Now(ended) => ended,
+            Self::Later(commit) => commit.await,
+        }
+    }
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(ended) => f.debug_tuple("Now").field(ended).finish(),
+            Self::Later(_) => f.write_str("Later(…)"),
         }
     }
 }

@@ -101,7 +101,7 @@ impl Stage {
         let visit = self.sessions.visit();
         let session = visit.session(headers.as_slice()).await.unwrap();
         handler(&session).unwrap();
-        let ResponseHeaders { set_cookie, .. } = visit.finish(200).await.unwrap();
+        let ResponseHeaders { set_cookie, .. } = visit.finish(200).wait().await.unwrap();
         if let Some(line) = set_cookie.first() {
             let pair = line.split(';').next().unwrap().to_owned();
             self.cookie = (!line.contains("Max-Age=0")).then_some(pair);
@@ -158,7 +158,7 @@ async fn a_request_that_does_not_ask_makes_no_call() {
     let stage = Stage::signed_in().await;
     stage.spy.calls.lock().unwrap().clear();
     let visit = stage.sessions.visit();
-    assert_eq!(visit.finish(200).await.unwrap(), ResponseHeaders::default());
+    assert_eq!(visit.finish(200).wait().await.unwrap(), ResponseHeaders::default());
     assert!(stage.spy.calls.lock().unwrap().is_empty());
 }
 
@@ -184,7 +184,10 @@ async fn a_race_that_is_never_won_is_a_typed_error() {
     session.increment("visits").unwrap();
     let error = session.commit().await.unwrap_err();
     assert!(error.is_contention(), "{error:?}");
-    assert!(visit.finish(200).await.is_ok(), "the handler was told, so the end does not try again");
+    assert!(
+        visit.finish(200).wait().await.is_ok(),
+        "the handler was told, so the end does not try again"
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Drivers: where records live. Server-side stores differ behind [`Store`]; the cookie driver has
 //! nothing to compare with and is a case of its own.
 
-mod sealed;
-mod stored;
+pub(crate) mod sealed;
+pub(crate) mod stored;
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind},
     record::Record,
     seal::Sealer,
-    session::state::{Fate, Origin, Saved, Work},
+    session::state::Origin,
     sessions::Engine,
     store::Store,
     token::Token,
@@ -43,32 +43,27 @@ impl Driver {
         }
     }
 
+    /// The session that the presented cookies lead to, or a new one.
     pub(crate) async fn open(
         &self,
         presented: &Presented<'_>,
         engine: &Engine,
     ) -> Result<Opened, Error> {
+        if presented.candidates.is_empty() {
+            return Ok(Opened::anew(engine));
+        }
         let found = match self {
             Self::Cookie(sealer) => sealed::open(sealer, presented, engine),
-            Self::Store(store) => stored::open(&**store, presented, engine).await?,
+            // In a box, so that requests on the cookie driver do not carry its size along.
+            Self::Store(store) => Box::pin(stored::open(&**store, presented, engine)).await?,
         };
-        Ok(found.unwrap_or_else(|| Opened {
-            origin: Origin::New,
-            token: Token::draw(),
-            record: engine.empty_record(),
-        }))
+        Ok(found.unwrap_or_else(|| Opened::anew(engine)))
     }
+}
 
-    pub(crate) async fn commit(
-        &self,
-        work: Work,
-        chunks: &[u8],
-        engine: &Engine,
-    ) -> Result<Saved, Error> {
-        match self {
-            Self::Cookie(sealer) => sealed::commit(sealer, work, chunks, engine),
-            Self::Store(store) => stored::commit(&**store, work, chunks, engine).await,
-        }
+impl Opened {
+    fn anew(engine: &Engine) -> Self {
+        Self { origin: Origin::New, token: Token::draw(), record: engine.empty_record() }
     }
 }
 
@@ -97,24 +92,4 @@ fn issue(
     cookies
         .issue(value, now.until(expires), chunks)
         .map_err(|TooLarge { size, limit }| Kind::TooLarge { size, limit }.into())
-}
-
-impl Work {
-    /// Whether a session that is not kept anywhere yet has anything to be kept for.
-    fn is_worth_creating(&self) -> bool {
-        self.keep || !self.record.is_empty()
-    }
-
-    /// The token that the visitor has once this work is done.
-    fn token_afterwards(&self) -> &Token {
-        match &self.fate {
-            Fate::Stay => &self.token,
-            Fate::Rotate(next) | Fate::End(next) => next,
-        }
-    }
-
-    /// The outcome when there was nothing to do.
-    fn unchanged(self) -> Saved {
-        Saved { origin: self.origin, token: self.token, record: self.record, cookies: None }
-    }
 }

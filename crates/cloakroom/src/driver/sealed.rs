@@ -26,6 +26,7 @@ use crate::{
 
 const MOMENT: usize = size_of::<u64>();
 
+/// The session that is sealed in the presented cookies.
 pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) -> Option<Opened> {
     let found = presented.candidates.iter().filter_map(|value| {
         let opened = sealer.open(value)?;
@@ -57,52 +58,36 @@ fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &str) -> Vec
     plaintext
 }
 
-pub(super) fn commit(
+/// Seals the session, where anything about it has changed.
+pub(crate) fn commit(
     sealer: &Sealer,
-    work: Work,
+    work: &Work,
     chunks: &[u8],
     engine: &Engine,
 ) -> Result<Saved, Error> {
     let now = engine.now();
-    let Origin::Live { expires: current, sealed_by_old_key, .. } = work.origin else {
-        let expires = engine.lifetimes().deadline(&work.record, now);
-        return if work.is_worth_creating() {
-            seal(sealer, work, expires, chunks, engine)
-        } else {
-            Ok(work.unchanged())
-        };
+    let anew = engine.lifetimes().deadline(&work.record, now);
+    let expires = match (work.origin, &work.fate) {
+        (Origin::Live { expires, sealed_by_old_key, .. }, Fate::Stay) => {
+            let moved = engine.lifetimes().throttled(&work.record, expires, now);
+            let stays = work.log.is_empty() && moved == expires && !sealed_by_old_key;
+            (!stays).then_some(moved)
+        }
+        (Origin::Live { .. }, Fate::Rotate(_)) => Some(anew),
+        _ => work.is_worth_creating().then_some(anew),
     };
-    let moved = engine.lifetimes().throttled(&work.record, current, now);
-    match work.fate {
-        Fate::Stay if work.log.is_empty() && moved == current && !sealed_by_old_key => {
-            Ok(work.unchanged())
-        }
-        Fate::End(_) if !work.is_worth_creating() => Ok(removed(work, chunks, engine)),
-        Fate::Stay => seal(sealer, work, moved, chunks, engine),
-        Fate::Rotate(_) | Fate::End(_) => {
-            let expires = engine.lifetimes().deadline(&work.record, now);
-            seal(sealer, work, expires, chunks, engine)
-        }
-    }
-}
-
-fn seal(
-    sealer: &Sealer,
-    work: Work,
-    expires: Timestamp,
-    chunks: &[u8],
-    engine: &Engine,
-) -> Result<Saved, Error> {
-    let now = engine.now();
+    let Some(expires) = expires else { return Ok(without_seal(work, chunks, engine)) };
     let token = work.token_afterwards().clone();
     let plaintext = write(&token, now, expires, &work.record.encode()?);
     let cookies = issue(engine.cookies(), &sealer.seal(&plaintext), expires, now, chunks)?;
     let origin = Origin::Live { revision: Revision::default(), expires, sealed_by_old_key: false };
-    Ok(Saved { origin, token, record: work.record, cookies: Some(cookies) })
+    Ok(Saved { origin, token, record: None, cookies: Some(cookies) })
 }
 
-fn removed(work: Work, chunks: &[u8], engine: &Engine) -> Saved {
-    let cookies = Some(engine.cookies().remove(chunks));
-    let token = work.token_afterwards().clone();
-    Saved { origin: Origin::New, token, record: work.record, cookies }
+/// Nothing is sealed: the session was ended, or there is nothing to say of it.
+fn without_seal(work: &Work, chunks: &[u8], engine: &Engine) -> Saved {
+    let ended = matches!((work.origin, &work.fate), (Origin::Live { .. }, Fate::End(_)));
+    let cookies = ended.then(|| engine.cookies().remove(chunks));
+    let origin = if ended { Origin::New } else { work.origin };
+    Saved { origin, token: work.token_afterwards().clone(), record: None, cookies }
 }

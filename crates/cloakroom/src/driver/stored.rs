@@ -67,7 +67,8 @@ fn live(stored: &Stored) -> Origin {
     Origin::Live { revision, expires, sealed_by_old_key: false }
 }
 
-pub(super) async fn commit(
+/// Commits `work`, rebasing it as often as other requests write first.
+pub(crate) async fn commit(
     store: &dyn Store,
     mut work: Work,
     chunks: &[u8],
@@ -83,7 +84,7 @@ pub(super) async fn commit(
                 Ok(gone(work, engine))
             };
         }
-        let Some(step) = plan(&work, now, engine)? else { return Ok(work.unchanged()) };
+        let Some(step) = plan(&work, now, engine)? else { return Ok(unchanged(work)) };
         match send(store, step.commit).await? {
             Outcome::Done(revision) => {
                 let origin = step.becomes.origin(revision);
@@ -258,7 +259,13 @@ fn done(
         }
         _ => Some(engine.cookies().remove(chunks)),
     };
-    Ok(Saved { origin, token: work.token_afterwards().clone(), record: work.record, cookies })
+    let token = work.token_afterwards().clone();
+    Ok(Saved { origin, token, record: Some(work.record), cookies })
+}
+
+/// The outcome when there was nothing to do.
+fn unchanged(work: Work) -> Saved {
+    Saved { origin: work.origin, token: work.token, record: Some(work.record), cookies: None }
 }
 
 /// The session was ended by another request: this one's changes go nowhere and no cookie follows.
@@ -269,7 +276,8 @@ fn gone(work: Work, engine: &Engine) -> Saved {
         changes = work.log.len(),
         "the session ended during the request; its changes are dropped"
     );
-    Saved { origin: Origin::Gone, token: work.token, record: engine.empty_record(), cookies: None }
+    let record = Some(engine.empty_record());
+    Saved { origin: Origin::Gone, token: work.token, record, cookies: None }
 }
 
 /// Puts this request's changes on another request's record. One that is not live any more or cannot

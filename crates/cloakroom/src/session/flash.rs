@@ -143,7 +143,8 @@ impl Session {
     }
 
     fn carry_on(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
-        let mut bags = Bags::clone(&self.state().shown());
+        let Some(shown) = self.state().shown() else { return Ok(self) };
+        let mut bags = Bags::clone(&shown);
         bags.retain(keep);
         if bags.is_empty() { Ok(self) } else { self.add(bags) }
     }
@@ -177,7 +178,7 @@ impl Session {
     }
 
     /// What came with the request to be shown. Asking consumes it.
-    pub(crate) fn read_flash(&self) -> Arc<Bags> {
+    pub(crate) fn read_flash(&self) -> Option<Arc<Bags>> {
         self.state().read_flash()
     }
 

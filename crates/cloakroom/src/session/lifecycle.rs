@@ -1,7 +1,14 @@
 //! The session as a whole: its token, its end, its commit.
 
 use super::{Session, state::Origin};
-use crate::{clock::Timestamp, error::Error, token::Token};
+use crate::{
+    clock::Timestamp,
+    driver::{Driver, sealed, stored},
+    error::Error,
+    seal::Sealer,
+    token::Token,
+    visit::{Ending, ResponseHeaders},
+};
 
 /// The times of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,30 +89,62 @@ impl Session {
         self.commit_changes().await.inspect_err(|_| self.state().refused())
     }
 
-    /// The commit at the request's end; answers the `Set-Cookie` lines. `redirects`: the response
+    /// Ends the time of changes. Answers whether a commit is left to do. `redirects`: the response
     /// sends the visitor elsewhere, so it shows no page and flash nobody read is for the next.
-    pub(crate) async fn finish(&self, redirects: bool) -> Result<Vec<String>, Error> {
+    fn close(&self, redirects: bool) -> Result<bool, Error> {
         let arrival = &self.0.arrival;
-        let due = {
-            let mut state = self.state();
-            if !arrival.prefetch {
-                state.consume_flash(arrival.navigation && !redirects)?;
-            }
-            state.close()
-        };
-        if due {
-            self.commit_changes().await?;
+        let engine = self.sessions().engine();
+        let mut state = self.state();
+        if !arrival.prefetch {
+            state.consume_flash(arrival.navigation && !redirects)?;
         }
-        Ok(self.state().take_cookies())
+        let moved =
+            |record: &_, expires| engine.lifetimes().throttled(record, expires, engine.now());
+        let settled = state.is_settled(moved);
+        Ok(state.close() && !settled)
+    }
+
+    /// The commit at the request's end: at once where nothing has to be waited for.
+    pub(crate) fn end(self, redirects: bool) -> Ending {
+        let engine = self.sessions().engine();
+        match (self.close(redirects), engine.driver()) {
+            (Err(error), _) => Ending::Now(Err(error)),
+            (Ok(false), _) => Ending::Now(Ok(self.response_headers())),
+            (Ok(true), Driver::Cookie(sealer)) => {
+                Ending::Now(self.seal(sealer).map(|()| self.response_headers()))
+            }
+            (Ok(true), Driver::Store(_)) => Ending::Later(Box::pin(async move {
+                self.commit_changes().await?;
+                Ok(self.response_headers())
+            })),
+        }
+    }
+
+    fn response_headers(&self) -> ResponseHeaders {
+        ResponseHeaders { set_cookie: self.state().take_cookies(), vary: true }
     }
 
     async fn commit_changes(&self) -> Result<(), Error> {
-        let _turn = self.0.committing.lock().await;
-        let work = self.state().work();
-        let committed = work.log.len();
         let engine = self.sessions().engine();
-        let saved = engine.driver().commit(work, &self.0.arrival.chunks, engine).await?;
+        let store = match engine.driver() {
+            Driver::Cookie(sealer) => return self.seal(sealer),
+            Driver::Store(store) => store,
+        };
+        let _turn = self.0.committing.lock().await;
+        let work = self.state().work().clone();
+        let committed = work.log.len();
+        let saved = stored::commit(&**store, work, &self.0.arrival.chunks, engine).await?;
         self.state().settle(saved, committed);
+        Ok(())
+    }
+
+    /// Sealing waits for nothing, so the state stays locked and nothing changes meanwhile.
+    fn seal(&self, sealer: &Sealer) -> Result<(), Error> {
+        let mut state = self.state();
+        let engine = self.sessions().engine();
+        let saved = sealed::commit(sealer, state.work(), &self.0.arrival.chunks, engine)?;
+        let committed = state.work().log.len();
+        state.settle(saved, committed);
         Ok(())
     }
 

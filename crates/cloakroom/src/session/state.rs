@@ -3,8 +3,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::value::RawValue;
-
 use crate::{
     change::{Change, ChangeLog},
     clock::Timestamp,
@@ -51,12 +49,28 @@ pub(crate) struct Work {
     pub(crate) keep: bool,
 }
 
+impl Work {
+    /// The token that the visitor has once this work is done.
+    pub(crate) fn token_afterwards(&self) -> &Token {
+        match &self.fate {
+            Fate::Stay => &self.token,
+            Fate::Rotate(next) | Fate::End(next) => next,
+        }
+    }
+
+    /// Whether a session that is not kept anywhere yet has anything to be kept for.
+    pub(crate) fn is_worth_creating(&self) -> bool {
+        self.keep || !self.record.is_empty()
+    }
+}
+
 /// What a driver made of a [`Work`].
 #[derive(Debug)]
 pub(crate) struct Saved {
     pub(crate) origin: Origin,
     pub(crate) token: Token,
-    pub(crate) record: Record,
+    /// The record, where it is another than the one that was to be committed.
+    pub(crate) record: Option<Record>,
     /// The `Set-Cookie` lines that follow; none where the cookie stays as it is.
     pub(crate) cookies: Option<Vec<String>>,
 }
@@ -74,15 +88,12 @@ enum Phase {
 
 #[derive(Debug)]
 pub(crate) struct State {
-    origin: Origin,
-    token: Token,
-    fate: Fate,
-    record: Record,
-    log: ChangeLog,
-    keep: bool,
+    /// What the next commit has to do.
+    work: Work,
     phase: Phase,
-    /// The flash that came with the request. It stays readable whatever becomes of the record.
-    shown: Arc<Bags>,
+    /// The flash that came with the request, if any did. It stays readable whatever becomes of the
+    /// record.
+    shown: Option<Arc<Bags>>,
     seen: Vec<BatchId>,
     flash_was_read: bool,
     /// The batch that this request writes.
@@ -95,14 +106,16 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(origin: Origin, token: Token, record: Record) -> Self {
         Self {
-            shown: Arc::new(record.flash.shown()),
+            shown: record.flash.shown().map(Arc::new),
             seen: record.flash.ids(),
-            origin,
-            token,
-            fate: Fate::Stay,
-            record,
-            log: ChangeLog::default(),
-            keep: false,
+            work: Work {
+                origin,
+                token,
+                fate: Fate::Stay,
+                record,
+                log: ChangeLog::default(),
+                keep: false,
+            },
             phase: Phase::Open,
             flash_was_read: false,
             batch: None,
@@ -113,20 +126,20 @@ impl State {
 
     /// Remembers the record as it is now, for [`discard_changes`](Self::discard_changes).
     pub(crate) fn remember_untouched(&mut self) {
-        self.untouched = Some(self.record.clone());
+        self.untouched = Some(self.work.record.clone());
     }
 
     /// Every change of the contents: makes it, and logs it for the replay on another request's record.
     pub(crate) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.refuse_when_closed()?;
-        change.apply(&mut self.record)?;
-        self.log.push(change);
+        change.apply(&mut self.work.record)?;
+        self.work.log.push(change);
         Ok(())
     }
 
     pub(crate) fn regenerate(&mut self, fresh: Token) -> Result<(), Error> {
         self.refuse_when_closed()?;
-        self.fate = match std::mem::replace(&mut self.fate, Fate::Stay) {
+        self.work.fate = match std::mem::replace(&mut self.work.fate, Fate::Stay) {
             Fate::Stay | Fate::Rotate(_) => Fate::Rotate(fresh),
             Fate::End(_) => Fate::End(fresh),
         };
@@ -136,17 +149,17 @@ impl State {
     /// `empty` is what later changes start from: after a destroy they belong to another session.
     pub(crate) fn destroy(&mut self, fresh: Token, empty: Record) -> Result<(), Error> {
         self.refuse_when_closed()?;
-        self.fate = Fate::End(fresh);
-        self.record = empty;
-        self.log = ChangeLog::default();
-        self.keep = false;
+        self.work.fate = Fate::End(fresh);
+        self.work.record = empty;
+        self.work.log = ChangeLog::default();
+        self.work.keep = false;
         Ok(())
     }
 
     /// Makes the session exist even if it stays empty. Too late after the commit, when no page
     /// that needs it can be sent any more.
     pub(crate) fn keep(&mut self) {
-        self.keep = true;
+        self.work.keep = true;
     }
 
     fn refuse_when_closed(&self) -> Result<(), Error> {
@@ -154,46 +167,39 @@ impl State {
     }
 
     pub(crate) fn origin(&self) -> Origin {
-        self.origin
+        self.work.origin
     }
 
     /// The token that the visitor has after this request's commit.
     pub(crate) fn token(&self) -> &Token {
-        match &self.fate {
-            Fate::Stay => &self.token,
-            Fate::Rotate(next) | Fate::End(next) => next,
-        }
+        self.work.token_afterwards()
     }
 
     /// The token that came with the request, where it led anywhere.
     pub(crate) fn presented(&self) -> Option<&Token> {
-        (self.origin != Origin::New).then_some(&self.token)
+        (self.work.origin != Origin::New).then_some(&self.work.token)
     }
 
     pub(crate) fn deadlines(&self) -> Deadlines {
-        let idle = match self.origin {
+        let idle = match self.work.origin {
             Origin::Live { expires, .. } => Some(expires),
             Origin::New | Origin::Gone => None,
         };
-        Deadlines { created: self.record.created, idle, absolute: self.record.until }
+        Deadlines { created: self.work.record.created, idle, absolute: self.work.record.until }
     }
 
     pub(crate) fn values(&self) -> &Values {
-        &self.record.values
-    }
-
-    pub(crate) fn raw(&self, path: &str) -> Option<Box<RawValue>> {
-        self.record.values.raw(path)
+        &self.work.record.values
     }
 
     /// The flash that came with the request; asking for it consumes it.
-    pub(crate) fn read_flash(&mut self) -> Arc<Bags> {
+    pub(crate) fn read_flash(&mut self) -> Option<Arc<Bags>> {
         self.flash_was_read = true;
         self.shown.clone()
     }
 
     /// The same without consuming it, to carry it on.
-    pub(crate) fn shown(&self) -> Arc<Bags> {
+    pub(crate) fn shown(&self) -> Option<Arc<Bags>> {
         self.shown.clone()
     }
 
@@ -210,42 +216,50 @@ impl State {
     /// Shows `messages` within this request.
     pub(crate) fn flash_now(&mut self, messages: Values) {
         let now = Bags { messages, input: Values::default(), errors: BTreeMap::new() };
-        Arc::make_mut(&mut self.shown).extend(now);
+        Arc::make_mut(self.shown.get_or_insert_default()).extend(now);
     }
 
     /// Consumes what the request saw, if it was read or `shown_anyway`.
     pub(crate) fn consume_flash(&mut self, shown_anyway: bool) -> Result<(), Error> {
-        let pending = self.record.flash.ids();
-        let any_left = self.seen.iter().any(|id| pending.contains(id));
-        if any_left && (self.flash_was_read || shown_anyway) {
+        let consumes = !self.seen.is_empty() && (self.flash_was_read || shown_anyway);
+        if consumes && self.work.record.flash.ids().iter().any(|id| self.seen.contains(id)) {
             self.change(Change::Consume(self.seen.clone()))?;
         }
         Ok(())
     }
 
-    /// What a commit has to do now. The log stays until [`settle`](Self::settle): a commit that
-    /// fails loses nothing.
-    pub(crate) fn work(&self) -> Work {
-        Work {
-            origin: self.origin,
-            token: self.token.clone(),
-            fate: self.fate.clone(),
-            record: self.record.clone(),
-            log: self.log.clone(),
-            keep: self.keep,
+    /// Whether a commit would find nothing to do: nothing was changed and the deadline, which it
+    /// would have `moved` to, stays.
+    pub(crate) fn is_settled(&self, moved: impl FnOnce(&Record, Timestamp) -> Timestamp) -> bool {
+        let idle = self.work.log.is_empty() && matches!(self.work.fate, Fate::Stay);
+        idle && match self.work.origin {
+            Origin::New => !self.work.keep,
+            Origin::Live { expires, sealed_by_old_key, .. } => {
+                !sealed_by_old_key && moved(&self.work.record, expires) == expires
+            }
+            Origin::Gone => true,
         }
     }
 
-    /// Takes over what the driver saved, and makes anew what was changed while it did.
+    /// What a commit has to do now. It stays until [`settle`](Self::settle): a commit that fails
+    /// loses nothing.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Takes over what the driver saved of the first `committed` changes, and makes anew what was
+    /// changed while it did.
     pub(crate) fn settle(&mut self, saved: Saved, committed: usize) {
-        let meanwhile = self.log.split_off(committed.min(self.log.len()));
-        self.origin = saved.origin;
-        self.token = saved.token;
-        self.fate = Fate::Stay;
-        self.record = saved.record;
-        meanwhile.replay(&mut self.record);
-        self.log = meanwhile;
-        self.keep = false;
+        let meanwhile = self.work.log.split_off(committed.min(self.work.log.len()));
+        if let Some(mut record) = saved.record {
+            meanwhile.replay(&mut record);
+            self.work.record = record;
+        }
+        self.work.origin = saved.origin;
+        self.work.token = saved.token;
+        self.work.fate = Fate::Stay;
+        self.work.log = meanwhile;
+        self.work.keep = false;
         if self.untouched.is_some() {
             self.remember_untouched();
         }
@@ -260,29 +274,29 @@ impl State {
     /// Notes that the caller of an explicit commit was told of its failure.
     pub(crate) fn refused(&mut self) {
         if self.phase != Phase::Closed {
-            self.phase = Phase::Refused(self.log.len());
+            self.phase = Phase::Refused(self.work.log.len());
         }
     }
 
     /// Ends the time of changes. Answers whether there is anything to commit.
     pub(crate) fn close(&mut self) -> bool {
-        let told = self.phase == Phase::Refused(self.log.len());
+        let told = self.phase == Phase::Refused(self.work.log.len());
         self.phase = Phase::Closed;
         !told
     }
 
     /// Forgets the ordinary changes; `destroy` and `regenerate` stay.
     pub(crate) fn discard_changes(&mut self, empty: Record) {
-        self.record = match (&self.fate, self.untouched.take()) {
+        self.work.record = match (&self.work.fate, self.untouched.take()) {
             (Fate::Stay | Fate::Rotate(_), Some(untouched)) => untouched,
             _ => empty,
         };
-        self.log = ChangeLog::default();
-        self.keep = false;
+        self.work.log = ChangeLog::default();
+        self.work.keep = false;
     }
 
     pub(crate) fn is_destroyed(&self) -> bool {
-        matches!(self.fate, Fate::End(_))
+        matches!(self.work.fate, Fate::End(_))
     }
 
     pub(crate) fn take_cookies(&mut self) -> Vec<String> {

@@ -92,7 +92,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn has(&self, key: impl AsRef<str>) -> bool {
-        self.state().raw(key.as_ref()).is_some()
+        self.state().values().raw(key.as_ref()).is_some()
     }
 
     /// Whether there are no values. Flash does not count.
@@ -212,7 +212,7 @@ impl Session {
         let mut state = self.state();
         let path = key.path();
         let value = state.values().get(path)?;
-        if state.raw(path).is_some() {
+        if state.values().raw(path).is_some() {
             state.change(Change::Forget { path: path.into() })?;
         }
         Ok(value)
