@@ -49,7 +49,8 @@ struct SealingKey {
 
 /// What was sealed.
 pub(crate) struct Opened {
-    pub(crate) plaintext: Vec<u8>,
+    /// Version, key id and nonce, and behind them the plaintext.
+    opened: Vec<u8>,
     /// It was sealed by a key that is no longer the newest.
     pub(crate) stale_key: bool,
 }
@@ -107,8 +108,13 @@ impl Sealer {
                 &Tag::from(tag),
             )
             .ok()?;
-        sealed.drain(..HEADER);
-        Some(Opened { plaintext: sealed, stale_key: index > 0 })
+        Some(Opened { opened: sealed, stale_key: index > 0 })
+    }
+}
+
+impl Opened {
+    pub(crate) fn plaintext(&self) -> &[u8] {
+        &self.opened[HEADER..]
     }
 }
 

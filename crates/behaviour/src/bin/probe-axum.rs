@@ -2,11 +2,18 @@
 
 use std::process::ExitCode;
 
-use behaviour::probe::{axum::router, command};
+use axum::{ServiceExt, extract::Request};
+use behaviour::probe::{axum::routes, command};
+use cloakroom_axum::SessionLayer;
+use tower::Layer;
 
 fn main() -> ExitCode {
     command::main(
-        |options| options.sessions().map(router),
-        async |listener, app| axum::serve(listener, app).await,
+        // Around the router as a whole: `Router::layer` would box each request once more.
+        |options| options.sessions().map(|it| SessionLayer::new(it).layer(routes())),
+        async |listener, app| {
+            let app = ServiceExt::<Request>::into_make_service(app);
+            axum::serve(listener, app).await
+        },
     )
 }

@@ -32,21 +32,29 @@ pub(crate) struct TooLarge {
     pub(crate) limit: usize,
 }
 
-/// Splits `value` over as few cookies as it takes. `overhead` is the length of a cookie's attributes.
+/// How long a value may be in a cookie whose name or value has `extra` characters more.
+fn room(name: &str, overhead: usize, extra: usize) -> usize {
+    LARGEST_COOKIE.saturating_sub(name.len() + "=".len() + extra + overhead)
+}
+
+/// Whether `value` fits into one cookie. `overhead` is the length of a cookie's attributes.
+pub(super) fn fits_one(value: &str, name: &str, overhead: usize) -> bool {
+    value.len() <= room(name, overhead, 0)
+}
+
+/// Splits `value` over as few cookies as it takes.
 pub(super) fn split(
     value: &str,
     name: &str,
     overhead: usize,
     most: u8,
 ) -> Result<Vec<Chunk>, TooLarge> {
-    let room =
-        |extra: usize| LARGEST_COOKIE.saturating_sub(name.len() + "=".len() + extra + overhead);
-    if value.len() <= room(0) {
+    if fits_one(value, name, overhead) {
         return Ok(vec![Chunk { number: 1, value: value.to_owned() }]);
     }
     // A chunk's name or value has a number and a dot more; all are given the longest, "16.".
-    let each = room("16.".len());
-    let limit = if most > 1 { each * usize::from(most) } else { room(0) };
+    let each = room(name, overhead, "16.".len());
+    let limit = if most > 1 { each * usize::from(most) } else { room(name, overhead, 0) };
     if value.len() > limit {
         return Err(TooLarge { size: value.len(), limit });
     }
@@ -72,7 +80,6 @@ pub(crate) struct Presented<'h> {
 /// What came under one chunk's name.
 #[derive(Clone, Copy)]
 enum Part<'h> {
-    Missing,
     One(&'h [u8]),
     /// Different values: no one can say which is ours.
     Torn,
@@ -82,33 +89,55 @@ impl<'h> Presented<'h> {
     /// One pass over the headers, bounded in time and memory by their length.
     pub(super) fn read(headers: impl Iterator<Item = &'h [u8]>, name: &str, most: u8) -> Self {
         let mut whole: Vec<&[u8]> = Vec::new();
-        let mut parts = [Part::Missing; MOST_CHUNKS as usize + 1];
+        let mut parts = Parts::default();
         for (candidate, value) in header::pairs(headers) {
             let Some(suffix) = candidate.strip_prefix(name.as_bytes()) else { continue };
             if suffix.is_empty() {
-                if !whole.contains(&value) && whole.len() <= MOST_CANDIDATES {
+                if whole.len() <= MOST_CANDIDATES && !whole.contains(&value) {
                     whole.push(value);
                 }
             } else if let Some(number) = suffix.strip_prefix(b".").and_then(number) {
-                let part = &mut parts[usize::from(number)];
-                *part = part.with(value);
+                parts.add(number, value);
             }
         }
         if whole.len() > MOST_CANDIDATES {
             tracing::warn!("more than {MOST_CANDIDATES} different session cookies; taking none");
             whole.clear();
         }
-        let candidates =
-            whole.into_iter().filter_map(|value| assemble(value, &parts, most)).collect();
-        let came = |number: &u8| !matches!(parts[usize::from(*number)], Part::Missing);
-        Self { candidates, chunks: (2..=MOST_CHUNKS).filter(came).collect() }
+        let candidates = whole.into_iter().filter_map(|value| assemble(value, &parts, most));
+        Self { candidates: candidates.collect(), chunks: parts.numbers() }
+    }
+}
+
+/// The chunks that came, by number; most requests have none.
+#[derive(Default)]
+struct Parts<'h>(Vec<(u8, Part<'h>)>);
+
+impl<'h> Parts<'h> {
+    fn add(&mut self, number: u8, value: &'h [u8]) {
+        match self.0.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, part)) => *part = part.with(value),
+            None => self.0.push((number, Part::One(value))),
+        }
+    }
+
+    fn get(&self, number: u8) -> Option<&'h [u8]> {
+        match self.0.iter().find(|(known, _)| *known == number)? {
+            (_, Part::One(value)) => Some(value),
+            (_, Part::Torn) => None,
+        }
+    }
+
+    fn numbers(&self) -> Vec<u8> {
+        let mut numbers: Vec<_> = self.0.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 }
 
 impl<'h> Part<'h> {
     fn with(self, value: &'h [u8]) -> Self {
         match self {
-            Self::Missing => Self::One(value),
             Self::One(same) if same == value => self,
             Self::One(_) | Self::Torn => Self::Torn,
         }
@@ -122,15 +151,15 @@ fn number(digits: &[u8]) -> Option<u8> {
     (canonical && (2..=MOST_CHUNKS).contains(&number)).then_some(number)
 }
 
-fn assemble<'h>(value: &'h [u8], parts: &[Part<'h>], most: u8) -> Option<Cow<'h, [u8]>> {
-    let Some(dot) = value.iter().position(|byte| *byte == b'.') else {
+fn assemble<'h>(value: &'h [u8], parts: &Parts<'h>, most: u8) -> Option<Cow<'h, [u8]>> {
+    // A count has two digits at the most.
+    let Some(dot) = value.iter().take(3).position(|byte| *byte == b'.') else {
         return Some(Cow::Borrowed(value));
     };
     let count = number(&value[..dot]).filter(|count| *count <= most)?;
     let mut whole = value[dot + 1..].to_vec();
-    for part in &parts[2..=usize::from(count)] {
-        let Part::One(part) = part else { return None };
-        whole.extend_from_slice(part);
+    for number in 2..=count {
+        whole.extend_from_slice(parts.get(number)?);
     }
     Some(Cow::Owned(whole))
 }

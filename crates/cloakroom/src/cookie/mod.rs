@@ -59,6 +59,9 @@ impl Cookies {
         let age = (!self.settings.clear_with_browser).then(|| whole_seconds(age.min(LONGEST_AGE)));
         let max_age = age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
         let overhead = max_age.len() + self.attributes.len();
+        if presented.is_empty() && chunks::fits_one(value, self.name(), overhead) {
+            return Ok(vec![[self.name(), "=", value, &max_age, &self.attributes].concat()]);
+        }
         let chunks = chunks::split(value, self.name(), overhead, self.settings.max_chunks)?;
         let stale = presented.iter().filter(|number| usize::from(**number) > chunks.len());
         let removals = stale.map(|number| self.removal(Some(*number)));

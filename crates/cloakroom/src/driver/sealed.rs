@@ -30,7 +30,7 @@ const MOMENT: usize = size_of::<u64>();
 pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) -> Option<Opened> {
     let found = presented.candidates.iter().filter_map(|value| {
         let opened = sealer.open(value)?;
-        let (token, expires, record) = read(&opened.plaintext)?;
+        let (token, expires, record) = read(opened.plaintext())?;
         let sealed_by_old_key = opened.stale_key;
         is_live(&record, expires, engine.now()).then_some(Opened {
             origin: Origin::Live { revision: Revision::default(), expires, sealed_by_old_key },

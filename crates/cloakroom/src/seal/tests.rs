@@ -19,7 +19,7 @@ fn what_was_sealed_opens() {
     let sealer = sealer(&AppKeys::generate());
     for plaintext in [&b""[..], b"x", &[0xff; 5_000]] {
         let opened = sealer.open(sealer.seal(plaintext).as_bytes()).unwrap();
-        assert_eq!(opened.plaintext, plaintext);
+        assert_eq!(opened.plaintext(), plaintext);
         assert!(!opened.stale_key);
     }
 }
@@ -150,7 +150,7 @@ fn the_golden_vector_seals_and_opens_unchanged() {
     let nonce = URL_SAFE_NO_PAD.decode(text("nonce")).unwrap().try_into().unwrap();
     assert_eq!(sealer.seal_with(nonce, text("plaintext").as_bytes()), text("sealed"));
     assert_eq!(
-        sealer.open(text("sealed").as_bytes()).unwrap().plaintext,
+        sealer.open(text("sealed").as_bytes()).unwrap().plaintext(),
         text("plaintext").as_bytes()
     );
 }
