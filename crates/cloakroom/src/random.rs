@@ -3,6 +3,7 @@
 //! Tokens, nonces and masks come from the operating system and cannot be replaced.
 
 use std::{
+    cell::RefCell,
     fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -61,4 +62,40 @@ impl Random for SeededRandom {
 #[expect(clippy::expect_used, reason = "see Panics")]
 pub(crate) fn fill_from_system(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system's random generator must work");
+}
+
+/// How many nonces one call to the operating system fetches.
+const NONCES: usize = 32;
+pub(crate) const NONCE: usize = 24;
+
+/// Nonces that were fetched and not used yet. Each is used once and wiped.
+struct Stock {
+    bytes: [u8; NONCES * NONCE],
+    left: usize,
+    /// A forked child must not use what its parent will use as well.
+    process: u32,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> =
+        const { RefCell::new(Stock { bytes: [0; NONCES * NONCE], left: 0, process: 0 }) };
+}
+
+/// A nonce from the operating system's generator, which is asked for several at a time: the call
+/// costs more than the encryption of a small session.
+pub(crate) fn nonce() -> [u8; NONCE] {
+    STOCK.with_borrow_mut(|stock| {
+        let process = std::process::id();
+        if stock.left == 0 || stock.process != process {
+            fill_from_system(&mut stock.bytes);
+            stock.left = NONCES;
+            stock.process = process;
+        }
+        stock.left -= 1;
+        let at = stock.left * NONCE;
+        let mut nonce = [0; NONCE];
+        nonce.copy_from_slice(&stock.bytes[at..at + NONCE]);
+        stock.bytes[at..at + NONCE].fill(0);
+        nonce
+    })
 }

@@ -26,12 +26,11 @@ use xaes_256_gcm::{
 
 use crate::{
     key::{AppKeys, KeyId, SubKey},
-    random::fill_from_system,
+    random::{NONCE, nonce},
 };
 
 const VERSION: u8 = 1;
 const KEY_ID: usize = size_of::<KeyId>();
-const NONCE: usize = 24;
 const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 
@@ -66,9 +65,7 @@ impl Sealer {
     }
 
     pub(crate) fn seal(&self, plaintext: &[u8]) -> String {
-        let mut nonce = [0; NONCE];
-        fill_from_system(&mut nonce);
-        self.seal_with(nonce, plaintext)
+        self.seal_with(nonce(), plaintext)
     }
 
     #[expect(clippy::expect_used, reason = "GCM takes 64 GiB; a record is far below")]

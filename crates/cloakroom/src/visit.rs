@@ -70,9 +70,14 @@ impl Visit {
         }
         let engine = self.0.sessions.engine();
         let presented = engine.cookies().read(headers.all("cookie"));
-        let chunks = presented.chunks.clone();
         let Opened { origin, token, record } = engine.driver().open(&presented, engine).await?;
-        let arrival = Arrival::of(headers, chunks);
+        let chunks = presented.chunks;
+        // What matters to flash alone is not looked up where there is none.
+        let arrival = if record.flash.is_empty() {
+            Arrival::without_flash(chunks)
+        } else {
+            Arrival::of(headers, chunks)
+        };
         let session = Session::new(self.0.sessions.clone(), arrival, origin, token, record);
         Ok(self.settle_on(session))
     }

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use arrayvec::ArrayVec;
+
 use super::{header, settings::MOST_CHUNKS};
 
 /// What every browser keeps of a cookie: name, value and attributes together (RFC 6265bis, 5.6
@@ -14,7 +16,7 @@ const LARGEST_COOKIE: usize = 4096;
 
 /// How many different values of one name are looked at. A visitor's browser sends one, or two where
 /// a neighbour tossed one in; more is an attack.
-const MOST_CANDIDATES: usize = 4;
+pub(crate) const MOST_CANDIDATES: usize = 4;
 
 /// One cookie's share of a value.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub(super) fn split(
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Presented<'h> {
     /// The different values of the name, put together where they were split.
-    pub(crate) candidates: Vec<Cow<'h, [u8]>>,
+    pub(crate) candidates: ArrayVec<Cow<'h, [u8]>, MOST_CANDIDATES>,
     /// The numbers of the chunks that came, whether or not they were of use.
     pub(crate) chunks: Vec<u8>,
 }
@@ -88,13 +90,15 @@ enum Part<'h> {
 impl<'h> Presented<'h> {
     /// One pass over the headers, bounded in time and memory by their length.
     pub(super) fn read(headers: impl Iterator<Item = &'h [u8]>, name: &str, most: u8) -> Self {
-        let mut whole: Vec<&[u8]> = Vec::new();
+        // One more than is looked at, to tell a flood from a full house.
+        let mut whole = ArrayVec::<&[u8], { MOST_CANDIDATES + 1 }>::new();
         let mut parts = Parts::default();
         for (candidate, value) in header::pairs(headers) {
             let Some(suffix) = candidate.strip_prefix(name.as_bytes()) else { continue };
             if suffix.is_empty() {
-                if whole.len() <= MOST_CANDIDATES && !whole.contains(&value) {
-                    whole.push(value);
+                if !whole.contains(&value) {
+                    // Full is a flood already.
+                    _ = whole.try_push(value);
                 }
             } else if let Some(number) = suffix.strip_prefix(b".").and_then(number) {
                 parts.add(number, value);

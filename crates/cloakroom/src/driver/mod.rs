@@ -62,6 +62,10 @@ impl Driver {
 }
 
 impl Opened {
+    fn is_live(&self) -> bool {
+        matches!(self.origin, Origin::Live { .. })
+    }
+
     fn anew(engine: &Engine) -> Self {
         Self { origin: Origin::New, token: Token::draw(), record: engine.empty_record() }
     }
@@ -69,16 +73,19 @@ impl Opened {
 
 /// The one session among those that a request's cookies led to. Two different ones are none: the
 /// order of cookies says nothing about which of them a neighbouring domain tossed in.
-fn only(mut found: Vec<Opened>) -> Option<Opened> {
-    let live = |opened: &&Opened| matches!(opened.origin, Origin::Live { .. });
-    match found.iter().filter(live).count() {
-        0 => found.pop(),
-        1 => found.into_iter().find(|opened| matches!(opened.origin, Origin::Live { .. })),
-        several => {
-            tracing::warn!(several, "the request has cookies of different sessions; taking none");
-            None
+fn only(found: impl Iterator<Item = Opened>) -> Option<Opened> {
+    let mut chosen: Option<Opened> = None;
+    for opened in found {
+        match &chosen {
+            Some(other) if other.is_live() && opened.is_live() => {
+                tracing::warn!("the request has cookies of different sessions; taking none");
+                return None;
+            }
+            Some(other) if other.is_live() => (),
+            _ => chosen = Some(opened),
         }
     }
+    chosen
 }
 
 /// `Set-Cookie` lines that give the visitor `value` until `expires`.

@@ -38,7 +38,7 @@ pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) 
             record,
         })
     });
-    only(found.collect())
+    only(found)
 }
 
 fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {

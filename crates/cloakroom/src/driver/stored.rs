@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 
 use super::{Opened, issue, only};
 use crate::{
     clock::Timestamp,
-    cookie::Presented,
+    cookie::{MOST_CANDIDATES, Presented},
     error::{Error, Kind},
     lifetimes::{is_live, tombstone_deadline},
     record::Record,
@@ -30,7 +31,7 @@ pub(super) async fn open(
     presented: &Presented<'_>,
     engine: &Engine,
 ) -> Result<Option<Opened>, Error> {
-    let mut found = Vec::new();
+    let mut found = ArrayVec::<_, MOST_CANDIDATES>::new();
     for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
         let loaded = store.load(&token.record_key()).await;
         match loaded.map_err(|cause| failed("load the session", cause))? {
@@ -41,7 +42,7 @@ pub(super) async fn open(
             }
         }
     }
-    Ok(only(found))
+    Ok(only(found.into_iter()))
 }
 
 fn read(token: Token, stored: &Stored, engine: &Engine) -> Option<Opened> {

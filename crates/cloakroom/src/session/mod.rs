@@ -59,6 +59,11 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
+    /// Of a request that came without flash, of which nothing more needs to be known.
+    pub(crate) fn without_flash(chunks: Vec<u8>) -> Self {
+        Self { navigation: false, prefetch: false, chunks }
+    }
+
     pub(crate) fn of(headers: &(impl Headers + ?Sized), chunks: Vec<u8>) -> Self {
         let navigation = headers.text("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
         let prefetch = headers.text("sec-purpose").is_some_and(|why| why.contains("prefetch"));
