@@ -258,3 +258,79 @@ async fn a_stored_key_signs_nobody_in() {
     assert!(session.is_new() && session.is_empty());
     println!("stored key used as a token: anonymous");
 }
+
+/// Lets a commit through when the test says so.
+#[derive(Clone, Debug)]
+struct Gate {
+    store: Arc<MemoryStore>,
+    opens: Arc<tokio::sync::Notify>,
+}
+
+#[async_trait]
+impl Store for Gate {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.opens.notified().await;
+        self.store.commit(commit).await
+    }
+}
+
+/// A clone of the session is busy while the first commits.
+#[tokio::test]
+async fn what_happens_during_a_commit_is_not_lost() {
+    let gate = Gate { store: Arc::default(), opens: Arc::default() };
+    let sessions = Sessions::store(gate.clone(), AppKeys::random())
+        .cookie_settings(CookieSettings::development())
+        .build()
+        .unwrap();
+    for destroyed in [false, true] {
+        let visit = sessions.visit();
+        let none: &[(&str, &str)] = &[];
+        let session = visit.session(none).await.unwrap();
+        session.put("before", 1).unwrap();
+        let committing = tokio::spawn({
+            let session = session.clone();
+            async move { session.commit().await }
+        });
+        tokio::task::yield_now().await;
+        if destroyed {
+            session.destroy().unwrap();
+        } else {
+            session.put("meanwhile", 2).unwrap();
+        }
+        gate.opens.notify_one();
+        committing.await.unwrap().unwrap();
+        gate.opens.notify_one();
+        let headers = visit.finish(200).wait().await.unwrap();
+        if destroyed {
+            assert!(headers.set_cookie[0].contains("Max-Age=0"), "{headers:?}");
+            assert_eq!(gate.store.len(), 1, "the one of the first round");
+        } else {
+            let cookie = headers.set_cookie[0].split(';').next().unwrap().to_owned();
+            let next = sessions.visit().session([("cookie", cookie)].as_slice()).await.unwrap();
+            assert_eq!(
+                serde_json::json!(next.all()),
+                serde_json::json!({"before": 1, "meanwhile": 2})
+            );
+        }
+    }
+}
+
+/// The caller of a failed commit was told, and what it does then counts.
+#[tokio::test]
+async fn a_destroy_after_a_failed_commit_takes_effect() {
+    let mut stage = Stage::signed_in().await;
+    let headers = [("cookie", stage.cookie.take().unwrap())];
+    let visit = stage.sessions.visit();
+    let session = visit.session(headers.as_slice()).await.unwrap();
+    session.increment("visits").unwrap();
+    *stage.spy.races.lock().unwrap() = u32::MAX;
+    assert!(session.commit().await.is_err());
+    session.destroy().unwrap();
+    let headers = visit.finish(200).wait().await.unwrap();
+    assert!(headers.set_cookie[0].contains("Max-Age=0"));
+    assert!(stage.spy.store.is_empty());
+}

@@ -132,7 +132,7 @@ impl Session {
         };
         let _turn = self.0.committing.lock().await;
         let work = self.state().work().clone();
-        let committed = work.log.len();
+        let committed = work.extent();
         let saved = stored::commit(&**store, work, &self.0.arrival.chunks, engine).await?;
         self.state().settle(saved, committed);
         Ok(())
@@ -143,7 +143,7 @@ impl Session {
         let mut state = self.state();
         let engine = self.sessions().engine();
         let saved = sealed::commit(sealer, state.work(), &self.0.arrival.chunks, engine)?;
-        let committed = state.work().log.len();
+        let committed = state.work().extent();
         state.settle(saved, committed);
         Ok(())
     }

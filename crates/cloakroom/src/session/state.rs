@@ -28,7 +28,7 @@ pub(crate) enum Origin {
 }
 
 /// What the request wants to become of the session's token. An intent until the commit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Stay,
     /// `regenerate`: these contents under this token.
@@ -58,10 +58,21 @@ impl Work {
         }
     }
 
+    pub(crate) fn extent(&self) -> Committed {
+        Committed { changes: self.log.len(), fate: self.fate.clone() }
+    }
+
     /// Whether a session that is not kept anywhere yet has anything to be kept for.
     pub(crate) fn is_worth_creating(&self) -> bool {
         self.keep || !self.record.is_empty()
     }
+}
+
+/// How much of the work a commit took along.
+#[derive(Clone, Debug)]
+pub(crate) struct Committed {
+    changes: usize,
+    fate: Fate,
 }
 
 /// What a driver made of a [`Work`].
@@ -79,9 +90,9 @@ pub(crate) struct Saved {
 enum Phase {
     /// Changes go into the log.
     Open,
-    /// An explicit commit failed when the log had this many changes. The caller knows, so the
-    /// request's end does not try those again.
-    Refused(usize),
+    /// An explicit commit failed and nothing was changed since. The caller knows, so the request's
+    /// end does not try the same changes again.
+    Refused,
     /// The final commit has begun: a change comes too late.
     Closed,
 }
@@ -131,14 +142,14 @@ impl State {
 
     /// Every change of the contents: makes it, and logs it for the replay on another request's record.
     pub(crate) fn change(&mut self, change: Change) -> Result<(), Error> {
-        self.refuse_when_closed()?;
+        self.admit_change()?;
         change.apply(&mut self.work.record)?;
         self.work.log.push(change);
         Ok(())
     }
 
     pub(crate) fn regenerate(&mut self, fresh: Token) -> Result<(), Error> {
-        self.refuse_when_closed()?;
+        self.admit_change()?;
         self.work.fate = match std::mem::replace(&mut self.work.fate, Fate::Stay) {
             Fate::Stay | Fate::Rotate(_) => Fate::Rotate(fresh),
             Fate::End(_) => Fate::End(fresh),
@@ -148,7 +159,7 @@ impl State {
 
     /// `empty` is what later changes start from: after a destroy they belong to another session.
     pub(crate) fn destroy(&mut self, fresh: Token, empty: Record) -> Result<(), Error> {
-        self.refuse_when_closed()?;
+        self.admit_change()?;
         self.work.fate = Fate::End(fresh);
         self.work.record = empty;
         self.work.log = ChangeLog::default();
@@ -162,8 +173,12 @@ impl State {
         self.work.keep = true;
     }
 
-    fn refuse_when_closed(&self) -> Result<(), Error> {
-        if self.phase == Phase::Closed { Err(Kind::Committed.into()) } else { Ok(()) }
+    fn admit_change(&mut self) -> Result<(), Error> {
+        if self.phase == Phase::Closed {
+            return Err(Kind::Committed.into());
+        }
+        self.phase = Phase::Open;
+        Ok(())
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -222,7 +237,10 @@ impl State {
     /// Consumes what the request saw, if it was read or `shown_anyway`.
     pub(crate) fn consume_flash(&mut self, shown_anyway: bool) -> Result<(), Error> {
         let consumes = !self.seen.is_empty() && (self.flash_was_read || shown_anyway);
-        if consumes && self.work.record.flash.ids().iter().any(|id| self.seen.contains(id)) {
+        if self.phase == Phase::Open
+            && consumes
+            && self.work.record.flash.ids().iter().any(|id| self.seen.contains(id))
+        {
             self.change(Change::Consume(self.seen.clone()))?;
         }
         Ok(())
@@ -247,22 +265,28 @@ impl State {
         &self.work
     }
 
-    /// Takes over what the driver saved of the first `committed` changes, and makes anew what was
-    /// changed while it did.
-    pub(crate) fn settle(&mut self, saved: Saved, committed: usize) {
-        let meanwhile = self.work.log.split_off(committed.min(self.work.log.len()));
-        if let Some(mut record) = saved.record {
-            meanwhile.replay(&mut record);
-            self.work.record = record;
+    /// Takes over what the driver saved of `committed`, and makes anew what was changed while it did:
+    /// a clone of the session may have been busy meanwhile.
+    pub(crate) fn settle(&mut self, saved: Saved, committed: Committed) {
+        let fate_is_new = self.work.fate != committed.fate;
+        let destroyed_meanwhile = fate_is_new && matches!(self.work.fate, Fate::End(_));
+        // A `destroy` has emptied record and log; what it left belongs to the next session.
+        if !destroyed_meanwhile {
+            self.work.log = self.work.log.split_off(committed.changes.min(self.work.log.len()));
+            if let Some(record) = saved.record {
+                self.work.record = record;
+            }
+            if self.untouched.is_some() {
+                self.remember_untouched();
+            }
+            self.work.log.replay(&mut self.work.record);
+        }
+        if !fate_is_new {
+            self.work.fate = Fate::Stay;
         }
         self.work.origin = saved.origin;
         self.work.token = saved.token;
-        self.work.fate = Fate::Stay;
-        self.work.log = meanwhile;
-        self.work.keep = false;
-        if self.untouched.is_some() {
-            self.remember_untouched();
-        }
+        self.work.keep &= saved.origin == Origin::New;
         if self.phase != Phase::Closed {
             self.phase = Phase::Open;
         }
@@ -274,13 +298,14 @@ impl State {
     /// Notes that the caller of an explicit commit was told of its failure.
     pub(crate) fn refused(&mut self) {
         if self.phase != Phase::Closed {
-            self.phase = Phase::Refused(self.work.log.len());
+            self.phase = Phase::Refused;
         }
     }
 
-    /// Ends the time of changes. Answers whether there is anything to commit.
+    /// Ends the time of changes. Answers whether the caller was not told already that they cannot be
+    /// committed; `destroy` and `regenerate` are tried again in any case.
     pub(crate) fn close(&mut self) -> bool {
-        let told = self.phase == Phase::Refused(self.work.log.len());
+        let told = self.phase == Phase::Refused && self.work.fate == Fate::Stay;
         self.phase = Phase::Closed;
         !told
     }
