@@ -81,6 +81,16 @@ async fn writers_of_different_keys_are_both_kept(server: Server) {
 
 // Requirement 9.
 async fn a_slow_request_that_ends_after_a_logout_changes_nothing(server: Server) {
+    race_logouts(&server, 1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: cargo xtask soak"]
+async fn ten_thousand_logouts_are_final() {
+    race_logouts(&Server::start(DriverUnderTest::Memory).await, 10_000).await;
+}
+
+async fn race_logouts(server: &Server, rounds: u64) {
     let endings = [
         json!({"do": "put", "key": "user", "value": "back"}),
         json!({"do": "increment", "key": "n"}),
@@ -90,9 +100,8 @@ async fn a_slow_request_that_ends_after_a_logout_changes_nothing(server: Server)
         json!({"do": "csrf_token"}),
     ];
     let (mut resurrected, mut cookies) = (0, 0);
-    let rounds: u64 = 1_000;
     for round in 0..rounds {
-        let mut visitor = signed_in(&server).await;
+        let mut visitor = signed_in(server).await;
         let late = |index: u64| {
             let ending = endings[usize::try_from(index).unwrap() % endings.len()].clone();
             json!([{"do": "get", "key": "user"}, {"do": "sleep", "ms": index % 4}, {"do": "put", "key": "late", "value": 1}, ending])
