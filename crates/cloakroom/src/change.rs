@@ -9,6 +9,7 @@ use crate::{
     error::Error,
     flash::{Batch, BatchId},
     number::Delta,
+    owner::Owner,
     record::Record,
     values::encode,
 };
@@ -25,6 +26,8 @@ pub(crate) enum Change {
     Increment { path: Box<str>, by: Delta },
     Update { path: Box<str>, rerun: Rerun },
     Clear,
+    Own(Option<Owner>),
+    Label(Box<str>),
     Flash(Batch),
     Consume(Vec<BatchId>),
 }
@@ -45,6 +48,8 @@ impl Change {
                 values.put(path, value)?;
             }
             Self::Clear => values.clear(),
+            Self::Own(owner) => record.owner.clone_from(owner),
+            Self::Label(label) => record.label = Some(label.clone()),
             Self::Flash(batch) => record.flash.add(batch.clone()),
             Self::Consume(seen) => record.flash.consume(seen),
         }
@@ -58,6 +63,8 @@ impl Change {
             Self::Increment { .. } => "increment",
             Self::Update { .. } => "update",
             Self::Clear => "clear",
+            Self::Own(_) => "own",
+            Self::Label(_) => "label",
             Self::Flash(_) => "flash",
             Self::Consume(_) => "consume",
         }

@@ -15,6 +15,7 @@
 //! A store that lives by the real time passes [`RealTime`]. Keys are drawn at random, so the suite
 //! may run beside other users of the same database.
 
+mod owners;
 mod races;
 mod rules;
 
@@ -66,13 +67,18 @@ impl Time for RealTime {
     }
 }
 
-/// Runs every rule against `store` and answers how many there were.
+/// Runs every rule against `store` and answers how many there were. The rules of a
+/// [`Directory`](crate::store::Directory) are among them where it is one.
 ///
 /// # Panics
 /// At the first rule that the store breaks, naming it.
 pub async fn check(store: Arc<dyn Store>, time: &dyn Time) -> usize {
     let subject = Subject { store, time };
-    rules::check(&subject).await + races::check(&subject).await
+    let owners = match subject.store.directory() {
+        Some(directory) => owners::check(&subject, directory).await,
+        None => 0,
+    };
+    rules::check(&subject).await + owners + races::check(&subject).await
 }
 
 /// The store under test, with what the rules say often.
@@ -88,8 +94,7 @@ const NEAR: Duration = Duration::from_secs(2);
 
 impl Subject<'_> {
     fn draft(&self, text: &str, span: Duration) -> Draft {
-        let record = Bytes::copy_from_slice(text.as_bytes());
-        Draft { record, expires: self.time.now() + span }
+        Draft::new(Bytes::copy_from_slice(text.as_bytes()), self.time.now(), span)
     }
 
     async fn commit(&self, commit: Commit) -> Outcome {
@@ -99,6 +104,19 @@ impl Subject<'_> {
 
     async fn load(&self, key: RecordKey) -> Option<Found> {
         self.store.load(&key).await.unwrap_or_else(|error| panic!("load failed: {error:?}"))
+    }
+
+    async fn load_and_touch(&self, key: RecordKey) -> Option<Found> {
+        let loaded = self.store.load_and_touch(&key).await;
+        loaded.unwrap_or_else(|error| panic!("load_and_touch failed: {error:?}"))
+    }
+
+    /// The live record under `key`, by a load that may touch it.
+    async fn used(&self, key: RecordKey) -> Stored {
+        match self.load_and_touch(key).await {
+            Some(Found::Live(stored)) => stored,
+            other => panic!("a live record was expected, found {other:?}"),
+        }
     }
 
     /// The live record under `key`.
@@ -111,7 +129,15 @@ impl Subject<'_> {
 
     /// A new record under a new key.
     async fn created(&self, text: &str, span: Duration) -> (RecordKey, Revision) {
-        let key = new_key();
+        self.created_at(new_key(), text, span).await
+    }
+
+    async fn created_at(
+        &self,
+        key: RecordKey,
+        text: &str,
+        span: Duration,
+    ) -> (RecordKey, Revision) {
         match self.commit(Commit::Create { key, record: self.draft(text, span) }).await {
             Outcome::Done(revision) => (key, revision),
             other => panic!("creating under a free key answered {other:?}"),
@@ -119,7 +145,11 @@ impl Subject<'_> {
     }
 
     async fn destroyed(&self) -> RecordKey {
-        let (key, _) = self.created("destroyed", FAR).await;
+        self.destroyed_at(new_key()).await
+    }
+
+    async fn destroyed_at(&self, key: RecordKey) -> RecordKey {
+        self.created_at(key, "destroyed", FAR).await;
         let outcome = self.commit(Commit::Destroy { key, tombstone: self.time.now() + FAR }).await;
         assert!(matches!(outcome, Outcome::Done(_)), "destroying a live record: {outcome:?}");
         key
@@ -135,7 +165,7 @@ impl Subject<'_> {
             Commit::Rotate {
                 from: key,
                 expected: Some(expected),
-                to: new_key(),
+                to: new_key_beside(key),
                 record,
                 tombstone: expires,
             },
@@ -147,5 +177,12 @@ impl Subject<'_> {
 fn new_key() -> RecordKey {
     let mut bytes = [0; 32];
     fill_from_system(&mut bytes);
+    RecordKey::from_bytes(bytes)
+}
+
+/// A new key that a record under `key` can be rotated to.
+fn new_key_beside(key: RecordKey) -> RecordKey {
+    let mut bytes = *new_key().as_bytes();
+    bytes[..RecordKey::TAG_BYTES].copy_from_slice(&key.tag());
     RecordKey::from_bytes(bytes)
 }

@@ -55,12 +55,16 @@ pub(crate) enum Kind {
         attempted: &'static str,
         cause: StoreError,
     },
+    Unsupported {
+        attempted: &'static str,
+        driver: &'static str,
+    },
 }
 
 impl Error {
     /// One stable word for the kind of failure, for clients and metrics: `decode`, `encode`,
     /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `no_input`, `too_large`,
-    /// `contention` or `store`.
+    /// `contention`, `store` or `unsupported`.
     pub fn code(&self) -> &'static str {
         match *self.0 {
             Kind::Decode { .. } => "decode",
@@ -73,6 +77,7 @@ impl Error {
             Kind::TooLarge { .. } => "too_large",
             Kind::Contention { .. } => "contention",
             Kind::Store { .. } => "store",
+            Kind::Unsupported { .. } => "unsupported",
         }
     }
 
@@ -89,6 +94,11 @@ impl Error {
     /// Whether the session no longer fits into the cookies it is allowed.
     pub fn is_too_large(&self) -> bool {
         matches!(*self.0, Kind::TooLarge { .. })
+    }
+
+    /// Whether the driver cannot do it at all: the cookie driver keeps no list of sessions.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(*self.0, Kind::Unsupported { .. })
     }
 
     /// Whether other requests kept winning the race for this record; the same request may succeed
@@ -143,6 +153,10 @@ impl fmt::Display for Error {
                 write!(f, "lost the race for the session record {attempts} times in a row")
             }
             Kind::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
+            Kind::Unsupported { attempted, driver } => write!(
+                f,
+                "the {driver} driver cannot {attempted}; the drivers memory, file and redis can"
+            ),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! - [`Session`]: values, flash, token. Changes are committed once, when the request ends;
 //!   [`merging`] says what comes of changes that concurrent requests make.
 //! - [`View`]: old input, errors, messages and the CSRF field, for templates.
+//! - [`SessionDirectory`]: who is signed in where, and signing out there.
 //! - [`Sessions`] and, with the feature `config`, `settings`: the session system and its settings.
 //! - [`store`]: the contract of server-side drivers, and how to write one.
 //! - [`form`], [`csrf`], [`redirect`]: what posted forms need.
@@ -35,6 +36,7 @@ pub mod clock;
 pub mod conformance;
 pub mod cookie;
 pub mod csrf;
+mod directory;
 mod driver;
 mod error;
 mod flash;
@@ -49,7 +51,9 @@ mod memory;
 pub mod merging {}
 #[cfg(feature = "minijinja")]
 pub mod minijinja;
+mod not_before;
 mod number;
+mod owner;
 pub mod random;
 mod record;
 pub mod redirect;
@@ -68,9 +72,11 @@ mod view;
 pub mod visit;
 
 pub use async_trait::async_trait;
+pub use directory::{SessionDirectory, SessionInfo};
 pub use error::Error;
 pub use key::{AppKeys, KeyError};
 pub use memory::MemoryStore;
+pub use not_before::NotBefore;
 pub use number::Numeric;
 pub use session::{Deadlines, ReadSession, Session};
 pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};

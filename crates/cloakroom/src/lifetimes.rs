@@ -2,47 +2,57 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, record::Record};
+use crate::{clock::Timestamp, record::Record, store::touch_is_due};
 
 /// How long the key of a regenerated or destroyed session is remembered as such: longer than a
 /// request that was sent with it may wait for its turn, and short, for a visitor whose browser never
 /// saw the new cookie can only begin anew when it is over.
 const TOMBSTONE: Duration = Duration::from_secs(30);
 
-/// A deadline moves when this fraction of the idle time has gone by.
-const TOUCH_FRACTION: u32 = 10;
-
 /// The two timeouts of OWASP ASVS 5.0, 7.3.1 and 7.3.2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
-    /// A session ends when it is not used for this long.
-    pub(crate) idle: Duration,
-    /// A session ends this long after its first commit, however busy it is.
-    pub(crate) absolute: Option<Duration>,
+    idle: Duration,
+    absolute: Option<Duration>,
 }
 
 impl Lifetimes {
+    /// A session ends when it is not used for `idle`, and `absolute` after its first commit, however
+    /// busy it is.
+    pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Self {
+        // What is dead anyway need not be kept any longer.
+        Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute }
+    }
+
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
+    }
+
     pub(crate) fn new_record(&self, now: Timestamp) -> Record {
         Record::new(now, self.absolute.map(|span| now + span))
     }
 
-    /// The deadline of a record that is used now.
-    pub(crate) fn deadline(&self, record: &Record, now: Timestamp) -> Timestamp {
-        let idle = now + self.idle;
-        record.until.map_or(idle, |until| idle.min(until))
+    /// The idle deadline of a record that is used now.
+    pub(crate) fn deadline(&self, now: Timestamp) -> Timestamp {
+        now + self.idle
     }
 
-    /// The deadline that a record with the deadline `current` gets: the same, until moving it is
-    /// due. A busy reader costs a write per tenth of the idle time, not per request.
-    pub(crate) fn throttled(
-        &self,
-        record: &Record,
-        current: Timestamp,
-        now: Timestamp,
-    ) -> Timestamp {
-        let target = self.deadline(record, now);
-        if current.until(target) > self.idle / TOUCH_FRACTION { target } else { current }
+    /// The idle deadline that a record with the deadline `current` gets: the same, until moving it
+    /// is due.
+    pub(crate) fn throttled(&self, current: Timestamp, now: Timestamp) -> Timestamp {
+        if touch_is_due(current, self.idle, now) { self.deadline(now) } else { current }
     }
+
+    /// When a record with this idle deadline was last used, to a tenth of the idle time.
+    pub(crate) fn last_used(&self, expires: Timestamp) -> Timestamp {
+        Timestamp::from_millis(0)
+            + Timestamp::from_millis(0).until(expires).saturating_sub(self.idle)
+    }
+}
+
+/// When a record with this idle deadline ends unless it is used: the earlier of its two deadlines.
+pub(crate) fn end(record: &Record, expires: Timestamp) -> Timestamp {
+    record.until.map_or(expires, |until| expires.min(until))
 }
 
 /// When the tombstone of a session that ends now may go.
@@ -52,7 +62,7 @@ pub(crate) fn tombstone_deadline(now: Timestamp) -> Timestamp {
 
 /// Whether a record with this idle deadline is still live. At the deadline itself it is not.
 pub(crate) fn is_live(record: &Record, expires: Timestamp, now: Timestamp) -> bool {
-    now < expires && record.until.is_none_or(|until| now < until)
+    now < end(record, expires)
 }
 
 #[cfg(test)]
@@ -67,20 +77,20 @@ mod tests {
 
     #[test]
     fn the_deadline_moves_when_more_than_a_tenth_has_gone_by() {
-        let lifetimes = Lifetimes { idle: HOURS * 10, absolute: None };
-        let record = lifetimes.new_record(at(0));
-        assert_eq!(lifetimes.throttled(&record, at(10), at(1)), at(10));
-        assert_eq!(lifetimes.throttled(&record, at(10), at(2)), at(12));
+        let lifetimes = Lifetimes::new(HOURS * 10, None);
+        assert_eq!(lifetimes.throttled(at(10), at(1)), at(10));
+        assert_eq!(lifetimes.throttled(at(10), at(2)), at(12));
+        assert_eq!(lifetimes.last_used(at(12)), at(2));
     }
 
     // Requirement 12.
     #[test]
-    fn no_deadline_passes_the_absolute_one() {
-        let lifetimes = Lifetimes { idle: HOURS * 10, absolute: Some(HOURS * 15) };
+    fn no_use_carries_a_session_past_its_absolute_deadline() {
+        let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15));
         let record = lifetimes.new_record(at(0));
-        assert_eq!(lifetimes.throttled(&record, at(10), at(9)), at(15));
-        assert!(is_live(&record, at(15), at(14)));
-        assert!(!is_live(&record, at(15), at(15)));
+        assert_eq!(end(&record, lifetimes.throttled(at(10), at(9))), at(15));
+        assert!(is_live(&record, at(19), at(14)));
+        assert!(!is_live(&record, at(19), at(15)));
         assert!(!is_live(&record, at(99), at(15)), "whatever a store says of the idle deadline");
         println!("boundary: dead at the deadline itself, skew 0 s");
     }

@@ -1,8 +1,7 @@
 //! The memory driver: sessions that live as long as the process.
 
 use std::{
-    cmp::Ordering as CmpOrdering,
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,7 +15,8 @@ use bytes::Bytes;
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     store::{
-        Commit, Draft, Found, Outcome, RecordKey, Revision, Store, StoreError, Stored, Sweep, Swept,
+        Commit, Directory, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Store, StoreError,
+        Stored, Sweep, Swept,
     },
 };
 
@@ -43,14 +43,18 @@ pub struct MemoryStore {
     next_sweep: AtomicUsize,
 }
 
+#[derive(Default)]
 struct Shard {
     slots: HashMap<RecordKey, Slot>,
+    /// Invariant: names every record that has an owner, and nothing else.
+    owners: HashMap<OwnerKey, HashSet<RecordKey>>,
     sweep_at: usize,
 }
 
 struct Slot {
     expires: Timestamp,
     revision: Revision,
+    owner: Option<OwnerKey>,
     content: Content,
 }
 
@@ -69,7 +73,7 @@ impl MemoryStore {
     /// An empty store that asks `clock` for the time.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let shard = || Mutex::new(Shard { slots: HashMap::new(), sweep_at: SMALLEST_SWEEP });
+        let shard = || Mutex::new(Shard { sweep_at: SMALLEST_SWEEP, ..Shard::default() });
         let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
         Self { shards, clock, next_sweep: AtomicUsize::new(0) }
     }
@@ -108,9 +112,9 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keys are hashes: any of their bytes is evenly spread.
+/// By the tag, so that the keys of a rotation are in one shard.
 fn shard_of(key: &RecordKey) -> usize {
-    usize::from(key.as_bytes()[0]) % SHARDS
+    usize::from(key.tag()[0]) % SHARDS
 }
 
 #[async_trait]
@@ -125,29 +129,30 @@ impl Store for MemoryStore {
         Ok(shard.current(key, now).map(|slot| slot.found()))
     }
 
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         let now = self.clock.now();
         Ok(match commit {
             Commit::Create { key, record } => self.shard(&key).create(key, record, now),
             Commit::Replace { key, expected, record } => {
-                self.shard(&key).change(&key, Some(expected), now, |slot| slot.write(record))
+                self.shard(&key).replace(key, expected, record, now)
             }
             Commit::Touch { key, expected, expires } => {
                 self.shard(&key).change(&key, Some(expected), now, |slot| slot.expires = expires)
             }
-            Commit::Destroy { key, tombstone } => {
-                self.shard(&key).change(&key, None, now, |slot| slot.bury(None, tombstone))
-            }
+            Commit::Destroy { key, tombstone } => self.shard(&key).bury(&key, None, tombstone, now),
             Commit::Rotate { from, expected, to, record, tombstone } => {
-                let (mut old, mut new) = self.two_shards(&from, &to);
-                match old.change(&from, expected, now, |_| ()) {
+                let mut shard = self.shard(&from);
+                match shard.change(&from, expected, now, |_| ()) {
                     Outcome::Done(_) => (),
                     refused => return Ok(refused),
                 }
-                // Two keys of one shard have one lock, which is `old`.
-                let created = new.as_mut().unwrap_or(&mut old).create(to, record, now);
+                let created = shard.create(to, record, now);
                 if matches!(created, Outcome::Done(_)) {
-                    old.change(&from, None, now, |slot| slot.bury(Some(to), tombstone));
+                    shard.bury(&from, Some(to), tombstone, now);
                 }
                 created
             }
@@ -155,23 +160,11 @@ impl Store for MemoryStore {
     }
 }
 
-type Lock<'a> = MutexGuard<'a, Shard>;
-
-impl MemoryStore {
-    /// The shards of two keys, the second only where it is another. They are locked in one order
-    /// for all, so that no two requests wait for each other.
-    fn two_shards(&self, one: &RecordKey, other: &RecordKey) -> (Lock<'_>, Option<Lock<'_>>) {
-        match shard_of(one).cmp(&shard_of(other)) {
-            CmpOrdering::Equal => (self.shard(one), None),
-            CmpOrdering::Less => {
-                let first = self.shard(one);
-                (first, Some(self.shard(other)))
-            }
-            CmpOrdering::Greater => {
-                let first = self.shard(other);
-                (self.shard(one), Some(first))
-            }
-        }
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.shards.iter().flat_map(|shard| lock(shard).keys_of(owner, now)).collect())
     }
 }
 
@@ -183,7 +176,7 @@ impl Shard {
 
     fn create(&mut self, key: RecordKey, draft: Draft, now: Timestamp) -> Outcome {
         if self.slots.len() >= self.sweep_at {
-            self.slots.retain(|_, slot| slot.expires > now);
+            self.sweep(now);
             self.sweep_at = SMALLEST_SWEEP.max(2 * self.slots.len());
         }
         let revision = match self.slots.entry(key) {
@@ -192,9 +185,37 @@ impl Shard {
             Entry::Occupied(slot) => Revision(slot.get().revision.0 + 1),
             Entry::Vacant(_) => Revision(1),
         };
-        let Draft { record, expires } = draft;
-        self.slots.insert(key, Slot { expires, revision, content: Content::Record(record) });
+        self.put(key, revision, draft);
         Outcome::Done(revision)
+    }
+
+    fn replace(
+        &mut self,
+        key: RecordKey,
+        expected: Revision,
+        draft: Draft,
+        now: Timestamp,
+    ) -> Outcome {
+        match self.change(&key, Some(expected), now, |_| ()) {
+            Outcome::Done(Revision(current)) => {
+                let revision = Revision(current + 1);
+                self.put(key, revision, draft);
+                Outcome::Done(revision)
+            }
+            refused => refused,
+        }
+    }
+
+    fn put(&mut self, key: RecordKey, revision: Revision, draft: Draft) {
+        let Draft { record, expires, owner, .. } = draft;
+        if let Some(owner) = owner {
+            self.owners.entry(owner).or_default().insert(key);
+        }
+        let slot = Slot { expires, revision, owner, content: Content::Record(record) };
+        let before = self.slots.insert(key, slot).and_then(|slot| slot.owner);
+        if before != owner {
+            self.disown(&key, before);
+        }
     }
 
     /// Applies `step` to a live record of the expected revision.
@@ -213,6 +234,48 @@ impl Shard {
         step(slot);
         Outcome::Done(slot.revision)
     }
+
+    fn bury(
+        &mut self,
+        key: &RecordKey,
+        successor: Option<RecordKey>,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Outcome {
+        let mut owner = None;
+        let outcome = self.change(key, None, now, |slot| {
+            owner = slot.owner.take();
+            slot.content = Content::Tombstone { successor };
+            slot.expires = until;
+        });
+        self.disown(key, owner);
+        outcome
+    }
+
+    fn disown(&mut self, key: &RecordKey, owner: Option<OwnerKey>) {
+        let Some(owner) = owner else { return };
+        if let Entry::Occupied(mut keys) = self.owners.entry(owner) {
+            keys.get_mut().remove(key);
+            if keys.get().is_empty() {
+                keys.remove();
+            }
+        }
+    }
+
+    fn keys_of(&self, owner: &OwnerKey, now: Timestamp) -> Vec<RecordKey> {
+        let live = |key: &&RecordKey| self.slots.get(key).is_some_and(|slot| slot.expires > now);
+        self.owners.get(owner).into_iter().flatten().filter(live).copied().collect()
+    }
+
+    /// Drops what has expired, and says how much that was.
+    fn sweep(&mut self, now: Timestamp) -> usize {
+        let expired = self.slots.extract_if(|_, slot| slot.expires <= now);
+        let expired: Vec<_> = expired.map(|(key, slot)| (key, slot.owner)).collect();
+        for (key, owner) in &expired {
+            self.disown(key, *owner);
+        }
+        expired.len()
+    }
 }
 
 impl Slot {
@@ -223,6 +286,7 @@ impl Slot {
                 record: record.clone(),
                 revision: self.revision,
                 expires: self.expires,
+                touched: false,
             }),
         }
     }
@@ -233,17 +297,6 @@ impl Slot {
             Found::Tombstone { .. } => None,
         }
     }
-
-    fn write(&mut self, draft: Draft) {
-        self.revision = Revision(self.revision.0 + 1);
-        self.expires = draft.expires;
-        self.content = Content::Record(draft.record);
-    }
-
-    fn bury(&mut self, successor: Option<RecordKey>, until: Timestamp) {
-        self.content = Content::Tombstone { successor };
-        self.expires = until;
-    }
 }
 
 /// One call sweeps one shard, whatever the limit: a shard is small.
@@ -252,9 +305,7 @@ impl Sweep for MemoryStore {
     async fn sweep(&self, _limit: usize) -> Result<Swept, StoreError> {
         let now = self.clock.now();
         let index = self.next_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let mut shard = lock(&self.shards[index]);
-        let before = shard.slots.len();
-        shard.slots.retain(|_, slot| slot.expires > now);
-        Ok(Swept { removed: before - shard.slots.len(), finished: index == SHARDS - 1 })
+        let removed = lock(&self.shards[index]).sweep(now);
+        Ok(Swept { removed, finished: index == SHARDS - 1 })
     }
 }

@@ -6,6 +6,10 @@
 //! {"v":1,
 //!  "created":1735689600000,             moment of the first commit, in ms since the Unix epoch
 //!  "until":1735776000000,               absolute deadline, in ms; absent: none
+//!  "owner":{"name":"user-42",           whose session it is; absent: nobody's
+//!           "since":1735689600000,      moment of `set_owner`
+//!           "id":"3q2-7w…"},            16 random bytes that name the session in its owner's list
+//!  "label":"Firefox on Linux",          what the application says of the device
 //!  "values":{"username":"virk"},
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
 //!            "bags":{"messages":{"notice":"saved"},
@@ -21,6 +25,7 @@ use crate::{
     clock::Timestamp,
     error::Error,
     flash::Flash,
+    owner::Owner,
     values::{Values, encode},
 };
 
@@ -33,6 +38,10 @@ pub(crate) struct Record {
     pub(crate) created: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<Owner>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub(crate) values: Values,
     #[serde(default, skip_serializing_if = "Flash::is_empty")]
@@ -41,11 +50,20 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(created: Timestamp, until: Option<Timestamp>) -> Self {
-        Self { v: VERSION, created, until, values: Values::default(), flash: Flash::default() }
+        Self {
+            v: VERSION,
+            created,
+            until,
+            owner: None,
+            label: None,
+            values: Values::default(),
+            flash: Flash::default(),
+        }
     }
 
+    /// Whether there is nothing in it that would be worth keeping.
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.flash.is_empty()
+        self.values.is_empty() && self.flash.is_empty() && self.owner.is_none()
     }
 
     pub(crate) fn encode(&self) -> Result<String, Error> {
@@ -63,7 +81,7 @@ impl Record {
 mod tests {
     use super::*;
 
-    const GOLDEN: &str = r#"{"v":1,"created":1735689600000,"until":1735776000000,"values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"created":1735689600000,"until":1735776000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     #[test]
     fn the_golden_record_reads_and_writes_unchanged() {

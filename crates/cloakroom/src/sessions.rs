@@ -9,6 +9,7 @@ use crate::{
     driver::Driver,
     key::AppKeys,
     lifetimes::Lifetimes,
+    not_before::NotBefore,
     random::{Random, SystemRandom},
     record::Record,
     seal::Sealer,
@@ -55,6 +56,7 @@ pub(crate) struct Engine {
     csrf: CsrfKeys,
     lifetimes: Lifetimes,
     server_errors: ServerErrors,
+    not_before: Option<Arc<dyn NotBefore>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -129,6 +131,10 @@ impl Engine {
         self.server_errors
     }
 
+    pub(crate) fn not_before(&self) -> Option<&dyn NotBefore> {
+        self.not_before.as_deref()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -153,8 +159,10 @@ pub struct SessionsBuilder {
     driver: DriverChoice,
     keys: AppKeys,
     cookie: CookieSettings,
-    lifetimes: Lifetimes,
+    age: Duration,
+    lifetime: Option<Duration>,
     server_errors: ServerErrors,
+    not_before: Option<Arc<dyn NotBefore>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -165,8 +173,10 @@ impl SessionsBuilder {
             driver,
             keys,
             cookie: CookieSettings::default(),
-            lifetimes: Lifetimes { idle: DEFAULT_AGE, absolute: None },
+            age: DEFAULT_AGE,
+            lifetime: None,
             server_errors: ServerErrors::default(),
+            not_before: None,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
@@ -182,20 +192,26 @@ impl SessionsBuilder {
     /// The idle timeout: a session that is not used for this long ends. Default: 2 hours. Longer
     /// is more convenient and gives a stolen or forgotten session more time.
     pub fn age(mut self, idle: Duration) -> Self {
-        self.lifetimes.idle = idle;
+        self.age = idle;
         self
     }
 
     /// The absolute lifetime: a session ends this long after it began, however busy it is.
     /// Default: none. Signing in again is its price.
     pub fn lifetime(mut self, absolute: Duration) -> Self {
-        self.lifetimes.absolute = Some(absolute);
+        self.lifetime = Some(absolute);
         self
     }
 
     /// What becomes of changes when the response is a server error. Default: they are committed.
     pub fn server_errors(mut self, policy: ServerErrors) -> Self {
         self.server_errors = policy;
+        self
+    }
+
+    /// Since when an owner's sign-ins count. Default: all do, as long as they last.
+    pub fn not_before(mut self, hook: impl NotBefore) -> Self {
+        self.not_before = Some(Arc::new(hook));
         self
     }
 
@@ -228,8 +244,9 @@ impl SessionsBuilder {
             driver,
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             cookies,
-            lifetimes: self.lifetimes,
+            lifetimes: Lifetimes::new(self.age, self.lifetime),
             server_errors: self.server_errors,
+            not_before: self.not_before,
             clock: self.clock,
             random: self.random,
         })))
@@ -241,7 +258,8 @@ impl fmt::Debug for SessionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
             .field("cookie", &self.cookie)
-            .field("lifetimes", &self.lifetimes)
+            .field("age", &self.age)
+            .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
     }
 }

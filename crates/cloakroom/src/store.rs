@@ -11,26 +11,29 @@
 //! 2. Carry out each [`Commit`] as its documentation says, atomically even across processes.
 //! 3. Report failures as [`StoreError`]; never report one as an absence.
 //! 4. Run `cloakroom::conformance` on it (feature `conformance`), races included.
+//!
+//! That is all that is needed. Capabilities come on top where a store has them: [`Directory`] finds
+//! the records of an owner, [`Sweep`] deletes what has expired, and
+//! [`load_and_touch`](Store::load_and_touch) saves busy readers a call.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-pub use crate::token::RecordKey;
+pub use crate::{owner::OwnerKey, token::RecordKey};
 
 /// Keeps records on the server.
 ///
 /// ```
 /// # tokio_test(async {
-/// use bytes::Bytes;
-/// use cloakroom::{clock::Timestamp, store::*, MemoryStore};
+/// use std::time::Duration;
+/// use cloakroom::{clock::{Clock, SystemClock}, store::*, MemoryStore};
 ///
 /// let store = MemoryStore::new();
 /// let key = RecordKey::from_bytes([7; 32]);
-/// let expires = Timestamp::from_millis(u64::MAX);
-/// let record = Draft { record: Bytes::from("values"), expires };
+/// let record = Draft::new("values", SystemClock.now(), Duration::from_secs(60));
 ///
 /// let outcome = store.commit(Commit::Create { key, record: record.clone() }).await?;
 /// let Outcome::Done(revision) = outcome else { panic!("the key was free") };
@@ -58,6 +61,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot tell. An unreadable record is an absence with a warning in the log,
     /// because a session that answers with an error for ever helps nobody.
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError>;
+
+    /// As [`load`](Self::load), and where [`touch_is_due`] also moves the record's deadline to its
+    /// [idle time](Draft::idle) from now; [`Stored::touched`] says so. For stores that can do both
+    /// in one round trip. Others leave it as it is: the library sends a [`Commit::Touch`] instead.
+    ///
+    /// # Errors
+    /// As `load`.
+    async fn load_and_touch(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.load(key).await
+    }
+
+    /// This store as one that finds records by their owner, if it is.
+    fn directory(&self) -> Option<&dyn Directory> {
+        None
+    }
 
     /// Carries out `commit` in one atomic step, or not at all.
     ///
@@ -88,12 +106,14 @@ pub struct Stored {
     pub revision: Revision,
     /// When the record stops being live.
     pub expires: Timestamp,
+    /// Whether the load that answered this has moved the deadline.
+    pub touched: bool,
 }
 
 /// Shows sizes, not contents.
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { record, revision, expires } = self;
+        let Self { record, revision, expires, touched: _ } = self;
         write!(f, "Stored({} bytes, {revision:?}, until {expires:?})", record.len())
     }
 }
@@ -111,6 +131,35 @@ pub struct Draft {
     pub record: Bytes,
     /// When it stops being live.
     pub expires: Timestamp,
+    /// How long it lives on when it is used: what [`Store::load_and_touch`] goes by.
+    pub idle: Duration,
+    /// Whose it is: what a [`Directory`] finds it by.
+    pub owner: Option<OwnerKey>,
+}
+
+impl Draft {
+    /// A record that is used `now`, lives on for `idle` and is nobody's.
+    pub fn new(record: impl Into<Bytes>, now: Timestamp, idle: Duration) -> Self {
+        Self { record: record.into(), expires: now + idle, idle, owner: None }
+    }
+}
+
+/// A deadline moves when this fraction of the idle time has gone by, so that a busy reader costs
+/// ten touches per idle time and not one per request.
+const TOUCH_FRACTION: u32 = 10;
+
+/// Whether a record that expires at `expires` and is used `now` should have its deadline moved.
+///
+/// ```
+/// use std::time::Duration;
+/// use cloakroom::{clock::Timestamp, store::touch_is_due};
+///
+/// let (now, idle) = (Timestamp::from_millis(0), Duration::from_secs(100));
+/// assert!(!touch_is_due(now + Duration::from_secs(90), idle, now));
+/// assert!(touch_is_due(now + Duration::from_secs(89), idle, now));
+/// ```
+pub fn touch_is_due(expires: Timestamp, idle: Duration, now: Timestamp) -> bool {
+    expires.until(now + idle) > idle / TOUCH_FRACTION
 }
 
 /// Shows sizes, not contents.
@@ -153,9 +202,10 @@ pub enum Commit {
         /// The new deadline.
         expires: Timestamp,
     },
-    /// Writes the record under a new key and leaves a tombstone under the old one that names the new
-    /// one as its successor: there is no moment in which both or neither is live. Answers [`Outcome::Exists`] where something is
-    /// under the new key.
+    /// Writes the record under a new key, which has the [tag](RecordKey::tag) of the old one, and
+    /// leaves a tombstone under the old one that names the new one as its successor: there is no
+    /// moment in which both or neither is live. Answers [`Outcome::Exists`] where something is under
+    /// the new key.
     Rotate {
         /// The old key.
         from: RecordKey,
@@ -190,6 +240,23 @@ pub enum Outcome {
     Exists,
 }
 
+/// Finds the records of an owner.
+///
+/// The rule: **a live record is never missed.** Where record and index cannot be written in one
+/// step, the index is written first. It may name too much, for the library looks at each record; but
+/// what no longer leads to a live record has to go from it some time after. Where a key was
+/// rotated, it either gives way to the new one in one step with the records, or stays as long as
+/// its tombstone.
+#[async_trait]
+pub trait Directory: Store {
+    /// The keys of all live records whose [owner](Draft::owner) is `owner`, in any order, and
+    /// perhaps of others.
+    ///
+    /// # Errors
+    /// When the store cannot tell.
+    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError>;
+}
+
 /// Deletes what has expired, for stores that do not forget by themselves.
 #[async_trait]
 pub trait Sweep: Store {
@@ -220,6 +287,14 @@ macro_rules! store_by_pointer {
 
             async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
                 (**self).load(key).await
+            }
+
+            async fn load_and_touch(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+                (**self).load_and_touch(key).await
+            }
+
+            fn directory(&self) -> Option<&dyn Directory> {
+                (**self).directory()
             }
 
             async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {

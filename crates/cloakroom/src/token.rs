@@ -28,6 +28,14 @@ impl Token {
         Self(bytes)
     }
 
+    /// Draws the token that follows this one when its session is regenerated. The tag stays, so that
+    /// both record keys are kept in one place; 240 bits are new.
+    pub(crate) fn successor(&self) -> Self {
+        let mut next = Self::draw();
+        next.0[..RecordKey::TAG_BYTES].copy_from_slice(&self.0[..RecordKey::TAG_BYTES]);
+        next
+    }
+
     /// Reads a cookie's value; anything but 43 characters of canonical base64url is no token.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != Self::CHARS {
@@ -52,7 +60,9 @@ impl Token {
     }
 
     pub(crate) fn record_key(&self) -> RecordKey {
-        RecordKey(self.hash(RECORD_KEY_DOMAIN))
+        let mut key = self.hash(RECORD_KEY_DOMAIN);
+        key[..RecordKey::TAG_BYTES].copy_from_slice(&self.0[..RecordKey::TAG_BYTES]);
+        RecordKey(key)
     }
 
     /// Eight bytes in hexadecimal that tell sessions apart in logs and say nothing else.
@@ -79,11 +89,16 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What a store files a record under: the SHA-256 of the token, so that whoever reads the store
-/// cannot sign in with what they find (OWASP ASVS 5.0, 11.4; CVE-2019-16782).
+/// What a store files a record under: a tag of 16 bits and 240 bits of the token's SHA-256, so that
+/// whoever reads the store cannot sign in with what they find (OWASP ASVS 5.0, 11.4; CVE-2019-16782).
 ///
-/// [`fmt::Display`] writes 43 characters of base64url, which suit a file name and a database key.
-/// Stores put their own prefix before it.
+/// The [tag](Self::tag) is drawn with the token and stays when a session is regenerated: the keys
+/// of one [`Rotate`](crate::store::Commit::Rotate) share it, so a store that is spread over places
+/// can choose the place by it and rotate in one. The tag is part of the token and not hashed; it
+/// says which place, and leaves 240 random bits of the token to guess.
+///
+/// [`fmt::Display`] writes 43 characters of base64url, which suit a database key. Stores put their
+/// own prefix before it.
 ///
 /// ```
 /// use cloakroom::store::RecordKey;
@@ -101,9 +116,22 @@ impl RecordKey {
         Self(bytes)
     }
 
-    /// The 32 bytes of the hash.
+    /// How many bytes the tag has.
+    pub const TAG_BYTES: usize = 2;
+
+    /// The 32 bytes, the tag first.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// What the keys of one session have in common.
+    ///
+    /// ```
+    /// # use cloakroom::store::RecordKey;
+    /// assert_eq!(RecordKey::from_bytes([7; 32]).tag(), [7, 7]);
+    /// ```
+    pub const fn tag(&self) -> [u8; Self::TAG_BYTES] {
+        [self.0[0], self.0[1]]
     }
 }
 
@@ -113,10 +141,10 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// The first four bytes: enough to follow one record through a log.
+/// Four bytes of the hash: enough to follow one record through a log.
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let start = self.0.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let start = self.0.last_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
         write!(f, "RecordKey({start:08x}…)")
     }
 }
@@ -129,6 +157,15 @@ mod tests {
     fn a_token_survives_its_cookie_text() {
         let token = Token::draw();
         assert_eq!(Token::parse(token.expose().as_bytes()), Some(token));
+    }
+
+    #[test]
+    fn a_successor_shares_the_tag_and_nothing_else() {
+        let token = Token::draw();
+        let (old, new) = (token.record_key(), token.successor().record_key());
+        assert_eq!(old.tag(), new.tag());
+        assert_ne!(old.as_bytes()[RecordKey::TAG_BYTES..], new.as_bytes()[RecordKey::TAG_BYTES..]);
+        assert_ne!(old.as_bytes()[2..], token.as_bytes()[2..], "a key shows more than the tag");
     }
 
     #[test]

@@ -40,8 +40,8 @@ async fn the_memory_store_sweeps_itself() {
             number += 1;
             let mut key = [0; 32];
             key[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-            let expires = cloakroom::clock::Clock::now(&*clock) + std::time::Duration::from_mins(1);
-            let record = Draft { record: "x".into(), expires };
+            let now = cloakroom::clock::Clock::now(&*clock);
+            let record = Draft::new("x", now, std::time::Duration::from_mins(1));
             store.commit(Commit::Create { key: RecordKey::from_bytes(key), record }).await.unwrap();
         }
         clock.advance(std::time::Duration::from_mins(1));

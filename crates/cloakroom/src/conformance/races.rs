@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FAR, Subject, new_key};
+use super::{FAR, Subject, new_key, new_key_beside};
 use crate::{
     clock::Timestamp,
     store::{Commit, Draft, Found, Outcome, RecordKey, Store},
@@ -41,16 +41,16 @@ async fn one_of_many_replacers_of_a_revision_wins(it: &Subject<'_>) {
 
 async fn no_count_is_lost(it: &Subject<'_>) {
     let (key, _) = it.created("0", FAR).await;
-    let expires = it.time.now() + FAR;
+    let now = it.time.now();
     together((0..CLIENTS).map(|_| {
         let store = it.store.clone();
-        async move { count_up(&store, key, expires).await }
+        async move { count_up(&store, key, now).await }
     }))
     .await;
     assert_eq!(it.live(key).await.record, CLIENTS.to_string());
 }
 
-async fn count_up(store: &Arc<dyn Store>, key: RecordKey, expires: Timestamp) {
+async fn count_up(store: &Arc<dyn Store>, key: RecordKey, now: Timestamp) {
     loop {
         let Ok(Some(Found::Live(stored))) = store.load(&key).await else {
             panic!("the record is gone")
@@ -59,8 +59,7 @@ async fn count_up(store: &Arc<dyn Store>, key: RecordKey, expires: Timestamp) {
             .ok()
             .and_then(|text| text.parse().ok())
             .unwrap_or_else(|| panic!("the record is torn"));
-        let record = (count + 1).to_string().into_bytes().into();
-        let record = Draft { record, expires };
+        let record = Draft::new((count + 1).to_string(), now, FAR);
         let replace = Commit::Replace { key, expected: stored.revision, record };
         match store.commit(replace).await {
             Ok(Outcome::Done(_)) => return,
@@ -72,7 +71,7 @@ async fn count_up(store: &Arc<dyn Store>, key: RecordKey, expires: Timestamp) {
 
 async fn one_of_many_rotations_wins(it: &Subject<'_>) {
     let (from, revision) = it.created("first", FAR).await;
-    let keys: Vec<_> = (0..CLIENTS).map(|_| new_key()).collect();
+    let keys: Vec<_> = (0..CLIENTS).map(|_| new_key_beside(from)).collect();
     let outcomes = all_at_once(it, |client| Commit::Rotate {
         from,
         expected: Some(revision),

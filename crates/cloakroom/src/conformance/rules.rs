@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{FAR, NEAR, Subject, new_key};
-use crate::store::{Commit, Draft, Found, Outcome, RecordKey, Revision};
+use super::{FAR, NEAR, Subject, new_key, new_key_beside};
+use crate::store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Stored};
 
 /// Runs every rule and counts them.
 pub(super) async fn check(it: &Subject<'_>) -> usize {
@@ -38,6 +38,8 @@ pub(super) async fn check(it: &Subject<'_>) -> usize {
         a_touch_keeps_a_record_past_its_first_deadline,
         a_key_whose_record_expired_is_free,
         revisions_are_never_used_twice,
+        a_load_that_touches_does_so_when_it_is_due_and_says_so,
+        a_load_that_touches_brings_nothing_back,
     )
 }
 
@@ -127,7 +129,7 @@ async fn touching_an_older_revision_changes_nothing(it: &Subject<'_>) {
 
 async fn rotating_moves_the_record_and_buries_the_old_key(it: &Subject<'_>) {
     let (from, revision) = it.created("first", FAR).await;
-    let (to, draft) = (new_key(), it.draft("rotated", FAR));
+    let (to, draft) = (new_key_beside(from), it.draft("rotated", FAR));
     let outcome = it.commit(rotate(it, from, Some(revision), to, &draft)).await;
     let stored = it.live(to).await;
     assert_eq!(outcome, Outcome::Done(stored.revision));
@@ -139,7 +141,7 @@ async fn rotating_an_older_revision_answers_the_current_record(it: &Subject<'_>)
     let (from, older) = it.created("first", FAR).await;
     it.commit(Commit::Replace { key: from, expected: older, record: it.draft("second", FAR) })
         .await;
-    let (to, draft) = (new_key(), it.draft("late", FAR));
+    let (to, draft) = (new_key_beside(from), it.draft("late", FAR));
     let outcome = it.commit(rotate(it, from, Some(older), to, &draft)).await;
     assert_eq!(outcome, Outcome::Conflict(it.live(from).await));
     assert_eq!(it.load(to).await, None);
@@ -149,7 +151,7 @@ async fn rotating_without_a_revision_takes_any(it: &Subject<'_>) {
     let (from, older) = it.created("first", FAR).await;
     it.commit(Commit::Replace { key: from, expected: older, record: it.draft("second", FAR) })
         .await;
-    let (to, draft) = (new_key(), it.draft("rotated", FAR));
+    let (to, draft) = (new_key_beside(from), it.draft("rotated", FAR));
     let outcome = it.commit(rotate(it, from, None, to, &draft)).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(it.live(to).await.record, "rotated");
@@ -157,7 +159,8 @@ async fn rotating_without_a_revision_takes_any(it: &Subject<'_>) {
 
 async fn rotating_onto_a_taken_key_changes_neither(it: &Subject<'_>) {
     let (from, revision) = it.created("first", FAR).await;
-    for to in [it.created("taken", FAR).await.0, it.destroyed().await] {
+    let (taken, _) = it.created_at(new_key_beside(from), "taken", FAR).await;
+    for to in [taken, it.destroyed_at(new_key_beside(from)).await] {
         let before = it.load(to).await;
         let outcome = it.commit(rotate(it, from, Some(revision), to, &it.draft("new", FAR))).await;
         assert_eq!(outcome, Outcome::Exists);
@@ -236,6 +239,36 @@ async fn revisions_are_never_used_twice(it: &Subject<'_>) {
         }
         assert!(!used.contains(&last), "{last:?} was used before");
         used.push(last);
+    }
+}
+
+async fn a_load_that_touches_does_so_when_it_is_due_and_says_so(it: &Subject<'_>) {
+    // The deadline is near and the idle time long, so more than a tenth of it has gone by.
+    let key = new_key();
+    let mut due = it.draft("due", NEAR);
+    due.idle = FAR;
+    it.commit(Commit::Create { key, record: due.clone() }).await;
+    let stored = it.used(key).await;
+    let moved = stored.expires > due.expires;
+    assert_eq!(stored.touched, moved, "a load that moves the deadline says so, and no other");
+    assert_eq!(it.live(key).await, Stored { touched: false, ..stored.clone() });
+    if moved {
+        assert!(stored.expires <= it.time.now() + FAR, "by more than the idle time");
+        let again = it.used(key).await;
+        assert_eq!(again, Stored { touched: false, ..stored }, "a touch that was not due");
+    }
+}
+
+async fn a_load_that_touches_brings_nothing_back(it: &Subject<'_>) {
+    let destroyed = it.destroyed().await;
+    let expired = new_key();
+    let mut short = it.draft("short", NEAR);
+    short.idle = FAR;
+    it.commit(Commit::Create { key: expired, record: short }).await;
+    it.time.pass(NEAR).await;
+    for (key, found) in [(new_key(), None), (destroyed, Some(DESTROYED)), (expired, None)] {
+        assert_eq!(it.load_and_touch(key).await, found);
+        assert_eq!(it.load(key).await, found);
     }
 }
 

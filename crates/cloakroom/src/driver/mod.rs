@@ -57,8 +57,20 @@ impl Driver {
             // In a box, so that requests on the cookie driver do not carry its size along.
             Self::Store(store) => Box::pin(stored::open(&**store, presented, engine)).await?,
         };
-        Ok(found.unwrap_or_else(|| Opened::anew(engine)))
+        match found {
+            Some(opened) if !is_revoked(&opened.record, engine).await? => Ok(opened),
+            _ => Ok(Opened::anew(engine)),
+        }
     }
+}
+
+/// Whether the application says that this sign-in does not count any more.
+async fn is_revoked(record: &Record, engine: &Engine) -> Result<bool, Error> {
+    let (Some(hook), Some(owner)) = (engine.not_before(), &record.owner) else { return Ok(false) };
+    let asked = hook.not_before(&owner.name).await;
+    let attempted = "ask since when the owner's sign-ins count";
+    let not_before = asked.map_err(|cause| Error::from(Kind::Store { attempted, cause }))?;
+    Ok(not_before.is_some_and(|not_before| owner.since < not_before))
 }
 
 impl Opened {

@@ -15,10 +15,10 @@ use crate::{
     clock::Timestamp,
     cookie::Presented,
     error::Error,
-    lifetimes::is_live,
+    lifetimes::{end, is_live},
     record::Record,
     seal::Sealer,
-    session::state::{Fate, Origin, Saved, Work},
+    session::state::{CookieState, Fate, Origin, Saved, Work},
     sessions::Engine,
     store::Revision,
     token::Token,
@@ -31,9 +31,9 @@ pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) 
     let found = presented.candidates.iter().filter_map(|value| {
         let opened = sealer.open(value)?;
         let (token, expires, record) = read(opened.plaintext())?;
-        let sealed_by_old_key = opened.stale_key;
+        let cookie = if opened.stale_key { CookieState::Outdated } else { CookieState::Current };
         is_live(&record, expires, engine.now()).then_some(Opened {
-            origin: Origin::Live { revision: Revision::default(), expires, sealed_by_old_key },
+            origin: Origin::Live { revision: Revision::default(), expires, cookie },
             token,
             record,
         })
@@ -66,11 +66,11 @@ pub(crate) fn commit(
     engine: &Engine,
 ) -> Result<Saved, Error> {
     let now = engine.now();
-    let anew = engine.lifetimes().deadline(&work.record, now);
+    let anew = engine.lifetimes().deadline(now);
     let expires = match (work.origin, &work.fate) {
-        (Origin::Live { expires, sealed_by_old_key, .. }, Fate::Stay) => {
-            let moved = engine.lifetimes().throttled(&work.record, expires, now);
-            let stays = work.log.is_empty() && moved == expires && !sealed_by_old_key;
+        (Origin::Live { expires, cookie, .. }, Fate::Stay) => {
+            let moved = engine.lifetimes().throttled(expires, now);
+            let stays = work.log.is_empty() && moved == expires && cookie == CookieState::Current;
             (!stays).then_some(moved)
         }
         (Origin::Live { .. }, Fate::Rotate(_)) => Some(anew),
@@ -79,8 +79,10 @@ pub(crate) fn commit(
     let Some(expires) = expires else { return Ok(without_seal(work, chunks, engine)) };
     let token = work.token_afterwards().clone();
     let plaintext = write(&token, now, expires, &work.record.encode()?);
-    let cookies = issue(engine.cookies(), &sealer.seal(&plaintext), expires, now, chunks)?;
-    let origin = Origin::Live { revision: Revision::default(), expires, sealed_by_old_key: false };
+    let ends = end(&work.record, expires);
+    let cookies = issue(engine.cookies(), &sealer.seal(&plaintext), ends, now, chunks)?;
+    let (revision, cookie) = (Revision::default(), CookieState::Current);
+    let origin = Origin::Live { revision, expires, cookie };
     Ok(Saved { origin, token, record: None, cookies: Some(cookies) })
 }
 

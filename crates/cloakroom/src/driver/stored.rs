@@ -10,9 +10,10 @@ use crate::{
     clock::Timestamp,
     cookie::{MOST_CANDIDATES, Presented},
     error::{Error, Kind},
-    lifetimes::{is_live, tombstone_deadline},
+    lifetimes::{end, is_live, tombstone_deadline},
+    owner::Owner,
     record::Record,
-    session::state::{Fate, Origin, Saved, Work},
+    session::state::{CookieState, Fate, Origin, Saved, Work},
     sessions::Engine,
     store::{Commit, Draft, Found, Outcome, Revision, Store, StoreError, Stored},
     token::Token,
@@ -33,7 +34,7 @@ pub(super) async fn open(
 ) -> Result<Option<Opened>, Error> {
     let mut found = ArrayVec::<_, MOST_CANDIDATES>::new();
     for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
-        let loaded = store.load(&token.record_key()).await;
+        let loaded = store.load_and_touch(&token.record_key()).await;
         match loaded.map_err(|cause| failed("load the session", cause))? {
             None => (),
             Some(Found::Live(stored)) => found.extend(read(token, &stored, engine)),
@@ -64,8 +65,9 @@ fn decode(stored: &Stored) -> Option<Record> {
 }
 
 fn live(stored: &Stored) -> Origin {
-    let Stored { revision, expires, .. } = *stored;
-    Origin::Live { revision, expires, sealed_by_old_key: false }
+    let Stored { revision, expires, touched, .. } = *stored;
+    let cookie = if touched { CookieState::Outdated } else { CookieState::Current };
+    Origin::Live { revision, expires, cookie }
 }
 
 /// Commits `work`, rebasing it as often as other requests write first.
@@ -85,7 +87,9 @@ pub(crate) async fn commit(
                 Ok(gone(work, engine))
             };
         }
-        let Some(step) = plan(&work, now, engine)? else { return Ok(unchanged(work)) };
+        let Some(step) = plan(&work, now, engine)? else {
+            return unchanged(work, chunks, engine, now);
+        };
         match send(store, step.commit).await? {
             Outcome::Done(revision) => {
                 let origin = step.becomes.origin(revision);
@@ -162,7 +166,9 @@ enum Becomes {
 impl Becomes {
     fn origin(self, revision: Revision) -> Origin {
         match self {
-            Self::Live { expires } => Origin::Live { revision, expires, sealed_by_old_key: false },
+            Self::Live { expires } => {
+                Origin::Live { revision, expires, cookie: CookieState::Current }
+            }
             Self::Ended => Origin::New,
         }
     }
@@ -175,9 +181,9 @@ fn plan(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Step>, Er
         (Origin::Gone, _) => None,
         (Origin::Live { revision, expires, .. }, Fate::Stay) => {
             let key = work.token.record_key();
-            let moved = engine.lifetimes().throttled(&work.record, expires, now);
+            let moved = engine.lifetimes().throttled(expires, now);
             if !work.log.is_empty() {
-                let record = draft(&work.record, moved)?;
+                let record = draft(&work.record, moved, engine)?;
                 Some(Commit::Replace { key, expected: revision, record })
             } else if moved > expires {
                 Some(Commit::Touch { key, expected: revision, expires: moved })
@@ -216,7 +222,7 @@ fn create(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Commit>
     if !work.is_worth_creating() {
         return Ok(None);
     }
-    let record = draft(&work.record, engine.lifetimes().deadline(&work.record, now))?;
+    let record = draft(&work.record, engine.lifetimes().deadline(now), engine)?;
     Ok(Some(Commit::Create { key: work.token_afterwards().record_key(), record }))
 }
 
@@ -231,13 +237,18 @@ fn rotate(
         from: work.token.record_key(),
         expected,
         to: to.record_key(),
-        record: draft(&work.record, engine.lifetimes().deadline(&work.record, now))?,
+        record: draft(&work.record, engine.lifetimes().deadline(now), engine)?,
         tombstone: tombstone_deadline(now),
     })
 }
 
-fn draft(record: &Record, expires: Timestamp) -> Result<Draft, Error> {
-    Ok(Draft { record: Bytes::from(record.encode()?), expires })
+fn draft(record: &Record, expires: Timestamp, engine: &Engine) -> Result<Draft, Error> {
+    Ok(Draft {
+        record: Bytes::from(record.encode()?),
+        expires,
+        idle: engine.lifetimes().idle(),
+        owner: record.owner.as_ref().map(Owner::key),
+    })
 }
 
 /// The session as it is after a step, with a cookie where the visitor needs a new one.
@@ -249,14 +260,18 @@ fn done(
     now: Timestamp,
 ) -> Result<Saved, Error> {
     let cookies = match (&work.fate, work.origin, origin) {
-        (Fate::Stay, Origin::Live { expires: before, .. }, Origin::Live { expires, .. })
-            if expires == before || engine.cookies().end_with_browser() =>
+        (
+            Fate::Stay,
+            Origin::Live { expires: before, cookie, .. },
+            Origin::Live { expires, .. },
+        ) if engine.cookies().end_with_browser()
+            || (cookie == CookieState::Current && is_as_good(&work.record, before, expires)) =>
         {
             None
         }
         (_, _, Origin::Live { expires, .. }) => {
             let value = work.token_afterwards().expose();
-            Some(issue(engine.cookies(), &value, expires, now, chunks)?)
+            Some(issue(engine.cookies(), &value, end(&work.record, expires), now, chunks)?)
         }
         _ => Some(engine.cookies().remove(chunks)),
     };
@@ -264,9 +279,23 @@ fn done(
     Ok(Saved { origin, token, record: Some(work.record), cookies })
 }
 
-/// The outcome when there was nothing to do.
-fn unchanged(work: Work) -> Saved {
-    Saved { origin: work.origin, token: work.token, record: Some(work.record), cookies: None }
+/// Whether a cookie that was issued for the deadline `before` will do for `now`.
+fn is_as_good(record: &Record, before: Timestamp, now: Timestamp) -> bool {
+    end(record, before) == end(record, now)
+}
+
+/// The outcome when the store has nothing to do. The cookie may have.
+fn unchanged(work: Work, chunks: &[u8], engine: &Engine, now: Timestamp) -> Result<Saved, Error> {
+    match work.origin {
+        Origin::Live { revision, expires, .. } => {
+            let origin = Origin::Live { revision, expires, cookie: CookieState::Current };
+            done(work, origin, chunks, engine, now)
+        }
+        Origin::New | Origin::Gone => {
+            let Work { origin, token, record, .. } = work;
+            Ok(Saved { origin, token, record: Some(record), cookies: None })
+        }
+    }
 }
 
 /// The session was ended by another request: this one's changes go nowhere and no cookie follows.
@@ -289,8 +318,10 @@ fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) {
         work.origin = Origin::Gone;
         return;
     };
+    // What the load has made of the cookie stays true.
+    let owed = matches!(work.origin, Origin::Live { cookie: CookieState::Outdated, .. });
     work.record = record;
-    work.origin = live(stored);
+    work.origin = live(&Stored { touched: owed, ..stored.clone() });
     work.log.replay(&mut work.record);
 }
 
@@ -298,7 +329,7 @@ fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) {
 fn redraw(work: &mut Work) {
     match &mut work.fate {
         Fate::Stay => work.token = Token::draw(),
-        Fate::Rotate(next) | Fate::End(next) => *next = Token::draw(),
+        Fate::Rotate(next) | Fate::End(next) => *next = work.token.successor(),
     }
 }
 

@@ -6,7 +6,6 @@ use crate::{
     driver::{Driver, sealed, stored},
     error::Error,
     seal::Sealer,
-    token::Token,
     visit::{Ending, ResponseHeaders},
 };
 
@@ -41,7 +40,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn regenerate(&self) -> Result<(), Error> {
-        self.state().regenerate(Token::draw())
+        self.state().regenerate()
     }
 
     /// Ends the session: its record is deleted and its cookie removed at the commit, also when the
@@ -63,7 +62,7 @@ impl Session {
     /// After the commit, as every change.
     pub fn destroy(&self) -> Result<(), Error> {
         let empty = self.sessions().engine().empty_record();
-        self.state().destroy(Token::draw(), empty)
+        self.state().destroy(empty)
     }
 
     /// Commits now instead of when the request ends. For work that must be kept even if the client
@@ -98,8 +97,7 @@ impl Session {
         if !arrival.prefetch {
             state.consume_flash(arrival.navigation && !redirects)?;
         }
-        let moved =
-            |record: &_, expires| engine.lifetimes().throttled(record, expires, engine.now());
+        let moved = |expires| engine.lifetimes().throttled(expires, engine.now());
         let settled = state.is_settled(moved);
         Ok(state.close() && !settled)
     }

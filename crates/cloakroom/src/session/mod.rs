@@ -2,6 +2,7 @@
 
 mod flash;
 mod lifecycle;
+mod owner;
 mod read;
 mod security;
 pub(crate) mod state;

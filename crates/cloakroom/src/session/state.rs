@@ -8,6 +8,8 @@ use crate::{
     clock::Timestamp,
     error::{Error, Kind},
     flash::{Bags, Batch, BatchId},
+    lifetimes,
+    owner::Owner,
     record::Record,
     session::Deadlines,
     store::Revision,
@@ -21,10 +23,19 @@ pub(crate) enum Origin {
     /// Nothing: no token came, or none that leads to a live record.
     New,
     /// A live record.
-    Live { revision: Revision, expires: Timestamp, sealed_by_old_key: bool },
+    Live { revision: Revision, expires: Timestamp, cookie: CookieState },
     /// A record that was regenerated or destroyed, a moment before the request came or while it was
     /// under way. Nothing is written and the cookie is left alone: it may be a newer login's.
     Gone,
+}
+
+/// Whether the visitor's cookie is as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieState {
+    Current,
+    /// It has to be issued again whatever happens: an old key sealed it, or loading the session
+    /// has moved the deadline.
+    Outdated,
 }
 
 /// What the request wants to become of the session's token. An intent until the commit.
@@ -148,8 +159,9 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn regenerate(&mut self, fresh: Token) -> Result<(), Error> {
+    pub(crate) fn regenerate(&mut self) -> Result<(), Error> {
         self.admit_change()?;
+        let fresh = self.work.token.successor();
         self.work.fate = match std::mem::replace(&mut self.work.fate, Fate::Stay) {
             Fate::Stay | Fate::Rotate(_) => Fate::Rotate(fresh),
             Fate::End(_) => Fate::End(fresh),
@@ -158,9 +170,9 @@ impl State {
     }
 
     /// `empty` is what later changes start from: after a destroy they belong to another session.
-    pub(crate) fn destroy(&mut self, fresh: Token, empty: Record) -> Result<(), Error> {
+    pub(crate) fn destroy(&mut self, empty: Record) -> Result<(), Error> {
         self.admit_change()?;
-        self.work.fate = Fate::End(fresh);
+        self.work.fate = Fate::End(self.work.token.successor());
         self.work.record = empty;
         self.work.log = ChangeLog::default();
         self.work.keep = false;
@@ -196,11 +208,16 @@ impl State {
     }
 
     pub(crate) fn deadlines(&self) -> Deadlines {
+        let record = &self.work.record;
         let idle = match self.work.origin {
-            Origin::Live { expires, .. } => Some(expires),
+            Origin::Live { expires, .. } => Some(lifetimes::end(record, expires)),
             Origin::New | Origin::Gone => None,
         };
-        Deadlines { created: self.work.record.created, idle, absolute: self.work.record.until }
+        Deadlines { created: record.created, idle, absolute: record.until }
+    }
+
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.work.record.owner.as_ref()
     }
 
     pub(crate) fn values(&self) -> &Values {
@@ -248,12 +265,12 @@ impl State {
 
     /// Whether a commit would find nothing to do: nothing was changed and the deadline, which it
     /// would have `moved` to, stays.
-    pub(crate) fn is_settled(&self, moved: impl FnOnce(&Record, Timestamp) -> Timestamp) -> bool {
+    pub(crate) fn is_settled(&self, moved: impl FnOnce(Timestamp) -> Timestamp) -> bool {
         let idle = self.work.log.is_empty() && matches!(self.work.fate, Fate::Stay);
         idle && match self.work.origin {
             Origin::New => !self.work.keep,
-            Origin::Live { expires, sealed_by_old_key, .. } => {
-                !sealed_by_old_key && moved(&self.work.record, expires) == expires
+            Origin::Live { expires, cookie, .. } => {
+                cookie == CookieState::Current && moved(expires) == expires
             }
             Origin::Gone => true,
         }

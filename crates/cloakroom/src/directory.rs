@@ -1,0 +1,263 @@
+//! Who is signed in where.
+
+use std::collections::HashSet;
+
+use futures_util::future::try_join_all;
+
+use crate::{
+    Error, Session, Sessions,
+    clock::Timestamp,
+    driver::Driver,
+    error::Kind,
+    lifetimes::{is_live, tombstone_deadline},
+    owner::{Handle, Owner},
+    record::Record,
+    store::{Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store, StoreError, Stored},
+};
+
+/// So many records are loaded at a time.
+const BATCH: usize = 32;
+
+/// How often a session that is regenerated at that very moment is looked up again.
+const ATTEMPTS: u32 = 64;
+
+/// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
+///
+/// From [`Session::directory`] it knows which session is the current one, and ends sessions of the
+/// same owner only: right for a page that the visitor sees. From [`Sessions::directory`] it ends
+/// any: right for administrators.
+///
+/// Sessions appear in it once they have an owner ([`Session::set_owner`]) and are committed.
+///
+/// ```
+/// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let no_headers: &[(&str, &str)] = &[];
+/// let session = sessions.visit().session(no_headers).await?;
+/// session.set_owner("user-42")?;
+/// session.set_label("Firefox on Linux")?;
+/// session.commit().await?;
+///
+/// let directory = session.directory()?;
+/// let [here] = directory.sessions_of("user-42").await?.try_into().unwrap();
+/// assert!(here.current);
+/// assert_eq!(here.label.as_deref(), Some("Firefox on Linux"));
+/// assert_eq!(directory.destroy_others("user-42").await?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionDirectory {
+    sessions: Sessions,
+    viewer: Viewer,
+}
+
+/// Who looks into the directory.
+#[derive(Clone, Debug)]
+enum Viewer {
+    /// The application itself.
+    Anyone,
+    /// A visitor, whose session has this owner, if it has one.
+    Visitor(Option<Owner>),
+}
+
+/// What the directory says of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Names the session for [`SessionDirectory::destroy`], whatever its token is by then; 64
+    /// characters of base64url. It signs nobody in, so a page may show it.
+    pub handle: String,
+    /// When the session began.
+    pub created: Timestamp,
+    /// When it became its owner's: the sign-in.
+    pub signed_in: Timestamp,
+    /// When it was last used, to a tenth of the idle timeout.
+    pub last_seen: Timestamp,
+    /// What the application said of the device, with [`Session::set_label`].
+    pub label: Option<String>,
+    /// Whether it is the session that the directory was asked for from.
+    pub current: bool,
+}
+
+impl Sessions {
+    /// The directory of all owners, for administrators.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where the driver keeps no list of sessions, as the cookie driver.
+    pub fn directory(&self) -> Result<SessionDirectory, Error> {
+        SessionDirectory::new(self.clone(), Viewer::Anyone)
+    }
+}
+
+impl Session {
+    /// The directory as this visitor may use it.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where the driver keeps no list of sessions, as the cookie driver.
+    pub fn directory(&self) -> Result<SessionDirectory, Error> {
+        SessionDirectory::new(self.sessions().clone(), Viewer::Visitor(self.owned()))
+    }
+}
+
+/// A live session of an owner.
+struct Entry {
+    key: RecordKey,
+    expires: Timestamp,
+    record: Record,
+    owner: Owner,
+}
+
+impl SessionDirectory {
+    fn new(sessions: Sessions, viewer: Viewer) -> Result<Self, Error> {
+        let directory = Self { sessions, viewer };
+        directory.store().map(drop)?;
+        Ok(directory)
+    }
+
+    /// The live sessions of `owner`, the one that was used last first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sessions_of(&self, owner: &str) -> Result<Vec<SessionInfo>, Error> {
+        let entries = self.entries(&OwnerKey::of(owner)).await?;
+        let mut sessions: Vec<_> = entries.iter().map(|entry| self.describe(entry)).collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen));
+        Ok(sessions)
+    }
+
+    /// Ends the session that `handle` names. Answers whether it was there: no handle leads to a
+    /// session that has ended, or in a visitor's directory to another owner's.
+    ///
+    /// Its requests that are under way commit nothing more. To end the current session use
+    /// [`Session::destroy`], which removes the cookie as well.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
+        let Some(handle) = Handle::parse(handle).filter(|handle| self.may_end(handle)) else {
+            return Ok(false);
+        };
+        let named = |entry: &Entry| entry.owner.id == handle.id;
+        Ok(self.destroy_where(&handle.owner, named).await? > 0)
+    }
+
+    /// Ends every session of `owner`, the current one included, and says how many there were.
+    ///
+    /// # Errors
+    /// When the store fails; those that were ended until then stay ended.
+    pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
+        self.destroy_where(&OwnerKey::of(owner), |_| true).await
+    }
+
+    /// The same, except for the current session: "sign out everywhere else".
+    ///
+    /// # Errors
+    /// As [`destroy_all`](Self::destroy_all).
+    pub async fn destroy_others(&self, owner: &str) -> Result<usize, Error> {
+        self.destroy_where(&OwnerKey::of(owner), |entry| !self.is_current(entry)).await
+    }
+
+    fn is_current(&self, entry: &Entry) -> bool {
+        matches!(&self.viewer, Viewer::Visitor(Some(owner)) if owner.id == entry.owner.id)
+    }
+
+    fn may_end(&self, handle: &Handle) -> bool {
+        match &self.viewer {
+            Viewer::Anyone => true,
+            Viewer::Visitor(owner) => owner.as_ref().is_some_and(|it| it.key() == handle.owner),
+        }
+    }
+
+    fn describe(&self, entry: &Entry) -> SessionInfo {
+        let lifetimes = self.sessions.engine().lifetimes();
+        SessionInfo {
+            handle: entry.owner.handle().to_string(),
+            created: entry.record.created,
+            signed_in: entry.owner.since,
+            last_seen: lifetimes.last_used(entry.expires),
+            label: entry.record.label.as_deref().map(ToOwned::to_owned),
+            current: self.is_current(entry),
+        }
+    }
+
+    /// Ends what is `wanted` until nothing of it is left: a session that was regenerated between
+    /// the look and the stroke is found again under its new key.
+    async fn destroy_where(
+        &self,
+        owner: &OwnerKey,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<usize, Error> {
+        let (store, _) = self.store()?;
+        let mut ended = 0;
+        for _ in 0..ATTEMPTS {
+            let mut missed = false;
+            for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
+                let tombstone = tombstone_deadline(self.sessions.engine().now());
+                let destroy = Commit::Destroy { key: entry.key, tombstone };
+                match store.commit(destroy).await.map_err(|cause| failed("end a session", cause))? {
+                    Outcome::Done(_) => ended += 1,
+                    _ => missed = true,
+                }
+            }
+            if !missed {
+                return Ok(ended);
+            }
+        }
+        Err(Kind::Contention { attempts: ATTEMPTS }.into())
+    }
+
+    async fn entries(&self, owner: &OwnerKey) -> Result<Vec<Entry>, Error> {
+        let (store, directory) = self.store()?;
+        let asked = directory.keys_of(owner).await;
+        let keys = asked.map_err(|cause| failed("list an owner's sessions", cause))?;
+        let mut entries = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let loaded = try_join_all(batch.iter().map(|key| follow(store, *key))).await;
+            let loaded = loaded.map_err(|cause| failed("load an owner's sessions", cause))?;
+            entries.extend(loaded.into_iter().flatten().filter_map(|it| self.entry(it, owner)));
+        }
+        // A key and the one that follows it may both have led here.
+        let mut seen = HashSet::new();
+        entries.retain(|entry| seen.insert(entry.key));
+        Ok(entries)
+    }
+
+    /// The index may name too much: the record has the last word.
+    fn entry(&self, (key, stored): (RecordKey, Stored), of: &OwnerKey) -> Option<Entry> {
+        let record = Record::decode(&stored.record)?;
+        let owner = record.owner.clone().filter(|owner| owner.key() == *of)?;
+        let expires = stored.expires;
+        let live = is_live(&record, expires, self.sessions.engine().now());
+        live.then_some(Entry { key, expires, record, owner })
+    }
+
+    fn store(&self) -> Result<(&dyn Store, &dyn Directory), Error> {
+        let driver = self.sessions.engine().driver();
+        if let Driver::Store(store) = driver
+            && let Some(directory) = store.directory()
+        {
+            return Ok((&**store, directory));
+        }
+        Err(Kind::Unsupported { attempted: "list sessions", driver: driver.name() }.into())
+    }
+}
+
+/// The live record that `key` leads to, over the tombstones of regenerations.
+async fn follow(
+    store: &dyn Store,
+    mut key: RecordKey,
+) -> Result<Option<(RecordKey, Stored)>, StoreError> {
+    for _ in 0..ATTEMPTS {
+        match store.load(&key).await? {
+            Some(Found::Live(stored)) => return Ok(Some((key, stored))),
+            Some(Found::Tombstone { successor: Some(successor) }) => key = successor,
+            Some(Found::Tombstone { successor: None }) | None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+fn failed(attempted: &'static str, cause: StoreError) -> Error {
+    Kind::Store { attempted, cause }.into()
+}

@@ -1,0 +1,154 @@
+//! Whose session it is.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest, Sha256};
+
+use crate::{clock::Timestamp, random::fill_from_system};
+
+/// Separates owner keys from every other SHA-256 in the world.
+const OWNER_KEY_DOMAIN: &[u8] = b"cloakroom owner key v1\0";
+
+/// What a store finds an owner's records by: the SHA-256 of the owner's name, so that it has one
+/// length and no characters that would have to be escaped.
+///
+/// [`fmt::Display`] writes 43 characters of base64url.
+///
+/// ```
+/// use cloakroom::store::OwnerKey;
+///
+/// assert_eq!(OwnerKey::of("user-42").to_string().len(), 43);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerKey([u8; 32]);
+
+impl OwnerKey {
+    /// The key of the owner with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self(Sha256::new().chain_update(OWNER_KEY_DOMAIN).chain_update(name).finalize().into())
+    }
+
+    /// The key with these bytes, as a store reads it back.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for OwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// The first four bytes: enough to follow one owner through a log.
+impl fmt::Debug for OwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.0.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        write!(f, "OwnerKey({start:08x}…)")
+    }
+}
+
+/// The owner of a session, as its record has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) name: Box<str>,
+    /// When the session became theirs.
+    pub(crate) since: Timestamp,
+    pub(crate) id: SessionId,
+}
+
+impl Owner {
+    pub(crate) fn new(name: &str, since: Timestamp) -> Self {
+        Self { name: name.into(), since, id: SessionId::draw() }
+    }
+
+    pub(crate) fn key(&self) -> OwnerKey {
+        OwnerKey::of(&self.name)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle { owner: self.key(), id: self.id }
+    }
+}
+
+/// Names a session in its owner's list, whatever its token is at the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionId([u8; 16]);
+
+impl SessionId {
+    fn draw() -> Self {
+        let mut bytes = [0; 16];
+        fill_from_system(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        decode(&text).map(Self).ok_or_else(|| D::Error::custom("22 characters of base64url"))
+    }
+}
+
+/// A session as pages and commands may name it: leads to the session, signs nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handle {
+    pub(crate) owner: OwnerKey,
+    pub(crate) id: SessionId,
+}
+
+impl Handle {
+    /// Reads what [`fmt::Display`] wrote.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 48] = decode(text)?;
+        let (owner, id) = bytes.split_first_chunk()?;
+        Some(Self { owner: OwnerKey(*owner), id: SessionId(id.try_into().ok()?) })
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode([&self.owner.0[..], &self.id.0].concat()))
+    }
+}
+
+fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_survives_its_text_and_nothing_else_is_one() {
+        let handle = Owner::new("user-42", Timestamp::from_millis(0)).handle();
+        let text = handle.to_string();
+        assert_eq!(text.len(), 64);
+        assert_eq!(Handle::parse(&text), Some(handle));
+        for bad in ["", "A", &text[1..], &format!("{text}A"), &text.replace(&text[..1], "=")] {
+            assert_eq!(Handle::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn two_owners_have_two_keys_and_one_has_one() {
+        assert_eq!(OwnerKey::of("a"), OwnerKey::of("a"));
+        assert_ne!(OwnerKey::of("a"), OwnerKey::of("b"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Whose session it is.
+
+use super::Session;
+use crate::{
+    change::Change,
+    driver::Driver,
+    error::{Error, Kind},
+    owner::Owner,
+};
+
+impl Session {
+    /// Says whose session it is, as the application names its users: what
+    /// [`directory`](Self::directory) finds it by, and [`NotBefore`](crate::NotBefore) is asked
+    /// about. Call it at sign-in, next to [`regenerate`](Self::regenerate).
+    ///
+    /// The owner is not a value: [`all`](Self::all) does not show it and [`clear`](Self::clear)
+    /// leaves it. Concurrent requests that set it decide as two `put`s of one key would.
+    ///
+    /// ```
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = sessions.visit().session(no_headers).await?;
+    /// session.regenerate()?;
+    /// session.set_owner("user-42")?;
+    /// session.set_label("Firefox on Linux")?;
+    /// assert_eq!(session.owner().as_deref(), Some("user-42"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where nobody would ask for it: on a driver that keeps no list of
+    /// sessions, as the cookie driver, and without a [`NotBefore`](crate::NotBefore). After the
+    /// commit, as every change.
+    pub fn set_owner(&self, owner: &str) -> Result<(), Error> {
+        let engine = self.sessions().engine();
+        if !engine.has_use_for_owners() {
+            let driver = engine.driver().name();
+            return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
+        }
+        self.state().change(Change::Own(Some(Owner::new(owner, engine.now()))))
+    }
+
+    /// Takes the session from its owner. To sign out, rather [`destroy`](Self::destroy) it.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn forget_owner(&self) -> Result<(), Error> {
+        self.state().change(Change::Own(None))
+    }
+
+    /// What the owner's list says of this session: a device, an address, whatever the application
+    /// shows its users. Escape it there like anything that came with a request.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn set_label(&self, label: &str) -> Result<(), Error> {
+        self.state().change(Change::Label(label.into()))
+    }
+
+    /// Whose session it is, if it is anyone's.
+    pub fn owner(&self) -> Option<String> {
+        self.owned().map(|owner| owner.name.into())
+    }
+
+    pub(crate) fn owned(&self) -> Option<Owner> {
+        self.state().owner().cloned()
+    }
+}
+
+impl Driver {
+    fn has_directory(&self) -> bool {
+        matches!(self, Self::Store(store) if store.directory().is_some())
+    }
+}
+
+impl crate::sessions::Engine {
+    fn has_use_for_owners(&self) -> bool {
+        self.not_before().is_some() || self.driver().has_directory()
+    }
+}
