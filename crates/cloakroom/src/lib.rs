@@ -39,6 +39,8 @@ pub mod csrf;
 mod directory;
 mod driver;
 mod error;
+#[cfg(unix)]
+pub mod file;
 mod flash;
 pub mod form;
 #[cfg(feature = "fuzzing")]
@@ -64,6 +66,7 @@ mod sessions;
 #[cfg(feature = "config")]
 pub mod settings;
 pub mod store;
+mod sweep;
 pub mod testing;
 mod token;
 mod typed_key;
@@ -74,12 +77,15 @@ pub mod visit;
 pub use async_trait::async_trait;
 pub use directory::{SessionDirectory, SessionInfo};
 pub use error::Error;
+#[cfg(unix)]
+pub use file::FileStore;
 pub use key::{AppKeys, KeyError};
 pub use memory::MemoryStore;
 pub use not_before::NotBefore;
 pub use number::Numeric;
 pub use session::{Deadlines, ReadSession, Session};
 pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};
+pub use sweep::SweepBudget;
 pub use typed_key::{Key, TypedKey};
 pub use view::View;
 pub use visit::{Ending, ResponseHeaders, Visit};

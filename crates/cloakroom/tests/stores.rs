@@ -1,6 +1,8 @@
 //! The conformance suite on every store here, as value and behind pointers.
 #![cfg(feature = "conformance")]
 
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
 use std::sync::Arc;
 
 use cloakroom::{
@@ -10,29 +12,45 @@ use cloakroom::{
     store::{Store, Sweep},
 };
 
-fn memory() -> (MemoryStore, Arc<FakeClock>) {
-    let clock = Arc::new(FakeClock::default());
-    (MemoryStore::with_clock(clock.clone()), clock)
+/// Runs the suite on three new stores: as a value, in a box and in an `Arc`.
+async fn conforms<S: Store>(name: &str, new: impl Fn(Arc<FakeClock>) -> S) {
+    let clock = || Arc::new(FakeClock::default());
+    let time = clock();
+    let rules = conformance::check(Arc::new(new(time.clone())), &*time).await;
+    let time = clock();
+    let boxed: Box<dyn Store> = Box::new(new(time.clone()));
+    assert_eq!(conformance::check(Arc::new(boxed), &*time).await, rules);
+    let time = clock();
+    let shared: Arc<dyn Store> = Arc::new(new(time.clone()));
+    assert_eq!(conformance::check(shared, &*time).await, rules);
+    println!("{name}: rules {rules}, broken 0, as value, Box<dyn> and Arc<dyn>");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_memory_store_conforms_as_value_box_and_arc() {
-    let (store, clock) = memory();
-    let rules = conformance::check(Arc::new(store), &*clock).await;
-    let (store, clock) = memory();
-    let boxed: Box<dyn Store> = Box::new(store);
-    assert_eq!(conformance::check(Arc::new(boxed), &*clock).await, rules);
-    let (store, clock) = memory();
-    let shared: Arc<dyn Store> = Arc::new(store);
-    assert_eq!(conformance::check(shared, &*clock).await, rules);
-    println!("rules: {rules}, broken 0, as value, Box<dyn> and Arc<dyn>");
+async fn the_memory_store_conforms() {
+    conforms("memory", |clock| MemoryStore::with_clock(clock)).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_store_conforms() {
+    use cloakroom::{FileStore, file::Durability};
+    for durability in [Durability::Full, Durability::Fast] {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |clock: Arc<FakeClock>| {
+            let store = FileStore::builder(folder.path().join("sessions"));
+            store.durability(durability).clock(clock).open().unwrap()
+        };
+        conforms(&format!("file, {durability:?}"), open).await;
+    }
 }
 
 /// No unbounded growth: sessions that expire are dropped by those that come, without a sweep.
 #[tokio::test]
 async fn the_memory_store_sweeps_itself() {
     use cloakroom::store::{Commit, Draft, RecordKey};
-    let (store, clock) = memory();
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
     let mut number = 0_u64;
     let mut most_swept = 0;
     for _ in 0..50 {

@@ -1,0 +1,216 @@
+//! One folder, and what is done in it by name. Everything goes through the folder's descriptor and
+//! nothing follows a link, so no symbolic link, FIFO or file of another user is ever read or
+//! overwritten, whatever someone plants while the application runs.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, Write},
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat},
+    io::{Errno, retry_on_intr},
+    process::geteuid,
+};
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// `NONBLOCK` keeps an open of a FIFO from waiting for its other end.
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+const PRIVATE_FOLDER: Mode = Mode::RWXU;
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+const LOCK_FILE: &str = ".lock";
+/// How long a process waits between two looks at a lock that another one holds.
+const SHORTEST_WAIT: Duration = Duration::from_micros(100);
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder(OwnedFd);
+
+/// What is under a name.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Nothing,
+    /// A link, a folder, a FIFO, a device, another user's file: not ours, not touched.
+    Foreign,
+    File(File),
+}
+
+impl Folder {
+    /// Opens a folder, which has to exist.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(retry_on_intr(|| openat(CWD, path, FOLDER, Mode::empty()))?))
+    }
+
+    /// Opens a folder in this one, if it exists.
+    pub(super) fn inner(&self, name: &str) -> io::Result<Option<Self>> {
+        match retry_on_intr(|| openat(&self.0, name, FOLDER, Mode::empty())) {
+            Ok(descriptor) => Ok(Some(Self(descriptor))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a folder in this one, which is made where there is none. Answers whether it was.
+    pub(super) fn inner_or_new(&self, name: &str) -> io::Result<(Self, bool)> {
+        if let Some(folder) = self.inner(name)? {
+            return Ok((folder, false));
+        }
+        match mkdirat(&self.0, name, PRIVATE_FOLDER) {
+            Ok(()) | Err(Errno::EXIST) => (),
+            Err(error) => return Err(error.into()),
+        }
+        let made = self.inner(name)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok((made, true))
+    }
+
+    /// Opens what is under `name` for reading.
+    pub(super) fn entry(&self, name: &str) -> io::Result<Entry> {
+        let opened = retry_on_intr(|| openat(&self.0, name, OFlags::RDONLY | FILE, Mode::empty()));
+        let file = match opened {
+            Ok(descriptor) => File::from(descriptor),
+            Err(Errno::NOENT) => return Ok(Entry::Nothing),
+            Err(Errno::LOOP | Errno::NXIO) => return Ok(Entry::Foreign),
+            Err(error) => return Err(error.into()),
+        };
+        let about = file.metadata()?;
+        // A file that was replaced since it was opened has no name left; more than one is a link.
+        let ours = about.is_file() && about.uid() == geteuid().as_raw() && about.nlink() <= 1;
+        Ok(if ours { Entry::File(file) } else { Entry::Foreign })
+    }
+
+    /// Puts `bytes` under `name` as a whole: whoever reads finds the old file or the new one.
+    pub(super) fn put(&self, name: &str, bytes: &[u8], flushed: bool) -> io::Result<()> {
+        let mut random = [0; 8];
+        crate::random::fill_from_system(&mut random);
+        let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
+        let written = self
+            .write_new(&temporary, bytes, flushed)
+            .and_then(|()| Ok(retry_on_intr(|| renameat(&self.0, &temporary, &self.0, name))?));
+        if written.is_err() {
+            // The sweep takes it along if this fails as well.
+            drop(self.remove(&temporary));
+        }
+        written?;
+        if flushed { self.flush() } else { Ok(()) }
+    }
+
+    /// Makes a file under a name that is free.
+    fn write_new(&self, name: &str, bytes: &[u8], flushed: bool) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
+        let mut file = File::from(retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?);
+        file.write_all(bytes)?;
+        if flushed { file.sync_all() } else { Ok(()) }
+    }
+
+    /// Makes an empty file under `name` unless one is there. Answers whether it did.
+    pub(super) fn mark(&self, name: &str) -> io::Result<bool> {
+        match self.write_new(name, &[], false) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the names in this folder survive a loss of power.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::fsync(&self.0))?)
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(retry_on_intr(|| renameat(&self.0, from, &self.0, to))?)
+    }
+
+    /// Removes a file. Answers whether it was there.
+    pub(super) fn remove(&self, name: &str) -> io::Result<bool> {
+        self.unlink(name, AtFlags::empty())
+    }
+
+    /// Removes a folder in this one, if it is there and empty.
+    pub(super) fn remove_empty(&self, name: &str) -> io::Result<bool> {
+        match self.unlink(name, AtFlags::REMOVEDIR) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            other => other,
+        }
+    }
+
+    fn unlink(&self, name: &str, flags: AtFlags) -> io::Result<bool> {
+        match retry_on_intr(|| unlinkat(&self.0, name, flags)) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names in this folder, read as they are asked for.
+    pub(super) fn names(&self) -> io::Result<Names> {
+        Ok(Names(Dir::read_from(&self.0)?))
+    }
+
+    /// Takes this folder's lock, which processes that crash let go of. Waits up to `patience`.
+    pub(super) fn lock(&self, patience: Duration) -> io::Result<Lock> {
+        let file = self.lock_file(LOCK_FILE)?;
+        let started = Instant::now();
+        let mut wait = SHORTEST_WAIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if started.elapsed() > patience => {
+                    let held = "another process holds the lock for too long";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, held));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(wait),
+            }
+            wait = LONGEST_WAIT.min(wait * 2);
+        }
+    }
+
+    /// Takes the lock `name` if nobody has it.
+    pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
+        let file = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | FILE;
+        Ok(File::from(retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?))
+    }
+}
+
+/// What files are called while they are written.
+pub(super) const TEMPORARY: &str = ".tmp-";
+
+/// A lock that is held; dropping it lets go.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// The names in a folder.
+pub(super) struct Names(Dir);
+
+impl Iterator for Names {
+    type Item = io::Result<String>;
+
+    /// The next name; those that are not text are nobody's business here.
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.0.read()? {
+                Err(error) => return Some(Err(error.into())),
+                Ok(entry) => match entry.file_name().to_str() {
+                    Ok("." | "..") | Err(_) => (),
+                    Ok(name) => return Some(Ok(name.to_owned())),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The bytes of a session file.
+//!
+//! # Format, version 1
+//! A header of 128 bytes at fixed offsets, numbers big-endian, then the record as it was given.
+//! ```text
+//!   0   4  "CLKR"
+//!   4   1  version, 1
+//!   5   1  kind: 1 record, 2 tombstone
+//!   6   2  zero
+//!   8   8  deadline, in ms since the Unix epoch
+//!  16   8  revision
+//!  24   8  length of the record in bytes
+//!  32  32  record: the key that it was rotated from; tombstone: its successor; or zero
+//!  64  32  owner's key, or zero
+//!  96   8  zero
+//! 104  24  start of the SHA-256 of everything else
+//! ```
+//! What sweeping needs stands at the front, so that it reads one header of each file and no record.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    clock::Timestamp,
+    store::{OwnerKey, RecordKey, Revision},
+};
+
+pub(super) const HEADER: usize = 128;
+const MAGIC: &[u8] = b"CLKR";
+const VERSION: u8 = 1;
+const CHECKED: usize = 104;
+
+/// What a file says before its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) kind: Kind,
+    pub(super) expires: Timestamp,
+    pub(super) revision: Revision,
+    pub(super) owner: Option<OwnerKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Record {
+        /// Where a rotation found it. The rotation is done once there is a tombstone, or nothing,
+        /// under that key; until then this record is not live.
+        rotated_from: Option<RecordKey>,
+    },
+    Tombstone {
+        successor: Option<RecordKey>,
+    },
+}
+
+impl Kind {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Record { .. } => 1,
+            Self::Tombstone { .. } => 2,
+        }
+    }
+
+    fn link(&self) -> Option<&RecordKey> {
+        match self {
+            Self::Record { rotated_from: link } | Self::Tombstone { successor: link } => {
+                link.as_ref()
+            }
+        }
+    }
+}
+
+/// The whole file.
+pub(super) fn encode(header: &Header, record: &[u8]) -> Vec<u8> {
+    let none = &[0; 32];
+    let mut bytes = Vec::with_capacity(HEADER + record.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[VERSION, header.kind.code(), 0, 0]);
+    bytes.extend_from_slice(&header.expires.as_millis().to_be_bytes());
+    bytes.extend_from_slice(&header.revision.0.to_be_bytes());
+    bytes.extend_from_slice(&(record.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(header.kind.link().map_or(none, |key| key.as_bytes()));
+    bytes.extend_from_slice(header.owner.as_ref().map_or(none, |owner| owner.as_bytes()));
+    bytes.extend_from_slice(&[0; 8]);
+    let check = checksum(&bytes, record);
+    bytes.extend_from_slice(&check);
+    bytes.extend_from_slice(record);
+    bytes
+}
+
+/// Reads a header. It is not checked against the record: [`is_whole`] does that.
+pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
+    let field = |at: usize| -> [u8; 8] {
+        let mut field = [0; 8];
+        field.copy_from_slice(&bytes[at..at + 8]);
+        field
+    };
+    let key = |at: usize| -> Option<[u8; 32]> {
+        let mut key = [0; 32];
+        key.copy_from_slice(&bytes[at..at + 32]);
+        (key != [0; 32]).then_some(key)
+    };
+    if !bytes.starts_with(MAGIC) || bytes[4] != VERSION {
+        return None;
+    }
+    let link = key(32).map(RecordKey::from_bytes);
+    let kind = match bytes[5] {
+        1 => Kind::Record { rotated_from: link },
+        2 => Kind::Tombstone { successor: link },
+        _ => return None,
+    };
+    Some(Header {
+        kind,
+        expires: Timestamp::from_millis(u64::from_be_bytes(field(8))),
+        revision: Revision(u64::from_be_bytes(field(16))),
+        owner: key(64).map(OwnerKey::from_bytes),
+    })
+}
+
+/// Whether a file is as it was written, to the last bit.
+pub(super) fn is_whole(header: &[u8; HEADER], record: &[u8]) -> bool {
+    header[24..32] == (record.len() as u64).to_be_bytes()
+        && header[CHECKED..] == checksum(&header[..CHECKED], record)
+}
+
+fn checksum(front: &[u8], record: &[u8]) -> [u8; HEADER - CHECKED] {
+    let hash: [u8; 32] = Sha256::new().chain_update(front).chain_update(record).finalize().into();
+    let mut check = [0; HEADER - CHECKED];
+    check.copy_from_slice(&hash[..HEADER - CHECKED]);
+    check
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers() -> Vec<Header> {
+        let key = RecordKey::from_bytes([7; 32]);
+        let kinds = [
+            Kind::Record { rotated_from: None },
+            Kind::Record { rotated_from: Some(key) },
+            Kind::Tombstone { successor: None },
+            Kind::Tombstone { successor: Some(key) },
+        ];
+        let header = |kind| Header {
+            kind,
+            expires: Timestamp::from_millis(1_735_689_600_000),
+            revision: Revision(9),
+            owner: Some(OwnerKey::of("user-42")),
+        };
+        kinds.into_iter().map(header).collect()
+    }
+
+    fn read(bytes: &[u8]) -> Option<(Header, Vec<u8>)> {
+        let (front, record) = bytes.split_first_chunk::<HEADER>()?;
+        is_whole(front, record).then_some((decode(front)?, record.to_vec()))
+    }
+
+    #[test]
+    fn a_header_survives_its_bytes() {
+        for header in headers() {
+            let bytes = encode(&header, b"values");
+            assert_eq!(read(&bytes), Some((header, b"values".to_vec())));
+        }
+    }
+
+    // Requirement R17.
+    #[test]
+    fn a_file_that_is_cut_short_prolonged_or_flipped_anywhere_is_none() {
+        let bytes = encode(&headers()[1], b"some values");
+        let mut spoilt = 0;
+        for length in 0..bytes.len() {
+            assert_eq!(read(&bytes[..length]), None, "cut at {length}");
+            spoilt += 1;
+        }
+        assert_eq!(read(&[bytes.as_slice(), b"x"].concat()), None);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read(&flipped), None, "bit {bit}");
+            spoilt += 1;
+        }
+        println!("cuts and flips {spoilt}, taken for whole 0");
+    }
+}

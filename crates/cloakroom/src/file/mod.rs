@@ -1,0 +1,382 @@
+//! The file driver: sessions of one machine, whatever the number of its processes.
+//!
+//! # Layout
+//! ```text
+//! tmp/sessions/                0700
+//!   4f/                        0700, one of 256 shards, by the key's tag
+//!     4f2a…9c                  0600, a record or a tombstone, named by its key in hexadecimal
+//!     .lock                    held while a file of the shard changes
+//!   owners/4f/4f2a…/9c01…      the index of owners
+//!   .sweep.lock                held by the process that sweeps
+//! ```
+//!
+//! # How it writes
+//! Under the shard's lock: a temporary file in the same folder, its contents, fsync, rename, fsync of
+//! the folder. Readers take no lock and find the old file or the new one, never a part. A process
+//! that crashes lets go of its lock; a crash between any two of these steps leaves the old record or
+//! the new one.
+//!
+//! A rotation changes two files. The new record is written first and names the key that it comes
+//! from; it is not live before the tombstone stands under that key. Renaming the tombstone into its
+//! place is the one step that ends the old record and makes the new one live.
+//!
+//! # Where it may live
+//! On a local file system of Linux, macOS or a BSD, whose renames are atomic and whose `flock` holds
+//! between processes: ext4, xfs, btrfs, zfs, apfs, tmpfs and overlayfs do. Not on NFS or SMB: take
+//! Redis for several machines.
+
+mod folder;
+mod format;
+mod offload;
+mod owners;
+mod shard;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, Once, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    store::{
+        Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store, StoreError, Sweep, Swept,
+    },
+    sweep::{SweepBudget, in_background},
+};
+use folder::Folder;
+use offload::{Offload, failed};
+use owners::Owners;
+use shard::{Shard, hex};
+use sweep::Round;
+
+const SHARDS: usize = 256;
+
+/// What survives a loss of power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Every commit that was acknowledged: each waits for the disk, twice.
+    #[default]
+    Full,
+    /// What the operating system had written by then: no commit waits for the disk, and the last
+    /// seconds before a loss of power may be lost, as whole commits. A crash of the application
+    /// loses nothing.
+    Fast,
+}
+
+/// Keeps records in files of this machine: for applications that run on one machine, in as many
+/// processes as they like, and whose sessions outlive restarts. For several machines use the Redis
+/// driver. Linux, macOS and BSD.
+///
+/// Cheap to clone. Expired files are deleted by a background task, within its
+/// [budget](FileStoreBuilder::sweep_budget), as long as the store is in use.
+///
+/// ```no_run
+/// use cloakroom::{AppKeys, FileStore, Sessions};
+///
+/// let store = FileStore::open("tmp/sessions")?;
+/// let sessions = Sessions::store(store, AppKeys::random()).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct FileStore(Arc<Inner>);
+
+struct Inner {
+    location: PathBuf,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    offload: Offload,
+    owners: Owners,
+    round: Arc<Mutex<Option<Round>>>,
+    budget: Option<SweepBudget>,
+    sweeping: Once,
+}
+
+impl FileStore {
+    /// Opens the store in the folder `location`, which is made where there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read, belongs to another user, or may be written by others.
+    pub fn open(location: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::builder(location).open()
+    }
+
+    /// The store in the folder `location`, with settings.
+    pub fn builder(location: impl Into<PathBuf>) -> FileStoreBuilder {
+        FileStoreBuilder {
+            location: location.into(),
+            durability: Durability::default(),
+            clock: Arc::new(SystemClock),
+            budget: Some(SweepBudget::default()),
+        }
+    }
+
+    /// Where the files are.
+    pub fn location(&self) -> &Path {
+        &self.0.location
+    }
+
+    /// Has the background task run, from the first use on: only then a runtime is sure to be there.
+    fn keep_swept(&self) {
+        let Some(budget) = self.0.budget else { return };
+        self.0.sweeping.call_once(|| {
+            let store = Arc::downgrade(&self.0);
+            in_background(budget, move || store.upgrade().map(Self));
+        });
+    }
+}
+
+impl Inner {
+    /// The folder of `key`'s shard, if it is there.
+    fn shard(&self, key: &RecordKey) -> io::Result<Option<Shard>> {
+        Ok(Folder::open(&self.location)?.inner(&shard_name(key))?.map(Shard::new))
+    }
+
+    /// The same; it is made where there is none, and so is the location if someone deleted it.
+    fn shard_or_new(&self, key: &RecordKey) -> io::Result<Shard> {
+        let root = match Folder::open(&self.location) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folder(&self.location)?;
+                Folder::open(&self.location)?
+            }
+            root => root?,
+        };
+        let (folder, made) = root.inner_or_new(&shard_name(key))?;
+        if made && self.durability == Durability::Full {
+            root.flush()?;
+        }
+        Ok(Shard::new(folder))
+    }
+
+    fn load(&self, key: &RecordKey) -> io::Result<Option<Found>> {
+        match missing_is_none(self.shard(key))? {
+            Some(shard) => shard.load(key, self.clock.now()),
+            None => Ok(None),
+        }
+    }
+
+    fn commit(&self, commit: Commit) -> io::Result<Outcome> {
+        let key = key_of(&commit);
+        let shard = if matches!(commit, Commit::Create { .. }) {
+            self.shard_or_new(&key)?
+        } else {
+            match missing_is_none(self.shard(&key))? {
+                Some(shard) => shard,
+                None => return Ok(Outcome::Gone),
+            }
+        };
+        let flushed = self.durability == Durability::Full;
+        shard.lock(self.clock.now(), flushed, &self.owners)?.carry_out(commit)
+    }
+
+    fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
+        let mut keys = missing_is_none(self.owners.keys_of(owner).map(Some))?.unwrap_or_default();
+        let now = self.clock.now();
+        let mut failure = Ok(());
+        keys.retain(|key| match self.is_owned(key, owner, now) {
+            Ok(owned) => owned,
+            Err(error) => {
+                failure = Err(error);
+                true
+            }
+        });
+        failure.map(|()| keys)
+    }
+
+    /// Whether there is a record or tombstone of `owner` under `key`.
+    fn is_owned(
+        &self,
+        key: &RecordKey,
+        owner: &OwnerKey,
+        now: crate::clock::Timestamp,
+    ) -> io::Result<bool> {
+        let Some(shard) = missing_is_none(self.shard(key))? else { return Ok(false) };
+        let header = shard.header(&shard::name_of(key))?;
+        Ok(header.is_some_and(|header| header.owner == Some(*owner) && header.expires > now))
+    }
+}
+
+/// A location that was deleted holds nothing.
+fn missing_is_none<T>(found: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other,
+    }
+}
+
+/// By the tag, so that both files of a rotation are in one folder, under one lock.
+fn shard_of(key: &RecordKey) -> usize {
+    usize::from(key.tag()[0])
+}
+
+fn shard_name(key: &RecordKey) -> String {
+    hex(&key.tag()[..1])
+}
+
+/// The key that decides in which shard a commit takes place.
+fn key_of(commit: &Commit) -> RecordKey {
+    match commit {
+        Commit::Create { key, .. }
+        | Commit::Replace { key, .. }
+        | Commit::Touch { key, .. }
+        | Commit::Destroy { key, .. }
+        | Commit::Rotate { from: key, .. } => *key,
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.keep_swept();
+        let (inner, key) = (self.0.clone(), *key);
+        self.0.offload.read("read a session file", move || inner.load(&key)).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.keep_swept();
+        let shard = shard_of(&key_of(&commit));
+        let inner = self.0.clone();
+        self.0.offload.write(shard, "write a session file", move || inner.commit(commit)).await
+    }
+}
+
+#[async_trait]
+impl Directory for FileStore {
+    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
+        let (inner, owner) = (self.0.clone(), *owner);
+        self.0.offload.read("list an owner's session files", move || inner.keys_of(&owner)).await
+    }
+}
+
+/// One process at a time sweeps; for another there is nothing to do, and its round is finished.
+#[async_trait]
+impl Sweep for FileStore {
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
+        let (inner, round) = (self.0.clone(), self.0.round.clone());
+        let sweep = move || {
+            let mut round = round.lock().unwrap_or_else(PoisonError::into_inner);
+            let swept = sweep::go_on(&mut round, &inner, limit);
+            if !matches!(swept, Ok(Swept { finished: false, .. })) {
+                *round = None;
+            }
+            swept
+        };
+        self.0.offload.sweep("sweep the session files", sweep).await
+    }
+}
+
+/// Shows settings.
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { location, durability, .. } = &*self.0;
+        f.debug_struct("FileStore")
+            .field("location", location)
+            .field("durability", durability)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`FileStore`].
+#[derive(Clone, Debug)]
+#[must_use = "settings do nothing until `open`"]
+pub struct FileStoreBuilder {
+    location: PathBuf,
+    durability: Durability,
+    clock: Arc<dyn Clock>,
+    budget: Option<SweepBudget>,
+}
+
+impl FileStoreBuilder {
+    /// What survives a loss of power. Default: [`Durability::Full`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How fast expired files are deleted in the background, and how often. Default:
+    /// [`SweepBudget::default`]. With none nothing is deleted until someone calls
+    /// [`Sweep::sweep`](crate::store::Sweep::sweep).
+    pub fn sweep_budget(mut self, budget: Option<SweepBudget>) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Where the time comes from. Default: the operating system.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the store; see [`FileStore::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(self) -> Result<FileStore, StoreError> {
+        let Self { location, durability, clock, budget } = self;
+        let opened = make_folder(&location)
+            .and_then(|()| location.canonicalize())
+            .and_then(|location| check_folder(&location).map(|()| location));
+        let location = opened.map_err(|error| {
+            failed(format!("open the session files in {}", location.display()), error)
+        })?;
+        Ok(FileStore(Arc::new(Inner {
+            owners: Owners::new(location.clone()),
+            location,
+            durability,
+            clock,
+            offload: Offload::new(SHARDS),
+            round: Arc::default(),
+            budget,
+            sweeping: Once::new(),
+        })))
+    }
+}
+
+/// The folder itself is private; those above it are made as usual.
+fn make_folder(location: &Path) -> io::Result<()> {
+    if let Some(parent) = location.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(location) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever can write into the folder can sign in as anyone.
+fn check_folder(location: &Path) -> io::Result<()> {
+    let about = std::fs::metadata(location)?;
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if !about.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
+    }
+    if about.uid() != rustix::process::geteuid().as_raw() {
+        return refused(
+            "it belongs to another user; one that belongs to this process's user is accepted",
+        );
+    }
+    if about.mode() & 0o022 != 0 {
+        return refused("others may write into it; mode 0700 is accepted (chmod 700)");
+    }
+    if about.mode() & 0o055 != 0 {
+        tracing::warn!(
+            ?location,
+            "others may look into the folder of the sessions; mode 0700 is better"
+        );
+    }
+    Folder::open(location)?.names().map(drop)
+}

@@ -1,0 +1,108 @@
+//! File work, off the async threads and with bounds: a disk that stalls holds up nobody but those who
+//! wait for it, and those not for ever.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::store::StoreError;
+
+/// So many pieces of file work may be under way at a time.
+const WORKERS: usize = 64;
+
+/// How long a request waits for its file work, the wait for its turn included.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where file work is done.
+#[derive(Debug)]
+pub(super) struct Offload {
+    workers: Arc<Semaphore>,
+    /// One writer of a shard at a time in this process, in the order of their coming: they would
+    /// only wait for each other at the shard's lock, each with a worker of its own.
+    turns: Box<[Arc<Mutex<()>>]>,
+}
+
+/// What work holds while it runs, whether or not someone still waits for it.
+struct Held {
+    _turn: Option<OwnedMutexGuard<()>>,
+    _worker: OwnedSemaphorePermit,
+}
+
+impl Offload {
+    pub(super) fn new(shards: usize) -> Self {
+        let turns = std::iter::repeat_with(Arc::default).take(shards).collect();
+        Self { workers: Arc::new(Semaphore::new(WORKERS)), turns }
+    }
+
+    /// Runs work that changes nothing.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        within(attempted, self.run(None, work)).await
+    }
+
+    /// Runs work that changes a shard. It runs to its end even if the caller stops waiting.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        shard: usize,
+        attempted: &'static str,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = self.turns[shard].clone().lock_owned();
+        within(attempted, async { self.run(Some(turn.await), work).await }).await
+    }
+
+    /// Runs a piece of a sweep, which may take its time.
+    pub(super) async fn sweep<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(None, work).await.map_err(|error| failed(attempted, error))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        turn: Option<OwnedMutexGuard<()>>,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let worker = self.workers.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let held = Held { _turn: turn, _worker: worker };
+        let work = move || {
+            let done = work();
+            drop(held);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    }
+}
+
+async fn within<T>(
+    attempted: &'static str,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, StoreError> {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done.map_err(|error| failed(attempted, error)),
+        Err(_) => Err(StoreError::unavailable(attempted, format!("no answer in {PATIENCE:?}"))),
+    }
+}
+
+/// A store error: unavailable where the machine is short of something that may come back.
+pub(super) fn failed(attempted: impl Into<String>, error: io::Error) -> StoreError {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
+    let short_of_descriptors = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    match error.kind() {
+        QuotaExceeded | ReadOnlyFilesystem | StorageFull | TimedOut => {
+            StoreError::unavailable(attempted, error)
+        }
+        _ if short_of_descriptors => StoreError::unavailable(attempted, error),
+        _ => StoreError::failed(attempted, error),
+    }
+}

@@ -1,0 +1,332 @@
+//! One of the 256 folders that records are spread over, and the steps that change it under its lock.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    folder::{Entry, Folder, Lock},
+    format::{HEADER, Header, Kind, decode, encode, is_whole},
+    owners::Owners,
+};
+use crate::{
+    clock::Timestamp,
+    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Stored},
+};
+
+/// What the names of files that cannot be read end in.
+const SET_ASIDE: &str = ".corrupt";
+
+/// How long a step waits for another process's step.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// A shard's folder. Reading needs no more.
+pub(super) struct Shard {
+    folder: Folder,
+}
+
+/// A shard whose lock is held: what changes it has this at hand.
+pub(super) struct Locked<'a> {
+    pub(super) shard: Shard,
+    pub(super) now: Timestamp,
+    pub(super) flushed: bool,
+    pub(super) owners: &'a Owners,
+    _lock: Lock,
+}
+
+/// What is under a key, dead or alive.
+enum Content {
+    Nothing,
+    /// Not ours; the name is taken and stays so.
+    Foreign,
+    /// Ours, and spoilt.
+    Corrupt,
+    Whole(Header, Bytes),
+}
+
+/// The name of a record's file.
+pub(super) fn name_of(key: &RecordKey) -> String {
+    hex(key.as_bytes())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl Shard {
+    pub(super) fn new(folder: Folder) -> Self {
+        Self { folder }
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// What is live under `key`. A file that cannot be read is set aside, so that it is reported once
+    /// and does not stand in the way.
+    pub(super) fn load(&self, key: &RecordKey, now: Timestamp) -> io::Result<Option<Found>> {
+        match self.content(key)? {
+            Content::Nothing => Ok(None),
+            Content::Foreign => {
+                tracing::warn!(?key, "what is in a session file's place is not a file of ours");
+                Ok(None)
+            }
+            Content::Corrupt => {
+                tracing::warn!(?key, "a session file cannot be read; setting it aside");
+                if let Err(error) = self.set_aside(key) {
+                    tracing::warn!(?key, %error, "could not set a session file aside");
+                }
+                Ok(None)
+            }
+            Content::Whole(header, record) => self.found(key, header, record, now),
+        }
+    }
+
+    fn content(&self, key: &RecordKey) -> io::Result<Content> {
+        Ok(match self.folder.entry(&name_of(key))? {
+            Entry::Nothing => Content::Nothing,
+            Entry::Foreign => Content::Foreign,
+            Entry::File(file) => read(file)?,
+        })
+    }
+
+    fn found(
+        &self,
+        key: &RecordKey,
+        header: Header,
+        record: Bytes,
+        now: Timestamp,
+    ) -> io::Result<Option<Found>> {
+        if header.expires <= now {
+            return Ok(None);
+        }
+        Ok(match header.kind {
+            Kind::Tombstone { successor } => Some(Found::Tombstone { successor }),
+            Kind::Record { rotated_from: Some(from) } if !self.was_rotated(&from, key, now)? => {
+                None
+            }
+            Kind::Record { .. } => {
+                let Header { revision, expires, .. } = header;
+                Some(Found::Live(Stored { record, revision, expires, touched: false }))
+            }
+        })
+    }
+
+    /// Whether the rotation `from` → `to` was carried out to its end: no record is left under `from`.
+    pub(super) fn was_rotated(
+        &self,
+        from: &RecordKey,
+        to: &RecordKey,
+        now: Timestamp,
+    ) -> io::Result<bool> {
+        Ok(match self.header(&name_of(from))? {
+            Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
+            Some(Header { kind: Kind::Tombstone { successor }, .. }) => successor == Some(*to),
+            None => true,
+        })
+    }
+
+    /// The header of a file, if it is one of ours.
+    pub(super) fn header(&self, name: &str) -> io::Result<Option<Header>> {
+        let Entry::File(mut file) = self.folder.entry(name)? else { return Ok(None) };
+        let mut header = [0; HEADER];
+        match file.read_exact(&mut header) {
+            Ok(()) => Ok(decode(&header)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a file that cannot be read another name, unless a good one took its place meanwhile.
+    fn set_aside(&self, key: &RecordKey) -> io::Result<()> {
+        let _lock = self.take_lock()?;
+        let name = name_of(key);
+        if matches!(self.content(key)?, Content::Corrupt) {
+            self.folder.rename(&name, &format!("{name}{SET_ASIDE}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes this shard's lock, whoever needs it for what.
+    pub(super) fn take_lock(&self) -> io::Result<Lock> {
+        self.folder.lock(PATIENCE)
+    }
+
+    pub(super) fn lock(
+        self,
+        now: Timestamp,
+        flushed: bool,
+        owners: &Owners,
+    ) -> io::Result<Locked<'_>> {
+        let lock = self.take_lock()?;
+        Ok(Locked { shard: self, now, flushed, owners, _lock: lock })
+    }
+}
+
+fn read(mut file: File) -> io::Result<Content> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else {
+        return Ok(Content::Corrupt);
+    };
+    Ok(match decode(front) {
+        Some(header) if is_whole(front, record) => {
+            Content::Whole(header, Bytes::from(bytes).split_off(HEADER))
+        }
+        _ => Content::Corrupt,
+    })
+}
+
+/// A live record, as a step finds it.
+struct Live {
+    stored: Stored,
+    header: Header,
+}
+
+impl Locked<'_> {
+    pub(super) fn carry_out(&self, commit: Commit) -> io::Result<Outcome> {
+        match commit {
+            Commit::Create { key, record } => self.create(&key, record, None),
+            Commit::Replace { key, expected, record } => {
+                self.change(&key, Some(expected), |live| {
+                    self.write(
+                        &key,
+                        record,
+                        Revision(live.stored.revision.0 + 1),
+                        None,
+                        &live.header,
+                    )
+                })
+            }
+            Commit::Touch { key, expected, expires } => self.change(&key, Some(expected), |live| {
+                let Stored { record, revision, .. } = live.stored;
+                let header = Header { expires, kind: settled(), ..live.header };
+                self.put(&key, &header, &record)?;
+                Ok(Outcome::Done(revision))
+            }),
+            Commit::Destroy { key, tombstone } => self.change(&key, None, |live| {
+                self.destroy(&key, &live.header, tombstone)?;
+                Ok(Outcome::Done(live.stored.revision))
+            }),
+            Commit::Rotate { from, expected, to, record, tombstone } => {
+                self.change(&from, expected, |live| {
+                    let created = self.create(&to, record, Some(from))?;
+                    if matches!(created, Outcome::Done(_)) {
+                        // This is what ends the old record and makes the new one live, in one step.
+                        self.bury(&from, &live.header, Some(to), tombstone)?;
+                    }
+                    Ok(created)
+                })
+            }
+        }
+    }
+
+    fn create(
+        &self,
+        key: &RecordKey,
+        draft: Draft,
+        rotated_from: Option<RecordKey>,
+    ) -> io::Result<Outcome> {
+        let nobody = Header {
+            kind: settled(),
+            expires: self.now,
+            // By the clock, so that no reader of an earlier record under this key can mistake this
+            // one for it.
+            revision: Revision(self.now.as_millis()),
+            owner: None,
+        };
+        let before = match self.shard.content(key)? {
+            Content::Nothing | Content::Corrupt => nobody,
+            Content::Foreign => return Ok(Outcome::Exists),
+            Content::Whole(header, _) if header.expires > self.now => return Ok(Outcome::Exists),
+            Content::Whole(header, _) => header,
+        };
+        let revision = Revision(before.revision.0.max(self.now.as_millis()) + 1);
+        self.write(key, draft, revision, rotated_from, &before)
+    }
+
+    /// Applies `step` to a live record of the expected revision.
+    fn change(
+        &self,
+        key: &RecordKey,
+        expected: Option<Revision>,
+        step: impl FnOnce(Live) -> io::Result<Outcome>,
+    ) -> io::Result<Outcome> {
+        let Content::Whole(header, record) = self.shard.content(key)? else {
+            return Ok(Outcome::Gone);
+        };
+        let Some(Found::Live(stored)) = self.shard.found(key, header.clone(), record, self.now)?
+        else {
+            return Ok(Outcome::Gone);
+        };
+        if expected.is_some_and(|expected| expected != stored.revision) {
+            return Ok(Outcome::Conflict(stored));
+        }
+        step(Live { stored, header })
+    }
+
+    fn write(
+        &self,
+        key: &RecordKey,
+        draft: Draft,
+        revision: Revision,
+        rotated_from: Option<RecordKey>,
+        before: &Header,
+    ) -> io::Result<Outcome> {
+        let Draft { record, expires, owner, .. } = draft;
+        if let Some(owner) = owner.filter(|_| owner != before.owner) {
+            self.owners.add(&owner, key, self.flushed)?;
+        }
+        let header = Header { kind: Kind::Record { rotated_from }, expires, revision, owner };
+        self.put(key, &header, &record)?;
+        if before.owner != owner {
+            self.owners.remove(before.owner, key);
+        }
+        Ok(Outcome::Done(revision))
+    }
+
+    fn destroy(&self, key: &RecordKey, live: &Header, until: Timestamp) -> io::Result<()> {
+        if let Err(error) = self.bury(key, live, None, until) {
+            // A logout has to work on a full disk. Without its tombstone the key leads to nothing,
+            // which no request can change either.
+            tracing::warn!(%error, "no room for a tombstone; deleting the session file");
+            self.shard.folder.remove(&name_of(key))?;
+            if self.flushed {
+                self.shard.folder.flush()?;
+            }
+        }
+        self.owners.remove(live.owner, key);
+        Ok(())
+    }
+
+    fn bury(
+        &self,
+        key: &RecordKey,
+        live: &Header,
+        successor: Option<RecordKey>,
+        until: Timestamp,
+    ) -> io::Result<()> {
+        let kind = Kind::Tombstone { successor };
+        // The owner stays, so that the sweep finds the index entry that led here.
+        let tombstone = Header { kind, expires: until, ..live.clone() };
+        self.put(key, &tombstone, &[])
+    }
+
+    fn put(&self, key: &RecordKey, header: &Header, record: &[u8]) -> io::Result<()> {
+        self.shard.folder.put(&name_of(key), &encode(header, record), self.flushed)
+    }
+}
+
+/// A record that waits for no rotation to end.
+fn settled() -> Kind {
+    Kind::Record { rotated_from: None }
+}
