@@ -1,6 +1,5 @@
 //! The conformance suite on every store here, as value and behind pointers.
 #![cfg(feature = "conformance")]
-
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use std::sync::Arc;

@@ -118,7 +118,7 @@ fn is_dead(shard: &Shard, name: &str, now: Timestamp) -> io::Result<Option<Heade
 
 /// Looks again under the lock, where nothing changes, and deletes: a session that was refreshed since
 /// stays, and a temporary file found here has no writer any more.
-fn delete(shard: &Arc<Shard>, doomed: &[String], inner: &Inner) -> io::Result<usize> {
+pub(super) fn delete(shard: &Arc<Shard>, doomed: &[String], inner: &Inner) -> io::Result<usize> {
     let _lock = shard.take_lock()?;
     let now = inner.clock.now();
     let mut removed = 0;

@@ -1,1 +1,417 @@
+//! What the conformance suite cannot see: files.
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    FileStore, format,
+    format::{Header, Kind},
+    shard::name_of,
+    sweep,
+};
+use crate::{
+    clock::{Clock, FakeClock},
+    store::{
+        Commit, Directory, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Store, StoreError,
+        Sweep,
+    },
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A store in a folder of its own.
+struct Place {
+    folder: tempfile::TempDir,
+    store: FileStore,
+    clock: Arc<FakeClock>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock::default());
+        let store = FileStore::builder(folder.path().join("sessions")).clock(clock.clone());
+        let store = store.sweep_budget(None).open().unwrap();
+        Self { folder, store, clock }
+    }
+
+    fn path(&self, key: RecordKey) -> PathBuf {
+        let name = name_of(&key);
+        self.store.location().join(&name[..2]).join(name)
+    }
+
+    fn draft(&self, text: &'static str) -> Draft {
+        Draft::new(text, self.clock.now(), HOUR)
+    }
+
+    async fn create(&self, key: RecordKey, text: &'static str) -> Outcome {
+        self.store.commit(Commit::Create { key, record: self.draft(text) }).await.unwrap()
+    }
+
+    async fn load(&self, key: RecordKey) -> Option<Found> {
+        self.store.load(&key).await.unwrap()
+    }
+
+    async fn text(&self, key: RecordKey) -> Option<String> {
+        match self.load(key).await? {
+            Found::Live(stored) => Some(String::from_utf8(stored.record.to_vec()).unwrap()),
+            Found::Tombstone { .. } => None,
+        }
+    }
+
+    /// One whole round.
+    async fn sweep(&self) -> usize {
+        let mut removed = 0;
+        loop {
+            let swept = self.store.sweep(10).await.unwrap();
+            removed += swept.removed;
+            if swept.finished {
+                return removed;
+            }
+        }
+    }
+}
+
+fn key(number: u8) -> RecordKey {
+    RecordKey::from_bytes([number; 32])
+}
+
+/// Another key in the same shard.
+fn beside(number: u8) -> RecordKey {
+    let mut bytes = [number; 32];
+    bytes[31] ^= 0xff;
+    RecordKey::from_bytes(bytes)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Every path below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            paths.extend(below(&path));
+        }
+        paths.push(path);
+    }
+    paths
+}
+
+// Requirements 65 and R11.
+#[tokio::test]
+async fn folders_are_0700_and_files_0600_whatever_the_umask() {
+    use rustix::{fs::Mode, process::umask};
+    for mask in [0o000, 0o077, 0o022] {
+        let before = umask(Mode::from_raw_mode(mask));
+        let place = Place::new();
+        let mut record = place.draft("values");
+        record.owner = Some(OwnerKey::of("user-42"));
+        place.store.commit(Commit::Create { key: key(1), record }).await.unwrap();
+        umask(before);
+        for path in below(place.folder.path()) {
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode(&path), expected, "{path:?} under umask {mask:o}");
+        }
+    }
+}
+
+// Requirement R11.
+#[test]
+fn a_folder_that_others_may_write_or_own_is_refused_and_the_error_says_what_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let error = FileStore::open(folder.path()).unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("chmod 700"));
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = FileStore::open(&file).unwrap_err();
+    assert!(error.to_string().contains("file"), "{error}");
+    if rustix::process::geteuid().is_root() {
+        let foreign = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(foreign.path(), Some(12_345), None).unwrap();
+        assert!(FileStore::open(foreign.path()).is_err());
+    } else {
+        assert!(FileStore::open("/").is_err());
+    }
+}
+
+// Requirements 65 and R10.
+#[tokio::test]
+async fn what_is_planted_in_a_files_place_is_neither_read_nor_followed_nor_overwritten() {
+    let place = Place::new();
+    place.create(beside(1), "makes the shard").await;
+    let outside = place.folder.path().join("outside");
+    // What a link leads to is a good record, so that following it would show.
+    let good = place.path(beside(1));
+    let planted: [(&str, &dyn Fn(&Path)); 5] = [
+        ("symbolic link", &|path| symlink(&good, path).unwrap()),
+        ("dangling link", &|path| symlink(&outside, path).unwrap()),
+        ("hard link", &|path| fs::hard_link(&good, path).unwrap()),
+        ("FIFO", &|path| {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
+        }),
+        ("folder", &|path| fs::create_dir(path).unwrap()),
+    ];
+    for (what, plant) in planted {
+        let path = place.path(key(1));
+        plant(&path);
+        let before = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(place.load(key(1)).await, None, "{what}");
+        assert_eq!(place.create(key(1), "mine").await, Outcome::Exists, "{what}");
+        let until = place.clock.now() + HOUR;
+        for commit in [
+            Commit::Replace { key: key(1), expected: Revision(1), record: place.draft("mine") },
+            Commit::Touch { key: key(1), expected: Revision(1), expires: until },
+            Commit::Destroy { key: key(1), tombstone: until },
+        ] {
+            assert_eq!(place.store.commit(commit).await.unwrap(), Outcome::Gone, "{what}");
+        }
+        place.sweep().await;
+        assert_eq!(fs::symlink_metadata(&path).unwrap().file_type(), before.file_type(), "{what}");
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir(&path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(place.text(beside(1)).await.as_deref(), Some("makes the shard"), "{what}");
+    }
+    assert!(!outside.exists());
+    println!("planted 5, followed 0");
+}
+
+// Requirement R10.
+#[tokio::test]
+async fn a_shard_that_turns_into_a_link_is_an_error_and_nothing_is_written_through_it() {
+    let place = Place::new();
+    place.create(key(1), "values").await;
+    let shard = place.path(key(1)).parent().unwrap().to_owned();
+    let elsewhere = place.folder.path().join("elsewhere");
+    fs::rename(&shard, &elsewhere).unwrap();
+    symlink(&elsewhere, &shard).unwrap();
+    let files = below(&elsewhere).len();
+    assert!(place.store.load(&key(1)).await.is_err(), "a failure is no absence");
+    let create = Commit::Create { key: beside(1), record: place.draft("new") };
+    assert!(place.store.commit(create).await.is_err());
+    assert_eq!(below(&elsewhere).len(), files);
+    fs::remove_file(&shard).unwrap();
+    fs::rename(&elsewhere, &shard).unwrap();
+    assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "the session is still there");
+}
+
+// Requirement R17.
+#[tokio::test]
+async fn a_spoilt_file_is_an_absence_once_and_set_aside() {
+    let place = Place::new();
+    place.create(key(1), "values").await;
+    let path = place.path(key(1));
+    let good = fs::read(&path).unwrap();
+    let cuts = (0..good.len()).map(|length| good[..length].to_vec());
+    let flips = (0..good.len()).map(|at| {
+        let mut spoilt = good.clone();
+        spoilt[at] ^= 0x40;
+        spoilt
+    });
+    let mut spoilt = 0;
+    for bytes in cuts.chain(flips) {
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(place.load(key(1)).await, None);
+        assert!(!path.exists(), "it stands in the way no longer");
+        let aside = path.with_extension("corrupt");
+        assert_eq!(fs::read(&aside).unwrap(), bytes, "someone may want to look at it");
+        fs::remove_file(aside).unwrap();
+        spoilt += 1;
+    }
+    assert!(matches!(place.create(key(1), "anew").await, Outcome::Done(_)));
+    println!("spoilt {spoilt}, read 0, panics 0");
+}
+
+// Requirement 14.
+#[tokio::test]
+async fn the_deadline_is_the_one_in_the_file_whatever_its_times_say() {
+    let place = Place::new();
+    place.create(key(1), "values").await;
+    let file = fs::File::options().write(true).open(place.path(key(1))).unwrap();
+    file.set_modified(std::time::SystemTime::now() + 24 * HOUR).unwrap();
+    place.clock.advance(HOUR);
+    assert_eq!(place.load(key(1)).await, None);
+    place.clock.set(crate::clock::Timestamp::from_millis(0));
+    assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "a clock that went back");
+}
+
+/// A rotation that crashed between its two files, as its first step leaves it.
+async fn half_rotated(place: &Place) -> (RecordKey, RecordKey) {
+    let (from, to) = (key(1), beside(1));
+    let mut record = place.draft("old");
+    record.owner = Some(OwnerKey::of("user-42"));
+    place.store.commit(Commit::Create { key: from, record }).await.unwrap();
+    let header = Header {
+        kind: Kind::Record { rotated_from: Some(from) },
+        expires: place.clock.now() + HOUR,
+        revision: Revision(1),
+        owner: Some(OwnerKey::of("user-42")),
+    };
+    fs::write(place.path(to), format::encode(&header, b"new")).unwrap();
+    fs::set_permissions(place.path(to), fs::Permissions::from_mode(0o600)).unwrap();
+    (from, to)
+}
+
+#[tokio::test]
+async fn a_rotation_that_crashed_half_way_left_the_old_session_and_no_other() {
+    let place = Place::new();
+    let (from, to) = half_rotated(&place).await;
+    assert_eq!(place.text(from).await.as_deref(), Some("old"));
+    assert_eq!(place.load(to).await, None);
+    let late = Commit::Replace { key: to, expected: Revision(1), record: place.draft("late") };
+    assert_eq!(place.store.commit(late).await.unwrap(), Outcome::Gone);
+    assert_eq!(place.sweep().await, 1, "the new file is swept");
+    assert!(!place.path(to).exists() && place.path(from).exists());
+}
+
+#[tokio::test]
+async fn a_rotated_session_outlives_the_tombstone_that_made_it_live() {
+    let place = Place::new();
+    let (from, to) = (key(1), beside(1));
+    place.create(from, "old").await;
+    let tombstone = place.clock.now() + Duration::from_secs(30);
+    let rotate = Commit::Rotate { from, expected: None, to, record: place.draft("new"), tombstone };
+    assert!(matches!(place.store.commit(rotate).await.unwrap(), Outcome::Done(_)));
+    place.clock.advance(Duration::from_mins(1));
+    assert_eq!(place.sweep().await, 1, "the tombstone");
+    assert_eq!(place.text(to).await.as_deref(), Some("new"));
+}
+
+// Requirements R12 and R13.
+#[tokio::test]
+async fn a_sweep_deletes_what_has_expired_and_nothing_else() {
+    let place = Place::new();
+    let owner = OwnerKey::of("user-42");
+    for number in 0..200 {
+        let mut record = place.draft("values");
+        record.owner = Some(owner);
+        if number % 2 == 0 {
+            record.expires = record.expires + HOUR;
+        }
+        place.store.commit(Commit::Create { key: key(number), record }).await.unwrap();
+    }
+    let shard = place.path(key(1)).parent().unwrap().to_owned();
+    fs::write(shard.join(".tmp-0123456789abcdef"), "left by a crash").unwrap();
+    place.clock.advance(HOUR);
+    assert_eq!(place.sweep().await, 101);
+    assert_eq!(place.store.keys_of(&owner).await.unwrap().len(), 100);
+    for number in 0..200 {
+        assert_eq!(place.load(key(number)).await.is_some(), number % 2 == 0);
+    }
+    place.clock.advance(HOUR);
+    assert_eq!(place.sweep().await, 100);
+    let left: Vec<_> = below(&place.store.location().join("owners"));
+    assert!(left.iter().all(|path| path.file_name().unwrap().len() == 2), "{left:?}");
+}
+
+#[tokio::test]
+async fn index_entries_that_a_crash_left_over_are_swept() {
+    let place = Place::new();
+    let owner = OwnerKey::of("user-42");
+    place.create(key(1), "nobody's").await;
+    for number in [1, 2] {
+        place.store.0.owners.add(&owner, &key(number), false).unwrap();
+    }
+    assert_eq!(place.store.keys_of(&owner).await.unwrap(), [], "they lead to nothing");
+    assert_eq!(place.sweep().await, 1, "the one whose shard there is");
+    assert_eq!(place.store.0.owners.keys_of(&owner).unwrap(), [key(2)]);
+}
+
+// Requirement R13.
+#[tokio::test]
+async fn a_session_that_is_refreshed_while_the_sweep_looks_at_it_stays() {
+    let place = Place::new();
+    let Outcome::Done(expected) = place.create(key(1), "values").await else { panic!() };
+    let expires = place.clock.now() + 2 * HOUR;
+    let doomed = [name_of(&key(1))];
+    place.store.commit(Commit::Touch { key: key(1), expected, expires }).await.unwrap();
+    place.clock.advance(HOUR);
+    let shard = Arc::new(place.store.0.shard(&key(1)).unwrap().unwrap());
+    assert_eq!(sweep::delete(&shard, &doomed, &place.store.0).unwrap(), 0);
+    assert_eq!(place.text(key(1)).await.as_deref(), Some("values"));
+}
+
+// Requirement R12.
+#[tokio::test]
+async fn one_sweeps_at_a_time() {
+    let place = Place::new();
+    for number in 0..100 {
+        place.create(key(number), "values").await;
+    }
+    place.clock.advance(HOUR);
+    let other = FileStore::builder(place.store.location()).clock(place.clock.clone());
+    let other = other.sweep_budget(None).open().unwrap();
+    let first = place.store.sweep(10).await.unwrap();
+    assert!(!first.finished);
+    let second = other.sweep(1_000).await.unwrap();
+    assert_eq!((second.removed, second.finished), (0, true));
+    assert_eq!(first.removed + place.sweep().await, 100);
+}
+
+#[tokio::test]
+async fn the_background_task_sweeps_and_ends_with_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::default());
+    let budget = crate::SweepBudget { entries_per_second: 10_000, pause: Duration::from_millis(1) };
+    let store = FileStore::builder(folder.path().join("sessions")).clock(clock.clone());
+    let store = store.sweep_budget(Some(budget)).open().unwrap();
+    let create = Commit::Create { key: key(1), record: Draft::new("x", clock.now(), HOUR) };
+    store.commit(create).await.unwrap();
+    clock.advance(HOUR);
+    let file = store.location().join("01").join(name_of(&key(1)));
+    while file.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let inner = Arc::downgrade(&store.0);
+    drop(store);
+    while inner.strong_count() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_location_that_was_deleted_is_made_again() {
+    let place = Place::new();
+    place.create(key(1), "values").await;
+    fs::remove_dir_all(place.store.location()).unwrap();
+    assert_eq!(place.load(key(1)).await, None);
+    assert_eq!(place.store.keys_of(&OwnerKey::of("user-42")).await.unwrap(), []);
+    assert_eq!(place.sweep().await, 0);
+    assert!(matches!(place.create(key(1), "anew").await, Outcome::Done(_)));
+    assert_eq!(mode(place.store.location()), 0o700);
+}
+
+#[tokio::test]
+async fn a_lock_that_another_process_holds_for_too_long_is_an_error_and_readers_do_not_care() {
+    let place = Place::new();
+    place.create(key(1), "values").await;
+    let shard = place.store.0.shard(&key(1)).unwrap().unwrap();
+    let held = shard.take_lock().unwrap();
+    let destroy = Commit::Destroy { key: key(1), tombstone: place.clock.now() + HOUR };
+    let started = std::time::Instant::now();
+    let waiting = tokio::spawn({
+        let store = place.store.clone();
+        async move { store.commit(destroy).await }
+    });
+    assert_eq!(place.text(key(1)).await.as_deref(), Some("values"));
+    let error: StoreError = waiting.await.unwrap().unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(6));
+    drop(held);
+    let destroy = Commit::Destroy { key: key(1), tombstone: place.clock.now() + HOUR };
+    assert!(matches!(place.store.commit(destroy).await.unwrap(), Outcome::Done(_)));
+}
