@@ -37,6 +37,11 @@ impl OwnerKey {
         Self(bytes)
     }
 
+    /// Reads what [`fmt::Display`] wrote; anything else is no key.
+    pub fn parse(text: &str) -> Option<Self> {
+        decode(text).map(Self)
+    }
+
     /// The 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -116,6 +116,18 @@ impl RecordKey {
         Self(bytes)
     }
 
+    /// Reads what [`fmt::Display`] wrote; anything else is no key.
+    ///
+    /// ```
+    /// # use cloakroom::store::RecordKey;
+    /// let key = RecordKey::from_bytes([7; 32]);
+    /// assert_eq!(RecordKey::parse(&key.to_string()), Some(key));
+    /// assert_eq!(RecordKey::parse("session:7"), None);
+    /// ```
+    pub fn parse(text: &str) -> Option<Self> {
+        Token::parse(text.as_bytes()).map(|token| Self(*token.as_bytes()))
+    }
+
     /// How many bytes the tag has.
     pub const TAG_BYTES: usize = 2;
 

@@ -1,24 +1,29 @@
 //! From settings to the session system.
 
-use super::{DriverKind, Settings, SettingsError};
+use super::{DriverKind, FileDurability, Settings, SettingsError};
 use crate::{
     AppKeys, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, key::KeyError,
 };
+#[cfg(unix)]
+use crate::{FileStore, file::Durability};
 
 impl Settings {
     /// Builds the session system.
     ///
-    /// The drivers `file` and `redis` need a store that this crate does not have: make it from
-    /// [`file`](Settings::file) or [`redis`](Settings::redis) and hand it to
-    /// [`sessions_on`](Self::sessions_on).
+    /// The driver `redis` needs a store that this crate does not have: the function `sessions` of the
+    /// crate `cloakroom-redis` takes these settings and builds every driver.
     ///
     /// # Errors
-    /// When the application key is missing or weak, or the driver is not built in.
+    /// When the application key is missing or weak, the driver is not built in, or the folder of the
+    /// session files cannot be used.
     pub fn sessions(&self) -> Result<Sessions, SettingsError> {
         let builder = match self.driver {
             DriverKind::Cookie => Sessions::cookie(self.app_keys()?),
             DriverKind::Memory => Sessions::store(MemoryStore::new(), self.app_keys()?),
-            DriverKind::File | DriverKind::Redis => return Err(self.driver_is_missing()),
+            DriverKind::File => self.on_files()?,
+            DriverKind::Redis => {
+                return Err(self.driver_is_missing("add the crate cloakroom-redis"));
+            }
         };
         self.apply(builder)
     }
@@ -40,10 +45,33 @@ impl Settings {
         builder.build().map_err(SettingsError::settings)
     }
 
-    fn driver_is_missing(&self) -> SettingsError {
+    #[cfg(unix)]
+    fn on_files(&self) -> Result<SessionsBuilder, SettingsError> {
+        let durability = match self.file.durability {
+            FileDurability::Full => Durability::Full,
+            FileDurability::Fast => Durability::Fast,
+        };
+        // The key first: a folder is not made for an application that will not start.
+        let keys = self.app_keys()?;
+        let opened = FileStore::builder(&self.file.location).durability(durability).open();
+        let store = opened.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.unwrap_or_default();
+            SettingsError::settings(format!("`file.location`: {error}: {cause}"))
+        })?;
+        Ok(Sessions::store(store, keys))
+    }
+
+    #[cfg(not(unix))]
+    fn on_files(&self) -> Result<SessionsBuilder, SettingsError> {
+        Err(self.driver_is_missing("it is there on Linux, macOS and BSD"))
+    }
+
+    fn driver_is_missing(&self, remedy: &str) -> SettingsError {
         let driver = self.driver.name();
         SettingsError::settings(format!(
-            "`driver`: `{driver}` is not built into this application; `cookie` and `memory` are accepted",
+            "`driver`: `{driver}` is not built into this application ({remedy}); `cookie`, `memory` \
+             and `file` are accepted",
         ))
     }
 
@@ -80,10 +108,11 @@ impl Settings {
         let redis = &self.redis;
         let parts = redis.host.is_some()
             || redis.port.is_some()
+            || redis.user.is_some()
             || redis.password.is_some()
             || redis.db.is_some();
         if redis.url.is_some() && parts {
-            let problem = "`redis.url` and its parts (host, port, password, db) are both set; one of \
+            let problem = "`redis.url` and its parts (host, port, user, password, db) are both set; one of \
                            the two ways is accepted";
             return Err(SettingsError::settings(problem));
         }

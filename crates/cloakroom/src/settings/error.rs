@@ -18,7 +18,8 @@ impl SettingsError {
         Self { place: name.to_owned(), problem: one_line(&problem) }
     }
 
-    pub(super) fn settings(problem: impl fmt::Display) -> Self {
+    /// Settings that a driver of another crate refuses: name the key and what is accepted.
+    pub fn settings(problem: impl fmt::Display) -> Self {
         Self { place: "session settings".to_owned(), problem: one_line(&problem) }
     }
 }

@@ -134,7 +134,7 @@ fn read(table: Table) -> Result<SettingsLayer, String> {
     serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
         let path = error.path().to_string();
         // serde quotes what it found, which for these is nobody's business.
-        if ["redis.url", "redis.password"].contains(&path.as_str()) {
+        if ["redis.url", "redis.password", "redis.sentinel_password"].contains(&path.as_str()) {
             return format!("`{path}`: a string is accepted");
         }
         let problem = error.into_inner();

@@ -21,7 +21,7 @@ use std::{path::PathBuf, time::Duration};
 use confique::Config;
 
 pub use error::SettingsError;
-pub use values::{DriverKind, Secret};
+pub use values::{DriverKind, FileDurability, RedisMode, Secret};
 
 use crate::cookie::SameSite;
 
@@ -114,9 +114,15 @@ pub struct FileTable {
     /// The folder of the session files. Outside of what the web server serves.
     #[config(default = "tmp/sessions", env = "SESSION_FILE_LOCATION")]
     pub location: PathBuf,
+
+    /// What survives a loss of power: `full`, every commit that was acknowledged, or `fast`, what the
+    /// operating system had written by then. A crash of the application loses nothing either way.
+    /// `fast` saves each commit two waits for the disk.
+    #[config(default = "full", env = "SESSION_FILE_DURABILITY")]
+    pub durability: FileDurability,
 }
 
-/// The Redis driver's settings: a URL, or its parts.
+/// The Redis driver's settings: a URL, or its parts; for Sentinel and Cluster their nodes.
 #[derive(Clone, Debug, Config)]
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
@@ -133,15 +139,67 @@ pub struct RedisTable {
     /// The server's port, in place of `url`.
     pub port: Option<u16>,
 
+    /// The user of Redis's access control list. None unless set: the default user.
+    #[config(env = "SESSION_REDIS_USER")]
+    pub user: Option<String>,
+
     /// The password, in place of `url`.
+    #[config(env = "SESSION_REDIS_PASSWORD")]
     pub password: Option<Secret>,
 
-    /// The number of the database, in place of `url`.
+    /// The number of the database, in place of `url`. A cluster has number 0 alone.
     pub db: Option<u32>,
+
+    /// Whether connections are encrypted (TLS) where `nodes` or `host` name the servers; a URL says
+    /// so by its scheme.
+    #[config(default = false, env = "SESSION_REDIS_TLS")]
+    pub tls: bool,
+
+    /// A file with the certificates (PEM) that servers are checked against. None unless set: the
+    /// operating system's.
+    #[config(env = "SESSION_REDIS_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// What stands behind the address: one server, `standalone`; servers of which Sentinels say
+    /// which is the master, `sentinel`; or a `cluster`.
+    #[config(default = "standalone", env = "SESSION_REDIS_MODE")]
+    pub mode: RedisMode,
+
+    /// The Sentinels, or some nodes of the cluster: `["10.0.0.1:26379", "10.0.0.2:26379"]`, in the
+    /// environment with commas between.
+    #[config(env = "SESSION_REDIS_NODES", deserialize_with = values::list)]
+    pub nodes: Option<Vec<String>>,
+
+    /// The name that the Sentinels have for the servers.
+    #[config(default = "mymaster", env = "SESSION_REDIS_MASTER")]
+    pub master: String,
+
+    /// The Sentinels' own password, where they have one.
+    #[config(env = "SESSION_REDIS_SENTINEL_PASSWORD")]
+    pub sentinel_password: Option<Secret>,
 
     /// What every key begins with, so that applications can share a server.
     #[config(default = "session:", env = "SESSION_REDIS_KEY_PREFIX")]
     pub key_prefix: String,
+
+    /// How long connecting may take before a request is answered with an error.
+    #[config(default = "1s", env = "SESSION_REDIS_CONNECT_TIMEOUT", deserialize_with = values::span)]
+    pub connect_timeout: Duration,
+
+    /// How long an answer may take before a request is answered with an error.
+    #[config(default = "500ms", env = "SESSION_REDIS_COMMAND_TIMEOUT", deserialize_with = values::span)]
+    pub command_timeout: Duration,
+
+    /// Whether records that were read are kept in this process's memory until Redis says that they
+    /// changed. Reads then cost no round trip; a session that another server ends may be read here
+    /// for as long as that message takes, at most 5 seconds.
+    #[config(default = false, env = "SESSION_REDIS_NEAR_CACHE")]
+    pub near_cache: bool,
+
+    /// So many replicas have to have a logout or a new token before it is acknowledged, so that no
+    /// fail-over undoes it. Costs a round trip to the slowest of them.
+    #[config(default = 0, env = "SESSION_REDIS_WAIT_REPLICAS")]
+    pub wait_replicas: u32,
 }
 
 #[cfg(test)]

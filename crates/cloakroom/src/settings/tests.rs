@@ -18,7 +18,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 27] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -46,8 +46,43 @@ const ROWS: [Row; 14] = [
     ("redis.url", "SESSION_REDIS_URL", "'redis://h/1'", "redis://h/1", |s| {
         s.redis.url.as_ref().unwrap().expose().to_owned()
     }),
+    ("file.durability", "SESSION_FILE_DURABILITY", "'fast'", "Fast", |s| {
+        format!("{:?}", s.file.durability)
+    }),
+    ("redis.user", "SESSION_REDIS_USER", "'app'", "app", |s| text(s.redis.user.as_deref())),
+    ("redis.password", "SESSION_REDIS_PASSWORD", "'12345'", "12345", |s| {
+        text(s.redis.password.as_ref().map(Secret::expose))
+    }),
+    ("redis.tls", "SESSION_REDIS_TLS", "true", "true", |s| s.redis.tls.to_string()),
+    ("redis.ca_file", "SESSION_REDIS_CA_FILE", "'/ca.pem'", "/ca.pem", |s| {
+        text(s.redis.ca_file.as_ref().and_then(|path| path.to_str()))
+    }),
+    ("redis.mode", "SESSION_REDIS_MODE", "'cluster'", "Cluster", |s| format!("{:?}", s.redis.mode)),
+    ("redis.nodes", "SESSION_REDIS_NODES", "'a:1,b:2'", "a:1 b:2", |s| {
+        s.redis.nodes.clone().unwrap_or_default().join(" ")
+    }),
+    ("redis.master", "SESSION_REDIS_MASTER", "'main'", "main", |s| s.redis.master.clone()),
+    ("redis.sentinel_password", "SESSION_REDIS_SENTINEL_PASSWORD", "'x'", "x", |s| {
+        text(s.redis.sentinel_password.as_ref().map(Secret::expose))
+    }),
+    ("redis.connect_timeout", "SESSION_REDIS_CONNECT_TIMEOUT", "'2s'", "2s", |s| {
+        format!("{:?}", s.redis.connect_timeout)
+    }),
+    ("redis.command_timeout", "SESSION_REDIS_COMMAND_TIMEOUT", "'90ms'", "90ms", |s| {
+        format!("{:?}", s.redis.command_timeout)
+    }),
+    ("redis.near_cache", "SESSION_REDIS_NEAR_CACHE", "true", "true", |s| {
+        s.redis.near_cache.to_string()
+    }),
+    ("redis.wait_replicas", "SESSION_REDIS_WAIT_REPLICAS", "1", "1", |s| {
+        s.redis.wait_replicas.to_string()
+    }),
     ("redis.key_prefix", "SESSION_REDIS_KEY_PREFIX", "'1'", "1", |s| s.redis.key_prefix.clone()),
 ];
+
+fn text(value: Option<&str>) -> String {
+    value.unwrap_or_default().to_owned()
+}
 
 #[test]
 fn every_key_is_set_by_the_file_and_by_its_variable() {
@@ -109,6 +144,10 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("app_key = 'base64:AAAA'", &["never in the file", "APP_KEY"]),
         ("driver = ", &["config/session.toml"]),
         ("[redis]\nurl = 'redis://h'\nhost = 'h'", &["redis.url", "one of the two"]),
+        ("[redis]\nmode = 'galaxy'", &["`redis.mode`", "sentinel", "cluster"]),
+        ("[redis]\nnodes = 3", &["`redis.nodes`", "accepted"]),
+        ("[redis]\ncommand_timeout = 'soon'", &["`redis.command_timeout`", "accepted"]),
+        ("[file]\ndurability = 'maybe'", &["`file.durability`", "full", "fast"]),
         ("[redis]\npassword = 12345", &["redis.password", "a string"]),
     ] {
         let error = file(text).unwrap_err().to_string();
@@ -142,10 +181,19 @@ fn the_application_key_comes_from_the_environment_and_is_never_shown() {
 }
 
 #[test]
+fn a_list_is_a_list_or_text_with_commas() {
+    let expected = ["a:1", "b:2"].map(ToOwned::to_owned);
+    let written = file("[redis]\nnodes = ['a:1', 'b:2']").unwrap();
+    assert_eq!(written.redis.nodes.as_deref(), Some(&expected[..]));
+    let from_environment = variable("SESSION_REDIS_NODES", "a:1, b:2").unwrap();
+    assert_eq!(from_environment.redis.nodes.as_deref(), Some(&expected[..]));
+}
+
+#[test]
 fn a_driver_that_is_not_built_in_says_so() {
     let key = AppKeys::generate();
     let settings =
         Settings::read("driver = 'redis'", &|name| (name == "APP_KEY").then(|| key.clone()));
     let error = settings.unwrap().sessions().unwrap_err().to_string();
-    assert!(error.contains("`redis`") && error.contains("`cookie` and `memory`"), "{error}");
+    assert!(error.contains("`redis`") && error.contains("cloakroom-redis"), "{error}");
 }

@@ -34,6 +34,30 @@ impl DriverKind {
     }
 }
 
+/// What of the file driver survives a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FileDurability {
+    /// Every commit that was acknowledged.
+    Full,
+    /// What the operating system had written by then.
+    Fast,
+}
+
+/// What stands behind the address of Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RedisMode {
+    /// One server.
+    Standalone,
+    /// Servers of which Sentinels say which is the master.
+    Sentinel,
+    /// A cluster.
+    Cluster,
+}
+
 /// A setting that is not to be shown: wiped from memory when dropped, silent in `Debug`.
 ///
 /// ```
@@ -82,6 +106,24 @@ pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         Written::Other(_) => None,
     };
     span.filter(|span| !span.is_zero()).ok_or_else(|| D::Error::custom(ACCEPTED))
+}
+
+/// A list of strings, or one string with commas between them, as the environment has it.
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::List(list) => Ok(list),
+        Written::Text(text) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
+        Written::Other(_) => Err(D::Error::custom(
+            "a list of strings, or one string with commas between, is accepted",
+        )),
+    }
 }
 
 /// `lax`, `strict` or `none`, in any case.
