@@ -1,0 +1,333 @@
+//! The connection: one, shared by all requests, made when it is first needed and made again when it
+//! breaks.
+//!
+//! Commands of all requests travel over it one behind the other and each answer finds its asker, also
+//! when the asker has gone. Nobody waits longer than the timeouts say: while Redis cannot be
+//! reached, one request at a time tries to, and after a failure all others are told at once until
+//! the pause before the next attempt is over. The pause is random, so that many servers do not
+//! come back at the same moment.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
+    aio::MultiplexedConnection,
+    cluster::{ClusterClient, ClusterClientBuilder},
+    cluster_async::ClusterConnection,
+    cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr},
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+    sentinel::{SentinelClientBuilder, SentinelServerType},
+};
+use tokio::time::timeout;
+
+use crate::servers::{Address, Servers, Shape};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The pause after a failed attempt is at most this, doubled with each further failure.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// So many commands may be under way on one connection; more wait, and their timeout runs.
+const MOST_COMMANDS: usize = 4_096;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) command: Duration,
+}
+
+pub(crate) struct Link {
+    servers: Servers,
+    timeouts: Timeouts,
+    /// The connection that is in use, if one is, with its number.
+    current: Mutex<Option<(Connection, u64)>>,
+    connecting: tokio::sync::Mutex<Attempts>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Connection {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// What is to be sent.
+enum Request<'a> {
+    One(&'a Cmd),
+    /// All to the server of this slot.
+    All(&'a Pipeline, u16),
+}
+
+impl Connection {
+    async fn send(&mut self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
+        match (self, request) {
+            (Self::Single(single), Request::One(command)) => {
+                Ok(vec![single.send_packed_command(command).await?])
+            }
+            (Self::Cluster(cluster), Request::One(command)) => {
+                Ok(vec![Box::pin(command.query_async(cluster)).await?])
+            }
+            (Self::Single(single), Request::All(commands, _)) => {
+                single.send_packed_commands(commands, 0, commands.len()).await
+            }
+            (Self::Cluster(cluster), Request::All(commands, slot)) => {
+                let route = Route::new(*slot, SlotAddr::Master);
+                let route = SingleNodeRoutingInfo::SpecificNode(route);
+                let count = commands.len();
+                // In boxes, because futures of the cluster client are large.
+                Box::pin(cluster.route_pipeline((*commands).clone(), 0, count, route)).await
+            }
+        }
+    }
+}
+
+/// What became of the attempts to connect.
+#[derive(Default)]
+struct Attempts {
+    made: u64,
+    failed_in_a_row: u32,
+    last_failure: Option<(RedisError, Instant)>,
+}
+
+impl Link {
+    pub(crate) fn new(servers: Servers, timeouts: Timeouts) -> Self {
+        let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { servers, timeouts, current, connecting }
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// Runs one command. Where the connection broke under it, or the server turned out to be a
+    /// replica, it is sent once more over a new one: a command may be carried out twice, and every
+    /// command here is the same done twice.
+    pub(crate) async fn run(&self, command: &Cmd) -> RedisResult<Value> {
+        let mut answers = self.send(&Request::One(command)).await?;
+        Ok(answers.pop().unwrap_or(Value::Nil))
+    }
+
+    /// Runs commands one behind the other on the one connection to the server of a slot.
+    pub(crate) async fn run_all(&self, commands: &Pipeline, slot: u16) -> RedisResult<Vec<Value>> {
+        self.send(&Request::All(commands, slot)).await
+    }
+
+    async fn send(&self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
+        let (mut connection, number) = self.connection().await?;
+        match connection.send(request).await {
+            Err(error) if self.is_broken_by(&error) => {
+                self.forget(number);
+                if error.is_timeout() {
+                    return Err(error);
+                }
+                let (mut connection, number) = self.connection().await?;
+                connection.send(request).await.inspect_err(|error| {
+                    if self.is_broken_by(error) {
+                        self.forget(number);
+                    }
+                })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether the connection is of no use after this error. A cluster's mends itself.
+    fn is_broken_by(&self, error: &RedisError) -> bool {
+        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        let lost = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
+        !self.servers.is_cluster() && (demoted || lost || error.is_unrecoverable_error())
+    }
+
+    fn forget(&self, number: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|(_, it)| *it == number) {
+            *current = None;
+        }
+    }
+
+    fn current(&self) -> Option<(Connection, u64)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn connection(&self) -> RedisResult<(Connection, u64)> {
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let mut attempts = self.connecting.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        if let Some((error, retry_at)) = &attempts.last_failure
+            && Instant::now() < *retry_at
+        {
+            return Err(error.clone());
+        }
+        attempts.made += 1;
+        let number = attempts.made;
+        let made = timeout(
+            self.timeouts.connect,
+            Box::pin(self.connect(number, ProtocolVersion::RESP2, None)),
+        );
+        match made.await.unwrap_or_else(|_| Err(too_slow())) {
+            Ok(connection) => {
+                attempts.failed_in_a_row = 0;
+                attempts.last_failure = None;
+                *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((connection.clone(), number));
+                Ok((connection, number))
+            }
+            Err(error) => {
+                let longest =
+                    LONGEST_PAUSE.min(SHORTEST_PAUSE * 2_u32.pow(attempts.failed_in_a_row.min(5)));
+                attempts.failed_in_a_row += 1;
+                attempts.last_failure =
+                    Some((error.clone(), Instant::now() + random_part(longest)));
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a connection. `attempt` decides which Sentinel is asked first, so that one that hangs
+    /// does not stand in the way of the next attempt.
+    pub(crate) async fn connect(
+        &self,
+        attempt: u64,
+        protocol: ProtocolVersion,
+        pushes: Option<Box<dyn Fn(redis::PushInfo) + Send + Sync>>,
+    ) -> RedisResult<Connection> {
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeouts.connect))
+            .set_response_timeout(Some(self.timeouts.command))
+            .set_concurrency_limit(MOST_COMMANDS);
+        if let Some(pushes) = pushes {
+            config = config.set_push_sender(move |push| {
+                pushes(push);
+                Ok::<(), redis::aio::SendError>(())
+            });
+        }
+        let client = match &self.servers.shape {
+            Shape::Cluster(nodes) => {
+                let connection = Box::pin(self.cluster(nodes)?.get_async_connection()).await?;
+                return Ok(Connection::Cluster(connection));
+            }
+            Shape::Standalone(address) => self.client(self.info(address, protocol)?)?,
+            Shape::Sentinels { nodes, master } => {
+                Box::pin(self.ask_sentinels(nodes, master, attempt, protocol)).await?
+            }
+        };
+        client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Single)
+    }
+
+    fn info(&self, address: &Address, protocol: ProtocolVersion) -> RedisResult<ConnectionInfo> {
+        let info = self.servers.address_of(address).into_connection_info()?;
+        let login = self.servers.login.info().set_protocol(protocol);
+        Ok(info.set_redis_settings(login).set_tcp_settings(tcp()))
+    }
+
+    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        match &self.servers.certificates {
+            Some(pem) if self.servers.tls => Client::build_with_tls(info, certificates(pem)),
+            _ => Client::open(info),
+        }
+    }
+
+    fn cluster(&self, nodes: &[Address]) -> RedisResult<ClusterClient> {
+        let nodes: Vec<_> = nodes
+            .iter()
+            .map(|node| self.info(node, ProtocolVersion::RESP2))
+            .collect::<Result<_, _>>()?;
+        let Timeouts { connect, command } = self.timeouts;
+        let mut builder = ClusterClientBuilder::new(nodes)
+            .connection_timeout(connect)
+            .response_timeout(command)
+            .overall_response_timeout(Some(connect + command))
+            .connection_concurrency_limit(MOST_COMMANDS)
+            .tcp_settings(tcp());
+        if let Some(user) = self.servers.login.user() {
+            builder = builder.username(user);
+        }
+        if let Some(password) = self.servers.login.secret() {
+            builder = builder.password(password);
+        }
+        if self.servers.tls {
+            builder = builder.tls(TlsMode::Secure);
+        }
+        if let Some(pem) = &self.servers.certificates {
+            builder = builder.certs(certificates(pem));
+        }
+        builder.build()
+    }
+
+    async fn ask_sentinels(
+        &self,
+        nodes: &[Address],
+        master: &str,
+        attempt: u64,
+        protocol: ProtocolVersion,
+    ) -> RedisResult<Client> {
+        let first = usize::try_from(attempt).unwrap_or_default() % nodes.len();
+        let rotated = nodes.iter().cycle().skip(first).take(nodes.len());
+        let addresses = rotated.map(|node| self.servers.address_of(node));
+        let mut builder =
+            SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+                .set_client_to_redis_db(self.servers.login.db)
+                .set_client_to_redis_protocol(protocol)
+                .set_client_to_redis_tcp_settings(tcp())
+                .set_client_to_sentinel_tcp_settings(tcp());
+        if let Some(user) = self.servers.login.user() {
+            builder = builder.set_client_to_redis_username(user);
+        }
+        if let Some(password) = self.servers.login.secret() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        if let Some(password) = &self.servers.sentinel_password {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+        if self.servers.tls {
+            builder = builder
+                .set_client_to_redis_tls_mode(TlsMode::Secure)
+                .set_client_to_sentinel_tls_mode(TlsMode::Secure);
+        }
+        if let Some(pem) = &self.servers.certificates {
+            builder = builder
+                .set_client_to_redis_certificates(certificates(pem))
+                .set_client_to_sentinel_certificates(certificates(pem));
+        }
+        builder.build()?.async_get_client().await
+    }
+}
+
+fn tcp() -> TcpSettings {
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(KEEP_ALIVE))
+}
+
+fn certificates(pem: &[u8]) -> TlsCertificates {
+    TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) }
+}
+
+fn too_slow() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// Between half of `span` and all of it.
+fn random_part(span: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or_default();
+    span / 2 + (span / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// Shows where it leads.
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}

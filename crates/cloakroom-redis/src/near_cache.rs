@@ -1,0 +1,147 @@
+//! Records that were read, in this process's memory until Redis says that they changed.
+//!
+//! Redis pushes the name of every key of ours that anybody changes over a link of its own
+//! (`CLIENT TRACKING … BCAST`). The rules that keep a changed record from being served:
+//! 1. An answer is kept only if nothing of its shard was evicted since the question was sent: a
+//!    push may overtake the answer.
+//! 2. A commit evicts before it is sent and after it is answered: the next read here sees it.
+//! 3. When the link drops everything goes, and nothing is kept until it stands again.
+//! 4. Nothing is served for longer than [`LONGEST`], should the link be dead and not show it.
+//!
+//! Rules 3 and 4 are the bound: what another server changes is seen here as soon as its push
+//! arrives, and [`LONGEST`] later at the latest.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cloakroom::store::Found;
+use redis::{PushInfo, PushKind, Value};
+
+use crate::wire::Parsed;
+
+/// No record is served from memory for longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(5);
+const SHARDS: usize = 64;
+/// A shard that has more is emptied: memory is bounded, and a full shard is no reason to be clever.
+const MOST_IN_SHARD: usize = 1_024;
+
+#[derive(Debug)]
+pub(crate) struct NearCache {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Whether the link stands.
+    live: AtomicBool,
+    hits: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    records: HashMap<String, (Parsed, Instant)>,
+    evictions: u64,
+}
+
+impl Default for NearCache {
+    fn default() -> Self {
+        let shards = std::array::from_fn(|_| Mutex::default());
+        Self { shards, live: AtomicBool::new(false), hits: AtomicU64::new(0) }
+    }
+}
+
+/// What has to be true still when the answer to a question comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    evictions: u64,
+}
+
+/// What the cache says to a question.
+pub(crate) enum Answer {
+    Known(Parsed),
+    Ask(Asked),
+}
+
+impl NearCache {
+    pub(crate) fn look_up(&self, key: &str) -> Answer {
+        let shard = self.shard(key);
+        if self.live.load(Ordering::SeqCst)
+            && let Some((parsed, kept)) = shard.records.get(key)
+            && kept.elapsed() < LONGEST
+        {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Answer::Known(parsed.clone());
+        }
+        Answer::Ask(Asked { evictions: shard.evictions })
+    }
+
+    /// Keeps the answer to a question that was asked at `asked`, unless it may be stale already.
+    pub(crate) fn keep(&self, key: &str, mut parsed: Parsed, asked: Asked, at: Instant) {
+        // That a load has moved the deadline is said once.
+        if let Found::Live(stored) = &mut parsed.found {
+            stored.touched = false;
+        }
+        let mut shard = self.shard(key);
+        if shard.evictions != asked.evictions || !self.live.load(Ordering::SeqCst) {
+            return;
+        }
+        if shard.records.len() >= MOST_IN_SHARD {
+            shard.records.clear();
+        }
+        shard.records.insert(key.to_owned(), (parsed, at));
+    }
+
+    pub(crate) fn evict(&self, key: &str) {
+        let mut shard = self.shard(key);
+        shard.evictions += 1;
+        shard.records.remove(key);
+    }
+
+    /// The link stands, or it does not: either way nothing that was kept until now counts.
+    pub(crate) fn set_live(&self, live: bool) {
+        self.live.store(live, Ordering::SeqCst);
+        self.clear();
+    }
+
+    fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.evictions += 1;
+            shard.records.clear();
+        }
+    }
+
+    /// What Redis pushed over the link.
+    pub(crate) fn pushed(&self, push: &PushInfo) {
+        match (&push.kind, push.data.first()) {
+            (PushKind::Invalidate, Some(Value::Array(keys))) => {
+                for key in keys {
+                    if let Value::BulkString(key) = key {
+                        self.evict(&String::from_utf8_lossy(key));
+                    }
+                }
+            }
+            // The whole database was flushed.
+            (PushKind::Invalidate, _) => self.clear(),
+            (PushKind::Disconnection, _) => self.set_live(false),
+            _ => (),
+        }
+    }
+
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
+        lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or_default()])
+    }
+}
+
+/// Every critical section leaves a whole shard.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,17 @@
+-- KEYS: the record's. ARGV: now, name, tombstone.
+local kind, value = found(KEYS[1])
+if kind == 'T' and revision_of(value) == revision_of(ARGV[3]) then
+  return { 'done', ARGV[3] }
+end
+if kind ~= 'R' then
+  return { 'gone' }
+end
+local ttl = string.format('%.0f', math.max(1, expires_of(ARGV[3]) - now))
+local buried = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ttl)
+if buried.err then
+  -- A logout has to work on a full server. Without its tombstone the key leads to nothing, which no
+  -- request can change either.
+  if not buried.err:find('OOM', 1, true) then return buried end
+  redis.call('DEL', KEYS[1])
+end
+return { 'done', value }

@@ -1,0 +1,42 @@
+-- What all steps share. ARGV[1] is the application's time in milliseconds; deadlines are compared
+-- with it and not with the server's, so that all of them are by one clock.
+-- The layout of values is described in wire.rs.
+local now = tonumber(ARGV[1])
+
+local function revision_of(value)
+  return value:sub(40, 55)
+end
+
+local function expires_of(value)
+  return tonumber(value:sub(6, 21)) or 0
+end
+
+-- 'R' and a record, 'T' and a tombstone, '?' for what is not ours, nil for nothing or what has expired.
+local function found(key)
+  local value = redis.pcall('GET', key)
+  if not value then return nil end
+  if type(value) == 'table' then
+    if value.err and value.err:find('WRONGTYPE', 1, true) then return '?' end
+    error(value.err)
+  end
+  if #value < 100 or value:sub(1, 3) ~= 'CR1' then return '?' end
+  if expires_of(value) <= now then return nil end
+  return value:sub(4, 4), value
+end
+
+-- Value and time to live in one step: there is no key without one.
+local function put(key, value)
+  redis.call('SET', key, value, 'PX', string.format('%.0f', math.max(1, expires_of(value) - now)))
+end
+
+-- Notes in an owner's index that `value` has a record under the name ARGV[2]. The entry outlives the
+-- record by one idle time, so that a touch whose own entry is lost does not hide a live session.
+local function index(key, value)
+  if not key then return end
+  local score = expires_of(value) + (tonumber(value:sub(23, 38)) or 0)
+  redis.call('ZADD', key, 'GT', string.format('%.0f', score), ARGV[2])
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
+  if redis.call('PTTL', key) < score - now then
+    redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, score - now)))
+  end
+end

@@ -1,0 +1,19 @@
+-- KEYS: the old and the new, the index of the owner if there is one.
+-- ARGV: now, new name, new value, expected revision or '', tombstone.
+local kind, value = found(KEYS[1])
+if kind == 'T' and revision_of(value) == revision_of(ARGV[5]) then
+  return { 'done' }
+end
+if kind ~= 'R' then
+  return { 'gone' }
+end
+if ARGV[4] ~= '' and revision_of(value) ~= ARGV[4] then
+  return { 'conflict', value }
+end
+if found(KEYS[2]) then
+  return { 'exists' }
+end
+index(KEYS[3], ARGV[3])
+put(KEYS[2], ARGV[3])
+put(KEYS[1], ARGV[5])
+return { 'done' }

@@ -1,0 +1,99 @@
+//! From the application's settings to its session system.
+
+use cloakroom::{
+    Sessions,
+    settings::{DriverKind, RedisMode, RedisTable, Secret, Settings, SettingsError},
+};
+
+use crate::{ConfigError, RedisStore, Servers};
+
+/// Builds the session system of whatever driver the settings name, Redis included.
+///
+/// ```no_run
+/// use cloakroom::settings::Settings;
+///
+/// let sessions = cloakroom_redis::sessions(&Settings::load(None)?)?;
+/// # Ok::<(), cloakroom::settings::SettingsError>(())
+/// ```
+///
+/// # Errors
+/// When settings are missing, wrong, or contradict each other; the error names them.
+pub fn sessions(settings: &Settings) -> Result<Sessions, SettingsError> {
+    if settings.driver == DriverKind::Redis {
+        settings.sessions_on(RedisStore::from_settings(&settings.redis)?)
+    } else {
+        settings.sessions()
+    }
+}
+
+impl RedisStore {
+    /// The store that the table `[redis]` describes. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When settings are wrong or contradict each other; the error names them.
+    pub fn from_settings(table: &RedisTable) -> Result<Self, SettingsError> {
+        let named = |error: ConfigError| SettingsError::settings(format!("`redis`: {error}"));
+        let store = Self::builder(servers(table)?)
+            .key_prefix(&table.key_prefix)
+            .connect_timeout(table.connect_timeout)
+            .command_timeout(table.command_timeout)
+            .near_cache(table.near_cache)
+            .wait_replicas(table.wait_replicas);
+        store.build().map_err(named)
+    }
+}
+
+fn servers(table: &RedisTable) -> Result<Servers, SettingsError> {
+    let refused = |key: &str| {
+        let key = key.to_owned();
+        move |error: ConfigError| SettingsError::settings(format!("`redis.{key}`: {error}"))
+    };
+    let nodes = table.nodes.as_deref();
+    let mut servers = match (table.mode, nodes, &table.url) {
+        (RedisMode::Standalone, Some(_), _) => {
+            return Err(SettingsError::settings(
+                "`redis.nodes` is set and `redis.mode` is standalone; `sentinel` and `cluster` are \
+                 accepted with it",
+            ));
+        }
+        (RedisMode::Standalone, None, Some(url)) => {
+            Servers::at(url.expose()).map_err(refused("url"))?
+        }
+        (RedisMode::Standalone, None, None) => {
+            Servers::host(table.host.as_deref().unwrap_or("127.0.0.1"), table.port)
+        }
+        (RedisMode::Sentinel, Some(nodes), None) => {
+            Servers::sentinels(nodes, &table.master).map_err(refused("nodes"))?
+        }
+        (RedisMode::Cluster, Some(nodes), None) => {
+            Servers::cluster(nodes).map_err(refused("nodes"))?
+        }
+        _ => {
+            return Err(SettingsError::settings(
+                "`redis.mode` is sentinel or cluster: `redis.nodes`, and no `redis.url`, is accepted",
+            ));
+        }
+    };
+    if let Some(user) = &table.user {
+        servers = servers.user(user);
+    }
+    if let Some(password) = table.password.as_ref().map(Secret::expose) {
+        servers = servers.password(password);
+    }
+    if let Some(password) = table.sentinel_password.as_ref().map(Secret::expose) {
+        servers = servers.sentinel_password(password);
+    }
+    if let Some(db) = table.db {
+        servers = servers.database(db);
+    }
+    if table.tls {
+        servers = servers.tls();
+    }
+    if let Some(path) = &table.ca_file {
+        let pem = std::fs::read(path).map_err(|error| {
+            SettingsError::settings(format!("`redis.ca_file`: {}: {error}", path.display()))
+        })?;
+        servers = servers.certificates(pem);
+    }
+    Ok(servers)
+}

@@ -1,0 +1,182 @@
+//! What stands in Redis.
+//!
+//! # Keys
+//! ```text
+//! session:{3f9a}mY6…                a record or a tombstone; in braces the tag, by which a cluster
+//!                                   chooses the slot: the keys of a rotation share it
+//! session:owner:Zk2…                a sorted set: the names of an owner's records, by the time
+//!                                   until which an entry is kept
+//! ```
+//!
+//! # Values, version 1
+//! One header of 100 characters at fixed offsets, so that a script can read it and `GET` shows it to
+//! whoever looks, then the record as it was given.
+//! ```text
+//!   0   3  "CR1"
+//!   3   1  kind: R record, T tombstone
+//!   5  16  deadline, in ms since the Unix epoch, decimal
+//!  22  16  idle time in ms, decimal
+//!  39  16  revision, hexadecimal; drawn at random by the writer
+//!  56  43  record: its owner's key; tombstone: its successor; or dashes
+//!  99   1  line feed
+//! ```
+//! Revisions are drawn and not counted so that a command whose answer was lost can be sent again: a
+//! script that finds the revision that it was to write knows that it has been done.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloakroom::{
+    clock::Timestamp,
+    store::{Draft, Found, OwnerKey, RecordKey, Revision, Stored},
+};
+
+const HEADER: usize = 100;
+const NOBODY: &str = "-------------------------------------------";
+
+/// A value as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    pub(crate) found: Found,
+    pub(crate) idle: Duration,
+    pub(crate) owner: Option<OwnerKey>,
+}
+
+/// The key of a record: `session:{3f9a}mY6…`.
+pub(crate) fn key(prefix: &str, key: &RecordKey) -> String {
+    let [high, low] = key.tag();
+    format!("{prefix}{{{high:02x}{low:02x}}}{key}")
+}
+
+/// The slot of a record in a cluster.
+pub(crate) fn slot(key: &RecordKey) -> u16 {
+    let [high, low] = key.tag();
+    crc16::State::<crc16::XMODEM>::calculate(format!("{high:02x}{low:02x}").as_bytes()) % 16_384
+}
+
+/// The key of an owner's index.
+pub(crate) fn index(prefix: &str, owner: &OwnerKey) -> String {
+    format!("{prefix}owner:{owner}")
+}
+
+/// A record's value.
+pub(crate) fn record(draft: &Draft, revision: Revision) -> Vec<u8> {
+    let link = draft.owner.map_or_else(|| NOBODY.to_owned(), |owner| owner.to_string());
+    let mut value = header('R', draft.expires, draft.idle, revision, &link);
+    value.extend_from_slice(&draft.record);
+    value
+}
+
+/// A tombstone's value.
+pub(crate) fn tombstone(until: Timestamp, successor: Option<RecordKey>, mark: Revision) -> Vec<u8> {
+    let link = successor.map_or_else(|| NOBODY.to_owned(), |key| key.to_string());
+    header('T', until, Duration::ZERO, mark, &link)
+}
+
+fn header(
+    kind: char,
+    expires: Timestamp,
+    idle: Duration,
+    revision: Revision,
+    link: &str,
+) -> Vec<u8> {
+    let expires = deadline(expires);
+    let idle = idle.as_millis().min(u128::from(MOST));
+    format!("CR1{kind} {expires} {idle:016} {} {link}\n", self::revision(revision)).into_bytes()
+}
+
+/// As far as sixteen digits go.
+const MOST: u64 = 9_999_999_999_999_999;
+
+/// A deadline as the header has it.
+pub(crate) fn deadline(at: Timestamp) -> String {
+    format!("{:016}", at.as_millis().min(MOST))
+}
+
+/// A revision as the header has it.
+pub(crate) fn revision(revision: Revision) -> String {
+    format!("{:016x}", revision.0)
+}
+
+/// Reads a value; nothing where it is none of ours or spoilt.
+pub(crate) fn parse(value: &Bytes, touched: bool) -> Option<Parsed> {
+    let header = std::str::from_utf8(value.get(..HEADER)?).ok()?;
+    let fields: Vec<_> = header.strip_suffix('\n')?.split(' ').collect();
+    let [kind, expires, idle, revision, link] = fields.as_slice() else { return None };
+    let expires = Timestamp::from_millis(expires.parse().ok()?);
+    let idle = Duration::from_millis(idle.parse().ok()?);
+    let revision = Revision(u64::from_str_radix(revision, 16).ok()?);
+    let linked = *link != NOBODY;
+    let found = match *kind {
+        "CR1R" => Found::Live(Stored { record: value.slice(HEADER..), revision, expires, touched }),
+        "CR1T" if linked => Found::Tombstone { successor: Some(RecordKey::parse(link)?) },
+        "CR1T" => Found::Tombstone { successor: None },
+        _ => return None,
+    };
+    let owner = match &found {
+        Found::Live(_) if linked => Some(OwnerKey::parse(link)?),
+        _ => None,
+    };
+    Some(Parsed { found, idle, owner })
+}
+
+/// The deadline in a value of either kind.
+pub(crate) fn expires(value: &Bytes) -> Option<Timestamp> {
+    let digits = std::str::from_utf8(value.get(5..21)?).ok()?;
+    digits.parse().ok().map(Timestamp::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(owner: Option<OwnerKey>) -> Draft {
+        let now = Timestamp::from_millis(1_735_689_600_000);
+        Draft { owner, ..Draft::new("values", now, Duration::from_hours(2)) }
+    }
+
+    #[test]
+    fn the_golden_value_is_written_and_read() {
+        let golden = "CR1R 0001735696800000 0000000007200000 00000000deadbeef \
+                      -------------------------------------------\nvalues";
+        let value = record(&draft(None), Revision(0xdead_beef));
+        assert_eq!(String::from_utf8(value.clone()).unwrap(), golden);
+        let parsed = parse(&value.into(), false).unwrap();
+        let Found::Live(stored) = parsed.found else { panic!("{parsed:?}") };
+        assert_eq!((stored.record.as_ref(), stored.revision.0), (&b"values"[..], 0xdead_beef));
+        assert_eq!(parsed.idle, Duration::from_hours(2));
+    }
+
+    #[test]
+    fn owner_and_successor_survive() {
+        let owner = OwnerKey::of("user-42");
+        let value = record(&draft(Some(owner)), Revision(1));
+        assert_eq!(parse(&value.into(), false).unwrap().owner, Some(owner));
+        for successor in [None, Some(RecordKey::from_bytes([7; 32]))] {
+            let value = tombstone(Timestamp::from_millis(5), successor, Revision(1)).into();
+            assert_eq!(parse(&value, false).unwrap().found, Found::Tombstone { successor });
+            assert_eq!(expires(&value), Some(Timestamp::from_millis(5)));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_written_by_hand_is_no_value() {
+        let value = record(&draft(None), Revision(1));
+        for length in 0..HEADER {
+            assert_eq!(parse(&Bytes::copy_from_slice(&value[..length]), false), None);
+        }
+        for garbage in ["", "garbage", &"x".repeat(200), "{\"v\":1}"] {
+            assert_eq!(parse(&Bytes::copy_from_slice(garbage.as_bytes()), false), None);
+        }
+    }
+
+    #[test]
+    fn the_keys_of_a_rotation_have_one_hash_tag() {
+        let (mut one, mut other) = ([7; 32], [7; 32]);
+        (one[31], other[31]) = (1, 2);
+        let [one, other] = [one, other].map(|bytes| key("session:", &RecordKey::from_bytes(bytes)));
+        assert_ne!(one, other);
+        assert_eq!(one[..14], other[..14]);
+        assert!(one.starts_with("session:{0707}"));
+    }
+}
