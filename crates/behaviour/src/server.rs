@@ -1,15 +1,21 @@
 //! Servers in this process, with a clock that tests can step.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::Router;
 use cloakroom::{
-    AppKeys, MemoryStore, Sessions, SessionsBuilder, clock::FakeClock, cookie::CookieSettings,
-    store::Store,
+    AppKeys, FileStore, MemoryStore, Sessions, SessionsBuilder, clock::FakeClock,
+    cookie::CookieSettings, file::Durability, store::Store,
 };
+use cloakroom_redis::{RedisStore, Servers};
+use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{client::Client, probe};
+use crate::{client::Client, probe, redis::RedisServer};
 
 /// The drivers that the scenarios run over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +24,15 @@ pub enum DriverUnderTest {
     Cookie,
     /// The memory store.
     Memory,
+    /// Files in a folder of their own.
+    File,
+    /// A Redis server of its own.
+    Redis,
 }
 
 impl DriverUnderTest {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Cookie, Self::Memory];
+    pub const ALL: [Self; 4] = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
 
     /// Whether records live on the server, where concurrent requests can be told apart.
     pub fn is_server_side(self) -> bool {
@@ -39,9 +49,123 @@ pub struct Server {
     pub driver: DriverUnderTest,
     /// Its clock.
     pub clock: Arc<FakeClock>,
-    /// Its store, where it has one.
-    pub store: Option<Arc<MemoryStore>>,
+    /// Where its records are.
+    pub backend: Backend,
     task: JoinHandle<()>,
+}
+
+/// Where a server's records are.
+#[derive(Debug)]
+pub enum Backend {
+    /// Nowhere: with the visitors, or in a store of the test's own.
+    None,
+    /// In memory.
+    Memory(Arc<MemoryStore>),
+    /// In this folder, which goes with the server.
+    File(TempDir),
+    /// In this Redis, which ends with the server.
+    Redis(RedisServer),
+}
+
+impl Backend {
+    fn new(driver: DriverUnderTest) -> Self {
+        match driver {
+            DriverUnderTest::Cookie => Self::None,
+            DriverUnderTest::Memory => Self::Memory(Arc::default()),
+            DriverUnderTest::File => {
+                Self::File(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")))
+            }
+            DriverUnderTest::Redis => Self::Redis(RedisServer::start()),
+        }
+    }
+
+    /// Session settings on this backend.
+    fn sessions(&mut self, clock: &Arc<FakeClock>) -> SessionsBuilder {
+        let keys = AppKeys::random();
+        match self {
+            Self::None => Sessions::cookie(keys),
+            Self::Memory(store) => {
+                *store = Arc::new(MemoryStore::with_clock(clock.clone()));
+                Sessions::store(store.clone(), keys)
+            }
+            Self::File(folder) => {
+                let store = FileStore::builder(folder.path().join("sessions"));
+                // What these tests look at does not depend on the disk.
+                let store = store.durability(Durability::Fast).clock(clock.clone()).open();
+                Sessions::store(store.unwrap_or_else(|error| panic!("{error}")), keys)
+            }
+            Self::Redis(server) => {
+                let servers = Servers::at(&server.url()).unwrap_or_else(|error| panic!("{error}"));
+                let store = RedisStore::builder(servers).clock(clock.clone()).build();
+                Sessions::store(store.unwrap_or_else(|error| panic!("{error}")), keys)
+            }
+        }
+    }
+
+    /// How many records are kept, tombstones left out.
+    ///
+    /// # Panics
+    /// When nothing is kept here, or what is kept cannot be read.
+    pub fn records(&self) -> usize {
+        match self {
+            Self::None => panic!("this driver keeps nothing on the server"),
+            Self::Memory(store) => store.len(),
+            Self::File(folder) => files(&folder.path().join("sessions")),
+            Self::Redis(server) => {
+                let keys = server.cli(&["KEYS", "session:{*"]);
+                let keys = keys.lines().filter(|key| !key.is_empty());
+                keys.filter(|key| server.cli(&["GET", key]).starts_with("CR1R")).count()
+            }
+        }
+    }
+
+    /// Everything that whoever steals the store would see: names, keys and contents.
+    ///
+    /// # Panics
+    /// As [`records`](Self::records).
+    pub fn dump(&self) -> String {
+        match self {
+            Self::None | Self::Memory(_) => panic!("there is no dump of this driver"),
+            Self::File(folder) => dump_of(folder.path()),
+            Self::Redis(server) => {
+                let keys = server.cli(&["KEYS", "*"]);
+                let shown = keys.lines().map(|key| match server.cli(&["TYPE", key]).as_str() {
+                    "zset" => server.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+                    _ => server.cli(&["GET", key]),
+                });
+                shown.collect::<Vec<_>>().join("\n") + &keys
+            }
+        }
+    }
+}
+
+/// The record files below a folder.
+fn files(location: &Path) -> usize {
+    let is_record = |path: &Path| {
+        let kind = std::fs::read(path).ok().and_then(|bytes| bytes.get(5).copied());
+        path.file_name().is_some_and(|name| name.len() == 64) && kind == Some(1)
+    };
+    paths(location).iter().filter(|path| path.is_file() && is_record(path)).count()
+}
+
+fn dump_of(folder: &Path) -> String {
+    let shown = paths(folder).into_iter().map(|path| {
+        let contents = std::fs::read(&path).unwrap_or_default();
+        format!("{}: {}", path.display(), String::from_utf8_lossy(&contents))
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// Everything below a folder.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            all.extend(paths(&entry.path()));
+        }
+        all.push(entry.path());
+    }
+    all
 }
 
 impl Server {
@@ -59,16 +183,14 @@ impl Server {
         settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
         let clock = Arc::new(FakeClock::default());
-        let store =
-            driver.is_server_side().then(|| Arc::new(MemoryStore::with_clock(clock.clone())));
-        let builder = match &store {
-            Some(store) => Sessions::store(store.clone(), AppKeys::random()),
-            None => Sessions::cookie(AppKeys::random()),
-        };
-        let builder = builder.clock(clock.clone()).cookie_settings(CookieSettings::development());
+        let mut backend = Backend::new(driver);
+        let builder = backend
+            .sessions(&clock)
+            .clock(clock.clone())
+            .cookie_settings(CookieSettings::development());
         let sessions = settings(builder).build().unwrap_or_else(|error| panic!("{error}"));
         let (address, task) = serve(probe::axum::router(sessions)).await;
-        Self { address, driver, clock, store, task }
+        Self { address, driver, clock, backend, task }
     }
 
     /// Starts one on a store of the test's own, by the system's time.
@@ -78,7 +200,7 @@ impl Server {
         let builder = builder.cookie_settings(CookieSettings::development());
         let sessions = builder.build().unwrap_or_else(|error| panic!("{error}"));
         let (address, task) = serve(probe::axum::router(sessions)).await;
-        Self { address, driver: DriverUnderTest::Memory, clock, store: None, task }
+        Self { address, driver: DriverUnderTest::Memory, clock, backend: Backend::None, task }
     }
 
     /// A new visitor.

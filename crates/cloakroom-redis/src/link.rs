@@ -66,7 +66,7 @@ impl Connection {
     async fn send(&mut self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
         match (self, request) {
             (Self::Single(single), Request::One(command)) => {
-                Ok(vec![single.send_packed_command(command).await?])
+                Ok(vec![command.query_async(single).await?])
             }
             (Self::Cluster(cluster), Request::One(command)) => {
                 Ok(vec![Box::pin(command.query_async(cluster)).await?])
@@ -117,7 +117,12 @@ impl Link {
 
     /// Runs commands one behind the other on the one connection to the server of a slot.
     pub(crate) async fn run_all(&self, commands: &Pipeline, slot: u16) -> RedisResult<Vec<Value>> {
-        self.send(&Request::All(commands, slot)).await
+        let answers = self.send(&Request::All(commands, slot)).await?;
+        let refused = |answer| match answer {
+            Value::ServerError(error) => Err(error.into()),
+            answer => Ok(answer),
+        };
+        answers.into_iter().map(refused).collect()
     }
 
     async fn send(&self, request: &Request<'_>) -> RedisResult<Vec<Value>> {

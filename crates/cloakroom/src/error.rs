@@ -161,12 +161,18 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message and its cause: what a failed `unwrap` in a test should show.
+/// The message and its causes: what a log and a failed `unwrap` in a test should show.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Error({}: {self}", self.code())?;
-        if let Some(cause) = self.source() {
-            write!(f, ": {cause}")?;
+        let (mut cause, mut said) = (self.source(), String::new());
+        while let Some(error) = cause {
+            // Some libraries say in a message what their source says again.
+            let message = error.to_string();
+            if message != said {
+                write!(f, ": {message}")?;
+            }
+            (cause, said) = (error.source(), message);
         }
         f.write_str(")")
     }

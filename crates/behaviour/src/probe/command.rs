@@ -56,7 +56,7 @@ impl Options {
     pub fn sessions(&self) -> Result<Sessions, String> {
         let settings = Settings::load_for_development(self.config.as_deref().map(Path::new));
         let settings = settings.map_err(|error| error.to_string())?;
-        settings.sessions().map_err(|error| error.to_string())
+        cloakroom_redis::sessions(&settings).map_err(|error| error.to_string())
     }
 }
 

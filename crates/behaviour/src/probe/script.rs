@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Error, Session, form::FieldErrors};
+use cloakroom::{Error, Session, SessionInfo, form::FieldErrors};
 use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -74,12 +74,31 @@ async fn run_step(step: Step, session: &Session) -> Result<Outcome, Failure> {
             Ok(Outcome::Value(Value::Null))
         }
         Step::Commit => nothing(session.commit().await),
+        Step::SetOwner { owner } => nothing(session.set_owner(&owner)),
+        Step::SessionsOf { owner } => sessions_of(&owner, session).await,
+        Step::DestroyOthers { owner } => value(session.directory()?.destroy_others(&owner).await?),
         Step::Repeat { times, steps } => repeat(times, &steps, session).await,
         step => on_values(&step, session)
             .or_else(|| on_flash(&step, session))
             .or_else(|| on_view(&step, session))
             .unwrap_or_else(|| on_request(step, session)),
     }
+}
+
+async fn sessions_of(owner: &str, session: &Session) -> Result<Outcome, Failure> {
+    let sessions = session.directory()?.sessions_of(owner).await?;
+    value(sessions.iter().map(shown).collect::<Vec<_>>())
+}
+
+fn shown(info: &SessionInfo) -> Value {
+    json!({
+        "handle": info.handle,
+        "created": info.created,
+        "signed_in": info.signed_in,
+        "last_seen": info.last_seen,
+        "label": info.label,
+        "current": info.current,
+    })
 }
 
 async fn repeat(times: u32, steps: &[Step], session: &Session) -> Result<Outcome, Failure> {
@@ -212,7 +231,7 @@ fn on_request(step: Step, session: &Session) -> Result<Outcome, Failure> {
         Step::RedirectBack { fallback } => end(Answer::RedirectBack(fallback)),
         Step::Render { template } => render(&template, session),
         Step::Stream { chunks, ms } => end(Answer::Stream(chunks, Duration::from_millis(ms))),
-        _ => Err(Failure::Word("unsupported", "this driver has no directory of owners".to_owned())),
+        step => Err(Failure::Word("bad_step", format!("{step:?} is not for here"))),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) 
     let found = presented.candidates.iter().filter_map(|value| {
         let opened = sealer.open(value)?;
         let (token, expires, record) = read(opened.plaintext())?;
-        let cookie = if opened.stale_key { CookieState::Outdated } else { CookieState::Current };
+        let cookie = if opened.stale_key { CookieState::OfOldKey } else { CookieState::Current };
         is_live(&record, expires, engine.now()).then_some(Opened {
             origin: Origin::Live { revision: Revision::default(), expires, cookie },
             token,

@@ -1,6 +1,6 @@
 //! The commit protocol of server-side drivers: compare, swap, and on a lost race rebase.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
@@ -26,6 +26,10 @@ const ATTEMPTS: u32 = 64;
 /// The first retries follow at once; later ones wait a random part of a growing span.
 const PROMPT_ATTEMPTS: u32 = 4;
 const LONGEST_WAIT: Duration = Duration::from_millis(32);
+
+/// For so long after a load its answer is taken for the present. Responses of two requests may overtake
+/// each other by as much on their way through the network.
+const SOON: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(
     store: &dyn Store,
@@ -66,7 +70,11 @@ fn decode(stored: &Stored) -> Option<Record> {
 
 fn live(stored: &Stored) -> Origin {
     let Stored { revision, expires, touched, .. } = *stored;
-    let cookie = if touched { CookieState::Outdated } else { CookieState::Current };
+    let cookie = if touched {
+        CookieState::Overtaken { since: Instant::now() }
+    } else {
+        CookieState::Current
+    };
     Origin::Live { revision, expires, cookie }
 }
 
@@ -88,6 +96,10 @@ pub(crate) async fn commit(
             };
         }
         let Some(step) = plan(&work, now, engine)? else {
+            if !may_send_cookie(store, &work).await? {
+                work.origin = Origin::Gone;
+                continue;
+            }
             return unchanged(work, chunks, engine, now);
         };
         match send(store, step.commit).await? {
@@ -113,6 +125,20 @@ pub(crate) async fn commit(
 
 async fn send(store: &dyn Store, commit: Commit) -> Result<Outcome, Error> {
     store.commit(commit).await.map_err(|cause| failed("commit the session", cause))
+}
+
+/// Whether a cookie that follows a touch would be right still. A slow poll must not undo a login: when
+/// the touch is some time ago the session is looked up again, for its token may be superseded.
+async fn may_send_cookie(store: &dyn Store, work: &Work) -> Result<bool, Error> {
+    let Origin::Live { cookie: CookieState::Overtaken { since }, .. } = work.origin else {
+        return Ok(true);
+    };
+    if since.elapsed() < SOON {
+        return Ok(true);
+    }
+    let found = store.load(&work.token.record_key()).await;
+    let found = found.map_err(|cause| failed("look the session up again", cause))?;
+    Ok(matches!(found, Some(Found::Live(_))))
 }
 
 /// A logout whose session another request regenerated ends it under its new key: that the visitor
@@ -319,7 +345,7 @@ fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) {
         return;
     };
     // What the load has made of the cookie stays true.
-    let owed = matches!(work.origin, Origin::Live { cookie: CookieState::Outdated, .. });
+    let owed = matches!(work.origin, Origin::Live { cookie: CookieState::Overtaken { .. }, .. });
     work.record = record;
     work.origin = live(&Stored { touched: owed, ..stored.clone() });
     work.log.replay(&mut work.record);

@@ -1,7 +1,7 @@
 //! The state of one request's session. Its fields are private to this module: what changes the
 //! contents goes through [`State::change`], which also writes the change log.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use crate::{
     change::{Change, ChangeLog},
@@ -33,9 +33,12 @@ pub(crate) enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieState {
     Current,
-    /// It has to be issued again whatever happens: an old key sealed it, or loading the session
-    /// has moved the deadline.
-    Outdated,
+    /// An old key sealed it: it has to be sealed again.
+    OfOldKey,
+    /// Loading the session has moved the deadline, at this moment: the cookie has to follow.
+    Overtaken {
+        since: Instant,
+    },
 }
 
 /// What the request wants to become of the session's token. An intent until the commit.
