@@ -7,6 +7,7 @@
 pub mod client;
 pub mod jar;
 pub mod probe;
+pub mod proxy;
 pub mod redis;
 pub mod running;
 pub mod server;

@@ -1,0 +1,164 @@
+//! A TCP proxy that misbehaves on demand, between a client and a server.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinHandle,
+    time::sleep,
+};
+
+/// What the proxy does to connections, new and old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it passes everything on.
+    None,
+    /// Answers come this much later.
+    Latency(Duration),
+    /// Answers come in pieces of so many bytes.
+    Slice(usize),
+    /// Every connection is closed after so many bytes of answers, counted from this setting on.
+    CutAfter(usize),
+    /// Every connection is closed at once.
+    Reset,
+    /// Everything is taken and nothing comes back.
+    BlackHole,
+}
+
+/// A running proxy. Dropping it closes it.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Starts a proxy in front of `upstream`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start(upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
+        let (fault, faults) = watch::channel(Fault::None);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                if let Ok(server) = TcpStream::connect(upstream).await {
+                    tokio::spawn(join(client, server, faults.clone()));
+                }
+            }
+        });
+        Self { address, fault, connections, task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of the Redis behind it.
+    pub fn url(&self) -> String {
+        format!("redis://{}/0", self.address)
+    }
+
+    /// Misbehaves like this from now on.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// How many connections were made until now.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Passes on both ways until one side closes, or the fault says so.
+async fn join(client: TcpStream, server: TcpStream, mut faults: watch::Receiver<Fault>) {
+    drop(client.set_nodelay(true));
+    drop(server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let mut resets = faults.clone();
+    tokio::select! {
+        () = questions(from_client, to_server) => (),
+        () = answers(from_server, to_client, &mut faults) => (),
+        _ = resets.wait_for(|fault| *fault == Fault::Reset) => (),
+    }
+}
+
+async fn questions(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    let mut buffer = vec![0; 16_384];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    faults: &mut watch::Receiver<Fault>,
+) {
+    let mut buffer = vec![0; 16_384];
+    let mut passed = 0;
+    loop {
+        let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
+        if faults.has_changed().unwrap_or_default() {
+            passed = 0;
+        }
+        let fault = *faults.borrow_and_update();
+        let bytes = &buffer[..read];
+        let sent = match fault {
+            Fault::None => to.write_all(bytes).await,
+            Fault::Latency(span) => {
+                sleep(span).await;
+                to.write_all(bytes).await
+            }
+            Fault::Slice(size) => in_slices(&mut to, bytes, size).await,
+            Fault::CutAfter(limit) if passed + read > limit => {
+                drop(to.write_all(&bytes[..limit - passed]).await);
+                return;
+            }
+            Fault::CutAfter(_) => to.write_all(bytes).await,
+            Fault::Reset => return,
+            Fault::BlackHole => Ok(()),
+        };
+        passed += read;
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+async fn in_slices(to: &mut OwnedWriteHalf, bytes: &[u8], size: usize) -> std::io::Result<()> {
+    for slice in bytes.chunks(size) {
+        to.write_all(slice).await?;
+        sleep(Duration::from_micros(200)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Round trips, counted by the server.
+
+use std::{sync::Arc, time::Duration};
+
+use behaviour::redis::RedisServer;
+use cloakroom::{
+    AppKeys, DEFAULT_AGE, Error, Session, Sessions, clock::FakeClock, cookie::CookieSettings,
+};
+
+use super::builder;
+
+/// An application with one visitor.
+struct Stage {
+    server: RedisServer,
+    sessions: Sessions,
+    clock: Arc<FakeClock>,
+    cookie: Option<String>,
+}
+
+impl Stage {
+    fn set(near_cache: bool) -> Self {
+        let server = RedisServer::start();
+        let clock = Arc::new(FakeClock::default());
+        let store = builder(&server.url()).clock(clock.clone()).near_cache(near_cache);
+        let sessions = Sessions::store(store.build().unwrap(), AppKeys::random())
+            .clock(clock.clone())
+            .cookie_settings(CookieSettings::development())
+            .build()
+            .unwrap();
+        Self { server, sessions, clock, cookie: None }
+    }
+
+    /// How many commands one request sends, and how many cookies it sets.
+    async fn request(
+        &mut self,
+        handler: impl FnOnce(&Session) -> Result<(), Error>,
+    ) -> (u64, usize) {
+        self.server.reset_stats();
+        let headers: Vec<_> = self.cookie.iter().map(|cookie| ("cookie", cookie.clone())).collect();
+        let visit = self.sessions.visit();
+        handler(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
+        let set_cookie = visit.finish(200).wait().await.unwrap().set_cookie;
+        if let Some(line) = set_cookie.first() {
+            self.cookie = line.split(';').next().map(ToOwned::to_owned);
+        }
+        let calls = self.server.calls();
+        (calls.get("evalsha").copied().unwrap_or_default(), set_cookie.len())
+    }
+}
+
+// The cost table of the design.
+#[tokio::test]
+async fn every_kind_of_request_makes_exactly_so_many_round_trips() {
+    let mut stage = Stage::set(false);
+    let put = |session: &Session| session.put("n", 1);
+    let read = |session: &Session| session.get::<u8>("n").map(drop);
+    // The server has seen no script yet: this first round costs a second command for each kind.
+    stage.request(put).await;
+    stage.request(|session| session.put("n", 2)).await;
+    stage.request(Session::regenerate).await;
+    stage.request(Session::destroy).await;
+    stage.cookie = None;
+
+    assert_eq!(stage.request(|_| Ok(())).await, (0, 0), "asked for, no cookie, nothing put");
+    assert_eq!(stage.request(put).await, (1, 1), "first write");
+    assert_eq!(stage.request(read).await, (1, 0), "read");
+    stage.clock.advance(DEFAULT_AGE / 4);
+    assert_eq!(stage.request(read).await, (1, 1), "read with its due touch");
+    assert_eq!(stage.request(|session| session.put("n", 2)).await, (2, 0), "write");
+    let regenerate = |session: &Session| {
+        session.put("n", 3)?;
+        session.regenerate()
+    };
+    assert_eq!(stage.request(regenerate).await, (2, 1), "regenerate and write");
+    let owned = |session: &Session| session.set_owner("user-42");
+    assert_eq!(stage.request(owned).await, (2, 0), "the index in one step with the record");
+    assert_eq!(stage.request(Session::destroy).await, (2, 1), "destroy");
+    println!(
+        "round trips: untouched 0, first write 1, read 1, with its touch 1, write 2, regenerate 2, destroy 2"
+    );
+}
+
+#[tokio::test]
+async fn with_the_near_cache_a_warm_read_costs_nothing_and_a_write_one() {
+    let mut stage = Stage::set(true);
+    let read = |session: &Session| session.get::<u8>("n").map(drop);
+    stage.request(|session| session.put("n", 1)).await;
+    let mut calls = u64::MAX;
+    for _ in 0..200 {
+        (calls, _) = stage.request(read).await;
+        if calls == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(calls, 0, "the link stood for a second and reads were not warm");
+    // The first replace is the one that the server sees the script with.
+    stage.request(|session| session.put("n", 2)).await;
+    stage.request(read).await;
+    stage.request(read).await;
+    assert_eq!(stage.request(read).await.0, 0, "warm read");
+    assert_eq!(stage.request(|session| session.put("n", 3)).await.0, 1, "write");
+    println!("near cache: warm read 0, write 1");
+}

@@ -1,0 +1,126 @@
+//! The near cache against another process's writes.
+
+use std::time::{Duration, Instant};
+
+use behaviour::{
+    proxy::{Fault, FaultProxy},
+    redis::RedisServer,
+};
+use cloakroom::store::{Commit, Found, Outcome, Store};
+use cloakroom_redis::RedisStore;
+
+use super::{HOUR, builder, create, draft, key, store, text};
+use cloakroom::clock::{Clock, SystemClock};
+
+/// A store whose cache has answered a read already.
+async fn warm(url: &str) -> RedisStore {
+    let store = builder(url).near_cache(true).build().unwrap();
+    for _ in 0..400 {
+        text(&store, 1).await;
+        if store.near_cache_hits() > 0 {
+            return store;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the near cache never answered")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_writes_is_seen_within_moments_and_never_goes_back() {
+    let server = RedisServer::start();
+    let other = store(&server.url());
+    let mut revision = create(&other, 1, "0").await;
+    let cached = warm(&server.url()).await;
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let cached = cached.clone();
+            tokio::spawn(async move {
+                let (mut last, mut went_back) = (0_u64, 0);
+                while last < 500 {
+                    let now = text(&cached, 1).await.unwrap().parse().unwrap();
+                    went_back += u64::from(now < last);
+                    last = now;
+                    tokio::task::yield_now().await;
+                }
+                went_back
+            })
+        })
+        .collect();
+    for n in 1..=500 {
+        let record = draft(n.to_string());
+        let replace = Commit::Replace { key: key(1), expected: revision, record };
+        let Outcome::Done(next) = other.commit(replace).await.unwrap() else { panic!("conflict") };
+        revision = next;
+    }
+    let written = Instant::now();
+    let mut went_back = 0;
+    for reader in readers {
+        went_back += reader.await.unwrap();
+    }
+    assert_eq!(went_back, 0);
+    assert!(written.elapsed() < Duration::from_secs(1));
+    println!(
+        "500 writes elsewhere: reads that went back 0, the last was seen after {:?}, hits {}",
+        written.elapsed(),
+        cached.near_cache_hits()
+    );
+}
+
+#[tokio::test]
+async fn a_process_reads_what_it_wrote() {
+    let server = RedisServer::start();
+    let mut revision = create(&store(&server.url()), 1, "0").await;
+    let cached = warm(&server.url()).await;
+    for n in 1..500 {
+        let replace =
+            Commit::Replace { key: key(1), expected: revision, record: draft(n.to_string()) };
+        let Outcome::Done(next) = cached.commit(replace).await.unwrap() else { panic!("conflict") };
+        revision = next;
+        assert_eq!(text(&cached, 1).await, Some(n.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_stale_read_cannot_overwrite() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(server.address()).await;
+    let other = store(&server.url());
+    let first = create(&other, 1, "old").await;
+    let cached = warm(&proxy.url()).await;
+    // Pushes do not arrive any more, and nothing shows it.
+    proxy.set(Fault::BlackHole);
+    let replace = Commit::Replace { key: key(1), expected: first, record: draft("new") };
+    other.commit(replace).await.unwrap();
+    let Some(Found::Live(stale)) = cached.load_and_touch(&key(1)).await.unwrap() else {
+        panic!("gone")
+    };
+    assert_eq!(stale.record, "old", "served from memory, within the bound");
+    proxy.set(Fault::Reset);
+    proxy.set(Fault::None);
+    let late = Commit::Replace { key: key(1), expected: stale.revision, record: draft("late") };
+    let outcome = loop {
+        if let Ok(outcome) = cached.commit(late.clone()).await {
+            break outcome;
+        }
+    };
+    assert!(matches!(outcome, Outcome::Conflict(stored) if stored.record == "new"));
+}
+
+#[tokio::test]
+async fn a_dead_link_is_noticed_and_nothing_old_is_served_past_the_bound() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(server.address()).await;
+    let other = store(&server.url());
+    create(&other, 1, "values").await;
+    let cached = warm(&proxy.url()).await;
+    proxy.set(Fault::BlackHole);
+    let destroy = Commit::Destroy { key: key(1), tombstone: SystemClock.now() + HOUR };
+    other.commit(destroy).await.unwrap();
+    let destroyed = Instant::now();
+    // From memory it is live; once the cache is empty the store cannot tell, which is an error.
+    while cached.load_and_touch(&key(1)).await.is_ok() {
+        assert!(destroyed.elapsed() < Duration::from_secs(6), "served past the bound of 5 s");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("a dead link was noticed after {:?}", destroyed.elapsed());
+}

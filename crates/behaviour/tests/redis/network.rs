@@ -1,0 +1,222 @@
+//! Between client and server: slow, cut, reset, gone.
+
+use std::time::{Duration, Instant};
+
+use behaviour::{
+    proxy::{Fault, FaultProxy},
+    redis::RedisServer,
+};
+use cloakroom::{
+    clock::{Clock, SystemClock},
+    store::{Commit, Found, Outcome, Store},
+};
+
+use super::{HOUR, builder, create, draft, key, store, text};
+
+// Requirement R21.
+#[tokio::test]
+async fn late_and_sliced_answers_are_right_answers() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(server.address()).await;
+    let through = store(&proxy.url());
+    for (number, fault) in
+        [Fault::None, Fault::Latency(Duration::from_millis(30)), Fault::Slice(1), Fault::Slice(7)]
+            .into_iter()
+            .enumerate()
+    {
+        proxy.set(fault);
+        let number = number as u64;
+        let expected = create(&through, number, "first").await;
+        let replace = Commit::Replace { key: key(number), expected, record: draft("second") };
+        assert!(matches!(through.commit(replace).await.unwrap(), Outcome::Done(_)), "{fault:?}");
+        assert_eq!(text(&through, number).await.as_deref(), Some("second"), "{fault:?}");
+        let destroy = Commit::Destroy { key: key(number), tombstone: SystemClock.now() + HOUR };
+        assert!(matches!(through.commit(destroy).await.unwrap(), Outcome::Done(_)), "{fault:?}");
+    }
+}
+
+// Requirements R22 and R24: the server has done it, the answer is cut at every byte.
+#[tokio::test]
+async fn an_answer_that_is_cut_anywhere_is_asked_for_again_without_a_second_effect() {
+    let server = RedisServer::start();
+    let direct = store(&server.url());
+    let proxy = FaultProxy::start(server.address()).await;
+    let (mut cuts, mut done, mut failed) = (0, 0, 0);
+    for at in 0..24 {
+        let through = store(&proxy.url());
+        let base = 100 * (at as u64 + 1);
+        let expected = create(&through, base, "0").await;
+        create(&through, base + 1, "x").await;
+        text(&through, base).await;
+        for kind in 0..5_u64 {
+            // Two connections at most are cut: the one in use, and the one of the second try lives.
+            proxy.set(Fault::CutAfter(at));
+            let healing = tokio::spawn({
+                let connections = proxy.connections();
+                let (proxy_url, _) = (proxy.url(), connections);
+                async move { proxy_url }
+            });
+            drop(healing);
+            let tombstone = SystemClock.now() + HOUR;
+            let outcome = match kind {
+                0 => {
+                    through
+                        .commit(Commit::Create { key: key(base + 2), record: draft("new") })
+                        .await
+                }
+                1 => {
+                    through
+                        .commit(Commit::Replace { key: key(base), expected, record: draft("1") })
+                        .await
+                }
+                2 => {
+                    let to = key(base + 3);
+                    through
+                        .commit(Commit::Rotate {
+                            from: key(base + 1),
+                            expected: None,
+                            to,
+                            record: draft("y"),
+                            tombstone,
+                        })
+                        .await
+                }
+                3 => through.commit(Commit::Destroy { key: key(base + 2), tombstone }).await,
+                _ => through.load_and_touch(&key(base)).await.map(|found| {
+                    assert!(found.is_none_or(|it| matches!(it, Found::Live(_))));
+                    Outcome::Gone
+                }),
+            };
+            cuts += 1;
+            proxy.set(Fault::None);
+            match outcome {
+                Err(error) => {
+                    assert!(error.is_unavailable(), "{error:?}");
+                    failed += 1;
+                }
+                Ok(outcome) if kind < 4 => {
+                    assert!(
+                        matches!(outcome, Outcome::Done(_)),
+                        "kind {kind}, cut at {at}: {outcome:?}"
+                    );
+                    done += 1;
+                }
+                Ok(_) => done += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        assert!(["0", "1"].contains(&text(&direct, base).await.unwrap().as_str()));
+    }
+    println!(
+        "cuts {cuts}: right answers {done}, typed errors {failed}, wrong values 0, second effects 0"
+    );
+}
+
+// Requirement R24: the first connection is cut after the server has done it, the second is whole.
+#[tokio::test]
+async fn a_command_whose_answer_was_lost_is_done_once() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(server.address()).await;
+    let through = store(&proxy.url());
+    let mut revision = create(&through, 1, "0").await;
+    for n in 1..=20 {
+        let replace =
+            Commit::Replace { key: key(1), expected: revision, record: draft(n.to_string()) };
+        proxy.set(Fault::BlackHole);
+        let pending = tokio::spawn({
+            let through = through.clone();
+            async move { through.commit(replace).await }
+        });
+        let direct = store(&server.url());
+        while text(&direct, 1).await != Some(n.to_string()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.set(Fault::Reset);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        proxy.set(Fault::None);
+        match pending.await.unwrap() {
+            Ok(Outcome::Done(next)) => revision = next,
+            Ok(other) => panic!("its own write was taken for another's: {other:?}"),
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error:?}");
+                let Some(Found::Live(stored)) = direct.load(&key(1)).await.unwrap() else {
+                    panic!("gone")
+                };
+                revision = stored.revision;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+// Requirement R20.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_costs_each_request_its_timeout_and_no_more() {
+    let server = RedisServer::start();
+    let store = builder(&server.url())
+        .connect_timeout(Duration::from_millis(400))
+        .command_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    create(&store, 1, "values").await;
+    server.pause();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..3 {
+        let requests: Vec<_> = (0..50)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let started = Instant::now();
+                    let error = store.load_and_touch(&key(1)).await.unwrap_err();
+                    assert!(error.is_unavailable(), "{error:?}");
+                    started.elapsed()
+                })
+            })
+            .collect();
+        for request in requests {
+            slowest = slowest.max(request.await.unwrap());
+        }
+    }
+    server.resume();
+    assert!(slowest < Duration::from_millis(900), "{slowest:?}");
+    let resumed = Instant::now();
+    while store.load_and_touch(&key(1)).await.is_err() {
+        assert!(resumed.elapsed() < Duration::from_secs(2));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    println!(
+        "hanging server: the slowest of 150 requests took {slowest:?}; recovered after {:?}",
+        resumed.elapsed()
+    );
+}
+
+// Requirement R23.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_requests_never_cross_answers() {
+    let server = RedisServer::start();
+    let store = store(&server.url());
+    for number in 0..16 {
+        create(&store, number, &number.to_string()).await;
+    }
+    let clients: Vec<_> = (0..16_u64)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut crossed = 0;
+                for round in 0..1_500_u64 {
+                    let patience = Duration::from_micros((round * 7 + number) % 400);
+                    if let Ok(found) = tokio::time::timeout(patience, text(&store, number)).await {
+                        crossed += u64::from(found != Some(number.to_string()));
+                    }
+                }
+                crossed
+            })
+        })
+        .collect();
+    let mut crossed = 0;
+    for client in clients {
+        crossed += client.await.unwrap();
+    }
+    assert_eq!(crossed, 0);
+    println!("24000 reads with random patience: crossed answers 0");
+}

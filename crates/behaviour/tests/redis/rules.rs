@@ -1,0 +1,142 @@
+//! The conformance suite, and what it cannot see.
+
+use std::sync::Arc;
+
+use behaviour::redis::RedisServer;
+use cloakroom::{
+    clock::FakeClock,
+    conformance,
+    store::{Commit, Store},
+};
+
+use super::{HOUR, builder, create, draft, key, store, text, with_clock};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_redis_store_conforms_as_value_box_and_arc_with_and_without_near_cache() {
+    let server = RedisServer::start();
+    for near_cache in [false, true] {
+        let new = || {
+            let clock = Arc::new(FakeClock::default());
+            let store = builder(&server.url()).clock(clock.clone()).near_cache(near_cache);
+            (store.build().unwrap(), clock)
+        };
+        let (store, clock) = new();
+        let rules = conformance::check(Arc::new(store), &*clock).await;
+        let (store, clock) = new();
+        let boxed: Box<dyn Store> = Box::new(store);
+        assert_eq!(conformance::check(Arc::new(boxed), &*clock).await, rules);
+        let (store, clock) = new();
+        let shared: Arc<dyn Store> = Arc::new(store);
+        assert_eq!(conformance::check(shared, &*clock).await, rules);
+        println!("redis, near cache {near_cache}: rules {rules}, broken 0, as value, Box and Arc");
+    }
+    assert_eq!(without_ttl(&server), 0);
+}
+
+/// How many keys would never go.
+fn without_ttl(server: &RedisServer) -> usize {
+    let keys = server.cli(&["KEYS", "*"]);
+    keys.lines().filter(|key| !key.is_empty() && server.cli(&["PTTL", key]) == "-1").count()
+}
+
+// Requirements 66 and R31.
+#[tokio::test]
+async fn no_key_is_without_a_time_to_live() {
+    let server = RedisServer::start();
+    let (store, clock) = with_clock(&server);
+    let now = || cloakroom::clock::Clock::now(&*clock);
+    for number in 0..40 {
+        let mut record = draft("x");
+        record.expires = now() + HOUR;
+        record.owner = Some(cloakroom::store::OwnerKey::of(&(number % 5).to_string()));
+        let create = Commit::Create { key: key(number), record: record.clone() };
+        let cloakroom::store::Outcome::Done(expected) = store.commit(create).await.unwrap() else {
+            panic!("the key was free")
+        };
+        let tombstone = now() + HOUR;
+        let (key, to) = (key(number), key(1_000 + number));
+        let next = match number % 4 {
+            0 => Commit::Replace { key, expected, record },
+            1 => Commit::Touch { key, expected, expires: now() + 2 * HOUR },
+            2 => Commit::Rotate { from: key, expected: None, to, record, tombstone },
+            _ => Commit::Destroy { key, tombstone },
+        };
+        store.commit(next).await.unwrap();
+    }
+    assert_eq!(without_ttl(&server), 0);
+    println!("keys without time to live: 0 of {}", server.cli(&["DBSIZE"]));
+}
+
+// Requirement 66.
+#[tokio::test]
+async fn what_others_put_under_our_keys_is_an_absence_and_stays() {
+    let server = RedisServer::start();
+    let store = store(&server.url());
+    create(&store, 1, "ours").await;
+    let name = server.cli(&["KEYS", "session:{*"]);
+    let writes: [&[&str]; 3] = [
+        &["SET", &name, "written by hand"],
+        &["SET", &name, "CR1R 000garbage"],
+        &[
+            "EVAL",
+            "redis.call('DEL', KEYS[1]); return redis.call('RPUSH', KEYS[1], 'a')",
+            "1",
+            &name,
+        ],
+    ];
+    for write in writes {
+        server.cli(write);
+        let before = server.cli(&["TYPE", &name]);
+        assert_eq!(text(&store, 1).await, None, "{write:?}");
+        assert_eq!(store.load(&key(1)).await.unwrap(), None, "{write:?}");
+        let again = Commit::Create { key: key(1), record: draft("x") };
+        assert_eq!(store.commit(again).await.unwrap(), cloakroom::store::Outcome::Exists);
+        assert_eq!(server.cli(&["TYPE", &name]), before);
+    }
+}
+
+#[tokio::test]
+async fn applications_share_a_server_by_prefix() {
+    let server = RedisServer::start();
+    let one = builder(&server.url()).key_prefix("one:").build().unwrap();
+    let other = builder(&server.url()).key_prefix("other:").build().unwrap();
+    create(&one, 1, "one's").await;
+    assert_eq!(text(&other, 1).await, None);
+    assert!(builder(&server.url()).key_prefix("{x}").build().is_err());
+}
+
+// Requirements R24 and R32, the history's simplest half: one counter, sixteen clients.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_clients_count_without_loss() {
+    let server = RedisServer::start();
+    let store = store(&server.url());
+    create(&store, 1, "0").await;
+    let clients: Vec<_> = (0..16)
+        .map(|_| {
+            let store = super::store(&server.url());
+            tokio::spawn(async move {
+                for _ in 0..25 {
+                    count_up(&store).await;
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(text(&store, 1).await.as_deref(), Some("400"));
+    println!("16 clients, 400 increments, counted 400");
+}
+
+async fn count_up(store: &cloakroom_redis::RedisStore) {
+    use cloakroom::store::{Found, Outcome};
+    loop {
+        let Some(Found::Live(stored)) = store.load(&key(1)).await.unwrap() else { panic!("gone") };
+        let count: u64 = std::str::from_utf8(&stored.record).unwrap().parse().unwrap();
+        let record = draft((count + 1).to_string());
+        let replace = Commit::Replace { key: key(1), expected: stored.revision, record };
+        if let Outcome::Done(_) = store.commit(replace).await.unwrap() {
+            return;
+        }
+    }
+}
