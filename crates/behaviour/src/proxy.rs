@@ -134,7 +134,6 @@ async fn answers(
         let fault = *faults.borrow_and_update();
         let bytes = &buffer[..read];
         let sent = match fault {
-            Fault::None => to.write_all(bytes).await,
             Fault::Latency(span) => {
                 sleep(span).await;
                 to.write_all(bytes).await
@@ -144,7 +143,7 @@ async fn answers(
                 drop(to.write_all(&bytes[..limit - passed]).await);
                 return;
             }
-            Fault::CutAfter(_) => to.write_all(bytes).await,
+            Fault::None | Fault::CutAfter(_) => to.write_all(bytes).await,
             Fault::Reset => return,
             Fault::BlackHole => Ok(()),
         };

@@ -148,7 +148,9 @@ impl Link {
     fn is_broken_by(&self, error: &RedisError) -> bool {
         let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         let lost = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
-        !self.servers.is_cluster() && (demoted || lost || error.is_unrecoverable_error())
+        // An answer that was cut short.
+        let torn = error.kind() == ErrorKind::Parse;
+        !self.servers.is_cluster() && (demoted || lost || torn || error.is_unrecoverable_error())
     }
 
     fn forget(&self, number: u64) {

@@ -4,11 +4,12 @@
 //! (`CLIENT TRACKING … BCAST`). The rules that keep a changed record from being served:
 //! 1. An answer is kept only if nothing of its shard was evicted since the question was sent: a
 //!    push may overtake the answer.
-//! 2. A commit evicts before it is sent and after it is answered: the next read here sees it.
-//! 3. When the link drops everything goes, and nothing is kept until it stands again.
-//! 4. Nothing is served for longer than [`LONGEST`], should the link be dead and not show it.
+//! 2. Of two answers that differ one is stale, and nothing says which: neither is kept.
+//! 3. A commit evicts before it is sent and after it is answered: the next read here sees it.
+//! 4. When the link drops everything goes, and nothing is kept until it stands again.
+//! 5. Nothing is served for longer than [`LONGEST`], should the link be dead and not show it.
 //!
-//! Rules 3 and 4 are the bound: what another server changes is seen here as soon as its push
+//! Rules 4 and 5 are the bound: what another server changes is seen here as soon as its push
 //! arrives, and [`LONGEST`] later at the latest.
 
 use std::{
@@ -85,6 +86,11 @@ impl NearCache {
         }
         let mut shard = self.shard(key);
         if shard.evictions != asked.evictions || !self.live.load(Ordering::SeqCst) {
+            return;
+        }
+        if shard.records.get(key).is_some_and(|(kept, _)| kept.found != parsed.found) {
+            shard.records.remove(key);
+            shard.evictions += 1;
             return;
         }
         if shard.records.len() >= MOST_IN_SHARD {

@@ -398,6 +398,7 @@ fn is_passing(error: &RedisError) -> bool {
             ErrorKind::ClusterConnectionNotFound
                 | ErrorKind::MasterNameNotFoundBySentinel
                 | ErrorKind::Io
+                | ErrorKind::Parse
         )
         // What a script ran into is told in its own error's text.
         || error.detail().is_some_and(|detail| words.iter().any(|word| detail.contains(word)))
