@@ -68,7 +68,7 @@ impl Reason {
     fn cause(&self) -> Option<String> {
         match self {
             Self::NoLayer => None,
-            Self::NotLoaded(error) => std::error::Error::source(error).map(ToString::to_string),
+            Self::NotLoaded(error) => Some(format!("{error:?}")),
         }
     }
 }
