@@ -1,10 +1,13 @@
 //! The Redis store on real servers, healthy and not.
 
+mod cluster;
 mod costs;
 mod failures;
 mod near_cache;
 mod network;
 mod rules;
+mod sentinel;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,10 @@
 //! Redis servers of the tests' own: on free ports of loopback, with data in a temporary folder, ended
 //! with the test.
 
+mod cluster;
+mod sentinel;
+mod tls;
+
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
@@ -11,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use cluster::RedisCluster;
+pub use sentinel::{MASTER, RedisSentinels};
 use tempfile::TempDir;
+pub use tls::Certificate;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPTS: usize = 10;
@@ -20,6 +27,8 @@ const ATTEMPTS: usize = 10;
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    /// The other port of a server that speaks TLS, or has a bus to its cluster.
+    second_port: u16,
     arguments: Vec<String>,
     folder: TempDir,
     process: Option<Child>,
@@ -36,7 +45,8 @@ impl RedisServer {
         Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    /// Starts a server with arguments of its own.
+    /// Starts a server with arguments of its own, in which `{tls}` and `{bus}` stand for a second
+    /// free port.
     ///
     /// # Panics
     /// When it does not come up; where the program is missing, saying what to install.
@@ -44,6 +54,7 @@ impl RedisServer {
         for _ in 0..ATTEMPTS {
             let mut server = Self {
                 port: free_port(),
+                second_port: free_port(),
                 arguments: arguments.iter().copied().map(ToOwned::to_owned).collect(),
                 folder: tempfile::tempdir().unwrap_or_else(|error| panic!("no folder: {error}")),
                 process: None,
@@ -60,9 +71,12 @@ impl RedisServer {
         let mut command = Command::new("redis-server");
         command.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
-        let child = command.args(&self.arguments).spawn().unwrap_or_else(|error| {
-            panic!("redis-server: {error}; install it with: apt-get install redis-server")
-        });
+        let second_port = self.second_port.to_string();
+        let filled = |it: &String| it.replace("{tls}", &second_port).replace("{bus}", &second_port);
+        let child =
+            command.args(self.arguments.iter().map(filled)).spawn().unwrap_or_else(|error| {
+                panic!("redis-server: {error}; install it with: apt-get install redis-server")
+            });
         let own = format!("process_id:{}\r\n", child.id());
         self.process = Some(child);
         let started = Instant::now();
@@ -87,6 +101,11 @@ impl RedisServer {
     /// The URL of its first database.
     pub fn url(&self) -> String {
         format!("redis://{}/0", self.address())
+    }
+
+    /// The URL for TLS.
+    pub fn tls_url(&self) -> String {
+        format!("rediss://127.0.0.1:{}/0", self.second_port)
     }
 
     /// Its folder.

@@ -1,0 +1,170 @@
+//! A cluster: slots that move, masters that die.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use behaviour::redis::RedisCluster;
+use cloakroom::{
+    clock::{Clock, FakeClock, SystemClock},
+    conformance,
+    store::{Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store},
+};
+use cloakroom_redis::{RedisStore, RedisStoreBuilder, Servers};
+
+use super::{HOUR, draft};
+
+fn builder(cluster: &RedisCluster) -> RedisStoreBuilder {
+    RedisStore::builder(Servers::cluster(cluster.addresses()).unwrap())
+}
+
+fn key(tag: u16, number: u8) -> RecordKey {
+    let mut bytes = [number; 32];
+    bytes[..2].copy_from_slice(&tag.to_be_bytes());
+    RecordKey::from_bytes(bytes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_conforms_and_its_slots_and_masters_may_move() {
+    // One cluster for all of it: starting one takes seconds.
+    let mut cluster = RedisCluster::start();
+    let clock = Arc::new(FakeClock::default());
+    let store = builder(&cluster).clock(clock.clone()).build().unwrap();
+    let rules = conformance::check(Arc::new(store), &*clock).await;
+    println!("redis cluster: rules {rules}, broken 0");
+    owners_are_found_across_slots(&cluster).await;
+    replicas_are_waited_for(&cluster).await;
+    a_slot_that_moves_under_load_loses_nothing(&cluster).await;
+    a_master_that_dies_is_replaced(&mut cluster).await;
+}
+
+async fn owners_are_found_across_slots(cluster: &RedisCluster) {
+    let store = builder(cluster).build().unwrap();
+    let owner = OwnerKey::of("user-42");
+    let mut keys: Vec<_> = (0..30).map(|n| key(n * 977, 1)).collect();
+    for key in &keys {
+        let mut record = draft("values");
+        record.owner = Some(owner);
+        store.commit(Commit::Create { key: *key, record }).await.unwrap();
+    }
+    let mut found = store.keys_of(&owner).await.unwrap();
+    found.sort();
+    keys.sort();
+    assert_eq!(found, keys);
+}
+
+async fn replicas_are_waited_for(cluster: &RedisCluster) {
+    let store = builder(cluster).wait_replicas(1).build().unwrap();
+    for tag in [1, 20_000, 40_000, 60_000] {
+        let (from, to) = (key(tag, 2), key(tag, 3));
+        store.commit(Commit::Create { key: from, record: draft("values") }).await.unwrap();
+        let tombstone = SystemClock.now() + HOUR;
+        let rotate = Commit::Rotate { from, expected: None, to, record: draft("new"), tombstone };
+        assert!(matches!(store.commit(rotate).await.unwrap(), Outcome::Done(_)));
+        let destroy = Commit::Destroy { key: to, tombstone };
+        assert!(matches!(store.commit(destroy).await.unwrap(), Outcome::Done(_)));
+    }
+    let nobody = builder(cluster).wait_replicas(2).build().unwrap();
+    let lonely = key(1, 4);
+    nobody.commit(Commit::Create { key: lonely, record: draft("values") }).await.unwrap();
+    let destroy = Commit::Destroy { key: lonely, tombstone: SystemClock.now() + HOUR };
+    assert!(nobody.commit(destroy).await.unwrap_err().is_unavailable());
+}
+
+/// Counts up, rotating now and then, until told to stop. Answers the key and the count at the end,
+/// and how many errors there were.
+async fn count(store: RedisStore, tag: u16, stop: Arc<AtomicBool>) -> (RecordKey, u64, u64) {
+    let (mut here, mut counted, mut errors) = (key(tag, 10), 0_u64, 0);
+    store.commit(Commit::Create { key: here, record: draft("0") }).await.unwrap();
+    while !stop.load(Ordering::SeqCst) {
+        let stored = match store.load(&here).await {
+            Ok(Some(Found::Live(stored))) => stored,
+            Ok(other) => panic!("after {counted}: {other:?}"),
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error:?}");
+                errors += 1;
+                continue;
+            }
+        };
+        let record = draft((counted + 1).to_string());
+        let (expected, tombstone) = (stored.revision, SystemClock.now() + HOUR);
+        let to = key(tag, 11 + u8::try_from(counted % 200).unwrap());
+        let rotates = counted % 10 == 9 && counted < 200;
+        let commit = if rotates {
+            Commit::Rotate { from: here, expected: Some(expected), to, record, tombstone }
+        } else {
+            Commit::Replace { key: here, expected, record }
+        };
+        match store.commit(commit).await {
+            Ok(Outcome::Done(_)) => {
+                counted += 1;
+                if rotates {
+                    here = to;
+                }
+            }
+            Ok(other) => panic!("after {counted}: {other:?}"),
+            Err(error) => panic!("after {counted}: {error:?}"),
+        }
+    }
+    (here, counted, errors)
+}
+
+// Requirement R26.
+async fn a_slot_that_moves_under_load_loses_nothing(cluster: &RedisCluster) {
+    let store = builder(cluster).build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let tag = 0x3f9a_u16;
+    let slot: u16 = cluster_slot(tag);
+    let client = tokio::spawn(count(store.clone(), tag, stop.clone()));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..4 {
+        let to = (0..6).find(|node| {
+            let is_master =
+                |node: usize| (0..16_384).step_by(257).any(|slot| cluster.master_of(slot) == node);
+            *node != cluster.master_of(slot) && is_master(*node)
+        });
+        cluster.migrate(slot, to.unwrap());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    let (at, counted, errors) = client.await.unwrap();
+    let Some(Found::Live(stored)) = store.load(&at).await.unwrap() else { panic!("lost") };
+    assert_eq!(stored.record, counted.to_string());
+    println!("4 slot migrations under load: {counted} writes, lost 0, typed errors {errors}");
+}
+
+fn cluster_slot(tag: u16) -> u16 {
+    let mut crc = 0_u16;
+    for byte in format!("{tag:04x}").bytes() {
+        crc ^= u16::from(byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+        }
+    }
+    crc % 16_384
+}
+
+async fn a_master_that_dies_is_replaced(cluster: &mut RedisCluster) {
+    let store = builder(cluster).build().unwrap();
+    let tag = 7;
+    store.commit(Commit::Create { key: key(tag, 20), record: draft("values") }).await.unwrap();
+    // Replication takes a moment and promises nothing.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let master = cluster.master_of(cluster_slot(tag));
+    cluster.nodes()[master].kill();
+    let died = Instant::now();
+    let found = loop {
+        match store.load(&key(tag, 20)).await {
+            Ok(found) => break found,
+            Err(error) => assert!(error.is_unavailable(), "{error:?}"),
+        }
+        assert!(died.elapsed() < Duration::from_secs(30), "no replica took over");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(matches!(found, Some(Found::Live(_))), "{found:?}");
+    println!("a master died: its sessions are there again after {:?}", died.elapsed());
+}
