@@ -2,6 +2,7 @@
 
 use axum::{
     extract::{OriginalUri, State},
+    http::HeaderMap,
     response::{Html, IntoResponse, Redirect, Response},
 };
 use cloakroom_axum::{Back, Input, Session, TypedKey, form::FieldErrors};
@@ -9,7 +10,10 @@ use minijinja::context;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::site::{Failure, Shared};
+use crate::{
+    devices,
+    site::{Failure, Shared},
+};
 
 /// Who is signed in.
 pub(crate) const USER: TypedKey<String> = TypedKey::new("user");
@@ -46,6 +50,7 @@ pub(crate) async fn sign_in_page(
 pub(crate) async fn sign_in(
     session: Session,
     back: Back,
+    headers: HeaderMap,
     input: Input<Credentials>,
 ) -> Result<Response, Failure> {
     let user = match input.into_result().and_then(Credentials::check) {
@@ -57,6 +62,7 @@ pub(crate) async fn sign_in(
     };
     // The visitor's rights change, so the token does.
     session.regenerate()?;
+    devices::enter(&session, &user, &headers)?;
     session.flash(json!({ "notice": format!("Welcome, {user}!") }))?;
     session.put(USER, user)?;
     Ok(Redirect::to(&session.pull_intended_url("/account")?).into_response())

@@ -42,7 +42,7 @@ fn pretty(value: &impl serde::Serialize) -> String {
 }
 
 /// `in 119 minutes`, `5 seconds ago`.
-fn from_now(millis: u64) -> String {
+pub(crate) fn from_now(millis: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let moment = Duration::from_millis(millis);
     let text = match moment.abs_diff(now).as_secs() {

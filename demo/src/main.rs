@@ -4,6 +4,7 @@
 
 mod account;
 mod book;
+mod devices;
 mod inspector;
 mod site;
 mod startup;
@@ -48,6 +49,9 @@ fn app(sessions: Sessions) -> Result<Router, String> {
         .route("/sign-in", get(account::sign_in_page).post(account::sign_in))
         .route("/sign-out", post(account::sign_out))
         .route("/account", get(account::show))
+        .route("/devices", get(devices::show))
+        .route("/devices/end", post(devices::end))
+        .route("/devices/end-others", post(devices::end_others))
         .route("/theme", post(theme::choose))
         .route("/inspector", get(inspector::show))
         .route("/style.css", get(async || ([(CONTENT_TYPE, "text/css")], site::STYLE)))

@@ -28,6 +28,7 @@ impl Site {
             ("book.html", include_str!("../templates/book.html")),
             ("sign_in.html", include_str!("../templates/sign_in.html")),
             ("account.html", include_str!("../templates/account.html")),
+            ("devices.html", include_str!("../templates/devices.html")),
             ("inspector.html", include_str!("../templates/inspector.html")),
         ] {
             templates.add_template(name, source)?;

@@ -1,0 +1,113 @@
+//! Where a user is signed in, and signing out there.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, header::USER_AGENT},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use cloakroom_axum::{
+    Back, Input, Session,
+    cloakroom::{Error, SessionInfo},
+};
+use minijinja::{context, value::Serde};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    account::USER,
+    inspector::from_now,
+    site::{Failure, Shared},
+};
+
+/// Enters the session in its user's list. The cookie driver keeps none, and the page says so.
+pub(crate) fn enter(session: &Session, user: &str, headers: &HeaderMap) -> Result<(), Error> {
+    match session.set_owner(user) {
+        Err(error) if error.is_unsupported() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => session.set_label(device(headers)),
+    }
+}
+
+/// A word for the visitor's device, from what the browser says of itself.
+fn device(headers: &HeaderMap) -> &'static str {
+    let agent = headers.get(USER_AGENT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let known = [
+        ("iPhone", "iPhone"),
+        ("Android", "Android device"),
+        ("Windows", "Windows computer"),
+        ("Mac OS", "Mac"),
+        ("Linux", "Linux computer"),
+    ];
+    known.into_iter().find(|(word, _)| agent.contains(word)).map_or("Unknown device", |(_, it)| it)
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+struct Line {
+    handle: String,
+    label: String,
+    signed_in: String,
+    last_seen: String,
+    current: bool,
+}
+
+impl From<SessionInfo> for Line {
+    fn from(info: SessionInfo) -> Self {
+        Self {
+            signed_in: from_now(info.signed_in.as_millis()),
+            last_seen: from_now(info.last_seen.as_millis()),
+            label: info.label.unwrap_or_default(),
+            handle: info.handle,
+            current: info.current,
+        }
+    }
+}
+
+pub(crate) async fn show(
+    State(site): State<Shared>,
+    session: Session,
+) -> Result<Response, Failure> {
+    let Some(user) = session.get(USER)? else {
+        session.set_intended_url("/devices")?;
+        return Ok(Redirect::to("/sign-in").into_response());
+    };
+    let page: Html<String> = match session.directory() {
+        Ok(directory) => {
+            let sessions = directory.sessions_of(&user).await?;
+            let lines: Vec<_> = sessions.into_iter().map(Line::from).collect();
+            site.page(&session, "devices.html", context! { lines => Serde(lines) })?
+        }
+        Err(error) if error.is_unsupported() => {
+            site.page(&session, "devices.html", context! { unsupported => true })?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(page.into_response())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Chosen {
+    handle: String,
+}
+
+pub(crate) async fn end(
+    session: Session,
+    back: Back,
+    input: Input<Chosen>,
+) -> Result<impl IntoResponse, Failure> {
+    let notice = match input.into_result() {
+        Ok(Chosen { handle }) if session.directory()?.destroy(&handle).await? => {
+            "Signed out there."
+        }
+        _ => "That session had ended already.",
+    };
+    session.flash(json!({ "notice": notice }))?;
+    Ok(back.or("/devices"))
+}
+
+pub(crate) async fn end_others(session: Session, back: Back) -> Result<impl IntoResponse, Failure> {
+    let user = session.get(USER)?.unwrap_or_default();
+    let ended = session.directory()?.destroy_others(&user).await?;
+    session.flash(json!({ "notice": format!("Signed out in {ended} other places.") }))?;
+    Ok(back.or("/devices"))
+}
