@@ -5,6 +5,7 @@
 //! [`probe::script`] has the steps, [`probe::axum`] the routes.
 
 pub mod client;
+pub mod history;
 pub mod jar;
 pub mod probe;
 pub mod proxy;

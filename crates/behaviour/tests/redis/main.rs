@@ -3,6 +3,7 @@
 mod cluster;
 mod costs;
 mod failures;
+mod histories;
 mod near_cache;
 mod network;
 mod rules;

@@ -1,0 +1,133 @@
+//! Whether what concurrent clients of one record were told could have happened one step at a time.
+//!
+//! A history is linearizable when its operations can be put into an order that a single client
+//! would accept, and that puts no operation before one that had ended when it began. The search is
+//! Wing and Gong's, with the configurations that were tried remembered (Lowe).
+
+use std::collections::HashSet;
+
+use cloakroom::store::Revision;
+
+/// One operation of a client, with the moments between which it took effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// When it was asked for.
+    pub invoked: u64,
+    /// When its answer was there.
+    pub returned: u64,
+    /// What was asked and answered.
+    pub told: Told,
+}
+
+/// What a client asked, and what it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A record was created, with this revision.
+    Created(Revision),
+    /// The key was taken.
+    Exists,
+    /// A live record was there, of this revision.
+    Loaded(Revision),
+    /// Nothing live was there.
+    LoadedNothing,
+    /// The first revision was replaced by the second.
+    Replaced(Revision, Revision),
+    /// The record had another revision than the first: the second.
+    Conflict(Revision, Revision),
+    /// There was nothing to change.
+    Gone,
+    /// The record was destroyed.
+    Destroyed,
+}
+
+/// The model: a register that is created once and destroyed once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum State {
+    Absent,
+    Live(Revision),
+    Dead,
+}
+
+impl State {
+    /// The state after a step, if the answer is right in this one.
+    fn after(self, told: Told) -> Option<Self> {
+        match (self, told) {
+            (Self::Absent, Told::Created(revision)) => Some(Self::Live(revision)),
+            (Self::Live(_) | Self::Dead, Told::Exists)
+            | (Self::Absent | Self::Dead, Told::LoadedNothing | Told::Gone) => Some(self),
+            (Self::Live(now), Told::Loaded(seen)) if now == seen => Some(self),
+            (Self::Live(now), Told::Replaced(expected, next)) if now == expected => {
+                Some(Self::Live(next))
+            }
+            (Self::Live(now), Told::Conflict(expected, seen)) if now == seen && now != expected => {
+                Some(self)
+            }
+            (Self::Live(_), Told::Destroyed) => Some(Self::Dead),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the operations, all of one key that was free at first, are linearizable.
+pub fn is_linearizable(operations: &[Operation]) -> bool {
+    let mut tried = HashSet::new();
+    let mut open = vec![(vec![false; operations.len()], State::Absent)];
+    while let Some((done, state)) = open.pop() {
+        let left = || operations.iter().enumerate().filter(|(index, _)| !done[*index]);
+        let Some(first_return) = left().map(|(_, it)| it.returned).min() else { return true };
+        for (index, operation) in left().filter(|(_, it)| it.invoked <= first_return) {
+            let Some(next) = state.after(operation.told) else { continue };
+            let mut done = done.clone();
+            done[index] = true;
+            if tried.insert((done.clone(), next)) {
+                open.push((done, next));
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Revision = Revision(1);
+    const TWO: Revision = Revision(2);
+
+    fn at(invoked: u64, returned: u64, told: Told) -> Operation {
+        Operation { invoked, returned, told }
+    }
+
+    #[test]
+    fn what_could_have_happened_is_accepted() {
+        let overlapping = [
+            at(0, 1, Told::Created(ONE)),
+            at(2, 9, Told::Replaced(ONE, TWO)),
+            at(3, 5, Told::Loaded(TWO)),
+            at(2, 8, Told::Loaded(ONE)),
+            at(4, 9, Told::Conflict(ONE, TWO)),
+            at(10, 11, Told::Destroyed),
+            at(12, 13, Told::LoadedNothing),
+        ];
+        assert!(is_linearizable(&overlapping));
+        assert!(is_linearizable(&[]));
+    }
+
+    #[test]
+    fn a_stale_read_a_lost_update_and_a_resurrection_are_rejected() {
+        let begun = [at(0, 1, Told::Created(ONE)), at(2, 3, Told::Replaced(ONE, TWO))];
+        for impossible in [
+            at(4, 5, Told::Loaded(ONE)),
+            at(4, 5, Told::Replaced(ONE, Revision(3))),
+            at(4, 5, Told::Gone),
+            at(4, 5, Told::Created(Revision(3))),
+            at(4, 5, Told::LoadedNothing),
+        ] {
+            assert!(!is_linearizable(&[begun[0], begun[1], impossible]), "{impossible:?}");
+        }
+        let dead = at(4, 5, Told::Destroyed);
+        for resurrection in [Told::Loaded(TWO), Told::Replaced(TWO, ONE), Told::Created(ONE)] {
+            assert!(!is_linearizable(&[begun[0], begun[1], dead, at(6, 7, resurrection)]));
+        }
+    }
+}

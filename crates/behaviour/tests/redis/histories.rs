@@ -1,0 +1,136 @@
+//! Sixteen clients on one record: what they were told could have happened one step at a time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use behaviour::{
+    history::{Operation, Told, is_linearizable},
+    redis::RedisServer,
+};
+use cloakroom::{
+    FileStore,
+    clock::{Clock, SystemClock},
+    file::Durability,
+    random::{Random, SeededRandom},
+    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Store},
+};
+
+use super::HOUR;
+
+const CLIENTS: u64 = 16;
+const STEPS: u64 = 8;
+
+// Requirement R32.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_redis_are_told_is_linearizable() {
+    let server = RedisServer::start();
+    let stores: Vec<_> =
+        (0..CLIENTS).map(|_| Arc::new(super::store(&server.url())) as Arc<dyn Store>).collect();
+    check("redis", &stores, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_files_are_told_is_linearizable() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = FileStore::builder(folder.path().join("sessions"));
+        store.durability(Durability::Fast).sweep_budget(None).open().unwrap()
+    };
+    // Stores of their own, as in processes of their own: they share the files and no memory.
+    let stores: Vec<_> = (0..CLIENTS).map(|_| Arc::new(open()) as Arc<dyn Store>).collect();
+    check("file", &stores, 60).await;
+}
+
+async fn check(name: &str, stores: &[Arc<dyn Store>], histories: u64) {
+    let (mut operations, mut violations) = (0, 0);
+    for seed in 0..histories {
+        let history = record(stores, seed).await;
+        operations += history.len();
+        violations += u64::from(!is_linearizable(&history));
+    }
+    assert_eq!(violations, 0);
+    println!("{name}: {histories} histories of 16 clients, {operations} operations, violations 0");
+}
+
+/// Has every client do random things to one record at the same time.
+async fn record(stores: &[Arc<dyn Store>], seed: u64) -> Vec<Operation> {
+    let mut bytes = [9; 32];
+    bytes[24..].copy_from_slice(&seed.to_be_bytes());
+    let key = RecordKey::from_bytes(bytes);
+    let ticks = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = stores
+        .iter()
+        .enumerate()
+        .map(|(client, store)| {
+            let random = SeededRandom::new(seed * 1_000 + client as u64);
+            tokio::spawn(client_of(store.clone(), key, random, ticks.clone()))
+        })
+        .collect();
+    let mut history = Vec::new();
+    for client in clients {
+        history.extend(client.await.unwrap());
+    }
+    history
+}
+
+async fn client_of(
+    store: Arc<dyn Store>,
+    key: RecordKey,
+    random: SeededRandom,
+    ticks: Arc<AtomicU64>,
+) -> Vec<Operation> {
+    let mut known = Revision::default();
+    let mut operations = Vec::new();
+    for _ in 0..STEPS {
+        let dice = random.next() % 100;
+        tokio::time::sleep(Duration::from_micros(random.next() % 300)).await;
+        let invoked = ticks.fetch_add(1, Ordering::SeqCst);
+        let told = step(&*store, key, dice, &mut known).await;
+        let returned = ticks.fetch_add(1, Ordering::SeqCst);
+        operations.push(Operation { invoked, returned, told });
+    }
+    operations
+}
+
+async fn step(store: &dyn Store, key: RecordKey, dice: u64, known: &mut Revision) -> Told {
+    let now = SystemClock.now();
+    let record = Draft::new(dice.to_string(), now, HOUR);
+    let commit = match dice {
+        0..20 => Commit::Create { key, record },
+        20..50 => {
+            return match store.load(&key).await.unwrap() {
+                Some(Found::Live(stored)) => {
+                    *known = stored.revision;
+                    Told::Loaded(stored.revision)
+                }
+                _ => Told::LoadedNothing,
+            };
+        }
+        50..98 => Commit::Replace { key, expected: *known, record },
+        _ => Commit::Destroy { key, tombstone: now + HOUR },
+    };
+    let expected = *known;
+    let outcome = store.commit(commit.clone()).await.unwrap();
+    match (outcome, commit) {
+        (Outcome::Done(_), Commit::Destroy { .. }) => Told::Destroyed,
+        (Outcome::Done(revision), Commit::Create { .. }) => {
+            *known = revision;
+            Told::Created(revision)
+        }
+        (Outcome::Done(revision), _) => {
+            *known = revision;
+            Told::Replaced(expected, revision)
+        }
+        (Outcome::Conflict(stored), _) => {
+            *known = stored.revision;
+            Told::Conflict(expected, stored.revision)
+        }
+        (Outcome::Gone, _) => Told::Gone,
+        (Outcome::Exists, _) => Told::Exists,
+    }
+}
