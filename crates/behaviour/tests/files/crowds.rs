@@ -7,7 +7,7 @@ use cloakroom::{
     FileStore,
     clock::{Clock, SystemClock},
     file::Durability,
-    store::{Commit, Draft, RecordKey, Store, Sweep},
+    store::{Commit, Draft, Found, Outcome, RecordKey, Store, Sweep},
 };
 
 use super::{Process, ask};
@@ -55,6 +55,73 @@ fn eight_processes_write_the_same_sessions_and_tear_none() {
     }
     assert_eq!(counts[0] + counts[1], 800);
     println!("8 processes, 800 writes: done {}, conflicts {}, torn 0", counts[0], counts[1]);
+}
+
+fn open(folder: &std::path::Path, durability: Durability) -> FileStore {
+    let store = FileStore::builder(folder.join("sessions")).durability(durability);
+    store.sweep_budget(None).open().unwrap()
+}
+
+// Requirement R2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_beside_a_writer_sees_whole_sessions_that_never_go_back() {
+    for size in [200, 4_096, 65_536] {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, reader) =
+            (open(folder.path(), Durability::Fast), open(folder.path(), Durability::Fast));
+        let (now, idle, key) = (SystemClock.now(), Duration::from_hours(1), numbered(1));
+        let text = |n: u32| format!("{n:0>8}").repeat(size / 8);
+        let record = Draft::new(text(0), now, idle);
+        let Ok(Outcome::Done(mut revision)) = writer.commit(Commit::Create { key, record }).await
+        else {
+            panic!("the key was free")
+        };
+        let writing = tokio::spawn(async move {
+            let began = Instant::now();
+            let mut n = 0;
+            while began.elapsed() < Duration::from_secs(1) {
+                n += 1;
+                let record = Draft::new(text(n), now, idle);
+                let replace = Commit::Replace { key, expected: revision, record };
+                let Ok(Outcome::Done(next)) = writer.commit(replace).await else { panic!("{n}") };
+                revision = next;
+            }
+        });
+        let (mut loads, mut last) = (0, String::new());
+        while !writing.is_finished() {
+            let Ok(Some(Found::Live(stored))) = reader.load(&key).await else { panic!("torn") };
+            let seen = String::from_utf8(stored.record[..8].to_vec()).unwrap();
+            assert_eq!(stored.record, seen.repeat(size / 8), "a mixture of two writes");
+            assert!(seen >= last, "{seen} after {last}");
+            last = seen;
+            loads += 1;
+        }
+        writing.await.unwrap();
+        println!("{size} bytes: loads {loads}, torn 0, back 0, last write seen {last}");
+    }
+}
+
+// Requirement R9.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_durability_costs() {
+    for durability in [Durability::Full, Durability::Fast] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), durability);
+        let mut times = Vec::new();
+        let began = Instant::now();
+        for number in 0..500 {
+            let record = Draft::new("x".repeat(300), SystemClock.now(), Duration::from_hours(1));
+            let started = Instant::now();
+            store.commit(Commit::Create { key: numbered(number), record }).await.unwrap();
+            times.push(started.elapsed());
+        }
+        let rate = 500.0 / began.elapsed().as_secs_f64();
+        times.sort();
+        println!(
+            "{durability:?}: {rate:.0} commits/s one by one, p50 {:?}, p99 {:?}",
+            times[250], times[495]
+        );
+    }
 }
 
 /// Creates so many sessions, or has them expire.

@@ -309,7 +309,7 @@ impl FileStoreBuilder {
 
     /// How fast expired files are deleted in the background, and how often. Default:
     /// [`SweepBudget::default`]. With none nothing is deleted until someone calls
-    /// [`Sweep::sweep`](crate::store::Sweep::sweep).
+    /// [`Sweep::sweep`].
     pub fn sweep_budget(mut self, budget: Option<SweepBudget>) -> Self {
         self.budget = budget;
         self
