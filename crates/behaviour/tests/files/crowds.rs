@@ -70,7 +70,7 @@ async fn a_reader_beside_a_writer_sees_whole_sessions_that_never_go_back() {
         let (writer, reader) =
             (open(folder.path(), Durability::Fast), open(folder.path(), Durability::Fast));
         let (now, idle, key) = (SystemClock.now(), Duration::from_hours(1), numbered(1));
-        let text = |n: u32| format!("{n:0>8}").repeat(size / 8);
+        let text = move |n: u32| format!("{n:0>8}").repeat(size / 8);
         let record = Draft::new(text(0), now, idle);
         let Ok(Outcome::Done(mut revision)) = writer.commit(Commit::Create { key, record }).await
         else {
