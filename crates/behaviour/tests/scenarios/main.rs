@@ -49,6 +49,5 @@ mod lifecycle;
 mod middleware;
 mod owners;
 mod redirects;
-mod secrets;
 mod tokens;
 mod values;
