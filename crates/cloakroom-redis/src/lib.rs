@@ -18,21 +18,29 @@
 //! what was read before costs 0 and a write 1. In a cluster, where the index of owners lies
 //! elsewhere than the record, each write of a session that has an owner costs one more.
 //!
+//! # What Redis has to allow
+//! Where an access control list is in force the user needs `+eval +evalsha +get +set +setrange
+//! +pexpire +pttl +del +zadd +zrangebyscore +zremrangebyscore +info +ping` on the keys of the prefix,
+//! `+wait` for `wait_replicas` and `+client|tracking` for the near cache.
+//!
 //! # What the keys give away
 //! Whoever can list the keys sees SHA-256 hashes, which sign nobody in, and 16 bits of each token:
 //! the tag by which old and new key of a regenerated session come to lie in one slot. 240 random
 //! bits remain to be guessed.
 
+mod builder;
 mod health;
 mod link;
 mod near_cache;
 mod script;
 mod servers;
 mod settings;
+mod steps;
 mod store;
 mod tracking;
 mod wire;
 
+pub use builder::RedisStoreBuilder;
 pub use servers::{ConfigError, Servers};
 pub use settings::sessions;
-pub use store::{RedisStore, RedisStoreBuilder};
+pub use store::RedisStore;

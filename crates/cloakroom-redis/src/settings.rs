@@ -43,37 +43,9 @@ impl RedisStore {
     }
 }
 
+/// The servers, and how to sign in there.
 fn servers(table: &RedisTable) -> Result<Servers, SettingsError> {
-    let refused = |key: &str| {
-        let key = key.to_owned();
-        move |error: ConfigError| SettingsError::settings(format!("`redis.{key}`: {error}"))
-    };
-    let nodes = table.nodes.as_deref();
-    let mut servers = match (table.mode, nodes, &table.url) {
-        (RedisMode::Standalone, Some(_), _) => {
-            return Err(SettingsError::settings(
-                "`redis.nodes` is set and `redis.mode` is standalone; `sentinel` and `cluster` are \
-                 accepted with it",
-            ));
-        }
-        (RedisMode::Standalone, None, Some(url)) => {
-            Servers::at(url.expose()).map_err(refused("url"))?
-        }
-        (RedisMode::Standalone, None, None) => {
-            Servers::host(table.host.as_deref().unwrap_or("127.0.0.1"), table.port)
-        }
-        (RedisMode::Sentinel, Some(nodes), None) => {
-            Servers::sentinels(nodes, &table.master).map_err(refused("nodes"))?
-        }
-        (RedisMode::Cluster, Some(nodes), None) => {
-            Servers::cluster(nodes).map_err(refused("nodes"))?
-        }
-        _ => {
-            return Err(SettingsError::settings(
-                "`redis.mode` is sentinel or cluster: `redis.nodes`, and no `redis.url`, is accepted",
-            ));
-        }
-    };
+    let mut servers = place(table)?;
     if let Some(user) = &table.user {
         servers = servers.user(user);
     }
@@ -96,4 +68,31 @@ fn servers(table: &RedisTable) -> Result<Servers, SettingsError> {
         servers = servers.certificates(pem);
     }
     Ok(servers)
+}
+
+fn place(table: &RedisTable) -> Result<Servers, SettingsError> {
+    let refused = |key: &'static str| {
+        move |error: ConfigError| SettingsError::settings(format!("`redis.{key}`: {error}"))
+    };
+    match (table.mode, table.nodes.as_deref(), &table.url) {
+        (RedisMode::Standalone, Some(_), _) => Err(SettingsError::settings(
+            "`redis.nodes` is set and `redis.mode` is standalone; `sentinel` and `cluster` are \
+             accepted with it",
+        )),
+        (RedisMode::Standalone, None, Some(url)) => {
+            Servers::at(url.expose()).map_err(refused("url"))
+        }
+        (RedisMode::Standalone, None, None) => {
+            Ok(Servers::host(table.host.as_deref().unwrap_or("127.0.0.1"), table.port))
+        }
+        (RedisMode::Sentinel, Some(nodes), None) => {
+            Servers::sentinels(nodes, &table.master).map_err(refused("nodes"))
+        }
+        (RedisMode::Cluster, Some(nodes), None) => {
+            Servers::cluster(nodes).map_err(refused("nodes"))
+        }
+        _ => Err(SettingsError::settings(
+            "`redis.mode` is sentinel or cluster: `redis.nodes`, and no `redis.url`, is accepted",
+        )),
+    }
 }

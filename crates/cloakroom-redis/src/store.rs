@@ -6,25 +6,25 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    clock::{Clock, SystemClock, Timestamp},
+    clock::Clock,
     store::{
-        Commit, Directory, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Store, StoreError,
-        touch_is_due,
+        Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store, StoreError, touch_is_due,
     },
 };
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
 
 use crate::{
-    ConfigError, Servers, health,
-    link::{Link, Timeouts},
+    ConfigError, RedisStoreBuilder, Servers, health,
+    link::Link,
     near_cache::{Answer, NearCache},
-    script::{Call, Script, Scripts},
+    script::{Call, Scripts},
+    steps::{number, unexpected},
     tracking,
     wire::{self, Parsed},
 };
@@ -55,18 +55,18 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
+pub struct RedisStore(pub(crate) Arc<Inner>);
 
-struct Inner {
-    link: Arc<Link>,
+pub(crate) struct Inner {
+    pub(crate) link: Arc<Link>,
     /// A connection of its own for what waits for replicas: the server makes everything behind a
     /// `WAIT` on a connection wait as well.
-    careful: Option<(Link, u32)>,
-    scripts: Scripts,
-    prefix: String,
-    clock: Arc<dyn Clock>,
-    near_cache: Option<Arc<NearCache>>,
-    started: AtomicBool,
+    pub(crate) careful: Option<(Link, u32)>,
+    pub(crate) scripts: Scripts,
+    pub(crate) prefix: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) near_cache: Option<Arc<NearCache>>,
+    pub(crate) started: AtomicBool,
 }
 
 impl RedisStore {
@@ -80,17 +80,7 @@ impl RedisStore {
 
     /// The store on these servers, with settings.
     pub fn builder(servers: Servers) -> RedisStoreBuilder {
-        RedisStoreBuilder {
-            servers,
-            prefix: "session:".to_owned(),
-            timeouts: Timeouts {
-                connect: Duration::from_secs(1),
-                command: Duration::from_millis(500),
-            },
-            wait_replicas: 0,
-            near_cache: false,
-            clock: Arc::new(SystemClock),
-        }
+        RedisStoreBuilder::new(servers)
     }
 
     /// How many reads the near cache has answered.
@@ -116,39 +106,8 @@ impl Inner {
         });
     }
 
-    fn key(&self, key: &RecordKey) -> String {
+    pub(crate) fn key(&self, key: &RecordKey) -> String {
         wire::key(&self.prefix, key)
-    }
-
-    async fn eval(&self, script: &Script, call: &Call) -> RedisResult<Vec<Bytes>> {
-        let answer = match self.link.run(&script.by_hash(call)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.link.run(&script.in_full(call)).await?
-            }
-            answer => answer?,
-        };
-        Ok(from_redis_value(answer)?)
-    }
-
-    /// The same, acknowledged by replicas where that was asked for.
-    async fn eval_carefully(
-        &self,
-        script: &Script,
-        call: &Call,
-        slot: u16,
-    ) -> RedisResult<Vec<Bytes>> {
-        let Some((link, replicas)) = &self.careful else { return self.eval(script, call).await };
-        let patience = link.timeouts().command * 4 / 5;
-        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        let answers = link.run_all(&script.then_wait(call, *replicas, millis), slot).await?;
-        let [answer, acknowledged] = answers.try_into().map_err(|_| unexpected("two answers"))?;
-        let answer: Vec<Bytes> = from_redis_value(answer)?;
-        let acknowledged: u32 = from_redis_value(acknowledged)?;
-        if answer.first().is_some_and(|word| word == "done") && acknowledged < *replicas {
-            let problem = format!("{acknowledged} of {replicas} replicas have the change");
-            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into());
-        }
-        Ok(answer)
     }
 
     /// One record's value, without touching it.
@@ -191,140 +150,6 @@ impl Inner {
             Some(_) => (),
         }
         Ok(parsed)
-    }
-
-    /// Has the owner's index keep up with a touch. It can wait: entries outlive their records by an
-    /// idle time.
-    fn index_later(self: &Arc<Self>, owner: OwnerKey, key: RecordKey, value: &Bytes) {
-        let (inner, value) = (self.clone(), value.clone());
-        tokio::spawn(async move {
-            if let Err(error) = inner.index(&owner, &key, &value).await {
-                tracing::warn!(?owner, %error, "could not prolong an entry of an owner's sessions");
-            }
-        });
-    }
-
-    async fn index(&self, owner: &OwnerKey, key: &RecordKey, value: &[u8]) -> RedisResult<()> {
-        let keys = vec![wire::index(&self.prefix, owner)];
-        let arguments = vec![number(self.clock.now()), name(key), value.to_vec()];
-        self.eval(&self.scripts.index, &Call { keys, arguments }).await.map(drop)
-    }
-
-    /// The index has to know of a record before it is live: on one server in one step with it, in a
-    /// cluster, where the index is elsewhere, in a step before. Answers the keys that are to be
-    /// added to the call.
-    async fn index_first(
-        &self,
-        owner: Option<OwnerKey>,
-        key: &RecordKey,
-        value: &[u8],
-    ) -> RedisResult<Option<String>> {
-        match owner {
-            Some(owner) if self.link.servers().is_cluster() => {
-                self.index(&owner, key, value).await?;
-                Ok(None)
-            }
-            owner => Ok(owner.map(|owner| wire::index(&self.prefix, &owner))),
-        }
-    }
-
-    async fn write(
-        &self,
-        script: &Script,
-        key: &RecordKey,
-        draft: &Draft,
-        expected: Option<Revision>,
-    ) -> RedisResult<(Vec<Bytes>, Revision)> {
-        let revision = draw_revision();
-        let value = wire::record(draft, revision);
-        let index = self.index_first(draft.owner, key, &value).await?;
-        let mut arguments = vec![number(self.clock.now()), name(key), value];
-        arguments.extend(expected.map(|revision| wire::revision(revision).into_bytes()));
-        let keys = std::iter::once(self.key(key)).chain(index).collect();
-        Ok((self.eval(script, &Call { keys, arguments }).await?, revision))
-    }
-
-    async fn touch(
-        &self,
-        key: &RecordKey,
-        expected: Revision,
-        expires: Timestamp,
-    ) -> RedisResult<Outcome> {
-        let arguments = vec![
-            number(self.clock.now()),
-            name(key),
-            wire::deadline(expires).into_bytes(),
-            wire::revision(expected).into_bytes(),
-        ];
-        let call = Call { keys: vec![self.key(key)], arguments };
-        let answer = self.eval(&self.scripts.touch, &call).await?;
-        if let [word, value] = answer.as_slice()
-            && word == "done"
-            && let Some(Parsed { owner: Some(owner), .. }) = wire::parse(value, false)
-        {
-            self.index(&owner, key, value).await?;
-        }
-        outcome(&answer, expected)
-    }
-
-    async fn rotate(
-        &self,
-        from: &RecordKey,
-        expected: Option<Revision>,
-        to: &RecordKey,
-        draft: &Draft,
-        until: Timestamp,
-    ) -> RedisResult<Outcome> {
-        let revision = draw_revision();
-        let value = wire::record(draft, revision);
-        let index = self.index_first(draft.owner, to, &value).await?;
-        let expected = expected.map(|revision| wire::revision(revision).into_bytes());
-        let arguments = vec![
-            number(self.clock.now()),
-            name(to),
-            value,
-            expected.unwrap_or_default(),
-            wire::tombstone(until, Some(*to), draw_revision()),
-        ];
-        let keys = [self.key(from), self.key(to)].into_iter().chain(index).collect();
-        let call = Call { keys, arguments };
-        outcome(
-            &self.eval_carefully(&self.scripts.rotate, &call, wire::slot(from)).await?,
-            revision,
-        )
-    }
-
-    async fn destroy(&self, key: &RecordKey, until: Timestamp) -> RedisResult<Outcome> {
-        let tombstone = wire::tombstone(until, None, draw_revision());
-        let arguments = vec![number(self.clock.now()), name(key), tombstone];
-        let call = Call { keys: vec![self.key(key)], arguments };
-        let answer = self.eval_carefully(&self.scripts.destroy, &call, wire::slot(key)).await?;
-        let before = answer.get(1).and_then(|value| wire::parse(value, false));
-        let revision = match before {
-            Some(Parsed { found: Found::Live(stored), .. }) => stored.revision,
-            _ => Revision::default(),
-        };
-        outcome(&answer, revision)
-    }
-
-    async fn carry_out(&self, commit: &Commit) -> RedisResult<Outcome> {
-        match commit {
-            Commit::Create { key, record } => {
-                let (answer, revision) =
-                    self.write(&self.scripts.create, key, record, None).await?;
-                outcome(&answer, revision)
-            }
-            Commit::Replace { key, expected, record } => {
-                let (answer, revision) =
-                    self.write(&self.scripts.replace, key, record, Some(*expected)).await?;
-                outcome(&answer, revision)
-            }
-            Commit::Touch { key, expected, expires } => self.touch(key, *expected, *expires).await,
-            Commit::Rotate { from, expected, to, record, tombstone } => {
-                self.rotate(from, *expected, to, record, *tombstone).await
-            }
-            Commit::Destroy { key, tombstone } => self.destroy(key, *tombstone).await,
-        }
     }
 
     fn evict(&self, commit: &Commit) {
@@ -404,49 +229,9 @@ fn is_passing(error: &RedisError) -> bool {
         || error.detail().is_some_and(|detail| words.iter().any(|word| detail.contains(word)))
 }
 
-/// The outcome that a script told, for a commit that wrote `revision`.
-fn outcome(answer: &[Bytes], revision: Revision) -> RedisResult<Outcome> {
-    let (word, value) = match answer {
-        [word] => (word, None),
-        [word, value] => (word, Some(value)),
-        _ => return Err(unexpected("an outcome")),
-    };
-    match (word.as_ref(), value) {
-        (b"done", _) => Ok(Outcome::Done(revision)),
-        (b"gone", _) => Ok(Outcome::Gone),
-        (b"exists", _) => Ok(Outcome::Exists),
-        (b"conflict", Some(value)) => match wire::parse(value, false).map(|it| it.found) {
-            Some(Found::Live(stored)) => Ok(Outcome::Conflict(stored)),
-            _ => Err(unexpected("the record as it is")),
-        },
-        _ => Err(unexpected("done, gone, exists or conflict")),
-    }
-}
-
-fn unexpected(instead_of: &'static str) -> RedisError {
-    (ErrorKind::UnexpectedReturnType, "the answer of a script is not", instead_of.to_owned()).into()
-}
-
 /// A value that cannot be read is an absence: answering with an error for ever helps nobody.
 fn unreadable(key: &RecordKey) {
     tracing::warn!(?key, "what stands under a session's key is not a session; starting anew");
-}
-
-fn number(at: Timestamp) -> Vec<u8> {
-    at.as_millis().to_string().into_bytes()
-}
-
-fn name(key: &RecordKey) -> Vec<u8> {
-    key.to_string().into_bytes()
-}
-
-/// Any number, each as likely as the others.
-///
-/// # Panics
-/// As tokens do: without a working generator nothing could go on.
-fn draw_revision() -> Revision {
-    #[expect(clippy::expect_used, reason = "see Panics")]
-    Revision(getrandom::u64().expect("the operating system's random generator works"))
 }
 
 #[async_trait]
@@ -506,96 +291,5 @@ impl fmt::Debug for RedisStore {
             .field("servers", self.0.link.servers())
             .field("prefix", &self.0.prefix)
             .finish_non_exhaustive()
-    }
-}
-
-/// Settings of a [`RedisStore`].
-#[derive(Clone, Debug)]
-#[must_use = "settings do nothing until `build`"]
-pub struct RedisStoreBuilder {
-    servers: Servers,
-    prefix: String,
-    timeouts: Timeouts,
-    wait_replicas: u32,
-    near_cache: bool,
-    clock: Arc<dyn Clock>,
-}
-
-impl RedisStoreBuilder {
-    /// What every key begins with, so that applications can share a server. Default: `session:`.
-    pub fn key_prefix(mut self, prefix: &str) -> Self {
-        prefix.clone_into(&mut self.prefix);
-        self
-    }
-
-    /// How long connecting may take before a request fails. Default: one second.
-    pub fn connect_timeout(mut self, span: Duration) -> Self {
-        self.timeouts.connect = span;
-        self
-    }
-
-    /// How long an answer may take before a request fails. Default: half a second.
-    pub fn command_timeout(mut self, span: Duration) -> Self {
-        self.timeouts.command = span;
-        self
-    }
-
-    /// So many replicas have to have a `destroy` or `regenerate` before it counts as done; with
-    /// fewer, the request fails although the master has it. Default: 0. Costs a round trip to the
-    /// slowest of them, and a second connection.
-    pub fn wait_replicas(mut self, replicas: u32) -> Self {
-        self.wait_replicas = replicas;
-        self
-    }
-
-    /// Keeps records that were read in memory until Redis says that they changed. Default: off.
-    ///
-    /// A read then costs no round trip and a write one. What another process changes is seen here
-    /// when Redis's message arrives, commonly within a millisecond, and after 5 seconds in any case:
-    /// for as long a session that was ended elsewhere may still be read here. It cannot be written:
-    /// commits compare with what is in Redis. Not for clusters.
-    pub fn near_cache(mut self, on: bool) -> Self {
-        self.near_cache = on;
-        self
-    }
-
-    /// Where the time comes from. Default: the operating system.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Checks the settings. Nothing is connected yet.
-    ///
-    /// # Errors
-    /// When settings contradict each other; the error names them.
-    pub fn build(self) -> Result<RedisStore, ConfigError> {
-        let Self { servers, prefix, timeouts, wait_replicas, near_cache, clock } = self;
-        if prefix.contains(['{', '}']) {
-            let problem = "the key prefix has a brace; in a cluster braces choose the slot, so a \
-                           prefix without them is accepted";
-            return Err(ConfigError::new(problem));
-        }
-        if near_cache && servers.is_cluster() {
-            let problem = "a near cache on a cluster; one server or Sentinel is accepted with it";
-            return Err(ConfigError::new(problem));
-        }
-        if servers.is_cluster() && servers.login.db != 0 {
-            return Err(ConfigError::new("a cluster has database 0 alone"));
-        }
-        if timeouts.connect.is_zero() || timeouts.command.is_zero() {
-            return Err(ConfigError::new("a timeout of 0; more is accepted"));
-        }
-        let careful =
-            (wait_replicas > 0).then(|| (Link::new(servers.clone(), timeouts), wait_replicas));
-        Ok(RedisStore(Arc::new(Inner {
-            link: Arc::new(Link::new(servers, timeouts)),
-            careful,
-            scripts: Scripts::new(),
-            prefix,
-            clock,
-            near_cache: near_cache.then(Arc::default),
-            started: AtomicBool::new(false),
-        })))
     }
 }

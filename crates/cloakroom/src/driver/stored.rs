@@ -88,12 +88,7 @@ pub(crate) async fn commit(
     for attempt in 0..ATTEMPTS {
         let now = engine.now();
         if work.origin == Origin::Gone {
-            return if matches!(work.fate, Fate::End(_)) && end_successor(store, &work, now).await? {
-                work.origin = Origin::New;
-                ended(store, work, chunks, engine).await
-            } else {
-                Ok(gone(work, engine))
-            };
+            return after_the_end(store, work, chunks, engine).await;
         }
         let Some(step) = plan(&work, now, engine)? else {
             if !may_send_cookie(store, &work).await? {
@@ -121,6 +116,22 @@ pub(crate) async fn commit(
         wait_before(attempt + 1, engine).await;
     }
     Err(Kind::Contention { attempts: ATTEMPTS }.into())
+}
+
+/// The session ended under another request. A logout goes after it all the same; everything else goes
+/// nowhere.
+async fn after_the_end(
+    store: &dyn Store,
+    mut work: Work,
+    chunks: &[u8],
+    engine: &Engine,
+) -> Result<Saved, Error> {
+    if matches!(work.fate, Fate::End(_)) && end_successor(store, &work, engine.now()).await? {
+        work.origin = Origin::New;
+        ended(store, work, chunks, engine).await
+    } else {
+        Ok(gone(work, engine))
+    }
 }
 
 async fn send(store: &dyn Store, commit: Commit) -> Result<Outcome, Error> {

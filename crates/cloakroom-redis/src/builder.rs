@@ -1,0 +1,120 @@
+//! Settings of the store.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use cloakroom::clock::{Clock, SystemClock};
+
+use crate::{
+    ConfigError, RedisStore, Servers,
+    link::{Link, Timeouts},
+    script::Scripts,
+    store::Inner,
+};
+
+/// Settings of a [`RedisStore`].
+#[derive(Clone, Debug)]
+#[must_use = "settings do nothing until `build`"]
+pub struct RedisStoreBuilder {
+    servers: Servers,
+    prefix: String,
+    timeouts: Timeouts,
+    wait_replicas: u32,
+    near_cache: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl RedisStoreBuilder {
+    pub(crate) fn new(servers: Servers) -> Self {
+        Self {
+            servers,
+            prefix: "session:".to_owned(),
+            timeouts: Timeouts {
+                connect: Duration::from_secs(1),
+                command: Duration::from_millis(500),
+            },
+            wait_replicas: 0,
+            near_cache: false,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// What every key begins with, so that applications can share a server. Default: `session:`.
+    pub fn key_prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// How long connecting may take before a request fails. Default: one second.
+    pub fn connect_timeout(mut self, span: Duration) -> Self {
+        self.timeouts.connect = span;
+        self
+    }
+
+    /// How long an answer may take before a request fails. Default: half a second.
+    pub fn command_timeout(mut self, span: Duration) -> Self {
+        self.timeouts.command = span;
+        self
+    }
+
+    /// So many replicas have to have a `destroy` or `regenerate` before it counts as done; with
+    /// fewer, the request fails although the master has it. Default: 0. Costs a round trip to the
+    /// slowest of them, and a second connection.
+    pub fn wait_replicas(mut self, replicas: u32) -> Self {
+        self.wait_replicas = replicas;
+        self
+    }
+
+    /// Keeps records that were read in memory until Redis says that they changed. Default: off.
+    ///
+    /// A read then costs no round trip and a write one. What another process changes is seen here
+    /// when Redis's message arrives, commonly within a millisecond, and after 5 seconds in any case:
+    /// for as long a session that was ended elsewhere may still be read here. It cannot be written:
+    /// commits compare with what is in Redis. Not for clusters.
+    pub fn near_cache(mut self, on: bool) -> Self {
+        self.near_cache = on;
+        self
+    }
+
+    /// Where the time comes from. Default: the operating system.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks the settings. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When settings contradict each other; the error names them.
+    pub fn build(self) -> Result<RedisStore, ConfigError> {
+        let Self { servers, prefix, timeouts, wait_replicas, near_cache, clock } = self;
+        if prefix.contains(['{', '}']) {
+            let problem = "the key prefix has a brace; in a cluster braces choose the slot, so a \
+                           prefix without them is accepted";
+            return Err(ConfigError::new(problem));
+        }
+        if near_cache && servers.is_cluster() {
+            let problem = "a near cache on a cluster; one server or Sentinel is accepted with it";
+            return Err(ConfigError::new(problem));
+        }
+        if servers.is_cluster() && servers.login.db != 0 {
+            return Err(ConfigError::new("a cluster has database 0 alone"));
+        }
+        if timeouts.connect.is_zero() || timeouts.command.is_zero() {
+            return Err(ConfigError::new("a timeout of 0; more is accepted"));
+        }
+        let careful =
+            (wait_replicas > 0).then(|| (Link::new(servers.clone(), timeouts), wait_replicas));
+        Ok(RedisStore(Arc::new(Inner {
+            link: Arc::new(Link::new(servers, timeouts)),
+            careful,
+            scripts: Scripts::new(),
+            prefix,
+            clock,
+            near_cache: near_cache.then(Arc::default),
+            started: AtomicBool::new(false),
+        })))
+    }
+}
