@@ -40,10 +40,13 @@ mod rejection;
 mod service;
 
 pub use back::Back;
+#[cfg(unix)]
+pub use cloakroom::FileStore;
 #[cfg(feature = "config")]
 pub use cloakroom::settings;
 pub use cloakroom::{
-    self, AppKeys, Error, MemoryStore, ServerErrors, Sessions, TypedKey, cookie, csrf, form,
+    self, AppKeys, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory, SessionInfo,
+    Sessions, TypedKey, cookie, csrf, form,
 };
 pub use csrf_layer::{CsrfLayer, CsrfService};
 pub use extract::{CookieName, NamedSession, ReadSession, Session, View};

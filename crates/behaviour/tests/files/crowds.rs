@@ -204,6 +204,33 @@ async fn a_million_sessions_load_as_a_thousand_do_and_are_swept_in_constant_memo
     assert!(ratios[2] <= 1.5, "{ratios:?}");
 }
 
+// Requirement R12.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: cargo xtask soak"]
+async fn a_sweep_in_the_background_leaves_requests_their_pace() {
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = open(folder.path(), Durability::Fast);
+    fill(&quiet, 1_000, false).await;
+    let dead = SystemClock.now();
+    for number in 1_000..30_000 {
+        let record = Draft::new("x", dead, Duration::from_millis(1));
+        let (key, store) = (numbered(number), &quiet);
+        store.commit(Commit::Create { key, record }).await.unwrap();
+    }
+    let swept = FileStore::builder(folder.path().join("sessions"));
+    let swept = swept.durability(Durability::Fast).open().unwrap();
+    let mut ratios = Vec::new();
+    for _ in 0..5 {
+        let idle = load_p99(&quiet, 1_000).await;
+        // The first use starts the background task, with its default budget.
+        let during = load_p99(&swept, 1_000).await;
+        ratios.push(during.as_secs_f64() / idle.as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("load p99 during a sweep beside without: ratios {ratios:.2?}");
+    assert!(ratios[2] < 2.0, "{ratios:?}");
+}
+
 /// This process's resident memory, in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -195,6 +195,37 @@ async fn a_server_that_hangs_costs_each_request_its_timeout_and_no_more() {
     );
 }
 
+// Requirement R30.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_as_many_requests_as_fit_wait_a_bounded_time() {
+    let server = RedisServer::start();
+    let store = store(&server.url());
+    create(&store, 1, "values").await;
+    let requests: Vec<_> = (0..40_000)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let started = Instant::now();
+                let error = store.load_and_touch(&key(1)).await.err();
+                assert!(
+                    error.as_ref().is_none_or(cloakroom::store::StoreError::is_unavailable),
+                    "{error:?}"
+                );
+                (started.elapsed(), error.is_some())
+            })
+        })
+        .collect();
+    let (mut slowest, mut refused) = (Duration::ZERO, 0);
+    for request in requests {
+        let (took, failed) = request.await.unwrap();
+        slowest = slowest.max(took);
+        refused += u32::from(failed);
+    }
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    assert_eq!(text(&store, 1).await.as_deref(), Some("values"), "and it goes on");
+    println!("40000 requests at once: refused {refused}, the slowest took {slowest:?}");
+}
+
 // Requirement R23.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_requests_never_cross_answers() {
