@@ -19,6 +19,8 @@
 //! - [`View`]: old input, errors, messages and the CSRF field, for templates.
 //! - [`SessionDirectory`]: who is signed in where, and signing out there.
 //! - [`Sessions`] and, with the feature `config`, `settings`: the session system and its settings.
+//! - [`MemoryStore`], [`FileStore`], and `RedisStore` in the crate `cloakroom-redis`: where records
+//!   live unless they travel in the cookie.
 //! - [`store`]: the contract of server-side drivers, and how to write one.
 //! - [`form`], [`csrf`], [`redirect`]: what posted forms need.
 //! - [`visit`]: the seam for adapters of other frameworks.
