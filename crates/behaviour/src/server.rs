@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use actix_web::{App, HttpServer, dev::ServerHandle, web::ServiceConfig};
 use axum::Router;
 use cloakroom::{
     AppKeys, FileStore, MemoryStore, Sessions, SessionsBuilder, clock::FakeClock,
@@ -40,18 +41,64 @@ impl DriverUnderTest {
     }
 }
 
+/// The frameworks that the scenarios run over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framework {
+    /// axum.
+    Axum,
+    /// actix-web.
+    Actix,
+}
+
+impl Framework {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Axum, Self::Actix];
+
+    /// Serves the probe with these sessions.
+    pub async fn probe(self, sessions: Sessions) -> (SocketAddr, Serving) {
+        match self {
+            Self::Axum => serve(probe::axum::router(sessions)).await,
+            Self::Actix => serve_actix(move |app| probe::actix::configure(app, &sessions)),
+        }
+    }
+}
+
+/// A framework and a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// What serves.
+    pub framework: Framework,
+    /// What keeps the records.
+    pub driver: DriverUnderTest,
+}
+
+impl Setup {
+    /// Every framework over every driver.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let over = |framework| DriverUnderTest::ALL.map(|driver| Self { framework, driver });
+        Framework::ALL.into_iter().flat_map(over)
+    }
+}
+
+/// On axum, where a test is not about frameworks.
+impl From<DriverUnderTest> for Setup {
+    fn from(driver: DriverUnderTest) -> Self {
+        Self { framework: Framework::Axum, driver }
+    }
+}
+
 /// A probe server in this process.
 #[derive(Debug)]
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Its driver.
-    pub driver: DriverUnderTest,
+    /// Its framework and driver.
+    pub setup: Setup,
     /// Its clock.
     pub clock: Arc<FakeClock>,
     /// Where its records are.
     pub backend: Backend,
-    task: JoinHandle<()>,
+    _serving: Serving,
 }
 
 /// Where a server's records are.
@@ -170,37 +217,37 @@ fn paths(folder: &Path) -> Vec<PathBuf> {
 
 impl Server {
     /// Starts one with the development cookie and default lifetimes.
-    pub async fn start(driver: DriverUnderTest) -> Self {
-        Self::start_with(driver, |builder| builder).await
+    pub async fn start(setup: impl Into<Setup>) -> Self {
+        Self::start_with(setup, |builder| builder).await
     }
 
     /// Starts one with other settings.
-    ///
-    /// # Panics
-    /// When the settings are refused.
     pub async fn start_with(
-        driver: DriverUnderTest,
+        setup: impl Into<Setup>,
         settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
-        let clock = Arc::new(FakeClock::default());
-        let mut backend = Backend::new(driver);
-        let builder = backend
-            .sessions(&clock)
-            .clock(clock.clone())
-            .cookie_settings(CookieSettings::development());
-        let sessions = settings(builder).build().unwrap_or_else(|error| panic!("{error}"));
-        let (address, task) = serve(probe::axum::router(sessions)).await;
-        Self { address, driver, clock, backend, task }
+        let (setup, clock) = (setup.into(), Arc::new(FakeClock::default()));
+        let mut backend = Backend::new(setup.driver);
+        let builder = backend.sessions(&clock).clock(clock.clone());
+        Self::probe(setup, clock, backend, settings(with_cookie(builder))).await
     }
 
     /// Starts one on a store of the test's own, by the system's time.
-    pub async fn on_store(store: impl Store) -> Self {
-        let clock = Arc::new(FakeClock::default());
-        let builder = Sessions::store(store, AppKeys::random());
-        let builder = builder.cookie_settings(CookieSettings::development());
+    pub async fn on_store(framework: Framework, store: impl Store) -> Self {
+        let setup = Setup { framework, driver: DriverUnderTest::Memory };
+        let builder = with_cookie(Sessions::store(store, AppKeys::random()));
+        Self::probe(setup, Arc::default(), Backend::None, builder).await
+    }
+
+    async fn probe(
+        setup: Setup,
+        clock: Arc<FakeClock>,
+        backend: Backend,
+        builder: SessionsBuilder,
+    ) -> Self {
         let sessions = builder.build().unwrap_or_else(|error| panic!("{error}"));
-        let (address, task) = serve(probe::axum::router(sessions)).await;
-        Self { address, driver: DriverUnderTest::Memory, clock, backend: Backend::None, task }
+        let (address, serving) = setup.framework.probe(sessions).await;
+        Self { address, setup, clock, backend, _serving: serving }
     }
 
     /// A new visitor.
@@ -209,18 +256,35 @@ impl Server {
     }
 }
 
-/// Stops serving when the test lets go of it.
-impl Drop for Server {
+fn with_cookie(builder: SessionsBuilder) -> SessionsBuilder {
+    builder.cookie_settings(CookieSettings::development())
+}
+
+/// A server that ends when the test lets go of it.
+#[derive(Debug)]
+pub struct Serving(Stop);
+
+#[derive(Debug)]
+enum Stop {
+    Task(JoinHandle<()>),
+    Actix(ServerHandle),
+}
+
+impl Drop for Serving {
     fn drop(&mut self) {
-        self.task.abort();
+        match &self.0 {
+            Stop::Task(task) => task.abort(),
+            // The order is given at once; the answer need not be waited for.
+            Stop::Actix(server) => drop(server.stop(false)),
+        }
     }
 }
 
-/// Serves `app` on a free port of loopback.
+/// Serves an axum application on a free port of loopback.
 ///
 /// # Panics
 /// When there is none.
-pub async fn serve(app: Router) -> (SocketAddr, JoinHandle<()>) {
+pub async fn serve(app: Router) -> (SocketAddr, Serving) {
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
     let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
@@ -229,5 +293,31 @@ pub async fn serve(app: Router) -> (SocketAddr, JoinHandle<()>) {
             eprintln!("the test server stopped: {error}");
         }
     });
-    (address, task)
+    (address, Serving(Stop::Task(task)))
+}
+
+/// Serves actix-web routes on a free port of loopback, in threads of its own.
+///
+/// # Panics
+/// When there is none.
+pub fn serve_actix(
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> (SocketAddr, Serving) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0");
+    let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
+    let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let app = move || App::new().configure(&configure);
+        let serving = async {
+            let server = HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run();
+            drop(sender.send(server.handle()));
+            server.await
+        };
+        if let Err(error) = actix_web::rt::System::new().block_on(serving) {
+            eprintln!("the test server stopped: {error}");
+        }
+    });
+    let handle = receiver.recv().unwrap_or_else(|error| panic!("no server: {error}"));
+    (address, Serving(Stop::Actix(handle)))
 }

@@ -13,8 +13,7 @@ use axum_core::{
 };
 use bytes::Bytes;
 use cloakroom::{
-    Visit,
-    csrf::{CsrfPolicy, Refusal, Verdict},
+    csrf::{CsrfPolicy, Denied, Refusal},
     form::FormInput,
 };
 use http::{HeaderValue, StatusCode, header::VARY, request::Parts};
@@ -22,11 +21,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    extract::load,
+    extract::innermost,
     headers::RequestHeaders,
     input::content_type,
     rejection::{SessionRejection, plain},
-    service::CurrentVisit,
 };
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
@@ -106,29 +104,27 @@ where
 
 /// The request as it came, or the answer that refuses it.
 async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Response> {
-    let visit = CurrentVisit::innermost(request.extensions()).cloned();
-    let visit = visit.ok_or_else(|| SessionRejection::no_layer().into_response())?;
-    let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    let headers = RequestHeaders(request.headers());
-    let method = request.method().as_str();
-    match policy.check(method, &headers, authority, visit.sessions().transport()) {
-        Verdict::Pass => Ok(request),
-        Verdict::Refused(refusal) => refuse(policy, refusal).map(|()| request),
-        Verdict::NeedsToken(Some(token)) => {
-            let (parts, body) = request.into_parts();
-            prove(policy, &parts, &visit, Some(&token)).await?;
-            Ok(Request::from_parts(parts, body))
+    let visit = innermost(request.extensions()).map_err(IntoResponse::into_response)?.clone();
+    let (parts, mut body) = request.into_parts();
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let headers = RequestHeaders(&parts.headers);
+    let capture_form = async {
+        let whole = read(&parts, std::mem::take(&mut body)).await?;
+        if let Ok(input) = FormInput::parse(content_type(&parts), whole.clone()).await {
+            visit.capture(input);
         }
-        Verdict::NeedsToken(None) => {
-            let (parts, body) = request.into_parts();
-            let body = read(&parts, body).await?;
-            if let Ok(input) = FormInput::parse(content_type(&parts), body.clone()).await {
-                visit.capture(input);
-            }
-            let input = visit.input();
-            let token = input.as_ref().and_then(|input| input.csrf_token());
-            prove(policy, &parts, &visit, token).await?;
-            Ok(Request::from_parts(parts, Body::from(body)))
+        body = Body::from(whole);
+        Ok(())
+    };
+    let method = parts.method.as_str();
+    match policy.admit(method, &headers, authority, &visit, capture_form).await {
+        Ok(()) => Ok(Request::from_parts(parts, body)),
+        Err(Denied::Unreadable(response)) => Err(response),
+        Err(Denied::NotLoaded(error)) => Err(SessionRejection::not_loaded(error).into_response()),
+        Err(Denied::Forged(refusal)) => {
+            let mut response = plain(StatusCode::FORBIDDEN, refusal.to_string());
+            response.headers_mut().insert(VARY, HeaderValue::from_static(Refusal::VARY));
+            Err(response)
         }
     }
 }
@@ -137,27 +133,4 @@ async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Respons
 async fn read(parts: &Parts, body: Body) -> Result<Bytes, Response> {
     let limited = Request::from_parts(parts.clone(), body);
     Bytes::from_request(limited, &()).await.map_err(IntoResponse::into_response)
-}
-
-async fn prove(
-    policy: &CsrfPolicy,
-    parts: &Parts,
-    visit: &Visit,
-    token: Option<&str>,
-) -> Result<(), Response> {
-    let Some(token) = token else { return refuse(policy, Refusal::MissingToken) };
-    let session = load(parts, visit).await.map_err(IntoResponse::into_response)?;
-    if session.verify_csrf_token(token) { Ok(()) } else { refuse(policy, Refusal::BadToken) }
-}
-
-/// 403, unless the policy only logs.
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once and sent")]
-fn refuse(policy: &CsrfPolicy, refusal: Refusal) -> Result<(), Response> {
-    tracing::warn!(reason = refusal.reason(), enforced = policy.enforces(), "forged request");
-    if !policy.enforces() {
-        return Ok(());
-    }
-    let mut response = plain(StatusCode::FORBIDDEN, refusal.to_string());
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Sec-Fetch-Site, Origin"));
-    Err(response)
 }

@@ -3,10 +3,10 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use cloakroom::Visit;
-use http::request::Parts;
+use cloakroom::{Visit, visit::Visits};
+use http::{Extensions, request::Parts};
 
-use crate::{SessionRejection, headers::RequestHeaders, service::CurrentVisit};
+use crate::{SessionRejection, headers::RequestHeaders};
 
 /// Extracts the request's session; asking for it loads it.
 ///
@@ -73,8 +73,7 @@ macro_rules! extractor {
                 parts: &mut Parts,
                 _: &S,
             ) -> Result<Self, SessionRejection> {
-                let visit = CurrentVisit::innermost(&parts.extensions);
-                let session = load(parts, visit.ok_or_else(SessionRejection::no_layer)?).await?;
+                let session = load(parts, innermost(&parts.extensions)?).await?;
                 Ok(Self($from(session)))
             }
         }
@@ -86,9 +85,7 @@ macro_rules! extractor {
                 parts: &mut Parts,
                 _: &S,
             ) -> Result<Option<Self>, SessionRejection> {
-                let Some(visit) = CurrentVisit::innermost(&parts.extensions) else {
-                    return Ok(None);
-                };
+                let Ok(visit) = innermost(&parts.extensions) else { return Ok(None) };
                 Ok(Some(Self($from(load(parts, visit).await?))))
             }
         }
@@ -99,10 +96,13 @@ extractor!(Session, |session| session);
 extractor!(ReadSession, |session: cloakroom::Session| session.read_only());
 extractor!(View, |session: cloakroom::Session| session.view());
 
-pub(crate) async fn load(
-    parts: &Parts,
-    visit: &Visit,
-) -> Result<cloakroom::Session, SessionRejection> {
+/// The visit of the innermost session layer.
+pub(crate) fn innermost(extensions: &Extensions) -> Result<&Visit, SessionRejection> {
+    let visits = extensions.get::<Visits>().ok_or_else(SessionRejection::no_layer)?;
+    Ok(visits.innermost())
+}
+
+async fn load(parts: &Parts, visit: &Visit) -> Result<cloakroom::Session, SessionRejection> {
     let loaded = visit.session(&RequestHeaders(&parts.headers)).await;
     loaded.map_err(SessionRejection::not_loaded)
 }
@@ -146,8 +146,8 @@ impl<S: Send + Sync, N: CookieName> FromRequestParts<S> for NamedSession<N> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let current = parts.extensions.get::<CurrentVisit>();
-        let visit = current.and_then(|current| current.named(N::COOKIE_NAME));
+        let visits = parts.extensions.get::<Visits>();
+        let visit = visits.and_then(|visits| visits.named(N::COOKIE_NAME));
         let session = load(parts, visit.ok_or_else(SessionRejection::no_layer)?).await?;
         Ok(Self { session, name: PhantomData })
     }

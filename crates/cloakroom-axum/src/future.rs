@@ -9,11 +9,10 @@ use std::{
 };
 
 use cloakroom::{Ending, Error, ResponseHeaders, Visit};
-use http::{Response, StatusCode};
+use http::Response;
 use pin_project_lite::pin_project;
-use tokio::task::JoinHandle;
 
-use crate::headers;
+use crate::{headers::ResponseHeaderMap, rejection::status_of};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -25,10 +24,9 @@ pin_project! {
     }
 }
 
-/// What a response waits for once the handler is done: a commit, which runs to its end on a task of
-/// its own even when the response is no longer wanted.
+/// What a response waits for once the handler is done.
 struct Waiting<B> {
-    commit: JoinHandle<Result<ResponseHeaders, Error>>,
+    ending: Ending,
     then: Option<Then<B>>,
 }
 
@@ -63,22 +61,12 @@ where
                     (visit.finish(response.status().as_u16()), Then::Respond(response))
                 }
                 Ok(Err(error)) => {
-                    tokio::spawn(visit.abandon().wait());
+                    tokio::spawn(visit.abandon());
                     return Poll::Ready(Err(error));
                 }
                 Err(payload) => (visit.abandon(), Then::Panic(payload)),
             };
-            match ending {
-                Ending::Now(session) => return Poll::Ready(Ok(then.close(session))),
-                Ending::Later(mut commit) => {
-                    // Many a commit is over at once, as with the memory store, and needs no task.
-                    if let Poll::Ready(session) = commit.as_mut().poll(cx) {
-                        return Poll::Ready(Ok(then.close(session)));
-                    }
-                    *this.waiting =
-                        Some(Waiting { commit: tokio::spawn(commit), then: Some(then) });
-                }
-            }
+            *this.waiting = Some(Waiting { ending, then: Some(then) });
         }
         match this.waiting {
             Some(waiting) => waiting.poll(cx).map(Ok),
@@ -101,12 +89,7 @@ fn poll_catching_panic<F: Future>(
 
 impl<B: Default> Waiting<B> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<B>> {
-        let session = match ready!(Pin::new(&mut self.commit).poll(cx)) {
-            Ok(session) => session,
-            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            // The runtime is shutting down, and this task with it.
-            Err(_) => return Poll::Pending,
-        };
+        let session = ready!(Pin::new(&mut self.ending).poll(cx));
         self.then.take().map_or(Poll::Pending, |then| Poll::Ready(then.close(session)))
     }
 }
@@ -132,7 +115,7 @@ fn close<B: Default>(
     session: Result<ResponseHeaders, Error>,
 ) -> Response<B> {
     match session {
-        Ok(session) => headers::add(response.headers_mut(), session),
+        Ok(session) => session.write_to(&mut ResponseHeaderMap(response.headers_mut())),
         Err(error) => {
             tracing::error!(error = ?error, "the session could not be committed; the response is dropped");
             response = Response::new(B::default());
@@ -140,15 +123,6 @@ fn close<B: Default>(
         }
     }
     response
-}
-
-/// What a client is told of an error: nothing but whether to come back later.
-pub(crate) fn status_of(error: &Error) -> StatusCode {
-    if error.is_unavailable() {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
 }
 
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {

@@ -9,7 +9,7 @@ use cloakroom::form::{FieldErrors, FormError, FormInput};
 use http::{Method, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 
-use crate::{SessionRejection, rejection::plain, service::CurrentVisit};
+use crate::{SessionRejection, extract::innermost, rejection::plain};
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
 ///
@@ -58,8 +58,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = InputRejection;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, InputRejection> {
-        let visit = CurrentVisit::innermost(request.extensions()).cloned();
-        let visit = visit.ok_or_else(SessionRejection::no_layer)?;
+        let visit = innermost(request.extensions())?.clone();
         if visit.input().is_none() {
             visit.capture(read(request, state).await?);
         }

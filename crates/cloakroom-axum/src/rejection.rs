@@ -8,8 +8,6 @@ use axum_core::{
 };
 use http::StatusCode;
 
-use crate::future::status_of;
-
 /// Why an extractor of this crate failed.
 ///
 /// The client gets 503 where the store cannot be reached and 500 otherwise, both without a body;
@@ -120,4 +118,9 @@ impl IntoResponse for SessionError {
 /// A plain answer to a request that cannot be served as it is.
 pub(crate) fn plain(status: StatusCode, message: String) -> Response {
     (status, Body::from(message)).into_response()
+}
+
+/// What a client is told of an error.
+pub(crate) fn status_of(error: &cloakroom::Error) -> StatusCode {
+    StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -9,6 +9,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
     sentinel::{SentinelClientBuilder, SentinelServerType},
 };
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::servers::{Address, Servers, Shape};
 
@@ -42,6 +43,10 @@ pub(crate) struct Timeouts {
 }
 
 pub(crate) struct Link {
+    /// The runtime that the connection lives in, if the store was built in one. Frameworks whose
+    /// workers have a runtime each, as actix-web, would else hang it on the worker that needed it first,
+    /// and a busy handler there would keep the sessions of all others waiting.
+    home: Option<Handle>,
     servers: Servers,
     timeouts: Timeouts,
     /// The connection that is in use, if one is, with its number.
@@ -96,7 +101,15 @@ struct Attempts {
 impl Link {
     pub(crate) fn new(servers: Servers, timeouts: Timeouts) -> Self {
         let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { servers, timeouts, current, connecting }
+        Self { home: Handle::try_current().ok(), servers, timeouts, current, connecting }
+    }
+
+    /// Runs a task where the connection lives.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match &self.home {
+            Some(home) => home.spawn(task),
+            None => tokio::spawn(task),
+        };
     }
 
     pub(crate) fn servers(&self) -> &Servers {
@@ -179,10 +192,12 @@ impl Link {
         }
         attempts.made += 1;
         let number = attempts.made;
-        let made = timeout(
-            self.timeouts.connect,
-            Box::pin(self.connect(number, ProtocolVersion::RESP2, None)),
-        );
+        let mut connecting = Box::pin(self.connect(number, ProtocolVersion::RESP2, None));
+        let at_home = poll_fn(|cx| {
+            let _home = self.home.as_ref().map(Handle::enter);
+            connecting.as_mut().poll(cx)
+        });
+        let made = timeout(self.timeouts.connect, at_home);
         match made.await.unwrap_or_else(|_| Err(too_slow())) {
             Ok(connection) => {
                 attempts.failed_in_a_row = 0;

@@ -51,7 +51,7 @@ impl Inner {
     /// idle time.
     pub(crate) fn index_later(self: &Arc<Self>, owner: OwnerKey, key: RecordKey, value: &Bytes) {
         let (inner, value) = (self.clone(), value.clone());
-        tokio::spawn(async move {
+        self.link.spawn(async move {
             if let Err(error) = inner.index(&owner, &key, &value).await {
                 tracing::warn!(?owner, %error, "could not prolong an entry of an owner's sessions");
             }

@@ -99,7 +99,7 @@ impl Inner {
             tracking::keep_up(cache, self.link.clone(), self.prefix.clone());
         }
         let link = self.link.clone();
-        tokio::spawn(async move {
+        self.link.spawn(async move {
             if let Err(error) = health::look(&link).await {
                 tracing::debug!(%error, "could not look at the settings of Redis");
             }

@@ -15,7 +15,7 @@ use crate::{
 /// Keeps a link up for as long as someone uses the cache.
 pub(crate) fn keep_up(cache: &Arc<NearCache>, link: Arc<Link>, prefix: String) {
     let cache = Arc::downgrade(cache);
-    tokio::spawn(async move {
+    link.clone().spawn(async move {
         let mut attempt = 0;
         while cache.strong_count() > 0 {
             attempt += 1;

@@ -107,8 +107,14 @@ impl Error {
         matches!(*self.0, Kind::Contention { .. })
     }
 
+    /// What a client is told of it, nothing but whether to come back later: 503 where
+    /// [`is_unavailable`](Self::is_unavailable), else 500.
+    pub fn http_status(&self) -> u16 {
+        if self.is_unavailable() { 503 } else { 500 }
+    }
+
     /// Whether the store could not be reached or did not answer in time, so that trying again
-    /// later makes sense. Adapters answer 503 to these and 500 to the rest.
+    /// later makes sense.
     pub fn is_unavailable(&self) -> bool {
         matches!(&*self.0, Kind::Store { cause, .. } if cause.is_unavailable())
     }

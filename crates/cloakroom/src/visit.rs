@@ -1,17 +1,22 @@
 //! One request's relation to the session system: what an adapter drives.
 //!
 //! An adapter is glue around four calls:
-//! 1. [`Sessions::visit`] when the request comes in, and the [`Visit`] into the request's extensions;
+//! 1. [`Visits::begin`] when the request comes in, and the [`Visits`] into the request's extensions;
 //! 2. [`Visit::session`] when a handler asks for the session;
-//! 3. [`Visit::finish`] with the response's status, before its first byte; what it answers goes
-//!    into the response's headers;
+//! 3. [`Visit::finish`] with the response's status, before its first byte; what it answers is
+//!    [written](ResponseHeaders::write_to) into the response's headers;
 //! 4. [`Visit::abandon`] instead, when the handler panicked.
+
+mod ending;
+mod headers;
 
 use std::{
     fmt,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+pub use ending::Ending;
+pub use headers::{HeadersMut, ResponseHeaders};
 
 use crate::{
     Session, Sessions, driver::Opened, error::Error, form::FormInput, request::Headers,
@@ -32,16 +37,6 @@ struct Inner {
 struct Asked {
     session: Option<Session>,
     input: Option<Arc<FormInput>>,
-}
-
-/// What a response has to carry for the session's sake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "the response needs these headers"]
-pub struct ResponseHeaders {
-    /// Values of `Set-Cookie` headers, to be appended.
-    pub set_cookie: Vec<String>,
-    /// Whether the response depends on the session, so that it needs `Vary: Cookie`.
-    pub vary: bool,
 }
 
 impl Visit {
@@ -115,7 +110,7 @@ impl Visit {
     /// From here on a change of the session is an error.
     pub fn finish(&self, status: u16) -> Ending {
         let Some(session) = self.loaded() else {
-            return Ending::Now(Ok(ResponseHeaders::default()));
+            return Ending::now(Ok(ResponseHeaders::default()));
         };
         if (500..600).contains(&status)
             && self.0.sessions.engine().server_errors() == ServerErrors::Discard
@@ -132,44 +127,44 @@ impl Visit {
                 session.discard_changes();
                 session.end(false)
             }
-            _ => Ending::Now(Ok(ResponseHeaders::default())),
+            _ => Ending::now(Ok(ResponseHeaders::default())),
         }
     }
 }
 
-/// How a request ends.
-///
-/// # Errors
-/// Where it comes to an error, the commit failed and the handler's response must not be sent as a
-/// success: answer 503 where [`Error::is_unavailable`], else 500, without any cookie.
-#[must_use = "a commit that is not run is lost"]
-pub enum Ending {
-    /// It has ended: nothing was to be waited for.
-    Now(Result<ResponseHeaders, Error>),
-    /// A store has to be waited for. Run it to its end once it has begun, even when the client has
-    /// gone.
-    Later(Pin<Box<dyn Future<Output = Result<ResponseHeaders, Error>> + Send>>),
+/// The visits of one request: that of the innermost session layer, and through it those of the layers
+/// around. What an adapter puts into the request's extensions.
+#[derive(Clone, Debug)]
+pub struct Visits {
+    innermost: Visit,
+    around: Option<Arc<Visits>>,
 }
 
-impl Ending {
-    /// Waits where there is something to be waited for.
-    ///
-    /// # Errors
-    /// When the commit failed.
-    pub async fn wait(self) -> Result<ResponseHeaders, Error> {
-        match self {
-            Self::Now(ended) => ended,
-            Self::Later(commit) => commit.await,
+impl Visits {
+    /// Begins a visit within those of the layers `around`. There is none to be finished where one of
+    /// them is for the same cookie: a response must not set one cookie twice.
+    pub fn begin(sessions: &Sessions, around: Option<Self>) -> (Self, Option<Visit>) {
+        match around {
+            Some(around) if around.named(sessions.cookie_name()).is_some() => (around, None),
+            around => {
+                let visit = sessions.visit();
+                let around = around.map(Arc::new);
+                (Self { innermost: visit.clone(), around }, Some(visit))
+            }
         }
     }
-}
 
-impl fmt::Debug for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now(ended) => f.debug_tuple("Now").field(ended).finish(),
-            Self::Later(_) => f.write_str("Later(…)"),
+    /// The visit of the innermost layer.
+    pub fn innermost(&self) -> &Visit {
+        &self.innermost
+    }
+
+    /// The visit of the layer for this cookie.
+    pub fn named(&self, cookie: &str) -> Option<&Visit> {
+        if self.innermost.sessions().cookie_name() == cookie {
+            return Some(&self.innermost);
         }
+        self.around.as_ref()?.named(cookie)
     }
 }
 

@@ -124,7 +124,7 @@ impl Stage {
         let visit = self.sessions.visit();
         let session = visit.session(headers.as_slice()).await.unwrap();
         handler(&session).unwrap();
-        let ResponseHeaders { set_cookie, .. } = visit.finish(200).wait().await.unwrap();
+        let ResponseHeaders { set_cookie, .. } = visit.finish(200).await.unwrap();
         if let Some(line) = set_cookie.first() {
             let pair = line.split(';').next().unwrap().to_owned();
             self.cookie = (!line.contains("Max-Age=0")).then_some(pair);
@@ -199,7 +199,7 @@ async fn a_request_that_does_not_ask_makes_no_call() {
     let stage = Stage::signed_in().await;
     stage.spy.calls.lock().unwrap().clear();
     let visit = stage.sessions.visit();
-    assert_eq!(visit.finish(200).wait().await.unwrap(), ResponseHeaders::default());
+    assert_eq!(visit.finish(200).await.unwrap(), ResponseHeaders::default());
     assert!(stage.spy.calls.lock().unwrap().is_empty());
 }
 
@@ -225,10 +225,7 @@ async fn a_race_that_is_never_won_is_a_typed_error() {
     session.increment("visits").unwrap();
     let error = session.commit().await.unwrap_err();
     assert!(error.is_contention(), "{error:?}");
-    assert!(
-        visit.finish(200).wait().await.is_ok(),
-        "the handler was told, so the end does not try again"
-    );
+    assert!(visit.finish(200).await.is_ok(), "the handler was told, so the end does not try again");
 }
 
 #[tokio::test]
@@ -345,7 +342,7 @@ async fn what_happens_during_a_commit_is_not_lost() {
         gate.opens.notify_one();
         committing.await.unwrap().unwrap();
         gate.opens.notify_one();
-        let headers = visit.finish(200).wait().await.unwrap();
+        let headers = visit.finish(200).await.unwrap();
         if destroyed {
             assert!(headers.set_cookie[0].contains("Max-Age=0"), "{headers:?}");
             assert_eq!(gate.store.len(), 1, "the one of the first round");
@@ -371,7 +368,7 @@ async fn a_destroy_after_a_failed_commit_takes_effect() {
     *stage.spy.races.lock().unwrap() = u32::MAX;
     assert!(session.commit().await.is_err());
     session.destroy().unwrap();
-    let headers = visit.finish(200).wait().await.unwrap();
+    let headers = visit.finish(200).await.unwrap();
     assert!(headers.set_cookie[0].contains("Max-Age=0"));
     assert!(stage.spy.store.is_empty());
 }

@@ -52,7 +52,7 @@ impl Browser {
         let headers: Vec<_> = self.cookie.iter().map(|cookie| ("cookie", cookie.clone())).collect();
         let visit = self.sessions.visit();
         handler(&visit.session(headers.as_slice()).await?)?;
-        if let Some(line) = visit.finish(200).wait().await?.set_cookie.first() {
+        if let Some(line) = visit.finish(200).await?.set_cookie.first() {
             self.cookie = line.split(';').next().map(ToOwned::to_owned);
         }
         Ok(())

@@ -39,7 +39,7 @@ impl Stage {
         let headers: Vec<_> = self.cookie.iter().map(|cookie| ("cookie", cookie.clone())).collect();
         let visit = self.sessions.visit();
         handler(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
-        let set_cookie = visit.finish(200).wait().await.unwrap().set_cookie;
+        let set_cookie = visit.finish(200).await.unwrap().set_cookie;
         if let Some(line) = set_cookie.first() {
             self.cookie = line.split(';').next().map(ToOwned::to_owned);
         }

@@ -1,6 +1,9 @@
 //! Between client and server: slow, cut, reset, gone.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use behaviour::{
     proxy::{Fault, FaultProxy},
@@ -12,6 +15,29 @@ use cloakroom::{
 };
 
 use super::{HOUR, builder, create, draft, key, store, text};
+
+/// As with actix-web, whose workers have a runtime each: the store was built in another, and the
+/// worker that used it first is busy ever since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_busy_worker_keeps_nobody_else_s_sessions_waiting() {
+    let server = RedisServer::start();
+    let store = Arc::new(store(&server.url()));
+    let first = store.clone();
+    let busy = std::thread::spawn(move || {
+        let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        worker.block_on(create(&first, 1, "1"));
+        std::thread::park();
+        worker.block_on(async {});
+    });
+    while text(&store, 1).await.is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for number in 2..100 {
+        create(&store, number, "x").await;
+    }
+    busy.thread().unpark();
+    busy.join().unwrap();
+}
 
 // Requirement R21.
 #[tokio::test]

@@ -3,7 +3,7 @@
 use behaviour::{
     client::{Client, Sent},
     jar::SetCookie,
-    server::{DriverUnderTest, Server},
+    server::{DriverUnderTest, Framework, Server, Setup},
 };
 use cloakroom::cookie::CookieSettings;
 use serde_json::{Value, json};
@@ -172,9 +172,9 @@ async fn a_session_that_does_not_fit_is_an_error_and_the_old_one_stays() {
 #[tokio::test]
 async fn browsers_take_every_cookie_of_the_default_settings() {
     let mut checked = 0;
-    for driver in DriverUnderTest::ALL {
+    for setup in Setup::all() {
         let server =
-            Server::start_with(driver, |it| it.cookie_settings(CookieSettings::default())).await;
+            Server::start_with(setup, |it| it.cookie_settings(CookieSettings::default())).await;
         let mut visitor = server.client();
         for step in [
             json!({"do": "put", "key": "big", "value": "x".repeat(7_000)}),
@@ -195,7 +195,7 @@ async fn browsers_take_every_cookie_of_the_default_settings() {
                 checked += 1;
             }
         }
-        assert!(visitor.jar.is_empty(), "{driver:?}: {:?}", visitor.jar);
+        assert!(visitor.jar.is_empty(), "{setup:?}: {:?}", visitor.jar);
     }
     println!("cookies checked: {checked}, refused 0");
 }
@@ -203,22 +203,23 @@ async fn browsers_take_every_cookie_of_the_default_settings() {
 // Requirement 34.
 #[tokio::test]
 async fn a_cookie_of_the_older_key_comes_back_sealed_by_the_newer() {
-    use behaviour::{probe::axum::router, server::serve};
     use cloakroom::{AppKeys, Sessions};
     let (one, two) = (AppKeys::generate(), AppKeys::generate());
     let start = async |keys: String| {
         let keys = AppKeys::parse(&keys).unwrap();
         let sessions = Sessions::cookie(keys).cookie_settings(CookieSettings::development());
-        serve(router(sessions.build().unwrap())).await.0
+        Framework::Axum.probe(sessions.build().unwrap()).await
     };
-    let mut visitor = Client::new(start(one.clone()).await);
+    let (old, _serving) = start(one.clone()).await;
+    let mut visitor = Client::new(old);
     visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
-    let rotated = start(format!("{two},{one}")).await;
+    let (rotated, _serving_too) = start(format!("{two},{one}")).await;
     let mut next = Client::new(rotated);
     next.jar = visitor.jar.clone();
     assert_eq!(next.script(&user()).await.set_cookies().len(), 1, "sealed again");
     assert_eq!(next.script(&user()).await.set_cookies().len(), 0, "once");
-    let mut last = Client::new(start(two).await);
+    let (new, _serving_as_well) = start(two).await;
+    let mut last = Client::new(new);
     last.jar = next.jar.clone();
     assert_eq!(last.script(&user()).await.result(0), "virk");
     last.jar = visitor.jar;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use behaviour::{
     jar::SetCookie,
-    server::{Backend, DriverUnderTest, Server},
+    server::{Backend, Server, Setup},
 };
 use cloakroom::{
     clock::{Clock, Timestamp},
@@ -80,26 +80,26 @@ async fn the_idle_timeout_is_enforced_without_the_browser(server: Server) {
     visitor.jar = kept.clone();
     server.clock.advance(Duration::from_hours(2));
     assert_eq!(visitor.step(user()).await, Value::Null);
-    println!("{:?}: dead at its deadline", server.driver);
+    println!("{:?}: dead at its deadline", server.setup);
 }
 
 // Requirement 12.
 #[tokio::test]
 async fn the_absolute_lifetime_ends_even_a_busy_session() {
-    for driver in DriverUnderTest::ALL {
+    for setup in Setup::all() {
         let hour = Duration::from_hours(1);
-        let server = Server::start_with(driver, |it| it.age(hour * 2).lifetime(hour * 5)).await;
+        let server = Server::start_with(setup, |it| it.age(hour * 2).lifetime(hour * 5)).await;
         let mut visitor = server.client();
         visitor.script(&put_user()).await;
         for hours in 1..5 {
             server.clock.advance(hour);
-            assert_eq!(visitor.step(user()).await, "virk", "{driver:?} after {hours} h");
+            assert_eq!(visitor.step(user()).await, "virk", "{setup:?} after {hours} h");
         }
         server.clock.advance(Duration::from_millis(3_599_999));
         assert_eq!(visitor.clone().step(user()).await, "virk");
         server.clock.advance(Duration::from_millis(1));
-        assert_eq!(visitor.step(user()).await, Value::Null, "{driver:?}");
-        println!("{driver:?}: ended at the absolute deadline, skew 0 s");
+        assert_eq!(visitor.step(user()).await, Value::Null, "{setup:?}");
+        println!("{setup:?}: ended at the absolute deadline, skew 0 s");
     }
 }
 

@@ -1,10 +1,13 @@
-//! What the layer does to responses, and how it lives with others.
+//! What the layer does to responses, and how axum's lives with others.
 
+use std::collections::BTreeSet;
+
+use actix_web::web;
 use axum::{Router, routing::get};
 use behaviour::{
     client::{Client, Sent},
     probe,
-    server::{DriverUnderTest, Server, serve},
+    server::{DriverUnderTest, Framework, Server, serve, serve_actix},
 };
 use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
 use cloakroom_axum::{CookieName, NamedSession, ReadSession, Session, SessionError, SessionLayer};
@@ -20,14 +23,19 @@ every_driver! {
     head_is_answered_like_get,
 }
 
-fn names(headers: &HeaderMap) -> Vec<&str> {
+fn names(headers: &HeaderMap) -> BTreeSet<&str> {
     headers.keys().map(http::HeaderName::as_str).filter(|name| *name != "date").collect()
 }
 
 async fn who_does_not_ask_gets_a_response_as_without_the_layer(server: Server) {
     let mut visitor = server.client();
     visitor.step(json!({"do": "put", "key": "k", "value": 1})).await;
-    let (bare, _task) = serve(Router::new().route("/none", get(async || "none"))).await;
+    let (bare, _serving) = match server.setup.framework {
+        Framework::Axum => serve(Router::new().route("/none", get(async || "none"))).await,
+        Framework::Actix => {
+            serve_actix(|app| _ = app.route("/none", web::get().to(async || "none")))
+        }
+    };
     let reply = visitor.get("/none").await;
     let expected = Client::new(bare).get("/none").await;
     assert_eq!(names(&reply.headers), names(&expected.headers));
@@ -184,6 +192,6 @@ async fn an_upgrade_passes_with_its_session() {
 #[tokio::test]
 async fn drivers_are_named_as_in_the_settings() {
     let server = Server::start(DriverUnderTest::Memory).await;
-    assert!(server.driver.is_server_side());
+    assert!(server.setup.driver.is_server_side());
     assert_eq!(memory("session").driver_name(), "memory");
 }

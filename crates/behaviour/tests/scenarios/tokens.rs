@@ -138,7 +138,7 @@ async fn what_is_not_kept_sets_no_cookie(server: Server) {
     for path in ["/none", "/read", "/nowhere"] {
         assert!(server.client().get(path).await.set_cookies().is_empty());
     }
-    if server.driver.is_server_side() {
+    if server.setup.driver.is_server_side() {
         assert_eq!(server.backend.records(), 0);
     }
     println!("{} requests, records 0, Set-Cookie 0", scripts.len() * 20 + 3);

@@ -8,7 +8,7 @@ use std::{
 
 use behaviour::{
     client::Sent,
-    server::{DriverUnderTest, Server},
+    server::{Server, Setup},
 };
 use serde_json::json;
 
@@ -36,8 +36,8 @@ async fn no_token_key_or_value_is_logged() {
         .with_writer(move || writer.clone())
         .init();
     let mut secrets = Vec::new();
-    for driver in DriverUnderTest::ALL {
-        let server = Server::start(driver).await;
+    for setup in Setup::all() {
+        let server = Server::start(setup).await;
         let mut visitor = server.client();
         let value = "the-secret-value";
         let script = json!([

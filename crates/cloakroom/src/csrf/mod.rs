@@ -24,10 +24,12 @@
 //! It does not help against scripts injected into the site itself (XSS), which can read the token.
 //! Following OWASP's cheat sheet on CSRF and the reasoning of `CrossOriginProtection` in Go 1.25.
 
+mod admission;
 mod origin;
 mod policy;
 pub(crate) mod token;
 
+pub use admission::Denied;
 pub use origin::OriginError;
 pub use policy::{CsrfPolicy, Refusal, Verdict};
 

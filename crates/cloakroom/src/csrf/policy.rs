@@ -166,6 +166,9 @@ fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
 }
 
 impl Refusal {
+    /// What the answer to a refused request varies with.
+    pub const VARY: &str = "Sec-Fetch-Site, Origin";
+
     /// One stable word, for logs and metrics.
     pub fn reason(self) -> &'static str {
         match self {

@@ -106,15 +106,15 @@ impl Session {
     pub(crate) fn end(self, redirects: bool) -> Ending {
         let engine = self.sessions().engine();
         match (self.close(redirects), engine.driver()) {
-            (Err(error), _) => Ending::Now(Err(error)),
-            (Ok(false), _) => Ending::Now(Ok(self.response_headers())),
+            (Err(error), _) => Ending::now(Err(error)),
+            (Ok(false), _) => Ending::now(Ok(self.response_headers())),
             (Ok(true), Driver::Cookie(sealer)) => {
-                Ending::Now(self.seal(sealer).map(|()| self.response_headers()))
+                Ending::now(self.seal(sealer).map(|()| self.response_headers()))
             }
-            (Ok(true), Driver::Store(_)) => Ending::Later(Box::pin(async move {
+            (Ok(true), Driver::Store(_)) => Ending::later(async move {
                 self.commit_changes().await?;
                 Ok(self.response_headers())
-            })),
+            }),
         }
     }
 

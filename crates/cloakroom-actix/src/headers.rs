@@ -1,0 +1,47 @@
+//! Header maps, as the core reads and writes them.
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use cloakroom::{request::Headers, visit::HeadersMut};
+
+/// A request's header map.
+pub(crate) struct RequestHeaders<'a>(pub(crate) &'a HeaderMap);
+
+/// A response's header map.
+pub(crate) struct ResponseHeaderMap<'a>(pub(crate) &'a mut HeaderMap);
+
+fn all<'a>(map: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    map.get_all(name).map(HeaderValue::as_bytes)
+}
+
+impl Headers for RequestHeaders<'_> {
+    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        all(self.0, name)
+    }
+}
+
+impl Headers for ResponseHeaderMap<'_> {
+    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        all(self.0, name)
+    }
+}
+
+impl HeadersMut for ResponseHeaderMap<'_> {
+    fn append(&mut self, name: &'static str, value: &str) {
+        if let Some(value) = valid(value) {
+            self.0.append(HeaderName::from_static(name), value);
+        }
+    }
+
+    fn replace(&mut self, name: &'static str, value: &str) {
+        if let Some(value) = valid(value) {
+            self.0.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+fn valid(value: &str) -> Option<HeaderValue> {
+    // The core writes visible ASCII only.
+    HeaderValue::try_from(value)
+        .inspect_err(|error| tracing::error!(%error, "what the session says is not a header value"))
+        .ok()
+}

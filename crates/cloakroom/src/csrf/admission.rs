@@ -1,0 +1,52 @@
+//! The whole check of one request: what an adapter's CSRF layer runs.
+
+use super::{CsrfPolicy, Refusal, Verdict};
+use crate::{Visit, error::Error, request::Headers};
+
+/// Why a request is not let through.
+#[derive(Debug)]
+pub enum Denied<E> {
+    /// It may be forged: answer 403, its text, and [`Refusal::VARY`].
+    Forged(Refusal),
+    /// Its session could not be loaded: answer [`Error::http_status`].
+    NotLoaded(Error),
+    /// Its form could not be read, for the adapter's own reason.
+    Unreadable(E),
+}
+
+impl CsrfPolicy {
+    /// Judges a request by its method and headers, and where these are not enough by its token.
+    ///
+    /// `capture_form` is run only where the token has to be looked for in the form: it reads the
+    /// body, [captures](Visit::capture) the form if it is one, and leaves the body to be read again.
+    ///
+    /// # Errors
+    /// When the request must not reach the handler.
+    pub async fn admit<E>(
+        &self,
+        method: &str,
+        headers: &(impl Headers + ?Sized),
+        authority: Option<&str>,
+        visit: &Visit,
+        capture_form: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), Denied<E>> {
+        let token = match self.check(method, headers, authority, visit.sessions().transport()) {
+            Verdict::Pass => return Ok(()),
+            Verdict::Refused(refusal) => return self.refuse(refusal),
+            Verdict::NeedsToken(Some(token)) => Some(token),
+            Verdict::NeedsToken(None) => {
+                capture_form.await.map_err(Denied::Unreadable)?;
+                let input = visit.input();
+                input.and_then(|input| input.csrf_token().map(ToOwned::to_owned))
+            }
+        };
+        let Some(token) = token else { return self.refuse(Refusal::MissingToken) };
+        let session = visit.session(headers).await.map_err(Denied::NotLoaded)?;
+        if session.verify_csrf_token(&token) { Ok(()) } else { self.refuse(Refusal::BadToken) }
+    }
+
+    fn refuse<E>(&self, refusal: Refusal) -> Result<(), Denied<E>> {
+        tracing::warn!(reason = refusal.reason(), enforced = self.enforces(), "forged request");
+        if self.enforces() { Err(Denied::Forged(refusal)) } else { Ok(()) }
+    }
+}
