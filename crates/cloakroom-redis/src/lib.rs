@@ -32,6 +32,7 @@ mod builder;
 mod health;
 mod link;
 mod near_cache;
+mod scan;
 mod script;
 mod servers;
 mod settings;

@@ -20,7 +20,7 @@ use redis::{
     aio::MultiplexedConnection,
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
-    cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr},
+    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
     sentinel::{SentinelClientBuilder, SentinelServerType},
 };
@@ -136,6 +136,23 @@ impl Link {
             answer => Ok(answer),
         };
         answers.into_iter().map(refused).collect()
+    }
+
+    /// Runs one command on one node of a cluster.
+    pub(crate) async fn run_on(
+        &self,
+        command: &Cmd,
+        host: String,
+        port: u16,
+    ) -> RedisResult<Value> {
+        match self.connection().await?.0 {
+            Connection::Single(mut single) => command.query_async(&mut single).await,
+            Connection::Cluster(mut cluster) => {
+                let node = SingleNodeRoutingInfo::ByAddress { host, port };
+                Box::pin(cluster.route_command(command.clone(), RoutingInfo::SingleNode(node)))
+                    .await
+            }
+        }
     }
 
     async fn send(&self, request: &Request<'_>) -> RedisResult<Vec<Value>> {

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use cloakroom::{
     clock::Clock,
     store::{
-        Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store, StoreError, touch_is_due,
+        Commit, Directory, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
+        StoreError, touch_is_due,
     },
 };
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
@@ -23,6 +24,7 @@ use crate::{
     ConfigError, RedisStoreBuilder, Servers, health,
     link::Link,
     near_cache::{Answer, NearCache},
+    scan,
     script::{Call, Scripts},
     steps::{number, unexpected},
     tracking,
@@ -261,6 +263,10 @@ impl Store for RedisStore {
         Some(self)
     }
 
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
+        Some(self)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         self.0.start();
         self.0.evict(&commit);
@@ -281,6 +287,15 @@ impl Directory for RedisStore {
             self.0.link.run(&command).await.and_then(|names| Ok(from_redis_value(names)?));
         let names = names.map_err(|error| self.0.failed("list an owner's sessions in", error))?;
         Ok(names.iter().filter_map(|name| RecordKey::parse(name)).collect())
+    }
+}
+
+/// One step of a `SCAN`; in a cluster of one node after the other.
+#[async_trait]
+impl Enumerate for RedisStore {
+    async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
+        let page = scan::page(&self.0.link, &self.0.prefix, from).await;
+        page.map_err(|error| self.0.failed("list the sessions in", error))
     }
 }
 

@@ -6,6 +6,7 @@ use std::{fmt, sync::Arc};
 use serde_json::value::RawValue;
 
 use crate::{
+    clock::Timestamp,
     error::Error,
     flash::{Batch, BatchId},
     number::Delta,
@@ -21,13 +22,28 @@ pub(crate) type Rerun =
 /// One operation, in a form that can be replayed on another record.
 #[derive(Clone)]
 pub(crate) enum Change {
-    Put { path: Box<str>, value: Box<RawValue> },
-    Forget { path: Box<str> },
-    Increment { path: Box<str>, by: Delta },
-    Update { path: Box<str>, rerun: Rerun },
+    Put {
+        path: Box<str>,
+        value: Box<RawValue>,
+    },
+    Forget {
+        path: Box<str>,
+    },
+    Increment {
+        path: Box<str>,
+        by: Delta,
+    },
+    Update {
+        path: Box<str>,
+        rerun: Rerun,
+    },
     Clear,
     Own(Option<Owner>),
     Label(Box<str>),
+    /// The idle timeout, in ms.
+    Age(u64),
+    /// The absolute deadline.
+    Until(Option<Timestamp>),
     Flash(Batch),
     Consume(Vec<BatchId>),
 }
@@ -50,6 +66,8 @@ impl Change {
             Self::Clear => values.clear(),
             Self::Own(owner) => record.owner.clone_from(owner),
             Self::Label(label) => record.label = Some(label.clone()),
+            Self::Age(millis) => record.age = Some(*millis),
+            Self::Until(deadline) => record.until = *deadline,
             Self::Flash(batch) => record.flash.add(batch.clone()),
             Self::Consume(seen) => record.flash.consume(seen),
         }
@@ -65,6 +83,8 @@ impl Change {
             Self::Clear => "clear",
             Self::Own(_) => "own",
             Self::Label(_) => "label",
+            Self::Age(_) => "age",
+            Self::Until(_) => "until",
             Self::Flash(_) => "flash",
             Self::Consume(_) => "consume",
         }
@@ -89,6 +109,11 @@ impl ChangeLog {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Whether the session is to live for another time than before.
+    pub(crate) fn changes_lifetime(&self) -> bool {
+        self.0.iter().any(|change| matches!(change, Change::Age(_) | Change::Until(_)))
     }
 
     pub(crate) fn push(&mut self, change: Change) {

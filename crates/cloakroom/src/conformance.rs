@@ -15,6 +15,7 @@
 //! A store that lives by the real time passes [`RealTime`]. Keys are drawn at random, so the suite
 //! may run beside other users of the same database.
 
+mod enumeration;
 mod owners;
 mod races;
 mod rules;
@@ -68,7 +69,8 @@ impl Time for RealTime {
 }
 
 /// Runs every rule against `store` and answers how many there were. The rules of a
-/// [`Directory`](crate::store::Directory) are among them where it is one.
+/// [`Directory`](crate::store::Directory) and of an [`Enumerate`](crate::store::Enumerate) are among
+/// them where it is one.
 ///
 /// # Panics
 /// At the first rule that the store breaks, naming it.
@@ -78,7 +80,11 @@ pub async fn check(store: Arc<dyn Store>, time: &dyn Time) -> usize {
         Some(directory) => owners::check(&subject, directory).await,
         None => 0,
     };
-    rules::check(&subject).await + owners + races::check(&subject).await
+    let enumeration = match subject.store.enumerate() {
+        Some(store) => enumeration::check(&subject, store).await,
+        None => 0,
+    };
+    rules::check(&subject).await + owners + enumeration + races::check(&subject).await
 }
 
 /// The store under test, with what the rules say often.

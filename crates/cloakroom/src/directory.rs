@@ -11,15 +11,13 @@ use crate::{
     error::Kind,
     lifetimes::{is_live, tombstone_deadline},
     owner::{Handle, Owner},
+    reach::{ATTEMPTS, failed, follow},
     record::Record,
-    store::{Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store, StoreError, Stored},
+    store::{Commit, Directory, Outcome, OwnerKey, RecordKey, Store, Stored},
 };
 
 /// So many records are loaded at a time.
 const BATCH: usize = 32;
-
-/// How often a session that is regenerated at that very moment is looked up again.
-const ATTEMPTS: u32 = 64;
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
 ///
@@ -175,7 +173,7 @@ impl SessionDirectory {
             handle: entry.owner.handle().to_string(),
             created: entry.record.created,
             signed_in: entry.owner.since,
-            last_seen: lifetimes.last_used(entry.expires),
+            last_seen: lifetimes.last_used(&entry.record, entry.expires),
             label: entry.record.label.as_deref().map(ToOwned::to_owned),
             current: self.is_current(entry),
         }
@@ -241,23 +239,4 @@ impl SessionDirectory {
         }
         Err(Kind::Unsupported { attempted: "list sessions", driver: driver.name() }.into())
     }
-}
-
-/// The live record that `key` leads to, over the tombstones of regenerations.
-async fn follow(
-    store: &dyn Store,
-    mut key: RecordKey,
-) -> Result<Option<(RecordKey, Stored)>, StoreError> {
-    for _ in 0..ATTEMPTS {
-        match store.load(&key).await? {
-            Some(Found::Live(stored)) => return Ok(Some((key, stored))),
-            Some(Found::Tombstone { successor: Some(successor) }) => key = successor,
-            Some(Found::Tombstone { successor: None }) | None => return Ok(None),
-        }
-    }
-    Ok(None)
-}
-
-fn failed(attempted: &'static str, cause: StoreError) -> Error {
-    Kind::Store { attempted, cause }.into()
 }

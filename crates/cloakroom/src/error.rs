@@ -59,6 +59,8 @@ pub(crate) enum Kind {
         attempted: &'static str,
         driver: &'static str,
     },
+    /// Nobody is given the token of a session that a cookie carries.
+    CarriedByCookie,
 }
 
 impl Error {
@@ -77,7 +79,7 @@ impl Error {
             Kind::TooLarge { .. } => "too_large",
             Kind::Contention { .. } => "contention",
             Kind::Store { .. } => "store",
-            Kind::Unsupported { .. } => "unsupported",
+            Kind::Unsupported { .. } | Kind::CarriedByCookie => "unsupported",
         }
     }
 
@@ -96,9 +98,10 @@ impl Error {
         matches!(*self.0, Kind::TooLarge { .. })
     }
 
-    /// Whether the driver cannot do it at all: the cookie driver keeps no list of sessions.
+    /// Whether it cannot be done at all as sessions are set up: the cookie driver keeps no list of
+    /// sessions.
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.0, Kind::Unsupported { .. })
+        matches!(*self.0, Kind::Unsupported { .. } | Kind::CarriedByCookie)
     }
 
     /// Whether other requests kept winning the race for this record; the same request may succeed
@@ -162,6 +165,10 @@ impl fmt::Display for Error {
             Kind::Unsupported { attempted, driver } => write!(
                 f,
                 "the {driver} driver cannot {attempted}; the drivers memory, file and redis can"
+            ),
+            Kind::CarriedByCookie => f.write_str(
+                "a cookie carries this session, so its token is not handed out; set the layer of \
+                 this route up with `sessions.bearer()`",
             ),
         }
     }

@@ -4,12 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::values::Values;
+use crate::{sessions::Engine, values::Values};
 
 /// Names one batch among the few that a session holds at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct BatchId(pub(crate) u32);
+
+impl BatchId {
+    pub(crate) fn draw(engine: &Engine) -> Self {
+        let [a, b, c, d, ..] = engine.random().to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
+    }
+}
 
 /// The three bags. They are apart so that posting a field named like a message forges nothing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

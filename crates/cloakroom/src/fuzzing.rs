@@ -74,7 +74,7 @@ pub fn chunks(data: &[u8]) {
         .iter()
         .map(|byte| char::from(alphabet[usize::from(byte % 64)]))
         .collect();
-    let Ok(lines) = cookies().issue(&value, std::time::Duration::from_hours(1), &[]) else {
+    let Ok(lines) = cookies().issue(&value, Some(std::time::Duration::from_hours(1)), &[]) else {
         return;
     };
     assert!(lines.iter().all(|line| line.len() <= 4096));

@@ -40,6 +40,7 @@ pub mod cookie;
 pub mod csrf;
 mod directory;
 mod driver;
+mod edit;
 mod error;
 #[cfg(unix)]
 pub mod file;
@@ -48,6 +49,7 @@ pub mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod inventory;
 mod key;
 mod lifetimes;
 mod memory;
@@ -59,6 +61,7 @@ mod not_before;
 mod number;
 mod owner;
 pub mod random;
+mod reach;
 mod record;
 pub mod redirect;
 pub mod request;
@@ -78,9 +81,11 @@ pub mod visit;
 
 pub use async_trait::async_trait;
 pub use directory::{SessionDirectory, SessionInfo};
+pub use edit::Edit;
 pub use error::Error;
 #[cfg(unix)]
 pub use file::FileStore;
+pub use inventory::{Inventory, InventoryPage, SessionContents, SessionSummary};
 pub use key::{AppKeys, KeyError};
 pub use memory::MemoryStore;
 pub use not_before::NotBefore;

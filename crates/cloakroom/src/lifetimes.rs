@@ -24,8 +24,15 @@ impl Lifetimes {
         Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute }
     }
 
-    pub(crate) fn idle(&self) -> Duration {
-        self.idle
+    /// How long `record` lives on when it is used.
+    pub(crate) fn idle(&self, record: &Record) -> Duration {
+        record.age.map_or(self.idle, Duration::from_millis)
+    }
+
+    /// Whether `record` was given more time than others: then its cookie stays in the browser in any
+    /// case.
+    pub(crate) fn outlives_others(&self, record: &Record) -> bool {
+        self.idle(record) > self.idle
     }
 
     pub(crate) fn new_record(&self, now: Timestamp) -> Record {
@@ -33,20 +40,26 @@ impl Lifetimes {
     }
 
     /// The idle deadline of a record that is used now.
-    pub(crate) fn deadline(&self, now: Timestamp) -> Timestamp {
-        now + self.idle
+    pub(crate) fn deadline(&self, record: &Record, now: Timestamp) -> Timestamp {
+        now + self.idle(record)
     }
 
     /// The idle deadline that a record with the deadline `current` gets: the same, until moving it
     /// is due.
-    pub(crate) fn throttled(&self, current: Timestamp, now: Timestamp) -> Timestamp {
-        if touch_is_due(current, self.idle, now) { self.deadline(now) } else { current }
+    pub(crate) fn throttled(
+        &self,
+        record: &Record,
+        current: Timestamp,
+        now: Timestamp,
+    ) -> Timestamp {
+        let due = touch_is_due(current, self.idle(record), now);
+        if due { self.deadline(record, now) } else { current }
     }
 
     /// When a record with this idle deadline was last used, to a tenth of the idle time.
-    pub(crate) fn last_used(&self, expires: Timestamp) -> Timestamp {
-        Timestamp::from_millis(0)
-            + Timestamp::from_millis(0).until(expires).saturating_sub(self.idle)
+    pub(crate) fn last_used(&self, record: &Record, expires: Timestamp) -> Timestamp {
+        let since_the_epoch = Timestamp::from_millis(0).until(expires);
+        Timestamp::from_millis(0) + since_the_epoch.saturating_sub(self.idle(record))
     }
 }
 
@@ -78,9 +91,13 @@ mod tests {
     #[test]
     fn the_deadline_moves_when_more_than_a_tenth_has_gone_by() {
         let lifetimes = Lifetimes::new(HOURS * 10, None);
-        assert_eq!(lifetimes.throttled(at(10), at(1)), at(10));
-        assert_eq!(lifetimes.throttled(at(10), at(2)), at(12));
-        assert_eq!(lifetimes.last_used(at(12)), at(2));
+        let mut record = lifetimes.new_record(at(0));
+        assert_eq!(lifetimes.throttled(&record, at(10), at(1)), at(10));
+        assert_eq!(lifetimes.throttled(&record, at(10), at(2)), at(12));
+        assert_eq!(lifetimes.last_used(&record, at(12)), at(2));
+        record.age = Some(20 * 3_600_000);
+        assert_eq!(lifetimes.throttled(&record, at(10), at(1)), at(21));
+        assert!(lifetimes.outlives_others(&record));
     }
 
     // Requirement 12.
@@ -88,7 +105,7 @@ mod tests {
     fn no_use_carries_a_session_past_its_absolute_deadline() {
         let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15));
         let record = lifetimes.new_record(at(0));
-        assert_eq!(end(&record, lifetimes.throttled(at(10), at(9))), at(15));
+        assert_eq!(end(&record, lifetimes.throttled(&record, at(10), at(9))), at(15));
         assert!(is_live(&record, at(19), at(14)));
         assert!(!is_live(&record, at(19), at(15)));
         assert!(!is_live(&record, at(99), at(15)), "whatever a store says of the idle deadline");

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     store::{
-        Commit, Directory, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Store, StoreError,
-        Stored, Sweep, Swept,
+        Commit, Directory, Draft, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey,
+        Revision, Store, StoreError, Stored, Sweep, Swept,
     },
 };
 
@@ -133,6 +133,10 @@ impl Store for MemoryStore {
         Some(self)
     }
 
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
+        Some(self)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         let now = self.clock.now();
         Ok(match commit {
@@ -165,6 +169,17 @@ impl Directory for MemoryStore {
     async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
         let now = self.clock.now();
         Ok(self.shards.iter().flat_map(|shard| lock(shard).keys_of(owner, now)).collect())
+    }
+}
+
+/// One shard a page.
+#[async_trait]
+impl Enumerate for MemoryStore {
+    async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
+        let shard = usize::try_from(from.part).ok().and_then(|part| self.shards.get(part));
+        let Some(shard) = shard else { return Ok(KeyPage::default()) };
+        let next = Some(Place { part: from.part + 1, offset: 0 });
+        Ok(KeyPage { keys: lock(shard).slots.keys().copied().collect(), next })
     }
 }
 

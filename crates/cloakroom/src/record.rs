@@ -6,6 +6,7 @@
 //! {"v":1,
 //!  "created":1735689600000,             moment of the first commit, in ms since the Unix epoch
 //!  "until":1735776000000,               absolute deadline, in ms; absent: none
+//!  "age":2592000000,                    idle timeout of its own, in ms; absent: as set
 //!  "owner":{"name":"user-42",           whose session it is; absent: nobody's
 //!           "since":1735689600000,      moment of `set_owner`
 //!           "id":"3q2-7w…"},            16 random bytes that name the session in its owner's list
@@ -39,6 +40,8 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) age: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<Owner>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<Box<str>>,
@@ -54,6 +57,7 @@ impl Record {
             v: VERSION,
             created,
             until,
+            age: None,
             owner: None,
             label: None,
             values: Values::default(),
@@ -81,7 +85,7 @@ impl Record {
 mod tests {
     use super::*;
 
-    const GOLDEN: &str = r#"{"v":1,"created":1735689600000,"until":1735776000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"created":1735689600000,"until":1735776000000,"age":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     #[test]
     fn the_golden_record_reads_and_writes_unchanged() {

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
+    Error,
     clock::{Clock, SystemClock, Timestamp},
     cookie::{CookieError, CookieSettings, Cookies},
     csrf::{Transport, token::CsrfKeys},
@@ -35,7 +36,18 @@ pub const DEFAULT_AGE: Duration = Duration::from_hours(2);
 /// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 #[derive(Clone)]
-pub struct Sessions(Arc<Engine>);
+pub struct Sessions {
+    engine: Arc<Engine>,
+    carrier: Carrier,
+}
+
+/// What carries the token to and fro: one or the other, never both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Cookie,
+    /// `Authorization: Bearer`; the application hands the token out.
+    Bearer,
+}
 
 /// What becomes of a session's changes when the response is a server error (status 500 to 599).
 ///
@@ -79,23 +91,56 @@ impl Sessions {
         Visit::new(self.clone())
     }
 
+    /// The same sessions for clients without cookies: the token comes in `Authorization: Bearer`
+    /// (RFC 6750), and the application hands it out with
+    /// [`Session::bearer_token`](crate::Session::bearer_token). Cookies are neither read nor set.
+    ///
+    /// Put it around the routes of the API alone; a route is reached by one way or the other. What
+    /// no browser sends by itself cannot be forged by another site, so CSRF layers let these requests
+    /// pass.
+    ///
+    /// ```
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions};
+    ///
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let api = sessions.bearer()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] on the cookie driver, whose records travel in cookies.
+    pub fn bearer(&self) -> Result<Self, Error> {
+        self.backend("carry a session in the Authorization header")?;
+        Ok(Self { carrier: Carrier::Bearer, ..self.clone() })
+    }
+
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
+    /// Whether these and `other` would put their tokens into the same place of a request.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.carrier == other.carrier
+            && (self.carrier == Carrier::Bearer || self.cookie_name() == other.cookie_name())
+    }
+
     /// The name of the cookie.
     pub fn cookie_name(&self) -> &str {
-        self.0.cookies.name()
+        self.engine.cookies.name()
     }
 
     /// The driver's name: `cookie`, or what the store calls itself.
     pub fn driver_name(&self) -> &'static str {
-        self.0.driver.name()
+        self.engine.driver.name()
     }
 
     /// Whether browsers send the cookie over https alone, which says how visitors come here.
     pub fn transport(&self) -> Transport {
-        if self.0.cookies.are_secure() { Transport::Https } else { Transport::Any }
+        if self.engine.cookies.are_secure() { Transport::Https } else { Transport::Any }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.0
+        &self.engine
     }
 }
 
@@ -105,7 +150,7 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions")
             .field("driver", &self.driver_name())
             .field("cookie_name", &self.cookie_name())
-            .field("lifetimes", &self.0.lifetimes)
+            .field("lifetimes", &self.engine.lifetimes)
             .finish_non_exhaustive()
     }
 }
@@ -240,7 +285,7 @@ impl SessionsBuilder {
             }
             DriverChoice::Store(store) => Driver::Store(store),
         };
-        Ok(Sessions(Arc::new(Engine {
+        let engine = Engine {
             driver,
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             cookies,
@@ -249,7 +294,8 @@ impl SessionsBuilder {
             not_before: self.not_before,
             clock: self.clock,
             random: self.random,
-        })))
+        };
+        Ok(Sessions { engine: Arc::new(engine), carrier: Carrier::Cookie })
     }
 }
 

@@ -13,15 +13,15 @@
 //! 4. Run `cloakroom::conformance` on it (feature `conformance`), races included.
 //!
 //! That is all that is needed. Capabilities come on top where a store has them: [`Directory`] finds
-//! the records of an owner, [`Sweep`] deletes what has expired, and
-//! [`load_and_touch`](Store::load_and_touch) saves busy readers a call.
+//! the records of an owner, [`Enumerate`] goes through all of them, [`Sweep`] deletes what has
+//! expired, and [`load_and_touch`](Store::load_and_touch) saves busy readers a call.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, owner::Owner, record::Record};
 pub use crate::{owner::OwnerKey, token::RecordKey};
 
 /// Keeps records on the server.
@@ -74,6 +74,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// This store as one that finds records by their owner, if it is.
     fn directory(&self) -> Option<&dyn Directory> {
+        None
+    }
+
+    /// This store as one that can go through everything it keeps, if it can.
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
         None
     }
 
@@ -141,6 +146,19 @@ impl Draft {
     /// A record that is used `now`, lives on for `idle` and is nobody's.
     pub fn new(record: impl Into<Bytes>, now: Timestamp, idle: Duration) -> Self {
         Self { record: record.into(), expires: now + idle, idle, owner: None }
+    }
+
+    /// What writes a record that was read into another store, with the deadline that it has. `idle`
+    /// is the idle timeout of sessions that have none of their own. Nothing where the record cannot
+    /// be read.
+    pub fn copy_of(stored: &Stored, idle: Duration) -> Option<Self> {
+        let record = Record::decode(&stored.record)?;
+        Some(Self {
+            record: stored.record.clone(),
+            expires: stored.expires,
+            idle: record.age.map_or(idle, Duration::from_millis),
+            owner: record.owner.as_ref().map(Owner::key),
+        })
     }
 }
 
@@ -257,6 +275,36 @@ pub trait Directory: Store {
     async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError>;
 }
 
+/// Goes through everything that a store keeps, for tools that list sessions or move them.
+#[async_trait]
+pub trait Enumerate: Store {
+    /// Some keys from the place `from` on. What is there from the first page to the last is named at
+    /// least once; keys may come twice, and lead to tombstones or nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError>;
+}
+
+/// How far an [`Enumerate`] has come. Begins at its default; what the numbers mean is the store's
+/// business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Which part of the store: a shard, a node.
+    pub part: u64,
+    /// Where in the part.
+    pub offset: u64,
+}
+
+/// Some of a store's keys.
+#[derive(Clone, Debug, Default)]
+pub struct KeyPage {
+    /// The keys, in any order; there may be none although more follow.
+    pub keys: Vec<RecordKey>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<Place>,
+}
+
 /// Deletes what has expired, for stores that do not forget by themselves.
 #[async_trait]
 pub trait Sweep: Store {
@@ -295,6 +343,10 @@ macro_rules! store_by_pointer {
 
             fn directory(&self) -> Option<&dyn Directory> {
                 (**self).directory()
+            }
+
+            fn enumerate(&self) -> Option<&dyn Enumerate> {
+                (**self).enumerate()
             }
 
             async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {

@@ -19,8 +19,14 @@ pub use ending::Ending;
 pub use headers::{HeadersMut, ResponseHeaders};
 
 use crate::{
-    Session, Sessions, driver::Opened, error::Error, form::FormInput, request::Headers,
-    session::Arrival, sessions::ServerErrors,
+    Session, Sessions,
+    cookie::Presented,
+    driver::Opened,
+    error::Error,
+    form::FormInput,
+    request::Headers,
+    session::Arrival,
+    sessions::{Carrier, ServerErrors},
 };
 
 /// One request, from its first header to the response's. Cheap to clone.
@@ -64,7 +70,10 @@ impl Visit {
             return Ok(session);
         }
         let engine = self.0.sessions.engine();
-        let presented = engine.cookies().read(headers.all("cookie"));
+        let presented = match self.0.sessions.carrier() {
+            Carrier::Cookie => engine.cookies().read(headers.all("cookie")),
+            Carrier::Bearer => Presented::bearer(headers.all("authorization")),
+        };
         let Opened { origin, token, record } = engine.driver().open(&presented, engine).await?;
         let chunks = presented.chunks;
         // What matters to flash alone is not looked up where there is none.
@@ -145,7 +154,7 @@ impl Visits {
     /// them is for the same cookie: a response must not set one cookie twice.
     pub fn begin(sessions: &Sessions, around: Option<Self>) -> (Self, Option<Visit>) {
         match around {
-            Some(around) if around.named(sessions.cookie_name()).is_some() => (around, None),
+            Some(around) if around.has(sessions) => (around, None),
             around => {
                 let visit = sessions.visit();
                 let around = around.map(Arc::new);
@@ -157,6 +166,11 @@ impl Visits {
     /// The visit of the innermost layer.
     pub fn innermost(&self) -> &Visit {
         &self.innermost
+    }
+
+    fn has(&self, sessions: &Sessions) -> bool {
+        self.innermost.sessions().meets(sessions)
+            || self.around.as_ref().is_some_and(|around| around.has(sessions))
     }
 
     /// The visit of the layer for this cookie.

@@ -88,6 +88,18 @@ enum Part<'h> {
 }
 
 impl<'h> Presented<'h> {
+    /// The token of a request's one `Authorization: Bearer` header, in place of a cookie's value.
+    pub(crate) fn bearer(mut headers: impl Iterator<Item = &'h [u8]>) -> Self {
+        let mut presented = Self::default();
+        if let (Some(header), None) = (headers.next(), headers.next())
+            && let Some((scheme, token)) = header.split_at_checked("Bearer ".len())
+            && scheme.eq_ignore_ascii_case(b"Bearer ")
+        {
+            presented.candidates.push(Cow::Borrowed(token.trim_ascii()));
+        }
+        presented
+    }
+
     /// One pass over the headers, bounded in time and memory by their length.
     pub(super) fn read(headers: impl Iterator<Item = &'h [u8]>, name: &str, most: u8) -> Self {
         // One more than is looked at, to tell a flood from a full house.

@@ -33,7 +33,7 @@ impl Cookies {
         &self.settings.name
     }
 
-    /// Whether the cookie ends with the browser, so that moving its age means nothing.
+    /// Whether cookies end with the browser unless more is asked for.
     pub(crate) fn end_with_browser(&self) -> bool {
         self.settings.clear_with_browser
     }
@@ -48,15 +48,15 @@ impl Cookies {
         Presented::read(headers, self.name(), self.settings.max_chunks)
     }
 
-    /// The lines that give the visitor `value` for `age`, in as many cookies as it takes, and
-    /// remove the chunks among `presented` that are no longer needed.
+    /// The lines that give the visitor `value` for `age`, or until the browser is closed, in as many
+    /// cookies as it takes, and remove the chunks among `presented` that are no longer needed.
     pub(crate) fn issue(
         &self,
         value: &str,
-        age: Duration,
+        age: Option<Duration>,
         presented: &[u8],
     ) -> Result<Vec<String>, TooLarge> {
-        let age = (!self.settings.clear_with_browser).then(|| whole_seconds(age.min(LONGEST_AGE)));
+        let age = age.map(|age| whole_seconds(age.min(LONGEST_AGE)));
         let max_age = age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
         let overhead = max_age.len() + self.attributes.len();
         if presented.is_empty() && chunks::fits_one(value, self.name(), overhead) {

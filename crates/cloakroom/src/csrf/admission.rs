@@ -1,7 +1,7 @@
 //! The whole check of one request: what an adapter's CSRF layer runs.
 
 use super::{CsrfPolicy, Refusal, Verdict};
-use crate::{Visit, error::Error, request::Headers};
+use crate::{Visit, error::Error, request::Headers, sessions::Carrier};
 
 /// Why a request is not let through.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ impl CsrfPolicy {
         visit: &Visit,
         capture_form: impl Future<Output = Result<(), E>>,
     ) -> Result<(), Denied<E>> {
+        if visit.sessions().carrier() == Carrier::Bearer {
+            // No browser sends it by itself.
+            return Ok(());
+        }
         let token = match self.check(method, headers, authority, visit.sessions().transport()) {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => return self.refuse(refusal),

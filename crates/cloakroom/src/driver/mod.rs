@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
-    cookie::{Cookies, Presented, TooLarge},
+    cookie::{Presented, TooLarge},
     error::{Error, Kind},
     record::Record,
     seal::Sealer,
@@ -102,13 +102,22 @@ fn only(found: impl Iterator<Item = Opened>) -> Option<Opened> {
 
 /// `Set-Cookie` lines that give the visitor `value` until `expires`.
 fn issue(
-    cookies: &Cookies,
+    engine: &Engine,
+    record: &Record,
     value: &str,
     expires: Timestamp,
     now: Timestamp,
     chunks: &[u8],
 ) -> Result<Vec<String>, Error> {
-    cookies
-        .issue(value, now.until(expires), chunks)
+    let with_browser = ends_with_browser(engine, record);
+    let age = (!with_browser).then(|| now.until(expires));
+    engine
+        .cookies()
+        .issue(value, age, chunks)
         .map_err(|TooLarge { size, limit }| Kind::TooLarge { size, limit }.into())
+}
+
+/// Whether the cookie goes when the browser is closed, so that moving its age means nothing.
+fn ends_with_browser(engine: &Engine, record: &Record) -> bool {
+    engine.cookies().end_with_browser() && !engine.lifetimes().outlives_others(record)
 }

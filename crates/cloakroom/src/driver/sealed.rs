@@ -66,10 +66,10 @@ pub(crate) fn commit(
     engine: &Engine,
 ) -> Result<Saved, Error> {
     let now = engine.now();
-    let anew = engine.lifetimes().deadline(now);
+    let anew = engine.lifetimes().deadline(&work.record, now);
     let expires = match (work.origin, &work.fate) {
         (Origin::Live { expires, cookie, .. }, Fate::Stay) => {
-            let moved = engine.lifetimes().throttled(expires, now);
+            let moved = work.moved(expires, engine.lifetimes(), now);
             let stays = work.log.is_empty() && moved == expires && cookie == CookieState::Current;
             (!stays).then_some(moved)
         }
@@ -80,7 +80,8 @@ pub(crate) fn commit(
     let token = work.token_afterwards().clone();
     let plaintext = write(&token, now, expires, &work.record.encode()?);
     let ends = end(&work.record, expires);
-    let cookies = issue(engine.cookies(), &sealer.seal(&plaintext), ends, now, chunks)?;
+    let sealed = sealer.seal(&plaintext);
+    let cookies = issue(engine, &work.record, &sealed, ends, now, chunks)?;
     let (revision, cookie) = (Revision::default(), CookieState::Current);
     let origin = Origin::Live { revision, expires, cookie };
     Ok(Saved { origin, token, record: None, cookies: Some(cookies) })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 
-use super::{Opened, issue, only};
+use super::{Opened, ends_with_browser, issue, only};
 use crate::{
     clock::Timestamp,
     cookie::{MOST_CANDIDATES, Presented},
@@ -218,7 +218,7 @@ fn plan(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Step>, Er
         (Origin::Gone, _) => None,
         (Origin::Live { revision, expires, .. }, Fate::Stay) => {
             let key = work.token.record_key();
-            let moved = engine.lifetimes().throttled(expires, now);
+            let moved = work.moved(expires, engine.lifetimes(), now);
             if !work.log.is_empty() {
                 let record = draft(&work.record, moved, engine)?;
                 Some(Commit::Replace { key, expected: revision, record })
@@ -259,7 +259,7 @@ fn create(work: &Work, now: Timestamp, engine: &Engine) -> Result<Option<Commit>
     if !work.is_worth_creating() {
         return Ok(None);
     }
-    let record = draft(&work.record, engine.lifetimes().deadline(now), engine)?;
+    let record = draft(&work.record, engine.lifetimes().deadline(&work.record, now), engine)?;
     Ok(Some(Commit::Create { key: work.token_afterwards().record_key(), record }))
 }
 
@@ -274,7 +274,7 @@ fn rotate(
         from: work.token.record_key(),
         expected,
         to: to.record_key(),
-        record: draft(&work.record, engine.lifetimes().deadline(now), engine)?,
+        record: draft(&work.record, engine.lifetimes().deadline(&work.record, now), engine)?,
         tombstone: tombstone_deadline(now),
     })
 }
@@ -283,7 +283,7 @@ fn draft(record: &Record, expires: Timestamp, engine: &Engine) -> Result<Draft, 
     Ok(Draft {
         record: Bytes::from(record.encode()?),
         expires,
-        idle: engine.lifetimes().idle(),
+        idle: engine.lifetimes().idle(record),
         owner: record.owner.as_ref().map(Owner::key),
     })
 }
@@ -301,14 +301,17 @@ fn done(
             Fate::Stay,
             Origin::Live { expires: before, cookie, .. },
             Origin::Live { expires, .. },
-        ) if engine.cookies().end_with_browser()
-            || (cookie == CookieState::Current && is_as_good(&work.record, before, expires)) =>
+        ) if !work.log.changes_lifetime()
+            && (ends_with_browser(engine, &work.record)
+                || (cookie == CookieState::Current
+                    && is_as_good(&work.record, before, expires))) =>
         {
             None
         }
         (_, _, Origin::Live { expires, .. }) => {
             let value = work.token_afterwards().expose();
-            Some(issue(engine.cookies(), &value, end(&work.record, expires), now, chunks)?)
+            let ends = end(&work.record, expires);
+            Some(issue(engine, &work.record, &value, ends, now, chunks)?)
         }
         _ => Some(engine.cookies().remove(chunks)),
     };
@@ -370,7 +373,7 @@ fn redraw(work: &mut Work) {
     }
 }
 
-async fn wait_before(attempt: u32, engine: &Engine) {
+pub(crate) async fn wait_before(attempt: u32, engine: &Engine) {
     if attempt <= PROMPT_ATTEMPTS {
         return;
     }

@@ -46,13 +46,14 @@ use async_trait::async_trait;
 use crate::{
     clock::{Clock, SystemClock},
     store::{
-        Commit, Directory, Found, Outcome, OwnerKey, RecordKey, Store, StoreError, Sweep, Swept,
+        Commit, Directory, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
+        StoreError, Sweep, Swept,
     },
     sweep::{SweepBudget, in_background},
 };
 use folder::Folder;
 use offload::{Offload, failed};
-use owners::Owners;
+use owners::{Owners, key_named};
 use shard::{Shard, hex};
 use sweep::Round;
 
@@ -189,6 +190,14 @@ impl Inner {
         failure.map(|()| keys)
     }
 
+    /// Every key of a shard.
+    fn keys_in(&self, shard: u8) -> io::Result<Vec<RecordKey>> {
+        let folder = Folder::open(&self.location).and_then(|root| root.inner(&hex(&[shard])));
+        let Some(folder) = missing_is_none(folder)? else { return Ok(Vec::new()) };
+        let keys = folder.names()?.filter_map(|name| name.map(|it| key_named(&it)).transpose());
+        keys.collect()
+    }
+
     /// Whether there is a record or tombstone of `owner` under `key`.
     fn is_owned(
         &self,
@@ -246,6 +255,10 @@ impl Store for FileStore {
         Some(self)
     }
 
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
+        Some(self)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         self.keep_swept();
         let shard = shard_of(&key_of(&commit));
@@ -259,6 +272,18 @@ impl Directory for FileStore {
     async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
         let (inner, owner) = (self.0.clone(), *owner);
         self.0.offload.read("list an owner's session files", move || inner.keys_of(&owner)).await
+    }
+}
+
+/// One shard a page.
+#[async_trait]
+impl Enumerate for FileStore {
+    async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
+        let Ok(shard) = u8::try_from(from.part) else { return Ok(KeyPage::default()) };
+        let inner = self.0.clone();
+        let list = move || inner.keys_in(shard);
+        let keys = self.0.offload.read("list the session files", list).await?;
+        Ok(KeyPage { keys, next: Some(Place { part: from.part + 1, offset: 0 }) })
     }
 }
 

@@ -110,6 +110,12 @@ impl fmt::Display for FieldErrors {
 
 impl std::error::Error for FieldErrors {}
 
+impl From<BTreeMap<String, Vec<String>>> for FieldErrors {
+    fn from(errors: BTreeMap<String, Vec<String>>) -> Self {
+        Self(errors)
+    }
+}
+
 impl IntoIterator for FieldErrors {
     type Item = (String, Vec<String>);
     type IntoIter = btree_map::IntoIter<String, Vec<String>>;

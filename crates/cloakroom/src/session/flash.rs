@@ -183,11 +183,7 @@ impl Session {
     }
 
     fn add(&self, bags: Bags) -> Result<&Self, Error> {
-        let draw = || {
-            let [a, b, c, d, ..] = self.sessions().engine().random().to_le_bytes();
-            BatchId(u32::from_le_bytes([a, b, c, d]))
-        };
-        self.state().flash(bags, draw)?;
+        self.state().flash(bags, || BatchId::draw(self.sessions().engine()))?;
         Ok(self)
     }
 }

@@ -1,11 +1,15 @@
 //! The session as a whole: its token, its end, its commit.
 
+use std::time::Duration;
+
 use super::{Session, state::Origin};
 use crate::{
+    change::Change,
     clock::Timestamp,
     driver::{Driver, sealed, stored},
-    error::Error,
+    error::{Error, Kind},
     seal::Sealer,
+    sessions::Carrier,
     visit::{Ending, ResponseHeaders},
 };
 
@@ -65,6 +69,44 @@ impl Session {
         self.state().destroy(empty)
     }
 
+    /// Gives this session an idle timeout of its own: it ends when it is not used for `idle`. For
+    /// "remember me" at sign-in, or less time for administrators.
+    ///
+    /// The deadline counts anew from this request. A session that gets more time than others keeps
+    /// its cookie when the browser is closed, also under `clear_with_browser`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let session = cloakroom::testing::session();
+    /// session.regenerate()?;
+    /// session.set_age(Duration::from_secs(30 * 24 * 60 * 60))?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn set_age(&self, idle: Duration) -> Result<(), Error> {
+        let millis = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        self.state().change(Change::Age(millis))
+    }
+
+    /// Has this session end `absolute` from now, however busy it is; or never for that reason.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let session = cloakroom::testing::session();
+    /// session.set_lifetime(Some(Duration::from_secs(12 * 60 * 60)))?;
+    /// assert!(session.deadlines().absolute.is_some());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn set_lifetime(&self, absolute: Option<Duration>) -> Result<(), Error> {
+        let now = self.sessions().engine().now();
+        self.state().change(Change::Until(absolute.map(|span| now + span)))
+    }
+
     /// Commits now instead of when the request ends. For work that must be kept even if the client
     /// goes away before the handler returns. Changes made afterwards are committed at the end.
     ///
@@ -97,8 +139,7 @@ impl Session {
         if !arrival.prefetch {
             state.consume_flash(arrival.navigation && !redirects)?;
         }
-        let moved = |expires| engine.lifetimes().throttled(expires, engine.now());
-        let settled = state.is_settled(moved);
+        let settled = state.is_settled(engine.lifetimes(), engine.now());
         Ok(state.close() && !settled)
     }
 
@@ -119,7 +160,15 @@ impl Session {
     }
 
     fn response_headers(&self) -> ResponseHeaders {
-        ResponseHeaders { set_cookie: self.state().take_cookies(), vary: true }
+        let mut state = self.state();
+        let set_cookie = state.take_cookies();
+        match self.sessions().carrier() {
+            Carrier::Cookie => ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false },
+            Carrier::Bearer => {
+                let (vary, secret) = (Some("Authorization"), state.token_was_shown());
+                ResponseHeaders { set_cookie: Vec::new(), vary, secret }
+            }
+        }
     }
 
     async fn commit_changes(&self) -> Result<(), Error> {
@@ -173,6 +222,32 @@ impl Session {
     /// ```
     pub fn deadlines(&self) -> Deadlines {
         self.state().deadlines()
+    }
+
+    /// The token that this visitor has after the commit, for a client without cookies: it sends it back
+    /// as `Authorization: Bearer …`. Hand it out once, over https, at sign-in; the session exists from
+    /// this request's commit on, even if it is empty. The response is not stored by any cache
+    /// (RFC 6750, 5.3).
+    ///
+    /// ```
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?.bearer()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = sessions.visit().session(no_headers).await?;
+    /// session.regenerate()?;
+    /// assert_eq!(session.bearer_token()?.len(), 43);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where cookies carry the sessions: see
+    /// [`Sessions::bearer`](crate::Sessions::bearer).
+    pub fn bearer_token(&self) -> Result<String, Error> {
+        if self.sessions().carrier() == Carrier::Cookie {
+            return Err(Kind::CarriedByCookie.into());
+        }
+        Ok(self.state().show_token())
     }
 
     /// A short hash of the token: tells sessions apart in a log, signs nobody in.

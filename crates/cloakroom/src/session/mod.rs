@@ -17,7 +17,9 @@ pub use lifecycle::Deadlines;
 pub use read::ReadSession;
 use state::{Origin, State};
 
-use crate::{Sessions, form::FormInput, record::Record, request::Headers, token::Token};
+use crate::{
+    Sessions, form::FormInput, record::Record, request::Headers, store::RecordKey, token::Token,
+};
 
 /// The session of one request: a handle, cheap to clone.
 ///
@@ -96,6 +98,11 @@ impl Session {
     /// A closure of `update` that panicked left the state as it was: changes are made in one step.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of the record that this session has after its commit.
+    pub(crate) fn record_key(&self) -> RecordKey {
+        self.state().token().record_key()
     }
 
     /// The session system that this session belongs to.

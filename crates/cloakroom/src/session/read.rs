@@ -1,17 +1,22 @@
 //! The session where it must not be changed.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Session;
-use crate::{error::Error, typed_key::Key};
+use crate::{driver::Driver, error::Error, store::RecordKey, typed_key::Key, values::Values};
 
 /// A session that can only be read: for WebSockets, streams and tasks that outlive the response,
 /// where a change could no longer reach the visitor's record.
 ///
-/// It shows the session as its request left it, not what later requests make of it.
+/// It shows the session as its request left it, until it is [refreshed](Self::refresh). To write from
+/// such a place, see [`Sessions::edit`](crate::Sessions::edit).
 ///
 /// ```
 /// # let session = cloakroom::testing::session();
@@ -21,11 +26,94 @@ use crate::{error::Error, typed_key::Key};
 /// # Ok::<(), cloakroom::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct ReadSession(Session);
+pub struct ReadSession {
+    session: Session,
+    refreshed: Arc<RwLock<Option<Refreshed>>>,
+}
+
+/// What the last refresh found.
+struct Refreshed {
+    key: RecordKey,
+    /// Empty once the session has ended.
+    values: Values,
+}
 
 impl ReadSession {
     pub(super) fn of(session: Session) -> Self {
-        Self(session)
+        Self { session, refreshed: Arc::default() }
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Values) -> T) -> T {
+        let refreshed = self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
+        match &*refreshed {
+            Some(refreshed) => read(&refreshed.values),
+            None => read(self.session.state().values()),
+        }
+    }
+
+    /// Looks at the store: from here on it shows the session as it is now. Answers whether the session
+    /// lives; of one that has ended, by a logout from anywhere or by its deadline, nothing is shown.
+    ///
+    /// It costs one read of the store, and does not count as a use of the session. On the cookie
+    /// driver there is nothing to look at, and only the deadline ends it.
+    ///
+    /// ```
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = sessions.visit().session(no_headers).await?;
+    /// session.put("username", "virk")?;
+    /// session.commit().await?;
+    /// let reader = session.read_only();
+    /// assert!(reader.refresh().await?);
+    /// sessions.inventory()?.destroy(&session.handle().unwrap()).await?;
+    /// assert!(!reader.refresh().await?);
+    /// assert!(reader.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// When the store fails; it then shows what it showed before.
+    pub async fn refresh(&self) -> Result<bool, Error> {
+        let sessions = self.session.sessions();
+        if let Driver::Cookie(_) = sessions.engine().driver() {
+            let deadlines = self.session.deadlines();
+            let now = sessions.engine().now();
+            return Ok(deadlines.idle.is_none_or(|idle| now < idle));
+        }
+        let key = {
+            let refreshed = self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
+            refreshed.as_ref().map(|it| it.key)
+        };
+        let key = key.unwrap_or_else(|| self.session.record_key());
+        let reached = sessions.reach_key(key).await?;
+        let lives = reached.is_some();
+        let (key, values) = reached.map_or_else(
+            || (key, Values::default()),
+            |reached| (reached.key, reached.record.values),
+        );
+        let mut refreshed = self.refreshed.write().unwrap_or_else(PoisonError::into_inner);
+        *refreshed = Some(Refreshed { key, values });
+        Ok(lives)
+    }
+
+    /// Waits until the session has ended, [refreshing](Self::refresh) it `every` so often. A store
+    /// that fails is asked again: a fault signs nobody out.
+    ///
+    /// ```no_run
+    /// # async fn chat(reader: cloakroom::ReadSession) {
+    /// # let talk = async {};
+    /// tokio::select! {
+    ///     () = reader.ended(std::time::Duration::from_secs(5)) => println!("signed out"),
+    ///     () = talk => println!("done"),
+    /// }
+    /// # }
+    /// ```
+    pub async fn ended(&self, every: Duration) {
+        while self.refresh().await.unwrap_or(true) {
+            tokio::time::sleep(every).await;
+        }
     }
 
     /// As [`Session::get`].
@@ -33,7 +121,7 @@ impl ReadSession {
     /// # Errors
     /// When the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
-        self.0.get(key)
+        self.read(|values| values.get(key.path()))
     }
 
     /// As [`Session::get_or`].
@@ -41,38 +129,38 @@ impl ReadSession {
     /// # Errors
     /// When the value is not a `T`.
     pub fn get_or<T: DeserializeOwned>(&self, key: impl Key<T>, default: T) -> Result<T, Error> {
-        self.0.get_or(key, default)
+        Ok(self.get(key)?.unwrap_or(default))
     }
 
     /// As [`Session::all`].
     pub fn all(&self) -> Map<String, Value> {
-        self.0.all()
+        self.read(Values::all)
     }
 
     /// As [`Session::has`].
     pub fn has(&self, key: impl AsRef<str>) -> bool {
-        self.0.has(key)
+        self.read(|values| values.raw(key.as_ref()).is_some())
     }
 
     /// As [`Session::is_empty`].
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.read(Values::is_empty)
     }
 
     /// As [`Session::is_new`].
     pub fn is_new(&self) -> bool {
-        self.0.is_new()
+        self.session.is_new()
     }
 
     /// As [`Session::correlation_id`].
     pub fn correlation_id(&self) -> String {
-        self.0.correlation_id()
+        self.session.correlation_id()
     }
 }
 
 /// Shows which session it is, not what is in it.
 impl fmt::Debug for ReadSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ReadSession").field(&self.0).finish()
+        f.debug_tuple("ReadSession").field(&self.session).finish()
     }
 }

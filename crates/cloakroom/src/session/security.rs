@@ -1,10 +1,14 @@
 //! What protects a form, and where to go after signing in.
 
+use std::time::Duration;
+
 use super::Session;
-use crate::{error::Error, redirect::local_target};
+use crate::{clock::Timestamp, error::Error, redirect::local_target};
 
 /// Where the intended URL is kept among the values.
 const INTENDED_URL: &str = "_intended_url";
+/// Where the moment of the last proof is kept among the values.
+const AUTHENTICATED_AT: &str = "_authenticated_at";
 
 impl Session {
     /// A token that proves that a form came from a page of this session. Looks different every
@@ -37,6 +41,35 @@ impl Session {
         let state = self.state();
         let token = state.presented();
         token.is_some_and(|token| self.sessions().engine().csrf().verify(token, submitted))
+    }
+
+    /// Notes that the visitor has just proved who they are: at sign-in, and whenever they give their
+    /// password again. What [`authenticated_within`](Self::authenticated_within) goes by.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(!session.authenticated_within(Duration::from_secs(600))?);
+    /// session.mark_authenticated()?;
+    /// assert!(session.authenticated_within(Duration::from_secs(600))?);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn mark_authenticated(&self) -> Result<(), Error> {
+        self.put(AUTHENTICATED_AT, self.sessions().engine().now())
+    }
+
+    /// Whether the visitor has proved who they are within the last `span`: to be asked before what
+    /// needs more than an open browser, such as a change of password ("step-up"; OWASP ASVS 5.0,
+    /// 7.5.1). If not, ask for the password again.
+    ///
+    /// # Errors
+    /// When the application has put something else under the key `_authenticated_at`.
+    pub fn authenticated_within(&self, span: Duration) -> Result<bool, Error> {
+        let at: Option<Timestamp> = self.get(AUTHENTICATED_AT)?;
+        Ok(at.is_some_and(|at| self.sessions().engine().now() < at + span))
     }
 
     /// Remembers where the visitor wanted to go, for after signing in. Answers whether it did: a

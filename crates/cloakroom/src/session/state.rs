@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Kind},
     flash::{Bags, Batch, BatchId},
-    lifetimes,
+    lifetimes::{self, Lifetimes},
     owner::Owner,
     record::Record,
     session::Deadlines,
@@ -72,6 +72,20 @@ impl Work {
         }
     }
 
+    /// The idle deadline after this work, of a record that has `current`.
+    pub(crate) fn moved(
+        &self,
+        current: Timestamp,
+        lifetimes: &Lifetimes,
+        now: Timestamp,
+    ) -> Timestamp {
+        if self.log.changes_lifetime() {
+            lifetimes.deadline(&self.record, now)
+        } else {
+            lifetimes.throttled(&self.record, current, now)
+        }
+    }
+
     pub(crate) fn extent(&self) -> Committed {
         Committed { changes: self.log.len(), fate: self.fate.clone() }
     }
@@ -126,6 +140,7 @@ pub(crate) struct State {
     /// The record as it was before any change, where the policy for server errors may want it back.
     untouched: Option<Record>,
     cookies: Vec<String>,
+    token_was_shown: bool,
 }
 
 impl State {
@@ -146,6 +161,7 @@ impl State {
             batch: None,
             untouched: None,
             cookies: Vec::new(),
+            token_was_shown: false,
         }
     }
 
@@ -186,6 +202,17 @@ impl State {
     /// that needs it can be sent any more.
     pub(crate) fn keep(&mut self) {
         self.work.keep = true;
+    }
+
+    /// The token in clear, for a client that has no cookies.
+    pub(crate) fn show_token(&mut self) -> String {
+        self.keep();
+        self.token_was_shown = true;
+        self.token().expose()
+    }
+
+    pub(crate) fn token_was_shown(&self) -> bool {
+        self.token_was_shown
     }
 
     fn admit_change(&mut self) -> Result<(), Error> {
@@ -266,14 +293,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether a commit would find nothing to do: nothing was changed and the deadline, which it
-    /// would have `moved` to, stays.
-    pub(crate) fn is_settled(&self, moved: impl FnOnce(Timestamp) -> Timestamp) -> bool {
+    /// Whether a commit would find nothing to do: nothing was changed and the deadline stays.
+    pub(crate) fn is_settled(&self, lifetimes: &Lifetimes, now: Timestamp) -> bool {
         let idle = self.work.log.is_empty() && matches!(self.work.fate, Fate::Stay);
         idle && match self.work.origin {
             Origin::New => !self.work.keep,
             Origin::Live { expires, cookie, .. } => {
-                cookie == CookieState::Current && moved(expires) == expires
+                cookie == CookieState::Current
+                    && self.work.moved(expires, lifetimes, now) == expires
             }
             Origin::Gone => true,
         }

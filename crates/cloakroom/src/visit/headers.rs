@@ -17,8 +17,11 @@ pub trait HeadersMut: Headers {
 pub struct ResponseHeaders {
     /// Values of `Set-Cookie` headers, to be appended.
     pub set_cookie: Vec<String>,
-    /// Whether the response depends on the session, so that it needs `Vary: Cookie`.
-    pub vary: bool,
+    /// The request header that the response depends on, for its `Vary`, where it depends on the
+    /// session.
+    pub vary: Option<&'static str>,
+    /// Whether the response itself shows the token, so that no cache may store it.
+    pub secret: bool,
 }
 
 const PRIVATE: &str = r#"private, no-cache="Set-Cookie""#;
@@ -26,13 +29,16 @@ const PRIVATE: &str = r#"private, no-cache="Set-Cookie""#;
 impl ResponseHeaders {
     /// Puts into a response what its session asks for.
     ///
-    /// 1. A response that depends on the session varies with the cookie, so that a cache does not
-    ///    show one visitor's page to another (RFC 9111, 4.1).
+    /// 1. A response that depends on the session varies with what carried it, so that a cache does
+    ///    not show one visitor's page to another (RFC 9111, 4.1).
     /// 2. A response that sets the session cookie is for one visitor's eyes: shared caches must not
-    ///    keep it, whatever the handler said of caching.
+    ///    keep it, whatever the handler said of caching. One that shows a token is stored nowhere.
     pub fn write_to(self, response: &mut impl HeadersMut) {
-        if self.vary && !varies_with_cookie(response) {
-            response.append("vary", "Cookie");
+        if let Some(header) = self.vary.filter(|header| !varies_with(response, header)) {
+            response.append("vary", header);
+        }
+        if self.secret {
+            response.replace("cache-control", "no-store");
         }
         if self.set_cookie.is_empty() {
             return;
@@ -49,8 +55,8 @@ fn list<'a>(headers: &'a impl Headers, name: &'static str) -> impl Iterator<Item
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-fn varies_with_cookie(headers: &impl Headers) -> bool {
-    list(headers, "vary").any(|name| name == "*" || name.eq_ignore_ascii_case("cookie"))
+fn varies_with(response: &impl Headers, header: &str) -> bool {
+    list(response, "vary").any(|name| name == "*" || name.eq_ignore_ascii_case(header))
 }
 
 /// Keeps the handler's own directives but for those that would let a shared cache keep the response.
@@ -97,7 +103,8 @@ mod tests {
         if let Some(said) = said {
             response.append(name, said);
         }
-        ResponseHeaders { set_cookie: vec!["a=b".to_owned()], vary: true }.write_to(&mut response);
+        let (set_cookie, vary) = (vec!["a=b".to_owned()], Some("Cookie"));
+        ResponseHeaders { set_cookie, vary, secret: false }.write_to(&mut response);
         let values: Vec<_> = list(&response, name).collect();
         values.join(", ")
     }

@@ -1,0 +1,86 @@
+//! Going through every session, a few hundred keys at a time.
+
+use cloakroom::store::{KeyPage, Place, RecordKey};
+use redis::{RedisResult, Value, cmd, from_redis_value};
+
+use crate::{link::Link, steps::unexpected};
+
+/// So many keys Redis is asked to look at in one step, which blocks it for well under a millisecond.
+const STEP: usize = 500;
+
+pub(crate) async fn page(link: &Link, prefix: &str, from: Place) -> RedisResult<KeyPage> {
+    let mut command = cmd("SCAN");
+    command.arg(from.offset).arg("MATCH").arg(pattern(prefix)).arg("COUNT").arg(STEP);
+    let (answer, parts) = if link.servers().is_cluster() {
+        let nodes = nodes(link).await?;
+        let at = usize::try_from(from.part).ok().and_then(|part| nodes.get(part));
+        let Some((host, port)) = at else { return Ok(KeyPage::default()) };
+        (link.run_on(&command, host.clone(), *port).await?, nodes.len() as u64)
+    } else {
+        if from.part > 0 {
+            return Ok(KeyPage::default());
+        }
+        (link.run(&command).await?, 1)
+    };
+    let (offset, names): (String, Vec<String>) = from_redis_value(answer)?;
+    let offset: u64 = offset.parse().map_err(|_| unexpected("a cursor"))?;
+    let next = match offset {
+        0 if from.part + 1 < parts => Some(Place { part: from.part + 1, offset: 0 }),
+        0 => None,
+        offset => Some(Place { offset, ..from }),
+    };
+    let keys = names.iter().filter_map(|name| key_in(name)).collect();
+    Ok(KeyPage { keys, next })
+}
+
+/// Records have their tag in braces right after the prefix; the index of owners has none.
+fn pattern(prefix: &str) -> String {
+    let mut pattern = String::new();
+    for character in prefix.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern + "{*}*"
+}
+
+fn key_in(name: &str) -> Option<RecordKey> {
+    RecordKey::parse(name.rsplit_once('}')?.1)
+}
+
+/// The masters of a cluster, in an order that stays as long as they do.
+async fn nodes(link: &Link) -> RedisResult<Vec<(String, u16)>> {
+    let Value::Array(slots) = link.run(cmd("CLUSTER").arg("SLOTS")).await? else {
+        return Err(unexpected("a list of slots"));
+    };
+    let mut nodes = Vec::new();
+    for range in slots {
+        let Value::Array(range) = range else { return Err(unexpected("a range of slots")) };
+        let master = range.get(2).ok_or_else(|| unexpected("a master"))?.clone();
+        let Value::Array(master) = master else { return Err(unexpected("a master")) };
+        let [host, port, ..] = master.as_slice() else { return Err(unexpected("host and port")) };
+        nodes.push((from_redis_value(host.clone())?, from_redis_value(port.clone())?));
+    }
+    nodes.sort();
+    nodes.dedup();
+    Ok(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_matched_as_it_is() {
+        assert_eq!(pattern("session:"), "session:{*}*");
+        assert_eq!(pattern("a*[b]?\\"), "a\\*\\[b\\]\\?\\\\{*}*");
+    }
+
+    #[test]
+    fn a_key_stands_behind_its_tag() {
+        let key = RecordKey::from_bytes([7; 32]);
+        assert_eq!(key_in(&crate::wire::key("session:", &key)), Some(key));
+        assert_eq!(key_in("session:owner:x"), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! Every session there is: for operators and their tools.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Error, Sessions,
+    clock::Timestamp,
+    error::Kind,
+    flash::Bags,
+    lifetimes::{end, tombstone_deadline},
+    reach::{ATTEMPTS, Reached, failed},
+    store::{Commit, KeyPage, Outcome, Place},
+};
+
+/// Every live session of a store, with its owner or without. What the command line tool shows.
+///
+/// For a visitor's own sessions take the [`SessionDirectory`](crate::SessionDirectory): it looks at
+/// these alone, where this one goes through all.
+///
+/// ```
+/// # use cloakroom::{AppKeys, MemoryStore, Sessions, store::Place};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let inventory = sessions.inventory()?;
+/// let (mut live, mut next) = (0, Some(Place::default()));
+/// while let Some(place) = next {
+///     let page = inventory.page(place).await?;
+///     live += page.sessions.len();
+///     next = page.next;
+/// }
+/// assert_eq!(live, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inventory(Sessions);
+
+/// Some sessions of an [`Inventory`].
+#[derive(Clone, Debug, Default)]
+pub struct InventoryPage {
+    /// The live sessions of this page; one may come twice in one round.
+    pub sessions: Vec<SessionSummary>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<Place>,
+}
+
+/// What is said of a session without showing what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionSummary {
+    /// Names the session for [`Inventory::contents`] and [`Inventory::destroy`], until it is
+    /// regenerated; 43 characters of base64url. It signs nobody in.
+    pub handle: String,
+    /// Whose it is, if anyone's.
+    pub owner: Option<String>,
+    /// What the application said of the device.
+    pub label: Option<String>,
+    /// When it began.
+    pub created: Timestamp,
+    /// When it was last used, to a tenth of the idle timeout.
+    pub last_seen: Timestamp,
+    /// When it ends unless it is used.
+    pub expires: Timestamp,
+    /// How many bytes its record has.
+    pub bytes: usize,
+}
+
+/// A session with what is in it.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SessionContents {
+    /// What is said of it without showing these.
+    pub summary: SessionSummary,
+    /// Its values.
+    pub values: Map<String, Value>,
+    /// Flash messages that wait for the next page.
+    pub messages: Map<String, Value>,
+    /// Old form input that waits for the next page.
+    pub input: Map<String, Value>,
+    /// Errors by field that wait for the next page.
+    pub errors: crate::form::FieldErrors,
+}
+
+/// Shows what is in no one's way of a log.
+impl std::fmt::Debug for SessionContents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionContents").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Every session of the store.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where the driver cannot go through its sessions, as the cookie driver.
+    pub fn inventory(&self) -> Result<Inventory, Error> {
+        self.enumerable("list sessions").map(|_| Inventory(self.clone()))
+    }
+}
+
+impl Inventory {
+    /// Some of the sessions, from `place` on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn page(&self, place: Place) -> Result<InventoryPage, Error> {
+        let store = self.0.enumerable("list sessions")?;
+        let page = store.keys_from(place).await;
+        let KeyPage { keys, next } = page.map_err(|cause| failed("list sessions", cause))?;
+        let mut sessions = Vec::new();
+        for key in keys {
+            // A tombstone leads to a session that has a key of its own.
+            let reached = self.0.reach_key(key).await?.filter(|reached| reached.key == key);
+            sessions.extend(reached.map(|reached| self.summary(&reached)));
+        }
+        Ok(InventoryPage { sessions, next })
+    }
+
+    /// The session that `handle` names, if it is live: a handle of this inventory, of
+    /// [`SessionInfo`](crate::SessionInfo) or of [`Session::handle`](crate::Session::handle).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn contents(&self, handle: &str) -> Result<Option<SessionContents>, Error> {
+        let Some(reached) = self.0.reach(handle).await? else { return Ok(None) };
+        let Bags { messages, input, errors } = reached.record.flash.shown().unwrap_or_default();
+        Ok(Some(SessionContents {
+            summary: self.summary(&reached),
+            values: reached.record.values.all(),
+            messages: messages.all(),
+            input: input.all(),
+            errors: errors.into(),
+        }))
+    }
+
+    /// Ends the session that `handle` names. Answers whether there was one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
+        let store = self.0.backend("end a session")?;
+        for _ in 0..ATTEMPTS {
+            let Some(Reached { key, .. }) = self.0.reach(handle).await? else { return Ok(false) };
+            let tombstone = tombstone_deadline(self.0.engine().now());
+            let destroyed = store.commit(Commit::Destroy { key, tombstone }).await;
+            if let Outcome::Done(_) = destroyed.map_err(|cause| failed("end a session", cause))? {
+                return Ok(true);
+            }
+        }
+        Err(Kind::Contention { attempts: ATTEMPTS }.into())
+    }
+
+    fn summary(&self, Reached { key, stored, record }: &Reached) -> SessionSummary {
+        SessionSummary {
+            handle: key.to_string(),
+            owner: record.owner.as_ref().map(|owner| owner.name.to_string()),
+            label: record.label.as_deref().map(ToOwned::to_owned),
+            created: record.created,
+            last_seen: self.0.engine().lifetimes().last_used(record, stored.expires),
+            expires: end(record, stored.expires),
+            bytes: stored.record.len(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Sessions from outside their requests: by handle, for readers that stay, for clients without
+//! cookies, and with timeouts of their own.
+
+use std::{sync::Arc, time::Duration};
+
+use cloakroom::{
+    AppKeys, MemoryStore, Session, Sessions,
+    clock::{Clock, FakeClock},
+    cookie::CookieSettings,
+    store::Place,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+struct World {
+    sessions: Sessions,
+    clock: Arc<FakeClock>,
+    cookie: Option<String>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(CookieSettings::development())
+    }
+
+    fn with(cookie: CookieSettings) -> Self {
+        let clock = Arc::new(FakeClock::default());
+        let store = MemoryStore::with_clock(clock.clone());
+        let sessions = Sessions::store(store, AppKeys::random());
+        let sessions = sessions.clock(clock.clone()).age(HOUR).cookie_settings(cookie);
+        Self { sessions: sessions.build().unwrap(), clock, cookie: None }
+    }
+
+    /// One request; answers the line of the cookie that came, if one did.
+    async fn visit(&mut self, handle: impl FnOnce(&Session)) -> Option<String> {
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let visit = self.sessions.visit();
+        let session = visit.session([("cookie", cookie.as_str())].as_slice()).await.unwrap();
+        handle(&session);
+        let line = visit.finish(200).await.unwrap().set_cookie.pop();
+        if let Some((cookie, _)) = line.as_deref().and_then(|line| line.split_once(';')) {
+            self.cookie = Some(cookie.to_owned());
+        }
+        line
+    }
+
+    async fn handle(&mut self) -> String {
+        let mut handle = None;
+        self.visit(|session| handle = session.handle()).await;
+        handle.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_task_edits_a_session_by_its_handle_and_requests_lose_nothing() {
+    let mut world = World::new();
+    world.visit(|session| session.put("n", 1).unwrap()).await;
+    let handle = world.handle().await;
+    let visit = world.sessions.visit();
+    let cookie = world.cookie.clone().unwrap();
+    let slow = visit.session([("cookie", cookie.as_str())].as_slice()).await.unwrap();
+    slow.increment("n").unwrap();
+    let edited = world.sessions.edit(&handle, |session| {
+        session.increment_by("n", 10)?;
+        session.flash(serde_json::json!({ "job": "done" }))?;
+        session.get::<i64>("n")
+    });
+    assert_eq!(edited.await.unwrap(), Some(Some(11)));
+    let _ = visit.finish(200).await.unwrap();
+    world
+        .visit(|session| {
+            assert_eq!(session.get::<i64>("n").unwrap(), Some(12));
+            assert_eq!(session.view().flash_message("job", ""), "done");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_edit_of_a_session_that_has_ended_is_none_and_brings_nothing_back() {
+    let mut world = World::new();
+    world.visit(|session| session.put("n", 1).unwrap()).await;
+    let handle = world.handle().await;
+    world.visit(|session| session.destroy().unwrap()).await;
+    let edited = world.sessions.edit(&handle, |session| session.put("n", 2)).await.unwrap();
+    assert_eq!(edited, None);
+    let page = world.sessions.inventory().unwrap().page(Place::default()).await.unwrap();
+    assert!(page.sessions.is_empty());
+    for bad in ["", "no handle", &"A".repeat(43), &"A".repeat(64)] {
+        let edited = world.sessions.edit(bad, |session| session.put("n", 2)).await.unwrap();
+        assert_eq!(edited, None, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn the_handle_of_an_owned_session_outlives_a_regenerate() {
+    let mut world = World::new();
+    world.visit(|session| session.set_owner("virk").unwrap()).await;
+    let handle = world.handle().await;
+    for _ in 0..3 {
+        world.visit(|session| session.regenerate().unwrap()).await;
+        world.clock.advance(Duration::from_mins(5));
+    }
+    assert_eq!(world.handle().await, handle);
+    let edited = world.sessions.edit(&handle, |session| session.put("n", 2)).await.unwrap();
+    assert_eq!(edited, Some(()));
+}
+
+#[tokio::test]
+async fn a_reader_follows_its_session_and_notices_its_end() {
+    let mut world = World::new();
+    let mut reader = None;
+    world
+        .visit(|session| {
+            session.put("n", 1).unwrap();
+            reader = Some(session.read_only());
+        })
+        .await;
+    let reader = reader.unwrap();
+    world.visit(|session| session.put("n", 2).unwrap()).await;
+    assert_eq!(reader.get::<i64>("n").unwrap(), Some(1));
+    assert!(reader.refresh().await.unwrap());
+    assert_eq!(reader.get::<i64>("n").unwrap(), Some(2));
+    world.visit(|session| session.regenerate().unwrap()).await;
+    assert!(reader.refresh().await.unwrap(), "regenerated is not ended");
+    world.clock.advance(Duration::from_mins(5));
+    assert!(reader.refresh().await.unwrap(), "and is known by its new key from then on");
+    let waiting = tokio::spawn({
+        let reader = reader.clone();
+        async move { reader.ended(Duration::from_millis(1)).await }
+    });
+    world.visit(|session| session.destroy().unwrap()).await;
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
+    assert!(reader.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_with_an_age_of_its_own_outlives_the_others_and_their_browser() {
+    let settings = CookieSettings { clear_with_browser: true, ..CookieSettings::development() };
+    let mut world = World::with(settings);
+    let line = world.visit(|session| session.put("user", "virk").unwrap()).await.unwrap();
+    assert!(!line.contains("Max-Age"), "{line}");
+    let line = world.visit(|session| session.set_age(24 * HOUR).unwrap()).await.unwrap();
+    assert!(line.contains("Max-Age=86400"), "{line}");
+    for _ in 0..3 {
+        world.clock.advance(23 * HOUR);
+        let line =
+            world.visit(|session| assert!(session.has("user"), "used within its own age")).await;
+        assert!(line.unwrap().contains("Max-Age=86400"));
+    }
+    world.clock.advance(24 * HOUR);
+    world.visit(|session| assert!(!session.has("user"))).await;
+}
+
+#[tokio::test]
+async fn less_time_than_others_have_counts_at_once() {
+    let mut world = World::new();
+    world.visit(|session| session.put("user", "root").unwrap()).await;
+    let line = world.visit(|session| session.set_age(HOUR / 6).unwrap()).await.unwrap();
+    assert!(line.contains("Max-Age=600"), "{line}");
+    world.clock.advance(HOUR / 6);
+    world.visit(|session| assert!(session.is_new())).await;
+}
+
+#[tokio::test]
+async fn a_lifetime_of_its_own_ends_a_busy_session_and_can_be_taken_back() {
+    let mut world = World::new();
+    world.visit(|session| session.set_lifetime(Some(HOUR / 2)).unwrap()).await;
+    world.visit(|session| session.put("user", "virk").unwrap()).await;
+    let line = world.visit(|session| session.set_lifetime(Some(HOUR)).unwrap()).await.unwrap();
+    assert!(line.contains("Max-Age=3600"), "{line}");
+    world.clock.advance(HOUR - Duration::from_millis(1));
+    world.visit(|session| assert!(session.has("user"))).await;
+    world.clock.advance(Duration::from_millis(1));
+    world.visit(|session| assert!(!session.has("user"))).await;
+}
+
+#[tokio::test]
+async fn a_bearer_s_token_is_taken_from_the_header_alone_and_no_cookie_is_set() {
+    let world = World::new();
+    let api = world.sessions.bearer().unwrap();
+    let visit = api.visit();
+    let none: &[(&str, &str)] = &[];
+    let session = visit.session(none).await.unwrap();
+    session.put("user", "virk").unwrap();
+    let token = session.bearer_token().unwrap();
+    let headers = visit.finish(200).await.unwrap();
+    assert_eq!(
+        (headers.set_cookie.len(), headers.vary, headers.secret),
+        (0, Some("Authorization"), true)
+    );
+
+    let is_new = async |sessions: &Sessions, name: &str, value: &str| {
+        let visit = sessions.visit();
+        let session = visit.session([(name, value)].as_slice()).await.unwrap();
+        session.is_new()
+    };
+    assert!(!is_new(&api, "authorization", &format!("Bearer {token}")).await);
+    assert!(!is_new(&api, "authorization", &format!("bearer  {token}")).await);
+    for other in
+        [format!("Basic {token}"), token.clone(), format!("Bearer {token}x"), String::new()]
+    {
+        assert!(is_new(&api, "authorization", &other).await, "{other}");
+    }
+    let cookie = format!("session={token}");
+    assert!(is_new(&api, "cookie", &cookie).await, "never both");
+    assert!(!is_new(&world.sessions, "cookie", &cookie).await);
+    assert!(is_new(&world.sessions, "authorization", &format!("Bearer {token}")).await);
+    let twice =
+        [("authorization", format!("Bearer {token}")), ("authorization", "Bearer x".into())];
+    assert!(api.visit().session(twice.as_slice()).await.unwrap().is_new(), "two are none");
+}
+
+#[tokio::test]
+async fn what_a_cookie_carries_is_not_handed_out_and_the_cookie_driver_has_no_bearer() {
+    let world = World::new();
+    let none: &[(&str, &str)] = &[];
+    let session = world.sessions.visit().session(none).await.unwrap();
+    assert!(session.bearer_token().unwrap_err().is_unsupported());
+    let sealed = Sessions::cookie(AppKeys::random()).build().unwrap();
+    assert!(sealed.bearer().unwrap_err().is_unsupported());
+    assert!(sealed.inventory().unwrap_err().is_unsupported());
+    assert!(sealed.edit("x", |_| Ok(())).await.unwrap_err().is_unsupported());
+    assert_eq!(cloakroom::testing::session().handle(), None);
+}
+
+#[tokio::test]
+async fn the_inventory_shows_every_session_and_ends_any() {
+    let mut world = World::new();
+    world
+        .visit(|session| {
+            session.set_owner("virk").unwrap();
+            session.set_label("Firefox").unwrap();
+            session.put("cart", [1, 2]).unwrap();
+            session.flash(serde_json::json!({ "notice": "saved" })).unwrap();
+        })
+        .await;
+    let owned = world.handle().await;
+    let inventory = world.sessions.inventory().unwrap();
+    let (mut all, mut next) = (Vec::new(), Some(Place::default()));
+    while let Some(place) = next {
+        let page = inventory.page(place).await.unwrap();
+        all.extend(page.sessions);
+        next = page.next;
+    }
+    let [summary] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(
+        (summary.owner.as_deref(), summary.label.as_deref()),
+        (Some("virk"), Some("Firefox"))
+    );
+    assert_eq!(summary.created, world.clock.now());
+    for handle in [&summary.handle, &owned] {
+        let contents = inventory.contents(handle).await.unwrap().unwrap();
+        assert_eq!(contents.values["cart"], serde_json::json!([1, 2]));
+        assert_eq!(contents.summary, *summary);
+        assert!(!format!("{contents:?}").contains("cart"));
+    }
+    assert!(inventory.destroy(&summary.handle).await.unwrap());
+    assert!(!inventory.destroy(&summary.handle).await.unwrap());
+    world.visit(|session| assert!(!session.has("cart"))).await;
+}
