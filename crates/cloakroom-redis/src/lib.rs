@@ -42,6 +42,7 @@ mod tracking;
 mod wire;
 
 pub use builder::RedisStoreBuilder;
+pub use health::Health;
 pub use servers::{ConfigError, Servers};
 pub use settings::sessions;
 pub use store::RedisStore;

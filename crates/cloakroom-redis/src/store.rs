@@ -199,7 +199,7 @@ impl Inner {
         stored.expires > now && !touch_is_due(stored.expires, parsed.idle, now)
     }
 
-    fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
+    pub(crate) fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
         let attempted = format!("{attempted} Redis at {}", self.link.servers());
         if is_passing(&error) {
             StoreError::unavailable(attempted, error)

@@ -16,7 +16,8 @@ use crate::random::fill_from_system;
 const SHORTEST: usize = 32;
 const PREFIX: &str = "base64:";
 /// How a new key is made. Named in every error.
-const MAKE_ONE: &str = "make one with: echo \"base64:$(openssl rand -base64 32)\"";
+const MAKE_ONE: &str =
+    "make one with: cloakroom key generate, or: echo \"base64:$(openssl rand -base64 32)\"";
 
 /// Standard base64, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -1,6 +1,8 @@
 //! From settings to the session system.
 
-use super::{DriverKind, FileDurability, Settings, SettingsError};
+use super::{DriverKind, Settings, SettingsError};
+#[cfg(unix)]
+use super::{FileDurability, FileTable};
 use crate::{
     AppKeys, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, key::KeyError,
 };
@@ -47,19 +49,9 @@ impl Settings {
 
     #[cfg(unix)]
     fn on_files(&self) -> Result<SessionsBuilder, SettingsError> {
-        let durability = match self.file.durability {
-            FileDurability::Full => Durability::Full,
-            FileDurability::Fast => Durability::Fast,
-        };
         // The key first: a folder is not made for an application that will not start.
         let keys = self.app_keys()?;
-        let opened = FileStore::builder(&self.file.location).durability(durability).open();
-        let store = opened.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let cause = cause.unwrap_or_default();
-            SettingsError::settings(format!("`file.location`: {error}: {cause}"))
-        })?;
-        Ok(Sessions::store(store, keys))
+        Ok(Sessions::store(FileStore::from_settings(&self.file)?, keys))
     }
 
     #[cfg(not(unix))]
@@ -117,5 +109,25 @@ impl Settings {
             return Err(SettingsError::settings(problem));
         }
         Ok(self)
+    }
+}
+
+#[cfg(unix)]
+impl FileStore {
+    /// The store that the table `[file]` describes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_settings(table: &FileTable) -> Result<Self, SettingsError> {
+        let durability = match table.durability {
+            FileDurability::Full => Durability::Full,
+            FileDurability::Fast => Durability::Fast,
+        };
+        let opened = Self::builder(&table.location).durability(durability).open();
+        opened.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.unwrap_or_default();
+            SettingsError::settings(format!("`file.location`: {error}: {cause}"))
+        })
     }
 }

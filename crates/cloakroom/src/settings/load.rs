@@ -1,6 +1,7 @@
 //! From file and environment to settings: the environment over the file over the defaults.
 
 use std::{
+    collections::HashMap,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -17,8 +18,10 @@ type SettingsLayer = <Settings as Config>::Layer;
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "config/session.toml";
+/// What development reads variables from that are not in the environment.
+const DOT_ENV: &str = ".env";
 /// Never in the file.
-const APP_KEY: &str = "APP_KEY";
+pub(super) const APP_KEY: &str = "APP_KEY";
 
 /// Which defaults apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,12 +40,26 @@ impl Settings {
     }
 
     /// The same for plain http on localhost: `cookie.secure` is off unless file or environment turn
-    /// it on.
+    /// it on, and variables that are not in the environment are looked up in the file `.env`, which
+    /// production does not read.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); and when `.env` cannot be read.
+    pub fn load_for_development(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let dot_env = DotEnv::read(Path::new(DOT_ENV))?;
+        load(file, &|name| variable(name).or_else(|| dot_env.variable(name)), Defaults::Development)
+    }
+
+    /// The same with variables that `environment` looks up in place of the process's, for tools. The
+    /// defaults are those of production.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_for_development(file: Option<&Path>) -> Result<Self, SettingsError> {
-        load(file, &variable, Defaults::Development)
+    pub fn load_with(
+        file: Option<&Path>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        load(file, environment, Defaults::Production)
     }
 
     /// Reads the text of a file and variables that `environment` looks up, for tests.
@@ -53,6 +70,39 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let path = PathBuf::from(DEFAULT_FILE);
         combine(from_file(&path, text)?, environment, Defaults::Production)
+    }
+}
+
+/// Variables from a file of lines `NAME=value`.
+#[derive(Debug, Default)]
+pub struct DotEnv(HashMap<String, Secret>);
+
+impl DotEnv {
+    /// Reads a file; one that does not exist holds nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has a line that is not `NAME=value`.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        // Its own message would quote the line, and with it perhaps a key.
+        let refused = || SettingsError::file(path, "has a line that is not `NAME=value`");
+        let lines = match dotenvy::from_path_iter(path) {
+            Ok(lines) => lines,
+            Err(dotenvy::Error::Io(error)) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(dotenvy::Error::Io(error)) => {
+                return Err(SettingsError::file(path, format!("cannot be read: {error}")));
+            }
+            Err(_) => return Err(refused()),
+        };
+        let pairs = lines.map(|line| line.map(|(name, value)| (name, Secret::from(value))));
+        pairs.collect::<Result<_, _>>().map(Self).map_err(|_| refused())
+    }
+
+    /// A variable's value; an empty one counts as none.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let value = self.0.get(name)?.expose();
+        (!value.is_empty()).then(|| value.to_owned())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Every key can be set in the file, and each by an environment variable, which wins. Both are
 //! strict: an unknown key, a value of the wrong type and a contradiction are errors at start that
-//! name the place, the key and what is accepted. The application key is never in the file.
+//! name the place, the key and what is accepted. The application key is never in the file. In
+//! development a file `.env` stands in for variables that are not set.
 //!
 //! ```no_run
 //! use cloakroom::settings::Settings;
@@ -14,6 +15,7 @@
 mod build;
 mod error;
 mod load;
+mod template;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -21,6 +23,7 @@ use std::{path::PathBuf, time::Duration};
 use confique::Config;
 
 pub use error::SettingsError;
+pub use load::DotEnv;
 pub use values::{DriverKind, FileDurability, RedisMode, Secret};
 
 use crate::cookie::SameSite;
@@ -72,8 +75,7 @@ pub struct Settings {
     pub app_key: Option<Secret>,
 }
 
-/// The cookie's attributes; see [`CookieSettings`](crate::cookie::CookieSettings) for what each is
-/// good for.
+/// The cookie's attributes.
 #[derive(Clone, Debug, Config)]
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]

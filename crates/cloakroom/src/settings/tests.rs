@@ -197,3 +197,35 @@ fn a_driver_that_is_not_built_in_says_so() {
     let error = settings.unwrap().sessions().unwrap_err().to_string();
     assert!(error.contains("`redis`") && error.contains("cloakroom-redis"), "{error}");
 }
+
+#[test]
+fn every_line_of_the_template_is_a_setting_and_together_they_are_the_defaults() {
+    let template = Settings::template();
+    let defaults = format!("{:?}", file("").unwrap());
+    assert_eq!(format!("{:?}", file(&template).unwrap()), defaults);
+    let uncommented = |line: &str| {
+        let setting = line.strip_prefix('#').filter(|rest| rest.contains(" = "));
+        setting.filter(|rest| !rest.starts_with(' ') && !rest.contains('…')).map(ToOwned::to_owned)
+    };
+    let lines: Vec<_> =
+        template.lines().map(|line| uncommented(line).unwrap_or(line.to_owned())).collect();
+    assert_eq!(format!("{:?}", file(&lines.join("\n")).unwrap()), defaults);
+    for (name, _) in super::load::variables(&<Settings as confique::Config>::META, "") {
+        assert_eq!(template.contains(&format!("# {name}\n")), name != "APP_KEY", "{name}");
+    }
+}
+
+#[test]
+fn variables_of_a_dot_env_file_are_read_and_a_bad_line_is_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    assert_eq!(DotEnv::read(&path).unwrap().variable("APP_KEY"), None);
+    std::fs::write(&path, "# ours\nAPP_KEY='base64:abc'\nSESSION_AGE=\n").unwrap();
+    let read = DotEnv::read(&path).unwrap();
+    assert_eq!(read.variable("APP_KEY").as_deref(), Some("base64:abc"));
+    assert_eq!(read.variable("SESSION_AGE"), None);
+    assert!(!format!("{read:?}").contains("abc"));
+    std::fs::write(&path, "APP KEY hunter2").unwrap();
+    let error = DotEnv::read(&path).unwrap_err().to_string();
+    assert!(error.contains("NAME=value") && !error.contains("hunter2"), "{error}");
+}
