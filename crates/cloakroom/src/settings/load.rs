@@ -188,7 +188,8 @@ fn read(table: Table) -> Result<SettingsLayer, String> {
             return format!("`{path}`: a string is accepted");
         }
         let problem = error.into_inner();
-        if path == "." { problem.to_string() } else { format!("`{path}`: {problem}") }
+        let problem = problem.message();
+        if path == "." { problem.to_owned() } else { format!("`{path}`: {problem}") }
     })
 }
 

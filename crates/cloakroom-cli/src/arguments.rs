@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Sets sessions up, checks them, shows and moves them.
+///
+/// Reads the settings as the application does: config/session.toml and the environment, and .env for
+/// variables that are not set. Exit codes: 0 done; 1 something is wrong; 2 the command or the settings
+/// cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "cloakroom", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Writes JSON to standard output, for other programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the settings are.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The settings file [default: config/session.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// A file of variables, for those that are not in the environment
+    #[arg(long, global = true, value_name = "FILE", default_value = ".env")]
+    pub(crate) env_file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Adds sessions to the project in this folder: dependencies, settings file, application key
+    Install(Install),
+    /// Makes and rotates the application's key
+    #[command(subcommand)]
+    Key(Key),
+    /// Checks the settings, and what stands behind them, for what goes wrong in production
+    Doctor,
+    /// Lists the live sessions
+    List(List),
+    /// Shows one session
+    Show(Show),
+    /// Ends one session, or all of an owner
+    Destroy(Destroy),
+    /// Deletes what has expired, now
+    Sweep,
+    /// Counts the live sessions
+    Stats,
+    /// Moves the live sessions from one driver to another; nobody is signed out
+    Migrate(Migrate),
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Install {
+    /// The web framework [default: the one that Cargo.toml names]
+    #[arg(long, value_enum)]
+    pub(crate) framework: Option<Framework>,
+
+    /// Where sessions shall live
+    #[arg(long, value_enum, default_value_t = Driver::Cookie)]
+    pub(crate) driver: Driver,
+
+    /// Takes cloakroom's crates from this checkout instead of the registry
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) path: Option<PathBuf>,
+
+    /// Overwrites a settings file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Shows what would change, and changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Framework {
+    Axum,
+    Actix,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Driver {
+    Cookie,
+    Memory,
+    File,
+    Redis,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Puts a new `APP_KEY` into .env
+    Generate(Generate),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Generate {
+    /// Puts the new key before those that are there: it seals from now on, the others still open
+    #[arg(long, conflicts_with = "print")]
+    pub(crate) rotate: bool,
+
+    /// Prints the key and changes no file
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Those of one owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// What `list` or the application calls the session
+    pub(crate) handle: String,
+
+    /// Shows the values too, which may be private
+    #[arg(long)]
+    pub(crate) reveal: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Destroy {
+    /// What `list` or the application calls the session
+    pub(crate) handle: Option<String>,
+
+    /// All sessions of this owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Migrate {
+    /// The driver that has the sessions
+    #[arg(long, value_enum)]
+    pub(crate) from: Kept,
+
+    /// The driver that gets them
+    #[arg(long, value_enum)]
+    pub(crate) to: Kept,
+
+    /// What was copied already, for the next run [default: .cloakroom-FROM-to-TO]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// Drivers whose sessions another process can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kept {
+    File,
+    Redis,
+}
+
+impl Kept {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Redis => "redis",
+        }
+    }
+}

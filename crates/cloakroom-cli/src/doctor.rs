@@ -1,0 +1,195 @@
+//! `cloakroom doctor`: what goes wrong in production, one line each.
+
+use std::{fmt, time::Duration};
+
+use cloakroom::{
+    cookie::SameSite,
+    settings::{DriverKind, Settings},
+};
+use cloakroom_redis::{Health, RedisStore};
+use serde_json::json;
+
+use crate::{
+    arguments::Place,
+    failure::{Failure, with_causes},
+    output::{BAD, DOUBTFUL, GOOD, Output, styled},
+    setup,
+};
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// Right in some places and wrong in others.
+    Doubtful,
+    Wrong,
+}
+
+struct Finding {
+    about: &'static str,
+    verdict: Verdict,
+    text: String,
+}
+
+fn finding(about: &'static str, verdict: Verdict, text: impl fmt::Display) -> Finding {
+    Finding { about, verdict, text: text.to_string() }
+}
+
+pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
+    let settings = setup::settings(place)?;
+    let mut findings = vec![key(&settings)];
+    findings.extend(cookie(&settings));
+    findings.extend(lifetimes(&settings));
+    findings.extend(driver(&settings).await);
+    for Finding { about, verdict, text } in &findings {
+        let word = match verdict {
+            Verdict::Good => styled(GOOD, "good "),
+            Verdict::Doubtful => styled(DOUBTFUL, "look "),
+            Verdict::Wrong => styled(BAD, "wrong"),
+        };
+        output.line(format!("{word} {about}: {text}"));
+        let word = format!("{verdict:?}").to_lowercase();
+        output.record(&json!({ "about": about, "verdict": word, "text": text }));
+    }
+    match findings.iter().filter(|it| it.verdict == Verdict::Wrong).count() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("one thing is wrong")),
+        wrong => Err(Failure::failed(format!("{wrong} things are wrong"))),
+    }
+}
+
+fn key(settings: &Settings) -> Finding {
+    match settings.app_keys() {
+        Ok(_) => {
+            let text = settings.app_key.as_ref().map(|key| key.expose().split(',').count());
+            finding(
+                "application key",
+                Verdict::Good,
+                match text {
+                    Some(1) | None => "one key, long enough".to_owned(),
+                    Some(keys) => format!("{keys} keys, long enough; the first seals"),
+                },
+            )
+        }
+        Err(error) => finding("application key", Verdict::Wrong, error),
+    }
+}
+
+fn cookie(settings: &Settings) -> Vec<Finding> {
+    let cookie = settings.cookie_settings();
+    let mut findings = Vec::new();
+    let mut say = |verdict, text: String| findings.push(finding("cookie", verdict, text));
+    if cookie.secure {
+        say(Verdict::Good, format!("`{}`, over https alone", cookie.name));
+    } else {
+        let problem = "browsers send it over plain http, where anyone on the way can take it";
+        say(Verdict::Wrong, format!("`cookie.secure` is off: {problem}"));
+    }
+    if !cookie.http_only {
+        say(Verdict::Wrong, "`cookie.http_only` is off: any script on a page can take it".into());
+    }
+    if cookie.same_site == SameSite::None {
+        let text =
+            "`cookie.same_site` is none: other sites' requests carry it; keep the CSRF layer on";
+        say(Verdict::Doubtful, text.into());
+    }
+    if let Some(domain) = &cookie.domain {
+        say(
+            Verdict::Doubtful,
+            format!("`cookie.domain`: every host below {domain} gets it and can set it"),
+        );
+    }
+    findings
+}
+
+fn lifetimes(settings: &Settings) -> Option<Finding> {
+    const LONG: Duration = Duration::from_hours(30 * 24);
+    let days = settings.age.as_secs() / 86_400;
+    (settings.age > LONG && settings.lifetime.is_none()).then(|| {
+        let text = format!("`age` is {days} days and there is no `lifetime`: a stolen session that is used never ends");
+        finding("lifetime", Verdict::Doubtful, text)
+    })
+}
+
+async fn driver(settings: &Settings) -> Vec<Finding> {
+    match settings.driver {
+        DriverKind::Memory => vec![finding(
+            "memory",
+            Verdict::Doubtful,
+            "sessions end with the process, and no other process has them",
+        )],
+        DriverKind::File => files(settings),
+        DriverKind::Redis => match RedisStore::from_settings(&settings.redis) {
+            Err(error) => vec![finding("redis", Verdict::Wrong, error)],
+            Ok(store) => match store.health().await {
+                Err(error) => vec![finding("redis", Verdict::Wrong, with_causes(&error))],
+                Ok(health) => redis(&health),
+            },
+        },
+        _ => vec![finding(
+            "driver",
+            Verdict::Good,
+            "cookie; between two tabs the last response wins, and a copied cookie outlives a logout",
+        )],
+    }
+}
+
+fn redis(health: &Health) -> Vec<Finding> {
+    const SLOW: Duration = Duration::from_millis(5);
+    const SKEWED: u64 = 5_000;
+    let Health { version, round_trip, clock_ahead, problems, .. } = health;
+    let mut findings = vec![finding("redis", Verdict::Good, format!("version {version}"))];
+    let pace = if *round_trip > SLOW { Verdict::Doubtful } else { Verdict::Good };
+    findings.push(finding("redis", pace, format!("a round trip takes {round_trip:.0?}")));
+    let skewed = clock_ahead.unsigned_abs() > SKEWED;
+    let skew = if skewed { Verdict::Wrong } else { Verdict::Good };
+    findings.push(finding(
+        "redis",
+        skew,
+        format!("its clock is {clock_ahead} ms ahead of this one"),
+    ));
+    findings.extend(problems.iter().map(|problem| finding("redis", Verdict::Wrong, problem)));
+    findings
+}
+
+#[cfg(not(unix))]
+fn files(_: &Settings) -> Vec<Finding> {
+    vec![finding("file", Verdict::Wrong, "the driver is there on Linux, macOS and BSD")]
+}
+
+/// A look that makes no folder.
+#[cfg(unix)]
+fn files(settings: &Settings) -> Vec<Finding> {
+    use std::os::unix::fs::MetadataExt;
+
+    const TIGHT: u64 = 64 * 1024 * 1024;
+    let location = &settings.file.location;
+    let shown = location.display();
+    let about = match std::fs::metadata(location) {
+        Ok(about) => about,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("{shown} does not exist yet; the application makes it");
+            return vec![finding("file", Verdict::Doubtful, text)];
+        }
+        Err(error) => return vec![finding("file", Verdict::Wrong, format!("{shown}: {error}"))],
+    };
+    let mut findings = Vec::new();
+    match cloakroom::FileStore::from_settings(&settings.file) {
+        Ok(_) => findings.push(finding("file", Verdict::Good, format!("{shown} can be used"))),
+        Err(error) => findings.push(finding("file", Verdict::Wrong, error)),
+    }
+    if about.mode() & 0o077 != 0 {
+        let text = format!("{shown}: others than its owner may look into it; chmod 700 ends that");
+        findings.push(finding("file", Verdict::Wrong, text));
+    }
+    match rustix::fs::statvfs(location) {
+        Err(error) => findings.push(finding("file", Verdict::Wrong, format!("{shown}: {error}"))),
+        Ok(disk) => {
+            let free = disk.f_bavail * disk.f_frsize;
+            let verdict = if free < TIGHT { Verdict::Wrong } else { Verdict::Good };
+            let text = format!("{} MiB are free, and {} files", free / 1_048_576, disk.f_favail);
+            findings.push(finding("file", verdict, text));
+        }
+    }
+    findings
+}

@@ -1,0 +1,57 @@
+//! `cloakroom install`: adds the crates, writes the settings file, makes a key, and says what is left
+//! to do by hand. Run twice it changes nothing.
+
+mod changes;
+mod project;
+mod steps;
+
+use std::path::Path;
+
+use changes::Change;
+use project::Project;
+use serde_json::json;
+
+use crate::{
+    arguments::Install,
+    failure::Failure,
+    output::{GOOD, Output, remark, styled},
+};
+
+pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
+    let project = Project::find(Path::new("."), options.framework)?;
+    let dependencies = project.missing_dependencies(options)?;
+    let changes = changes::all(options)?;
+    for said in project.remarks() {
+        remark(said);
+    }
+    for arguments in &dependencies {
+        output.line(format!("{} cargo add {}", mark(options), arguments.join(" ")));
+        if !options.dry_run {
+            project::cargo_add(arguments)?;
+        }
+    }
+    for change in &changes {
+        output.line(format!("{} {}", mark(options), change.said()));
+        if options.dry_run {
+            output.line(change.diff());
+        } else {
+            change.make()?;
+        }
+    }
+    if dependencies.is_empty() && changes.is_empty() {
+        output.line("Everything is in place already; nothing was changed.");
+    }
+    let steps = steps::left_to_do(project.framework, options.driver);
+    output.line(&steps);
+    output.record(&json!({
+        "dry_run": options.dry_run,
+        "dependencies": dependencies.iter().map(|it| it[0].as_str()).collect::<Vec<_>>(),
+        "files": changes.iter().map(Change::path).collect::<Vec<_>>(),
+        "steps": steps,
+    }));
+    Ok(())
+}
+
+fn mark(options: &Install) -> String {
+    if options.dry_run { "would:".to_owned() } else { styled(GOOD, "did:") }
+}

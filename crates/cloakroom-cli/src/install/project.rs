@@ -1,0 +1,172 @@
+//! The project that sessions are added to.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use toml::{Table, Value};
+
+use crate::{
+    arguments::{Driver, Framework, Install},
+    failure::Failure,
+};
+
+/// A package and what its manifest says of frameworks.
+pub(super) struct Project {
+    pub(super) framework: Framework,
+    dependencies: Table,
+}
+
+impl Framework {
+    /// Its crate, and the version that ours is for.
+    fn upstream(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Axum => ("axum", "0.8"),
+            Self::Actix => ("actix-web", "4"),
+        }
+    }
+
+    /// Our crate for it.
+    pub(super) fn adapter(self) -> &'static str {
+        match self {
+            Self::Axum => "cloakroom-axum",
+            Self::Actix => "cloakroom-actix",
+        }
+    }
+}
+
+impl Project {
+    /// The package in `folder`, and the framework that was asked for or that it uses.
+    pub(super) fn find(folder: &Path, asked: Option<Framework>) -> Result<Self, Failure> {
+        let path = folder.join("Cargo.toml");
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::unusable(format!("there is no project here: Cargo.toml: {error}"))
+        })?;
+        let manifest: Table = toml::from_str(&text)
+            .map_err(|error| Failure::unusable(format!("Cargo.toml: {}", error.message())))?;
+        if !manifest.contains_key("package") {
+            let problem =
+                "this Cargo.toml has no [package]; run the command in the package's folder";
+            return Err(Failure::unusable(problem));
+        }
+        let dependencies = manifest.get("dependencies").and_then(Value::as_table).cloned();
+        let dependencies = dependencies.unwrap_or_default();
+        let framework = match asked {
+            Some(framework) => framework,
+            None => used(&dependencies)?,
+        };
+        Ok(Self { framework, dependencies })
+    }
+
+    /// What should be known before going on.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let (name, wanted) = self.framework.upstream();
+        match self.dependencies.get(name) {
+            None => vec![format!("{name} is not among the dependencies yet: cargo add {name}")],
+            Some(dependency) => version(dependency)
+                .filter(|version| !is_version(version, wanted))
+                .map(|version| {
+                    let adapter = self.framework.adapter();
+                    format!("{adapter} is for {name} {wanted}; this project has {version}")
+                })
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// The arguments of each `cargo add` that is left to do.
+    pub(super) fn missing_dependencies(
+        &self,
+        options: &Install,
+    ) -> Result<Vec<Vec<String>>, Failure> {
+        let redis = (options.driver == Driver::Redis).then_some("cloakroom-redis");
+        let wanted = [Some(self.framework.adapter()), redis].into_iter().flatten();
+        let missing = wanted.filter(|name| !self.dependencies.contains_key(*name));
+        missing.map(|name| arguments(name, options.path.as_deref())).collect()
+    }
+}
+
+/// The framework among the dependencies.
+fn used(dependencies: &Table) -> Result<Framework, Failure> {
+    let uses = |framework: &Framework| {
+        let (name, _) = framework.upstream();
+        dependencies.iter().any(|(key, value)| {
+            let renamed = value.get("package").and_then(Value::as_str);
+            renamed.unwrap_or(key) == name
+        })
+    };
+    match [Framework::Axum, Framework::Actix].iter().filter(|it| uses(it)).collect::<Vec<_>>()[..] {
+        [framework] => Ok(*framework),
+        [] => Err(Failure::unusable(
+            "neither axum nor actix-web is among the dependencies; `--framework axum` or \
+             `--framework actix` is accepted",
+        )),
+        _ => Err(Failure::unusable(
+            "both axum and actix-web are among the dependencies; say which with `--framework`",
+        )),
+    }
+}
+
+fn version(dependency: &Value) -> Option<&str> {
+    dependency.as_str().or_else(|| dependency.get("version")?.as_str())
+}
+
+/// Whether a requirement such as `0.8`, `^0.8.4` or `=4.1` is for that version.
+fn is_version(requirement: &str, wanted: &str) -> bool {
+    let numbers = requirement.trim_start_matches(['^', '=', '~', ' ']);
+    let rest = numbers.strip_prefix(wanted);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn arguments(name: &str, checkout: Option<&Path>) -> Result<Vec<String>, Failure> {
+    let mut arguments = vec![name.to_owned()];
+    if let Some(checkout) = checkout {
+        let folder: PathBuf = checkout.join("crates").join(name);
+        if !folder.join("Cargo.toml").is_file() {
+            let problem = format!("--path: there is no {name} in {}", folder.display());
+            return Err(Failure::unusable(problem));
+        }
+        arguments.extend(["--path".to_owned(), folder.display().to_string()]);
+    }
+    Ok(arguments)
+}
+
+pub(super) fn cargo_add(arguments: &[String]) -> Result<(), Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let said = format!("run cargo add {}", arguments.join(" "));
+    let run = Command::new(cargo).arg("add").arg("--quiet").args(arguments).output();
+    let run = run.map_err(|error| Failure::new(&said, error))?;
+    if run.status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(said, String::from_utf8_lossy(&run.stderr).trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_framework_is_found_under_any_name() {
+        assert_eq!(used(&table("axum = '0.8'")).unwrap(), Framework::Axum);
+        let renamed = "web = { package = 'actix-web', version = '4' }";
+        assert_eq!(used(&table(renamed)).unwrap(), Framework::Actix);
+        assert_eq!(used(&table("axum = { workspace = true }")).unwrap(), Framework::Axum);
+        assert!(used(&table("")).unwrap_err().to_string().contains("--framework"));
+        assert!(used(&table("axum = '0.8'\nactix-web = '4'")).is_err());
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for (requirement, fits) in
+            [("0.8", true), ("^0.8.4", true), ("0.80", false), ("0.7.9", false), ("=0.8.1", true)]
+        {
+            assert_eq!(is_version(requirement, "0.8"), fits, "{requirement}");
+        }
+    }
+}

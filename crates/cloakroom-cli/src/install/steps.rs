@@ -1,0 +1,57 @@
+//! What is left to do by hand.
+
+use crate::arguments::{Driver, Framework};
+
+const AXUM: &str = r#"
+Now put the sessions around your routes:
+
+    use cloakroom_axum::{Session, SessionError, SessionLayer, settings::Settings};
+
+    let sessions = SESSIONS;
+    let app = Router::new()
+        // your routes
+        .layer(SessionLayer::new(sessions));
+
+and ask for one in any handler:
+
+    async fn home(session: Session) -> Result<String, SessionError> {
+        Ok(format!("visit number {}", session.increment("visits")?))
+    }
+"#;
+
+const ACTIX: &str = r#"
+Now put the sessions around your application, made once, outside of the closure:
+
+    use cloakroom_actix::{Session, SessionError, SessionMiddleware, settings::Settings};
+
+    let sessions = SESSIONS;
+    HttpServer::new(move || {
+        App::new()
+            // your routes
+            .wrap(SessionMiddleware::new(sessions.clone()))
+    })
+
+and ask for one in any handler:
+
+    async fn home(session: Session) -> Result<String, SessionError> {
+        Ok(format!("visit number {}", session.increment("visits")?))
+    }
+"#;
+
+const BEFORE_PRODUCTION: &str = "
+`load_for_development` is for plain http on localhost, and reads .env. In production use
+`Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.";
+
+pub(super) fn left_to_do(framework: Framework, driver: Driver) -> String {
+    let sessions = match driver {
+        Driver::Redis => "cloakroom_redis::sessions(&Settings::load_for_development(None)?)?",
+        Driver::Cookie | Driver::Memory | Driver::File => {
+            "Settings::load_for_development(None)?.sessions()?"
+        }
+    };
+    let steps = match framework {
+        Framework::Axum => AXUM,
+        Framework::Actix => ACTIX,
+    };
+    steps.replace("SESSIONS", sessions) + BEFORE_PRODUCTION
+}

@@ -1,0 +1,60 @@
+//! The `cloakroom` command: sets sessions up, checks them, shows and moves them.
+
+mod arguments;
+mod doctor;
+mod env_file;
+mod failure;
+mod install;
+mod key;
+mod migrate;
+mod output;
+mod progress;
+mod sessions;
+mod setup;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use failure::Failure;
+use output::Output;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match run(arguments, output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
+    let place = arguments.place;
+    match arguments.command {
+        Command::Install(options) => install::run(&options, output),
+        Command::Key(command) => key::run(&command, &place, output),
+        Command::Doctor => doctor::run(&place, output).await,
+        Command::List(options) => sessions::list(&options, &place, output).await,
+        Command::Show(options) => sessions::show(&options, &place, output).await,
+        Command::Destroy(options) => sessions::destroy(&options, &place, output).await,
+        Command::Sweep => sessions::sweep(&place, output).await,
+        Command::Stats => sessions::stats(&place, output).await,
+        Command::Migrate(options) => migrate::run(&options, &place, output).await,
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "cloakroom", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => {
+            let page = clap_mangen::Man::new(Arguments::command());
+            page.render(&mut std::io::stdout())
+                .map_err(|error| Failure::new("write the page", error))
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `cloakroom list`, `show`, `destroy`, `sweep` and `stats`: on the configured driver, beside running
+//! applications.
+
+use std::collections::HashSet;
+
+use cloakroom::{
+    Inventory, SessionContents, SessionSummary,
+    clock::{Clock, SystemClock, Timestamp},
+    store::Place as StorePlace,
+};
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::{Destroy, List, Place, Show},
+    failure::Failure,
+    output::{Output, remark},
+    progress::Progress,
+    setup::{self, Shared},
+};
+
+/// Every session of the configured store.
+fn inventory(place: &Place) -> Result<(Shared, Inventory), Failure> {
+    let settings = setup::settings(place)?;
+    let shared = Shared::configured(&settings)?;
+    let inventory = shared.sessions(settings.age)?.inventory()?;
+    Ok((shared, inventory))
+}
+
+pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Result<(), Failure> {
+    let (_, inventory) = inventory(place)?;
+    let (mut shown, mut more, mut seen) = (Vec::new(), false, HashSet::new());
+    let mut next = Some(StorePlace::default());
+    while let Some(place) = next.filter(|_| !more) {
+        let page = inventory.page(place).await?;
+        let wanted = page
+            .sessions
+            .into_iter()
+            .filter(|session| options.owner.is_none() || session.owner == options.owner);
+        for session in wanted.filter(|session| seen.insert(session.handle.clone())) {
+            more = shown.len() == options.limit;
+            if !more {
+                output.record(&summary(&session));
+                shown.push(session);
+            }
+        }
+        next = page.next;
+    }
+    if shown.is_empty() {
+        output.line("no live sessions");
+    } else {
+        output.line(table(&shown));
+    }
+    if more {
+        remark(format!("there are more; --limit shows more than {}", options.limit));
+    }
+    Ok(())
+}
+
+fn table(sessions: &[SessionSummary]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["HANDLE", "OWNER", "LABEL", "LAST SEEN", "ENDS", "BYTES"]);
+    for session in sessions {
+        table.add_row([
+            session.handle.clone(),
+            printable(session.owner.as_deref().unwrap_or("-")),
+            printable(session.label.as_deref().unwrap_or("-")),
+            moment(session.last_seen),
+            moment(session.expires),
+            session.bytes.to_string(),
+        ]);
+    }
+    table
+}
+
+/// Owners and labels are what a visitor may have chosen: no control sequence reaches the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
+}
+
+/// To the second, in UTC.
+fn moment(at: Timestamp) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(millis - millis.rem_euclid(1_000));
+    at.map_or_else(|_| "never".to_owned(), |at| at.to_string())
+}
+
+fn summary(session: &SessionSummary) -> Value {
+    json!({
+        "handle": session.handle,
+        "owner": session.owner,
+        "label": session.label,
+        "created": moment(session.created),
+        "last_seen": moment(session.last_seen),
+        "ends": moment(session.expires),
+        "bytes": session.bytes,
+    })
+}
+
+pub(crate) async fn show(options: &Show, place: &Place, output: Output) -> Result<(), Failure> {
+    let (_, inventory) = inventory(place)?;
+    let Some(contents) = inventory.contents(&options.handle).await? else {
+        return Err(no_session(&options.handle));
+    };
+    let mut shown = summary(&contents.summary);
+    shown["values"] = values(&contents, options.reveal);
+    if options.reveal {
+        shown["messages"] = Value::Object(contents.messages);
+        shown["input"] = Value::Object(contents.input);
+        shown["errors"] = json!(contents.errors);
+    }
+    let text = serde_json::to_string_pretty(&shown).unwrap_or_default();
+    output.result(&shown, text);
+    if !options.reveal {
+        remark("values are hidden; --reveal shows them");
+    }
+    Ok(())
+}
+
+/// What the values are; hidden, only of which kind.
+fn values(contents: &SessionContents, reveal: bool) -> Value {
+    let shown = |value: &Value| match value {
+        _ if reveal => value.clone(),
+        Value::Null => json!("null"),
+        Value::Bool(_) => json!("boolean"),
+        Value::Number(_) => json!("number"),
+        Value::String(_) => json!("string"),
+        Value::Array(_) => json!("list"),
+        Value::Object(_) => json!("object"),
+    };
+    contents.values.iter().map(|(key, value)| (key.clone(), shown(value))).collect()
+}
+
+fn no_session(handle: &str) -> Failure {
+    Failure::failed(format!("there is no live session `{}`", printable(handle)))
+}
+
+pub(crate) async fn destroy(
+    options: &Destroy,
+    place: &Place,
+    output: Output,
+) -> Result<(), Failure> {
+    let settings = setup::settings(place)?;
+    let sessions = Shared::configured(&settings)?.sessions(settings.age)?;
+    let ended = match (&options.handle, &options.owner) {
+        (_, Some(owner)) => sessions.directory()?.destroy_all(owner).await?,
+        (Some(handle), None) if sessions.inventory()?.destroy(handle).await? => 1,
+        (handle, None) => return Err(no_session(handle.as_deref().unwrap_or_default())),
+    };
+    let text = match ended {
+        1 => "1 session ended".to_owned(),
+        ended => format!("{ended} sessions ended"),
+    };
+    output.result(&json!({ "ended": ended }), text);
+    Ok(())
+}
+
+pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> {
+    const BATCH: usize = 256;
+    let shared = Shared::configured(&setup::settings(place)?)?;
+    let removed = match &shared {
+        Shared::Redis(_) => {
+            remark("Redis forgets what has expired by itself; there is nothing to sweep");
+            0
+        }
+        #[cfg(unix)]
+        Shared::File(store) => {
+            use cloakroom::store::{Sweep, Swept};
+            let mut progress = Progress::begin("sweeping", shared.count().await?);
+            let mut removed = 0;
+            loop {
+                let Swept { removed: some, finished } = store.sweep(BATCH).await?;
+                removed += some;
+                if finished {
+                    break removed;
+                }
+                if !progress.advance(BATCH as u64) {
+                    return Err(stopped(&format!("{removed} deleted so far")));
+                }
+            }
+        }
+    };
+    output.result(&json!({ "removed": removed }), format!("{removed} deleted"));
+    Ok(())
+}
+
+pub(crate) fn stopped(so_far: &str) -> Failure {
+    Failure::failed(format!("stopped; {so_far}"))
+}
+
+/// What `stats` counts.
+#[derive(Debug, Default)]
+struct Counted {
+    live: u64,
+    owned: u64,
+    owners: HashSet<String>,
+    bytes: u64,
+    largest: usize,
+    used_within_an_hour: u64,
+    oldest: Option<Timestamp>,
+}
+
+impl Counted {
+    fn add(&mut self, session: SessionSummary, an_hour_ago: Timestamp) {
+        self.live += 1;
+        self.bytes += session.bytes as u64;
+        self.largest = self.largest.max(session.bytes);
+        self.used_within_an_hour += u64::from(session.last_seen > an_hour_ago);
+        self.oldest = Some(self.oldest.map_or(session.created, |it| it.min(session.created)));
+        if let Some(owner) = session.owner {
+            self.owned += 1;
+            self.owners.insert(owner);
+        }
+    }
+}
+
+pub(crate) async fn stats(place: &Place, output: Output) -> Result<(), Failure> {
+    const HOUR: u64 = 3_600_000;
+    let (shared, inventory) = inventory(place)?;
+    let now = SystemClock.now();
+    let an_hour_ago = Timestamp::from_millis(now.as_millis().saturating_sub(HOUR));
+    let mut progress = Progress::begin("counting", shared.count().await?);
+    let (mut counted, mut next) = (Counted::default(), Some(StorePlace::default()));
+    while let Some(place) = next {
+        let page = inventory.page(place).await?;
+        if !progress.advance(page.sessions.len() as u64) {
+            return Err(stopped(&format!("{} counted so far", counted.live)));
+        }
+        page.sessions.into_iter().for_each(|session| counted.add(session, an_hour_ago));
+        next = page.next;
+    }
+    drop(progress);
+    let Counted { live, owned, owners, bytes, largest, used_within_an_hour, oldest } = counted;
+    let oldest = oldest.map(moment);
+    let value = json!({
+        "driver": shared.store().name(), "live": live, "owned": owned, "owners": owners.len(),
+        "used_within_an_hour": used_within_an_hour, "bytes": bytes, "largest": largest,
+        "oldest": oldest,
+    });
+    let text = format!(
+        "driver               {}\nlive sessions        {live}\nwith an owner        {owned}, of {} \
+         owners\nused within an hour  {used_within_an_hour}\nrecords              {bytes} bytes, the \
+         largest {largest}\nthe oldest began     {}",
+        shared.store().name(),
+        owners.len(),
+        oldest.as_deref().unwrap_or("-"),
+    );
+    output.result(&value, text);
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The application's settings and its store, as the application has them.
+
+use std::time::Duration;
+
+use cloakroom::{
+    AppKeys, Sessions,
+    settings::{DotEnv, DriverKind, Settings},
+    store::{Place as StorePlace, Store},
+};
+use cloakroom_redis::RedisStore;
+
+use crate::{
+    arguments::{Kept, Place},
+    failure::Failure,
+};
+
+/// Reads the settings.
+pub(crate) fn settings(place: &Place) -> Result<Settings, Failure> {
+    let dot_env = DotEnv::read(&place.env_file)?;
+    let variable = |name: &str| {
+        let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+        set.or_else(|| dot_env.variable(name))
+    };
+    Ok(Settings::load_with(place.config.as_deref(), &variable)?)
+}
+
+/// A store that this process shares with the application.
+pub(crate) enum Shared {
+    #[cfg(unix)]
+    File(cloakroom::FileStore),
+    Redis(RedisStore),
+}
+
+impl Shared {
+    /// The store of one driver, which has to be there: a folder that this process made might not be
+    /// the application's to write in.
+    pub(crate) fn existing(driver: Kept, settings: &Settings) -> Result<Self, Failure> {
+        let location = &settings.file.location;
+        if driver == Kept::File && !location.exists() {
+            let problem =
+                format!("there are no session files: {} does not exist", location.display());
+            return Err(Failure::failed(problem));
+        }
+        Self::open(driver, settings)
+    }
+
+    /// The store of one driver, ready to take sessions.
+    pub(crate) fn open(driver: Kept, settings: &Settings) -> Result<Self, Failure> {
+        match driver {
+            Kept::File => Self::files(settings),
+            Kept::Redis => Ok(Self::Redis(RedisStore::from_settings(&settings.redis)?)),
+        }
+    }
+
+    /// The store of the configured driver.
+    pub(crate) fn configured(settings: &Settings) -> Result<Self, Failure> {
+        match settings.driver {
+            DriverKind::File => Self::existing(Kept::File, settings),
+            DriverKind::Redis => Self::existing(Kept::Redis, settings),
+            other => Err(Failure::unusable(format!(
+                "the driver is `{}`: its sessions are not where another process could reach them; \
+                 `file` and `redis` are accepted here",
+                other.name()
+            ))),
+        }
+    }
+
+    #[cfg(unix)]
+    fn files(settings: &Settings) -> Result<Self, Failure> {
+        Ok(Self::File(cloakroom::FileStore::from_settings(&settings.file)?))
+    }
+
+    #[cfg(not(unix))]
+    fn files(_: &Settings) -> Result<Self, Failure> {
+        Err(Failure::unusable("the file driver is there on Linux, macOS and BSD"))
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        match self {
+            #[cfg(unix)]
+            Self::File(store) => store,
+            Self::Redis(store) => store,
+        }
+    }
+
+    /// The session system on this store. What it does here needs no key of the application's.
+    pub(crate) fn sessions(&self, age: Duration) -> Result<Sessions, Failure> {
+        let keys = AppKeys::random();
+        let builder = match self {
+            #[cfg(unix)]
+            Self::File(store) => Sessions::store(store.clone(), keys),
+            Self::Redis(store) => Sessions::store(store.clone(), keys),
+        };
+        builder.age(age).build().map_err(|error| Failure::unusable(error.to_string()))
+    }
+
+    /// How many entries there are, tombstones and what has expired among them.
+    pub(crate) async fn count(&self) -> Result<u64, Failure> {
+        let (mut count, mut next) = (0, Some(StorePlace::default()));
+        while let (Some(place), Some(store)) = (next, self.store().enumerate()) {
+            let page = store.keys_from(place).await?;
+            count += page.keys.len() as u64;
+            next = page.next;
+        }
+        Ok(count)
+    }
+}

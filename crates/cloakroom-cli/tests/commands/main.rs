@@ -1,0 +1,243 @@
+//! The command as people and programs run it: what it prints, what it changes, how it ends.
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+mod install;
+mod migrate;
+mod sessions;
+mod terminal;
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use cloakroom::{
+    AppKeys, Session, Sessions,
+    cookie::CookieSettings,
+    store::{Found, Store},
+};
+use snapbox::{assert_data_eq, str};
+use tempfile::TempDir;
+
+/// A folder with a command that is run in it.
+struct Project {
+    folder: TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Project {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// One whose sessions are in files.
+    fn on_files() -> Self {
+        let key = AppKeys::generate();
+        Self::new().with("APP_KEY", &key).with("SESSION_DRIVER", "file")
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+        command.current_dir(self.path()).args(arguments).env_remove("APP_KEY");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran(self.command(arguments).output().unwrap())
+    }
+}
+
+/// How a command ended.
+struct Ran(Output);
+
+impl Ran {
+    fn code(&self) -> i32 {
+        self.0.status.code().unwrap()
+    }
+
+    fn out(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    fn err(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
+    /// What it printed, which it has to have done well.
+    #[track_caller]
+    fn good(&self) -> String {
+        assert_eq!(self.code(), 0, "{}{}", self.out(), self.err());
+        self.out()
+    }
+}
+
+/// The session system of an application on a store, with a cookie that any client keeps.
+fn sessions(store: impl Store) -> Sessions {
+    let sessions = Sessions::store(store, AppKeys::random());
+    sessions.cookie_settings(CookieSettings::development()).build().unwrap()
+}
+
+/// One request; the cookie that the visitor has afterwards.
+async fn visit(sessions: &Sessions, cookie: &str, handle: impl FnOnce(&Session)) -> String {
+    let visit = sessions.visit();
+    let session = visit.session([("cookie", cookie)].as_slice()).await.unwrap();
+    handle(&session);
+    let headers = visit.finish(200).await.unwrap();
+    let line = headers.set_cookie.first().map(|line| line.split(';').next().unwrap().to_owned());
+    line.unwrap_or_else(|| cookie.to_owned())
+}
+
+/// How many records a store has that live.
+async fn live(store: &impl Store) -> usize {
+    let (mut live, mut next) = (0, Some(cloakroom::store::Place::default()));
+    while let Some(place) = next {
+        let page = store.enumerate().unwrap().keys_from(place).await.unwrap();
+        for key in page.keys {
+            live += usize::from(matches!(store.load(&key).await.unwrap(), Some(Found::Live(_))));
+        }
+        next = page.next;
+    }
+    live
+}
+
+#[test]
+fn a_wrong_command_is_exit_code_2_and_says_what_is_accepted() {
+    let project = Project::new();
+    let ran = project.run(&["lst"]);
+    assert_eq!((ran.code(), ran.out().as_str()), (2, ""));
+    assert!(ran.err().contains("list"), "{}", ran.err());
+    let ran = project.run(&["destroy"]);
+    assert_eq!(ran.code(), 2);
+    let ran = project.with("SESSION_AGE", "soon").run(&["list"]);
+    assert_eq!(ran.code(), 2);
+    assert_data_eq!(
+        ran.err(),
+        str![[r#"
+error: SESSION_AGE: `age`: a span such as "90s", "2h" or "10d", or a number of seconds, more than 0 is accepted
+
+"#]]
+    );
+}
+
+#[test]
+fn a_driver_that_nobody_else_can_reach_is_refused() {
+    let ran = Project::new().with("SESSION_DRIVER", "cookie").run(&["stats", "--json"]);
+    assert_eq!(ran.code(), 2);
+    let error: serde_json::Value = serde_json::from_str(&ran.out()).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("`file` and `redis` are accepted"));
+}
+
+#[test]
+fn keys_are_made_kept_and_rotated() {
+    let project = Project::new();
+    let printed = project.run(&["key", "generate", "--print"]).good();
+    assert!(AppKeys::parse(printed.trim()).is_ok());
+    assert!(!project.path().join(".env").exists());
+    project.run(&["key", "generate"]).good();
+    let first = project.read(".env");
+    let again = project.run(&["key", "generate"]);
+    assert_eq!((again.code(), project.read(".env")), (1, first.clone()));
+    project.run(&["key", "generate", "--rotate"]).good();
+    let rotated = project.read(".env");
+    let keys = rotated.trim().strip_prefix("APP_KEY=").unwrap();
+    assert!(AppKeys::parse(keys).is_ok());
+    assert!(keys.ends_with(first.trim().strip_prefix("APP_KEY=").unwrap()));
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(project.path().join(".env")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let json = project.run(&["key", "generate", "--rotate", "--json"]).good();
+    assert!(json.contains(r#""keys":3"#) && !json.contains("base64"), "{json}");
+}
+
+#[test]
+fn the_doctor_finds_what_goes_wrong() {
+    let healthy = Project::new().with("APP_KEY", &AppKeys::generate());
+    assert_data_eq!(
+        healthy.run(&["doctor"]).good(),
+        str![[r#"
+good  application key: one key, long enough
+good  cookie: `__Host-session`, over https alone
+good  driver: cookie; between two tabs the last response wins, and a copied cookie outlives a logout
+
+"#]]
+    );
+    let ill = Project::new()
+        .with("SESSION_COOKIE_SECURE", "false")
+        .with("SESSION_COOKIE_HTTP_ONLY", "false")
+        .with("SESSION_COOKIE_DOMAIN", "example.org")
+        .with("SESSION_AGE", "90d")
+        .with("SESSION_DRIVER", "redis")
+        .with("SESSION_REDIS_URL", "redis://127.0.0.1:1/0");
+    let ran = ill.run(&["doctor"]);
+    assert_eq!(ran.code(), 1);
+    assert_data_eq!(
+        ran.out(),
+        str![[r#"
+wrong application key: session settings: APP_KEY: key 1 is missing; [..]
+wrong cookie: `cookie.secure` is off: browsers send it over plain http, where anyone on the way can take it
+wrong cookie: `cookie.http_only` is off: any script on a page can take it
+look  cookie: `cookie.domain`: every host below example.org gets it and can set it
+look  lifetime: `age` is 90 days and there is no `lifetime`: a stolen session that is used never ends
+wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
+
+"#]]
+    );
+    assert_eq!(ran.err(), "error: 4 things are wrong\n");
+}
+
+#[test]
+fn the_doctor_looks_at_the_folder_and_makes_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = Project::on_files();
+    let ran = project.run(&["doctor", "--json"]);
+    assert!(ran.good().contains("does not exist yet"));
+    assert!(!project.path().join("tmp").exists());
+    let folder = project.path().join("tmp/sessions");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = project.run(&["doctor"]);
+    assert_eq!(ran.code(), 1);
+    assert!(ran.out().contains("wrong file: tmp/sessions: others than its owner"), "{}", ran.out());
+    assert!(ran.out().contains("MiB are free"));
+}
+
+#[test]
+fn the_doctor_looks_at_redis() {
+    let server = behaviour::redis::RedisServer::start();
+    let project = Project::new()
+        .with("APP_KEY", &AppKeys::generate())
+        .with("SESSION_DRIVER", "redis")
+        .with("SESSION_REDIS_URL", &server.url());
+    let shown = project.run(&["doctor"]).good();
+    assert!(shown.contains("good  redis: version "), "{shown}");
+    assert!(shown.contains("a round trip takes ") && shown.contains(" ms ahead of this one"));
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let ran = project.run(&["doctor"]);
+    assert_eq!(ran.code(), 1);
+    assert!(ran.out().contains("wrong redis: maxmemory-policy is `allkeys-lru`"), "{}", ran.out());
+}
+
+#[test]
+fn shells_and_man_get_their_pages() {
+    let project = Project::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = project.run(&["completions", shell]).good();
+        assert!(script.contains("cloakroom") && script.contains("migrate"), "{shell}");
+    }
+    let page = project.run(&["man"]).good();
+    assert!(page.contains(".TH cloakroom 1") && page.contains("migrate"));
+}
