@@ -48,12 +48,15 @@ impl FromRequest for Back {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of(request)))
+    }
+}
+
+impl Back {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         // HTTP/2 has the host in the request's URI.
         let host = header(HOST).or(request.uri().authority().map(Authority::as_str));
-        ready(Ok(Self {
-            referer: header(REFERER).map(ToOwned::to_owned),
-            host: host.map(ToOwned::to_owned),
-        }))
+        Self { referer: header(REFERER).map(ToOwned::to_owned), host: host.map(ToOwned::to_owned) }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) fn innermost(request: &impl HttpMessage) -> Result<Visit, SessionReje
     Ok(visits.innermost().clone())
 }
 
-async fn load(
+pub(crate) async fn load(
     request: &HttpRequest,
     visit: &Visit,
 ) -> Result<cloakroom::Session, SessionRejection> {

@@ -12,13 +12,17 @@ use actix_web::{
     web::Bytes,
 };
 use cloakroom::{
-    Visit,
-    form::{FieldErrors, FormError, FormInput},
+    Session, Visit,
+    form::{FieldErrors, FormError, FormInput, IntoFieldErrors, wants_json},
 };
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::{SessionRejection, extract::innermost};
+use crate::{
+    Back, SessionError, SessionRejection,
+    extract::{innermost, load},
+    headers::RequestHeaders,
+};
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
 ///
@@ -26,40 +30,121 @@ use crate::{SessionRejection, extract::innermost};
 /// objects; for `GET` and `HEAD` the query. Names nest (`user[name]`, `tags[]`), and text turns
 /// into the numbers, booleans and options that `T` asks for.
 ///
-/// The session remembers what was sent, valid or not, so that
-/// [`flash_all`](cloakroom::Session::flash_all) can give it back to the form:
+/// [`check`](Self::check) and [`valid`](Self::valid) tell the visitor what is wrong, in one `?`: the
+/// errors and what was typed are flashed, and the answer is a redirect back to the form, or status
+/// 422 with `{"errors": {"field": ["message"]}}` for a client that
+/// [asks for JSON](cloakroom::form::wants_json).
 ///
 /// ```
-/// use actix_web::HttpResponse;
-/// use cloakroom_actix::{Back, Input, Session, SessionError};
+/// use actix_web::web::Redirect;
+/// use cloakroom_actix::{Input, Session, SessionError};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct SignUp { username: String, age: Option<u8> }
 ///
-/// async fn sign_up(session: Session, back: Back, input: Input<SignUp>) -> Result<HttpResponse, SessionError> {
-///     let form = match input.into_result() {
-///         Ok(form) => form,
-///         Err(errors) => {
-///             session.with_errors(errors)?.flash_all()?;
-///             return Ok(back.or("/sign-up"));
-///         }
-///     };
+/// async fn sign_up(session: Session, input: Input<SignUp>) -> Result<Redirect, SessionError> {
+///     let form = input.check(|form| match form.username.len() {
+///         0..3 => Err([("username", "must have three letters or more")]),
+///         _ => Ok(()),
+///     })?;
 ///     session.put("username", form.username)?;
-///     Ok(HttpResponse::Ok().body("Welcome!"))
+///     Ok(Redirect::to("/welcome").see_other())
 /// }
 /// ```
 ///
-/// The body may have 256 kB, or what [`PayloadConfig`](actix_web::web::PayloadConfig) says.
+/// The body may have 256 kB, or what [`PayloadConfig`](actix_web::web::PayloadConfig) says. Asking
+/// for the form of a request that wants a page loads its session.
 #[derive(Clone, Debug)]
-pub struct Input<T>(Result<T, FieldErrors>);
+pub struct Input<T> {
+    form: Result<T, FieldErrors>,
+    /// Where errors are flashed; none where the answer is JSON.
+    session: Option<Session>,
+    back: Back,
+    fallback: String,
+}
 
 impl<T> Input<T> {
-    /// The form, or by field what is wrong with it.
+    /// The form, or by field what is wrong with it, for handlers that answer themselves.
     ///
     /// # Errors
     /// When what was sent is not a `T`.
     pub fn into_result(self) -> Result<T, FieldErrors> {
-        self.0
+        self.form
+    }
+
+    /// Where to send a visitor whose browser does not say which page it came from. Default: `/`.
+    #[must_use]
+    pub fn or_back_to(self, fallback: impl Into<String>) -> Self {
+        Self { fallback: fallback.into(), ..self }
+    }
+
+    /// The form, if it is one.
+    ///
+    /// # Errors
+    /// When what was sent is not a `T`: the answer that says so.
+    pub fn valid(self) -> Result<T, InvalidInput> {
+        self.check(|_| Ok::<(), FieldErrors>(()))
+    }
+
+    /// The form, if it is one and `check` finds nothing wrong. `validator`'s and `garde`'s errors are
+    /// taken with the features of these names: `input.check(|form| form.validate())?`.
+    ///
+    /// # Errors
+    /// When what was sent is not a `T`, or what `check` found: the answer that says so.
+    pub fn check<E: IntoFieldErrors>(
+        self,
+        check: impl FnOnce(&T) -> Result<(), E>,
+    ) -> Result<T, InvalidInput> {
+        let Self { form, session, back, fallback } = self;
+        let checked = form.and_then(|form| match check(&form) {
+            Ok(()) => Ok(form),
+            Err(errors) => Err(errors.into_field_errors()),
+        });
+        checked.map_err(|errors| InvalidInput { errors, session, back, fallback })
+    }
+}
+
+/// The answer to a form with something wrong in it: see [`Input`].
+#[derive(Debug)]
+pub struct InvalidInput {
+    errors: FieldErrors,
+    session: Option<Session>,
+    back: Back,
+    fallback: String,
+}
+
+impl InvalidInput {
+    /// What is wrong, by field.
+    pub fn errors(&self) -> &FieldErrors {
+        &self.errors
+    }
+}
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the form is not valid: {}", self.errors)
+    }
+}
+
+impl std::error::Error for InvalidInput {}
+
+impl ResponseError for InvalidInput {
+    fn status_code(&self) -> StatusCode {
+        match self.session {
+            Some(_) => StatusCode::SEE_OTHER,
+            None => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let Some(session) = &self.session else {
+            return HttpResponse::UnprocessableEntity()
+                .json(serde_json::json!({ "errors": self.errors }));
+        };
+        match session.with_errors(&self.errors).and_then(cloakroom::Session::flash_all) {
+            Ok(_) => self.back.or(&self.fallback),
+            Err(error) => SessionError::from(error).error_response(),
+        }
     }
 }
 
@@ -74,7 +159,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
             if visit.input().is_none() {
                 capture(&visit, &request, payload).await?;
             }
-            Ok(Self(visit.input().unwrap_or_default().deserialize()))
+            let form = visit.input().unwrap_or_default().deserialize();
+            let session = if wants_json(&RequestHeaders(request.headers())) {
+                None
+            } else {
+                Some(load(&request, &visit).await.map_err(Reason::Session)?)
+            };
+            Ok(Self { form, session, back: Back::of(&request), fallback: "/".to_owned() })
         })
     }
 }

@@ -51,6 +51,6 @@ pub use cloakroom::{
 };
 pub use csrf_middleware::{CsrfMiddleware, CsrfService};
 pub use extract::{CookieName, NamedSession, ReadSession, Session, View};
-pub use input::{Input, InputRejection};
+pub use input::{Input, InputRejection, InvalidInput};
 pub use rejection::{SessionError, SessionRejection};
 pub use session_middleware::{SessionMiddleware, SessionService};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 
+use crate::InvalidInput;
+
 /// Why an extractor of this crate failed.
 ///
 /// The client gets 503 where the store cannot be reached and 500 otherwise, both without a body;
@@ -79,40 +81,61 @@ impl ResponseError for SessionRejection {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct SessionError(cloakroom::Error);
+pub struct SessionError(Failure);
+
+#[derive(Debug)]
+enum Failure {
+    Session(cloakroom::Error),
+    Input(Box<InvalidInput>),
+}
 
 impl From<cloakroom::Error> for SessionError {
     fn from(error: cloakroom::Error) -> Self {
-        Self(error)
+        Self(Failure::Session(error))
     }
 }
 
-impl From<SessionError> for cloakroom::Error {
-    fn from(error: SessionError) -> Self {
-        error.0
+/// So that a handler can check its form with `?` as well.
+impl From<InvalidInput> for SessionError {
+    fn from(invalid: InvalidInput) -> Self {
+        Self(Failure::Input(Box::new(invalid)))
     }
 }
 
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            Failure::Session(error) => error.fmt(f),
+            Failure::Input(invalid) => invalid.fmt(f),
+        }
     }
 }
 
 impl std::error::Error for SessionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.0)
+        match &self.0 {
+            Failure::Session(error) => error.source(),
+            Failure::Input(_) => None,
+        }
     }
 }
 
 impl ResponseError for SessionError {
     fn status_code(&self) -> StatusCode {
-        status_of(&self.0)
+        match &self.0 {
+            Failure::Session(error) => status_of(error),
+            Failure::Input(invalid) => invalid.status_code(),
+        }
     }
 
     fn error_response(&self) -> HttpResponse {
-        tracing::error!(error = ?self.0, "a handler's session operation failed");
-        HttpResponse::new(self.status_code())
+        match &self.0 {
+            Failure::Session(error) => {
+                tracing::error!(?error, "a handler's session operation failed");
+                HttpResponse::new(status_of(error))
+            }
+            Failure::Input(invalid) => invalid.error_response(),
+        }
     }
 }
 

@@ -43,13 +43,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Back {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
+
+impl Back {
+    pub(crate) fn of(parts: &Parts) -> Self {
         let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         // HTTP/2 has the host in the request's URI.
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-        Ok(Self {
+        Self {
             referer: header(REFERER).map(ToOwned::to_owned),
             host: header(HOST).or(authority).map(ToOwned::to_owned),
-        })
+        }
     }
 }
 

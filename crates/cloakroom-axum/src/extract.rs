@@ -102,7 +102,10 @@ pub(crate) fn innermost(extensions: &Extensions) -> Result<&Visit, SessionReject
     Ok(visits.innermost())
 }
 
-async fn load(parts: &Parts, visit: &Visit) -> Result<cloakroom::Session, SessionRejection> {
+pub(crate) async fn load(
+    parts: &Parts,
+    visit: &Visit,
+) -> Result<cloakroom::Session, SessionRejection> {
     let loaded = visit.session(&RequestHeaders(&parts.headers)).await;
     loaded.map_err(SessionRejection::not_loaded)
 }

@@ -1,15 +1,26 @@
 //! The request's form.
 
+use std::fmt;
+
 use axum_core::{
+    body::Body,
     extract::{FromRequest, Request},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use cloakroom::form::{FieldErrors, FormError, FormInput};
+use cloakroom::{
+    Session,
+    form::{FieldErrors, FormError, FormInput, IntoFieldErrors, wants_json},
+};
 use http::{Method, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 
-use crate::{SessionRejection, extract::innermost, rejection::plain};
+use crate::{
+    Back, SessionError, SessionRejection,
+    extract::{innermost, load},
+    headers::RequestHeaders,
+    rejection::plain,
+};
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
 ///
@@ -17,40 +28,116 @@ use crate::{SessionRejection, extract::innermost, rejection::plain};
 /// objects; for `GET` and `HEAD` the query. Names nest (`user[name]`, `tags[]`), and text turns
 /// into the numbers, booleans and options that `T` asks for.
 ///
-/// The session remembers what was sent, valid or not, so that
-/// [`flash_all`](cloakroom::Session::flash_all) can give it back to the form:
+/// [`check`](Self::check) and [`valid`](Self::valid) tell the visitor what is wrong, in one `?`: the
+/// errors and what was typed are flashed, and the answer is a redirect back to the form, or status
+/// 422 with `{"errors": {"field": ["message"]}}` for a client that
+/// [asks for JSON](cloakroom::form::wants_json).
 ///
 /// ```
-/// use axum::response::{IntoResponse, Response};
-/// use cloakroom_axum::{Back, Input, Session, SessionError};
+/// use axum::response::Redirect;
+/// use cloakroom_axum::{Input, Session, SessionError};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct SignUp { username: String, age: Option<u8> }
 ///
-/// async fn sign_up(session: Session, back: Back, input: Input<SignUp>) -> Result<Response, SessionError> {
-///     let form = match input.into_result() {
-///         Ok(form) => form,
-///         Err(errors) => {
-///             session.with_errors(errors)?.flash_all()?;
-///             return Ok(back.or("/sign-up").into_response());
-///         }
-///     };
+/// async fn sign_up(session: Session, input: Input<SignUp>) -> Result<Redirect, SessionError> {
+///     let form = input.check(|form| match form.username.len() {
+///         0..3 => Err([("username", "must have three letters or more")]),
+///         _ => Ok(()),
+///     })?;
 ///     session.put("username", form.username)?;
-///     Ok("Welcome!".into_response())
+///     Ok(Redirect::to("/welcome"))
 /// }
 /// ```
 ///
 /// The body may have 2 MiB, or what [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) says.
+/// Asking for the form of a request that wants a page loads its session.
 #[derive(Clone, Debug)]
-pub struct Input<T>(Result<T, FieldErrors>);
+pub struct Input<T> {
+    form: Result<T, FieldErrors>,
+    /// Where errors are flashed; none where the answer is JSON.
+    session: Option<Session>,
+    back: Back,
+    fallback: String,
+}
 
 impl<T> Input<T> {
-    /// The form, or by field what is wrong with it.
+    /// The form, or by field what is wrong with it, for handlers that answer themselves.
     ///
     /// # Errors
     /// When what was sent is not a `T`.
     pub fn into_result(self) -> Result<T, FieldErrors> {
-        self.0
+        self.form
+    }
+
+    /// Where to send a visitor whose browser does not say which page it came from. Default: `/`.
+    #[must_use]
+    pub fn or_back_to(self, fallback: impl Into<String>) -> Self {
+        Self { fallback: fallback.into(), ..self }
+    }
+
+    /// The form, if it is one.
+    ///
+    /// # Errors
+    /// When what was sent is not a `T`: the answer that says so.
+    pub fn valid(self) -> Result<T, InvalidInput> {
+        self.check(|_| Ok::<(), FieldErrors>(()))
+    }
+
+    /// The form, if it is one and `check` finds nothing wrong. `validator`'s and `garde`'s errors are
+    /// taken with the features of these names: `input.check(|form| form.validate())?`.
+    ///
+    /// # Errors
+    /// When what was sent is not a `T`, or what `check` found: the answer that says so.
+    pub fn check<E: IntoFieldErrors>(
+        self,
+        check: impl FnOnce(&T) -> Result<(), E>,
+    ) -> Result<T, InvalidInput> {
+        let Self { form, session, back, fallback } = self;
+        let checked = form.and_then(|form| match check(&form) {
+            Ok(()) => Ok(form),
+            Err(errors) => Err(errors.into_field_errors()),
+        });
+        checked.map_err(|errors| InvalidInput { errors, session, back, fallback })
+    }
+}
+
+/// The answer to a form with something wrong in it: see [`Input`].
+#[derive(Debug)]
+pub struct InvalidInput {
+    errors: FieldErrors,
+    session: Option<Session>,
+    back: Back,
+    fallback: String,
+}
+
+impl InvalidInput {
+    /// What is wrong, by field.
+    pub fn errors(&self) -> &FieldErrors {
+        &self.errors
+    }
+}
+
+impl fmt::Display for InvalidInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the form is not valid: {}", self.errors)
+    }
+}
+
+impl std::error::Error for InvalidInput {}
+
+impl IntoResponse for InvalidInput {
+    fn into_response(self) -> Response {
+        let Self { errors, session, back, fallback } = self;
+        let Some(session) = session else {
+            let body = serde_json::json!({ "errors": errors }).to_string();
+            let json = [(CONTENT_TYPE, "application/json")];
+            return (StatusCode::UNPROCESSABLE_ENTITY, json, body).into_response();
+        };
+        match session.with_errors(errors).and_then(cloakroom::Session::flash_all) {
+            Ok(_) => back.or(&fallback).into_response(),
+            Err(error) => SessionError::from(error).into_response(),
+        }
     }
 }
 
@@ -59,24 +146,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, InputRejection> {
         let visit = innermost(request.extensions())?.clone();
+        let (parts, body) = request.into_parts();
         if visit.input().is_none() {
-            visit.capture(read(request, state).await?);
+            visit.capture(read(&parts, body, state).await?);
         }
-        let input = visit.input().unwrap_or_default();
-        Ok(Self(input.deserialize()))
+        let session = if wants_json(&RequestHeaders(&parts.headers)) {
+            None
+        } else {
+            Some(load(&parts, &visit).await?)
+        };
+        let form = visit.input().unwrap_or_default().deserialize();
+        Ok(Self { form, session, back: Back::of(&parts), fallback: "/".to_owned() })
     }
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<FormInput, InputRejection> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        let query = request.uri().query().unwrap_or_default();
+async fn read<S: Send + Sync>(
+    parts: &Parts,
+    body: Body,
+    state: &S,
+) -> Result<FormInput, InputRejection> {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        let query = parts.uri.query().unwrap_or_default();
         return Ok(FormInput::from_query(query).map_err(Reason::Form)?);
     }
-    let (parts, body) = request.into_parts();
-    let content_type = content_type(&parts).map(ToOwned::to_owned);
-    let body = Bytes::from_request(Request::from_parts(parts, body), state).await;
+    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
     let body = body.map_err(|rejection| Reason::Body(rejection.into_response()))?;
-    Ok(FormInput::parse(content_type.as_deref(), body).await.map_err(Reason::Form)?)
+    Ok(FormInput::parse(content_type(parts), body).await.map_err(Reason::Form)?)
 }
 
 pub(crate) fn content_type(parts: &Parts) -> Option<&str> {

@@ -51,7 +51,7 @@ pub use cloakroom::{
 pub use csrf_layer::{CsrfLayer, CsrfService};
 pub use extract::{CookieName, NamedSession, ReadSession, Session, View};
 pub use future::ResponseFuture;
-pub use input::{Input, InputRejection};
+pub use input::{Input, InputRejection, InvalidInput};
 pub use layer::SessionLayer;
 pub use rejection::{SessionError, SessionRejection};
 pub use service::SessionService;

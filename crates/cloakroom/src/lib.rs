@@ -30,6 +30,9 @@
 //! |---|---|
 //! | `config` (default) | settings from `config/session.toml` and the environment |
 //! | `minijinja` | the view helpers as MiniJinja functions |
+//! | `tera` | the view helpers as Tera functions |
+//! | `validator`, `garde` | [`Session::with_errors`] takes what these find wrong |
+//! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `conformance` | the test suite for stores |
 
 mod change;
@@ -72,6 +75,8 @@ mod sessions;
 pub mod settings;
 pub mod store;
 mod sweep;
+#[cfg(feature = "tera")]
+pub mod tera;
 pub mod testing;
 mod token;
 mod typed_key;

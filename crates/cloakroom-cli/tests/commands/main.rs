@@ -1,5 +1,9 @@
 //! The command as people and programs run it: what it prints, what it changes, how it ends.
-#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_raw_string_hashes,
+    reason = "a test reports by panicking; snapshots are written by the library"
+)]
 
 mod install;
 mod migrate;

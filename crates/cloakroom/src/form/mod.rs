@@ -25,10 +25,28 @@ mod multipart;
 mod parse;
 mod text;
 mod tree;
+#[cfg(any(feature = "garde", feature = "validator"))]
+mod validation;
 
 pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
 pub use input::FormInput;
 pub use parse::FormError;
+
+use crate::request::Headers;
+
+/// Whether the client wants its answer as JSON: it says so, or it sent JSON and does not ask for a page.
+///
+/// ```
+/// use cloakroom::form::wants_json;
+///
+/// assert!(wants_json([("accept", "application/json")].as_slice()));
+/// assert!(wants_json([("content-type", "application/json"), ("accept", "*/*")].as_slice()));
+/// assert!(!wants_json([("accept", "text/html,application/json;q=0.9")].as_slice()));
+/// ```
+pub fn wants_json(headers: &(impl Headers + ?Sized)) -> bool {
+    let names = |header, word| headers.text(header).is_some_and(|it| it.contains(word));
+    !names("accept", "text/html") && (names("accept", "json") || names("content-type", "json"))
+}
 
 /// How many bytes a form may have unless the application says otherwise: 2 MiB.
 pub const DEFAULT_BODY_LIMIT: usize = 2 * 1024 * 1024;
