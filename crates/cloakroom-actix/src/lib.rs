@@ -30,6 +30,7 @@
 //!   outside the closure that every worker calls, and give each worker a clone.
 //! - Handlers ask for [`Session`], [`View`], [`ReadSession`], [`Input`] and [`Back`].
 //! - [`CsrfMiddleware`] refuses forged requests.
+//! - [`testing`] has a visitor for the tests of applications.
 //! - What sessions can do is told in [`cloakroom`]; its paved path is exported from here as well.
 
 mod back;
@@ -39,6 +40,7 @@ mod headers;
 mod input;
 mod rejection;
 mod session_middleware;
+pub mod testing;
 
 pub use back::Back;
 #[cfg(unix)]

@@ -27,6 +27,7 @@
 //! - [`SessionLayer`] gives requests their sessions and commits them.
 //! - Handlers ask for [`Session`], [`View`], [`ReadSession`], [`Input`] and [`Back`].
 //! - [`CsrfLayer`] refuses forged requests.
+//! - [`testing`] has a visitor for the tests of applications.
 //! - What sessions can do is told in [`cloakroom`]; its paved path is exported from here as well.
 
 mod back;
@@ -38,6 +39,7 @@ mod input;
 mod layer;
 mod rejection;
 mod service;
+pub mod testing;
 
 pub use back::Back;
 #[cfg(unix)]

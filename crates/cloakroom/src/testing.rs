@@ -1,6 +1,21 @@
-//! Sessions without a server, for tests of functions that take one.
+//! For the tests of applications.
+//!
+//! - [`session`] and [`session_with_form`]: a session for functions that take one.
+//! - [`TestClient`]: a visitor who sends requests to an application in process, and may come with a
+//!   session already; the adapters have the functions that make one. What came of a request is looked
+//!   at with [`TestResponse`].
+//! - [`FakeClock`]: time that goes by when it is told to.
+
+mod client;
+mod response;
 
 use futures_util::FutureExt;
+
+pub use self::{
+    client::{Answered, Application, Sent, TestClient, TestRequest},
+    response::TestResponse,
+};
+pub use crate::clock::FakeClock;
 
 use crate::{AppKeys, Session, Sessions, form::FormInput};
 

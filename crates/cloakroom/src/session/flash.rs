@@ -182,7 +182,12 @@ impl Session {
         self.state().read_flash()
     }
 
-    fn add(&self, bags: Bags) -> Result<&Self, Error> {
+    /// What the next page will be shown, without consuming it.
+    pub(crate) fn waiting_flash(&self) -> Option<Arc<Bags>> {
+        self.state().shown()
+    }
+
+    pub(crate) fn add(&self, bags: Bags) -> Result<&Self, Error> {
         self.state().flash(bags, || BatchId::draw(self.sessions().engine()))?;
         Ok(self)
     }

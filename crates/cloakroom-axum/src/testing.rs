@@ -1,0 +1,89 @@
+//! Tests of applications, in process.
+
+use std::{future::poll_fn, sync::Mutex};
+
+use axum_core::{body::Body, extract::Request, response::Response};
+pub use cloakroom::testing::{FakeClock, TestClient, TestRequest, TestResponse};
+use cloakroom::{
+    Sessions,
+    testing::{Answered, Application, Sent},
+};
+use http_body_util::BodyExt;
+use tower_service::Service;
+
+/// A visitor of a router or any other tower service, whose session layer has `sessions`.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use axum::{Router, routing::post};
+/// use cloakroom_axum::{
+///     AppKeys, Input, MemoryStore, Session, SessionError, SessionLayer, Sessions, testing::client,
+/// };
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order { quantity: u8 }
+///
+/// async fn order(session: Session, input: Input<Order>) -> Result<&'static str, SessionError> {
+///     session.increment_by("items", i64::from(input.valid()?.quantity))?;
+///     Ok("ordered")
+/// }
+///
+/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let app = Router::new().route("/order", post(order)).layer(SessionLayer::new(sessions.clone()));
+///
+/// let mut client = client(app, &sessions).with_session(serde_json::json!({ "items": 2 }));
+/// client.post("/order").form(&[("quantity", "3")]).send().await.assert_session("items", 5);
+/// let refused = client.post("/order").form(&[("quantity", "many")]).send().await;
+/// refused
+///     .assert_redirect("/")
+///     .assert_error_for("quantity", "must be a whole number from 0 to 255")
+///     .assert_old("quantity", "many")
+///     .assert_session("items", 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn client<S>(app: S, sessions: &Sessions) -> TestClient<InProcess<S>>
+where
+    S: Service<Request, Response = Response> + Clone,
+{
+    TestClient::new(InProcess(Mutex::new(app)), sessions)
+}
+
+/// A service that requests are handed to.
+#[derive(Debug)]
+pub struct InProcess<S>(Mutex<S>);
+
+impl<S> Application for InProcess<S>
+where
+    S: Service<Request, Response = Response> + Clone,
+{
+    async fn answer(&self, sent: Sent) -> Answered {
+        let mut app = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let response = match poll_fn(|cx| app.poll_ready(cx)).await {
+            Ok(()) => app.call(request(sent)).await.ok(),
+            Err(_) => None,
+        };
+        match response {
+            Some(response) => answered(response).await,
+            None => panic!("the service failed without a response"),
+        }
+    }
+}
+
+fn request(sent: Sent) -> Request {
+    let mut request = http::Request::builder().method(sent.method.as_str()).uri(sent.uri);
+    for (name, value) in sent.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Body::from(sent.body));
+    request.unwrap_or_else(|error| panic!("that is no request: {error}"))
+}
+
+async fn answered(response: Response) -> Answered {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await;
+    let body = body.unwrap_or_else(|error| panic!("the body broke off: {error}"));
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+    let headers = headers.collect();
+    Answered { status: parts.status.as_u16(), headers, body: body.to_bytes().to_vec() }
+}

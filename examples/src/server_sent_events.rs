@@ -1,0 +1,93 @@
+//! Server-sent events: the session is committed before the first byte, and the stream reads it on.
+//!
+//! What the handler changes is kept and its cookie sent before the stream begins. From then on a change
+//! would be an error; the stream takes a [`ReadSession`], and looks at it anew when it wants to.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Router,
+    response::{
+        IntoResponse,
+        sse::{Event, Sse},
+    },
+    routing::get,
+};
+use cloakroom_axum::{ReadSession, Session, SessionError, SessionLayer, Sessions};
+use futures_util::{Stream, stream};
+
+pub(crate) fn app(sessions: &Sessions) -> Router {
+    Router::new()
+        .route("/", get(events))
+        .route("/step", get(step))
+        .layer(SessionLayer::new(sessions.clone()))
+}
+
+async fn events(session: Session, reader: ReadSession) -> Result<impl IntoResponse, SessionError> {
+    session.increment("listeners")?;
+    Ok(Sse::new(progress(reader)))
+}
+
+/// One event a second until the session ends or its job is done.
+fn progress(session: ReadSession) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold((session, true), |(session, goes_on)| async move {
+        goes_on.then_some(())?;
+        let lives = session.refresh().await.unwrap_or(true);
+        let done: i64 = session.get_or("done", 0).unwrap_or_default();
+        if lives && done < 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let event = Event::default().data(if lives { done.to_string() } else { "over".to_owned() });
+        Some((Ok(event), (session, lives && done < 3)))
+    })
+}
+
+async fn step(session: Session) -> Result<String, SessionError> {
+    Ok(session.increment("done")?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, HttpBody};
+    use cloakroom_axum::testing::client;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::sessions;
+
+    #[tokio::test]
+    async fn the_stream_is_committed_first_and_sees_what_later_requests_do() {
+        let sessions = sessions();
+        let mut visitor =
+            client(app(&sessions), &sessions).with_session(serde_json::json!({ "done": 3 }));
+        let response = visitor.get("/").send().await;
+        response.assert_session("listeners", 1);
+        assert_eq!(response.header("content-type"), Some("text/event-stream"));
+        assert_eq!(response.text(), "data: 3\n\n", "it ends once the job is done");
+    }
+
+    #[tokio::test]
+    async fn a_logout_ends_the_stream() {
+        use axum::http::Request;
+        let sessions = sessions();
+        let mut visitor = client(app(&sessions), &sessions);
+        let first = visitor.get("/step").send().await;
+        let cookie = first.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let request = Request::get("/").header("cookie", &cookie).body(Body::empty()).unwrap();
+        let response = app(&sessions).oneshot(request).await.unwrap();
+        let mut body = Box::pin(response.into_body());
+        let mut next = async || {
+            let frame = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+            frame.map(|frame| {
+                String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap()
+            })
+        };
+        assert_eq!(next().await.as_deref(), Some("data: 1\n\n"));
+        let visit = sessions.visit();
+        let session = visit.session([("cookie", cookie.as_str())].as_slice()).await.unwrap();
+        session.destroy().unwrap();
+        let _ = visit.finish(200).await.unwrap();
+        assert_eq!(next().await.as_deref(), Some("data: over\n\n"));
+        assert_eq!(next().await, None);
+    }
+}

@@ -1,0 +1,60 @@
+//! Several sessions in one application: staff and shop, each with its cookie, its lifetime, its store.
+
+use std::time::Duration;
+
+use axum::{Router, routing::get};
+use cloakroom_axum::{
+    AppKeys, CookieName, MemoryStore, NamedSession, Session, SessionError, SessionLayer, Sessions,
+    cookie::CookieSettings,
+};
+
+struct Staff;
+
+impl CookieName for Staff {
+    const COOKIE_NAME: &'static str = "staff";
+}
+
+/// `shop` are the sessions of everybody; staff have a second one, which ends after a quarter of an hour.
+pub(crate) fn app(shop: &Sessions) -> Router {
+    let settings =
+        CookieSettings { name: Staff::COOKIE_NAME.to_owned(), ..CookieSettings::development() };
+    let staff = Sessions::store(MemoryStore::new(), AppKeys::random())
+        .age(Duration::from_mins(15))
+        .cookie_settings(settings)
+        .build()
+        .unwrap_or_else(|error| panic!("the settings are valid: {error}"));
+    Router::new()
+        .route("/office", get(office))
+        .layer(SessionLayer::new(staff))
+        .route("/", get(cart))
+        .layer(SessionLayer::new(shop.clone()))
+}
+
+/// Within both layers: the session by name, and the innermost one.
+async fn office(staff: NamedSession<Staff>, innermost: Session) -> Result<String, SessionError> {
+    staff.put("desk", 7)?;
+    Ok(innermost.get_or("desk", 0)?.to_string())
+}
+
+async fn cart(shop: Session) -> Result<String, SessionError> {
+    Ok(shop.increment("items")?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use behaviour::{client::Client, server::serve};
+
+    use super::*;
+    use crate::sessions;
+
+    #[tokio::test]
+    async fn the_sessions_do_not_know_each_other() {
+        let (address, _serving) = serve(app(&sessions())).await;
+        let mut visitor = Client::new(address);
+        assert_eq!(visitor.get("/office").await.text(), "7");
+        assert_eq!(visitor.get("/").await.text(), "1");
+        assert_eq!(visitor.jar.names().collect::<Vec<_>>(), ["session", "staff"]);
+        visitor.jar.remove("staff");
+        assert_eq!(visitor.get("/").await.text(), "2");
+    }
+}
