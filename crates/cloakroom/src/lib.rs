@@ -23,6 +23,7 @@
 //!   live unless they travel in the cookie.
 //! - [`store`]: the contract of server-side drivers, and how to write one.
 //! - [`form`], [`csrf`], [`redirect`]: what posted forms need.
+//! - [`observe`]: spans, events and metrics.
 //! - [`visit`]: the seam for adapters of other frameworks.
 //!
 //! # Features
@@ -62,6 +63,7 @@ pub mod merging {}
 pub mod minijinja;
 mod not_before;
 mod number;
+pub mod observe;
 mod owner;
 pub mod random;
 mod reach;

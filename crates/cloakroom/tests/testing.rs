@@ -59,7 +59,7 @@ async fn what_is_not_so_is_told_with_the_whole_session() {
         }),
         ("should be no error for `email`", &|| _ = response.assert_no_error_for("email")),
         ("old input `email` should be \"y\" and is \"x\"", &|| {
-            _ = response.assert_old("email", "y")
+            _ = response.assert_old("email", "y");
         }),
         ("should be nobody's and is of Some(\"virk\")", &|| _ = response.assert_signed_out()),
         ("should be 404 and is 200", &|| _ = response.assert_status(404)),

@@ -11,6 +11,7 @@ mod sessions;
 mod terminal;
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
 };
@@ -160,7 +161,6 @@ fn keys_are_made_kept_and_rotated() {
     let keys = rotated.trim().strip_prefix("APP_KEY=").unwrap();
     assert!(AppKeys::parse(keys).is_ok());
     assert!(keys.ends_with(first.trim().strip_prefix("APP_KEY=").unwrap()));
-    use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(project.path().join(".env")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let json = project.run(&["key", "generate", "--rotate", "--json"]).good();
@@ -205,7 +205,6 @@ wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os erro
 
 #[test]
 fn the_doctor_looks_at_the_folder_and_makes_none() {
-    use std::os::unix::fs::PermissionsExt;
     let project = Project::on_files();
     let ran = project.run(&["doctor", "--json"]);
     assert!(ran.good().contains("does not exist yet"));

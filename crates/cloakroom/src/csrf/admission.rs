@@ -1,7 +1,7 @@
 //! The whole check of one request: what an adapter's CSRF layer runs.
 
 use super::{CsrfPolicy, Refusal, Verdict};
-use crate::{Visit, error::Error, request::Headers, sessions::Carrier};
+use crate::{Visit, error::Error, observe, request::Headers, sessions::Carrier};
 
 /// Why a request is not let through.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl CsrfPolicy {
     }
 
     fn refuse<E>(&self, refusal: Refusal) -> Result<(), Denied<E>> {
-        tracing::warn!(reason = refusal.reason(), enforced = self.enforces(), "forged request");
+        observe::forged(refusal.reason(), self.enforces());
         if self.enforces() { Err(Denied::Forged(refusal)) } else { Ok(()) }
     }
 }

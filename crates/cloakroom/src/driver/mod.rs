@@ -6,10 +6,13 @@ pub(crate) mod stored;
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use crate::{
     clock::Timestamp,
     cookie::{Presented, TooLarge},
     error::{Error, Kind},
+    observe,
     record::Record,
     seal::Sealer,
     session::state::Origin,
@@ -52,10 +55,13 @@ impl Driver {
         if presented.candidates.is_empty() {
             return Ok(Opened::anew(engine));
         }
+        let span = tracing::debug_span!(target: observe::TARGET, "load", driver = self.name());
         let found = match self {
-            Self::Cookie(sealer) => sealed::open(sealer, presented, engine),
+            Self::Cookie(sealer) => span.in_scope(|| sealed::open(sealer, presented, engine)),
             // In a box, so that requests on the cookie driver do not carry its size along.
-            Self::Store(store) => Box::pin(stored::open(&**store, presented, engine)).await?,
+            Self::Store(store) => {
+                Box::pin(stored::open(&**store, presented, engine).instrument(span)).await?
+            }
         };
         match found {
             Some(opened) if !is_revoked(&opened.record, engine).await? => Ok(opened),

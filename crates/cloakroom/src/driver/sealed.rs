@@ -16,6 +16,7 @@ use crate::{
     cookie::Presented,
     error::Error,
     lifetimes::{end, is_live},
+    observe,
     record::Record,
     seal::Sealer,
     session::state::{CookieState, Fate, Origin, Saved, Work},
@@ -28,6 +29,7 @@ const MOMENT: usize = size_of::<u64>();
 
 /// The session that is sealed in the presented cookies.
 pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) -> Option<Opened> {
+    let load = observe::Load::begin("cookie");
     let found = presented.candidates.iter().filter_map(|value| {
         let opened = sealer.open(value)?;
         let (token, expires, record) = read(opened.plaintext())?;
@@ -38,7 +40,9 @@ pub(super) fn open(sealer: &Sealer, presented: &Presented<'_>, engine: &Engine) 
             record,
         })
     });
-    only(found)
+    let opened = only(found);
+    load.opened(opened.is_some());
+    opened
 }
 
 fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
@@ -79,9 +83,11 @@ pub(crate) fn commit(
     let Some(expires) = expires else { return Ok(without_seal(work, chunks, engine)) };
     let token = work.token_afterwards().clone();
     let plaintext = write(&token, now, expires, &work.record.encode()?);
+    let step = observe::Step::seal("cookie", plaintext.len());
     let ends = end(&work.record, expires);
     let sealed = sealer.seal(&plaintext);
     let cookies = issue(engine, &work.record, &sealed, ends, now, chunks)?;
+    step.ended("done");
     let (revision, cookie) = (Revision::default(), CookieState::Current);
     let origin = Origin::Live { revision, expires, cookie };
     Ok(Saved { origin, token, record: None, cookies: Some(cookies) })

@@ -11,6 +11,7 @@ use crate::{
     cookie::{MOST_CANDIDATES, Presented},
     error::{Error, Kind},
     lifetimes::{end, is_live, tombstone_deadline},
+    observe,
     owner::Owner,
     record::Record,
     session::state::{CookieState, Fate, Origin, Saved, Work},
@@ -38,7 +39,9 @@ pub(super) async fn open(
 ) -> Result<Option<Opened>, Error> {
     let mut found = ArrayVec::<_, MOST_CANDIDATES>::new();
     for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
+        let load = observe::Load::begin(store.name());
         let loaded = store.load_and_touch(&token.record_key()).await;
+        load.answered(&loaded);
         match loaded.map_err(|cause| failed("load the session", cause))? {
             None => (),
             Some(Found::Live(stored)) => found.extend(read(token, &stored, engine)),
@@ -105,11 +108,7 @@ pub(crate) async fn commit(
             Outcome::Gone => work.origin = Origin::Gone,
             Outcome::Exists => redraw(&mut work),
             Outcome::Conflict(stored) => {
-                tracing::debug!(
-                    attempt,
-                    session = work.token.correlation(),
-                    "lost a race; rebasing"
-                );
+                tracing::debug!(target: observe::TARGET, attempt, "lost a race; rebasing");
                 rebase(&mut work, &stored, engine);
             }
         }
@@ -135,7 +134,10 @@ async fn after_the_end(
 }
 
 async fn send(store: &dyn Store, commit: Commit) -> Result<Outcome, Error> {
-    store.commit(commit).await.map_err(|cause| failed("commit the session", cause))
+    let step = observe::Step::begin(store.name(), &commit);
+    let outcome = store.commit(commit).await;
+    step.answered(&outcome);
+    outcome.map_err(|cause| failed("commit the session", cause))
 }
 
 /// Whether a cookie that follows a touch would be right still. A slow poll must not undo a login: when
@@ -340,12 +342,9 @@ fn unchanged(work: Work, chunks: &[u8], engine: &Engine, now: Timestamp) -> Resu
 
 /// The session was ended by another request: this one's changes go nowhere and no cookie follows.
 fn gone(work: Work, engine: &Engine) -> Saved {
-    let session = work.token.correlation();
-    tracing::info!(
-        session,
-        changes = work.log.len(),
-        "the session ended during the request; its changes are dropped"
-    );
+    let (session, changes) = (work.token.correlation(), work.log.len());
+    let said = "the session ended during the request; its changes are dropped";
+    tracing::info!(target: observe::TARGET, session, changes, "{said}");
     let record = Some(engine.empty_record());
     Saved { origin: Origin::Gone, token: work.token, record, cookies: None }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::{Session, state::Origin};
 use crate::{
     change::Change,
     clock::Timestamp,
     driver::{Driver, sealed, stored},
     error::{Error, Kind},
+    observe,
     seal::Sealer,
     sessions::Carrier,
     visit::{Ending, ResponseHeaders},
@@ -150,7 +153,8 @@ impl Session {
             (Err(error), _) => Ending::now(Err(error)),
             (Ok(false), _) => Ending::now(Ok(self.response_headers())),
             (Ok(true), Driver::Cookie(sealer)) => {
-                Ending::now(self.seal(sealer).map(|()| self.response_headers()))
+                let sealed = self.seal(sealer).inspect_err(|error| observe::refused(error.code()));
+                Ending::now(sealed.map(|()| self.response_headers()))
             }
             (Ok(true), Driver::Store(_)) => Ending::later(async move {
                 self.commit_changes().await?;
@@ -172,6 +176,20 @@ impl Session {
     }
 
     async fn commit_changes(&self) -> Result<(), Error> {
+        let span = tracing::debug_span!(
+            target: observe::TARGET,
+            "commit",
+            driver = self.sessions().driver_name(),
+            session = tracing::field::Empty,
+        );
+        if !span.is_disabled() {
+            span.record("session", self.correlation_id());
+        }
+        let committed = self.commit_to_driver().instrument(span).await;
+        committed.inspect_err(|error| observe::refused(error.code()))
+    }
+
+    async fn commit_to_driver(&self) -> Result<(), Error> {
         let engine = self.sessions().engine();
         let store = match engine.driver() {
             Driver::Cookie(sealer) => return self.seal(sealer),
