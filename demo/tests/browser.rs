@@ -26,6 +26,8 @@ struct Stage {
 impl Stage {
     async fn set(driver: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(driver);
+        // What an earlier run left there would be seen among this one's sessions.
+        drop(std::fs::remove_dir_all(&folder));
         std::fs::create_dir_all(&folder).unwrap();
         let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"));
         demo.current_dir(&folder).env("PORT", "0").env("SESSION_DRIVER", driver);

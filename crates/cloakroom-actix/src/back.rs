@@ -9,16 +9,16 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::{
-        header::{HOST, HeaderValue, LOCATION, REFERER},
+        header::{HeaderValue, LOCATION},
         uri::Authority,
     },
 };
 use cloakroom::redirect;
 
-/// Redirects to the page that the request came from, if that page is of this site.
-///
-/// The `Referer` is the visitor's word, so only its path is used, and only where its host is the
-/// request's; anything else leads to the fallback (CVE-2026-40295 and its kin).
+use crate::headers::RequestHeaders;
+
+/// Redirects to the page that the request came from, if that page is of this site. See
+/// [`redirect::Back`].
 ///
 /// ```
 /// use actix_web::HttpResponse;
@@ -29,18 +29,23 @@ use cloakroom::redirect;
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Back {
-    referer: Option<String>,
-    host: Option<String>,
-}
+pub struct Back(redirect::Back);
 
 impl Back {
     /// A redirect (303) to where the visitor came from, or to the path `fallback`.
     pub fn or(&self, fallback: &str) -> HttpResponse {
-        let target = redirect::back(self.referer.as_deref(), self.host.as_deref(), fallback);
-        let location = HeaderValue::try_from(target).unwrap_or(HeaderValue::from_static("/"));
-        HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
+        see_other(&self.0.target(fallback))
     }
+
+    pub(crate) fn of(request: &HttpRequest) -> redirect::Back {
+        let authority = request.uri().authority().map(Authority::as_str);
+        redirect::Back::of(&RequestHeaders(request.headers()), authority)
+    }
+}
+
+pub(crate) fn see_other(target: &str) -> HttpResponse {
+    let location = HeaderValue::try_from(target).unwrap_or(HeaderValue::from_static("/"));
+    HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
 }
 
 impl FromRequest for Back {
@@ -48,15 +53,6 @@ impl FromRequest for Back {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::of(request)))
-    }
-}
-
-impl Back {
-    pub(crate) fn of(request: &HttpRequest) -> Self {
-        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        // HTTP/2 has the host in the request's URI.
-        let host = header(HOST).or(request.uri().authority().map(Authority::as_str));
-        Self { referer: header(REFERER).map(ToOwned::to_owned), host: host.map(ToOwned::to_owned) }
+        ready(Ok(Self(Self::of(request))))
     }
 }

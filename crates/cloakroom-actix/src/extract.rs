@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use cloakroom::{Visit, visit::Visits};
+use cloakroom::{CookieName, Visit, visit::Visits};
 use futures_util::future::LocalBoxFuture;
 
 use crate::{SessionRejection, headers::RequestHeaders};
@@ -96,12 +96,6 @@ pub(crate) async fn load(
 ) -> Result<cloakroom::Session, SessionRejection> {
     let loaded = visit.session(&RequestHeaders(request.headers())).await;
     loaded.map_err(SessionRejection::not_loaded)
-}
-
-/// Names the cookie of one of several session middleware, for [`NamedSession`].
-pub trait CookieName {
-    /// The middleware's cookie name.
-    const COOKIE_NAME: &'static str;
 }
 
 /// Extracts the session of the middleware for one cookie, where several are around a route.

@@ -12,16 +12,15 @@ use actix_web::{
     web::Bytes,
 };
 use cloakroom::{
-    Session, Visit,
-    form::{FieldErrors, FormError, FormInput, IntoFieldErrors, wants_json},
+    Visit,
+    form::{FieldErrors, FormError, FormInput, IntoFieldErrors, Submission},
 };
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Back, SessionError, SessionRejection,
-    extract::{innermost, load},
-    headers::RequestHeaders,
+    Back, SessionError, SessionRejection, extract::innermost, headers::RequestHeaders,
+    rejection::status,
 };
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
@@ -55,13 +54,7 @@ use crate::{
 /// The body may have 256 kB, or what [`PayloadConfig`](actix_web::web::PayloadConfig) says. Asking
 /// for the form of a request that wants a page loads its session.
 #[derive(Clone, Debug)]
-pub struct Input<T> {
-    form: Result<T, FieldErrors>,
-    /// Where errors are flashed; none where the answer is JSON.
-    session: Option<Session>,
-    back: Back,
-    fallback: String,
-}
+pub struct Input<T>(Submission<T>);
 
 impl<T> Input<T> {
     /// The form, or by field what is wrong with it, for handlers that answer themselves.
@@ -69,20 +62,20 @@ impl<T> Input<T> {
     /// # Errors
     /// When what was sent is not a `T`.
     pub fn into_result(self) -> Result<T, FieldErrors> {
-        self.form
+        self.0.into_result()
     }
 
     /// Where to send a visitor whose browser does not say which page it came from. Default: `/`.
     #[must_use]
     pub fn or_back_to(self, fallback: impl Into<String>) -> Self {
-        Self { fallback: fallback.into(), ..self }
+        Self(self.0.or_back_to(fallback))
     }
 
     /// The form, if it is one.
     ///
     /// # Errors
     /// When what was sent is not a `T`: the answer that says so.
-    pub fn valid(self) -> Result<T, InvalidInput> {
+    pub fn valid(self) -> Result<T, SessionError> {
         self.check(|_| Ok::<(), FieldErrors>(()))
     }
 
@@ -94,57 +87,8 @@ impl<T> Input<T> {
     pub fn check<E: IntoFieldErrors>(
         self,
         check: impl FnOnce(&T) -> Result<(), E>,
-    ) -> Result<T, InvalidInput> {
-        let Self { form, session, back, fallback } = self;
-        let checked = form.and_then(|form| match check(&form) {
-            Ok(()) => Ok(form),
-            Err(errors) => Err(errors.into_field_errors()),
-        });
-        checked.map_err(|errors| InvalidInput { errors, session, back, fallback })
-    }
-}
-
-/// The answer to a form with something wrong in it: see [`Input`].
-#[derive(Debug)]
-pub struct InvalidInput {
-    errors: FieldErrors,
-    session: Option<Session>,
-    back: Back,
-    fallback: String,
-}
-
-impl InvalidInput {
-    /// What is wrong, by field.
-    pub fn errors(&self) -> &FieldErrors {
-        &self.errors
-    }
-}
-
-impl fmt::Display for InvalidInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the form is not valid: {}", self.errors)
-    }
-}
-
-impl std::error::Error for InvalidInput {}
-
-impl ResponseError for InvalidInput {
-    fn status_code(&self) -> StatusCode {
-        match self.session {
-            Some(_) => StatusCode::SEE_OTHER,
-            None => StatusCode::UNPROCESSABLE_ENTITY,
-        }
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let Some(session) = &self.session else {
-            return HttpResponse::UnprocessableEntity()
-                .json(serde_json::json!({ "errors": self.errors }));
-        };
-        match session.with_errors(&self.errors).and_then(cloakroom::Session::flash_all) {
-            Ok(_) => self.back.or(&self.fallback),
-            Err(error) => SessionError::from(error).error_response(),
-        }
+    ) -> Result<T, SessionError> {
+        self.0.check(check).map_err(SessionError::from)
     }
 }
 
@@ -159,13 +103,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
             if visit.input().is_none() {
                 capture(&visit, &request, payload).await?;
             }
-            let form = visit.input().unwrap_or_default().deserialize();
-            let session = if wants_json(&RequestHeaders(request.headers())) {
-                None
-            } else {
-                Some(load(&request, &visit).await.map_err(Reason::Session)?)
-            };
-            Ok(Self { form, session, back: Back::of(&request), fallback: "/".to_owned() })
+            let headers = RequestHeaders(request.headers());
+            let submission = Submission::of(&visit, &headers, Back::of(&request)).await;
+            Ok(Self(submission.map_err(SessionRejection::not_loaded).map_err(Reason::Session)?))
         })
     }
 }
@@ -222,10 +162,7 @@ impl ResponseError for InputRejection {
         match &self.0 {
             Reason::Session(rejection) => rejection.status_code(),
             Reason::Body(error) => error.as_response_error().status_code(),
-            Reason::Form(error) if error.is_unsupported_type() => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
-            }
-            Reason::Form(_) => StatusCode::BAD_REQUEST,
+            Reason::Form(error) => status(error.http_status()),
         }
     }
 

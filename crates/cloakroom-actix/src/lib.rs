@@ -48,11 +48,11 @@ pub use cloakroom::FileStore;
 #[cfg(feature = "config")]
 pub use cloakroom::settings;
 pub use cloakroom::{
-    self, AppKeys, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory, SessionInfo,
-    Sessions, TypedKey, cookie, csrf, form,
+    self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
+    SessionInfo, Sessions, TypedKey, cookie, csrf, form,
 };
 pub use csrf_middleware::{CsrfMiddleware, CsrfService};
-pub use extract::{CookieName, NamedSession, ReadSession, Session, View};
-pub use input::{Input, InputRejection, InvalidInput};
+pub use extract::{NamedSession, ReadSession, Session, View};
+pub use input::{Input, InputRejection};
 pub use rejection::{SessionError, SessionRejection};
 pub use session_middleware::{SessionMiddleware, SessionService};

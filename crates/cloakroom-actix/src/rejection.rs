@@ -1,75 +1,44 @@
-//! Failures, as responses: clients get a status, the log gets the reason.
+//! Failures, as responses.
 
-use std::fmt;
+use std::{error::Error as StdError, fmt};
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header::ContentType},
+};
+use cloakroom::{
+    Error,
+    form::InvalidForm,
+    visit::{Answer, Failure},
+};
 
-use crate::InvalidInput;
+use crate::back::see_other;
+
+const NO_MIDDLEWARE: &str = "add `.wrap(SessionMiddleware::new(sessions))` to the application or \
+                             the scope, after the middleware that uses sessions";
 
 /// Why an extractor of this crate failed.
 ///
 /// The client gets 503 where the store cannot be reached and 500 otherwise, both without a body;
 /// the reason goes to the log.
 #[derive(Debug)]
-pub struct SessionRejection(Reason);
-
-#[derive(Debug)]
-enum Reason {
-    NoMiddleware,
-    NotLoaded(cloakroom::Error),
-}
+pub struct SessionRejection(Failure);
 
 impl SessionRejection {
     pub(crate) fn no_middleware() -> Self {
-        Self(Reason::NoMiddleware)
+        Self(Failure::NoSession(NO_MIDDLEWARE))
     }
 
-    pub(crate) fn not_loaded(error: cloakroom::Error) -> Self {
-        Self(Reason::NotLoaded(error))
-    }
-}
-
-impl fmt::Display for SessionRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Reason::NoMiddleware => f.write_str(
-                "this route has no session: add `.wrap(SessionMiddleware::new(sessions))` to the \
-                 application or the scope, after the middleware that uses sessions",
-            ),
-            Reason::NotLoaded(error) => write!(f, "the session could not be loaded: {error}"),
-        }
+    pub(crate) fn not_loaded(error: Error) -> Self {
+        Self(Failure::NotLoaded(error))
     }
 }
 
-impl std::error::Error for SessionRejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0 {
-            Reason::NoMiddleware => None,
-            Reason::NotLoaded(error) => error.source(),
-        }
-    }
-}
-
-impl ResponseError for SessionRejection {
-    fn status_code(&self) -> StatusCode {
-        match &self.0 {
-            Reason::NoMiddleware => StatusCode::INTERNAL_SERVER_ERROR,
-            Reason::NotLoaded(error) => status_of(error),
-        }
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let cause = match &self.0 {
-            Reason::NoMiddleware => None,
-            Reason::NotLoaded(error) => Some(format!("{error:?}")),
-        };
-        tracing::error!(cause, "{self}");
-        HttpResponse::new(self.status_code())
-    }
-}
-
-/// A [`cloakroom::Error`] as a handler's error: `?` turns one into it, and it turns into a response
-/// of status 503 or 500 without a body. What the session holds by then is committed as usual.
+/// What a handler's `?` makes of a session's error or of an invalid form, and what becomes of it.
+///
+/// A [`cloakroom::Error`] turns into a response of status 503 or 500 without a body; what the
+/// session holds by then is committed as usual. An invalid form turns into the answer that
+/// [`Input`](crate::Input) describes.
 ///
 /// A handler that returns [`actix_web::Error`] says `.map_err(SessionError::from)?`.
 ///
@@ -83,63 +52,58 @@ impl ResponseError for SessionRejection {
 #[derive(Debug)]
 pub struct SessionError(Failure);
 
-#[derive(Debug)]
-enum Failure {
-    Session(cloakroom::Error),
-    Input(Box<InvalidInput>),
-}
-
-impl From<cloakroom::Error> for SessionError {
-    fn from(error: cloakroom::Error) -> Self {
-        Self(Failure::Session(error))
+impl From<Error> for SessionError {
+    fn from(error: Error) -> Self {
+        Self(error.into())
     }
 }
 
-/// So that a handler can check its form with `?` as well.
-impl From<InvalidInput> for SessionError {
-    fn from(invalid: InvalidInput) -> Self {
-        Self(Failure::Input(Box::new(invalid)))
+impl From<InvalidForm> for SessionError {
+    fn from(invalid: InvalidForm) -> Self {
+        Self(invalid.into())
     }
 }
 
-impl fmt::Display for SessionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Failure::Session(error) => error.fmt(f),
-            Failure::Input(invalid) => invalid.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SessionError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0 {
-            Failure::Session(error) => error.source(),
-            Failure::Input(_) => None,
-        }
-    }
-}
-
-impl ResponseError for SessionError {
-    fn status_code(&self) -> StatusCode {
-        match &self.0 {
-            Failure::Session(error) => status_of(error),
-            Failure::Input(invalid) => invalid.status_code(),
-        }
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        match &self.0 {
-            Failure::Session(error) => {
-                tracing::error!(?error, "a handler's session operation failed");
-                HttpResponse::new(status_of(error))
+macro_rules! failure {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
             }
-            Failure::Input(invalid) => invalid.error_response(),
         }
-    }
+
+        impl StdError for $name {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                self.0.source()
+            }
+        }
+
+        impl ResponseError for $name {
+            fn status_code(&self) -> StatusCode {
+                status(self.0.http_status())
+            }
+
+            fn error_response(&self) -> HttpResponse {
+                respond(self.0.answer())
+            }
+        }
+    };
 }
 
-/// What a client is told of an error.
-pub(crate) fn status_of(error: &cloakroom::Error) -> StatusCode {
-    StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+failure!(SessionRejection);
+failure!(SessionError);
+
+fn respond(answer: Answer) -> HttpResponse {
+    let mut response = match (answer.location, answer.json) {
+        (Some(target), _) => see_other(&target),
+        (None, Some(json)) => HttpResponse::Ok().content_type(ContentType::json()).body(json),
+        (None, None) => HttpResponse::Ok().finish(),
+    };
+    *response.status_mut() = status(answer.status);
+    response
+}
+
+/// A status that the core names.
+pub(crate) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

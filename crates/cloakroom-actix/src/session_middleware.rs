@@ -14,7 +14,7 @@ use actix_web::{
 use cloakroom::{Sessions, Visit, visit::Visits};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use crate::{headers::ResponseHeaderMap, rejection::status_of};
+use crate::{headers::ResponseHeaderMap, rejection::status};
 
 /// Gives every request within it a session.
 ///
@@ -147,5 +147,5 @@ async fn conclude<B: MessageBody>(
 
 fn not_committed(error: &cloakroom::Error) -> HttpResponse {
     tracing::error!(?error, "the session could not be committed; the response is dropped");
-    HttpResponse::new(status_of(error))
+    HttpResponse::new(status(error.http_status()))
 }

@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use cloakroom::{Visit, visit::Visits};
+use cloakroom::{CookieName, Visit, visit::Visits};
 use http::{Extensions, request::Parts};
 
 use crate::{SessionRejection, headers::RequestHeaders};
@@ -108,12 +108,6 @@ pub(crate) async fn load(
 ) -> Result<cloakroom::Session, SessionRejection> {
     let loaded = visit.session(&RequestHeaders(&parts.headers)).await;
     loaded.map_err(SessionRejection::not_loaded)
-}
-
-/// Names the cookie of one of several session layers, for [`NamedSession`].
-pub trait CookieName {
-    /// The layer's cookie name.
-    const COOKIE_NAME: &'static str;
 }
 
 /// Extracts the session of the layer for one cookie, where several layers are around a route.

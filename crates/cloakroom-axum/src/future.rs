@@ -12,7 +12,7 @@ use cloakroom::{Ending, Error, ResponseHeaders, Visit};
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{headers::ResponseHeaderMap, rejection::status_of};
+use crate::{headers::ResponseHeaderMap, rejection::status};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -119,7 +119,7 @@ fn close<B: Default>(
         Err(error) => {
             tracing::error!(error = ?error, "the session could not be committed; the response is dropped");
             response = Response::new(B::default());
-            *response.status_mut() = status_of(&error);
+            *response.status_mut() = status(error.http_status());
         }
     }
     response

@@ -1,25 +1,20 @@
 //! The request's form.
 
-use std::fmt;
-
 use axum_core::{
     body::Body,
     extract::{FromRequest, Request},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use cloakroom::{
-    Session,
-    form::{FieldErrors, FormError, FormInput, IntoFieldErrors, wants_json},
-};
-use http::{Method, StatusCode, header::CONTENT_TYPE, request::Parts};
+use cloakroom::form::{FieldErrors, FormError, FormInput, IntoFieldErrors, Submission};
+use http::{Method, header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{
     Back, SessionError, SessionRejection,
-    extract::{innermost, load},
+    extract::innermost,
     headers::RequestHeaders,
-    rejection::plain,
+    rejection::{plain, status},
 };
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
@@ -53,13 +48,7 @@ use crate::{
 /// The body may have 2 MiB, or what [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) says.
 /// Asking for the form of a request that wants a page loads its session.
 #[derive(Clone, Debug)]
-pub struct Input<T> {
-    form: Result<T, FieldErrors>,
-    /// Where errors are flashed; none where the answer is JSON.
-    session: Option<Session>,
-    back: Back,
-    fallback: String,
-}
+pub struct Input<T>(Submission<T>);
 
 impl<T> Input<T> {
     /// The form, or by field what is wrong with it, for handlers that answer themselves.
@@ -67,20 +56,20 @@ impl<T> Input<T> {
     /// # Errors
     /// When what was sent is not a `T`.
     pub fn into_result(self) -> Result<T, FieldErrors> {
-        self.form
+        self.0.into_result()
     }
 
     /// Where to send a visitor whose browser does not say which page it came from. Default: `/`.
     #[must_use]
     pub fn or_back_to(self, fallback: impl Into<String>) -> Self {
-        Self { fallback: fallback.into(), ..self }
+        Self(self.0.or_back_to(fallback))
     }
 
     /// The form, if it is one.
     ///
     /// # Errors
     /// When what was sent is not a `T`: the answer that says so.
-    pub fn valid(self) -> Result<T, InvalidInput> {
+    pub fn valid(self) -> Result<T, SessionError> {
         self.check(|_| Ok::<(), FieldErrors>(()))
     }
 
@@ -92,52 +81,8 @@ impl<T> Input<T> {
     pub fn check<E: IntoFieldErrors>(
         self,
         check: impl FnOnce(&T) -> Result<(), E>,
-    ) -> Result<T, InvalidInput> {
-        let Self { form, session, back, fallback } = self;
-        let checked = form.and_then(|form| match check(&form) {
-            Ok(()) => Ok(form),
-            Err(errors) => Err(errors.into_field_errors()),
-        });
-        checked.map_err(|errors| InvalidInput { errors, session, back, fallback })
-    }
-}
-
-/// The answer to a form with something wrong in it: see [`Input`].
-#[derive(Debug)]
-pub struct InvalidInput {
-    errors: FieldErrors,
-    session: Option<Session>,
-    back: Back,
-    fallback: String,
-}
-
-impl InvalidInput {
-    /// What is wrong, by field.
-    pub fn errors(&self) -> &FieldErrors {
-        &self.errors
-    }
-}
-
-impl fmt::Display for InvalidInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the form is not valid: {}", self.errors)
-    }
-}
-
-impl std::error::Error for InvalidInput {}
-
-impl IntoResponse for InvalidInput {
-    fn into_response(self) -> Response {
-        let Self { errors, session, back, fallback } = self;
-        let Some(session) = session else {
-            let body = serde_json::json!({ "errors": errors }).to_string();
-            let json = [(CONTENT_TYPE, "application/json")];
-            return (StatusCode::UNPROCESSABLE_ENTITY, json, body).into_response();
-        };
-        match session.with_errors(errors).and_then(cloakroom::Session::flash_all) {
-            Ok(_) => back.or(&fallback).into_response(),
-            Err(error) => SessionError::from(error).into_response(),
-        }
+    ) -> Result<T, SessionError> {
+        self.0.check(check).map_err(SessionError::from)
     }
 }
 
@@ -150,13 +95,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
         if visit.input().is_none() {
             visit.capture(read(&parts, body, state).await?);
         }
-        let session = if wants_json(&RequestHeaders(&parts.headers)) {
-            None
-        } else {
-            Some(load(&parts, &visit).await?)
-        };
-        let form = visit.input().unwrap_or_default().deserialize();
-        Ok(Self { form, session, back: Back::of(&parts), fallback: "/".to_owned() })
+        let headers = RequestHeaders(&parts.headers);
+        let submission = Submission::of(&visit, &headers, Back::of(&parts)).await;
+        Ok(Self(submission.map_err(SessionRejection::not_loaded)?))
     }
 }
 
@@ -207,14 +148,7 @@ impl IntoResponse for InputRejection {
         match self.0 {
             Reason::Session(rejection) => rejection.into_response(),
             Reason::Body(response) => response,
-            Reason::Form(error) => {
-                let status = if error.is_unsupported_type() {
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE
-                } else {
-                    StatusCode::BAD_REQUEST
-                };
-                plain(status, error.to_string())
-            }
+            Reason::Form(error) => plain(status(error.http_status()), error.to_string()),
         }
     }
 }

@@ -47,13 +47,13 @@ pub use cloakroom::FileStore;
 #[cfg(feature = "config")]
 pub use cloakroom::settings;
 pub use cloakroom::{
-    self, AppKeys, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory, SessionInfo,
-    Sessions, TypedKey, cookie, csrf, form,
+    self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
+    SessionInfo, Sessions, TypedKey, cookie, csrf, form,
 };
 pub use csrf_layer::{CsrfLayer, CsrfService};
-pub use extract::{CookieName, NamedSession, ReadSession, Session, View};
+pub use extract::{NamedSession, ReadSession, Session, View};
 pub use future::ResponseFuture;
-pub use input::{Input, InputRejection, InvalidInput};
+pub use input::{Input, InputRejection};
 pub use layer::SessionLayer;
 pub use rejection::{SessionError, SessionRejection};
 pub use service::SessionService;

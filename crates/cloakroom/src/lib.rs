@@ -102,4 +102,4 @@ pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};
 pub use sweep::SweepBudget;
 pub use typed_key::{Key, TypedKey};
 pub use view::View;
-pub use visit::{Ending, ResponseHeaders, Visit, Visits};
+pub use visit::{CookieName, Ending, ResponseHeaders, Visit, Visits};

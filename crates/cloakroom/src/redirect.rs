@@ -1,5 +1,38 @@
 //! Where a redirect may lead: within this site, whatever a visitor or another site says.
 
+use crate::request::Headers;
+
+/// Where a visitor came from: the way back, if it stays on this site.
+///
+/// The `Referer` is the visitor's word, so only its path is used, and only where its host is the
+/// request's (CVE-2026-40295 and its kin).
+#[derive(Clone, Debug)]
+pub struct Back {
+    referer: Option<String>,
+    host: Option<String>,
+}
+
+impl Back {
+    /// The way back of a request. HTTP/2 has the host in the request's URI, as its `authority`.
+    ///
+    /// ```
+    /// use cloakroom::redirect::Back;
+    ///
+    /// let headers = [("host", "example.org"), ("referer", "https://example.org/form")];
+    /// assert_eq!(Back::of(headers.as_slice(), None).target("/"), "/form");
+    /// ```
+    pub fn of(headers: &(impl Headers + ?Sized), authority: Option<&str>) -> Self {
+        let owned = |text: &str| text.to_owned();
+        let host = headers.text("host").or(authority);
+        Self { referer: headers.text("referer").map(owned), host: host.map(owned) }
+    }
+
+    /// Path and query to go back to, or `fallback`.
+    pub fn target(&self, fallback: &str) -> String {
+        back(self.referer.as_deref(), self.host.as_deref(), fallback)
+    }
+}
+
 /// The place that the `Referer` names, if it is on this host; otherwise `fallback`.
 ///
 /// Only path and query of the `Referer` are used, so the answer cannot leave the site. `host` is

@@ -6,8 +6,12 @@
 //! 3. [`Visit::finish`] with the response's status, before its first byte; what it answers is
 //!    [written](ResponseHeaders::write_to) into the response's headers;
 //! 4. [`Visit::abandon`] instead, when the handler panicked.
+//!
+//! Forms are [captured](Visit::capture) and handed on as [`Submission`](crate::form::Submission);
+//! what goes wrong is a [`Failure`], which knows its answer.
 
 mod ending;
+mod failure;
 mod headers;
 
 use std::{
@@ -16,6 +20,7 @@ use std::{
 };
 
 pub use ending::Ending;
+pub use failure::{Answer, Failure};
 pub use headers::{HeadersMut, ResponseHeaders};
 
 use crate::{
@@ -180,6 +185,12 @@ impl Visits {
         }
         self.around.as_ref()?.named(cookie)
     }
+}
+
+/// Names the cookie of one of several session layers, for an adapter's `NamedSession`.
+pub trait CookieName {
+    /// The layer's cookie name.
+    const COOKIE_NAME: &'static str;
 }
 
 impl fmt::Debug for Visit {

@@ -23,6 +23,7 @@ mod errors;
 mod input;
 mod multipart;
 mod parse;
+mod submission;
 mod text;
 mod tree;
 #[cfg(any(feature = "garde", feature = "validator"))]
@@ -31,6 +32,7 @@ mod validation;
 pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
 pub use input::FormInput;
 pub use parse::FormError;
+pub use submission::{InvalidForm, Submission};
 
 use crate::request::Headers;
 

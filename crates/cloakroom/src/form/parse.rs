@@ -97,9 +97,14 @@ impl From<Problem> for FormError {
 }
 
 impl FormError {
-    /// Whether the content type is no form's, which is a 415 where everything else is a 400.
+    /// Whether the content type is no form's.
     pub fn is_unsupported_type(&self) -> bool {
         matches!(self.0, Problem::NoType | Problem::UnsupportedType(_))
+    }
+
+    /// What the client is told beside the message: 415 where the content type is no form's, else 400.
+    pub fn http_status(&self) -> u16 {
+        if self.is_unsupported_type() { 415 } else { 400 }
     }
 }
 
