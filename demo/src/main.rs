@@ -44,6 +44,7 @@ async fn run() -> Result<(), String> {
 
 fn app(sessions: Sessions) -> Result<Router, String> {
     let site = Site::new().map_err(|error| error.to_string())?;
+    let metrics = startup::metrics()?;
     Ok(Router::new()
         .route("/", get(book::show).post(book::sign))
         .route("/sign-in", get(account::sign_in_page).post(account::sign_in))
@@ -54,6 +55,7 @@ fn app(sessions: Sessions) -> Result<Router, String> {
         .route("/devices/end-others", post(devices::end_others))
         .route("/theme", post(theme::choose))
         .route("/inspector", get(inspector::show))
+        .route("/metrics", get(async move || metrics.render()))
         .route("/style.css", get(async || ([(CONTENT_TYPE, "text/css")], site::STYLE)))
         .with_state(Arc::new(site))
         .layer(CsrfLayer::default())

@@ -10,6 +10,7 @@ use cloakroom_axum::{
     AppKeys, Sessions,
     settings::{Secret, Settings},
 };
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -21,6 +22,11 @@ const DEFAULT_PORT: u16 = 3333;
 pub(crate) fn log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Counts what sessions do, from here on, for `/metrics`.
+pub(crate) fn metrics() -> Result<PrometheusHandle, String> {
+    PrometheusBuilder::new().install_recorder().map_err(|error| error.to_string())
 }
 
 /// The session system that the settings ask for, for plain http on this machine.

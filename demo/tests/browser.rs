@@ -160,6 +160,10 @@ async fn sign_in_and_out(stage: &Stage, driver: &str) {
     stage.open("/inspector").await;
     assert!(stage.text("#values").await.contains("\"theme\": \"dark\""));
     stage.screenshot(&format!("{driver}-inspector.png")).await;
+    stage.open("/metrics").await;
+    let counted = stage.text("body").await;
+    assert!(counted.contains("cloakroom_commits_total{"), "{counted}");
+    stage.open("/inspector").await;
 
     stage.click("#sign-out").await;
     stage.find("#visits").await;

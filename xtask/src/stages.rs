@@ -56,24 +56,21 @@ fn clippy() -> Result<(), Failure> {
     ])
 }
 
+/// The core's features; the adapters' only pass them on.
+const FEATURES: [&str; 9] =
+    ["", "config", "minijinja", "tera", "validator", "garde", "metrics", "conformance", "fuzzing"];
+
 /// Each feature alone, and none: features add and never lean on each other.
 fn features() -> Result<(), Failure> {
-    let warnings = [("RUSTFLAGS", "-D warnings")];
-    for features in ["", "config", "minijinja", "conformance"] {
-        let check = [
-            "check",
-            "--quiet",
-            "--package",
-            "cloakroom",
-            "--no-default-features",
-            "--features",
-            features,
-        ];
-        // A folder of its own: other flags would throw the shared build away.
-        let arguments = [&check[..], &["--target-dir", "target/features"]].concat();
-        commands::run_with("cargo", &arguments, &warnings)?;
-    }
-    Ok(())
+    FEATURES.iter().try_for_each(|features| check_alone("cloakroom", features))?;
+    ["cloakroom-axum", "cloakroom-actix"].iter().try_for_each(|adapter| check_alone(adapter, ""))
+}
+
+/// In a folder of its own: other flags would throw the shared build away.
+fn check_alone(package: &str, features: &str) -> Result<(), Failure> {
+    let check = ["check", "--quiet", "--target-dir", "target/features", "--no-default-features"];
+    let chosen = ["--package", package, "--features", features];
+    commands::run_with("cargo", &[&check[..], &chosen].concat(), &[("RUSTFLAGS", "-D warnings")])
 }
 
 fn docs() -> Result<(), Failure> {

@@ -7,26 +7,29 @@
 //! # Spans and events (target `cloakroom`)
 //! | what | level | fields |
 //! |---|---|---|
-//! | span `load`, around one read of the store or one decryption | debug | `driver` |
-//! | event "loaded" | debug | `outcome` |
-//! | span `commit`, around everything a commit does | debug | `driver`, `session` |
-//! | event "stored", one step of a store or one sealing | debug | `step`, `outcome` |
-//! | event "lost a race; rebasing" | debug | `attempt` |
-//! | event "refused" | warn | `reason` |
-//! | event "the session ended during the request; its changes are dropped" | info | `session`, `changes` |
+//! | span `open`, around the search for the session that a cookie or a bearer token leads to | debug | `driver` |
+//! | event "load", one read of the store or one decryption | debug | `outcome`, `touched` |
+//! | span `commit`, around everything that a commit does | debug | `driver`, `session` |
+//! | event "commit", one step of the store or one sealing | debug | `step`, `outcome` |
+//! | event "rebase", before a commit that lost a race is tried again | debug | `attempt` |
+//! | event "gone", the session ended during the request and its changes are dropped | info | `session`, `changes` |
+//! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
+//!
+//! `outcome` and `step` are the words of the table below. A failed load or commit is also logged with
+//! its cause, as an error, by the adapter that answers for it.
 //!
 //! # Metrics
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live`, `absent`, `gone`, `error` |
+//! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live`, `absent` (also what cannot be opened or read), `gone` (ended or regenerated a moment ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
-//! | `cloakroom_touches_total` | counter | `driver`: loads that moved a deadline; touches of their own are commits |
+//! | `cloakroom_touches_total` | counter | `driver`: deadlines that moved without a write, with a load or by a step `touch` |
 //! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), or a [`Refusal::reason`](crate::csrf::Refusal::reason) |
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
-use std::time::Instant;
+use meter::Began;
 
 use crate::store::{Commit, Found, Outcome, StoreError};
 
@@ -36,12 +39,12 @@ pub(crate) const TARGET: &str = "cloakroom";
 /// A load under way.
 pub(crate) struct Load {
     driver: &'static str,
-    began: Instant,
+    began: Began,
 }
 
 impl Load {
     pub(crate) fn begin(driver: &'static str) -> Self {
-        Self { driver, began: Instant::now() }
+        Self { driver, began: Began::now() }
     }
 
     /// The answer of a store.
@@ -61,7 +64,7 @@ impl Load {
     }
 
     fn ended(self, outcome: &'static str, touched: bool) {
-        tracing::debug!(target: TARGET, outcome, touched, "loaded");
+        tracing::debug!(target: TARGET, outcome, touched, "load");
         meter::load(self.driver, outcome, touched, self.began);
     }
 }
@@ -71,7 +74,7 @@ pub(crate) struct Step {
     driver: &'static str,
     name: &'static str,
     bytes: Option<usize>,
-    began: Instant,
+    began: Began,
 }
 
 impl Step {
@@ -84,12 +87,12 @@ impl Step {
             Commit::Rotate { record, .. } => ("rotate", Some(record.record.len())),
             Commit::Destroy { .. } => ("destroy", None),
         };
-        Self { driver, name, bytes, began: Instant::now() }
+        Self { driver, name, bytes, began: Began::now() }
     }
 
     /// The sealing of a cookie.
     pub(crate) fn seal(driver: &'static str, bytes: usize) -> Self {
-        Self { driver, name: "seal", bytes: Some(bytes), began: Instant::now() }
+        Self { driver, name: "seal", bytes: Some(bytes), began: Began::now() }
     }
 
     /// The answer of a store.
@@ -105,14 +108,29 @@ impl Step {
 
     pub(crate) fn ended(self, outcome: &'static str) {
         let Self { driver, name: step, bytes, began } = self;
-        tracing::debug!(target: TARGET, step, outcome, "stored");
+        tracing::debug!(target: TARGET, step, outcome, "commit");
         meter::step(driver, step, outcome, bytes, began);
     }
 }
 
-/// Something was not done that was asked for.
+/// Another request wrote first.
+pub(crate) fn rebased(attempt: u32) {
+    tracing::debug!(target: TARGET, attempt, "rebase");
+}
+
+/// The session ended under a request, whose changes go nowhere.
+pub(crate) fn gone(session: &str, changes: usize) {
+    tracing::info!(
+        target: TARGET,
+        session,
+        changes,
+        "gone: the session ended during the request and its changes are dropped"
+    );
+}
+
+/// A commit failed.
 pub(crate) fn refused(reason: &'static str) {
-    tracing::warn!(target: TARGET, reason, "refused");
+    tracing::warn!(target: TARGET, reason, "refuse");
     meter::refusal(reason);
 }
 
@@ -128,27 +146,43 @@ mod meter {
 
     use metrics::{counter, histogram};
 
+    /// When something began.
+    pub(super) struct Began(Instant);
+
+    impl Began {
+        pub(super) fn now() -> Self {
+            Self(Instant::now())
+        }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a record has far less than 2^52 bytes")]
     pub(super) fn step(
         driver: &'static str,
         step: &'static str,
         outcome: &'static str,
         bytes: Option<usize>,
-        began: Instant,
+        began: Began,
     ) {
-        histogram!("cloakroom_commit_seconds", "driver" => driver).record(began.elapsed());
+        histogram!("cloakroom_commit_seconds", "driver" => driver).record(began.0.elapsed());
         counter!("cloakroom_commits_total", "driver" => driver, "step" => step, "outcome" => outcome)
             .increment(1);
         if let Some(bytes) = bytes {
             histogram!("cloakroom_record_bytes", "driver" => driver).record(bytes as f64);
         }
+        if (step, outcome) == ("touch", "done") {
+            touch(driver);
+        }
     }
 
-    pub(super) fn load(driver: &'static str, outcome: &'static str, touched: bool, began: Instant) {
-        histogram!("cloakroom_load_seconds", "driver" => driver).record(began.elapsed());
+    fn touch(driver: &'static str) {
+        counter!("cloakroom_touches_total", "driver" => driver).increment(1);
+    }
+
+    pub(super) fn load(driver: &'static str, outcome: &'static str, touched: bool, began: Began) {
+        histogram!("cloakroom_load_seconds", "driver" => driver).record(began.0.elapsed());
         counter!("cloakroom_loads_total", "driver" => driver, "outcome" => outcome).increment(1);
         if touched {
-            counter!("cloakroom_touches_total", "driver" => driver).increment(1);
+            touch(driver);
         }
     }
 
@@ -157,12 +191,18 @@ mod meter {
     }
 }
 
-/// Without the feature nobody counts.
+/// Without the feature nobody counts, nor looks at a clock.
 #[cfg(not(feature = "metrics"))]
 mod meter {
-    use std::time::Instant;
+    pub(super) struct Began;
 
-    pub(super) fn step(_: &str, _: &str, _: &str, _: Option<usize>, _: Instant) {}
-    pub(super) fn load(_: &str, _: &str, _: bool, _: Instant) {}
+    impl Began {
+        pub(super) fn now() -> Self {
+            Self
+        }
+    }
+
+    pub(super) fn step(_: &str, _: &str, _: &str, _: Option<usize>, _: Began) {}
+    pub(super) fn load(_: &str, _: &str, _: bool, _: Began) {}
     pub(super) fn refusal(_: &str) {}
 }

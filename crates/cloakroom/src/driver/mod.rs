@@ -55,7 +55,7 @@ impl Driver {
         if presented.candidates.is_empty() {
             return Ok(Opened::anew(engine));
         }
-        let span = tracing::debug_span!(target: observe::TARGET, "load", driver = self.name());
+        let span = tracing::debug_span!(target: observe::TARGET, "open", driver = self.name());
         let found = match self {
             Self::Cookie(sealer) => span.in_scope(|| sealed::open(sealer, presented, engine)),
             // In a box, so that requests on the cookie driver do not carry its size along.

@@ -108,7 +108,7 @@ pub(crate) async fn commit(
             Outcome::Gone => work.origin = Origin::Gone,
             Outcome::Exists => redraw(&mut work),
             Outcome::Conflict(stored) => {
-                tracing::debug!(target: observe::TARGET, attempt, "lost a race; rebasing");
+                observe::rebased(attempt);
                 rebase(&mut work, &stored, engine);
             }
         }
@@ -342,9 +342,7 @@ fn unchanged(work: Work, chunks: &[u8], engine: &Engine, now: Timestamp) -> Resu
 
 /// The session was ended by another request: this one's changes go nowhere and no cookie follows.
 fn gone(work: Work, engine: &Engine) -> Saved {
-    let (session, changes) = (work.token.correlation(), work.log.len());
-    let said = "the session ended during the request; its changes are dropped";
-    tracing::info!(target: observe::TARGET, session, changes, "{said}");
+    observe::gone(&work.token.correlation(), work.log.len());
     let record = Some(engine.empty_record());
     Saved { origin: Origin::Gone, token: work.token, record, cookies: None }
 }

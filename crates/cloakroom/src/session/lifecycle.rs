@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 use super::{Session, state::Origin};
 use crate::{
@@ -153,7 +153,8 @@ impl Session {
             (Err(error), _) => Ending::now(Err(error)),
             (Ok(false), _) => Ending::now(Ok(self.response_headers())),
             (Ok(true), Driver::Cookie(sealer)) => {
-                let sealed = self.seal(sealer).inspect_err(|error| observe::refused(error.code()));
+                let sealed = self.commit_span().in_scope(|| self.seal(sealer));
+                let sealed = sealed.inspect_err(|error| observe::refused(error.code()));
                 Ending::now(sealed.map(|()| self.response_headers()))
             }
             (Ok(true), Driver::Store(_)) => Ending::later(async move {
@@ -176,17 +177,18 @@ impl Session {
     }
 
     async fn commit_changes(&self) -> Result<(), Error> {
-        let span = tracing::debug_span!(
-            target: observe::TARGET,
-            "commit",
-            driver = self.sessions().driver_name(),
-            session = tracing::field::Empty,
-        );
-        if !span.is_disabled() {
-            span.record("session", self.correlation_id());
-        }
-        let committed = self.commit_to_driver().instrument(span).await;
+        let committed = self.commit_to_driver().instrument(self.commit_span()).await;
         committed.inspect_err(|error| observe::refused(error.code()))
+    }
+
+    /// Names the session by the token that it had when the request came.
+    fn commit_span(&self) -> tracing::Span {
+        let driver = self.sessions().driver_name();
+        let span = tracing::debug_span!(target: observe::TARGET, "commit", driver, session = Empty);
+        if !span.is_disabled() {
+            span.record("session", self.state().work().token.correlation());
+        }
+        span
     }
 
     async fn commit_to_driver(&self) -> Result<(), Error> {
