@@ -26,9 +26,7 @@ pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     }
     for arguments in &dependencies {
         output.line(format!("{} cargo add {}", mark(options), arguments.join(" ")));
-        if !options.dry_run {
-            project::cargo_add(arguments)?;
-        }
+        project::cargo_add(arguments, options.dry_run)?;
     }
     for change in &changes {
         output.line(format!("{} {}", mark(options), change.said()));

@@ -12,6 +12,9 @@ use crate::{
     failure::Failure,
 };
 
+/// Crates that the adapters work with, each by a feature of its name.
+const INTEGRATIONS: [&str; 5] = ["minijinja", "tera", "validator", "garde", "metrics"];
+
 /// A package and what its manifest says of frameworks.
 pub(super) struct Project {
     pub(super) framework: Framework,
@@ -81,23 +84,53 @@ impl Project {
         options: &Install,
     ) -> Result<Vec<Vec<String>>, Failure> {
         let redis = (options.driver == Driver::Redis).then_some("cloakroom-redis");
-        let wanted = [Some(self.framework.adapter()), redis].into_iter().flatten();
-        let missing = wanted.filter(|name| !self.dependencies.contains_key(*name));
-        missing.map(|name| arguments(name, options.path.as_deref())).collect()
+        let adapter = self.arguments(self.framework.adapter(), &self.features(), options)?;
+        let redis = redis.map(|name| self.arguments(name, &[], options)).transpose()?;
+        Ok([adapter, redis.flatten()].into_iter().flatten().collect())
+    }
+
+    /// The adapter's features for what the project uses anyway.
+    fn features(&self) -> Vec<&'static str> {
+        INTEGRATIONS.into_iter().filter(|it| uses(&self.dependencies, it)).collect()
+    }
+
+    /// What `cargo add` needs for this crate with these features, unless they are there.
+    fn arguments(
+        &self,
+        name: &str,
+        features: &[&str],
+        options: &Install,
+    ) -> Result<Option<Vec<String>>, Failure> {
+        let there = self.dependencies.get(name);
+        let listed = there.and_then(|it| it.get("features")?.as_array());
+        let is_listed = |feature: &&&str| {
+            listed.is_some_and(|all| all.iter().any(|it| it.as_str() == Some(**feature)))
+        };
+        let missing: Vec<_> = features.iter().filter(|it| !is_listed(it)).copied().collect();
+        if there.is_some() && missing.is_empty() {
+            return Ok(None);
+        }
+        let mut arguments = vec![name.to_owned()];
+        if !missing.is_empty() {
+            arguments.extend(["--features".to_owned(), missing.join(",")]);
+        }
+        if let Some(checkout) = options.path.as_deref().filter(|_| there.is_none()) {
+            let folder: PathBuf = checkout.join("crates").join(name);
+            if !folder.join("Cargo.toml").is_file() {
+                let problem = format!("--path: there is no {name} in {}", folder.display());
+                return Err(Failure::unusable(problem));
+            }
+            arguments.extend(["--path".to_owned(), folder.display().to_string()]);
+        }
+        Ok(Some(arguments))
     }
 }
 
 /// The framework among the dependencies.
 fn used(dependencies: &Table) -> Result<Framework, Failure> {
-    let uses = |framework: &Framework| {
-        let (name, _) = framework.upstream();
-        dependencies.iter().any(|(key, value)| {
-            let renamed = value.get("package").and_then(Value::as_str);
-            renamed.unwrap_or(key) == name
-        })
-    };
-    match [Framework::Axum, Framework::Actix].iter().filter(|it| uses(it)).collect::<Vec<_>>()[..] {
-        [framework] => Ok(*framework),
+    let frameworks = [Framework::Axum, Framework::Actix].into_iter();
+    match frameworks.filter(|it| uses(dependencies, it.upstream().0)).collect::<Vec<_>>()[..] {
+        [framework] => Ok(framework),
         [] => Err(Failure::unusable(
             "neither axum nor actix-web is among the dependencies; `--framework axum` or \
              `--framework actix` is accepted",
@@ -106,6 +139,14 @@ fn used(dependencies: &Table) -> Result<Framework, Failure> {
             "both axum and actix-web are among the dependencies; say which with `--framework`",
         )),
     }
+}
+
+/// Whether a crate is among the dependencies, by its own name or another.
+fn uses(dependencies: &Table, name: &str) -> bool {
+    dependencies.iter().any(|(key, value)| {
+        let renamed = value.get("package").and_then(Value::as_str);
+        renamed.unwrap_or(key) == name
+    })
 }
 
 fn version(dependency: &Value) -> Option<&str> {
@@ -119,24 +160,13 @@ fn is_version(requirement: &str, wanted: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn arguments(name: &str, checkout: Option<&Path>) -> Result<Vec<String>, Failure> {
-    let mut arguments = vec![name.to_owned()];
-    if let Some(checkout) = checkout {
-        let folder: PathBuf = checkout.join("crates").join(name);
-        if !folder.join("Cargo.toml").is_file() {
-            let problem = format!("--path: there is no {name} in {}", folder.display());
-            return Err(Failure::unusable(problem));
-        }
-        arguments.extend(["--path".to_owned(), folder.display().to_string()]);
-    }
-    Ok(arguments)
-}
-
-pub(super) fn cargo_add(arguments: &[String]) -> Result<(), Failure> {
+/// Runs `cargo add`, or only asks it whether that would work.
+pub(super) fn cargo_add(arguments: &[String], dry_run: bool) -> Result<(), Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let said = format!("run cargo add {}", arguments.join(" "));
-    let run = Command::new(cargo).arg("add").arg("--quiet").args(arguments).output();
-    let run = run.map_err(|error| Failure::new(&said, error))?;
+    let mut add = Command::new(cargo);
+    add.args(["add", "--quiet"]).args(dry_run.then_some("--dry-run")).args(arguments);
+    let run = add.output().map_err(|error| Failure::new(&said, error))?;
     if run.status.success() {
         return Ok(());
     }

@@ -39,6 +39,8 @@ and ask for one in any handler:
 "#;
 
 const BEFORE_PRODUCTION: &str = "
+Forms, flash messages and the rest: the crate documentation's guide, `cargo doc --open`.
+
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.";
 

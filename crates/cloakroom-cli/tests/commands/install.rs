@@ -46,6 +46,8 @@ and ask for one in any handler:
         Ok(format!("visit number {}", session.increment("visits")?))
     }
 
+Forms, flash messages and the rest: the crate documentation's guide, `cargo doc --open`.
+
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.
 
@@ -63,6 +65,47 @@ and ask for one in any handler:
     assert!(said.starts_with("Everything is in place already"), "{said}");
     assert_eq!(files.map(|name| project.read(name))[1..], before[1..]);
     project.run(&["doctor"]).good();
+}
+
+#[test]
+fn the_adapter_gets_the_features_for_what_the_project_uses() {
+    let project = package("axum = \"0.8\"\nminijinja = \"3\"");
+    let manifest = project.path().join("Cargo.toml");
+    project.run(&["install", "--path", CHECKOUT]).good();
+    let features = || {
+        let manifest: toml::Table = project.read("Cargo.toml").parse().unwrap();
+        serde_json::json!(manifest["dependencies"]["cloakroom-axum"]["features"])
+    };
+    assert_eq!(features(), serde_json::json!(["minijinja"]));
+    let more = project.read("Cargo.toml") + "validator = { version = \"0.21\" }\n";
+    std::fs::write(&manifest, more).unwrap();
+    let said = project.run(&["install"]).good();
+    assert!(said.contains("did: cargo add cloakroom-axum --features validator\n"), "{said}");
+    assert_eq!(features(), serde_json::json!(["minijinja", "validator"]));
+    assert!(project.run(&["install"]).good().starts_with("Everything is in place already"));
+}
+
+#[test]
+fn in_a_workspace_the_dependency_is_inherited() {
+    let project = Project::new();
+    let manifest = format!(
+        "[workspace]\nmembers = [\"hello\"]\nresolver = \"3\"\n[workspace.dependencies]\n\
+         cloakroom-axum = {{ path = \"{CHECKOUT}/crates/cloakroom-axum\" }}\n"
+    );
+    std::fs::write(project.path().join("Cargo.toml"), &manifest).unwrap();
+    std::fs::create_dir_all(project.path().join("hello/src")).unwrap();
+    std::fs::write(project.path().join("hello/src/main.rs"), "fn main() {}\n").unwrap();
+    let member = "[package]\nname = \"hello\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+                  [dependencies]\naxum = \"0.8\"\n";
+    std::fs::write(project.path().join("hello/Cargo.toml"), member).unwrap();
+    let wrong = project.run(&["install"]);
+    assert_eq!(wrong.code(), 2);
+    assert!(wrong.err().contains("run the command in the package's folder"), "{}", wrong.err());
+    let ran = project.command(&["install"]).current_dir(project.path().join("hello")).output();
+    super::Ran(ran.unwrap()).good();
+    let member = project.read("hello/Cargo.toml");
+    assert!(member.contains("cloakroom-axum.workspace = true"), "{member}");
+    assert_eq!(project.read("Cargo.toml"), manifest);
 }
 
 #[test]
