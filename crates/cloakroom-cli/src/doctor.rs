@@ -36,11 +36,11 @@ fn finding(about: &'static str, verdict: Verdict, text: impl fmt::Display) -> Fi
 }
 
 pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
-    let settings = setup::settings(place)?;
-    let mut findings = vec![key(&settings)];
-    findings.extend(cookie(&settings));
-    findings.extend(lifetimes(&settings));
-    findings.extend(driver(&settings).await);
+    let findings = match setup::settings(place) {
+        Ok(settings) => look(&settings).await,
+        // The application would not start with these, browsers would refuse its cookie, …
+        Err(refused) => vec![finding("settings", Verdict::Wrong, refused)],
+    };
     for Finding { about, verdict, text } in &findings {
         let word = match verdict {
             Verdict::Good => styled(GOOD, "good "),
@@ -56,6 +56,14 @@ pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
         1 => Err(Failure::failed("one thing is wrong")),
         wrong => Err(Failure::failed(format!("{wrong} things are wrong"))),
     }
+}
+
+async fn look(settings: &Settings) -> Vec<Finding> {
+    let mut findings = vec![key(settings)];
+    findings.extend(cookie(settings));
+    findings.extend(lifetimes(settings));
+    findings.extend(driver(settings).await);
+    findings
 }
 
 fn key(settings: &Settings) -> Finding {
@@ -102,13 +110,20 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-fn lifetimes(settings: &Settings) -> Option<Finding> {
-    const LONG: Duration = Duration::from_hours(30 * 24);
-    let days = settings.age.as_secs() / 86_400;
-    (settings.age > LONG && settings.lifetime.is_none()).then(|| {
-        let text = format!("`age` is {days} days and there is no `lifetime`: a stolen session that is used never ends");
-        finding("lifetime", Verdict::Doubtful, text)
-    })
+fn lifetimes(settings: &Settings) -> Vec<Finding> {
+    const DAY: Duration = Duration::from_hours(24);
+    let days = settings.age.as_secs() / DAY.as_secs();
+    let mut findings = Vec::new();
+    let mut look = |text| findings.push(finding("lifetime", Verdict::Doubtful, text));
+    if settings.age > DAY * 30 && settings.lifetime.is_none() {
+        look(format!(
+            "`age` is {days} days and there is no `lifetime`: a stolen session that is used never ends"
+        ));
+    }
+    if settings.age > DAY * 400 {
+        look(format!("`age` is {days} days, and browsers keep a cookie for 400 days at most"));
+    }
+    findings
 }
 
 async fn driver(settings: &Settings) -> Vec<Finding> {

@@ -29,22 +29,14 @@ fn inventory(place: &Place) -> Result<(Shared, Inventory), Failure> {
 
 pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Result<(), Failure> {
     let (_, inventory) = inventory(place)?;
-    let (mut shown, mut more, mut seen) = (Vec::new(), false, HashSet::new());
-    let mut next = Some(StorePlace::default());
-    while let Some(place) = next.filter(|_| !more) {
-        let page = inventory.page(place).await?;
-        let wanted = page
-            .sessions
-            .into_iter()
-            .filter(|session| options.owner.is_none() || session.owner == options.owner);
-        for session in wanted.filter(|session| seen.insert(session.handle.clone())) {
-            more = shown.len() == options.limit;
-            if !more {
-                output.record(&summary(&session));
-                shown.push(session);
-            }
-        }
-        next = page.next;
+    let mut shown = match &options.owner {
+        Some(owner) => inventory.sessions_of(owner).await?,
+        None => first(&inventory, options.limit.saturating_add(1)).await?,
+    };
+    let more = shown.len() > options.limit;
+    shown.truncate(options.limit);
+    for session in &shown {
+        output.record(&summary(session));
     }
     if shown.is_empty() {
         output.line("no live sessions");
@@ -55,6 +47,19 @@ pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Resul
         remark(format!("there are more; --limit shows more than {}", options.limit));
     }
     Ok(())
+}
+
+/// So many sessions, or all where there are not so many.
+async fn first(inventory: &Inventory, wanted: usize) -> Result<Vec<SessionSummary>, Failure> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    let mut next = Some(StorePlace::default());
+    while let Some(place) = next.filter(|_| found.len() < wanted) {
+        let page = inventory.page(place).await?;
+        let sessions = page.sessions.into_iter();
+        found.extend(sessions.filter(|session| seen.insert(session.handle.clone())));
+        next = page.next;
+    }
+    Ok(found)
 }
 
 fn table(sessions: &[SessionSummary]) -> Table {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// So many records are loaded at a time.
-const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
 ///

@@ -1,15 +1,20 @@
 //! Every session there is: for operators and their tools.
 
+use std::collections::HashSet;
+
+use futures_util::future::try_join_all;
 use serde_json::{Map, Value};
 
 use crate::{
     Error, Sessions,
     clock::Timestamp,
+    directory::BATCH,
     error::Kind,
     flash::Bags,
     lifetimes::{end, tombstone_deadline},
+    owner::OwnerKey,
     reach::{ATTEMPTS, Reached, failed},
-    store::{Commit, KeyPage, Outcome, Place},
+    store::{Commit, KeyPage, Outcome, Place, RecordKey},
 };
 
 /// Every live session of a store, with its owner or without. What the command line tool shows.
@@ -106,13 +111,43 @@ impl Inventory {
         let store = self.0.enumerable("list sessions")?;
         let page = store.keys_from(place).await;
         let KeyPage { keys, next } = page.map_err(|cause| failed("list sessions", cause))?;
-        let mut sessions = Vec::new();
-        for key in keys {
-            // A tombstone leads to a session that has a key of its own.
-            let reached = self.0.reach_key(key).await?.filter(|reached| reached.key == key);
-            sessions.extend(reached.map(|reached| self.summary(&reached)));
-        }
+        // A tombstone leads to a session that has a key of its own.
+        let kept = |(key, reached): &(RecordKey, Reached)| reached.key == *key;
+        let reached = self.reach_all(&keys).await?.into_iter().filter(kept);
+        let sessions = reached.map(|(_, reached)| self.summary(&reached)).collect();
         Ok(InventoryPage { sessions, next })
+    }
+
+    /// The live sessions of one owner, without going through all.
+    ///
+    /// # Errors
+    /// When the store fails; [`Error::is_unsupported`] where it keeps no index of owners.
+    pub async fn sessions_of(&self, owner: &str) -> Result<Vec<SessionSummary>, Error> {
+        let attempted = "list an owner's sessions";
+        let store = self.0.backend(attempted)?;
+        let unsupported = || Kind::Unsupported { attempted, driver: store.name() };
+        let directory = store.directory().ok_or_else(unsupported)?;
+        let keys = directory.keys_of(&OwnerKey::of(owner)).await;
+        let keys = keys.map_err(|cause| failed(attempted, cause))?;
+        let reached = self.reach_all(&keys).await?.into_iter();
+        let sessions = reached.map(|(_, reached)| self.summary(&reached));
+        // The index may name too much, and two keys may lead to one session.
+        let mut seen = HashSet::new();
+        let theirs = |session: &SessionSummary| {
+            session.owner.as_deref() == Some(owner) && seen.insert(session.handle.clone())
+        };
+        Ok(sessions.filter(theirs).collect())
+    }
+
+    /// The live sessions that keys lead to.
+    async fn reach_all(&self, keys: &[RecordKey]) -> Result<Vec<(RecordKey, Reached)>, Error> {
+        let mut all = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let reached = try_join_all(batch.iter().map(|key| self.0.reach_key(*key))).await?;
+            let reached = batch.iter().zip(reached);
+            all.extend(reached.filter_map(|(key, reached)| Some((*key, reached?))));
+        }
+        Ok(all)
     }
 
     /// The session that `handle` names, if it is live: a handle of this inventory, of

@@ -183,7 +183,7 @@ good  driver: cookie; between two tabs the last response wins, and a copied cook
         .with("SESSION_COOKIE_SECURE", "false")
         .with("SESSION_COOKIE_HTTP_ONLY", "false")
         .with("SESSION_COOKIE_DOMAIN", "example.org")
-        .with("SESSION_AGE", "90d")
+        .with("SESSION_AGE", "500d")
         .with("SESSION_DRIVER", "redis")
         .with("SESSION_REDIS_URL", "redis://127.0.0.1:1/0");
     let ran = ill.run(&["doctor"]);
@@ -195,12 +195,25 @@ wrong application key: session settings: APP_KEY: key 1 is missing; [..]
 wrong cookie: `cookie.secure` is off: browsers send it over plain http, where anyone on the way can take it
 wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
-look  lifetime: `age` is 90 days and there is no `lifetime`: a stolen session that is used never ends
+look  lifetime: `age` is 500 days and there is no `lifetime`: a stolen session that is used never ends
+look  lifetime: `age` is 500 days, and browsers keep a cookie for 400 days at most
 wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]
     );
     assert_eq!(ran.err(), "error: 4 things are wrong\n");
+    let refused = Project::new()
+        .with("SESSION_COOKIE_SAME_SITE", "none")
+        .with("SESSION_COOKIE_SECURE", "false")
+        .run(&["doctor"]);
+    assert_eq!(refused.code(), 1);
+    assert_data_eq!(
+        refused.out(),
+        str![[r#"
+wrong settings: session settings: cookie.same_site: `none` is accepted by browsers only with cookie.secure = true
+
+"#]]
+    );
 }
 
 #[test]
