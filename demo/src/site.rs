@@ -22,7 +22,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
-        cloakroom::minijinja::add_helpers(&mut templates);
+        cloakroom_axum::minijinja::add_helpers(&mut templates);
         for (name, source) in [
             ("frame.html", include_str!("../templates/frame.html")),
             ("book.html", include_str!("../templates/book.html")),

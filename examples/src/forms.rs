@@ -7,8 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use cloakroom_axum::{
-    CsrfLayer, Input, Session, SessionError, SessionLayer, Sessions, View,
-    cloakroom::minijinja::add_helpers,
+    CsrfLayer, Input, Session, SessionError, SessionLayer, Sessions, View, minijinja::add_helpers,
 };
 use minijinja::{Environment, context};
 use serde_json::json;

@@ -44,8 +44,12 @@ pub mod testing;
 pub use back::Back;
 #[cfg(unix)]
 pub use cloakroom::FileStore;
+#[cfg(feature = "minijinja")]
+pub use cloakroom::minijinja;
 #[cfg(feature = "config")]
 pub use cloakroom::settings;
+#[cfg(feature = "tera")]
+pub use cloakroom::tera;
 pub use cloakroom::{
     self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
     SessionInfo, Sessions, TypedKey, cookie, csrf, form,
