@@ -9,7 +9,11 @@ use actix_web::{
     Error, FromRequest, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    http::{header::VARY, uri::Authority},
+    http::{
+        StatusCode,
+        header::{HeaderValue, VARY},
+        uri::Authority,
+    },
     web::Bytes,
 };
 use cloakroom::{
@@ -18,7 +22,10 @@ use cloakroom::{
 };
 use futures_util::{future::LocalBoxFuture, stream};
 
-use crate::{SessionRejection, extract::innermost, headers::RequestHeaders, input::content_type};
+use crate::{
+    SessionRejection, extract::innermost, headers::RequestHeaders, input::content_type,
+    rejection::plain,
+};
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
@@ -121,7 +128,9 @@ async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), 
         Denied::Unreadable(response) => response,
         Denied::NotLoaded(error) => SessionRejection::not_loaded(error).error_response(),
         Denied::Forged(refusal) => {
-            HttpResponse::Forbidden().insert_header((VARY, Refusal::VARY)).body(refusal.to_string())
+            let mut response = plain(StatusCode::FORBIDDEN, refusal.to_string());
+            response.headers_mut().insert(VARY, HeaderValue::from_static(Refusal::VARY));
+            response
         }
     })
 }

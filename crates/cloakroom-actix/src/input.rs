@@ -19,8 +19,10 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Back, SessionError, SessionRejection, extract::innermost, headers::RequestHeaders,
-    rejection::status,
+    Back, SessionError, SessionRejection,
+    extract::innermost,
+    headers::RequestHeaders,
+    rejection::{plain, status},
 };
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
@@ -170,7 +172,7 @@ impl ResponseError for InputRejection {
         match &self.0 {
             Reason::Session(rejection) => rejection.error_response(),
             Reason::Body(error) => error.error_response(),
-            Reason::Form(error) => HttpResponse::build(self.status_code()).body(error.to_string()),
+            Reason::Form(error) => plain(self.status_code(), error.to_string()),
         }
     }
 }

@@ -103,6 +103,11 @@ fn respond(answer: Answer) -> HttpResponse {
     response
 }
 
+/// A plain answer to a request that cannot be served as it is.
+pub(crate) fn plain(status: StatusCode, message: String) -> HttpResponse {
+    HttpResponse::build(status).content_type(ContentType::plaintext()).body(message)
+}
+
 /// A status that the core names.
 pub(crate) fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

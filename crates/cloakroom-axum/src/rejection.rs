@@ -2,10 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use axum_core::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
+use axum_core::response::{IntoResponse, Response};
 use cloakroom::{
     Error,
     form::InvalidForm,
@@ -107,7 +104,7 @@ pub(crate) fn see_other(target: &str) -> Response {
 
 /// A plain answer to a request that cannot be served as it is.
 pub(crate) fn plain(status: StatusCode, message: String) -> Response {
-    (status, Body::from(message)).into_response()
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], message).into_response()
 }
 
 /// A status that the core names.

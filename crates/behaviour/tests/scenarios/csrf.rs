@@ -54,6 +54,7 @@ async fn what_has_no_proof_is_refused(server: Server) {
         ] {
             let reply = post(&mut visitor, Sent { method: method.clone(), ..sent }).await;
             assert_eq!(reply.status, 403, "{method}");
+            assert_eq!(reply.headers["content-type"], "text/plain; charset=utf-8");
         }
     }
     let cross_site = Sent { method: Method::POST, ..Sent::with("sec-fetch-site", "cross-site") };
