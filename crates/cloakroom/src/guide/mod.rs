@@ -1,0 +1,11 @@
+//! The guide: what to do, page by page. What each function does is said where it is defined.
+//!
+//! | page | what it is about |
+//! |---|---|
+//! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
+//!
+//! Larger examples, each with its tests, are in the folder `examples` of the repository:
+//! `cargo run -p ways -- NAME`.
+
+#[doc = include_str!("concurrency.md")]
+pub mod concurrency {}
