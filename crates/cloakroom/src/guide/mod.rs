@@ -2,6 +2,7 @@
 //!
 //! | page | what it is about |
 //! |---|---|
+//! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //!
 //! Larger examples, each with its tests, are in the folder `examples` of the repository:
@@ -9,3 +10,5 @@
 
 #[doc = include_str!("concurrency.md")]
 pub mod concurrency {}
+#[doc = include_str!("start.md")]
+pub mod start {}
