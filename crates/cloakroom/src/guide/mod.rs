@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
+//! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
 //!
 //! Larger examples, each with its tests, are in the folder `examples` of the repository:
 //! `cargo run -p ways -- NAME`.
@@ -12,3 +13,5 @@
 pub mod concurrency {}
 #[doc = include_str!("start.md")]
 pub mod start {}
+#[doc = include_str!("testing.md")]
+pub mod testing {}
