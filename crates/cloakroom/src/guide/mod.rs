@@ -3,6 +3,7 @@
 //! | page | what it is about |
 //! |---|---|
 //! | [`start`] | from an empty project to a session; a request's life; settings |
+//! | [`forms`] | validate and redirect, old input, errors, templates, flash |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
 //!
@@ -11,6 +12,8 @@
 
 #[doc = include_str!("concurrency.md")]
 pub mod concurrency {}
+#[doc = include_str!("forms.md")]
+pub mod forms {}
 #[doc = include_str!("start.md")]
 pub mod start {}
 #[doc = include_str!("testing.md")]
