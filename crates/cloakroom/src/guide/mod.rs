@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`forms`] | validate and redirect, old input, errors, templates, flash |
+//! | [`drivers`] | cookie, memory, file, redis: how to choose, how to move, the `cloakroom` command |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
 //!
@@ -12,6 +13,8 @@
 
 #[doc = include_str!("concurrency.md")]
 pub mod concurrency {}
+#[doc = include_str!("drivers.md")]
+pub mod drivers {}
 #[doc = include_str!("forms.md")]
 pub mod forms {}
 #[doc = include_str!("start.md")]
