@@ -5,6 +5,7 @@
 //! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`forms`] | validate and redirect, old input, errors, templates, flash |
 //! | [`drivers`] | cookie, memory, file, redis: how to choose, how to move, the `cloakroom` command |
+//! | [`security`] | threats, defaults and their reasons, what the application has to do |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
 //!
@@ -17,6 +18,8 @@ pub mod concurrency {}
 pub mod drivers {}
 #[doc = include_str!("forms.md")]
 pub mod forms {}
+#[doc = include_str!("security.md")]
+pub mod security {}
 #[doc = include_str!("start.md")]
 pub mod start {}
 #[doc = include_str!("testing.md")]
