@@ -8,6 +8,7 @@
 //! | [`security`] | threats, defaults and their reasons, what the application has to do |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
+//! | [`stores`] | a store of your own |
 //!
 //! Larger examples, each with its tests, are in the folder `examples` of the repository:
 //! `cargo run -p ways -- NAME`.
@@ -22,5 +23,7 @@ pub mod forms {}
 pub mod security {}
 #[doc = include_str!("start.md")]
 pub mod start {}
+#[doc = include_str!("stores.md")]
+pub mod stores {}
 #[doc = include_str!("testing.md")]
 pub mod testing {}
