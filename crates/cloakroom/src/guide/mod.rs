@@ -7,6 +7,7 @@
 //! | [`drivers`] | cookie, memory, file, redis: how to choose, how to move, the `cloakroom` command |
 //! | [`security`] | threats, defaults and their reasons, what the application has to do |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
+//! | [`deployment`] | proxies, several instances, keys, Redis, files, what to watch |
 //! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
 //! | [`stores`] | a store of your own |
 //!
@@ -15,6 +16,8 @@
 
 #[doc = include_str!("concurrency.md")]
 pub mod concurrency {}
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}
 #[doc = include_str!("drivers.md")]
 pub mod drivers {}
 #[doc = include_str!("forms.md")]
