@@ -14,6 +14,7 @@
 //! # Ok::<(), cloakroom::Error>(())
 //! ```
 //!
+//! - [`guide`]: what to do, page by page. Begin with [`guide::start`].
 //! - [`Session`]: values, flash, token. Changes are committed once, when the request ends;
 //!   [`guide::concurrency`] says what comes of changes that concurrent requests make.
 //! - [`View`]: old input, errors, messages and the CSRF field, for templates.

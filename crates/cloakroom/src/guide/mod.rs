@@ -10,10 +10,13 @@
 //! | [`deployment`] | proxies, several instances, keys, Redis, files, what to watch |
 //! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
 //! | [`stores`] | a store of your own |
+//! | [`coming_from`] | AdonisJS, Laravel, tower-sessions, actix-session: their calls and ours |
 //!
 //! Larger examples, each with its tests, are in the folder `examples` of the repository:
 //! `cargo run -p ways -- NAME`.
 
+#[doc = include_str!("coming_from.md")]
+pub mod coming_from {}
 #[doc = include_str!("concurrency.md")]
 pub mod concurrency {}
 #[doc = include_str!("deployment.md")]
