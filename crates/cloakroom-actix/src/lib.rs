@@ -32,6 +32,7 @@
 //! - [`CsrfMiddleware`] refuses forged requests.
 //! - [`testing`] has a visitor for the tests of applications.
 //! - What sessions can do is told in [`cloakroom`]; its paved path is exported from here as well.
+//! - [The guide](cloakroom::guide) says what to do, page by page: forms, sign-in, drivers, deployment.
 
 mod back;
 mod csrf_middleware;

@@ -1,5 +1,6 @@
 //! The change log: what one request did to its session, so that it can be done again on the record
-//! that another request wrote meanwhile. [`crate::merging`] has the rule for every pair of changes.
+//! that another request wrote meanwhile. [`crate::guide::concurrency`] has the rule for every pair of
+//! changes.
 
 use std::{fmt, sync::Arc};
 
@@ -125,7 +126,8 @@ impl ChangeLog {
         Self(self.0.split_off(len))
     }
 
-    /// Makes every change again on `record`; note 1 of [`crate::merging`] says what becomes of those that cannot be.
+    /// Makes every change again on `record`; note 1 of [`crate::guide::concurrency`] says what becomes
+    /// of those that cannot be.
     pub(crate) fn replay(&self, record: &mut Record) {
         for change in &self.0 {
             if let Err(error) = change.apply(record) {

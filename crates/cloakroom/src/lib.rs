@@ -14,8 +14,9 @@
 //! # Ok::<(), cloakroom::Error>(())
 //! ```
 //!
+//! - [`guide`]: what to do, page by page. Begin with [`guide::start`].
 //! - [`Session`]: values, flash, token. Changes are committed once, when the request ends;
-//!   [`merging`] says what comes of changes that concurrent requests make.
+//!   [`guide::concurrency`] says what comes of changes that concurrent requests make.
 //! - [`View`]: old input, errors, messages and the CSRF field, for templates.
 //! - [`SessionDirectory`]: who is signed in where, and signing out there.
 //! - [`Sessions`] and, with the feature `config`, `settings`: the session system and its settings.
@@ -53,12 +54,11 @@ pub mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod inventory;
 mod key;
 mod lifetimes;
 mod memory;
-#[doc = include_str!("merging.md")]
-pub mod merging {}
 #[cfg(feature = "minijinja")]
 pub mod minijinja;
 mod not_before;

@@ -76,7 +76,8 @@ pub(crate) struct Engine {
 impl Sessions {
     /// Sessions that travel in the visitor's cookie, sealed. Nothing to install, nothing to sweep;
     /// but the last response wins between tabs, a copied cookie stays good until its deadline, and
-    /// a session has to fit into a few kilobytes. See the guide for when a store is better.
+    /// a session has to fit into a few kilobytes. [The guide](crate::guide::drivers) says when a store
+    /// is better.
     pub fn cookie(keys: AppKeys) -> SessionsBuilder {
         SessionsBuilder::new(DriverChoice::Cookie, keys)
     }

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// Every operation is immediate, none waits for a store; what changed is committed once, when the
 /// request ends. Changes that concurrent requests commit meanwhile are kept:
-/// [how changes merge](crate::merging) says what comes of each pair.
+/// [how changes merge](crate::guide::concurrency#how-changes-merge) says what comes of each pair.
 ///
 /// After the commit every change is an error ([`Error::is_committed`](crate::Error::is_committed)),
 /// because it could only be lost. Where something outlives the response, hand it a
