@@ -80,7 +80,7 @@ pub(crate) async fn show(
     session: Session,
 ) -> Result<Response, Failure> {
     if session.get(USER)?.is_none() {
-        session.set_intended_url(&here.to_string())?;
+        session.set_intended_url(here.path_and_query().map_or("/", |it| it.as_str()))?;
         session.flash(json!({ "notice": "Please sign in to see that page." }))?;
         return Ok(Redirect::to("/sign-in").into_response());
     }

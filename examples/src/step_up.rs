@@ -22,7 +22,8 @@ pub(crate) fn app(sessions: &Sessions) -> Router {
 
 async fn delete_account(session: Session, uri: OriginalUri) -> Result<Response, SessionError> {
     if !session.authenticated_within(RECENTLY)? {
-        session.set_intended_url(&uri.to_string())?;
+        // Without scheme and host, which HTTP/2 has in its URIs.
+        session.set_intended_url(uri.path_and_query().map_or("/", |it| it.as_str()))?;
         return Ok(Redirect::to("/confirm").into_response());
     }
     Ok("gone".into_response())

@@ -37,7 +37,7 @@ fn finding(about: &'static str, verdict: Verdict, text: impl fmt::Display) -> Fi
 
 pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
     let findings = match setup::settings(place) {
-        Ok(settings) => look(&settings).await,
+        Ok(settings) => look(&settings, place).await,
         // The application would not start with these, browsers would refuse its cookie, …
         Err(refused) => vec![finding("settings", Verdict::Wrong, refused)],
     };
@@ -58,8 +58,16 @@ pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
     }
 }
 
-async fn look(settings: &Settings) -> Vec<Finding> {
+async fn look(settings: &Settings, place: &Place) -> Vec<Finding> {
     let mut findings = vec![key(settings)];
+    if setup::key_is_in_file_alone(place) {
+        let file = place.env_file.display();
+        let text = format!(
+            "it stands in {file}, which `Settings::load` does not read; in production set APP_KEY in \
+             the environment"
+        );
+        findings.push(finding("application key", Verdict::Doubtful, text));
+    }
     findings.extend(cookie(settings));
     findings.extend(lifetimes(settings));
     findings.extend(driver(settings).await);

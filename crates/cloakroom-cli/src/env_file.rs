@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use tempfile::NamedTempFile;
+
 const APP_KEY: &str = "APP_KEY";
 
 /// The text of a file, or none where there is no file.
@@ -39,13 +41,21 @@ pub(crate) fn with_app_key(text: &str, keys: &str) -> String {
     format!("{text}{gap}{line}\n")
 }
 
-/// Writes a file that holds secrets as a whole; only its owner may read a new one.
+/// Puts a file that holds secrets in place as a whole, so that no crash loses the keys of before. Only
+/// its owner may read a new one; one that is there keeps its permissions, and a link leads on to it.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
+    let path = match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
+        other => other?,
+    };
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    if let Ok(before) = std::fs::metadata(&path) {
+        file.as_file().set_permissions(before.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map(drop).map_err(|error| error.error)
 }
 
 #[cfg(test)]

@@ -17,11 +17,19 @@ use crate::{
 /// Reads the settings.
 pub(crate) fn settings(place: &Place) -> Result<Settings, Failure> {
     let dot_env = DotEnv::read(&place.env_file)?;
-    let variable = |name: &str| {
-        let set = std::env::var(name).ok().filter(|value| !value.is_empty());
-        set.or_else(|| dot_env.variable(name))
-    };
+    let variable = |name: &str| environment(name).or_else(|| dot_env.variable(name));
     Ok(Settings::load_with(place.config.as_deref(), &variable)?)
+}
+
+/// An empty variable counts as none, as it does for applications.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether the application's key stands in the file of variables alone.
+pub(crate) fn key_is_in_file_alone(place: &Place) -> bool {
+    let in_file = DotEnv::read(&place.env_file).is_ok_and(|it| it.variable("APP_KEY").is_some());
+    in_file && environment("APP_KEY").is_none()
 }
 
 /// A store that this process shares with the application.

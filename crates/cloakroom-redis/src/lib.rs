@@ -10,7 +10,7 @@
 //!
 //! - [`RedisStore`]: the store, and what a fail-over can lose.
 //! - [`Servers`]: one server, Sentinel, Cluster; TLS and passwords.
-//! - [`sessions`]: the session system from the application's settings.
+//! - [`sessions`] and [`builder`]: the session system from the application's settings.
 //!
 //! # What it costs
 //! Round trips by request, counted from `INFO commandstats`: untouched 0, read 1 with its due touch,
@@ -44,5 +44,5 @@ mod wire;
 pub use builder::RedisStoreBuilder;
 pub use health::Health;
 pub use servers::{ConfigError, Servers};
-pub use settings::sessions;
+pub use settings::{builder, sessions};
 pub use store::RedisStore;

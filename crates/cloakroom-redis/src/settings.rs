@@ -1,7 +1,7 @@
 //! From the application's settings to its session system.
 
 use cloakroom::{
-    Sessions,
+    Sessions, SessionsBuilder,
     settings::{DriverKind, RedisMode, RedisTable, Secret, Settings, SettingsError},
 };
 
@@ -19,10 +19,19 @@ use crate::{ConfigError, RedisStore, Servers};
 /// # Errors
 /// When settings are missing, wrong, or contradict each other; the error names them.
 pub fn sessions(settings: &Settings) -> Result<Sessions, SettingsError> {
+    builder(settings)?.build().map_err(SettingsError::settings)
+}
+
+/// The same before it is built, for what has no setting, such as
+/// [`not_before`](SessionsBuilder::not_before).
+///
+/// # Errors
+/// As [`sessions`].
+pub fn builder(settings: &Settings) -> Result<SessionsBuilder, SettingsError> {
     if settings.driver == DriverKind::Redis {
-        settings.sessions_on(RedisStore::from_settings(&settings.redis)?)
+        settings.builder_on(RedisStore::from_settings(&settings.redis)?)
     } else {
-        settings.sessions()
+        settings.builder()
     }
 }
 

@@ -21,9 +21,11 @@ pub(crate) const BATCH: usize = 32;
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
 ///
-/// From [`Session::directory`] it knows which session is the current one, and ends sessions of the
-/// same owner only: right for a page that the visitor sees. From [`Sessions::directory`] it ends
-/// any: right for administrators.
+/// From [`Session::directory`] it knows which session is the current one, and a handle ends sessions
+/// of the same owner only: right for a page that the visitor sees, whose handles come back from the
+/// browser. From [`Sessions::directory`] a handle ends any: right for administrators. The owner that
+/// the other functions take is the application's word: pass [`Session::owner`], no name from the
+/// request.
 ///
 /// Sessions appear in it once they have an owner ([`Session::set_owner`]) and are committed.
 ///

@@ -45,7 +45,7 @@ impl Bags {
     }
 
     /// Drops what `newer` hides.
-    fn remove_members_of(&mut self, newer: &Self) {
+    pub(crate) fn remove_members_of(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
         self.input.retain(|name| newer.input.member(name).is_none());
         self.errors.retain(|field, _| !newer.errors.contains_key(field));
@@ -96,6 +96,11 @@ impl Flash {
     /// Removes the batches with these ids and leaves the others.
     pub(crate) fn consume(&mut self, seen: &[BatchId]) {
         self.0.retain(|batch| !seen.contains(&batch.id));
+    }
+
+    /// What is in one batch.
+    pub(crate) fn bags(&self, id: BatchId) -> Option<&Bags> {
+        self.0.iter().find(|batch| batch.id == id).map(|batch| &batch.bags)
     }
 
     pub(crate) fn ids(&self) -> Vec<BatchId> {

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use crate::{Session, form::CSRF_FIELD, values::Values};
 
 /// Old input, errors, messages and the CSRF field, for templates of any kind: a cheap value with
-/// plain methods, which Askama and Maud call as they are. The feature `minijinja` makes them
-/// functions of that engine.
+/// plain methods, which Askama and Maud call as they are. The features `minijinja` and
+/// `tera` make them functions of these engines.
 ///
 /// Asking for flash consumes it: the next page starts without. All text comes from the visitor or
 /// may quote one, so let the template escape it.

@@ -10,6 +10,7 @@ every_driver! {
     secret_fields_are_never_given_back,
     flash_only_and_flash_except_pick_fields,
     reflash_keeps_for_one_more_page,
+    reflash_keeps_neither_what_is_older_nor_what_is_for_now,
     reflash_only_and_except_pick_names,
     flash_now_shows_within_the_request_alone,
     a_background_fetch_that_reads_nothing_leaves_flash_alone,
@@ -131,6 +132,21 @@ async fn reflash_keeps_for_one_more_page(server: Server) {
     assert_eq!(both.result(0), "kept");
     assert_eq!(visitor.script(&message()).await.result(0), "kept");
     assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
+}
+
+async fn reflash_keeps_neither_what_is_older_nor_what_is_for_now(server: Server) {
+    let mut visitor = server.client();
+    for steps in [["flash", "reflash"], ["reflash", "flash"]] {
+        visitor.step(json!({"do": "flash", "values": {"m": "old", "other": "kept"}})).await;
+        let steps = steps.map(|step| json!({"do": step, "values": {"m": "new"}}));
+        let now = json!({"do": "flash_now", "values": {"now": "now"}});
+        visitor.script(&json!([now, steps[0], steps[1]])).await;
+        let names = ["m", "other", "now"];
+        let shown = json!(names.map(|name| json!({"do": "flash_message", "key": name})));
+        let shown = visitor.script(&shown).await;
+        let shown = [0, 1, 2].map(|index| shown.result(index));
+        assert_eq!(shown, [json!("new"), json!("kept"), Value::Null]);
+    }
 }
 
 async fn reflash_only_and_except_pick_names(server: Server) {

@@ -100,7 +100,8 @@ impl Session {
         self.add(Bags { errors, ..Bags::default() })
     }
 
-    /// Keeps everything that this page was shown for one more page.
+    /// Keeps everything that came to be shown on this page for one more page. What this request flashes
+    /// under the same name is newer and stays; what [`flash_now`](Self::flash_now) shows is not kept.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -143,9 +144,15 @@ impl Session {
     }
 
     fn carry_on(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
-        let Some(shown) = self.state().shown() else { return Ok(self) };
-        let mut bags = Bags::clone(&shown);
+        let state = self.state();
+        let Some(arrived) = state.arrived_flash() else { return Ok(self) };
+        let mut bags = Bags::clone(&arrived);
         bags.retain(keep);
+        // What was flashed anew meanwhile is the newer one.
+        if let Some(own) = state.own_flash() {
+            bags.remove_members_of(own);
+        }
+        drop(state);
         if bags.is_empty() { Ok(self) } else { self.add(bags) }
     }
 
@@ -182,9 +189,9 @@ impl Session {
         self.state().read_flash()
     }
 
-    /// What the next page will be shown, without consuming it.
+    /// The same without what `flash_now` added, and without consuming it.
     pub(crate) fn waiting_flash(&self) -> Option<Arc<Bags>> {
-        self.state().shown()
+        self.state().arrived_flash()
     }
 
     pub(crate) fn add(&self, bags: Bags) -> Result<&Self, Error> {

@@ -132,6 +132,8 @@ pub(crate) struct State {
     phase: Phase,
     /// The flash that came with the request, if any did. It stays readable whatever becomes of the
     /// record.
+    arrived: Option<Arc<Bags>>,
+    /// The same, and over it what `flash_now` adds.
     shown: Option<Arc<Bags>>,
     seen: Vec<BatchId>,
     flash_was_read: bool,
@@ -145,8 +147,10 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(origin: Origin, token: Token, record: Record) -> Self {
+        let arrived = record.flash.shown().map(Arc::new);
         Self {
-            shown: record.flash.shown().map(Arc::new),
+            shown: arrived.clone(),
+            arrived,
             seen: record.flash.ids(),
             work: Work {
                 origin,
@@ -254,15 +258,20 @@ impl State {
         &self.work.record.values
     }
 
-    /// The flash that came with the request; asking for it consumes it.
+    /// The flash that this page shows; asking for it consumes it.
     pub(crate) fn read_flash(&mut self) -> Option<Arc<Bags>> {
         self.flash_was_read = true;
         self.shown.clone()
     }
 
-    /// The same without consuming it, to carry it on.
-    pub(crate) fn shown(&self) -> Option<Arc<Bags>> {
-        self.shown.clone()
+    /// The flash that came with the request, without consuming it.
+    pub(crate) fn arrived_flash(&self) -> Option<Arc<Bags>> {
+        self.arrived.clone()
+    }
+
+    /// What this request has flashed for the next page.
+    pub(crate) fn own_flash(&self) -> Option<&Bags> {
+        self.work.record.flash.bags(self.batch?)
     }
 
     /// Adds `bags` to what this request flashes; `draw` names the batch if it is the first.

@@ -5,6 +5,7 @@ use super::{DriverKind, Settings, SettingsError};
 use super::{FileDurability, FileTable};
 use crate::{
     AppKeys, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, key::KeyError,
+    store::Store,
 };
 #[cfg(unix)]
 use crate::{FileStore, file::Durability};
@@ -19,6 +20,25 @@ impl Settings {
     /// When the application key is missing or weak, the driver is not built in, or the folder of the
     /// session files cannot be used.
     pub fn sessions(&self) -> Result<Sessions, SettingsError> {
+        self.builder()?.build().map_err(SettingsError::settings)
+    }
+
+    /// The same before it is built, for what has no setting, such as
+    /// [`not_before`](SessionsBuilder::not_before).
+    ///
+    /// # Errors
+    /// As [`sessions`](Self::sessions).
+    ///
+    /// ```
+    /// use cloakroom::{AppKeys, ServerErrors, settings::Settings};
+    ///
+    /// # let key = AppKeys::generate();
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// # let settings = Settings::load_with(Some(nowhere), &|name| (name == "APP_KEY").then(|| key.clone()))?;
+    /// let sessions = settings.builder()?.server_errors(ServerErrors::Discard).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(&self) -> Result<SessionsBuilder, SettingsError> {
         let builder = match self.driver {
             DriverKind::Cookie => Sessions::cookie(self.app_keys()?),
             DriverKind::Memory => Sessions::store(MemoryStore::new(), self.app_keys()?),
@@ -27,24 +47,23 @@ impl Settings {
                 return Err(self.driver_is_missing("add the crate cloakroom-redis"));
             }
         };
-        self.apply(builder)
+        Ok(self.apply(builder))
     }
 
-    /// Builds the session system on a store of the application's own.
+    /// A session system on a store of the application's own, before it is built.
     ///
     /// # Errors
     /// When the application key is missing or weak.
-    pub fn sessions_on(&self, store: impl crate::store::Store) -> Result<Sessions, SettingsError> {
-        self.apply(Sessions::store(store, self.app_keys()?))
+    pub fn builder_on(&self, store: impl Store) -> Result<SessionsBuilder, SettingsError> {
+        Ok(self.apply(Sessions::store(store, self.app_keys()?)))
     }
 
-    fn apply(&self, builder: SessionsBuilder) -> Result<Sessions, SettingsError> {
+    fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
         let builder = builder.age(self.age).cookie_settings(self.cookie_settings());
-        let builder = match self.lifetime {
+        match self.lifetime {
             Some(lifetime) => builder.lifetime(lifetime),
             None => builder,
-        };
-        builder.build().map_err(SettingsError::settings)
+        }
     }
 
     #[cfg(unix)]

@@ -136,9 +136,11 @@ pub struct RedisTable {
     pub url: Option<Secret>,
 
     /// The server's name or address, in place of `url`.
+    #[config(env = "SESSION_REDIS_HOST")]
     pub host: Option<String>,
 
     /// The server's port, in place of `url`.
+    #[config(env = "SESSION_REDIS_PORT")]
     pub port: Option<u16>,
 
     /// The user of Redis's access control list. None unless set: the default user.
@@ -150,6 +152,7 @@ pub struct RedisTable {
     pub password: Option<Secret>,
 
     /// The number of the database, in place of `url`. A cluster has number 0 alone.
+    #[config(env = "SESSION_REDIS_DB")]
     pub db: Option<u32>,
 
     /// Whether connections are encrypted (TLS) where `nodes` or `host` name the servers; a URL says

@@ -18,7 +18,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 30] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -61,6 +61,11 @@ const ROWS: [Row; 27] = [
     ("redis.nodes", "SESSION_REDIS_NODES", "'a:1,b:2'", "a:1 b:2", |s| {
         s.redis.nodes.clone().unwrap_or_default().join(" ")
     }),
+    ("redis.host", "SESSION_REDIS_HOST", "'db.example'", "db.example", |s| {
+        text(s.redis.host.as_deref())
+    }),
+    ("redis.port", "SESSION_REDIS_PORT", "6380", "Some(6380)", |s| format!("{:?}", s.redis.port)),
+    ("redis.db", "SESSION_REDIS_DB", "2", "Some(2)", |s| format!("{:?}", s.redis.db)),
     ("redis.master", "SESSION_REDIS_MASTER", "'main'", "main", |s| s.redis.master.clone()),
     ("redis.sentinel_password", "SESSION_REDIS_SENTINEL_PASSWORD", "'x'", "x", |s| {
         text(s.redis.sentinel_password.as_ref().map(Secret::expose))
