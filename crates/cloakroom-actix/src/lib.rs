@@ -54,7 +54,7 @@ pub use cloakroom::settings;
 pub use cloakroom::tera;
 pub use cloakroom::{
     self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
-    SessionInfo, Sessions, TypedKey, cookie, csrf, form,
+    SessionInfo, Sessions, TypedKey, clock, cookie, csrf, form,
 };
 pub use csrf_middleware::{CsrfMiddleware, CsrfService};
 pub use extract::{NamedSession, ReadSession, Session, View};

@@ -93,7 +93,7 @@ macro_rules! failure {
 failure!(SessionRejection);
 failure!(SessionError);
 
-fn respond(answer: Answer) -> HttpResponse {
+pub(crate) fn respond(answer: Answer) -> HttpResponse {
     let mut response = match (answer.location, answer.json) {
         (Some(target), _) => see_other(&target),
         (None, Some(json)) => HttpResponse::Ok().content_type(ContentType::json()).body(json),

@@ -11,10 +11,13 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
 };
-use cloakroom::{Sessions, Visit, visit::Visits};
+use cloakroom::{
+    Sessions, Visit,
+    visit::{Failure, Visits},
+};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use crate::{headers::ResponseHeaderMap, rejection::status};
+use crate::{headers::ResponseHeaderMap, rejection::respond};
 
 /// Gives every request within it a session.
 ///
@@ -125,14 +128,14 @@ async fn conclude<B: MessageBody>(
                 session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
                 Ok(response.map_into_left_body())
             }
-            Err(error) => Ok(response.into_response(not_committed(&error)).map_into_right_body()),
+            Err(error) => Ok(response.into_response(not_committed(error)).map_into_right_body()),
         },
         Ok(Err(error)) if visit.loaded().is_none() => Err(error),
         Ok(Err(error)) => {
             let mut response = error.error_response();
             match visit.finish(response.status().as_u16()).await {
                 Ok(session) => session.write_to(&mut ResponseHeaderMap(response.headers_mut())),
-                Err(failure) => response = not_committed(&failure),
+                Err(failure) => response = not_committed(failure),
             }
             Err(InternalError::from_response(error, response).into())
         }
@@ -145,7 +148,6 @@ async fn conclude<B: MessageBody>(
     }
 }
 
-fn not_committed(error: &cloakroom::Error) -> HttpResponse {
-    tracing::error!(?error, "the session could not be committed; the response is dropped");
-    HttpResponse::new(status(error.http_status()))
+fn not_committed(error: cloakroom::Error) -> HttpResponse {
+    respond(Failure::NotCommitted(error).answer())
 }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use cloakroom::{Ending, Error, ResponseHeaders, Visit};
+use cloakroom::{Ending, Error, ResponseHeaders, Visit, visit::Failure};
 use http::Response;
 use pin_project_lite::pin_project;
 
@@ -117,9 +117,8 @@ fn close<B: Default>(
     match session {
         Ok(session) => session.write_to(&mut ResponseHeaderMap(response.headers_mut())),
         Err(error) => {
-            tracing::error!(error = ?error, "the session could not be committed; the response is dropped");
             response = Response::new(B::default());
-            *response.status_mut() = status(error.http_status());
+            *response.status_mut() = status(Failure::NotCommitted(error).answer().status);
         }
     }
     response

@@ -17,7 +17,8 @@ use crate::{
     rejection::{plain, status},
 };
 
-/// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
+/// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none. It takes the
+/// body, so it is a handler's last argument.
 ///
 /// It takes `application/x-www-form-urlencoded`, the text fields of `multipart/form-data` and JSON
 /// objects; for `GET` and `HEAD` the query. Names nest (`user[name]`, `tags[]`), and text turns

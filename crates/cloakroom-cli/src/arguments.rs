@@ -1,9 +1,10 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::num::NonZeroUsize;
 
 /// Sets sessions up, checks them, shows and moves them.
 ///
@@ -31,9 +32,16 @@ pub(crate) struct Place {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// A file of variables, for those that are not in the environment
-    #[arg(long, global = true, value_name = "FILE", default_value = ".env")]
-    pub(crate) env_file: PathBuf,
+    /// A file of variables, for those that are not in the environment [default: .env, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+}
+
+impl Place {
+    /// The file of variables.
+    pub(crate) fn variables(&self) -> &Path {
+        self.env_file.as_deref().unwrap_or(Path::new(".env"))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,8 +70,11 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Prints the manual page
-    Man,
+    /// Prints the manual page, or that of a command: `cloakroom man | man -l -`
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -72,9 +83,9 @@ pub(crate) struct Install {
     #[arg(long, value_enum)]
     pub(crate) framework: Option<Framework>,
 
-    /// Where sessions shall live
-    #[arg(long, value_enum, default_value_t = Driver::Cookie)]
-    pub(crate) driver: Driver,
+    /// Where sessions shall live [default: what the settings file says, or cookie]
+    #[arg(long, value_enum)]
+    pub(crate) driver: Option<Driver>,
 
     /// Takes cloakroom's crates from this checkout instead of the registry
     #[arg(long, value_name = "FOLDER")]
@@ -103,6 +114,24 @@ pub(crate) enum Driver {
     Redis,
 }
 
+impl Driver {
+    const ALL: [Self; 4] = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
+
+    /// As the settings have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Memory => "memory",
+            Self::File => "file",
+            Self::Redis => "redis",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|driver| driver.name() == name)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Puts a new `APP_KEY` into .env
@@ -127,8 +156,8 @@ pub(crate) struct List {
     pub(crate) owner: Option<String>,
 
     /// At most so many
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    pub(crate) limit: usize,
+    #[arg(long, default_value = "50", value_name = "N")]
+    pub(crate) limit: NonZeroUsize,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,6 @@
 //! `cloakroom doctor`: what goes wrong in production, one line each.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use cloakroom::{
     cookie::SameSite,
@@ -59,9 +59,10 @@ pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
 }
 
 async fn look(settings: &Settings, place: &Place) -> Vec<Finding> {
-    let mut findings = vec![key(settings)];
+    let mut findings = misspelt();
+    findings.push(key(settings));
     if setup::key_is_in_file_alone(place) {
-        let file = place.env_file.display();
+        let file = place.variables().display();
         let text = format!(
             "it stands in {file}, which `Settings::load` does not read; in production set APP_KEY in \
              the environment"
@@ -72,6 +73,18 @@ async fn look(settings: &Settings, place: &Place) -> Vec<Finding> {
     findings.extend(lifetimes(settings));
     findings.extend(driver(settings).await);
     findings
+}
+
+/// Variables that look like settings and are none. Of the X Window System's `SESSION_MANAGER` that is
+/// known.
+fn misspelt() -> Vec<Finding> {
+    let known = Settings::variables();
+    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let wrong = set.filter(|name| {
+        name.starts_with("SESSION_") && name != "SESSION_MANAGER" && !known.contains(&name.as_str())
+    });
+    let say = |name| finding("environment", Verdict::Doubtful, format!("{name} is no setting"));
+    wrong.map(say).collect()
 }
 
 fn key(settings: &Settings) -> Finding {
@@ -191,8 +204,7 @@ fn files(settings: &Settings) -> Vec<Finding> {
     let about = match std::fs::metadata(location) {
         Ok(about) => about,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("{shown} does not exist yet; the application makes it");
-            return vec![finding("file", Verdict::Doubtful, text)];
+            return vec![not_there_yet(location)];
         }
         Err(error) => return vec![finding("file", Verdict::Wrong, format!("{shown}: {error}"))],
     };
@@ -215,4 +227,23 @@ fn files(settings: &Settings) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The application will make the folder, if it may.
+#[cfg(unix)]
+fn not_there_yet(location: &Path) -> Finding {
+    let shown = location.display();
+    let location = std::path::absolute(location).unwrap_or_else(|_| location.to_owned());
+    let above = location.ancestors().find(|folder| folder.exists()).unwrap_or(&location);
+    match rustix::fs::access(above, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => {
+            let text = format!("{shown} does not exist yet; the application makes it");
+            finding("file", Verdict::Doubtful, text)
+        }
+        Err(error) => {
+            let text =
+                format!("{shown} does not exist and cannot be made: {}: {error}", above.display());
+            finding("file", Verdict::Wrong, text)
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
         output.result(&json!({ "app_key": key }), &key);
         return Ok(());
     }
-    let path = &place.env_file;
+    let path = place.variables();
     let failed = |error| Failure::new(format!("change {}", path.display()), error);
     let text = env_file::read(path).map_err(failed)?;
     let keys = match (env_file::app_key(&text), rotate) {
@@ -37,8 +37,9 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
         format!("{} has an APP_KEY now.", path.display())
     } else {
         format!(
-            "{} has {count} keys now: the first seals, the others still open. Drop the last one \
-             once the longest session that it sealed has ended.",
+            "{} has {count} keys now: the first seals, the others still open. Applications take \
+             them when they are restarted. Drop the last one once the longest session that it \
+             sealed has ended.",
             path.display()
         )
     };

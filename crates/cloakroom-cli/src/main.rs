@@ -47,14 +47,29 @@ async fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Stats => sessions::stats(&place, output).await,
         Command::Migrate(options) => migrate::run(&options, &place, output).await,
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "cloakroom", &mut std::io::stdout());
+            let (mut command, mut script) = (Arguments::command(), Vec::new());
+            clap_complete::generate(shell, &mut command, "cloakroom", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
             Ok(())
         }
-        Command::Man => {
-            let page = clap_mangen::Man::new(Arguments::command());
-            page.render(&mut std::io::stdout())
-                .map_err(|error| Failure::new("write the page", error))
-        }
+        Command::Man { command } => man(command.as_deref()),
     }
+}
+
+/// Prints the manual page of the whole, or of one command.
+fn man(command: Option<&str>) -> Result<(), Failure> {
+    let mut whole = Arguments::command();
+    whole.build();
+    let command = match command {
+        None => whole,
+        Some(name) => {
+            let found = whole.find_subcommand(name).cloned();
+            found.ok_or_else(|| Failure::unusable(format!("there is no command `{name}`")))?
+        }
+    };
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    rendered.map_err(|error| Failure::new("write the page", error))?;
+    output::print(&String::from_utf8_lossy(&page));
+    Ok(())
 }

@@ -1,9 +1,12 @@
 //! What people and programs read. Results go to standard output, everything else to standard error;
 //! colors go where a terminal is and `NO_COLOR` is not.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write},
+};
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::json;
@@ -31,29 +34,43 @@ impl Output {
         if self.json {
             self.record(value);
         } else {
-            println!("{text}");
+            print(&format!("{text}\n"));
         }
     }
 
     /// One of many results, for programs alone.
     pub(crate) fn record(self, value: &impl Serialize) {
         if self.json {
-            println!("{}", json!(value));
+            print(&format!("{}\n", json!(value)));
         }
     }
 
     /// A line for people alone.
     pub(crate) fn line(self, text: impl Display) {
         if !self.json {
-            println!("{text}");
+            print(&format!("{text}\n"));
         }
     }
 
     pub(crate) fn failure(self, failure: &Failure) {
         if self.json {
-            println!("{}", json!({ "error": failure.to_string() }));
+            self.record(&json!({ "error": failure.to_string() }));
         }
         eprintln!("{BAD}error:{BAD:#} {failure}");
+    }
+}
+
+/// Prints a result. Who reads may have had enough of it (`| head`), which is fine; that it cannot be
+/// written for another reason is not.
+pub(crate) fn print(text: &str) {
+    let mut out = anstream::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => (),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("{BAD}error:{BAD:#} could not write to standard output: {error}");
+            std::process::exit(1);
+        }
     }
 }
 

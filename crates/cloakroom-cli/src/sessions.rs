@@ -29,12 +29,13 @@ fn inventory(place: &Place) -> Result<(Shared, Inventory), Failure> {
 
 pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Result<(), Failure> {
     let (_, inventory) = inventory(place)?;
+    let limit = options.limit.get();
     let mut shown = match &options.owner {
         Some(owner) => inventory.sessions_of(owner).await?,
-        None => first(&inventory, options.limit.saturating_add(1)).await?,
+        None => first(&inventory, limit.saturating_add(1)).await?,
     };
-    let more = shown.len() > options.limit;
-    shown.truncate(options.limit);
+    let more = shown.len() > limit;
+    shown.truncate(limit);
     for session in &shown {
         output.record(&summary(session));
     }
@@ -44,7 +45,7 @@ pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Resul
         output.line(table(&shown));
     }
     if more {
-        remark(format!("there are more; --limit shows more than {}", options.limit));
+        remark(format!("there are more; --limit shows more than {limit}"));
     }
     Ok(())
 }
@@ -71,8 +72,8 @@ fn table(sessions: &[SessionSummary]) -> Table {
             session.handle.clone(),
             printable(session.owner.as_deref().unwrap_or("-")),
             printable(session.label.as_deref().unwrap_or("-")),
-            moment(session.last_seen),
-            moment(session.expires),
+            session.last_seen.to_string(),
+            session.expires.to_string(),
             session.bytes.to_string(),
         ]);
     }
@@ -84,21 +85,14 @@ fn printable(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
 }
 
-/// To the second, in UTC.
-fn moment(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_millisecond(millis - millis.rem_euclid(1_000));
-    at.map_or_else(|_| "never".to_owned(), |at| at.to_string())
-}
-
 fn summary(session: &SessionSummary) -> Value {
     json!({
         "handle": session.handle,
         "owner": session.owner,
         "label": session.label,
-        "created": moment(session.created),
-        "last_seen": moment(session.last_seen),
-        "ends": moment(session.expires),
+        "created": session.created.to_string(),
+        "last_seen": session.last_seen.to_string(),
+        "ends": session.expires.to_string(),
         "bytes": session.bytes,
     })
 }
@@ -127,12 +121,12 @@ pub(crate) async fn show(options: &Show, place: &Place, output: Output) -> Resul
 fn values(contents: &SessionContents, reveal: bool) -> Value {
     let shown = |value: &Value| match value {
         _ if reveal => value.clone(),
-        Value::Null => json!("null"),
-        Value::Bool(_) => json!("boolean"),
-        Value::Number(_) => json!("number"),
-        Value::String(_) => json!("string"),
-        Value::Array(_) => json!("list"),
-        Value::Object(_) => json!("object"),
+        Value::Null => json!("(null)"),
+        Value::Bool(_) => json!("(boolean)"),
+        Value::Number(_) => json!("(number)"),
+        Value::String(_) => json!("(string)"),
+        Value::Array(_) => json!("(list)"),
+        Value::Object(_) => json!("(object)"),
     };
     contents.values.iter().map(|(key, value)| (key.clone(), shown(value))).collect()
 }
@@ -237,15 +231,15 @@ pub(crate) async fn stats(place: &Place, output: Output) -> Result<(), Failure> 
     }
     drop(progress);
     let Counted { live, owned, owners, bytes, largest, used_within_an_hour, oldest } = counted;
-    let oldest = oldest.map(moment);
+    let oldest = oldest.map(|it| it.to_string());
     let value = json!({
         "driver": shared.store().name(), "live": live, "owned": owned, "owners": owners.len(),
         "used_within_an_hour": used_within_an_hour, "bytes": bytes, "largest": largest,
         "oldest": oldest,
     });
     let text = format!(
-        "driver               {}\nlive sessions        {live}\nwith an owner        {owned}, of {} \
-         owners\nused within an hour  {used_within_an_hour}\nrecords              {bytes} bytes, the \
+        "driver               {}\nlive sessions        {live}\nwith an owner        {owned}\n\
+         owners               {}\nused within an hour  {used_within_an_hour}\nrecords              {bytes} bytes, the \
          largest {largest}\nthe oldest began     {}",
         shared.store().name(),
         owners.len(),

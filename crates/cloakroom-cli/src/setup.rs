@@ -16,9 +16,17 @@ use crate::{
 
 /// Reads the settings.
 pub(crate) fn settings(place: &Place) -> Result<Settings, Failure> {
-    let dot_env = DotEnv::read(&place.env_file)?;
+    let dot_env = dot_env(place)?;
     let variable = |name: &str| environment(name).or_else(|| dot_env.variable(name));
     Ok(Settings::load_with(place.config.as_deref(), &variable)?)
+}
+
+/// The file of variables: one that was named has to be there.
+fn dot_env(place: &Place) -> Result<DotEnv, Failure> {
+    if let Some(path) = place.env_file.as_ref().filter(|path| !path.exists()) {
+        return Err(Failure::unusable(format!("--env-file: {} does not exist", path.display())));
+    }
+    Ok(DotEnv::read(place.variables())?)
 }
 
 /// An empty variable counts as none, as it does for applications.
@@ -28,7 +36,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// Whether the application's key stands in the file of variables alone.
 pub(crate) fn key_is_in_file_alone(place: &Place) -> bool {
-    let in_file = DotEnv::read(&place.env_file).is_ok_and(|it| it.variable("APP_KEY").is_some());
+    let in_file = dot_env(place).is_ok_and(|it| it.variable("APP_KEY").is_some());
     in_file && environment("APP_KEY").is_none()
 }
 
@@ -45,9 +53,11 @@ impl Shared {
     pub(crate) fn existing(driver: Kept, settings: &Settings) -> Result<Self, Failure> {
         let location = &settings.file.location;
         if driver == Kept::File && !location.exists() {
-            let problem =
-                format!("there are no session files: {} does not exist", location.display());
-            return Err(Failure::failed(problem));
+            let shown = std::path::absolute(location).unwrap_or_else(|_| location.clone());
+            return Err(Failure::failed(format!(
+                "there are no session files: {} does not exist; the application makes it",
+                shown.display()
+            )));
         }
         Self::open(driver, settings)
     }
@@ -67,7 +77,8 @@ impl Shared {
             DriverKind::Redis => Self::existing(Kept::Redis, settings),
             other => Err(Failure::unusable(format!(
                 "the driver is `{}`: its sessions are not where another process could reach them; \
-                 `file` and `redis` are accepted here",
+                 `file` and `redis` are accepted here, in SESSION_DRIVER or as `driver` in \
+                 config/session.toml",
                 other.name()
             ))),
         }

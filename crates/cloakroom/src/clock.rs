@@ -8,7 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A moment, in milliseconds since the Unix epoch.
+/// A moment, in milliseconds since the Unix epoch. It is shown to the second and in UTC, as
+/// `2026-11-24T18:30:00Z` (RFC 3339), and serializes as the number.
 ///
 /// ```
 /// use std::time::Duration;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 /// let noon = Timestamp::from_millis(43_200_000);
 /// assert_eq!((noon + Duration::from_secs(1)).as_millis(), 43_201_000);
 /// assert_eq!(noon.until(noon + Duration::from_secs(1)), Duration::from_secs(1));
+/// assert_eq!(noon.to_string(), "1970-01-01T12:00:00Z");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -48,6 +50,20 @@ impl std::ops::Add<Duration> for Timestamp {
     fn add(self, span: Duration) -> Self {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(at.0)
+    }
+}
+
+/// What is later than the year 9999 is shown as its end.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LAST: Timestamp = Timestamp(253_402_300_799_999);
+        humantime::format_rfc3339_seconds((*self).min(LAST).into()).fmt(f)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::try_join_all;
+use serde::Serialize;
 
 use crate::{
     Error, Session, Sessions,
@@ -62,7 +63,7 @@ enum Viewer {
 }
 
 /// What the directory says of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SessionInfo {
     /// Names the session for [`SessionDirectory::destroy`], whatever its token is by then; 64

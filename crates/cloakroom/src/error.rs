@@ -164,7 +164,8 @@ impl fmt::Display for Error {
             Kind::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
             Kind::Unsupported { attempted, driver } => write!(
                 f,
-                "the {driver} driver cannot {attempted}; the drivers memory, file and redis can"
+                "the {driver} driver cannot {attempted}; memory, file and redis can (SESSION_DRIVER, or \
+                 `driver` in the settings)"
             ),
             Kind::CarriedByCookie => f.write_str(
                 "a cookie carries this session, so its token is not handed out; set the layer of \
@@ -177,8 +178,18 @@ impl fmt::Display for Error {
 /// The message and its causes: what a log and a failed `unwrap` in a test should show.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({}: {self}", self.code())?;
-        let (mut cause, mut said) = (self.source(), String::new());
+        write!(f, "Error({}: {})", self.code(), WithCauses(self))
+    }
+}
+
+/// An error and what it came from, in one line.
+pub(crate) struct WithCauses<'a>(pub(crate) &'a dyn StdError);
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut cause = self.0.source();
         while let Some(error) = cause {
             // Some libraries say in a message what their source says again.
             let message = error.to_string();
@@ -187,7 +198,7 @@ impl fmt::Debug for Error {
             }
             (cause, said) = (error.source(), message);
         }
-        f.write_str(")")
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::try_join_all;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     flash::Bags,
     lifetimes::{end, tombstone_deadline},
     owner::OwnerKey,
-    reach::{ATTEMPTS, Reached, failed},
+    reach::{ATTEMPTS, Reached, failed, name},
     store::{Commit, KeyPage, Outcome, Place, RecordKey},
 };
 
@@ -49,11 +50,10 @@ pub struct InventoryPage {
 }
 
 /// What is said of a session without showing what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SessionSummary {
-    /// Names the session for [`Inventory::contents`] and [`Inventory::destroy`], until it is
-    /// regenerated; 43 characters of base64url. It signs nobody in.
+    /// Names the session, as [`Session::handle`](crate::Session::handle) does. It signs nobody in.
     pub handle: String,
     /// Whose it is, if anyone's.
     pub owner: Option<String>,
@@ -186,7 +186,7 @@ impl Inventory {
 
     fn summary(&self, Reached { key, stored, record }: &Reached) -> SessionSummary {
         SessionSummary {
-            handle: key.to_string(),
+            handle: name(record.owner.as_ref(), *key),
             owner: record.owner.as_ref().map(|owner| owner.name.to_string()),
             label: record.label.as_deref().map(ToOwned::to_owned),
             created: record.created,

@@ -176,6 +176,7 @@ pub struct KeyError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Problem {
+    Unset,
     Missing,
     NoPrefix,
     NotBase64,
@@ -187,13 +188,17 @@ enum Problem {
 impl KeyError {
     /// The error when `APP_KEY` is not set at all.
     #[cfg(feature = "config")]
-    pub(crate) const MISSING: Self = Self { number: 1, problem: Problem::Missing };
+    pub(crate) const UNSET: Self = Self { number: 1, problem: Problem::Unset };
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, problem } = self;
         match problem {
+            Problem::Unset => f.write_str(
+                "APP_KEY is not set in the environment (`load_for_development` alone reads .env, in the \
+                 current folder)",
+            ),
             Problem::Missing => write!(f, "APP_KEY: key {number} is missing"),
             Problem::NoPrefix => write!(f, "APP_KEY: key {number} does not begin with `{PREFIX}`"),
             Problem::NotBase64 => write!(f, "APP_KEY: key {number} is not base64 after `{PREFIX}`"),

@@ -16,8 +16,10 @@
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
 //!
-//! `outcome` and `step` are the words of the table below. A failed load or commit is also logged with
-//! its cause, as an error, by the adapter that answers for it.
+//! | event with the reason, for each request that is answered with 500 or 503 | error | |
+//!
+//! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
+//! of `tracing`, the events go there; where it listens to neither, the errors go to standard error.
 //!
 //! # Metrics
 //! | name | kind | labels |
@@ -31,7 +33,10 @@
 
 use meter::Began;
 
-use crate::store::{Commit, Found, Outcome, StoreError};
+use crate::{
+    error::WithCauses,
+    store::{Commit, Found, Outcome, StoreError},
+};
 
 /// The name under which it is all filed.
 pub(crate) const TARGET: &str = "cloakroom";
@@ -132,6 +137,16 @@ pub(crate) fn gone(session: &str, changes: usize) {
 pub(crate) fn refused(reason: &'static str) {
     tracing::warn!(target: TARGET, reason, "refuse");
     meter::refusal(reason);
+}
+
+/// A request could not be served, for a reason that the application's people have to know. Where they
+/// listen to neither `tracing` nor `log` it is said on standard error: nothing fails in silence.
+pub(crate) fn failed(failure: &dyn std::error::Error) {
+    let failure = WithCauses(failure);
+    tracing::error!(target: TARGET, "{failure}");
+    if !tracing::dispatcher::has_been_set() && log::max_level() == log::LevelFilter::Off {
+        eprintln!("cloakroom: {failure}");
+    }
 }
 
 /// A request that may be forged.

@@ -7,7 +7,7 @@ use crate::{
     driver::Driver,
     error::Kind,
     lifetimes::is_live,
-    owner::Handle,
+    owner::{Handle, Owner},
     record::Record,
     store::{Enumerate, Found, RecordKey, Store, StoreError, Stored},
 };
@@ -44,11 +44,14 @@ impl Session {
     /// Of a session with an owner it stays the same as long as the session lives. Of others it leads
     /// to the session until it is regenerated.
     pub fn handle(&self) -> Option<String> {
-        matches!(self.sessions().engine().driver(), Driver::Store(_)).then(|| {
-            let owned = self.owned().map(|owner| owner.handle().to_string());
-            owned.unwrap_or_else(|| self.record_key().to_string())
-        })
+        matches!(self.sessions().engine().driver(), Driver::Store(_))
+            .then(|| name(self.owned().as_ref(), self.record_key()))
     }
+}
+
+/// What names a session of this owner, if it has one, under this key.
+pub(crate) fn name(owner: Option<&Owner>, key: RecordKey) -> String {
+    owner.map_or_else(|| key.to_string(), |owner| owner.handle().to_string())
 }
 
 impl Sessions {

@@ -1,6 +1,6 @@
 //! The view helpers: what a template may ask of the session.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ impl View {
     }
 
     /// What the visitor had typed into the field `key`, as text, or `default`. Dots reach into
-    /// nested names: `user.name` is the field `user[name]`.
+    /// nested names: `user.name` is the field `user[name]`, and may be called so as well.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -47,7 +47,7 @@ impl View {
     /// assert_eq!(session.view().old_value("tags"), None);
     /// ```
     pub fn old_value(&self, key: &str) -> Option<Value> {
-        look_up(&self.0.read_flash()?.input, key)
+        look_up(&self.0.read_flash()?.input, &dotted(key))
     }
 
     /// The flash message `key`, as text, or `default`.
@@ -99,7 +99,7 @@ impl View {
     /// assert!(!session.view().has_error_for("username"));
     /// ```
     pub fn has_error_for(&self, field: &str) -> bool {
-        self.0.read_flash().is_some_and(|it| it.errors.contains_key(field))
+        self.0.read_flash().is_some_and(|it| it.errors.contains_key(&*dotted(field)))
     }
 
     /// The first error message for `field`.
@@ -109,7 +109,7 @@ impl View {
     /// assert_eq!(session.view().get_error_for("username"), None);
     /// ```
     pub fn get_error_for(&self, field: &str) -> Option<String> {
-        self.0.read_flash()?.errors.get(field)?.first().cloned()
+        self.0.read_flash()?.errors.get(&*dotted(field))?.first().cloned()
     }
 
     /// Every error message, by field.
@@ -156,6 +156,16 @@ impl View {
     }
 }
 
+/// A field's name in the form as its name in errors: `items[0][quantity]` as `items.0.quantity`, and
+/// `tags[]` as `tags`.
+fn dotted(name: &str) -> Cow<'_, str> {
+    if name.contains('[') {
+        Cow::Owned(name.replace("[]", "").replace('[', ".").replace(']', ""))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// A field may have dots in its own name; otherwise they descend.
 fn look_up(bag: &Values, key: &str) -> Option<Value> {
     let raw = bag.member(key).or_else(|| bag.raw(key))?;
@@ -174,5 +184,23 @@ fn text_or(value: Option<Value>, default: &str) -> String {
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("View").field(&self.0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_goes_by_its_name_in_the_form_as_well() {
+        for (name, same) in [
+            ("address[city]", "address.city"),
+            ("items[0][quantity]", "items.0.quantity"),
+            ("tags[]", "tags"),
+            ("user.name", "user.name"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(dotted(name), same);
+        }
     }
 }

@@ -27,9 +27,30 @@ pub(super) struct Change {
     secret: bool,
 }
 
+/// The driver that the settings file has afterwards.
+pub(super) fn driver(options: &Install) -> Result<Driver, Failure> {
+    let text = if options.force { String::new() } else { read(SETTINGS)? };
+    if text.is_empty() {
+        return Ok(options.driver.unwrap_or(Driver::Cookie));
+    }
+    let settings = text.parse::<toml::Table>().unwrap_or_default();
+    let named = settings.get("driver").and_then(toml::Value::as_str);
+    let there = named.and_then(Driver::named).unwrap_or(Driver::Cookie);
+    match options.driver {
+        Some(asked) if asked != there => {
+            let (there, asked) = (there.name(), asked.name());
+            Err(Failure::unusable(format!(
+                "{SETTINGS} is there already, and its driver is `{there}`; set `driver = \"{asked}\"` \
+                 in it, or have it written anew with --force"
+            )))
+        }
+        _ => Ok(there),
+    }
+}
+
 /// Every file that has to change, if any.
-pub(super) fn all(options: &Install) -> Result<Vec<Change>, Failure> {
-    let mut changes = vec![settings(options)?, key()?, ignored(options)?];
+pub(super) fn all(options: &Install, driver: Driver) -> Result<Vec<Change>, Failure> {
+    let mut changes = vec![settings(options, driver)?, key()?, ignored()?];
     changes.retain(|change| change.before != change.after);
     Ok(changes)
 }
@@ -39,10 +60,10 @@ fn read(path: &str) -> Result<String, Failure> {
 }
 
 /// A settings file that is there stays, unless it is to be overwritten.
-fn settings(options: &Install) -> Result<Change, Failure> {
+fn settings(options: &Install, driver: Driver) -> Result<Change, Failure> {
     let before = read(SETTINGS)?;
     let after = if before.is_empty() || options.force {
-        with_driver(&Settings::template(), options.driver)
+        with_driver(&Settings::template(), driver)
     } else {
         before.clone()
     };
@@ -52,13 +73,7 @@ fn settings(options: &Install) -> Result<Change, Failure> {
 
 /// The driver is the one setting that was asked for.
 fn with_driver(template: &str, driver: Driver) -> String {
-    let name = match driver {
-        Driver::Cookie => "cookie",
-        Driver::Memory => "memory",
-        Driver::File => "file",
-        Driver::Redis => "redis",
-    };
-    template.replacen("#driver = \"cookie\"", &format!("driver = \"{name}\""), 1)
+    template.replacen("#driver = \"cookie\"", &format!("driver = \"{}\"", driver.name()), 1)
 }
 
 fn key() -> Result<Change, Failure> {
@@ -71,11 +86,10 @@ fn key() -> Result<Change, Failure> {
     Ok(Change { path: VARIABLES.into(), said, before, after, secret: true })
 }
 
-/// What must not be committed.
-fn ignored(options: &Install) -> Result<Change, Failure> {
+/// What must not be committed: the key, and session files, for `SESSION_DRIVER` can choose them any day.
+fn ignored() -> Result<Change, Failure> {
     let before = read(IGNORED)?;
-    let sessions = (options.driver == Driver::File).then_some("/tmp/sessions");
-    let wanted = [Some("/.env"), sessions].into_iter().flatten();
+    let wanted = ["/.env", "/tmp/sessions"].into_iter();
     let is_there = |line: &&str| {
         let plain = |it: &str| it.trim().trim_matches('/').to_owned();
         before.lines().any(|it| plain(it) == plain(line))
@@ -87,7 +101,7 @@ fn ignored(options: &Install) -> Result<Change, Failure> {
         }
         after = after + line + "\n";
     }
-    let said = format!("have git leave secrets and sessions alone in {IGNORED}");
+    let said = format!("have git leave the key and session files alone in {IGNORED}");
     Ok(Change { path: IGNORED.into(), said, before, after, secret: false })
 }
 
@@ -107,7 +121,7 @@ impl Change {
         }
         let name = self.path.display().to_string();
         let diff = TextDiff::from_lines(&self.before, &self.after);
-        diff.unified_diff().context_radius(1).header(&name, &name).to_string()
+        diff.unified_diff().context_radius(1).header(&name, &name).to_string().trim_end().to_owned()
     }
 
     pub(super) fn make(&self) -> Result<(), Failure> {

@@ -19,27 +19,28 @@ use crate::{
 
 pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     let project = Project::find(Path::new("."), options.framework)?;
-    let dependencies = project.missing_dependencies(options)?;
-    let changes = changes::all(options)?;
+    let driver = changes::driver(options)?;
+    let dependencies = project.missing_dependencies(options, driver)?;
+    let changes = changes::all(options, driver)?;
     for said in project.remarks() {
         remark(said);
     }
     for arguments in &dependencies {
-        output.line(format!("{} cargo add {}", mark(options), arguments.join(" ")));
         project::cargo_add(arguments, options.dry_run)?;
+        output.line(format!("{} cargo add {}", mark(options), arguments.join(" ")));
     }
     for change in &changes {
-        output.line(format!("{} {}", mark(options), change.said()));
         if options.dry_run {
-            output.line(change.diff());
+            output.line(format!("{} {}\n{}", mark(options), change.said(), change.diff()));
         } else {
             change.make()?;
+            output.line(format!("{} {}", mark(options), change.said()));
         }
     }
     if dependencies.is_empty() && changes.is_empty() {
         output.line("Everything is in place already; nothing was changed.");
     }
-    let steps = steps::left_to_do(project.framework, options.driver);
+    let steps = steps::left_to_do(project.framework, driver);
     output.line(&steps);
     output.record(&json!({
         "dry_run": options.dry_run,

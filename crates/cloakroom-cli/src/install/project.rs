@@ -44,7 +44,10 @@ impl Project {
     pub(super) fn find(folder: &Path, asked: Option<Framework>) -> Result<Self, Failure> {
         let path = folder.join("Cargo.toml");
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::unusable(format!("there is no project here: Cargo.toml: {error}"))
+            Failure::unusable(format!(
+                "there is no project here: Cargo.toml: {error}; go to the package's folder, or make one \
+                 with `cargo new`"
+            ))
         })?;
         let manifest: Table = toml::from_str(&text)
             .map_err(|error| Failure::unusable(format!("Cargo.toml: {}", error.message())))?;
@@ -64,26 +67,31 @@ impl Project {
 
     /// What should be known before going on.
     pub(super) fn remarks(&self) -> Vec<String> {
+        let in_workspace = is_in_workspace().then(|| {
+            "this package is part of a workspace: start the application in this folder, because it \
+             reads config/session.toml and .env in the current one"
+                .to_owned()
+        });
+        self.about_version().into_iter().chain(in_workspace).collect()
+    }
+
+    fn about_version(&self) -> Option<String> {
         let (name, wanted) = self.framework.upstream();
-        match self.dependencies.get(name) {
-            None => vec![format!("{name} is not among the dependencies yet: cargo add {name}")],
-            Some(dependency) => version(dependency)
-                .filter(|version| !is_version(version, wanted))
-                .map(|version| {
-                    let adapter = self.framework.adapter();
-                    format!("{adapter} is for {name} {wanted}; this project has {version}")
-                })
-                .into_iter()
-                .collect(),
-        }
+        let Some(dependency) = self.dependencies.get(name) else {
+            return Some(format!("{name} is not among the dependencies yet: cargo add {name}"));
+        };
+        let version = version(dependency).filter(|version| !is_version(version, wanted))?;
+        let adapter = self.framework.adapter();
+        Some(format!("{adapter} is for {name} {wanted}; this project has {version}"))
     }
 
     /// The arguments of each `cargo add` that is left to do.
     pub(super) fn missing_dependencies(
         &self,
         options: &Install,
+        driver: Driver,
     ) -> Result<Vec<Vec<String>>, Failure> {
-        let redis = (options.driver == Driver::Redis).then_some("cloakroom-redis");
+        let redis = (driver == Driver::Redis).then_some("cloakroom-redis");
         let adapter = self.arguments(self.framework.adapter(), &self.features(), options)?;
         let redis = redis.map(|name| self.arguments(name, &[], options)).transpose()?;
         Ok([adapter, redis.flatten()].into_iter().flatten().collect())
@@ -160,17 +168,34 @@ fn is_version(requirement: &str, wanted: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Whether another folder's manifest is the workspace's.
+fn is_in_workspace() -> bool {
+    let located = |arguments: &[&str]| {
+        let run =
+            cargo().args(["locate-project", "--message-format", "plain"]).args(arguments).output();
+        run.ok().filter(|run| run.status.success()).map(|run| run.stdout)
+    };
+    located(&["--workspace"]) != located(&[])
+}
+
 /// Runs `cargo add`, or only asks it whether that would work.
 pub(super) fn cargo_add(arguments: &[String], dry_run: bool) -> Result<(), Failure> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let said = format!("run cargo add {}", arguments.join(" "));
-    let mut add = Command::new(cargo);
+    let said = format!("`cargo add {}`", arguments.join(" "));
+    let mut add = cargo();
     add.args(["add", "--quiet"]).args(dry_run.then_some("--dry-run")).args(arguments);
-    let run = add.output().map_err(|error| Failure::new(&said, error))?;
+    let run = add.output().map_err(|error| Failure::new(format!("run {said}"), error))?;
     if run.status.success() {
         return Ok(());
     }
-    Err(Failure::new(said, String::from_utf8_lossy(&run.stderr).trim()))
+    let problem = String::from_utf8_lossy(&run.stderr);
+    let problem = problem.trim().trim_start_matches("error: ");
+    let unpublished = problem.contains("could not be found in registry");
+    let hint = if unpublished { "; `--path FOLDER` takes it from a checkout" } else { "" };
+    Err(Failure::failed(format!("{said} failed: {problem}{hint}")))
 }
 
 #[cfg(test)]

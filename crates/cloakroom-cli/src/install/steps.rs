@@ -5,11 +5,12 @@ use crate::arguments::{Driver, Framework};
 const AXUM: &str = r#"
 Now put the sessions around your routes:
 
-    use cloakroom_axum::{Session, SessionError, SessionLayer, settings::Settings};
+    use cloakroom_axum::{CsrfLayer, Session, SessionError, SessionLayer, settings::Settings};
 
     let sessions = SESSIONS;
     let app = Router::new()
         // your routes
+        .layer(CsrfLayer::default())
         .layer(SessionLayer::new(sessions));
 
 and ask for one in any handler:
@@ -22,12 +23,15 @@ and ask for one in any handler:
 const ACTIX: &str = r#"
 Now put the sessions around your application, made once, outside of the closure:
 
-    use cloakroom_actix::{Session, SessionError, SessionMiddleware, settings::Settings};
+    use cloakroom_actix::{
+        CsrfMiddleware, Session, SessionError, SessionMiddleware, settings::Settings,
+    };
 
     let sessions = SESSIONS;
     HttpServer::new(move || {
         App::new()
             // your routes
+            .wrap(CsrfMiddleware::default())
             .wrap(SessionMiddleware::new(sessions.clone()))
     })
 
@@ -39,7 +43,7 @@ and ask for one in any handler:
 "#;
 
 const BEFORE_PRODUCTION: &str = "
-Forms, flash messages and the rest: the crate documentation's guide, `cargo doc --open`.
+Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`.
 
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.";

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -34,16 +34,16 @@ impl Written {
 
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    /// None before there is something to remember.
+    file: Option<File>,
     written: HashMap<RecordKey, Written>,
 }
 
 impl Journal {
     pub(super) fn open(path: PathBuf) -> Result<Self, Failure> {
-        let failed = |error| Failure::new(format!("open the journal {}", path.display()), error);
+        let failed = |error| Failure::new(format!("read the journal {}", path.display()), error);
         let text = env_file::read(&path).map_err(failed)?;
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        Ok(Self { written: text.lines().filter_map(parse).collect(), path, file })
+        Ok(Self { written: text.lines().filter_map(parse).collect(), path, file: None })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -56,8 +56,18 @@ impl Journal {
         }
         let Written { revision, expires } = written;
         let line = format!("{key} {:x} {}\n", revision.0, expires.as_millis());
-        let noted = self.file.write_all(line.as_bytes());
+        let noted = self.file().and_then(|file| file.write_all(line.as_bytes()));
         noted.map_err(|error| Failure::new(format!("write {}", self.path.display()), error))
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            file @ None => {
+                let opened = OpenOptions::new().create(true).append(true).open(&self.path)?;
+                Ok(file.insert(opened))
+            }
+        }
     }
 
     /// Whether `there` is as an earlier run wrote it. A use of the session alone does not change

@@ -29,15 +29,16 @@ fn it_sets_up_once_and_changes_nothing_the_second_time() {
 did: cargo add cloakroom-axum --path [..]/crates/cloakroom-axum
 did: write config/session.toml
 did: put a new APP_KEY into .env
-did: have git leave secrets and sessions alone in .gitignore
+did: have git leave the key and session files alone in .gitignore
 
 Now put the sessions around your routes:
 
-    use cloakroom_axum::{Session, SessionError, SessionLayer, settings::Settings};
+    use cloakroom_axum::{CsrfLayer, Session, SessionError, SessionLayer, settings::Settings};
 
     let sessions = Settings::load_for_development(None)?.sessions()?;
     let app = Router::new()
         // your routes
+        .layer(CsrfLayer::default())
         .layer(SessionLayer::new(sessions));
 
 and ask for one in any handler:
@@ -46,7 +47,7 @@ and ask for one in any handler:
         Ok(format!("visit number {}", session.increment("visits")?))
     }
 
-Forms, flash messages and the rest: the crate documentation's guide, `cargo doc --open`.
+Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`.
 
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.
@@ -59,11 +60,18 @@ Forms, flash messages and the rest: the crate documentation's guide, `cargo doc 
     assert_eq!(project.read(".gitignore"), "/target\n/.env\n/tmp/sessions\n");
     let files = ["Cargo.toml", "config/session.toml", ".env", ".gitignore"];
     let before = files.map(|name| project.read(name));
-    let said = project.run(&["install", "--path", CHECKOUT, "--driver", "redis"]).good();
-    assert!(said.contains("cargo add cloakroom-redis") && !said.contains("write config"), "{said}");
-    let said = project.run(&["install", "--driver", "redis"]).good();
-    assert!(said.starts_with("Everything is in place already"), "{said}");
-    assert_eq!(files.map(|name| project.read(name))[1..], before[1..]);
+    for again in [&["install"][..], &["install", "--driver", "file"]] {
+        let said = project.run(again).good();
+        assert!(said.starts_with("Everything is in place already"), "{said}");
+    }
+    let other = project.run(&["install", "--path", CHECKOUT, "--driver", "redis"]);
+    assert_eq!(other.code(), 2);
+    assert!(
+        other.err().contains("its driver is `file`; set `driver = \"redis\"`"),
+        "{}",
+        other.err()
+    );
+    assert_eq!(files.map(|name| project.read(name)), before);
     project.run(&["doctor"]).good();
 }
 
@@ -102,10 +110,28 @@ fn in_a_workspace_the_dependency_is_inherited() {
     assert_eq!(wrong.code(), 2);
     assert!(wrong.err().contains("run the command in the package's folder"), "{}", wrong.err());
     let ran = project.command(&["install"]).current_dir(project.path().join("hello")).output();
-    super::Ran(ran.unwrap()).good();
+    let ran = super::Ran(ran.unwrap());
+    ran.good();
+    assert!(ran.err().contains("start the application in this folder"), "{}", ran.err());
     let member = project.read("hello/Cargo.toml");
     assert!(member.contains("cloakroom-axum.workspace = true"), "{member}");
     assert_eq!(project.read("Cargo.toml"), manifest);
+}
+
+#[test]
+fn with_redis_its_crate_is_added_and_named() {
+    let project = package("actix-web = \"4\"");
+    let said = project.run(&["install", "--path", CHECKOUT, "--driver", "redis"]).good();
+    assert!(said.contains("did: cargo add cloakroom-redis --path"), "{said}");
+    assert!(said.contains("cloakroom_redis::sessions(&Settings::load_for_development"), "{said}");
+    assert_eq!(project.run(&["install"]).good().lines().count(), said.lines().count() - 4);
+}
+
+#[test]
+fn a_crate_that_cannot_be_had_is_told_with_the_way_out() {
+    let ran = package("axum = \"0.8\"").run(&["install"]);
+    assert_eq!((ran.code(), ran.out().as_str()), (1, ""), "nothing was done");
+    assert!(ran.err().contains("`cargo add cloakroom-axum` failed: "), "{}", ran.err());
 }
 
 #[test]
@@ -116,7 +142,9 @@ fn a_dry_run_shows_the_diff_and_changes_nothing() {
     assert!(said.contains("would: cargo add cloakroom-actix"), "{said}");
     assert!(said.contains("+driver = \"cookie\"  # SESSION_DRIVER"), "{said}");
     assert!(
-        said.contains("--- .gitignore\n+++ .gitignore\n@@ -1 +1,2 @@\n /target\n+/.env"),
+        said.contains(
+            "--- .gitignore\n+++ .gitignore\n@@ -1 +1,3 @@\n /target\n+/.env\n+/tmp/sessions"
+        ),
         "{said}"
     );
     assert!(said.contains("+APP_KEY=base64:…"), "a key is not shown: {said}");

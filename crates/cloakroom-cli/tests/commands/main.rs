@@ -191,7 +191,7 @@ good  driver: cookie; between two tabs the last response wins, and a copied cook
     assert_data_eq!(
         ran.out(),
         str![[r#"
-wrong application key: session settings: APP_KEY: key 1 is missing; [..]
+wrong application key: session settings: APP_KEY is not set in the environment [..]
 wrong cookie: `cookie.secure` is off: browsers send it over plain http, where anyone on the way can take it
 wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
@@ -202,6 +202,10 @@ wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os erro
 "#]]
     );
     assert_eq!(ran.err(), "error: 4 things are wrong\n");
+    let misspelt = Project::new().with("APP_KEY", &AppKeys::generate()).with("SESSION_DRIVR", "x");
+    assert!(
+        misspelt.run(&["doctor"]).good().contains("look  environment: SESSION_DRIVR is no setting")
+    );
     let refused = Project::new()
         .with("SESSION_COOKIE_SAME_SITE", "none")
         .with("SESSION_COOKIE_SECURE", "false")
@@ -256,4 +260,28 @@ fn shells_and_man_get_their_pages() {
     }
     let page = project.run(&["man"]).good();
     assert!(page.contains(".TH cloakroom 1") && page.contains("migrate"));
+    let page = project.run(&["man", "migrate"]).good();
+    assert!(page.contains(".TH cloakroom-migrate 1") && page.contains("journal"), "{page}");
+    assert_eq!(project.run(&["man", "nothing"]).code(), 2);
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error_unless_nobody_reads_on() {
+    let project = Project::new().with("APP_KEY", &AppKeys::generate());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = project.command(&["doctor"]).stdout(full).output().unwrap();
+    let error = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("error: could not write to standard output"), "{error}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = project.command(&["man"]).stdout(writer).output().unwrap();
+    assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn a_file_of_variables_that_was_named_has_to_be_there() {
+    let ran = Project::new().run(&["list", "--env-file", "nowhere"]);
+    assert_eq!(ran.code(), 2);
+    assert!(ran.err().contains("--env-file: nowhere does not exist"), "{}", ran.err());
 }

@@ -51,7 +51,7 @@ fn listed_and_shown(project: &Project) {
     let handle = virk["handle"].as_str().unwrap();
     let hidden = project.run(&["show", handle]).good();
     let hidden: Value = serde_json::from_str(&hidden).unwrap();
-    assert_eq!(hidden["values"], json!({ "card": "string", "items": "list" }));
+    assert_eq!(hidden["values"], json!({ "card": "(string)", "items": "(list)" }));
     let revealed = project.run(&["show", handle, "--reveal", "--json"]).good();
     let revealed: Value = serde_json::from_str(&revealed).unwrap();
     assert_eq!(revealed["values"], json!({ "card": "4111", "items": [1, 2] }));
@@ -65,7 +65,8 @@ fn counted(project: &Project) {
         str![[r#"
 driver               [..]
 live sessions        2
-with an owner        1, of 1 owners
+with an owner        1
+owners               1
 used within an hour  2
 records              [..] bytes, the largest [..]
 the oldest began     [..]Z

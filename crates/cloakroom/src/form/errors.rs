@@ -155,6 +155,7 @@ impl<F: Into<String>, M: Into<String>> FromIterator<(F, M)> for FieldErrors {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be flashed as errors by field",
     note = "pairs `(field, message)`, maps of messages by field, lists of `FieldError` and `FieldErrors` can; \
+            the errors of validator and garde with the feature of that name, which `cloakroom install` adds; \
             implement `IntoFieldErrors` for others"
 )]
 pub trait IntoFieldErrors {

@@ -70,7 +70,8 @@ impl de::Error for Problem {
 
     /// The visitor knows what it sent; it is told what was expected.
     fn invalid_type(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::Said(format!("must be {expected}"))
+        // "a string" is a programmer's word.
+        Self::Said(format!("must be {expected}").replace("a string", "text"))
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -151,9 +152,13 @@ impl<'de> Deserializer<'de> for Field<'de> {
                 visitor.visit_seq(SeqDeserializer::new(entries.iter().map(Field)))
             }
             Value::String(text) => visitor.visit_borrowed_str(text),
-            plain => {
-                plain.deserialize_any(visitor).map_err(|error| Problem::Said(error.to_string()))
-            }
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => visitor.visit_u64(number),
+                (None, Some(number)) => visitor.visit_i64(number),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
         }
     }
 
@@ -319,7 +324,11 @@ mod tests {
             ("/plan", json!("gold"), "plan", "must be one of: free, paid"),
             ("/news", json!("perhaps"), "news", "must be yes or no"),
             ("/initial", json!("Vi"), "initial", "must be a character"),
-            ("/name", json!(["a", "b"]), "name", "must be a string"),
+            ("/name", json!(["a", "b"]), "name", "must be text"),
+            ("/name", json!(5), "name", "must be text"),
+            ("/name", json!(-1.5), "name", "must be text"),
+            ("/name", json!(null), "name", "must be text"),
+            ("/name", json!(true), "name", "must be text"),
             (
                 "/places/1/zip",
                 json!("x"),

@@ -44,7 +44,9 @@ impl Settings {
             DriverKind::Memory => Sessions::store(MemoryStore::new(), self.app_keys()?),
             DriverKind::File => self.on_files()?,
             DriverKind::Redis => {
-                return Err(self.driver_is_missing("add the crate cloakroom-redis"));
+                return Err(self.driver_is_missing(
+                    "add the crate cloakroom-redis and call `cloakroom_redis::sessions(&settings)`",
+                ));
             }
         };
         Ok(self.apply(builder))
@@ -93,7 +95,7 @@ impl Settings {
     pub fn app_keys(&self) -> Result<AppKeys, SettingsError> {
         let keys = match &self.app_key {
             Some(text) => AppKeys::parse(text.expose()),
-            None => Err(KeyError::MISSING),
+            None => Err(KeyError::UNSET),
         };
         keys.map_err(SettingsError::settings)
     }

@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 /// Settings that cannot be used: where, which key, and what is accepted. One line, no secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SettingsError {
     place: String,
     problem: String,
@@ -32,6 +32,13 @@ fn one_line(problem: &impl fmt::Display) -> String {
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.problem)
+    }
+}
+
+/// The message, as a `main` that returns it prints it.
+impl fmt::Debug for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

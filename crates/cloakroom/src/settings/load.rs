@@ -149,7 +149,11 @@ fn combine(
 }
 
 fn from_file(path: &Path, text: &str) -> Result<SettingsLayer, SettingsError> {
-    let table: Table = toml::from_str(text).map_err(|error| SettingsError::file(path, error))?;
+    let table: Table = toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        SettingsError::file(path, format!("line {line}: {}", error.message()))
+    })?;
     if table.keys().any(|key| key.eq_ignore_ascii_case(APP_KEY)) {
         let problem =
             "the application key is never in the file; set the environment variable APP_KEY";
@@ -189,8 +193,23 @@ fn read(table: Table) -> Result<SettingsLayer, String> {
         }
         let problem = error.into_inner();
         let problem = problem.message();
-        if path == "." { problem.to_owned() } else { format!("`{path}`: {problem}") }
+        // That a key is unknown names it already.
+        let named = path == "." || (!path.contains('.') && problem.starts_with("unknown field"));
+        if named { problem.to_owned() } else { format!("`{path}`: {problem}") }
     })
+}
+
+impl Settings {
+    /// The names of all environment variables that are settings.
+    ///
+    /// ```
+    /// use cloakroom::settings::Settings;
+    ///
+    /// assert!(Settings::variables().contains(&"SESSION_DRIVER"));
+    /// ```
+    pub fn variables() -> Vec<&'static str> {
+        variables(&Self::META, "").into_iter().map(|(name, _)| name).collect()
+    }
 }
 
 /// Every environment variable, with the dotted key that it sets.

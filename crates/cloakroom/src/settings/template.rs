@@ -37,7 +37,7 @@ fn write_table(meta: &'static Meta, path: &str, text: &mut String) {
                 write_comment(field.doc, text);
                 let value = match kind {
                     LeafKind::Required { default: Some(default) } => shown(&default),
-                    LeafKind::Required { default: None } | LeafKind::Optional => "…".to_owned(),
+                    LeafKind::Required { default: None } | LeafKind::Optional => "\"…\"".to_owned(),
                 };
                 let variable = env.map(|name| format!("  # {name}")).unwrap_or_default();
                 // Writing to a string does not fail.

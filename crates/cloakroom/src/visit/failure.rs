@@ -2,9 +2,9 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{error::Error, form::InvalidForm};
+use crate::{error::Error, form::InvalidForm, observe};
 
-/// Why a handler did not come to its end. What an adapter's error types are made of: they turn its
+/// Why a response is not what the handler meant to answer. What an adapter's error types are made of: they turn its
 /// [`answer`](Self::answer) into a response.
 #[derive(Debug)]
 pub enum Failure {
@@ -14,6 +14,8 @@ pub enum Failure {
     NotLoaded(Error),
     /// An operation on the session failed.
     Operation(Error),
+    /// The session could not be committed, and the handler's response must not be sent.
+    NotCommitted(Error),
     /// The form is not valid.
     Form(Box<InvalidForm>),
 }
@@ -43,12 +45,12 @@ impl Failure {
             Self::Form(invalid) => {
                 invalid.answer().unwrap_or_else(|error| Self::Operation(error).logged())
             }
-            Self::NoSession(_) | Self::NotLoaded(_) | Self::Operation(_) => self.logged(),
+            _ => self.logged(),
         }
     }
 
     fn logged(&self) -> Answer {
-        tracing::error!(cause = self.cause().map(tracing::field::debug), "{self}");
+        observe::failed(self);
         Answer::of_status(self.http_status())
     }
 
@@ -56,14 +58,18 @@ impl Failure {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::NoSession(_) => 500,
-            Self::NotLoaded(error) | Self::Operation(error) => error.http_status(),
+            Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
+                error.http_status()
+            }
             Self::Form(invalid) => invalid.http_status(),
         }
     }
 
     fn cause(&self) -> Option<&Error> {
         match self {
-            Self::NotLoaded(error) | Self::Operation(error) => Some(error),
+            Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
+                Some(error)
+            }
             Self::NoSession(_) | Self::Form(_) => None,
         }
     }
@@ -87,6 +93,9 @@ impl fmt::Display for Failure {
             Self::NoSession(advice) => write!(f, "this route has no session: {advice}"),
             Self::NotLoaded(error) => write!(f, "the session could not be loaded: {error}"),
             Self::Operation(error) => error.fmt(f),
+            Self::NotCommitted(error) => {
+                write!(f, "the session could not be committed; the response is dropped: {error}")
+            }
             Self::Form(invalid) => invalid.fmt(f),
         }
     }
