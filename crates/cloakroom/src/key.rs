@@ -176,6 +176,7 @@ pub struct KeyError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Problem {
+    #[cfg_attr(not(feature = "config"), expect(dead_code, reason = "it is for settings to tell"))]
     Unset,
     Missing,
     NoPrefix,
