@@ -15,7 +15,7 @@ use crate::{
     lifetimes::{end, tombstone_deadline},
     owner::OwnerKey,
     reach::{ATTEMPTS, Reached, failed, name},
-    store::{Commit, KeyPage, Outcome, Place, RecordKey},
+    store::{Commit, KeyPage, Outcome, Place},
 };
 
 /// Every live session of a store, with its owner or without. What the command line tool shows.
@@ -111,10 +111,11 @@ impl Inventory {
         let store = self.0.enumerable("list sessions")?;
         let page = store.keys_from(place).await;
         let KeyPage { keys, next } = page.map_err(|cause| failed("list sessions", cause))?;
-        // A tombstone leads to a session that has a key of its own.
-        let kept = |(key, reached): &(RecordKey, Reached)| reached.key == *key;
-        let reached = self.reach_all(&keys).await?.into_iter().filter(kept);
-        let sessions = reached.map(|(_, reached)| self.summary(&reached)).collect();
+        let mut sessions = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let reached = try_join_all(batch.iter().map(|key| self.0.reach_key(*key))).await?;
+            sessions.extend(reached.iter().flatten().map(|it| self.summary(it)));
+        }
         Ok(InventoryPage { sessions, next })
     }
 
@@ -129,25 +130,18 @@ impl Inventory {
         let directory = store.directory().ok_or_else(unsupported)?;
         let keys = directory.keys_of(&OwnerKey::of(owner)).await;
         let keys = keys.map_err(|cause| failed(attempted, cause))?;
-        let reached = self.reach_all(&keys).await?.into_iter();
-        let sessions = reached.map(|(_, reached)| self.summary(&reached));
+        let mut sessions = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let reached = batch.iter().map(|key| self.0.reach_successor(*key));
+            let reached = try_join_all(reached).await?;
+            sessions.extend(reached.iter().flatten().map(|it| self.summary(it)));
+        }
         // The index may name too much, and two keys may lead to one session.
         let mut seen = HashSet::new();
-        let theirs = |session: &SessionSummary| {
+        sessions.retain(|session| {
             session.owner.as_deref() == Some(owner) && seen.insert(session.handle.clone())
-        };
-        Ok(sessions.filter(theirs).collect())
-    }
-
-    /// The live sessions that keys lead to.
-    async fn reach_all(&self, keys: &[RecordKey]) -> Result<Vec<(RecordKey, Reached)>, Error> {
-        let mut all = Vec::new();
-        for batch in keys.chunks(BATCH) {
-            let reached = try_join_all(batch.iter().map(|key| self.0.reach_key(*key))).await?;
-            let reached = batch.iter().zip(reached);
-            all.extend(reached.filter_map(|(key, reached)| Some((*key, reached?))));
-        }
-        Ok(all)
+        });
+        Ok(sessions)
     }
 
     /// The session that `handle` names, if it is live: a handle of this inventory, of
@@ -174,7 +168,8 @@ impl Inventory {
     pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
         let store = self.0.backend("end a session")?;
         for _ in 0..ATTEMPTS {
-            let Some(Reached { key, .. }) = self.0.reach(handle).await? else { return Ok(false) };
+            let reached = self.0.reach_to_end(handle).await?;
+            let Some(Reached { key, .. }) = reached else { return Ok(false) };
             let tombstone = tombstone_deadline(self.0.engine().now());
             let destroyed = store.commit(Commit::Destroy { key, tombstone }).await;
             if let Outcome::Done(_) = destroyed.map_err(|cause| failed("end a session", cause))? {

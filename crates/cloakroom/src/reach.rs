@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     Error, Session, Sessions,
-    driver::Driver,
+    driver::{Driver, is_revoked},
     error::Kind,
     lifetimes::is_live,
     owner::{Handle, Owner},
@@ -19,8 +19,7 @@ pub(crate) const ATTEMPTS: u32 = 64;
 enum Named {
     /// A session of an owner, whatever its token is by then.
     Owned(Handle),
-    /// A session by its record key, and those that a rotation leads to as long as its tombstone
-    /// lasts.
+    /// A session by its record key.
     Kept(RecordKey),
 }
 
@@ -42,10 +41,11 @@ impl Session {
     /// nothing on the cookie driver. It signs nobody in.
     ///
     /// Of a session with an owner it stays the same as long as the session lives. Of others it leads
-    /// to the session until it is regenerated.
+    /// to the session until it is regenerated. One that ended before or during this request has none,
+    /// whatever became of its key.
     pub fn handle(&self) -> Option<String> {
-        matches!(self.sessions().engine().driver(), Driver::Store(_))
-            .then(|| name(self.owned().as_ref(), self.record_key()))
+        let in_store = matches!(self.sessions().engine().driver(), Driver::Store(_));
+        (in_store && !self.is_over()).then(|| name(self.owned().as_ref(), self.record_key()))
     }
 }
 
@@ -72,47 +72,65 @@ impl Sessions {
 
     /// The live session that `handle` names.
     pub(crate) async fn reach(&self, handle: &str) -> Result<Option<Reached>, Error> {
-        let store = self.backend("find a session by its handle")?;
-        let keys = match Named::parse(handle) {
-            None => return Ok(None),
-            Some(Named::Kept(key)) => vec![key],
-            Some(Named::Owned(handle)) => {
-                let keys = match store.directory() {
-                    Some(directory) => directory.keys_of(&handle.owner).await,
-                    None => return Ok(None),
-                };
-                keys.map_err(|cause| failed("list an owner's sessions", cause))?
-            }
-        };
-        for key in keys {
-            if let Some(reached) = self.reach_key(key).await?
-                && is_named(&reached, handle)
-            {
-                return Ok(Some(reached));
+        match Named::parse(handle) {
+            None => Ok(None),
+            Some(Named::Kept(key)) => self.reach_key(key).await,
+            Some(Named::Owned(handle)) => self.reach_owned(handle).await,
+        }
+    }
+
+    /// The same to end it, which goes after a session that was regenerated meanwhile.
+    pub(crate) async fn reach_to_end(&self, handle: &str) -> Result<Option<Reached>, Error> {
+        match Named::parse(handle) {
+            Some(Named::Kept(key)) => self.reach_successor(key).await,
+            _ => self.reach(handle).await,
+        }
+    }
+
+    /// The index may name too much, or a key of before: the record has the last word.
+    async fn reach_owned(&self, handle: Handle) -> Result<Option<Reached>, Error> {
+        let attempted = "list an owner's sessions";
+        let Some(directory) = self.backend(attempted)?.directory() else { return Ok(None) };
+        let keys = directory.keys_of(&handle.owner).await;
+        for key in keys.map_err(|cause| failed(attempted, cause))? {
+            let reached = self.reach_successor(key).await?;
+            let is_named = |it: &Reached| {
+                it.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle)
+            };
+            if reached.as_ref().is_some_and(is_named) {
+                return Ok(reached);
             }
         }
         Ok(None)
     }
 
-    /// The live session that `key` leads to.
+    /// The live session under `key`, and none that a tombstone leads on to: a key of before a login
+    /// does not lead into it.
     pub(crate) async fn reach_key(&self, key: RecordKey) -> Result<Option<Reached>, Error> {
-        let store = self.backend("find a session by its key")?;
-        let found = follow(store, key).await.map_err(|cause| failed("find a session", cause))?;
-        Ok(found.and_then(|(key, stored)| {
-            let record = Record::decode(&stored.record)?;
-            let live = is_live(&record, stored.expires, self.engine().now());
-            live.then_some(Reached { key, stored, record })
-        }))
-    }
-}
-
-/// The index may name too much: of an owner's sessions the record has the last word.
-fn is_named(reached: &Reached, handle: &str) -> bool {
-    match Named::parse(handle) {
-        Some(Named::Owned(handle)) => {
-            reached.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle)
+        let attempted = "find a session";
+        let found = self.backend(attempted)?.load(&key).await;
+        match found.map_err(|cause| failed(attempted, cause))? {
+            Some(Found::Live(stored)) => self.reached(key, stored).await,
+            Some(Found::Tombstone { .. }) | None => Ok(None),
         }
-        _ => true,
+    }
+
+    /// The live session that `key` leads to, over the tombstones of regenerations.
+    pub(crate) async fn reach_successor(&self, key: RecordKey) -> Result<Option<Reached>, Error> {
+        let attempted = "find a session";
+        let found = follow(self.backend(attempted)?, key).await;
+        match found.map_err(|cause| failed(attempted, cause))? {
+            Some((key, stored)) => self.reached(key, stored).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A record, if a request would take it for a session.
+    async fn reached(&self, key: RecordKey, stored: Stored) -> Result<Option<Reached>, Error> {
+        let Some(record) = Record::decode(&stored.record) else { return Ok(None) };
+        let lives = is_live(&record, stored.expires, self.engine().now())
+            && !is_revoked(&record, self.engine()).await?;
+        Ok(lives.then_some(Reached { key, stored, record }))
     }
 }
 

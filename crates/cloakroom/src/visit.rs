@@ -30,7 +30,7 @@ use crate::{
     error::Error,
     form::FormInput,
     request::Headers,
-    session::Arrival,
+    session::{Arrival, state::Origin},
     sessions::{Carrier, ServerErrors},
 };
 
@@ -79,7 +79,13 @@ impl Visit {
             Carrier::Cookie => engine.cookies().read(headers.all("cookie")),
             Carrier::Bearer => Presented::bearer(headers.all("authorization")),
         };
-        let Opened { origin, token, record } = engine.driver().open(&presented, engine).await?;
+        let mut opened = engine.driver().open(&presented, engine).await?;
+        // The cookie of a session that ended a moment ago is left alone, for it may be a newer
+        // login's by now. A bearer's token cannot be: its holder begins anew.
+        if self.0.sessions.carrier() == Carrier::Bearer && opened.origin == Origin::Gone {
+            opened = Opened::anew(engine);
+        }
+        let Opened { origin, token, record } = opened;
         let chunks = presented.chunks;
         // What matters to flash alone is not looked up where there is none.
         let arrival = if record.flash.is_empty() {
@@ -180,7 +186,8 @@ impl Visits {
 
     /// The visit of the layer for this cookie.
     pub fn named(&self, cookie: &str) -> Option<&Visit> {
-        if self.innermost.sessions().cookie_name() == cookie {
+        let sessions = self.innermost.sessions();
+        if sessions.carrier() == Carrier::Cookie && sessions.cookie_name() == cookie {
             return Some(&self.innermost);
         }
         self.around.as_ref()?.named(cookie)

@@ -108,7 +108,7 @@ async fn the_handle_of_an_owned_session_outlives_a_regenerate() {
 }
 
 #[tokio::test]
-async fn a_reader_follows_its_session_and_notices_its_end() {
+async fn a_reader_sees_its_session_change_and_notices_its_end() {
     let mut world = World::new();
     let mut reader = None;
     world
@@ -122,10 +122,6 @@ async fn a_reader_follows_its_session_and_notices_its_end() {
     assert_eq!(reader.get::<i64>("n").unwrap(), Some(1));
     assert!(reader.refresh().await.unwrap());
     assert_eq!(reader.get::<i64>("n").unwrap(), Some(2));
-    world.visit(|session| session.regenerate().unwrap()).await;
-    assert!(reader.refresh().await.unwrap(), "regenerated is not ended");
-    world.clock.advance(Duration::from_mins(5));
-    assert!(reader.refresh().await.unwrap(), "and is known by its new key from then on");
     let waiting = tokio::spawn({
         let reader = reader.clone();
         async move { reader.ended(Duration::from_millis(1)).await }
@@ -133,6 +129,137 @@ async fn a_reader_follows_its_session_and_notices_its_end() {
     world.visit(|session| session.destroy().unwrap()).await;
     tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
     assert!(reader.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_has_the_token_of_before_does_not_come_along_into_the_login() {
+    let mut world = World::new();
+    world.visit(|session| session.put("planted", true).unwrap()).await;
+    let (before, mut early) = (world.cookie.clone(), None);
+    world.visit(|session| early = Some((session.read_only(), session.handle().unwrap()))).await;
+    let (early, handle) = early.unwrap();
+    let mut own = None;
+    world
+        .visit(|session| {
+            session.regenerate().unwrap();
+            session.put("secret", 1).unwrap();
+            own = Some(session.read_only());
+        })
+        .await;
+    let own = own.unwrap();
+    assert!(own.refresh().await.unwrap(), "the reader of the login itself goes on");
+    assert_eq!(own.get::<i64>("secret").unwrap(), Some(1));
+
+    assert!(!early.refresh().await.unwrap());
+    assert!(early.is_empty());
+    let forge = |session: &mut cloakroom::Edit<'_>| session.put("forged", true);
+    assert_eq!(world.sessions.edit(&handle, forge).await.unwrap(), None);
+    let after = std::mem::replace(&mut world.cookie, before);
+    let mut late = None;
+    world.visit(|session| late = Some((session.read_only(), session.handle()))).await;
+    let (late, handle) = late.unwrap();
+    assert_eq!(handle, None);
+    for _ in 0..2 {
+        assert!(!late.refresh().await.unwrap());
+        assert!(late.is_empty());
+        world.clock.advance(Duration::from_mins(10));
+    }
+    world.cookie = after;
+    world.visit(|session| assert!(session.has("secret") && !session.has("forged"))).await;
+}
+
+#[tokio::test]
+async fn a_reader_of_a_session_that_is_yet_to_be_kept_waits_for_it() {
+    let world = World::new();
+    let visit = world.sessions.visit();
+    let nothing: &[(&str, &str)] = &[];
+    let session = visit.session(nothing).await.unwrap();
+    session.put("n", 1).unwrap();
+    let reader = session.read_only();
+    assert!(reader.refresh().await.unwrap());
+    assert_eq!(reader.get::<i64>("n").unwrap(), Some(1));
+    let _ = visit.finish(200).await.unwrap();
+    assert!(reader.refresh().await.unwrap());
+    let guest = world.sessions.visit();
+    let session = guest.session(nothing).await.unwrap();
+    let _ = guest.finish(200).await.unwrap();
+    assert!(!session.read_only().refresh().await.unwrap(), "a guest has none that lives");
+}
+
+#[tokio::test]
+async fn on_the_cookie_driver_the_deadline_and_the_own_request_end_a_reader() {
+    let clock = Arc::new(FakeClock::default());
+    let sessions = Sessions::cookie(AppKeys::random()).age(HOUR).clock(clock.clone());
+    let sessions = sessions.build().unwrap();
+    let nothing: &[(&str, &str)] = &[];
+    let visit = sessions.visit();
+    let session = visit.session(nothing).await.unwrap();
+    session.put("n", 1).unwrap();
+    let set = visit.finish(200).await.unwrap().set_cookie.pop().unwrap();
+    let reader = session.read_only();
+    assert!(reader.refresh().await.unwrap());
+    let cookie = set.split(';').next().unwrap();
+    let visit = sessions.visit();
+    let leaving = visit.session([("cookie", cookie)].as_slice()).await.unwrap();
+    leaving.destroy().unwrap();
+    let _ = visit.finish(200).await.unwrap();
+    assert!(!leaving.read_only().refresh().await.unwrap());
+    assert!(reader.refresh().await.unwrap(), "there is nothing to look at");
+    clock.advance(HOUR);
+    assert!(!reader.refresh().await.unwrap());
+    assert!(reader.is_empty());
+}
+
+#[tokio::test]
+async fn sign_ins_that_do_not_count_any_more_end_readers_and_edits() {
+    #[derive(Debug)]
+    struct SignedOut(Arc<std::sync::atomic::AtomicBool>);
+
+    #[cloakroom::async_trait]
+    impl cloakroom::NotBefore for SignedOut {
+        async fn not_before(
+            &self,
+            _: &str,
+        ) -> Result<Option<cloakroom::clock::Timestamp>, cloakroom::store::StoreError> {
+            let out = self.0.load(std::sync::atomic::Ordering::Relaxed);
+            Ok(out.then(|| cloakroom::clock::Timestamp::from_millis(u64::MAX)))
+        }
+    }
+
+    let out = Arc::default();
+    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = sessions.not_before(SignedOut(Arc::clone(&out))).build().unwrap();
+    let nothing: &[(&str, &str)] = &[];
+    let session = sessions.visit().session(nothing).await.unwrap();
+    session.set_owner("virk").unwrap();
+    session.commit().await.unwrap();
+    let (reader, handle) = (session.read_only(), session.handle().unwrap());
+    assert!(reader.refresh().await.unwrap());
+    out.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(!reader.refresh().await.unwrap());
+    assert_eq!(sessions.edit(&handle, |session| session.put("n", 1)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_bearer_whose_session_has_just_ended_begins_anew() {
+    let world = World::new();
+    let api = world.sessions.bearer().unwrap();
+    let nothing: &[(&str, &str)] = &[];
+    let session = api.visit().session(nothing).await.unwrap();
+    let token = session.bearer_token().unwrap();
+    session.commit().await.unwrap();
+    session.destroy().unwrap();
+    session.commit().await.unwrap();
+    let presented = format!("Bearer {token}");
+    let visit = api.visit();
+    let again = visit.session([("authorization", presented.as_str())].as_slice()).await.unwrap();
+    again.set_owner("virk").unwrap();
+    let fresh = again.bearer_token().unwrap();
+    assert_ne!(fresh, token);
+    let _ = visit.finish(200).await.unwrap();
+    let presented = format!("Bearer {fresh}");
+    let found = api.visit().session([("authorization", presented.as_str())].as_slice()).await;
+    assert_eq!(found.unwrap().owner().as_deref(), Some("virk"));
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ impl Driver {
 }
 
 /// Whether the application says that this sign-in does not count any more.
-async fn is_revoked(record: &Record, engine: &Engine) -> Result<bool, Error> {
+pub(crate) async fn is_revoked(record: &Record, engine: &Engine) -> Result<bool, Error> {
     let (Some(hook), Some(owner)) = (engine.not_before(), &record.owner) else { return Ok(false) };
     let asked = hook.not_before(&owner.name).await;
     let attempted = "ask since when the owner's sign-ins count";
@@ -84,7 +84,7 @@ impl Opened {
         matches!(self.origin, Origin::Live { .. })
     }
 
-    fn anew(engine: &Engine) -> Self {
+    pub(crate) fn anew(engine: &Engine) -> Self {
         Self { origin: Origin::New, token: Token::draw(), record: engine.empty_record() }
     }
 }

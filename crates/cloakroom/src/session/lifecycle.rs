@@ -245,8 +245,9 @@ impl Session {
     }
 
     /// The token that this visitor has after the commit, for a client without cookies: it sends it back
-    /// as `Authorization: Bearer …`. Hand it out once, over https, at sign-in; the session exists from
-    /// this request's commit on, even if it is empty. The response is not stored by any cache
+    /// as `Authorization: Bearer …`. Hand it out once, over https, at sign-in, and after `regenerate`,
+    /// which makes what was handed out before worthless; the session exists from this request's commit
+    /// on, even if it is empty. The response is not stored by any cache
     /// (RFC 6750, 5.3).
     ///
     /// ```

@@ -100,6 +100,11 @@ impl Session {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the session is nowhere, and nothing that this request does brings it into being.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().standing() == state::Standing::Over
+    }
+
     /// The key of the record that this session has after its commit.
     pub(crate) fn record_key(&self) -> RecordKey {
         self.state().token().record_key()

@@ -9,8 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::Session;
-use crate::{driver::Driver, error::Error, store::RecordKey, typed_key::Key, values::Values};
+use super::{Session, state::Standing};
+use crate::{driver::Driver, error::Error, typed_key::Key, values::Values};
 
 /// A session that can only be read: for WebSockets, streams and tasks that outlive the response,
 /// where a change could no longer reach the visitor's record.
@@ -28,14 +28,8 @@ use crate::{driver::Driver, error::Error, store::RecordKey, typed_key::Key, valu
 #[derive(Clone)]
 pub struct ReadSession {
     session: Session,
-    refreshed: Arc<RwLock<Option<Refreshed>>>,
-}
-
-/// What the last refresh found.
-struct Refreshed {
-    key: RecordKey,
-    /// Empty once the session has ended.
-    values: Values,
+    /// What the last refresh found: nothing once the session has ended.
+    refreshed: Arc<RwLock<Option<Values>>>,
 }
 
 impl ReadSession {
@@ -46,16 +40,19 @@ impl ReadSession {
     fn read<T>(&self, read: impl FnOnce(&Values) -> T) -> T {
         let refreshed = self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
         match &*refreshed {
-            Some(refreshed) => read(&refreshed.values),
+            Some(values) => read(values),
             None => read(self.session.state().values()),
         }
     }
 
     /// Looks at the store: from here on it shows the session as it is now. Answers whether the session
     /// lives; of one that has ended, by a logout from anywhere or by its deadline, nothing is shown.
+    /// A `regenerate` by another request ends it for this reader too: whoever has the old token does
+    /// not come along into the new login.
     ///
     /// It costs one read of the store, and does not count as a use of the session. On the cookie
-    /// driver there is nothing to look at, and only the deadline ends it.
+    /// driver there is nothing to look at: what its own request did and the deadline end it. A visitor
+    /// without a session has none that lives.
     ///
     /// ```
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
@@ -77,24 +74,19 @@ impl ReadSession {
     /// When the store fails; it then shows what it showed before.
     pub async fn refresh(&self) -> Result<bool, Error> {
         let sessions = self.session.sessions();
-        if let Driver::Cookie(_) = sessions.engine().driver() {
-            let deadlines = self.session.deadlines();
-            let now = sessions.engine().now();
-            return Ok(deadlines.idle.is_none_or(|idle| now < idle));
-        }
-        let key = {
-            let refreshed = self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
-            refreshed.as_ref().map(|it| it.key)
+        // Not held while the store is asked.
+        let standing = self.session.state().standing();
+        let found = match (standing, sessions.engine().driver()) {
+            (Standing::Pending, _) => return Ok(true),
+            (Standing::Kept { ends, .. }, Driver::Cookie(_)) if sessions.engine().now() < ends => {
+                return Ok(true);
+            }
+            (Standing::Kept { key, .. }, Driver::Store(_)) => sessions.reach_key(key).await?,
+            (Standing::Kept { .. } | Standing::Over, _) => None,
         };
-        let key = key.unwrap_or_else(|| self.session.record_key());
-        let reached = sessions.reach_key(key).await?;
-        let lives = reached.is_some();
-        let (key, values) = reached.map_or_else(
-            || (key, Values::default()),
-            |reached| (reached.key, reached.record.values),
-        );
-        let mut refreshed = self.refreshed.write().unwrap_or_else(PoisonError::into_inner);
-        *refreshed = Some(Refreshed { key, values });
+        let lives = found.is_some();
+        let values = found.map(|reached| reached.record.values).unwrap_or_default();
+        *self.refreshed.write().unwrap_or_else(PoisonError::into_inner) = Some(values);
         Ok(lives)
     }
 

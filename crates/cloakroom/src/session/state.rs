@@ -12,7 +12,7 @@ use crate::{
     owner::Owner,
     record::Record,
     session::Deadlines,
-    store::Revision,
+    store::{RecordKey, Revision},
     token::Token,
     values::Values,
 };
@@ -27,6 +27,18 @@ pub(crate) enum Origin {
     /// A record that was regenerated or destroyed, a moment before the request came or while it was
     /// under way. Nothing is written and the cookie is left alone: it may be a newer login's.
     Gone,
+}
+
+/// Where a session is, seen from outside of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nowhere yet.
+    Pending,
+    /// With the driver: under this key where it is a store, until this moment.
+    Kept { key: RecordKey, ends: Timestamp },
+    /// Nowhere: it has ended, or it never began. Not even a key that once was its own leads to it, for
+    /// what is there now is another login's.
+    Over,
 }
 
 /// Whether the visitor's cookie is as it should be.
@@ -248,6 +260,21 @@ impl State {
             Origin::New | Origin::Gone => None,
         };
         Deadlines { created: record.created, idle, absolute: record.until }
+    }
+
+    /// Where the session stands, for those who look at it from outside of the request.
+    pub(crate) fn standing(&self) -> Standing {
+        let Work { origin, token, record, log, keep, .. } = &self.work;
+        match *origin {
+            Origin::Live { expires, .. } => {
+                Standing::Kept { key: token.record_key(), ends: lifetimes::end(record, expires) }
+            }
+            // The commit is still to come.
+            Origin::New if self.phase != Phase::Closed || !log.is_empty() || *keep => {
+                Standing::Pending
+            }
+            Origin::New | Origin::Gone => Standing::Over,
+        }
     }
 
     pub(crate) fn owner(&self) -> Option<&Owner> {
