@@ -191,7 +191,7 @@ pub(crate) struct Migrate {
     #[arg(long, value_enum)]
     pub(crate) to: Kept,
 
-    /// What was copied already, for the next run [default: .cloakroom-FROM-to-TO]
+    /// What was copied already, for the next run [default: .cloakroom-migration]
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 }

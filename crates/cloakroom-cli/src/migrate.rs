@@ -1,20 +1,21 @@
 //! `cloakroom migrate`: sessions go from one driver to another, under the keys that they have, so that
 //! every visitor's token goes on leading to theirs.
 //!
-//! It may run while the application does, and again afterwards: a journal knows what it wrote. What
-//! only the source's application has changed since is brought up to date, what has ended there ends
-//! here, and what the target's application has written or used stays as it is.
+//! It may run while applications do, again afterwards, and in the other direction. A journal knows how
+//! both stores had each session when a run was done with it. What only the source has changed since
+//! is brought up to date, what has ended in one of them ends in the other, and what the target has
+//! changed stays as it is.
 
 mod journal;
 
 use std::{collections::HashSet, time::Duration};
 
 use cloakroom::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     store::{Commit, Draft, Found, Outcome, Place as StorePlace, RecordKey, Store, Stored},
 };
-use futures_util::future::try_join_all;
-use journal::{Journal, Written};
+use futures_util::future::{join_all, try_join_all};
+use journal::{Journal, Seen, Synced};
 use serde_json::json;
 
 use crate::{
@@ -34,14 +35,27 @@ const TOMBSTONE: Duration = Duration::from_secs(30);
 /// What became of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    Copied(Written),
-    Updated(Written),
-    Same(Written),
-    /// The target has a newer one.
+    Copied,
+    Updated,
+    Same,
+    /// Only the target has changed it.
     Newer,
-    /// It ended before it could be copied, in either place.
+    /// It is another one in the target, and nothing tells which is the newer.
+    Different,
+    /// It ended, in either place.
     Ended,
     Unreadable,
+}
+
+/// What is to be done for a session.
+enum Plan {
+    /// Nothing; with how both stores have it, where that is worth to be remembered.
+    Leave(Fate, Option<Synced>),
+    Write {
+        commit: Commit,
+        source: Stored,
+        fate: Fate,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +64,7 @@ struct Tally {
     updated: u64,
     same: u64,
     newer: u64,
+    different: u64,
     ended: u64,
     unreadable: u64,
 }
@@ -57,10 +72,11 @@ struct Tally {
 impl Tally {
     fn add(&mut self, fate: Fate) {
         *match fate {
-            Fate::Copied(_) => &mut self.copied,
-            Fate::Updated(_) => &mut self.updated,
-            Fate::Same(_) => &mut self.same,
+            Fate::Copied => &mut self.copied,
+            Fate::Updated => &mut self.updated,
+            Fate::Same => &mut self.same,
             Fate::Newer => &mut self.newer,
+            Fate::Different => &mut self.different,
             Fate::Ended => &mut self.ended,
             Fate::Unreadable => &mut self.unreadable,
         } += 1;
@@ -82,32 +98,33 @@ pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Res
     let settings = setup::settings(place)?;
     let from = Shared::existing(options.from, &settings)?;
     let to = Shared::open(options.to, &settings)?;
-    let named = format!(".cloakroom-{}-to-{}", options.from.name(), options.to.name());
-    let path = options.journal.clone().unwrap_or_else(|| named.into());
-    let journal = Journal::open(path)?;
+    let path = options.journal.clone().unwrap_or_else(|| ".cloakroom-migration".into());
+    let journal = Journal::open(path, options.from.name(), options.to.name())?;
     let mut run = Run { from: from.store(), to: to.store(), age: settings.age, journal };
     let mut progress = Progress::begin("moving", from.count().await?);
     let mut tally = Tally::default();
     let finished = run.copy(&mut tally, &mut progress).await?;
-    let removed = if finished { run.remove_what_ended().await? } else { 0 };
+    let removed = if finished { run.remove_what_ended(&progress).await? } else { 0 };
+    let finished = finished && !progress.stopped();
     drop(progress);
     report(&tally, removed, &run, output);
     if finished { Ok(()) } else { Err(stopped("run it again to go on where it stopped")) }
 }
 
 fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {
-    let Tally { copied, updated, same, newer, ended, unreadable } = tally;
+    let Tally { copied, updated, same, newer, different, ended, unreadable } = tally;
     let (from, to, journal) = (run.from.name(), run.to.name(), run.journal.path());
     let value = json!({
         "from": from, "to": to, "copied": copied, "updated": updated, "same": same,
-        "newer_in_target": newer, "ended": ended, "removed": removed, "unreadable": unreadable,
-        "verified": copied + updated, "journal": journal,
+        "newer_in_target": newer, "different": different, "ended": ended, "removed": removed,
+        "unreadable": unreadable, "verified": copied + updated, "journal": journal,
     });
     let text = format!(
         "{copied} copied, {updated} brought up to date, {same} there already; {} verified by reading \
-         them back\n{newer} newer in {to}, {ended} ended meanwhile, {removed} removed from {to} \
-         because they ended in {from}, {unreadable} unreadable\n{} remembers this for the next run; \
-         delete it once the application is on {to}",
+         them back\n{newer} newer in {to}, {different} different in both and left alone, {ended} ended \
+         meanwhile, {removed} removed from {to} because they ended in {from}, {unreadable} \
+         unreadable\n{} remembers this for the next run; delete it once the application is on {to} for \
+         good",
         copied + updated,
         journal.display(),
     );
@@ -123,15 +140,7 @@ impl Run<'_> {
             let mut page = from.keys_from(place).await?;
             page.keys.retain(|key| seen.insert(*key));
             for keys in page.keys.chunks(AT_A_TIME) {
-                let fates = try_join_all(keys.iter().map(|key| self.move_one(key))).await?;
-                for (key, fate) in keys.iter().zip(fates) {
-                    if let Fate::Copied(written) | Fate::Updated(written) | Fate::Same(written) =
-                        fate
-                    {
-                        self.journal.note(key, written)?;
-                    }
-                    tally.add(fate);
-                }
+                self.move_some(keys, tally).await?;
                 if !progress.advance(keys.len() as u64) {
                     return Ok(false);
                 }
@@ -141,43 +150,92 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn move_one(&self, key: &RecordKey) -> Result<Fate, Failure> {
+    /// What is about to be written is noted before, and what was written after, also where another
+    /// write has failed: no crash leaves a session in the target that the journal knows nothing of.
+    async fn move_some(&mut self, keys: &[RecordKey], tally: &mut Tally) -> Result<(), Failure> {
+        let plans = try_join_all(keys.iter().map(|key| self.plan(key))).await?;
+        for (key, plan) in keys.iter().zip(&plans) {
+            if let Plan::Write { source, .. } = plan {
+                let to = self.journal.get(key).and_then(|synced| synced.to);
+                let intent = Synced { from: Some(Seen::of(source)), to, intended: true };
+                self.journal.note(key, intent)?;
+            }
+        }
+        let moved = keys.iter().zip(plans).map(|(key, plan)| self.carry_out(key, plan));
+        let mut first_failure = Ok(());
+        for (key, moved) in keys.iter().zip(join_all(moved).await) {
+            match moved {
+                Ok((fate, synced)) => {
+                    if let Some(synced) = synced {
+                        self.journal.note(key, synced)?;
+                    }
+                    tally.add(fate);
+                }
+                Err(failure) => first_failure = first_failure.and(Err(failure)),
+            }
+        }
+        first_failure
+    }
+
+    async fn plan(&self, key: &RecordKey) -> Result<Plan, Failure> {
+        let Some(Found::Live(source)) = self.from.load(key).await? else {
+            return Ok(Plan::Leave(Fate::Ended, None));
+        };
+        let Some(record) = Draft::copy_of(&source, self.age) else {
+            return Ok(Plan::Leave(Fate::Unreadable, None));
+        };
+        let known = self.journal.get(key);
+        let now = SystemClock.now();
+        Ok(match self.to.load(key).await? {
+            // It was there, and its time was not up: it ended there.
+            None if known.is_some_and(|it| it.to.is_some_and(|to| to.expires > now)) => {
+                Plan::Leave(Fate::Ended, None)
+            }
+            None => Plan::Write {
+                commit: Commit::Create { key: *key, record },
+                source,
+                fate: Fate::Copied,
+            },
+            Some(Found::Tombstone { .. }) => Plan::Leave(Fate::Ended, None),
+            Some(Found::Live(target)) => plan_for_both(key, known, source, &target, record),
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        key: &RecordKey,
+        mut plan: Plan,
+    ) -> Result<(Fate, Option<Synced>), Failure> {
         loop {
-            let Some(Found::Live(stored)) = self.from.load(key).await? else {
-                return Ok(Fate::Ended);
+            let (commit, source, fate) = match plan {
+                Plan::Leave(fate, synced) => return Ok((fate, synced)),
+                Plan::Write { commit, source, fate } => (commit, source, fate),
             };
-            let Some(record) = Draft::copy_of(&stored, self.age) else {
-                return Ok(Fate::Unreadable);
-            };
-            let (commit, fate): (_, fn(Written) -> Fate) = match self.to.load(key).await? {
-                None => (Commit::Create { key: *key, record }, Fate::Copied),
-                Some(Found::Tombstone { .. }) => return Ok(Fate::Ended),
-                Some(Found::Live(there)) if is_same(&there, &stored) => {
-                    // By the source's deadline: one that was used in the target since has another.
-                    let written = Written { revision: there.revision, expires: stored.expires };
-                    return Ok(Fate::Same(written));
-                }
-                Some(Found::Live(there)) if self.journal.wrote(key, &there) => {
-                    (Commit::Replace { key: *key, expected: there.revision, record }, Fate::Updated)
-                }
-                Some(Found::Live(_)) => return Ok(Fate::Newer),
-            };
+            let expires = deadline(&commit).unwrap_or(source.expires);
             if let Outcome::Done(revision) = self.to.commit(commit).await? {
-                self.verify(key, &stored).await?;
-                return Ok(fate(Written { revision, expires: stored.expires }));
+                let written = Seen { revision, expires };
+                self.verify(key, &source, written).await?;
+                let from = Some(Seen::of(&source));
+                return Ok((fate, Some(Synced { from, to: Some(written), intended: false })));
             }
             // Another process was faster: look again.
+            plan = self.plan(key).await?;
         }
     }
 
     /// Reads back what was written, unless someone has changed it by then.
-    async fn verify(&self, key: &RecordKey, stored: &Stored) -> Result<(), Failure> {
+    async fn verify(&self, key: &RecordKey, source: &Stored, written: Seen) -> Result<(), Failure> {
         match self.to.load(key).await? {
-            Some(Found::Live(there)) if there.record != stored.record => Err(Failure::failed(
-                format!("what {} gives back is not what was written; stopped", self.to.name()),
-            )),
+            Some(Found::Live(there))
+                if there.revision == written.revision && there.record != source.record =>
+            {
+                Err(Failure::failed(format!(
+                    "what {} gives back is not what was written; stopped",
+                    self.to.name()
+                )))
+            }
             Some(_) => Ok(()),
-            None if stored.expires <= SystemClock.now() => Ok(()),
+            None if written.expires <= SystemClock.now() => Ok(()),
             None => Err(Failure::failed(format!(
                 "what was written to {} is not there; stopped",
                 self.to.name()
@@ -185,16 +243,20 @@ impl Run<'_> {
         }
     }
 
-    /// A session that was copied and has ended in the source since ends in the target, unless the
-    /// target's application has used it.
-    async fn remove_what_ended(&mut self) -> Result<u64, Failure> {
+    /// A session that has ended in the source since, before its time was up, ends in the target,
+    /// unless the target's application has used it.
+    async fn remove_what_ended(&self, progress: &Progress) -> Result<u64, Failure> {
         let mut removed = 0;
-        for (key, written) in self.journal.all() {
-            if let Some(Found::Live(_)) = self.from.load(&key).await? {
+        for (key, synced) in self.journal.all() {
+            if progress.stopped() {
+                break;
+            }
+            let was_to_live = synced.from.is_some_and(|from| from.expires > SystemClock.now());
+            if !was_to_live || matches!(self.from.load(&key).await?, Some(Found::Live(_))) {
                 continue;
             }
-            if let Some(Found::Live(there)) = self.to.load(&key).await?
-                && written.is(&there)
+            if let Some(Found::Live(target)) = self.to.load(&key).await?
+                && (synced.intended || synced.to == Some(Seen::of(&target)))
             {
                 let destroy = Commit::Destroy { key, tombstone: SystemClock.now() + TOMBSTONE };
                 removed += u64::from(matches!(self.to.commit(destroy).await?, Outcome::Done(_)));
@@ -204,6 +266,45 @@ impl Run<'_> {
     }
 }
 
-fn is_same(there: &Stored, here: &Stored) -> bool {
-    there.record == here.record && there.expires >= here.expires
+/// What is to be done for a session that lives in both stores.
+fn plan_for_both(
+    key: &RecordKey,
+    known: Option<Synced>,
+    source: Stored,
+    target: &Stored,
+    mut record: Draft,
+) -> Plan {
+    let (key, expected) = (*key, target.revision);
+    let both =
+        Synced { from: Some(Seen::of(&source)), to: Some(Seen::of(target)), intended: false };
+    let is_as_it_was =
+        |then: Option<Seen>, now: &Stored| then.is_some_and(|then| then.revision == now.revision);
+    if source.record == target.record {
+        if source.expires <= target.expires {
+            return Plan::Leave(Fate::Same, Some(both));
+        }
+        let commit = Commit::Touch { key, expected, expires: source.expires };
+        return Plan::Write { commit, source, fate: Fate::Updated };
+    }
+    match known {
+        Some(known) if is_as_it_was(known.to, target) => {
+            // Whoever has used it there keeps the time that they gained.
+            record.expires = record.expires.max(target.expires);
+            let commit = Commit::Replace { key, expected, record };
+            Plan::Write { commit, source, fate: Fate::Updated }
+        }
+        Some(known) if is_as_it_was(known.from, &source) => Plan::Leave(Fate::Newer, None),
+        _ => Plan::Leave(Fate::Different, None),
+    }
+}
+
+/// The deadline that a record has after a commit.
+fn deadline(commit: &Commit) -> Option<Timestamp> {
+    match commit {
+        Commit::Create { record, .. }
+        | Commit::Replace { record, .. }
+        | Commit::Rotate { record, .. } => Some(record.expires),
+        Commit::Touch { expires, .. } => Some(*expires),
+        Commit::Destroy { .. } => None,
+    }
 }

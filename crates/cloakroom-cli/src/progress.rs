@@ -12,6 +12,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// As shells have it for a process that SIGINT ended.
+const INTERRUPTED: i32 = 130;
 /// The pause between two plain lines.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -28,7 +30,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Begins work on `total` pieces. From here on Ctrl-C does not end the process but the work,
-    /// between two pieces.
+    /// between two pieces; a second one ends the process.
     pub(crate) fn begin(what: &'static str, total: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = "{msg} {wide_bar} {pos}/{len} {per_sec} {eta} left";
@@ -41,6 +43,10 @@ impl Progress {
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
                 asked.store(true, Ordering::Relaxed);
+            }
+            // Who presses it again does not want to wait.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(INTERRUPTED);
             }
         });
         let now = Instant::now();

@@ -13,7 +13,7 @@ struct Move {
     files: Sessions,
     redis: Sessions,
     store: RedisStore,
-    _server: RedisServer,
+    server: RedisServer,
 }
 
 impl Move {
@@ -23,19 +23,30 @@ impl Move {
         let files = FileStore::builder(project.path().join("tmp/sessions"));
         let files = files.durability(cloakroom::file::Durability::Fast).open().unwrap();
         let store = RedisStore::open(&server.url()).unwrap();
-        Self {
-            files: sessions(files),
-            redis: sessions(store.clone()),
-            store,
-            project,
-            _server: server,
-        }
+        Self { files: sessions(files), redis: sessions(store.clone()), store, project, server }
     }
 
     fn run(&self) -> Value {
-        let arguments = ["migrate", "--from", "file", "--to", "redis", "--json"];
+        self.run_from("file", "redis")
+    }
+
+    fn run_from(&self, from: &str, to: &str) -> Value {
+        let arguments = ["migrate", "--from", from, "--to", to, "--json"];
         serde_json::from_str(&self.project.run(&arguments).good()).unwrap()
     }
+
+    /// What half a minute does: nothing reminds of a session any more.
+    fn forget_tombstone(&self, handle: &str) {
+        let keys = self.server.cli(&["KEYS", "*"]);
+        let key = keys.lines().find(|key| key.contains(handle)).unwrap();
+        self.server.cli(&["DEL", key]);
+    }
+}
+
+async fn handle(sessions: &Sessions, cookie: &str) -> String {
+    let mut handle = None;
+    visit(sessions, cookie, |session| handle = session.handle()).await;
+    handle.unwrap()
 }
 
 async fn user(sessions: &Sessions, cookie: &str) -> Option<String> {
@@ -104,13 +115,62 @@ async fn a_second_run_brings_over_what_only_the_source_has_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_in_the_target_does_not_come_back() {
+    let it = Move::new();
+    let put =
+        |name: &'static str| move |session: &cloakroom::Session| session.put("user", name).unwrap();
+    let leaving = visit(&it.files, "", put("leaving")).await;
+    let rotated = visit(&it.files, "", put("rotated")).await;
+    it.run();
+    let handles = [handle(&it.files, &leaving).await, handle(&it.files, &rotated).await];
+    visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
+    let fresh = visit(&it.redis, &rotated, |session| session.regenerate().unwrap()).await;
+    handles.iter().for_each(|handle| it.forget_tombstone(handle));
+    let report = it.run();
+    assert_eq!((&report["ended"], &report["copied"]), (&json!(2), &json!(0)), "{report}");
+    assert_eq!(user(&it.redis, &leaving).await, None);
+    assert_eq!(user(&it.redis, &rotated).await, None);
+    assert_eq!(user(&it.redis, &fresh).await.as_deref(), Some("rotated"));
+    println!("logouts undone 0, tokens of before revived 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_back_brings_what_was_written_and_ends_what_ended() {
+    let it = Move::new();
+    let put =
+        |name: &'static str| move |session: &cloakroom::Session| session.put("user", name).unwrap();
+    let quiet = visit(&it.files, "", put("quiet")).await;
+    let busy = visit(&it.files, "", put("busy")).await;
+    let leaving = visit(&it.files, "", put("leaving")).await;
+    let both = visit(&it.files, "", put("both")).await;
+    it.run();
+    visit(&it.redis, &busy, put("busy on redis")).await;
+    visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
+    visit(&it.redis, &both, put("both on redis")).await;
+    visit(&it.files, &both, put("both on files")).await;
+    let late = visit(&it.redis, "", put("late")).await;
+    let report = it.run_from("redis", "file");
+    let counted = ["copied", "updated", "same", "different", "removed"].map(|it| &report[it]);
+    assert_eq!(counted, [1, 1, 1, 1, 1].map(|it| json!(it)).each_ref(), "{report}");
+    for (cookie, expected) in [
+        (&quiet, Some("quiet")),
+        (&busy, Some("busy on redis")),
+        (&leaving, None),
+        (&both, Some("both on files")),
+        (&late, Some("late")),
+    ] {
+        assert_eq!(user(&it.files, cookie).await.as_deref(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_its_journal_it_overwrites_nothing() {
     let it = Move::new();
     let cookie = visit(&it.files, "", |session| session.put("user", "old").unwrap()).await;
     it.run();
     visit(&it.redis, &cookie, |session| session.put("user", "new").unwrap()).await;
-    std::fs::remove_file(it.project.path().join(".cloakroom-file-to-redis")).unwrap();
-    assert_eq!(it.run()["newer_in_target"], 1);
+    std::fs::remove_file(it.project.path().join(".cloakroom-migration")).unwrap();
+    assert_eq!(it.run()["different"], 1, "and does not pretend to know which is the newer");
     assert_eq!(user(&it.redis, &cookie).await.as_deref(), Some("new"));
 }
 
