@@ -11,7 +11,7 @@ use actix_web::{
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::{
         StatusCode,
-        header::{HeaderValue, VARY},
+        header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, VARY},
         uri::Authority,
     },
     web::Bytes,
@@ -106,10 +106,11 @@ where
     }
 }
 
-/// Leaves the request as it came, or answers what refuses it.
+/// Leaves the request as it came, but for a body that was compressed: it is plain afterwards. Or answers
+/// what refuses it.
 async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), HttpResponse> {
     let visit = innermost(request).map_err(|rejection| rejection.error_response())?;
-    let mut body = request.take_payload();
+    let (mut body, mut was_read) = (request.take_payload(), false);
     let headers = RequestHeaders(request.headers());
     let authority = request.uri().authority().map(Authority::as_str);
     let capture_form = async {
@@ -119,11 +120,15 @@ async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), 
             visit.capture(input);
         }
         body = Payload::Stream { payload: Box::pin(stream::once(ready(Ok(whole)))) };
+        was_read = true;
         Ok(())
     };
     let method = request.method().as_str();
     let admitted = policy.admit(method, &headers, authority, &visit, capture_form).await;
     request.set_payload(body);
+    if was_read && request.headers_mut().remove(CONTENT_ENCODING).next().is_some() {
+        drop(request.headers_mut().remove(CONTENT_LENGTH));
+    }
     admitted.map_err(|denied| match denied {
         Denied::Unreadable(response) => response,
         Denied::NotLoaded(error) => SessionRejection::not_loaded(error).error_response(),

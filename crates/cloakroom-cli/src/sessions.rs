@@ -23,7 +23,7 @@ use crate::{
 fn inventory(place: &Place) -> Result<(Shared, Inventory), Failure> {
     let settings = setup::settings(place)?;
     let shared = Shared::configured(&settings)?;
-    let inventory = shared.sessions(settings.age)?.inventory()?;
+    let inventory = shared.sessions(&settings)?.inventory()?;
     Ok((shared, inventory))
 }
 
@@ -80,9 +80,11 @@ fn table(sessions: &[SessionSummary]) -> Table {
     table
 }
 
-/// Owners and labels are what a visitor may have chosen: no control sequence reaches the terminal.
+/// Owners, labels and values are what a visitor may have chosen: nothing of it reaches the terminal that
+/// controls it or turns the reading direction.
 fn printable(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
+    let turns = |it| matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|it| if it.is_control() || turns(it) { '\u{fffd}' } else { it }).collect()
 }
 
 fn summary(session: &SessionSummary) -> Value {
@@ -110,7 +112,8 @@ pub(crate) async fn show(options: &Show, place: &Place, output: Output) -> Resul
         shown["errors"] = json!(contents.errors);
     }
     let text = serde_json::to_string_pretty(&shown).unwrap_or_default();
-    output.result(&shown, text);
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    output.result(&shown, lines.join("\n"));
     if !options.reveal {
         remark("values are hidden; --reveal shows them");
     }
@@ -141,7 +144,7 @@ pub(crate) async fn destroy(
     output: Output,
 ) -> Result<(), Failure> {
     let settings = setup::settings(place)?;
-    let sessions = Shared::configured(&settings)?.sessions(settings.age)?;
+    let sessions = Shared::configured(&settings)?.sessions(&settings)?;
     let ended = match (&options.handle, &options.owner) {
         (_, Some(owner)) => sessions.directory()?.destroy_all(owner).await?,
         (Some(handle), None) if sessions.inventory()?.destroy(handle).await? => 1,
@@ -158,6 +161,7 @@ pub(crate) async fn destroy(
 pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> {
     const BATCH: usize = 256;
     let shared = Shared::configured(&setup::settings(place)?)?;
+    let mut is_busy = false;
     let removed = match &shared {
         Shared::Redis(_) => {
             remark("Redis forgets what has expired by itself; there is nothing to sweep");
@@ -169,8 +173,9 @@ pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> 
             let mut progress = Progress::begin("sweeping", shared.count().await?);
             let mut removed = 0;
             loop {
-                let Swept { removed: some, finished } = store.sweep(BATCH).await?;
+                let Swept { removed: some, finished, busy } = store.sweep(BATCH).await?;
                 removed += some;
+                is_busy |= busy;
                 if finished {
                     break removed;
                 }
@@ -180,7 +185,10 @@ pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> 
             }
         }
     };
-    output.result(&json!({ "removed": removed }), format!("{removed} deleted"));
+    if is_busy {
+        remark("the application is sweeping at this moment; it deletes what has expired");
+    }
+    output.result(&json!({ "removed": removed, "busy": is_busy }), format!("{removed} deleted"));
     Ok(())
 }
 
@@ -220,13 +228,18 @@ pub(crate) async fn stats(place: &Place, output: Output) -> Result<(), Failure> 
     let now = SystemClock.now();
     let an_hour_ago = Timestamp::from_millis(now.as_millis().saturating_sub(HOUR));
     let mut progress = Progress::begin("counting", shared.count().await?);
-    let (mut counted, mut next) = (Counted::default(), Some(StorePlace::default()));
+    let (mut counted, mut seen) = (Counted::default(), HashSet::new());
+    let mut next = Some(StorePlace::default());
     while let Some(place) = next {
         let page = inventory.page(place).await?;
         if !progress.advance(page.sessions.len() as u64) {
             return Err(stopped(&format!("{} counted so far", counted.live)));
         }
-        page.sessions.into_iter().for_each(|session| counted.add(session, an_hour_ago));
+        for session in page.sessions {
+            if seen.insert(session.handle.clone()) {
+                counted.add(session, an_hour_ago);
+            }
+        }
         next = page.next;
     }
     drop(progress);

@@ -1,7 +1,5 @@
 //! The application's settings and its store, as the application has them.
 
-use std::time::Duration;
-
 use cloakroom::{
     AppKeys, Sessions,
     settings::{DotEnv, DriverKind, Settings},
@@ -103,14 +101,19 @@ impl Shared {
     }
 
     /// The session system on this store. What it does here needs no key of the application's.
-    pub(crate) fn sessions(&self, age: Duration) -> Result<Sessions, Failure> {
+    pub(crate) fn sessions(&self, settings: &Settings) -> Result<Sessions, Failure> {
         let keys = AppKeys::random();
         let builder = match self {
             #[cfg(unix)]
             Self::File(store) => Sessions::store(store.clone(), keys),
             Self::Redis(store) => Sessions::store(store.clone(), keys),
         };
-        builder.age(age).build().map_err(|error| Failure::unusable(error.to_string()))
+        let builder = builder.age(settings.age);
+        let builder = match settings.lifetime {
+            Some(lifetime) => builder.lifetime(lifetime),
+            None => builder,
+        };
+        builder.build().map_err(|error| Failure::unusable(error.to_string()))
     }
 
     /// How many entries there are, tombstones and what has expired among them.

@@ -92,7 +92,9 @@ fn text(info: &Value) -> String {
 
 fn problems(info: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Some(policy) = field(info, "maxmemory_policy").filter(|policy| *policy != "noeviction") {
+    let is_limited = field(info, "maxmemory").is_none_or(|limit| limit != "0");
+    let policy = field(info, "maxmemory_policy").filter(|policy| *policy != "noeviction");
+    if let Some(policy) = policy.filter(|_| is_limited) {
         problems.push(format!(
             "maxmemory-policy is `{policy}`: Redis signs visitors out when its memory is full; \
              `noeviction` is better for sessions"
@@ -120,5 +122,7 @@ mod tests {
         assert_eq!(info("6.2.0", "allkeys-lru"), 1);
         assert_eq!(info("6.0.16", "volatile-ttl"), 2);
         assert_eq!(info("10.1", "noeviction"), 0);
+        assert_eq!(info("7.0.15", "allkeys-lru\r\nmaxmemory:1000000"), 1);
+        assert_eq!(info("7.0.15", "allkeys-lru\r\nmaxmemory:0"), 0, "nothing is ever evicted");
     }
 }

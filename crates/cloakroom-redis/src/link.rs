@@ -104,6 +104,12 @@ impl Link {
         Self { home: Handle::try_current().ok(), servers, timeouts, current, connecting }
     }
 
+    /// The home, unless its runtime has ended before the store: then a connection lives where it is made.
+    async fn living_home(&self) -> Option<&Handle> {
+        let home = self.home.as_ref()?;
+        home.spawn(async {}).await.is_ok().then_some(home)
+    }
+
     /// Runs a task where the connection lives.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match &self.home {
@@ -210,8 +216,9 @@ impl Link {
         attempts.made += 1;
         let number = attempts.made;
         let mut connecting = Box::pin(self.connect(number, ProtocolVersion::RESP2, None));
+        let home = self.living_home().await;
         let at_home = poll_fn(|cx| {
-            let _home = self.home.as_ref().map(Handle::enter);
+            let _home = home.map(Handle::enter);
             connecting.as_mut().poll(cx)
         });
         let made = timeout(self.timeouts.connect, at_home);

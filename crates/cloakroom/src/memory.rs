@@ -321,6 +321,6 @@ impl Sweep for MemoryStore {
         let now = self.clock.now();
         let index = self.next_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let removed = lock(&self.shards[index]).sweep(now);
-        Ok(Swept { removed, finished: index == SHARDS - 1 })
+        Ok(Swept { removed, finished: index == SHARDS - 1, busy: false })
     }
 }

@@ -323,6 +323,8 @@ pub struct Swept {
     pub removed: usize,
     /// Whether this batch ended a round over the whole store.
     pub finished: bool,
+    /// Whether nothing was done because another process is sweeping the store.
+    pub busy: bool,
 }
 
 macro_rules! store_by_pointer {

@@ -11,9 +11,10 @@ use actix_web::{
     test, web,
 };
 use behaviour::{client::Client, probe, server::serve_actix};
-use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings, csrf::CsrfPolicy};
 use cloakroom_actix::{
-    CookieName, NamedSession, Session, SessionError, SessionMiddleware, SessionRejection,
+    CookieName, CsrfMiddleware, NamedSession, Session, SessionError, SessionMiddleware,
+    SessionRejection,
 };
 use serde_json::json;
 
@@ -190,4 +191,27 @@ async fn middleware_asks_for_the_session_like_a_handler() {
     let app = test::init_service(app).await;
     let request = test::TestRequest::with_uri("/virk").to_request();
     assert_eq!(test::call_and_read_body(&app, request).await, "/virk");
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// The middleware reads the form to find the token, and the handler reads it again.
+#[actix_web::test]
+async fn a_compressed_form_passes_the_csrf_middleware() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, b"name=virk").unwrap();
+    let form = encoder.finish().unwrap();
+    let show = async |form: web::Form<Named>| form.into_inner().name;
+    let app = App::new().route("/", web::post().to(show));
+    let app = app.wrap(CsrfMiddleware::new(CsrfPolicy::default().log_only()));
+    let app = test::init_service(app.wrap(SessionMiddleware::new(memory("session")))).await;
+    let request = test::TestRequest::post()
+        .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
+        .insert_header((header::CONTENT_ENCODING, "gzip"))
+        .insert_header((header::CONTENT_LENGTH, form.len()))
+        .set_payload(form);
+    assert_eq!(test::call_and_read_body(&app, request.to_request()).await, "virk");
 }

@@ -17,6 +17,8 @@ use crate::{
 const SETTINGS: &str = "config/session.toml";
 const VARIABLES: &str = ".env";
 const IGNORED: &str = ".gitignore";
+/// Settings that may hold one.
+const SECRET: [&str; 3] = ["url", "password", "sentinel_password"];
 
 /// A file as it is, and as it is to be.
 pub(super) struct Change {
@@ -114,14 +116,15 @@ impl Change {
         &self.said
     }
 
-    /// What changes, line by line. A key is not shown.
+    /// What changes, line by line. Neither a key is shown, nor a password that the file had.
     pub(super) fn diff(&self) -> String {
         if self.secret {
             return "+APP_KEY=base64:…".to_owned();
         }
         let name = self.path.display().to_string();
         let diff = TextDiff::from_lines(&self.before, &self.after);
-        diff.unified_diff().context_radius(1).header(&name, &name).to_string().trim_end().to_owned()
+        let diff = diff.unified_diff().context_radius(1).header(&name, &name).to_string();
+        diff.lines().map(without_secret).collect::<Vec<_>>().join("\n")
     }
 
     pub(super) fn make(&self) -> Result<(), Failure> {
@@ -132,6 +135,12 @@ impl Change {
         };
         written.map_err(|error| Failure::new(format!("write {}", self.path.display()), error))
     }
+}
+
+fn without_secret(line: &str) -> &str {
+    let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    let name = name.trim_start_matches(['+', '-', ' ']).trim();
+    if SECRET.contains(&name) && !value.is_empty() { "-(a secret)" } else { line }
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

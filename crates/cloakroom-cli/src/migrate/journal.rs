@@ -11,6 +11,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Write},
+    num::ParseIntError,
     path::{Path, PathBuf},
 };
 
@@ -136,21 +137,21 @@ fn parse(line: &str, reversed: bool) -> Option<(RecordKey, Synced)> {
         return None;
     };
     let (mut from, mut to) =
-        (seen(first_revision, first_expires)?, seen(second_revision, second_expires)?);
+        (seen(first_revision, first_expires).ok()?, seen(second_revision, second_expires).ok()?);
     if reversed {
         std::mem::swap(&mut from, &mut to);
     }
     Some((RecordKey::parse(key)?, Synced { from, to, intended: plain.is_some() }))
 }
 
-/// Two words: what a store had, or that nothing is known; nothing where they are neither.
-fn seen(revision: &str, expires: &str) -> Option<Option<Seen>> {
+/// Two words: what a store had, or that nothing is known.
+fn seen(revision: &str, expires: &str) -> Result<Option<Seen>, ParseIntError> {
     if (revision, expires) == (UNKNOWN, UNKNOWN) {
-        return Some(None);
+        return Ok(None);
     }
-    let revision = Revision(u64::from_str_radix(revision, 16).ok()?);
-    let expires = Timestamp::from_millis(expires.parse().ok()?);
-    Some(Some(Seen { revision, expires }))
+    let revision = Revision(u64::from_str_radix(revision, 16)?);
+    let expires = Timestamp::from_millis(expires.parse()?);
+    Ok(Some(Seen { revision, expires }))
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ fn the_doctor_looks_at_redis() {
     let shown = project.run(&["doctor"]).good();
     assert!(shown.contains("good  redis: version "), "{shown}");
     assert!(shown.contains("a round trip takes ") && shown.contains(" ms ahead of this one"));
-    server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    server.cli(&["CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"]);
     let ran = project.run(&["doctor"]);
     assert_eq!(ran.code(), 1);
     assert!(ran.out().contains("wrong redis: maxmemory-policy is `allkeys-lru`"), "{}", ran.out());

@@ -18,7 +18,8 @@ impl CsrfPolicy {
     /// Judges a request by its method and headers, and where these are not enough by its token.
     ///
     /// `capture_form` is run only where the token has to be looked for in the form: it reads the
-    /// body, [captures](Visit::capture) the form if it is one, and leaves the body to be read again.
+    /// body, [captures](Visit::capture) the form if it is one, and leaves the body to be read again. A
+    /// policy that [only logs](Self::log_only) lets pass unread, and unjudged, what is no form or long.
     ///
     /// # Errors
     /// When the request must not reach the handler.
@@ -38,6 +39,9 @@ impl CsrfPolicy {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => return self.refuse(refusal),
             Verdict::NeedsToken(Some(token)) => Some(token),
+            Verdict::NeedsToken(None) if !self.enforces() && !is_short_form(headers) => {
+                return Ok(());
+            }
             Verdict::NeedsToken(None) => {
                 capture_form.await.map_err(Denied::Unreadable)?;
                 let input = visit.input();
@@ -53,4 +57,17 @@ impl CsrfPolicy {
         observe::forged(refusal.reason(), self.enforces());
         if self.enforces() { Err(Denied::Forged(refusal)) } else { Ok(()) }
     }
+}
+
+/// What any framework reads by its defaults.
+const SHORT: usize = 256 * 1024;
+
+/// Whether the body is a form that can be read without refusing the request for it.
+fn is_short_form(headers: &(impl Headers + ?Sized)) -> bool {
+    const FORMS: [&str; 3] =
+        ["application/x-www-form-urlencoded", "multipart/form-data", "application/json"];
+    let content_type = headers.text("content-type").unwrap_or_default().to_ascii_lowercase();
+    let length = headers.text("content-length").and_then(|length| length.parse().ok());
+    FORMS.iter().any(|form| content_type.starts_with(form))
+        && length.is_some_and(|length: usize| length <= SHORT)
 }

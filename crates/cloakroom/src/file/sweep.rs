@@ -36,21 +36,22 @@ struct Step {
 
 /// Looks at up to `limit` more files.
 pub(super) fn go_on(round: &mut Option<Round>, inner: &Inner, limit: usize) -> io::Result<Swept> {
-    let nothing = Swept { removed: 0, finished: true };
     let round = match round {
         Some(round) => round,
         None => match Round::begin(inner)? {
             Some(begun) => round.insert(begun),
-            None => return Ok(nothing),
+            None => return Ok(Swept { removed: 0, finished: true, busy: true }),
         },
     };
     let (mut looked_at, mut removed) = (0, 0);
     while looked_at < limit {
-        let Some(step) = round.step(inner)? else { return Ok(Swept { removed, finished: true }) };
+        let Some(step) = round.step(inner)? else {
+            return Ok(Swept { removed, finished: true, busy: false });
+        };
         looked_at += step.looked_at;
         removed += step.removed;
     }
-    Ok(Swept { removed, finished: false })
+    Ok(Swept { removed, finished: false, busy: false })
 }
 
 impl Round {
