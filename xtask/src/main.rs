@@ -62,7 +62,7 @@ fn soak(each: Duration) -> Result<(), Failure> {
 }
 
 fn bench_http() -> Result<(), Failure> {
-    commands::cargo(&["build", "--release", "--package", "behaviour", "--bins"])?;
+    commands::cargo(&["build", "--profile", "bench", "--package", "behaviour", "--bins"])?;
     // The servers have the first core; the client takes the second.
     if commands::exists("taskset") {
         commands::run("taskset", &["-c", "1", "target/release/load"])

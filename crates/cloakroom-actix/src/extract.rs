@@ -136,7 +136,7 @@ impl<N: CookieName> FromRequest for NamedSession<N> {
         let request = request.clone();
         Box::pin(async move {
             let visit = visits.as_ref().and_then(|visits| visits.named(N::COOKIE_NAME));
-            let visit = visit.ok_or_else(SessionRejection::no_middleware)?;
+            let visit = visit.ok_or_else(|| SessionRejection::not_named(N::COOKIE_NAME))?;
             Ok(Self { session: load(&request, visit).await?, name: PhantomData })
         })
     }

@@ -26,7 +26,11 @@ pub struct SessionRejection(Failure);
 
 impl SessionRejection {
     pub(crate) fn no_middleware() -> Self {
-        Self(Failure::NoSession(NO_MIDDLEWARE))
+        Self(Failure::NoSession(NO_MIDDLEWARE.to_owned()))
+    }
+
+    pub(crate) fn not_named(cookie: &str) -> Self {
+        Self(Failure::NoSession(format!("none is for the cookie `{cookie}`; {NO_MIDDLEWARE}")))
     }
 
     pub(crate) fn not_loaded(error: Error) -> Self {

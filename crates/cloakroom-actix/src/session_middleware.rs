@@ -1,18 +1,20 @@
 //! The middleware that gives requests their sessions.
 
 use std::{
+    fmt,
     future::{Ready, ready},
     panic::{AssertUnwindSafe, resume_unwind},
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
+    http::StatusCode,
 };
 use cloakroom::{
-    Sessions, Visit,
+    ResponseHeaders, Sessions, Visit,
     visit::{Failure, Visits},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
@@ -132,12 +134,11 @@ async fn conclude<B: MessageBody>(
         },
         Ok(Err(error)) if visit.loaded().is_none() => Err(error),
         Ok(Err(error)) => {
-            let mut response = error.error_response();
-            match visit.finish(response.status().as_u16()).await {
-                Ok(session) => session.write_to(&mut ResponseHeaderMap(response.headers_mut())),
-                Err(failure) => response = not_committed(failure),
-            }
-            Err(InternalError::from_response(error, response).into())
+            let status = error.as_response_error().status_code().as_u16();
+            Err(match visit.finish(status).await {
+                Ok(session) => WithSession { error, session }.into(),
+                Err(failure) => InternalError::from_response(error, not_committed(failure)).into(),
+            })
         }
         Err(payload) => {
             if let Err(error) = visit.abandon().await {
@@ -145,6 +146,32 @@ async fn conclude<B: MessageBody>(
             }
             resume_unwind(payload)
         }
+    }
+}
+
+/// An error of middleware, whose response carries what its session asks for, however often it is asked
+/// for the response.
+#[derive(Debug)]
+struct WithSession {
+    error: Error,
+    session: ResponseHeaders,
+}
+
+impl fmt::Display for WithSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for WithSession {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        self.session.clone().write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        response
     }
 }
 

@@ -145,7 +145,8 @@ impl<S: Send + Sync, N: CookieName> FromRequestParts<S> for NamedSession<N> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let visits = parts.extensions.get::<Visits>();
         let visit = visits.and_then(|visits| visits.named(N::COOKIE_NAME));
-        let session = load(parts, visit.ok_or_else(SessionRejection::no_layer)?).await?;
+        let visit = visit.ok_or_else(|| SessionRejection::not_named(N::COOKIE_NAME))?;
+        let session = load(parts, visit).await?;
         Ok(Self { session, name: PhantomData })
     }
 }

@@ -25,7 +25,11 @@ pub struct SessionRejection(Failure);
 
 impl SessionRejection {
     pub(crate) fn no_layer() -> Self {
-        Self(Failure::NoSession(NO_LAYER))
+        Self(Failure::NoSession(NO_LAYER.to_owned()))
+    }
+
+    pub(crate) fn not_named(cookie: &str) -> Self {
+        Self(Failure::NoSession(format!("none is for the cookie `{cookie}`; {NO_LAYER}")))
     }
 
     pub(crate) fn not_loaded(error: Error) -> Self {

@@ -1,13 +1,74 @@
-//! The file of variables, changed line by line so that everything else in it stays as it is.
+//! The file of variables, changed at one place so that everything else in it stays as it is.
 
 use std::{
     io::{self, ErrorKind, Write},
     path::Path,
 };
 
+use cloakroom::{AppKeys, settings::DotEnv};
 use tempfile::NamedTempFile;
 
 const APP_KEY: &str = "APP_KEY";
+
+/// The file, and the keys that an application reads from it.
+#[derive(Debug)]
+pub(crate) struct EnvFile {
+    text: String,
+    keys: Option<String>,
+}
+
+impl EnvFile {
+    /// Reads a file, or none where there is none. What an application would not read either, or
+    /// read otherwise than it looks, is refused: no key shall be lost to a misunderstanding.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let named = |problem: String| format!("{}: {problem}", path.display());
+        let text = read(path).map_err(|error| named(error.to_string()))?;
+        let keys = DotEnv::read(path).map_err(|error| error.to_string())?.variable(APP_KEY);
+        let times = text.lines().filter(|line| value_of(line).is_some()).count();
+        if times > 1 {
+            return Err(named(format!("{APP_KEY} stands there {times} times; keep one of them")));
+        }
+        Ok(Self { text, keys })
+    }
+
+    /// The keys, newest first, with commas between.
+    pub(crate) fn keys(&self) -> Option<&str> {
+        self.keys.as_deref()
+    }
+
+    /// Whether an application would take the keys.
+    pub(crate) fn keys_are_good(&self) -> bool {
+        self.keys().is_some_and(|keys| AppKeys::parse(keys).is_ok())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text with `APP_KEY` set to `keys`: in the place of those of before, or at the end.
+    pub(crate) fn with_keys(&self, keys: &str) -> String {
+        let mut lines: Vec<_> = self.text.split_inclusive('\n').map(ToOwned::to_owned).collect();
+        if let Some(line) = lines.iter_mut().find(|line| value_of(line).is_some()) {
+            *line = self.with_value(line, keys);
+        } else {
+            if let Some(last) = lines.last_mut().filter(|last| !last.ends_with('\n')) {
+                last.push('\n');
+            }
+            lines.push(format!("{APP_KEY}={keys}\n"));
+        }
+        lines.concat()
+    }
+
+    /// Quotes, a comment and the line's ending stay.
+    fn with_value(&self, line: &str, keys: &str) -> String {
+        if let Some(old) = self.keys() {
+            return line.replacen(old, keys, 1);
+        }
+        let ending = &line[line.trim_end().len()..];
+        let start = line.find('=').map_or("", |at| &line[..=at]);
+        format!("{start}{keys}{ending}")
+    }
+}
 
 /// The text of a file, or none where there is no file.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
@@ -17,28 +78,11 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The keys that the text sets, if it sets any.
-pub(crate) fn app_key(text: &str) -> Option<&str> {
-    let value = text.lines().find_map(value_of)?.trim();
-    let value = value.trim_matches(['"', '\'']);
-    (!value.is_empty()).then_some(value)
-}
-
+/// What a line sets `APP_KEY` to, if it does.
 fn value_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line);
     line.trim_start().strip_prefix(APP_KEY)?.trim_start().strip_prefix('=')
-}
-
-/// The text with `APP_KEY` set to `keys`, in its old place or at the end.
-pub(crate) fn with_app_key(text: &str, keys: &str) -> String {
-    let line = format!("{APP_KEY}={keys}");
-    if text.lines().any(|it| value_of(it).is_some()) {
-        let lines = text.lines().map(|it| if value_of(it).is_some() { &line } else { it });
-        return lines.fold(String::new(), |text, line| text + line + "\n");
-    }
-    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    format!("{text}{gap}{line}\n")
 }
 
 /// Puts a file that holds secrets in place as a whole, so that no crash loses the keys of before. Only
@@ -62,13 +106,37 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn file(text: &str) -> Result<EnvFile, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let path = folder.path().join(".env");
+        std::fs::write(&path, text).map_err(|error| error.to_string())?;
+        EnvFile::read(&path)
+    }
+
     #[test]
     fn the_key_is_set_in_place_and_the_rest_stays() {
-        let text = "# ours\nexport APP_KEY='base64:old'\nRUST_LOG=info\n";
-        assert_eq!(app_key(text), Some("base64:old"));
-        assert_eq!(with_app_key(text, "k"), "# ours\nAPP_KEY=k\nRUST_LOG=info\n");
-        assert_eq!(with_app_key("A=1", "k"), "A=1\nAPP_KEY=k\n");
-        assert_eq!(with_app_key("", "k"), "APP_KEY=k\n");
-        assert_eq!(app_key("# APP_KEY=no\nAPP_KEYS=no\nAPP_KEY=\n"), None);
+        for (before, after) in [
+            (
+                "# ours\nexport APP_KEY='base64:old'\nRUST_LOG=info\n",
+                "# ours\nexport APP_KEY='k'\nRUST_LOG=info\n",
+            ),
+            ("APP_KEY=\"base64:old\" # prod\r\nA=1\r\n", "APP_KEY=\"k\" # prod\r\nA=1\r\n"),
+            ("APP_KEY=\r\nA=1", "APP_KEY=k\r\nA=1"),
+            ("A=1", "A=1\nAPP_KEY=k\n"),
+            ("# APP_KEY=no\nAPP_KEYS=no\n", "# APP_KEY=no\nAPP_KEYS=no\nAPP_KEY=k\n"),
+            ("", "APP_KEY=k\n"),
+        ] {
+            assert_eq!(file(before).unwrap().with_keys("k"), after);
+        }
+    }
+
+    #[test]
+    fn what_an_application_would_read_otherwise_is_refused() {
+        assert_eq!(file("APP_KEY=a\n").unwrap().keys(), Some("a"));
+        assert_eq!(file("APP_KEY=\n").unwrap().keys(), None);
+        let twice = file("APP_KEY=a\nexport APP_KEY=b\n").unwrap_err();
+        assert!(twice.contains("stands there 2 times"), "{twice}");
+        let broken = file("no line of variables\n").unwrap_err();
+        assert!(broken.contains("is not `NAME=value`"), "{broken}");
     }
 }

@@ -1,11 +1,13 @@
 //! `cloakroom key generate`.
 
+use std::path::Path;
+
 use cloakroom::AppKeys;
 use serde_json::json;
 
 use crate::{
     arguments::{Generate, Key, Place},
-    env_file,
+    env_file::{self, EnvFile},
     failure::Failure,
     output::Output,
 };
@@ -18,21 +20,32 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
         return Ok(());
     }
     let path = place.variables();
-    let failed = |error| Failure::new(format!("change {}", path.display()), error);
-    let text = env_file::read(path).map_err(failed)?;
-    let keys = match (env_file::app_key(&text), rotate) {
-        (None, _) => key,
-        (Some(old), true) => format!("{key},{old}"),
+    let file = EnvFile::read(path).map_err(Failure::failed)?;
+    let keys = match (file.keys(), rotate) {
+        (None, false) => key,
+        (Some(old), true) if file.keys_are_good() => format!("{key},{old}"),
+        (Some(_), true) => {
+            return Err(unchanged(
+                path,
+                "the APP_KEY that it has is none: `cloakroom doctor` says why",
+            ));
+        }
+        (None, true) => {
+            return Err(unchanged(
+                path,
+                "it has no APP_KEY to put a new one before; leave `--rotate` out",
+            ));
+        }
         (Some(_), false) => {
-            return Err(Failure::failed(format!(
-                "{} has an APP_KEY already, and nothing was changed; `--rotate` puts a new key \
-                 before it, `--print` only prints one",
-                path.display()
-            )));
+            return Err(unchanged(
+                path,
+                "it has an APP_KEY already; `--rotate` puts a new key before it, `--print` only prints one",
+            ));
         }
     };
     let count = keys.split(',').count();
-    env_file::write(path, &env_file::with_app_key(&text, &keys)).map_err(failed)?;
+    let written = env_file::write(path, &file.with_keys(&keys));
+    written.map_err(|error| Failure::new(format!("change {}", path.display()), error))?;
     let text = if count == 1 {
         format!("{} has an APP_KEY now.", path.display())
     } else {
@@ -45,4 +58,8 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
     };
     output.result(&json!({ "file": path, "keys": count }), text);
     Ok(())
+}
+
+fn unchanged(path: &Path, reason: &str) -> Failure {
+    Failure::failed(format!("{} was not changed: {reason}", path.display()))
 }

@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     driver::Driver,
     error::Kind,
-    lifetimes::{is_live, tombstone_deadline},
+    lifetimes::{is_live, no_tombstone},
     owner::{Handle, Owner},
     reach::{ATTEMPTS, failed, follow},
     record::Record,
@@ -194,7 +194,7 @@ impl SessionDirectory {
         for _ in 0..ATTEMPTS {
             let mut missed = false;
             for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
-                let tombstone = tombstone_deadline(self.sessions.engine().now());
+                let tombstone = no_tombstone(self.sessions.engine().now());
                 let destroy = Commit::Destroy { key: entry.key, tombstone };
                 match store.commit(destroy).await.map_err(|cause| failed("end a session", cause))? {
                     Outcome::Done(_) => ended += 1,

@@ -133,7 +133,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Decode { key, expected } => {
-                write!(f, "the session value `{key}` is not a {expected}")
+                write!(f, "the session value `{key}` is not of the type {expected}")
             }
             Kind::Encode { key, .. } => write!(f, "the value for `{key}` cannot be written as JSON"),
             Kind::NotANumber { key, found } => {

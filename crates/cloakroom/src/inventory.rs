@@ -12,7 +12,7 @@ use crate::{
     directory::BATCH,
     error::Kind,
     flash::Bags,
-    lifetimes::{end, tombstone_deadline},
+    lifetimes::{end, no_tombstone},
     owner::OwnerKey,
     reach::{ATTEMPTS, Reached, failed, name},
     store::{Commit, KeyPage, Outcome, Place},
@@ -170,7 +170,7 @@ impl Inventory {
         for _ in 0..ATTEMPTS {
             let reached = self.0.reach_to_end(handle).await?;
             let Some(Reached { key, .. }) = reached else { return Ok(false) };
-            let tombstone = tombstone_deadline(self.0.engine().now());
+            let tombstone = no_tombstone(self.0.engine().now());
             let destroyed = store.commit(Commit::Destroy { key, tombstone }).await;
             if let Outcome::Done(_) = destroyed.map_err(|cause| failed("end a session", cause))? {
                 return Ok(true);

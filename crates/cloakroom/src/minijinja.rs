@@ -1,4 +1,4 @@
-//! The view helpers as [MiniJinja](minijinja) functions, with the names and arguments of the seed's:
+//! The view helpers as [MiniJinja](minijinja) functions, with positional arguments:
 //! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `has_errors()`,
 //! `flash_message(key, default)`, `csrf_token()` and `csrf_field()`.
 //!

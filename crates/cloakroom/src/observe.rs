@@ -12,7 +12,7 @@
 //! | span `commit`, around everything that a commit does | debug | `driver`, `session` |
 //! | event "commit", one step of the store or one sealing | debug | `step`, `outcome` |
 //! | event "rebase", before a commit that lost a race is tried again | debug | `attempt` |
-//! | event "gone", the session ended during the request and its changes are dropped | info | `session`, `changes` |
+//! | event "gone", the session ended before or during the request, whose changes are dropped | info | `session`, `changes` |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
 //!
@@ -129,7 +129,7 @@ pub(crate) fn gone(session: &str, changes: usize) {
         target: TARGET,
         session,
         changes,
-        "gone: the session ended during the request and its changes are dropped"
+        "gone: the session ended before or during the request, whose changes are dropped"
     );
 }
 

@@ -118,7 +118,7 @@ fn logged(text: &str) {
         r#"commit step="rotate" outcome="done""#,
         r#"commit step="destroy" outcome="done""#,
         r#"commit step="replace" outcome="gone""#,
-        r"gone: the session ended during the request and its changes are dropped session=",
+        r"gone: the session ended before or during the request, whose changes are dropped session=",
         r#"commit step="seal" outcome="done""#,
         r#"WARN cloakroom: refuse reason="too_large""#,
         "WARN cloakroom: forged request reason=",

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 server_side! {
     the_list_follows_sign_ins_regenerations_and_sign_outs,
     sessions_that_were_ended_elsewhere_stay_dead_under_slow_writers,
+    who_was_signed_out_elsewhere_can_sign_in_again_at_once,
     fifty_sign_ins_at_once_are_all_listed,
 }
 
@@ -92,6 +93,16 @@ async fn sessions_that_were_ended_elsewhere_stay_dead_under_slow_writers(server:
         here.step(json!({"do": "destroy"})).await;
     }
     println!("rounds 20, of 40 sessions ended from elsewhere 0 alive");
+}
+
+/// Their browser still has the cookie of the session that was ended, for nobody told it.
+async fn who_was_signed_out_elsewhere_can_sign_in_again_at_once(server: Server) {
+    let (mut here, mut there) = (signed_in(&server).await, signed_in(&server).await);
+    assert_eq!(here.step(json!({"do": "destroy_others", "owner": "u"})).await, 1);
+    assert!(!is_signed_in(&mut there).await);
+    there.script(&owned()).await;
+    assert!(is_signed_in(&mut there).await);
+    assert_eq!(list(&mut there).await.len(), 2);
 }
 
 async fn fifty_sign_ins_at_once_are_all_listed(server: Server) {

@@ -10,7 +10,7 @@ use similar::TextDiff;
 
 use crate::{
     arguments::{Driver, Install},
-    env_file,
+    env_file::{self, EnvFile},
     failure::Failure,
 };
 
@@ -79,10 +79,11 @@ fn with_driver(template: &str, driver: Driver) -> String {
 }
 
 fn key() -> Result<Change, Failure> {
-    let before = read(VARIABLES)?;
-    let after = match env_file::app_key(&before) {
+    let file = EnvFile::read(Path::new(VARIABLES)).map_err(Failure::failed)?;
+    let before = file.text().to_owned();
+    let after = match file.keys() {
         Some(_) => before.clone(),
-        None => env_file::with_app_key(&before, &AppKeys::generate()),
+        None => file.with_keys(&AppKeys::generate()),
     };
     let said = format!("put a new APP_KEY into {VARIABLES}");
     Ok(Change { path: VARIABLES.into(), said, before, after, secret: true })

@@ -164,6 +164,13 @@ fn keys_are_made_kept_and_rotated() {
     let mode = std::fs::metadata(project.path().join(".env")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let json = project.run(&["key", "generate", "--rotate", "--json"]).good();
+    let elsewhere = Project::new();
+    let ran = elsewhere.run(&["key", "generate", "--rotate"]);
+    assert_eq!(ran.code(), 1, "there is nothing to put a new one before");
+    assert!(!elsewhere.path().join(".env").exists(), "{}", ran.err());
+    std::fs::write(elsewhere.path().join(".env"), "APP_KEY=mine\n").unwrap();
+    assert_eq!(elsewhere.run(&["key", "generate", "--rotate"]).code(), 1);
+    assert_eq!(elsewhere.read(".env"), "APP_KEY=mine\n", "what is no key is not lost");
     assert!(json.contains(r#""keys":3"#) && !json.contains("base64"), "{json}");
 }
 

@@ -23,7 +23,7 @@ use serde_json::Value;
 #[serde(transparent)]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
-/// One error as the seed writes it: `{field, message}`.
+/// One error of a list: `{field, message}`.
 ///
 /// ```
 /// use cloakroom::form::{FieldError, IntoFieldErrors};

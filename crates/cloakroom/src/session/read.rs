@@ -139,6 +139,11 @@ impl ReadSession {
         self.read(Values::is_empty)
     }
 
+    /// As [`Session::owner`]: whose the session was at its request.
+    pub fn owner(&self) -> Option<String> {
+        self.session.owner()
+    }
+
     /// As [`Session::is_new`].
     pub fn is_new(&self) -> bool {
         self.session.is_new()

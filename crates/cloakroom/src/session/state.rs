@@ -270,9 +270,7 @@ impl State {
                 Standing::Kept { key: token.record_key(), ends: lifetimes::end(record, expires) }
             }
             // The commit is still to come.
-            Origin::New if self.phase != Phase::Closed || !log.is_empty() || *keep => {
-                Standing::Pending
-            }
+            Origin::New if !log.is_empty() || *keep => Standing::Pending,
             Origin::New | Origin::Gone => Standing::Over,
         }
     }

@@ -39,7 +39,7 @@ impl TestResponse {
         String::from_utf8_lossy(&self.answered.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// The body as JSON: `response.json::<serde_json::Value>()["token"]`.
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
         let read = serde_json::from_slice(&self.answered.body);

@@ -9,7 +9,7 @@ use crate::{error::Error, form::InvalidForm, observe};
 #[derive(Debug)]
 pub enum Failure {
     /// No session layer is around the route; with what to do about it.
-    NoSession(&'static str),
+    NoSession(String),
     /// The session could not be loaded.
     NotLoaded(Error),
     /// An operation on the session failed.
@@ -116,7 +116,7 @@ mod tests {
     fn clients_are_told_a_status_and_nothing_else() {
         let too_large = || Error::from(Kind::TooLarge { size: 2, limit: 1 });
         for failure in [
-            Failure::NoSession("add the layer"),
+            Failure::NoSession("add the layer".to_owned()),
             Failure::NotLoaded(too_large()),
             Failure::Operation(too_large()),
         ] {
