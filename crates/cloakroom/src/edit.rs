@@ -31,7 +31,8 @@ impl Sessions {
     /// what `edit` answers, or nothing where the session has ended: it is not brought back.
     ///
     /// Requests that change the session meanwhile lose nothing: `edit` runs again on what they wrote.
-    /// The visitor was not there, so the session's deadlines stay.
+    /// The visitor was not there, so the session's deadlines stay; one that a request moves in the very
+    /// moment between this read of the store and this write goes back to where it was.
     ///
     /// ```
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
