@@ -91,5 +91,11 @@ mod tests {
         let mut visitor = client(app(&sessions), &sessions).signed_in_as("virk");
         visitor.get("/").send().await.assert_session("visits", 1);
         visitor.get("/api/me").send().await.assert_status(401);
+        let api = sessions.bearer().unwrap();
+        let mut client = client(app(&sessions), &api).signed_in_as("virk");
+        client.get("/api/me").send().await.assert_status(200);
+        for _ in 0..2 {
+            assert_eq!(client.get("/").send().await.text(), "1", "a new visitor each time");
+        }
     }
 }

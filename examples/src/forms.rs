@@ -1,5 +1,5 @@
-//! A form from the seed of all this: validated, sent back with errors and old input, in one `?`. By
-//! hand, with garde and with validator.
+//! A form, validated and sent back with errors and old input, in one `?`: by hand, with garde and with
+//! validator.
 
 use axum::{
     Router,

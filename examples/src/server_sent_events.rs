@@ -56,7 +56,7 @@ mod tests {
     use crate::sessions;
 
     #[tokio::test]
-    async fn the_stream_is_committed_first_and_sees_what_later_requests_do() {
+    async fn the_session_is_committed_before_the_stream_begins() {
         let sessions = sessions();
         let mut visitor =
             client(app(&sessions), &sessions).with_session(serde_json::json!({ "done": 3 }));

@@ -34,7 +34,8 @@ use crate::{
 /// [`check`](Self::check) and [`valid`](Self::valid) tell the visitor what is wrong, in one `?`: the
 /// errors and what was typed are flashed, and the answer is a redirect back to the form, or status
 /// 422 with `{"errors": {"field": ["message"]}}` for a client that
-/// [asks for JSON](cloakroom::form::wants_json).
+/// [asks for JSON](cloakroom::form::wants_json). Where a `GET` is answered by the page that has the form,
+/// take [`into_result`](Self::into_result): the way back would lead to the same request again.
 ///
 /// ```
 /// use actix_web::web::Redirect;
@@ -131,8 +132,9 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE)?.to_str().ok()
 }
 
-/// Why a request's form could not be read: no session middleware, a body that is too long (413), a
-/// content type that is no form (415), or a body that is not what its content type says (400).
+/// Why a request's form could not be taken: no session middleware (500), a session that cannot be loaded
+/// (503 or 500), a body that is too long (413), a content type that is no form (415), or a body that
+/// is not what its content type says (400).
 #[derive(Debug)]
 pub struct InputRejection(Reason);
 

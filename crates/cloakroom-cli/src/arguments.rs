@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use cloakroom::settings::DriverKind;
 use std::num::NonZeroUsize;
 
 /// Sets sessions up, checks them, shows and moves them.
@@ -83,7 +84,7 @@ pub(crate) struct Install {
     #[arg(long, value_enum)]
     pub(crate) framework: Option<Framework>,
 
-    /// Where sessions shall live [default: what the settings file says, or cookie]
+    /// Where sessions live [default: what the settings file says, or cookie]
     #[arg(long, value_enum)]
     pub(crate) driver: Option<Driver>,
 
@@ -114,21 +115,14 @@ pub(crate) enum Driver {
     Redis,
 }
 
-impl Driver {
-    const ALL: [Self; 4] = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
-
-    /// As the settings have it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Cookie => "cookie",
-            Self::Memory => "memory",
-            Self::File => "file",
-            Self::Redis => "redis",
+impl From<Driver> for DriverKind {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Cookie => Self::Cookie,
+            Driver::Memory => Self::Memory,
+            Driver::File => Self::File,
+            Driver::Redis => Self::Redis,
         }
-    }
-
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|driver| driver.name() == name)
     }
 }
 

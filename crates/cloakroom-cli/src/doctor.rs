@@ -75,8 +75,7 @@ async fn look(settings: &Settings, place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// Variables that look like settings and are none. Of the X Window System's `SESSION_MANAGER` that is
-/// known.
+/// Variables that look like settings and are none. `SESSION_MANAGER` is the X Window System's.
 fn misspelt() -> Vec<Finding> {
     let known = Settings::variables();
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -178,11 +177,12 @@ fn redis(health: &Health) -> Vec<Finding> {
     let pace = if *round_trip > SLOW { Verdict::Doubtful } else { Verdict::Good };
     findings.push(finding("redis", pace, format!("a round trip takes {round_trip:.0?}")));
     let skewed = clock_ahead.unsigned_abs() > SKEWED;
+    let side = if *clock_ahead < 0 { "behind" } else { "ahead of" };
     let skew = if skewed { Verdict::Wrong } else { Verdict::Good };
     findings.push(finding(
         "redis",
         skew,
-        format!("its clock is {clock_ahead} ms ahead of this one"),
+        format!("its clock is {} ms {side} this one", clock_ahead.unsigned_abs()),
     ));
     findings.extend(problems.iter().map(|problem| finding("redis", Verdict::Wrong, problem)));
     findings

@@ -25,10 +25,7 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
         (None, false) => key,
         (Some(old), true) if file.keys_are_good() => format!("{key},{old}"),
         (Some(_), true) => {
-            return Err(unchanged(
-                path,
-                "the APP_KEY that it has is none: `cloakroom doctor` says why",
-            ));
+            return Err(unchanged(path, "its APP_KEY cannot be used: `cloakroom doctor` says why"));
         }
         (None, true) => {
             return Err(unchanged(

@@ -136,7 +136,10 @@ impl Run<'_> {
     async fn copy(&mut self, tally: &mut Tally, progress: &mut Progress) -> Result<bool, Failure> {
         let (mut seen, mut next) = (HashSet::new(), Some(StorePlace::default()));
         while let Some(place) = next {
-            let Some(from) = self.from.enumerate() else { return Ok(true) };
+            let Some(from) = self.from.enumerate() else {
+                let problem = format!("{} cannot be gone through", self.from.name());
+                return Err(Failure::unusable(problem));
+            };
             let mut page = from.keys_from(place).await?;
             page.keys.retain(|key| seen.insert(*key));
             for keys in page.keys.chunks(AT_A_TIME) {

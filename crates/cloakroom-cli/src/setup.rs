@@ -102,18 +102,14 @@ impl Shared {
 
     /// The session system on this store. What it does here needs no key of the application's.
     pub(crate) fn sessions(&self, settings: &Settings) -> Result<Sessions, Failure> {
-        let keys = AppKeys::random();
+        let mut settings = settings.clone();
+        settings.app_key = Some(AppKeys::generate().into());
         let builder = match self {
             #[cfg(unix)]
-            Self::File(store) => Sessions::store(store.clone(), keys),
-            Self::Redis(store) => Sessions::store(store.clone(), keys),
+            Self::File(store) => settings.builder_on(store.clone()),
+            Self::Redis(store) => settings.builder_on(store.clone()),
         };
-        let builder = builder.age(settings.age);
-        let builder = match settings.lifetime {
-            Some(lifetime) => builder.lifetime(lifetime),
-            None => builder,
-        };
-        builder.build().map_err(|error| Failure::unusable(error.to_string()))
+        builder?.build().map_err(|error| Failure::unusable(error.to_string()))
     }
 
     /// How many entries there are, tombstones and what has expired among them.

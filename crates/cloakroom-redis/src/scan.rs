@@ -25,7 +25,7 @@ pub(crate) async fn page(link: &Link, prefix: &str, from: Place) -> RedisResult<
     let (offset, names): (String, Vec<String>) = from_redis_value(answer)?;
     let offset: u64 = offset.parse().map_err(|_| unexpected("a cursor"))?;
     let next = match offset {
-        0 if from.part + 1 < parts => Some(Place { part: from.part + 1, offset: 0 }),
+        0 if from.part + 1 < parts => Some(Place { part: from.part + 1, offset: 0, ..from }),
         0 => None,
         offset => Some(Place { offset, ..from }),
     };
@@ -49,7 +49,8 @@ fn key_in(name: &str) -> Option<RecordKey> {
     RecordKey::parse(name.rsplit_once('}')?.1)
 }
 
-/// The masters of a cluster, in an order that stays as long as they do.
+/// The masters of a cluster, in an order that stays as long as they do. While slots move or a master
+/// is replaced, sessions may be passed over.
 async fn nodes(link: &Link) -> RedisResult<Vec<(String, u16)>> {
     let Value::Array(slots) = link.run(cmd("CLUSTER").arg("SLOTS")).await? else {
         return Err(unexpected("a list of slots"));

@@ -1,24 +1,18 @@
 //! Who is signed in where.
 
-use std::collections::HashSet;
-
-use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use crate::{
     Error, Session, Sessions,
     clock::Timestamp,
-    driver::Driver,
+    driver::{Driver, stored::send},
     error::Kind,
-    lifetimes::{is_live, no_tombstone},
+    lifetimes::no_tombstone,
     owner::{Handle, Owner},
-    reach::{ATTEMPTS, failed, follow},
+    reach::{ATTEMPTS, Reached},
     record::Record,
-    store::{Commit, Directory, Outcome, OwnerKey, RecordKey, Store, Stored},
+    store::{Commit, Directory, Outcome, OwnerKey, RecordKey, Store},
 };
-
-/// So many records are loaded at a time.
-pub(crate) const BATCH: usize = 32;
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
 ///
@@ -146,7 +140,8 @@ impl SessionDirectory {
     /// Ends every session of `owner`, the current one included, and says how many there were.
     ///
     /// # Errors
-    /// When the store fails; those that were ended until then stay ended.
+    /// When the store fails; those that were ended until then stay ended. [`Error::is_contention`] when
+    /// their own requests regenerated them faster, 64 times in a row.
     pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
         self.destroy_where(&OwnerKey::of(owner), |_| true).await
     }
@@ -196,7 +191,7 @@ impl SessionDirectory {
             for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
                 let tombstone = no_tombstone(self.sessions.engine().now());
                 let destroy = Commit::Destroy { key: entry.key, tombstone };
-                match store.commit(destroy).await.map_err(|cause| failed("end a session", cause))? {
+                match send(store, destroy, "end a session").await? {
                     Outcome::Done(_) => ended += 1,
                     _ => missed = true,
                 }
@@ -209,28 +204,12 @@ impl SessionDirectory {
     }
 
     async fn entries(&self, owner: &OwnerKey) -> Result<Vec<Entry>, Error> {
-        let (store, directory) = self.store()?;
-        let asked = directory.keys_of(owner).await;
-        let keys = asked.map_err(|cause| failed("list an owner's sessions", cause))?;
-        let mut entries = Vec::new();
-        for batch in keys.chunks(BATCH) {
-            let loaded = try_join_all(batch.iter().map(|key| follow(store, *key))).await;
-            let loaded = loaded.map_err(|cause| failed("load an owner's sessions", cause))?;
-            entries.extend(loaded.into_iter().flatten().filter_map(|it| self.entry(it, owner)));
-        }
-        // A key and the one that follows it may both have led here.
-        let mut seen = HashSet::new();
-        entries.retain(|entry| seen.insert(entry.key));
-        Ok(entries)
-    }
-
-    /// The index may name too much: the record has the last word.
-    fn entry(&self, (key, stored): (RecordKey, Stored), of: &OwnerKey) -> Option<Entry> {
-        let record = Record::decode(&stored.record)?;
-        let owner = record.owner.clone().filter(|owner| owner.key() == *of)?;
-        let expires = stored.expires;
-        let live = is_live(&record, expires, self.sessions.engine().now());
-        live.then_some(Entry { key, expires, record, owner })
+        let reached = self.sessions.reach_all_of(owner).await?.into_iter();
+        let entry = |Reached { key, stored, record }| {
+            let owner = record.owner.clone()?;
+            Some(Entry { key, expires: stored.expires, record, owner })
+        };
+        Ok(reached.filter_map(entry).collect())
     }
 
     fn store(&self) -> Result<(&dyn Store, &dyn Directory), Error> {

@@ -8,11 +8,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Error, Sessions,
     change::Change,
-    driver::stored::wait_before,
+    driver::stored::{send, wait_before},
     error::Kind,
     flash::{Bags, Batch, BatchId},
     number::Numeric,
-    reach::{ATTEMPTS, Reached, failed},
+    observe,
+    reach::{ATTEMPTS, Reached},
     record::Record,
     store::{Commit, Draft, Outcome},
     typed_key::Key,
@@ -49,7 +50,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// What `edit` answers; when the store fails; [`Error::is_unsupported`] on the cookie driver.
+    /// What `edit` answers; when the store fails; [`Error::is_unsupported`] on the cookie driver;
+    /// [`Error::is_contention`] when requests were faster 64 times in a row.
     pub async fn edit<T>(
         &self,
         handle: &str,
@@ -70,12 +72,13 @@ impl Sessions {
                 owner: record.owner.as_ref().map(crate::owner::Owner::key),
             };
             let replace = Commit::Replace { key, expected: stored.revision, record: draft };
-            match store.commit(replace).await.map_err(|cause| failed("change a session", cause))? {
+            match send(store, replace, "change a session").await? {
                 Outcome::Done(_) => return Ok(Some(answer)),
                 // Another request was faster: it is looked up again.
-                Outcome::Conflict(_) | Outcome::Gone | Outcome::Exists => (),
+                Outcome::Conflict(_) | Outcome::Gone | Outcome::Exists => observe::rebased(attempt),
             }
         }
+        observe::refused("contention");
         Err(Kind::Contention { attempts: ATTEMPTS }.into())
     }
 }

@@ -1,7 +1,5 @@
 //! Every session there is: for operators and their tools.
 
-use std::collections::HashSet;
-
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,12 +7,12 @@ use serde_json::{Map, Value};
 use crate::{
     Error, Sessions,
     clock::Timestamp,
-    directory::BATCH,
+    driver::stored::send,
     error::Kind,
     flash::Bags,
     lifetimes::{end, no_tombstone},
     owner::OwnerKey,
-    reach::{ATTEMPTS, Reached, failed, name},
+    reach::{ATTEMPTS, BATCH, Reached, failed, name},
     store::{Commit, KeyPage, Outcome, Place},
 };
 
@@ -42,6 +40,7 @@ pub struct Inventory(Sessions);
 
 /// Some sessions of an [`Inventory`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct InventoryPage {
     /// The live sessions of this page; one may come twice in one round.
     pub sessions: Vec<SessionSummary>,
@@ -85,7 +84,7 @@ pub struct SessionContents {
     pub errors: crate::form::FieldErrors,
 }
 
-/// Shows what is in no one's way of a log.
+/// Shows the summary alone: values are nobody's business in a log.
 impl std::fmt::Debug for SessionContents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SessionContents").field("summary", &self.summary).finish_non_exhaustive()
@@ -124,24 +123,8 @@ impl Inventory {
     /// # Errors
     /// When the store fails; [`Error::is_unsupported`] where it keeps no index of owners.
     pub async fn sessions_of(&self, owner: &str) -> Result<Vec<SessionSummary>, Error> {
-        let attempted = "list an owner's sessions";
-        let store = self.0.backend(attempted)?;
-        let unsupported = || Kind::Unsupported { attempted, driver: store.name() };
-        let directory = store.directory().ok_or_else(unsupported)?;
-        let keys = directory.keys_of(&OwnerKey::of(owner)).await;
-        let keys = keys.map_err(|cause| failed(attempted, cause))?;
-        let mut sessions = Vec::new();
-        for batch in keys.chunks(BATCH) {
-            let reached = batch.iter().map(|key| self.0.reach_successor(*key));
-            let reached = try_join_all(reached).await?;
-            sessions.extend(reached.iter().flatten().map(|it| self.summary(it)));
-        }
-        // The index may name too much, and two keys may lead to one session.
-        let mut seen = HashSet::new();
-        sessions.retain(|session| {
-            session.owner.as_deref() == Some(owner) && seen.insert(session.handle.clone())
-        });
-        Ok(sessions)
+        let reached = self.0.reach_all_of(&OwnerKey::of(owner)).await?;
+        Ok(reached.iter().map(|it| self.summary(it)).collect())
     }
 
     /// The session that `handle` names, if it is live: a handle of this inventory, of
@@ -164,15 +147,16 @@ impl Inventory {
     /// Ends the session that `handle` names. Answers whether there was one.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails; [`Error::is_contention`] when its own requests regenerated it faster, 64
+    /// times in a row.
     pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
         let store = self.0.backend("end a session")?;
         for _ in 0..ATTEMPTS {
             let reached = self.0.reach_to_end(handle).await?;
             let Some(Reached { key, .. }) = reached else { return Ok(false) };
             let tombstone = no_tombstone(self.0.engine().now());
-            let destroyed = store.commit(Commit::Destroy { key, tombstone }).await;
-            if let Outcome::Done(_) = destroyed.map_err(|cause| failed("end a session", cause))? {
+            let destroy = Commit::Destroy { key, tombstone };
+            if let Outcome::Done(_) = send(store, destroy, "end a session").await? {
                 return Ok(true);
             }
         }

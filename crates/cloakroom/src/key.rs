@@ -197,8 +197,8 @@ impl fmt::Display for KeyError {
         let Self { number, problem } = self;
         match problem {
             Problem::Unset => f.write_str(
-                "APP_KEY is not set in the environment (`load_for_development` alone reads .env, in the \
-                 current folder)",
+                "APP_KEY is not set: it comes from the environment, in development from .env in the \
+                 current folder as well",
             ),
             Problem::Missing => write!(f, "APP_KEY: key {number} is missing"),
             Problem::NoPrefix => write!(f, "APP_KEY: key {number} does not begin with `{PREFIX}`"),
@@ -209,7 +209,7 @@ impl fmt::Display for KeyError {
             Problem::Pattern => {
                 write!(f, "APP_KEY: key {number} is not random but follows a pattern")
             }
-            Problem::Repeated => write!(f, "APP_KEY: key {number} stands there twice"),
+            Problem::Repeated => write!(f, "APP_KEY: key {number} is listed twice"),
         }?;
         write!(f, "; {MAKE_ONE}")
     }

@@ -178,7 +178,7 @@ impl Enumerate for MemoryStore {
     async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
         let shard = usize::try_from(from.part).ok().and_then(|part| self.shards.get(part));
         let Some(shard) = shard else { return Ok(KeyPage::default()) };
-        let next = Some(Place { part: from.part + 1, offset: 0 });
+        let next = Some(Place { part: from.part + 1, ..from });
         Ok(KeyPage { keys: lock(shard).slots.keys().copied().collect(), next })
     }
 }

@@ -15,11 +15,12 @@
 //! | event "gone", the session ended before or during the request, whose changes are dropped | info | `session`, `changes` |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
-//!
 //! | event with the reason, for each request that is answered with 500 or 503 | error | |
 //!
 //! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
 //! of `tracing`, the events go there; where it listens to neither, the errors go to standard error.
+//! Drivers warn of their own troubles, such as a file that cannot be read or a Redis that may evict
+//! sessions, under the targets of their modules, which begin with `cloakroom` as well.
 //!
 //! # Metrics
 //! | name | kind | labels |

@@ -1,6 +1,8 @@
 //! Sessions reached from outside their requests, by handle.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
+
+use futures_util::future::try_join_all;
 
 use crate::{
     Error, Session, Sessions,
@@ -9,9 +11,11 @@ use crate::{
     lifetimes::is_live,
     owner::{Handle, Owner},
     record::Record,
-    store::{Enumerate, Found, RecordKey, Store, StoreError, Stored},
+    store::{Enumerate, Found, OwnerKey, RecordKey, Store, StoreError, Stored},
 };
 
+/// So many records are loaded at a time.
+pub(crate) const BATCH: usize = 32;
 /// How often a session that is changed or regenerated at that very moment is looked up again.
 pub(crate) const ATTEMPTS: u32 = 64;
 
@@ -42,7 +46,7 @@ impl Session {
     ///
     /// Of a session with an owner it stays the same as long as the session lives. Of others it leads
     /// to the session until it is regenerated. One that ended before or during this request has none,
-    /// whatever became of its key.
+    /// whatever became of its key, nor has a visitor for whom nothing was put.
     pub fn handle(&self) -> Option<String> {
         let in_store = matches!(self.sessions().engine().driver(), Driver::Store(_));
         (in_store && !self.is_over()).then(|| name(self.owned().as_ref(), self.record_key()))
@@ -87,21 +91,31 @@ impl Sessions {
         }
     }
 
-    /// The index may name too much, or a key of before: the record has the last word.
     async fn reach_owned(&self, handle: Handle) -> Result<Option<Reached>, Error> {
+        let theirs = self.reach_all_of(&handle.owner).await?;
+        let is_named =
+            |it: &Reached| it.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle);
+        Ok(theirs.into_iter().find(is_named))
+    }
+
+    /// The live sessions of an owner. The index may name too much, or a key of before: the record has
+    /// the last word.
+    pub(crate) async fn reach_all_of(&self, owner: &OwnerKey) -> Result<Vec<Reached>, Error> {
         let attempted = "list an owner's sessions";
-        let Some(directory) = self.backend(attempted)?.directory() else { return Ok(None) };
-        let keys = directory.keys_of(&handle.owner).await;
-        for key in keys.map_err(|cause| failed(attempted, cause))? {
-            let reached = self.reach_successor(key).await?;
-            let is_named = |it: &Reached| {
-                it.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle)
-            };
-            if reached.as_ref().is_some_and(is_named) {
-                return Ok(reached);
-            }
+        let store = self.backend(attempted)?;
+        let unsupported = || Kind::Unsupported { attempted, driver: store.name() };
+        let keys = store.directory().ok_or_else(unsupported)?.keys_of(owner).await;
+        let keys = keys.map_err(|cause| failed(attempted, cause))?;
+        let mut theirs = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let reached = batch.iter().map(|key| self.reach_successor(*key));
+            theirs.extend(try_join_all(reached).await?.into_iter().flatten());
         }
-        Ok(None)
+        // A key and the one that follows it may both lead to one session.
+        let mut seen = HashSet::new();
+        let is_theirs = |it: &Reached| it.record.owner.as_ref().map(Owner::key) == Some(*owner);
+        theirs.retain(|it| is_theirs(it) && seen.insert(it.key));
+        Ok(theirs)
     }
 
     /// The live session under `key`, and none that a tombstone leads on to: a key of before a login

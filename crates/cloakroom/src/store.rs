@@ -286,14 +286,16 @@ pub trait Enumerate: Store {
     async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError>;
 }
 
-/// How far an [`Enumerate`] has come. Begins at its default; what the numbers mean is the store's
-/// business.
+/// How far an [`Enumerate`] has come. Begins at its default; what the members mean is the store's
+/// business. Write `Place { part: 1, ..Place::default() }`, for there may be more of them one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// Which part of the store: a shard, a node.
     pub part: u64,
     /// Where in the part.
     pub offset: u64,
+    /// The last key that was named, for a store that has its keys in order.
+    pub after: Option<RecordKey>,
 }
 
 /// Some of a store's keys.

@@ -158,7 +158,7 @@ impl View {
 
 /// A field's name in the form as its name in errors: `items[0][quantity]` as `items.0.quantity`, and
 /// `tags[]` as `tags`.
-fn dotted(name: &str) -> Cow<'_, str> {
+pub(crate) fn dotted(name: &str) -> Cow<'_, str> {
     if name.contains('[') {
         Cow::Owned(name.replace("[]", "").replace('[', ".").replace(']', ""))
     } else {
@@ -167,7 +167,7 @@ fn dotted(name: &str) -> Cow<'_, str> {
 }
 
 /// A field may have dots in its own name; otherwise they descend.
-fn look_up(bag: &Values, key: &str) -> Option<Value> {
+pub(crate) fn look_up(bag: &Values, key: &str) -> Option<Value> {
     let raw = bag.member(key).or_else(|| bag.raw(key))?;
     serde_json::from_str(raw.get()).ok()
 }

@@ -1,4 +1,4 @@
-//! What sessions tell of themselves: every span, event and metric of the page `observe`. Alone in its
+//! What sessions tell of themselves in a life: spans, events and metrics of the page `observe`. Alone in its
 //! process, because what is logged is decided once for all threads.
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 

@@ -9,7 +9,7 @@ use cloakroom::{
     AppKeys, MemoryStore, Session, Sessions,
     clock::{Clock, FakeClock},
     cookie::CookieSettings,
-    store::Place,
+    store::{Commit, Found, Outcome, Place, RecordKey, Store, StoreError},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -184,6 +184,48 @@ async fn a_reader_of_a_session_that_is_yet_to_be_kept_waits_for_it() {
     let session = guest.session(nothing).await.unwrap();
     let _ = guest.finish(200).await.unwrap();
     assert!(!session.read_only().refresh().await.unwrap(), "a guest has none that lives");
+}
+
+/// A store that takes nothing.
+#[derive(Debug)]
+struct Full(MemoryStore);
+
+#[cloakroom::async_trait]
+impl Store for Full {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.0.load(key).await
+    }
+
+    async fn commit(&self, _: Commit) -> Result<Outcome, StoreError> {
+        Err(StoreError::failed("write the record", "the disk is full"))
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_kept_is_nothing_to_wait_for() {
+    let sessions = Sessions::store(Full(MemoryStore::new()), AppKeys::random()).build().unwrap();
+    let visit = sessions.visit();
+    let nothing: &[(&str, &str)] = &[];
+    let session = visit.session(nothing).await.unwrap();
+    session.put("n", 1).unwrap();
+    let reader = session.read_only();
+    assert!(visit.finish(200).await.is_err());
+    assert!(!reader.refresh().await.unwrap());
+    assert_eq!(session.handle(), None);
+}
+
+#[tokio::test]
+async fn a_session_that_is_being_destroyed_has_no_handle() {
+    let mut world = World::new();
+    world.visit(|session| session.put("n", 1).unwrap()).await;
+    world
+        .visit(|session| {
+            session.destroy().unwrap();
+            assert_eq!(session.handle(), None);
+            session.flash(serde_json::json!({ "notice": "Goodbye." })).unwrap();
+            assert!(session.handle().is_some(), "of the session that has the message");
+        })
+        .await;
 }
 
 #[tokio::test]

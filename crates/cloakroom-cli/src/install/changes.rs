@@ -5,11 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cloakroom::{AppKeys, settings::Settings};
+use cloakroom::{
+    AppKeys,
+    settings::{DriverKind, Settings},
+};
 use similar::TextDiff;
 
 use crate::{
-    arguments::{Driver, Install},
+    arguments::Install,
     env_file::{self, EnvFile},
     failure::Failure,
 };
@@ -30,28 +33,25 @@ pub(super) struct Change {
 }
 
 /// The driver that the settings file has afterwards.
-pub(super) fn driver(options: &Install) -> Result<Driver, Failure> {
-    let text = if options.force { String::new() } else { read(SETTINGS)? };
-    if text.is_empty() {
-        return Ok(options.driver.unwrap_or(Driver::Cookie));
+pub(super) fn driver(options: &Install) -> Result<DriverKind, Failure> {
+    let asked = options.driver.map(DriverKind::from);
+    if options.force || !Path::new(SETTINGS).exists() {
+        return Ok(asked.unwrap_or(DriverKind::Cookie));
     }
-    let settings = text.parse::<toml::Table>().unwrap_or_default();
-    let named = settings.get("driver").and_then(toml::Value::as_str);
-    let there = named.and_then(Driver::named).unwrap_or(Driver::Cookie);
-    match options.driver {
-        Some(asked) if asked != there => {
-            let (there, asked) = (there.name(), asked.name());
-            Err(Failure::unusable(format!(
-                "{SETTINGS} is there already, and its driver is `{there}`; set `driver = \"{asked}\"` \
-                 in it, or have it written anew with --force"
-            )))
-        }
-        _ => Ok(there),
+    let there = Settings::load_with(Some(Path::new(SETTINGS)), &|_| None)?.driver;
+    match asked.filter(|asked| *asked != there) {
+        None => Ok(there),
+        Some(asked) => Err(Failure::unusable(format!(
+            "{SETTINGS} is there already, and its driver is `{}`; set `driver = \"{}\"` in it, or have \
+             it written anew with --force",
+            there.name(),
+            asked.name()
+        ))),
     }
 }
 
 /// Every file that has to change, if any.
-pub(super) fn all(options: &Install, driver: Driver) -> Result<Vec<Change>, Failure> {
+pub(super) fn all(options: &Install, driver: DriverKind) -> Result<Vec<Change>, Failure> {
     let mut changes = vec![settings(options, driver)?, key()?, ignored()?];
     changes.retain(|change| change.before != change.after);
     Ok(changes)
@@ -62,7 +62,7 @@ fn read(path: &str) -> Result<String, Failure> {
 }
 
 /// A settings file that is there stays, unless it is to be overwritten.
-fn settings(options: &Install, driver: Driver) -> Result<Change, Failure> {
+fn settings(options: &Install, driver: DriverKind) -> Result<Change, Failure> {
     let before = read(SETTINGS)?;
     let after = if before.is_empty() || options.force {
         with_driver(&Settings::template(), driver)
@@ -74,7 +74,7 @@ fn settings(options: &Install, driver: Driver) -> Result<Change, Failure> {
 }
 
 /// The driver is the one setting that was asked for.
-fn with_driver(template: &str, driver: Driver) -> String {
+fn with_driver(template: &str, driver: DriverKind) -> String {
     template.replacen("#driver = \"cookie\"", &format!("driver = \"{}\"", driver.name()), 1)
 }
 
@@ -104,7 +104,7 @@ fn ignored() -> Result<Change, Failure> {
         }
         after = after + line + "\n";
     }
-    let said = format!("have git leave the key and session files alone in {IGNORED}");
+    let said = format!("list /.env and /tmp/sessions in {IGNORED}");
     Ok(Change { path: IGNORED.into(), said, before, after, secret: false })
 }
 

@@ -5,10 +5,11 @@ use std::{
     process::Command,
 };
 
+use cloakroom::settings::DriverKind;
 use toml::{Table, Value};
 
 use crate::{
-    arguments::{Driver, Framework, Install},
+    arguments::{Framework, Install},
     failure::Failure,
 };
 
@@ -89,9 +90,9 @@ impl Project {
     pub(super) fn missing_dependencies(
         &self,
         options: &Install,
-        driver: Driver,
+        driver: DriverKind,
     ) -> Result<Vec<Vec<String>>, Failure> {
-        let redis = (driver == Driver::Redis).then_some("cloakroom-redis");
+        let redis = (driver == DriverKind::Redis).then_some("cloakroom-redis");
         let adapter = self.arguments(self.framework.adapter(), &self.features(), options)?;
         let redis = redis.map(|name| self.arguments(name, &[], options)).transpose()?;
         Ok([adapter, redis.flatten()].into_iter().flatten().collect())

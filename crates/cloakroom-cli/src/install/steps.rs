@@ -1,6 +1,8 @@
 //! What is left to do by hand.
 
-use crate::arguments::{Driver, Framework};
+use cloakroom::settings::DriverKind;
+
+use crate::arguments::Framework;
 
 const AXUM: &str = r#"
 Now put the sessions around your routes:
@@ -48,12 +50,10 @@ Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.";
 
-pub(super) fn left_to_do(framework: Framework, driver: Driver) -> String {
+pub(super) fn left_to_do(framework: Framework, driver: DriverKind) -> String {
     let sessions = match driver {
-        Driver::Redis => "cloakroom_redis::sessions(&Settings::load_for_development(None)?)?",
-        Driver::Cookie | Driver::Memory | Driver::File => {
-            "Settings::load_for_development(None)?.sessions()?"
-        }
+        DriverKind::Redis => "cloakroom_redis::sessions(&Settings::load_for_development(None)?)?",
+        _ => "Settings::load_for_development(None)?.sessions()?",
     };
     let steps = match framework {
         Framework::Axum => AXUM,

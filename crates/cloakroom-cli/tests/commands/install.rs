@@ -29,7 +29,7 @@ fn it_sets_up_once_and_changes_nothing_the_second_time() {
 did: cargo add cloakroom-axum --path [..]/crates/cloakroom-axum
 did: write config/session.toml
 did: put a new APP_KEY into .env
-did: have git leave the key and session files alone in .gitignore
+did: list /.env and /tmp/sessions in .gitignore
 
 Now put the sessions around your routes:
 
@@ -183,6 +183,12 @@ fn what_cannot_be_is_said_and_changes_nothing() {
         assert!(ran.err().contains(said), "{}", ran.err());
         assert!(!project.path().join("config").exists());
     }
+    let broken = package("axum = \"0.8\"");
+    std::fs::create_dir(broken.path().join("config")).unwrap();
+    std::fs::write(broken.path().join("config/session.toml"), "driver = file\n").unwrap();
+    let ran = broken.run(&["install", "--path", CHECKOUT]);
+    assert_eq!(ran.code(), 2);
+    assert!(ran.err().contains("config/session.toml: line 1: "), "{}", ran.err());
     let nowhere = Project::new().run(&["install"]);
     assert!(nowhere.err().contains("there is no project here"), "{}", nowhere.err());
     let old = package("axum = \"0.7\"").run(&["install", "--path", CHECKOUT, "--dry-run"]);

@@ -1,7 +1,7 @@
 //! The whole check of one request: what an adapter's CSRF layer runs.
 
 use super::{CsrfPolicy, Refusal, Verdict};
-use crate::{Visit, error::Error, observe, request::Headers, sessions::Carrier};
+use crate::{Visit, error::Error, form::is_form, observe, request::Headers, sessions::Carrier};
 
 /// Why a request is not let through.
 #[derive(Debug)]
@@ -64,10 +64,7 @@ const SHORT: usize = 256 * 1024;
 
 /// Whether the body is a form that can be read without refusing the request for it.
 fn is_short_form(headers: &(impl Headers + ?Sized)) -> bool {
-    const FORMS: [&str; 3] =
-        ["application/x-www-form-urlencoded", "multipart/form-data", "application/json"];
-    let content_type = headers.text("content-type").unwrap_or_default().to_ascii_lowercase();
     let length = headers.text("content-length").and_then(|length| length.parse().ok());
-    FORMS.iter().any(|form| content_type.starts_with(form))
+    is_form(headers.text("content-type").unwrap_or_default())
         && length.is_some_and(|length: usize| length <= SHORT)
 }

@@ -28,6 +28,8 @@ const ATTEMPTS: u32 = 64;
 const PROMPT_ATTEMPTS: u32 = 4;
 const LONGEST_WAIT: Duration = Duration::from_millis(32);
 
+/// What most steps of a store are for.
+const COMMIT: &str = "commit the session";
 /// For so long after a load its answer is taken for the present. Responses of two requests may overtake
 /// each other by as much on their way through the network.
 const SOON: Duration = Duration::from_millis(20);
@@ -100,7 +102,7 @@ pub(crate) async fn commit(
             }
             return unchanged(work, chunks, engine, now);
         };
-        match send(store, step.commit).await? {
+        match send(store, step.commit, COMMIT).await? {
             Outcome::Done(revision) => {
                 let origin = step.becomes.origin(revision);
                 return done(work, origin, chunks, engine, now);
@@ -133,11 +135,16 @@ async fn after_the_end(
     }
 }
 
-async fn send(store: &dyn Store, commit: Commit) -> Result<Outcome, Error> {
+/// One step of a store; `attempted` says in an error what it was for.
+pub(crate) async fn send(
+    store: &dyn Store,
+    commit: Commit,
+    attempted: &'static str,
+) -> Result<Outcome, Error> {
     let step = observe::Step::begin(store.name(), &commit);
     let outcome = store.commit(commit).await;
     step.answered(&outcome);
-    outcome.map_err(|cause| failed("commit the session", cause))
+    outcome.map_err(|cause| failed(attempted, cause))
 }
 
 /// Whether a cookie that follows a touch would be right still. A slow poll must not undo a login: when
@@ -165,7 +172,7 @@ async fn end_successor(store: &dyn Store, work: &Work, now: Timestamp) -> Result
             Some(Found::Tombstone { successor: None }) | None => return Ok(false),
             Some(Found::Live(_)) => {
                 let destroy = Commit::Destroy { key, tombstone: tombstone_deadline(now) };
-                if matches!(send(store, destroy).await?, Outcome::Done(_)) {
+                if matches!(send(store, destroy, COMMIT).await?, Outcome::Done(_)) {
                     return Ok(true);
                 }
             }
@@ -185,7 +192,7 @@ async fn ended(
     let Some(step) = plan(&work, now, engine)? else {
         return done(work, Origin::New, chunks, engine, now);
     };
-    match send(store, step.commit).await? {
+    match send(store, step.commit, COMMIT).await? {
         Outcome::Done(revision) => done(work, step.becomes.origin(revision), chunks, engine, now),
         _ => done(work, Origin::New, chunks, engine, now),
     }

@@ -32,6 +32,7 @@ mod validation;
 pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
 pub use input::FormInput;
 pub use parse::FormError;
+pub(crate) use parse::is_form;
 pub use submission::{InvalidForm, Submission};
 
 use crate::request::Headers;

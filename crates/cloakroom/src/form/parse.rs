@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::{FormInput, multipart, tree::Tree};
 
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
+const JSON: &str = "application/json";
 const ACCEPTED: &str =
     "application/x-www-form-urlencoded, multipart/form-data and application/json are accepted";
 
@@ -32,13 +35,12 @@ impl FormInput {
             return Ok(Self::default());
         }
         let content_type = content_type.unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        match essence.to_ascii_lowercase().as_str() {
-            "application/x-www-form-urlencoded" => urlencoded(&body),
-            "multipart/form-data" => multipart::read(content_type, body).await,
-            "application/json" => json(&body),
+        match essence(content_type).as_str() {
+            URLENCODED => urlencoded(&body),
+            MULTIPART => multipart::read(content_type, body).await,
+            JSON => json(&body),
             "" => Err(Problem::NoType.into()),
-            _ => Err(Problem::UnsupportedType(essence.to_owned()).into()),
+            other => Err(Problem::UnsupportedType(other.to_owned()).into()),
         }
     }
 
@@ -56,6 +58,16 @@ impl FormInput {
     pub fn from_query(query: &str) -> Result<Self, FormError> {
         urlencoded(query.as_bytes())
     }
+}
+
+/// Whether a body of this content type is read as a form.
+pub(crate) fn is_form(content_type: &str) -> bool {
+    [URLENCODED, MULTIPART, JSON].contains(&essence(content_type).as_str())
+}
+
+/// A media type without its parameters.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Percent-sequences that are not UTF-8 become replacement characters, as in browsers.

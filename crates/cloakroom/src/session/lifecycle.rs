@@ -93,7 +93,7 @@ impl Session {
         self.state().change(Change::Age(millis))
     }
 
-    /// Has this session end `absolute` from now, however busy it is; or never for that reason.
+    /// Ends this session `absolute` from now, however busy it is; `None` lifts that limit.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -154,11 +154,15 @@ impl Session {
             (Ok(false), _) => Ending::now(Ok(self.response_headers())),
             (Ok(true), Driver::Cookie(sealer)) => {
                 let sealed = self.commit_span().in_scope(|| self.seal(sealer));
-                let sealed = sealed.inspect_err(|error| observe::refused(error.code()));
+                let sealed = sealed.inspect_err(|error| {
+                    observe::refused(error.code());
+                    self.discard_changes();
+                });
                 Ending::now(sealed.map(|()| self.response_headers()))
             }
             (Ok(true), Driver::Store(_)) => Ending::later(async move {
-                self.commit_changes().await?;
+                // What could not be kept is nothing that readers of the session wait for.
+                self.commit_changes().await.inspect_err(|_| self.discard_changes())?;
                 Ok(self.response_headers())
             }),
         }

@@ -102,7 +102,9 @@ impl Session {
 
     /// Whether the session is nowhere, and nothing that this request does brings it into being.
     pub(crate) fn is_over(&self) -> bool {
-        self.state().standing() == state::Standing::Over
+        let state = self.state();
+        let leaves_nothing = state.is_destroyed() && !state.work().is_worth_creating();
+        leaves_nothing || state.standing() == state::Standing::Over
     }
 
     /// The key of the record that this session has after its commit.

@@ -28,7 +28,7 @@ use crate::{driver::Driver, error::Error, typed_key::Key, values::Values};
 #[derive(Clone)]
 pub struct ReadSession {
     session: Session,
-    /// What the last refresh found: nothing once the session has ended.
+    /// What the last refresh found: `None` before the first, empty values once the session has ended.
     refreshed: Arc<RwLock<Option<Values>>>,
 }
 

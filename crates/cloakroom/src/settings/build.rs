@@ -8,7 +8,7 @@ use crate::{
     store::Store,
 };
 #[cfg(unix)]
-use crate::{FileStore, file::Durability};
+use crate::{FileStore, error::WithCauses, file::Durability};
 
 impl Settings {
     /// Builds the session system.
@@ -24,7 +24,7 @@ impl Settings {
     }
 
     /// The same before it is built, for what has no setting, such as
-    /// [`not_before`](SessionsBuilder::not_before).
+    /// [`not_before`](SessionsBuilder::not_before). With Redis it is `cloakroom_redis::builder`.
     ///
     /// # Errors
     /// As [`sessions`](Self::sessions).
@@ -45,7 +45,7 @@ impl Settings {
             DriverKind::File => self.on_files()?,
             DriverKind::Redis => {
                 return Err(self.driver_is_missing(
-                    "add the crate cloakroom-redis and call `cloakroom_redis::sessions(&settings)`",
+                    "add the crate cloakroom-redis and call its `sessions(&settings)` or `builder(&settings)`",
                 ));
             }
         };
@@ -146,9 +146,7 @@ impl FileStore {
         };
         let opened = Self::builder(&table.location).durability(durability).open();
         opened.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let cause = cause.unwrap_or_default();
-            SettingsError::settings(format!("`file.location`: {error}: {cause}"))
+            SettingsError::settings(format!("`file.location`: {}", WithCauses(&error)))
         })
     }
 }

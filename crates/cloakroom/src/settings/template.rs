@@ -19,8 +19,8 @@ impl Settings {
     /// assert!(Settings::template().contains("#driver = \"cookie\"  # SESSION_DRIVER"));
     /// ```
     pub fn template() -> String {
-        let mut text = "# The session's settings; what is commented out is the default. The environment variable\n\
-                        # behind a setting comes before it. APP_KEY is set in the environment alone.\n"
+        let mut text = "# The session's settings. What is commented out is the default; \"…\" stands for not set.\n\
+                        # The environment variable named behind a setting wins over it. APP_KEY is never here.\n"
             .to_owned();
         write_table(&Settings::META, "", &mut text);
         text

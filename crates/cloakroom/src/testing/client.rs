@@ -102,7 +102,8 @@ impl<A: Application> TestClient<A> {
     /// The session has these values, an object's members.
     ///
     /// # Panics
-    /// When the request is sent, if `values` is not an object. So do all of these.
+    /// At once, if `values` is not an object. When the request is sent, if the session cannot take what
+    /// was said, such as an owner on the cookie driver.
     #[must_use]
     pub fn with_session(self, values: impl Serialize) -> Self {
         let values = object(&values);

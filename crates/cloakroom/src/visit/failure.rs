@@ -7,6 +7,7 @@ use crate::{error::Error, form::InvalidForm, observe};
 /// Why a response is not what the handler meant to answer. What an adapter's error types are made of: they turn its
 /// [`answer`](Self::answer) into a response.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Failure {
     /// No session layer is around the route; with what to do about it.
     NoSession(String),
@@ -23,6 +24,7 @@ pub enum Failure {
 /// A response without a framework.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it is what the client gets"]
+#[non_exhaustive]
 pub struct Answer {
     /// The status code.
     pub status: u16,

@@ -14,6 +14,7 @@ pub trait HeadersMut: Headers {
 /// What a response has to carry for the session's sake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "the response needs these headers"]
+#[non_exhaustive]
 pub struct ResponseHeaders {
     /// Values of `Set-Cookie` headers, to be appended.
     pub set_cookie: Vec<String>,
