@@ -99,12 +99,7 @@ impl<B: Default> Then<B> {
     fn close(self, session: Result<ResponseHeaders, Error>) -> Response<B> {
         match self {
             Self::Respond(response) => close(response, session),
-            Self::Panic(payload) => {
-                if let Err(error) = session {
-                    tracing::error!(?error, "a session could not be destroyed after a panic");
-                }
-                resume_unwind(payload)
-            }
+            Self::Panic(payload) => resume_unwind(payload),
         }
     }
 }

@@ -34,10 +34,7 @@
 
 use meter::Began;
 
-use crate::{
-    error::WithCauses,
-    store::{Commit, Found, Outcome, StoreError},
-};
+use crate::store::{Commit, Found, Outcome, StoreError};
 
 /// The name under which it is all filed.
 pub(crate) const TARGET: &str = "cloakroom";
@@ -142,8 +139,7 @@ pub(crate) fn refused(reason: &'static str) {
 
 /// A request could not be served, for a reason that the application's people have to know. Where they
 /// listen to neither `tracing` nor `log` it is said on standard error: nothing fails in silence.
-pub(crate) fn failed(failure: &dyn std::error::Error) {
-    let failure = WithCauses(failure);
+pub(crate) fn failed(failure: impl std::fmt::Display) {
     tracing::error!(target: TARGET, "{failure}");
     if !tracing::dispatcher::has_been_set() && log::max_level() == log::LevelFilter::Off {
         eprintln!("cloakroom: {failure}");

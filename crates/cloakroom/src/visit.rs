@@ -27,8 +27,9 @@ use crate::{
     Session, Sessions,
     cookie::Presented,
     driver::Opened,
-    error::Error,
+    error::{Error, WithCauses},
     form::FormInput,
+    observe,
     request::Headers,
     session::{Arrival, state::Origin},
     sessions::{Carrier, ServerErrors},
@@ -145,7 +146,15 @@ impl Visit {
         match self.loaded() {
             Some(session) if session.is_destroyed() => {
                 session.discard_changes();
-                session.end(false)
+                let ending = session.end(false);
+                Ending::later(async move {
+                    ending.await.inspect_err(|error| {
+                        let error = WithCauses(error);
+                        observe::failed(format_args!(
+                            "the session could not be destroyed: {error}"
+                        ));
+                    })
+                })
             }
             _ => Ending::now(Ok(ResponseHeaders::default())),
         }

@@ -2,10 +2,14 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{error::Error, form::InvalidForm, observe};
+use crate::{
+    error::{Error, WithCauses},
+    form::InvalidForm,
+    observe,
+};
 
-/// Why a response is not what the handler meant to answer. What an adapter's error types are made of: they turn its
-/// [`answer`](Self::answer) into a response.
+/// Why a response is not what the handler meant to answer. What an adapter's error types are made of:
+/// they turn its [`answer`](Self::answer) into a response.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure {
@@ -52,7 +56,7 @@ impl Failure {
     }
 
     fn logged(&self) -> Answer {
-        observe::failed(self);
+        observe::failed(WithCauses(self));
         Answer::of_status(self.http_status())
     }
 
