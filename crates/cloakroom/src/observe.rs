@@ -1,5 +1,5 @@
 //! What can be seen of sessions at work: spans and events of `tracing`, and with the feature `metrics`
-//! counters and histograms of the [`metrics`](https://docs.rs/metrics) facade.
+//! counters and histograms of the facade of that name.
 //!
 //! Nothing secret is among it: sessions appear by [`correlation_id`](crate::Session::correlation_id),
 //! never by token, key or value.
