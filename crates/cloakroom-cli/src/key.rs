@@ -1,7 +1,5 @@
 //! `cloakroom key generate`.
 
-use std::path::Path;
-
 use cloakroom::AppKeys;
 use serde_json::json;
 
@@ -21,25 +19,9 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
     }
     let path = place.variables();
     let file = EnvFile::read(path).map_err(Failure::failed)?;
-    let keys = match (file.keys(), rotate) {
-        (None, false) => key,
-        (Some(old), true) if file.keys_are_good() => format!("{key},{old}"),
-        (Some(_), true) => {
-            return Err(unchanged(path, "its APP_KEY cannot be used: `cloakroom doctor` says why"));
-        }
-        (None, true) => {
-            return Err(unchanged(
-                path,
-                "it has no APP_KEY to put a new one before; leave `--rotate` out",
-            ));
-        }
-        (Some(_), false) => {
-            return Err(unchanged(
-                path,
-                "it has an APP_KEY already; `--rotate` puts a new key before it, `--print` only prints one",
-            ));
-        }
-    };
+    let keys = next(&file, key, *rotate).map_err(|reason| {
+        Failure::failed(format!("{} was not changed: {reason}", path.display()))
+    })?;
     let count = keys.split(',').count();
     let written = env_file::write(path, &file.with_keys(&keys));
     written.map_err(|error| Failure::new(format!("change {}", path.display()), error))?;
@@ -57,6 +39,15 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
     Ok(())
 }
 
-fn unchanged(path: &Path, reason: &str) -> Failure {
-    Failure::failed(format!("{} was not changed: {reason}", path.display()))
+/// The keys that the file has afterwards, or why it keeps those that it has.
+fn next(file: &EnvFile, key: String, rotate: bool) -> Result<String, &'static str> {
+    match (file.keys(), rotate) {
+        (None, false) => Ok(key),
+        (Some(old), true) if file.keys_are_good() => Ok(format!("{key},{old}")),
+        (Some(_), true) => Err("its APP_KEY cannot be used: `cloakroom doctor` says why"),
+        (None, true) => Err("it has no APP_KEY to put a new one before; leave `--rotate` out"),
+        (Some(_), false) => Err(
+            "it has an APP_KEY already; `--rotate` puts a new key before it, `--print` only prints one",
+        ),
+    }
 }

@@ -13,6 +13,7 @@
 //! | event "commit", one step of the store or one sealing | debug | `step`, `outcome` |
 //! | event "rebase", before a commit that lost a race is tried again | debug | `attempt` |
 //! | event "gone", the session ended before or during the request, whose changes are dropped | info | `session`, `changes` |
+//! | event "regenerate dropped", the same of a request that called `regenerate`: a sign-in, probably, that the visitor has to repeat | warn | `session`, `changes` |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
 //! | event with the reason, for each request that is answered with 500 or 503 | error | |
@@ -128,6 +129,18 @@ pub(crate) fn gone(session: &str, changes: usize) {
         session,
         changes,
         "gone: the session ended before or during the request, whose changes are dropped"
+    );
+}
+
+/// The same where the request called `regenerate`, as a sign-in does: its visitor is told of success, and
+/// finds no session.
+pub(crate) fn regenerate_dropped(session: &str, changes: usize) {
+    tracing::warn!(
+        target: TARGET,
+        session,
+        changes,
+        "regenerate dropped: the session ended before or during the request; to sign in again works \
+         half a minute later"
     );
 }
 

@@ -57,6 +57,7 @@ async fn live_a_life() {
         visit(&sessions, &fresh, sign_out).await.unwrap();
     };
     visit(&sessions, &fresh, ended_under_way).await.unwrap();
+    visit(&sessions, &fresh, async |session| session.regenerate().unwrap()).await.unwrap();
     visit(&sessions, &format!("session={}", "A".repeat(43)), put).await.unwrap();
 
     let sealed = Sessions::cookie(AppKeys::random());
@@ -119,6 +120,8 @@ fn logged(text: &str) {
         r#"commit step="destroy" outcome="done""#,
         r#"commit step="replace" outcome="gone""#,
         r"gone: the session ended before or during the request, whose changes are dropped session=",
+        "WARN commit{driver",
+        "cloakroom: regenerate dropped: the session ended",
         r#"commit step="seal" outcome="done""#,
         r#"WARN cloakroom: refuse reason="too_large""#,
         "WARN cloakroom: forged request reason=",
@@ -144,9 +147,9 @@ fn counted(told: &[Told]) {
     };
     for (line, expected) in [
         ("cloakroom_loads_total driver=memory outcome=live", 6),
-        ("cloakroom_loads_total driver=memory outcome=gone", 1),
+        ("cloakroom_loads_total driver=memory outcome=gone", 2),
         ("cloakroom_loads_total driver=memory outcome=absent", 1),
-        ("cloakroom_load_seconds driver=memory", 8),
+        ("cloakroom_load_seconds driver=memory", 9),
         ("cloakroom_commits_total driver=memory step=create outcome=done", 2),
         ("cloakroom_commits_total driver=memory step=replace outcome=done", 2),
         ("cloakroom_commits_total driver=memory step=replace outcome=conflict", 1),

@@ -349,7 +349,11 @@ fn unchanged(work: Work, chunks: &[u8], engine: &Engine, now: Timestamp) -> Resu
 
 /// The session was ended by another request: this one's changes go nowhere and no cookie follows.
 fn gone(work: Work, engine: &Engine) -> Saved {
-    observe::gone(&work.token.correlation(), work.log.len());
+    let (session, changes) = (work.token.correlation(), work.log.len());
+    match work.fate {
+        Fate::Rotate(_) => observe::regenerate_dropped(&session, changes),
+        Fate::Stay | Fate::End(_) => observe::gone(&session, changes),
+    }
     let record = Some(engine.empty_record());
     Saved { origin: Origin::Gone, token: work.token, record, cookies: None }
 }
