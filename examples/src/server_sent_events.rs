@@ -28,7 +28,7 @@ async fn events(session: Session, reader: ReadSession) -> Result<impl IntoRespon
     Ok(Sse::new(progress(reader)))
 }
 
-/// One event a second until the session ends or its job is done.
+/// One event every 20 ms until the session ends or its job is done.
 fn progress(session: ReadSession) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold((session, true), |(session, goes_on)| async move {
         goes_on.then_some(())?;

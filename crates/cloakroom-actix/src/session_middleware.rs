@@ -42,9 +42,8 @@ use crate::{headers::ResponseHeaderMap, rejection::respond};
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the answer is 503 where the store
 ///    cannot be reached and 500 otherwise, with an empty body and without cookies.
-/// 3. A response whose handler asked for the session carries `Vary: Cookie`, or
-///    `Vary: Authorization` for bearer tokens; one that sets the
-///    session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
+/// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
+///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. An error that middleware returns becomes its response here, with the session's headers, and
 ///    goes on outwards as an error.
 /// 5. A panic goes on through it; only a `destroy` takes effect.
@@ -52,9 +51,9 @@ use crate::{headers::ResponseHeaderMap, rejection::respond};
 ///    handler whose future is dropped, as by a timeout, changes nothing.
 ///
 /// # Several of them
-/// One within another for the same cookie does nothing, nor does a second one for bearer tokens. Middleware for different cookies give a
-/// request several sessions: [`Session`](crate::Session) is the innermost one's,
-/// [`NamedSession`](crate::NamedSession) picks one by its cookie.
+/// One within another for the same cookie does nothing, nor does a second one for bearer tokens.
+/// Middleware for different cookies give a request several sessions: [`Session`](crate::Session) is
+/// the innermost one's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware {
     sessions: Sessions,

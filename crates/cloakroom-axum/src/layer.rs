@@ -25,15 +25,14 @@ use crate::SessionService;
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the answer is 503 where the store
 ///    cannot be reached and 500 otherwise, with an empty body and without cookies.
-/// 3. A response whose handler asked for the session carries `Vary: Cookie`, or
-///    `Vary: Authorization` for bearer tokens; one that sets the
-///    session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
+/// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
+///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. A panic goes on through this layer; only a `destroy` takes effect.
 ///
 /// # Several layers
-/// A layer inside another for the same cookie does nothing, nor does a second one for bearer tokens. Layers for different cookies give a
-/// request several sessions: [`Session`](crate::Session) is the innermost layer's,
-/// [`NamedSession`](crate::NamedSession) picks one by its cookie.
+/// A layer inside another for the same cookie does nothing, nor does a second one for bearer tokens.
+/// Layers for different cookies give a request several sessions: [`Session`](crate::Session) is the
+/// innermost layer's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
 ///
 /// # Services that fail
 /// An error of the service itself, which in axum no handler can cause, is passed on; the session's

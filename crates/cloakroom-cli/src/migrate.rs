@@ -12,7 +12,9 @@ use std::{collections::HashSet, time::Duration};
 
 use cloakroom::{
     clock::{Clock, SystemClock, Timestamp},
-    store::{Commit, Draft, Found, Outcome, Place as StorePlace, RecordKey, Store, Stored},
+    store::{
+        Commit, Draft, Found, Outcome, Place as StorePlace, RecordKey, Store, Stored, TOMBSTONE,
+    },
 };
 use futures_util::future::{join_all, try_join_all};
 use journal::{Journal, Seen, Synced};
@@ -29,8 +31,6 @@ use crate::{
 
 /// So many sessions are on their way at a time.
 const AT_A_TIME: usize = 32;
-/// How long the key of a session that ended is remembered as such.
-const TOMBSTONE: Duration = Duration::from_secs(30);
 
 /// What became of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

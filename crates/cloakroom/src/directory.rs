@@ -5,13 +5,13 @@ use serde::Serialize;
 use crate::{
     Error, Session, Sessions,
     clock::Timestamp,
-    driver::{Driver, stored::send},
+    driver::stored::send,
     error::Kind,
     lifetimes::no_tombstone,
     owner::{Handle, Owner},
     reach::{ATTEMPTS, Reached},
     record::Record,
-    store::{Commit, Directory, Outcome, OwnerKey, RecordKey, Store},
+    store::{Commit, Outcome, OwnerKey, RecordKey},
 };
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
@@ -105,9 +105,8 @@ struct Entry {
 
 impl SessionDirectory {
     fn new(sessions: Sessions, viewer: Viewer) -> Result<Self, Error> {
-        let directory = Self { sessions, viewer };
-        directory.store().map(drop)?;
-        Ok(directory)
+        sessions.index("list sessions")?;
+        Ok(Self { sessions, viewer })
     }
 
     /// The live sessions of `owner`, the one that was used last first.
@@ -184,14 +183,15 @@ impl SessionDirectory {
         owner: &OwnerKey,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Result<usize, Error> {
-        let (store, _) = self.store()?;
+        let attempted = "end a session";
+        let store = self.sessions.backend(attempted)?;
         let mut ended = 0;
         for _ in 0..ATTEMPTS {
             let mut missed = false;
             for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
                 let tombstone = no_tombstone(self.sessions.engine().now());
                 let destroy = Commit::Destroy { key: entry.key, tombstone };
-                match send(store, destroy, "end a session").await? {
+                match send(store, destroy, attempted).await? {
                     Outcome::Done(_) => ended += 1,
                     _ => missed = true,
                 }
@@ -210,15 +210,5 @@ impl SessionDirectory {
             Some(Entry { key, expires: stored.expires, record, owner })
         };
         Ok(reached.filter_map(entry).collect())
-    }
-
-    fn store(&self) -> Result<(&dyn Store, &dyn Directory), Error> {
-        let driver = self.sessions.engine().driver();
-        if let Driver::Store(store) = driver
-            && let Some(directory) = store.directory()
-        {
-            return Ok((&**store, directory));
-        }
-        Err(Kind::Unsupported { attempted: "list sessions", driver: driver.name() }.into())
     }
 }

@@ -7,7 +7,7 @@ use crate::{clock::Timestamp, record::Record, store::touch_is_due};
 /// How long the key of a regenerated or destroyed session is remembered as such: longer than a
 /// request that was sent with it may wait for its turn, and short, for a visitor whose browser never
 /// saw the new cookie can only begin anew when it is over.
-const TOMBSTONE: Duration = Duration::from_secs(30);
+pub const TOMBSTONE: Duration = Duration::from_secs(30);
 
 /// The two timeouts of OWASP ASVS 5.0, 7.3.1 and 7.3.2.
 #[derive(Clone, Copy, Debug)]

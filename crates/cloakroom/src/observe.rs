@@ -26,7 +26,7 @@
 //! # Metrics
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live`, `absent` (also what cannot be opened or read), `gone` (ended or regenerated a moment ago), `error` |
+//! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also what cannot be read any more), `absent` (also a cookie that does not open), `gone` (ended or regenerated a moment ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
 //! | `cloakroom_touches_total` | counter | `driver`: deadlines that moved without a write, with a load or by a step `touch` |
 //! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), or a [`Refusal::reason`](crate::csrf::Refusal::reason) |

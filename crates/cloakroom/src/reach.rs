@@ -11,7 +11,7 @@ use crate::{
     lifetimes::is_live,
     owner::{Handle, Owner},
     record::Record,
-    store::{Enumerate, Found, OwnerKey, RecordKey, Store, StoreError, Stored},
+    store::{Directory, Enumerate, Found, OwnerKey, RecordKey, Store, StoreError, Stored},
 };
 
 /// So many records are loaded at a time.
@@ -74,6 +74,13 @@ impl Sessions {
         store.enumerate().ok_or_else(|| Kind::Unsupported { attempted, driver }.into())
     }
 
+    /// The store's index of owners.
+    pub(crate) fn index(&self, attempted: &'static str) -> Result<&dyn Directory, Error> {
+        let store = self.backend(attempted)?;
+        let driver = store.name();
+        store.directory().ok_or_else(|| Kind::Unsupported { attempted, driver }.into())
+    }
+
     /// The live session that `handle` names.
     pub(crate) async fn reach(&self, handle: &str) -> Result<Option<Reached>, Error> {
         match Named::parse(handle) {
@@ -92,6 +99,10 @@ impl Sessions {
     }
 
     async fn reach_owned(&self, handle: Handle) -> Result<Option<Reached>, Error> {
+        // Nobody's sessions are named so where there is no index of owners.
+        if self.backend("find a session")?.directory().is_none() {
+            return Ok(None);
+        }
         let theirs = self.reach_all_of(&handle.owner).await?;
         let is_named =
             |it: &Reached| it.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle);
@@ -102,9 +113,7 @@ impl Sessions {
     /// the last word.
     pub(crate) async fn reach_all_of(&self, owner: &OwnerKey) -> Result<Vec<Reached>, Error> {
         let attempted = "list an owner's sessions";
-        let store = self.backend(attempted)?;
-        let unsupported = || Kind::Unsupported { attempted, driver: store.name() };
-        let keys = store.directory().ok_or_else(unsupported)?.keys_of(owner).await;
+        let keys = self.index(attempted)?.keys_of(owner).await;
         let keys = keys.map_err(|cause| failed(attempted, cause))?;
         let mut theirs = Vec::new();
         for batch in keys.chunks(BATCH) {

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{clock::Timestamp, owner::Owner, record::Record};
-pub use crate::{owner::OwnerKey, token::RecordKey};
+pub use crate::{lifetimes::TOMBSTONE, owner::OwnerKey, token::RecordKey};
 
 /// Keeps records on the server.
 ///

@@ -136,7 +136,7 @@ impl View {
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
-    /// assert!(session.verify_csrf_token(&session.view().csrf_token()) == false, "new sessions have no proof yet");
+    /// assert!(!session.verify_csrf_token(&session.view().csrf_token()), "a new session has no proof yet");
     /// ```
     pub fn csrf_token(&self) -> String {
         self.0.csrf_token()

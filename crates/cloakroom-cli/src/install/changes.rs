@@ -35,7 +35,7 @@ pub(super) struct Change {
 /// The driver that the settings file has afterwards.
 pub(super) fn driver(options: &Install) -> Result<DriverKind, Failure> {
     let asked = options.driver.map(DriverKind::from);
-    if options.force || !Path::new(SETTINGS).exists() {
+    if options.force || read(SETTINGS)?.is_empty() {
         return Ok(asked.unwrap_or(DriverKind::Cookie));
     }
     let there = Settings::load_with(Some(Path::new(SETTINGS)), &|_| None)?.driver;

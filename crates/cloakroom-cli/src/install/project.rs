@@ -78,7 +78,7 @@ impl Project {
 
     fn about_version(&self) -> Option<String> {
         let (name, wanted) = self.framework.upstream();
-        let Some(dependency) = self.dependencies.get(name) else {
+        let Some(dependency) = dependency(&self.dependencies, name) else {
             return Some(format!("{name} is not among the dependencies yet: cargo add {name}"));
         };
         let version = version(dependency).filter(|version| !is_version(version, wanted))?;
@@ -150,12 +150,17 @@ fn used(dependencies: &Table) -> Result<Framework, Failure> {
     }
 }
 
-/// Whether a crate is among the dependencies, by its own name or another.
 fn uses(dependencies: &Table, name: &str) -> bool {
-    dependencies.iter().any(|(key, value)| {
+    dependency(dependencies, name).is_some()
+}
+
+/// A crate among the dependencies, by its own name or another.
+fn dependency<'t>(dependencies: &'t Table, name: &str) -> Option<&'t Value> {
+    let is_it = |(key, value): &(&String, &Value)| {
         let renamed = value.get("package").and_then(Value::as_str);
         renamed.unwrap_or(key) == name
-    })
+    };
+    dependencies.iter().find(is_it).map(|(_, value)| value)
 }
 
 fn version(dependency: &Value) -> Option<&str> {

@@ -22,7 +22,7 @@
 //!
 //! # What this does not do
 //! It does not help against scripts injected into the site itself (XSS), which can read the token.
-//! Following OWASP's cheat sheet on CSRF and the reasoning of `CrossOriginProtection` in Go 1.25.
+//! It follows OWASP's cheat sheet on CSRF and the reasoning of `CrossOriginProtection` in Go 1.25.
 
 mod admission;
 mod origin;

@@ -86,7 +86,9 @@ impl CsrfPolicy {
         self
     }
 
-    /// Logs what would be refused and lets it pass, to try the policy out on live traffic.
+    /// Logs what would be refused and lets it pass, to try the policy out on live traffic. Where the
+    /// token would have to be looked for in a body that is no form, is longer than 256 KiB or does not
+    /// say its length, nothing is read and nothing logged.
     ///
     /// ```
     /// assert!(!cloakroom::csrf::CsrfPolicy::default().log_only().enforces());

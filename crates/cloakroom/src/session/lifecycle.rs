@@ -22,7 +22,7 @@ use crate::{
 pub struct Deadlines {
     /// When the session began.
     pub created: Timestamp,
-    /// When it ends if nobody uses it; nothing before it is kept anywhere.
+    /// When it ends if nobody uses it; `None` until it is kept somewhere.
     pub idle: Option<Timestamp>,
     /// When it ends in any case, where it has an absolute lifetime.
     pub absolute: Option<Timestamp>,
