@@ -13,7 +13,7 @@
 //! - [`sessions`] and [`builder`]: the session system from the application's settings.
 //!
 //! # What it costs
-//! Round trips by request, counted from `INFO commandstats`: untouched 0, read 1 with its due touch,
+//! Round trips by request, counted from `INFO commandstats`: untouched 0, read 1 and 1 more when its touch is due,
 //! write 2, regenerate 2, destroy 2. With the [near cache](RedisStoreBuilder::near_cache) a read of
 //! what was read before costs 0 and a write 1. In a cluster, where the index of owners lies
 //! elsewhere than the record, each write of a session that has an owner costs one more.

@@ -21,7 +21,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloakroom::store::Found;
 use redis::{PushInfo, PushKind, Value};
 
 use crate::wire::Parsed;
@@ -79,11 +78,7 @@ impl NearCache {
     }
 
     /// Keeps the answer to a question that was asked at `asked`, unless it may be stale already.
-    pub(crate) fn keep(&self, key: &str, mut parsed: Parsed, asked: Asked, at: Instant) {
-        // That a load has moved the deadline is said once.
-        if let Found::Live(stored) = &mut parsed.found {
-            stored.touched = false;
-        }
+    pub(crate) fn keep(&self, key: &str, parsed: Parsed, asked: Asked, at: Instant) {
         let mut shard = self.shard(key);
         if shard.evictions != asked.evictions || !self.live.load(Ordering::SeqCst) {
             return;

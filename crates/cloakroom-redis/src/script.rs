@@ -21,7 +21,6 @@ macro_rules! script {
 /// All scripts.
 #[derive(Debug)]
 pub(crate) struct Scripts {
-    pub(crate) load: Script,
     pub(crate) create: Script,
     pub(crate) replace: Script,
     pub(crate) touch: Script,
@@ -33,7 +32,6 @@ pub(crate) struct Scripts {
 impl Scripts {
     pub(crate) fn new() -> Self {
         Self {
-            load: script!("load"),
             create: script!("create"),
             replace: script!("replace"),
             touch: script!("touch"),

@@ -1,7 +1,5 @@
 //! The steps of a commit, as calls of scripts.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use cloakroom::{
     clock::Timestamp,
@@ -45,17 +43,6 @@ impl Inner {
             return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into());
         }
         Ok(answer)
-    }
-
-    /// Has the owner's index keep up with a touch. It can wait: entries outlive their records by an
-    /// idle time.
-    pub(crate) fn index_later(self: &Arc<Self>, owner: OwnerKey, key: RecordKey, value: &Bytes) {
-        let (inner, value) = (self.clone(), value.clone());
-        self.link.spawn(async move {
-            if let Err(error) = inner.index(&owner, &key, &value).await {
-                tracing::warn!(?owner, %error, "could not prolong an entry of an owner's sessions");
-            }
-        });
     }
 
     async fn index(&self, owner: &OwnerKey, key: &RecordKey, value: &[u8]) -> RedisResult<()> {
@@ -114,7 +101,7 @@ impl Inner {
         let answer = self.eval(&self.scripts.touch, &call).await?;
         if let [word, value] = answer.as_slice()
             && word == "done"
-            && let Some(Parsed { owner: Some(owner), .. }) = wire::parse(value, false)
+            && let Some(Parsed { owner: Some(owner), .. }) = wire::parse(value)
         {
             self.index(&owner, key, value).await?;
         }
@@ -153,7 +140,7 @@ impl Inner {
         let arguments = vec![number(self.clock.now()), name(key), tombstone];
         let call = Call { keys: vec![self.key(key)], arguments };
         let answer = self.eval_carefully(&self.scripts.destroy, &call, wire::slot(key)).await?;
-        let before = answer.get(1).and_then(|value| wire::parse(value, false));
+        let before = answer.get(1).and_then(wire::parse);
         let revision = match before {
             Some(Parsed { found: Found::Live(stored), .. }) => stored.revision,
             _ => Revision::default(),
@@ -193,7 +180,7 @@ fn outcome(answer: &[Bytes], revision: Revision) -> RedisResult<Outcome> {
         (b"done", _) => Ok(Outcome::Done(revision)),
         (b"gone", _) => Ok(Outcome::Gone),
         (b"exists", _) => Ok(Outcome::Exists),
-        (b"conflict", Some(value)) => match wire::parse(value, false).map(|it| it.found) {
+        (b"conflict", Some(value)) => match wire::parse(value).map(|it| it.found) {
             Some(Found::Live(stored)) => Ok(Outcome::Conflict(stored)),
             _ => Err(unexpected("the record as it is")),
         },

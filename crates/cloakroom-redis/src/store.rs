@@ -15,7 +15,7 @@ use cloakroom::{
     clock::Clock,
     store::{
         Commit, Directory, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
-        StoreError, touch_is_due,
+        StoreError,
     },
 };
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
@@ -25,8 +25,7 @@ use crate::{
     link::Link,
     near_cache::{Answer, NearCache},
     scan,
-    script::{Call, Scripts},
-    steps::{number, unexpected},
+    script::Scripts,
     tracking,
     wire::{self, Parsed},
 };
@@ -112,7 +111,7 @@ impl Inner {
         wire::key(&self.prefix, key)
     }
 
-    /// One record's value, without touching it.
+    /// Reads one record from Redis.
     async fn get(&self, key: &RecordKey) -> RedisResult<Option<Parsed>> {
         let answer = self.link.run(cmd("GET").arg(self.key(key))).await;
         let value: Option<Bytes> = match answer {
@@ -123,35 +122,11 @@ impl Inner {
             answer => from_redis_value(answer?)?,
         };
         let Some(value) = value else { return Ok(None) };
-        let live = wire::expires(&value).is_some_and(|expires| expires > self.clock.now());
-        let parsed = wire::parse(&value, false);
-        if parsed.is_none() {
+        let Some(parsed) = wire::parse(&value) else {
             unreadable(key);
-        }
-        Ok(parsed.filter(|_| live))
-    }
-
-    /// One record's value; a due touch is done with it.
-    async fn get_and_touch(self: &Arc<Self>, key: &RecordKey) -> RedisResult<Option<Parsed>> {
-        let now = self.clock.now();
-        let call = Call { keys: vec![self.key(key)], arguments: vec![number(now)] };
-        let answer = self.eval(&self.scripts.load, &call).await?;
-        let [kind, value, rest @ ..] = answer.as_slice() else {
-            return Err(unexpected("kind and value"));
-        };
-        if kind.is_empty() {
             return Ok(None);
-        }
-        let touched = !rest.is_empty();
-        let parsed = wire::parse(value, touched);
-        match &parsed {
-            None => unreadable(key),
-            Some(Parsed { owner: Some(owner), .. }) if touched => {
-                self.index_later(*owner, *key, value);
-            }
-            Some(_) => (),
-        }
-        Ok(parsed)
+        };
+        Ok(Some(parsed).filter(|parsed| parsed.found.expires() > self.clock.now()))
     }
 
     fn evict(&self, commit: &Commit) {
@@ -168,35 +143,24 @@ impl Inner {
         }
     }
 
-    /// A read through the near cache. What is due to be touched is not answered from memory.
-    async fn read_nearby(
-        self: &Arc<Self>,
-        cache: &NearCache,
-        key: &RecordKey,
-    ) -> RedisResult<Option<Parsed>> {
+    /// Reads a record through the near cache.
+    async fn get_nearby(&self, cache: &NearCache, key: &RecordKey) -> RedisResult<Option<Parsed>> {
         let name = self.key(key);
         let asked = match cache.look_up(&name) {
-            Answer::Known(parsed) if self.is_fresh(&parsed) => return Ok(Some(parsed)),
-            Answer::Known(_) => {
-                cache.evict(&name);
-                return self.get_and_touch(key).await;
+            Answer::Known(parsed) if parsed.found.expires() > self.clock.now() => {
+                return Ok(Some(parsed));
             }
+            Answer::Known(_) => return self.get(key).await,
             Answer::Ask(asked) => asked,
         };
         let at = Instant::now();
-        let parsed = self.get_and_touch(key).await?;
+        let parsed = self.get(key).await?;
         if let Some(parsed) = &parsed
-            && self.is_fresh(parsed)
+            && matches!(parsed.found, Found::Live(_))
         {
             cache.keep(&name, parsed.clone(), asked, at);
         }
         Ok(parsed)
-    }
-
-    fn is_fresh(&self, parsed: &Parsed) -> bool {
-        let Found::Live(stored) = &parsed.found else { return false };
-        let now = self.clock.now();
-        stored.expires > now && !touch_is_due(stored.expires, parsed.idle, now)
     }
 
     pub(crate) fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
@@ -244,16 +208,9 @@ impl Store for RedisStore {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         self.0.start();
-        let loaded = self.0.get(key).await;
-        let loaded = loaded.map_err(|error| self.0.failed("read a session from", error))?;
-        Ok(loaded.map(|parsed| parsed.found))
-    }
-
-    async fn load_and_touch(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
-        self.0.start();
         let loaded = match &self.0.near_cache {
-            Some(cache) => self.0.read_nearby(cache, key).await,
-            None => self.0.get_and_touch(key).await,
+            Some(cache) => self.0.get_nearby(cache, key).await,
+            None => self.0.get(key).await,
         };
         let loaded = loaded.map_err(|error| self.0.failed("read a session from", error))?;
         Ok(loaded.map(|parsed| parsed.found))

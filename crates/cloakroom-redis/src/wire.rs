@@ -99,7 +99,7 @@ pub(crate) fn revision(revision: Revision) -> String {
 }
 
 /// Reads a value; nothing where it is none of ours or spoilt.
-pub(crate) fn parse(value: &Bytes, touched: bool) -> Option<Parsed> {
+pub(crate) fn parse(value: &Bytes) -> Option<Parsed> {
     let header = std::str::from_utf8(value.get(..HEADER)?).ok()?;
     let fields: Vec<_> = header.strip_suffix('\n')?.split(' ').collect();
     let [kind, expires, idle, revision, link] = fields.as_slice() else { return None };
@@ -108,9 +108,9 @@ pub(crate) fn parse(value: &Bytes, touched: bool) -> Option<Parsed> {
     let revision = Revision(u64::from_str_radix(revision, 16).ok()?);
     let linked = *link != NOBODY;
     let found = match *kind {
-        "CR1R" => Found::Live(Stored { record: value.slice(HEADER..), revision, expires, touched }),
-        "CR1T" if linked => Found::Tombstone { successor: Some(RecordKey::parse(link)?) },
-        "CR1T" => Found::Tombstone { successor: None },
+        "CR1R" => Found::Live(Stored { record: value.slice(HEADER..), revision, expires }),
+        "CR1T" if linked => Found::Tombstone { successor: Some(RecordKey::parse(link)?), expires },
+        "CR1T" => Found::Tombstone { successor: None, expires },
         _ => return None,
     };
     let owner = match &found {
@@ -118,12 +118,6 @@ pub(crate) fn parse(value: &Bytes, touched: bool) -> Option<Parsed> {
         _ => None,
     };
     Some(Parsed { found, idle, owner })
-}
-
-/// The deadline in a value of either kind.
-pub(crate) fn expires(value: &Bytes) -> Option<Timestamp> {
-    let digits = std::str::from_utf8(value.get(5..21)?).ok()?;
-    digits.parse().ok().map(Timestamp::from_millis)
 }
 
 #[cfg(test)]
@@ -141,7 +135,7 @@ mod tests {
                       -------------------------------------------\nvalues";
         let value = record(&draft(None), Revision(0xdead_beef));
         assert_eq!(String::from_utf8(value.clone()).unwrap(), golden);
-        let parsed = parse(&value.into(), false).unwrap();
+        let parsed = parse(&value.into()).unwrap();
         let Found::Live(stored) = parsed.found else { panic!("{parsed:?}") };
         assert_eq!((stored.record.as_ref(), stored.revision.0), (&b"values"[..], 0xdead_beef));
         assert_eq!(parsed.idle, Duration::from_hours(2));
@@ -151,11 +145,11 @@ mod tests {
     fn owner_and_successor_survive() {
         let owner = OwnerKey::of("user-42");
         let value = record(&draft(Some(owner)), Revision(1));
-        assert_eq!(parse(&value.into(), false).unwrap().owner, Some(owner));
+        assert_eq!(parse(&value.into()).unwrap().owner, Some(owner));
         for successor in [None, Some(RecordKey::from_bytes([7; 32]))] {
-            let value = tombstone(Timestamp::from_millis(5), successor, Revision(1)).into();
-            assert_eq!(parse(&value, false).unwrap().found, Found::Tombstone { successor });
-            assert_eq!(expires(&value), Some(Timestamp::from_millis(5)));
+            let expires = Timestamp::from_millis(5);
+            let value = tombstone(expires, successor, Revision(1)).into();
+            assert_eq!(parse(&value).unwrap().found, Found::Tombstone { successor, expires });
         }
     }
 
@@ -163,10 +157,10 @@ mod tests {
     fn what_is_cut_short_or_written_by_hand_is_no_value() {
         let value = record(&draft(None), Revision(1));
         for length in 0..HEADER {
-            assert_eq!(parse(&Bytes::copy_from_slice(&value[..length]), false), None);
+            assert_eq!(parse(&Bytes::copy_from_slice(&value[..length])), None);
         }
         for garbage in ["", "garbage", &"x".repeat(200), "{\"v\":1}"] {
-            assert_eq!(parse(&Bytes::copy_from_slice(garbage.as_bytes()), false), None);
+            assert_eq!(parse(&Bytes::copy_from_slice(garbage.as_bytes())), None);
         }
     }
 

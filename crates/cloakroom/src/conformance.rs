@@ -112,17 +112,17 @@ impl Subject<'_> {
         self.store.load(&key).await.unwrap_or_else(|error| panic!("load failed: {error:?}"))
     }
 
-    async fn load_and_touch(&self, key: RecordKey) -> Option<Found> {
-        let loaded = self.store.load_and_touch(&key).await;
-        loaded.unwrap_or_else(|error| panic!("load_and_touch failed: {error:?}"))
+    /// Returns successor and deadline of the tombstone under `key`.
+    async fn tombstone(&self, key: RecordKey) -> (Option<RecordKey>, Timestamp) {
+        match self.load(key).await {
+            Some(Found::Tombstone { successor, expires }) => (successor, expires),
+            other => panic!("a tombstone was expected, found {other:?}"),
+        }
     }
 
-    /// The live record under `key`, by a load that may touch it.
-    async fn used(&self, key: RecordKey) -> Stored {
-        match self.load_and_touch(key).await {
-            Some(Found::Live(stored)) => stored,
-            other => panic!("a live record was expected, found {other:?}"),
-        }
+    /// Asserts that `key` has the tombstone of a destroyed session.
+    async fn assert_destroyed(&self, key: RecordKey) {
+        assert_eq!(self.tombstone(key).await.0, None);
     }
 
     /// The live record under `key`.

@@ -296,12 +296,13 @@ impl Shard {
 impl Slot {
     fn found(&self) -> Found {
         match &self.content {
-            Content::Tombstone { successor } => Found::Tombstone { successor: *successor },
+            Content::Tombstone { successor } => {
+                Found::Tombstone { successor: *successor, expires: self.expires }
+            }
             Content::Record(record) => Found::Live(Stored {
                 record: record.clone(),
                 revision: self.revision,
                 expires: self.expires,
-                touched: false,
             }),
         }
     }

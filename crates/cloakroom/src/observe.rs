@@ -8,7 +8,7 @@
 //! | what | level | fields |
 //! |---|---|---|
 //! | span `open`, around the search for the session that a cookie or a bearer token leads to | debug | `driver` |
-//! | event "load", one read of the store or one decryption | debug | `outcome`, `touched` |
+//! | event "load", one read of the store or one decryption | debug | `outcome` |
 //! | span `commit`, around everything that a commit does | debug | `driver`, `session` |
 //! | event "commit", one step of the store or one sealing | debug | `step`, `outcome` |
 //! | event "rebase", before a commit that lost a race is tried again | debug | `attempt` |
@@ -28,7 +28,6 @@
 //! |---|---|---|
 //! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also what cannot be read any more), `absent` (also a cookie that does not open), `gone` (ended or regenerated a moment ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
-//! | `cloakroom_touches_total` | counter | `driver`: deadlines that moved without a write, with a load or by a step `touch` |
 //! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), or a [`Refusal::reason`](crate::csrf::Refusal::reason) |
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
@@ -53,23 +52,22 @@ impl Load {
 
     /// The answer of a store.
     pub(crate) fn answered(self, found: &Result<Option<Found>, StoreError>) {
-        let (outcome, touched) = match found {
-            Ok(None) => ("absent", false),
-            Ok(Some(Found::Live(stored))) => ("live", stored.touched),
-            Ok(Some(Found::Tombstone { .. })) => ("gone", false),
-            Err(_) => ("error", false),
-        };
-        self.ended(outcome, touched);
+        self.ended(match found {
+            Ok(None) => "absent",
+            Ok(Some(Found::Live(_))) => "live",
+            Ok(Some(Found::Tombstone { .. })) => "gone",
+            Err(_) => "error",
+        });
     }
 
     /// What a cookie came to that was opened.
     pub(crate) fn opened(self, live: bool) {
-        self.ended(if live { "live" } else { "absent" }, false);
+        self.ended(if live { "live" } else { "absent" });
     }
 
-    fn ended(self, outcome: &'static str, touched: bool) {
-        tracing::debug!(target: TARGET, outcome, touched, "load");
-        meter::load(self.driver, outcome, touched, self.began);
+    fn ended(self, outcome: &'static str) {
+        tracing::debug!(target: TARGET, outcome, "load");
+        meter::load(self.driver, outcome, self.began);
     }
 }
 
@@ -194,21 +192,11 @@ mod meter {
         if let Some(bytes) = bytes {
             histogram!("cloakroom_record_bytes", "driver" => driver).record(bytes as f64);
         }
-        if (step, outcome) == ("touch", "done") {
-            touch(driver);
-        }
     }
 
-    fn touch(driver: &'static str) {
-        counter!("cloakroom_touches_total", "driver" => driver).increment(1);
-    }
-
-    pub(super) fn load(driver: &'static str, outcome: &'static str, touched: bool, began: Began) {
+    pub(super) fn load(driver: &'static str, outcome: &'static str, began: Began) {
         histogram!("cloakroom_load_seconds", "driver" => driver).record(began.0.elapsed());
         counter!("cloakroom_loads_total", "driver" => driver, "outcome" => outcome).increment(1);
-        if touched {
-            touch(driver);
-        }
     }
 
     pub(super) fn refusal(reason: &'static str) {
@@ -228,6 +216,6 @@ mod meter {
     }
 
     pub(super) fn step(_: &str, _: &str, _: &str, _: Option<usize>, _: Began) {}
-    pub(super) fn load(_: &str, _: &str, _: bool, _: Began) {}
+    pub(super) fn load(_: &str, _: &str, _: Began) {}
     pub(super) fn refusal(_: &str) {}
 }

@@ -165,8 +165,8 @@ pub(crate) async fn follow(
     for _ in 0..ATTEMPTS {
         match store.load(&key).await? {
             Some(Found::Live(stored)) => return Ok(Some((key, stored))),
-            Some(Found::Tombstone { successor: Some(successor) }) => key = successor,
-            Some(Found::Tombstone { successor: None }) | None => return Ok(None),
+            Some(Found::Tombstone { successor: Some(successor), .. }) => key = successor,
+            Some(Found::Tombstone { successor: None, .. }) | None => return Ok(None),
         }
     }
     Ok(None)

@@ -13,8 +13,8 @@
 //! 4. Run `cloakroom::conformance` on it (feature `conformance`), races included.
 //!
 //! That is all that is needed. Capabilities come on top where a store has them: [`Directory`] finds
-//! the records of an owner, [`Enumerate`] goes through all of them, [`Sweep`] deletes what has
-//! expired, and [`load_and_touch`](Store::load_and_touch) saves busy readers a call.
+//! the records of an owner, [`Enumerate`] goes through all of them, and [`Sweep`] deletes what has
+//! expired.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -62,16 +62,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// because a session that answers with an error for ever helps nobody.
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError>;
 
-    /// As [`load`](Self::load), and where [`touch_is_due`] also moves the record's deadline to its
-    /// [idle time](Draft::idle) from now; [`Stored::touched`] says so. For stores that can do both
-    /// in one round trip. Others leave it as it is: the library sends a [`Commit::Touch`] instead.
-    ///
-    /// # Errors
-    /// As `load`.
-    async fn load_and_touch(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
-        self.load(key).await
-    }
-
     /// This store as one that finds records by their owner, if it is.
     fn directory(&self) -> Option<&dyn Directory> {
         None
@@ -97,9 +87,21 @@ pub enum Found {
     /// The key of a session that was destroyed a moment ago, or regenerated: then `successor` is the
     /// key that its record moved to, so that a logout with the old token ends the session all the same.
     Tombstone {
-        /// Where a `Rotate` moved the record; nothing after a `Destroy`.
+        /// The key that a `Rotate` moved the record to; `None` after a `Destroy`.
         successor: Option<RecordKey>,
+        /// When the tombstone stops being found: the deadline that the step gave it.
+        expires: Timestamp,
     },
+}
+
+impl Found {
+    /// Returns the deadline after which it is no longer found.
+    pub fn expires(&self) -> Timestamp {
+        match self {
+            Self::Live(stored) => stored.expires,
+            Self::Tombstone { expires, .. } => *expires,
+        }
+    }
 }
 
 /// A record as a store holds it.
@@ -111,14 +113,12 @@ pub struct Stored {
     pub revision: Revision,
     /// When the record stops being live.
     pub expires: Timestamp,
-    /// Whether the load that answered this has moved the deadline.
-    pub touched: bool,
 }
 
 /// Shows sizes, not contents.
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { record, revision, expires, touched: _ } = self;
+        let Self { record, revision, expires } = self;
         write!(f, "Stored({} bytes, {revision:?}, until {expires:?})", record.len())
     }
 }
@@ -136,7 +136,8 @@ pub struct Draft {
     pub record: Bytes,
     /// When it stops being live.
     pub expires: Timestamp,
-    /// How long it lives on when it is used: what [`Store::load_and_touch`] goes by.
+    /// The idle timeout: how long the record lives on when it is used. A store may keep an
+    /// owner's index entry for this much longer than the record.
     pub idle: Duration,
     /// Whose it is: what a [`Directory`] finds it by.
     pub owner: Option<OwnerKey>,
@@ -160,24 +161,6 @@ impl Draft {
             owner: record.owner.as_ref().map(Owner::key),
         })
     }
-}
-
-/// A deadline moves when this fraction of the idle time has gone by, so that a busy reader costs
-/// ten touches per idle time and not one per request.
-const TOUCH_FRACTION: u32 = 10;
-
-/// Whether a record that expires at `expires` and is used `now` should have its deadline moved.
-///
-/// ```
-/// use std::time::Duration;
-/// use cloakroom::{clock::Timestamp, store::touch_is_due};
-///
-/// let (now, idle) = (Timestamp::from_millis(0), Duration::from_secs(100));
-/// assert!(!touch_is_due(now + Duration::from_secs(90), idle, now));
-/// assert!(touch_is_due(now + Duration::from_secs(89), idle, now));
-/// ```
-pub fn touch_is_due(expires: Timestamp, idle: Duration, now: Timestamp) -> bool {
-    expires.until(now + idle) > idle / TOUCH_FRACTION
 }
 
 /// Shows sizes, not contents.
@@ -339,10 +322,6 @@ macro_rules! store_by_pointer {
 
             async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
                 (**self).load(key).await
-            }
-
-            async fn load_and_touch(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
-                (**self).load_and_touch(key).await
             }
 
             fn directory(&self) -> Option<&dyn Directory> {

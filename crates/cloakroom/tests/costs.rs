@@ -7,19 +7,16 @@ use cloakroom::{
     AppKeys, DEFAULT_AGE, Error, MemoryStore, ResponseHeaders, Session, Sessions, async_trait,
     clock::{Clock, FakeClock},
     cookie::CookieSettings,
-    store::{Commit, Draft, Found, Outcome, RecordKey, Store, StoreError, Stored, touch_is_due},
+    store::{Commit, Draft, Found, Outcome, RecordKey, Store, StoreError},
 };
 
 /// Passes everything on and notes it.
 #[derive(Clone, Debug)]
 struct Spy {
     store: Arc<MemoryStore>,
-    clock: Arc<FakeClock>,
     calls: Arc<Mutex<Vec<&'static str>>>,
     /// So many commits lose their race: before each, another request writes.
     races: Arc<Mutex<u32>>,
-    /// Whether it can load and touch in one round trip.
-    touches: bool,
 }
 
 #[async_trait]
@@ -27,19 +24,6 @@ impl Store for Spy {
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         self.note("load");
         self.store.load(key).await
-    }
-
-    async fn load_and_touch(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
-        let found = self.load(key).await?;
-        let now = self.clock.now();
-        let Some(Found::Live(stored)) = &found else { return Ok(found) };
-        if !self.touches || !touch_is_due(stored.expires, DEFAULT_AGE, now) {
-            return Ok(found);
-        }
-        let expires = now + DEFAULT_AGE;
-        let touch = Commit::Touch { key: *key, expected: stored.revision, expires };
-        self.store.commit(touch).await?;
-        Ok(Some(Found::Live(Stored { expires, touched: true, ..stored.clone() })))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
@@ -86,18 +70,11 @@ struct Stage {
 
 impl Stage {
     fn set() -> Self {
-        Self::set_with(false)
-    }
-
-    /// On a store that `touches` while it loads, or not.
-    fn set_with(touches: bool) -> Self {
         let clock = Arc::new(FakeClock::default());
         let spy = Spy {
             store: Arc::new(MemoryStore::with_clock(clock.clone())),
-            clock: clock.clone(),
             calls: Arc::default(),
             races: Arc::default(),
-            touches,
         };
         let sessions = Sessions::store(spy.clone(), AppKeys::random())
             .clock(clock.clone())
@@ -174,24 +151,6 @@ async fn every_kind_of_request_makes_exactly_these_calls() {
     let (calls, cookies) = stage.request(Session::destroy).await;
     assert_eq!((calls.as_slice(), cookies.len()), (&["load", "destroy"][..], 1), "destroy");
     println!("calls: none 0, first write 1, read 1, write 2, due touch 2, regenerate 2, destroy 2");
-}
-
-#[tokio::test]
-async fn a_store_that_touches_while_it_loads_is_called_once_and_the_cookie_follows() {
-    let mut stage = Stage::set_with(true);
-    stage.request(|session| session.put("username", "virk")).await;
-    stage.clock.advance(DEFAULT_AGE / 4);
-    let (calls, cookies) = stage.request(|_| Ok(())).await;
-    assert_eq!((calls.as_slice(), cookies.len()), (&["load"][..], 1), "due touch");
-    let (calls, cookies) = stage.request(|_| Ok(())).await;
-    assert_eq!((calls.as_slice(), cookies.len()), (&["load"][..], 0), "no touch due");
-
-    stage.clock.advance(DEFAULT_AGE / 4);
-    *stage.spy.races.lock().unwrap() = 1;
-    let (calls, cookies) = stage.request(|session| session.increment("visits").map(drop)).await;
-    assert_eq!(calls, ["load", "replace", "replace"]);
-    assert_eq!(cookies.len(), 1, "a lost race does not take the cookie's new lifetime away");
-    println!("due touch with the read: calls 1");
 }
 
 #[tokio::test]

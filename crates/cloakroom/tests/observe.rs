@@ -108,7 +108,7 @@ fn a_life_is_told_in_spans_events_and_metrics_and_nothing_secret() {
 
 fn logged(text: &str) {
     for expected in [
-        r#"open{driver="memory"}: cloakroom: load outcome="live" touched=false"#,
+        r#"open{driver="memory"}: cloakroom: load outcome="live""#,
         r#"load outcome="gone""#,
         r#"load outcome="absent""#,
         r#"commit{driver="memory" session="#,

@@ -16,7 +16,7 @@ async fn a_server_that_is_not_there_is_an_error_at_once() {
     let store = store(&format!("redis://127.0.0.1:{}", free_port()));
     for _ in 0..20 {
         let started = Instant::now();
-        let error = store.load_and_touch(&key(1)).await.unwrap_err();
+        let error = store.load(&key(1)).await.unwrap_err();
         assert!(error.is_unavailable(), "{error:?}");
         assert!(started.elapsed() < Duration::from_millis(1_100));
     }
@@ -31,10 +31,10 @@ async fn a_server_that_dies_and_comes_back_has_everyone_signed_in_still() {
         create(&store, number, "values").await;
     }
     server.kill();
-    assert!(store.load_and_touch(&key(1)).await.unwrap_err().is_unavailable());
+    assert!(store.load(&key(1)).await.unwrap_err().is_unavailable());
     server.restart();
     let back = Instant::now();
-    while store.load_and_touch(&key(1)).await.is_err() {
+    while store.load(&key(1)).await.is_err() {
         assert!(back.elapsed() < Duration::from_secs(2), "it takes too long to reconnect");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -106,12 +106,12 @@ async fn a_wrong_or_missing_password_is_an_error_that_shows_none() {
         format!("redis://:hunter2@{}", server.address()),
         format!("redis://nobody:hunter2@{}", server.address()),
     ] {
-        let error = store(&url).load_and_touch(&key(1)).await.unwrap_err();
+        let error = store(&url).load(&key(1)).await.unwrap_err();
         let shown = format!("{error:?} {error}");
         assert!(!shown.contains("hunter2") && !shown.contains("right-one"), "{shown}");
     }
     let right = store(&format!("redis://:right-one@{}", server.address()));
-    assert_eq!(right.load_and_touch(&key(1)).await.unwrap(), None);
+    assert_eq!(right.load(&key(1)).await.unwrap(), None);
 }
 
 // Requirement R27.
@@ -127,7 +127,7 @@ async fn a_busy_server_is_an_error_that_passes() {
         .spawn()
         .unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let error = store.load_and_touch(&key(1)).await.unwrap_err();
+    let error = store.load(&key(1)).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     server.cli(&["SCRIPT", "KILL"]);
     endless.wait().unwrap();

@@ -55,7 +55,7 @@ async fn create(store: &RedisStore, number: u64, text: &str) -> Revision {
 
 /// The text of a live record.
 async fn text(store: &RedisStore, number: u64) -> Option<String> {
-    match store.load_and_touch(&key(number)).await.unwrap()? {
+    match store.load(&key(number)).await.unwrap()? {
         Found::Live(stored) => Some(String::from_utf8(stored.record.to_vec()).unwrap()),
         Found::Tombstone { .. } => None,
     }

@@ -101,7 +101,7 @@ async fn an_answer_that_is_cut_anywhere_is_asked_for_again_without_a_second_effe
                         .await
                 }
                 3 => through.commit(Commit::Destroy { key: key(base + 2), tombstone }).await,
-                _ => through.load_and_touch(&key(base)).await.map(|found| {
+                _ => through.load(&key(base)).await.map(|found| {
                     assert!(found.is_none_or(|it| matches!(it, Found::Live(_))));
                     Outcome::Gone
                 }),
@@ -175,7 +175,7 @@ async fn a_command_whose_answer_was_lost_is_done_once() {
 
 /// Waits until a store has a connection again.
 async fn healthy(store: &cloakroom_redis::RedisStore, number: u64) {
-    while store.load_and_touch(&key(number)).await.is_err() {
+    while store.load(&key(number)).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -198,7 +198,7 @@ async fn a_server_that_hangs_costs_each_request_its_timeout_and_no_more() {
                 let store = store.clone();
                 tokio::spawn(async move {
                     let started = Instant::now();
-                    let error = store.load_and_touch(&key(1)).await.unwrap_err();
+                    let error = store.load(&key(1)).await.unwrap_err();
                     assert!(error.is_unavailable(), "{error:?}");
                     started.elapsed()
                 })
@@ -211,7 +211,7 @@ async fn a_server_that_hangs_costs_each_request_its_timeout_and_no_more() {
     server.resume();
     assert!(slowest < Duration::from_millis(900), "{slowest:?}");
     let resumed = Instant::now();
-    while store.load_and_touch(&key(1)).await.is_err() {
+    while store.load(&key(1)).await.is_err() {
         assert!(resumed.elapsed() < Duration::from_secs(2));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -232,7 +232,7 @@ async fn ten_times_as_many_requests_as_fit_wait_a_bounded_time() {
             let store = store.clone();
             tokio::spawn(async move {
                 let started = Instant::now();
-                let error = store.load_and_touch(&key(1)).await.err();
+                let error = store.load(&key(1)).await.err();
                 assert!(
                     error.as_ref().is_none_or(cloakroom::store::StoreError::is_unavailable),
                     "{error:?}"

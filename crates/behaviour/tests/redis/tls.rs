@@ -26,12 +26,12 @@ async fn a_certificate_of_our_authority_is_accepted_and_no_other() {
     let (_, another) = RedisServer::start_tls(Certificate::Good);
     for untrusted in [None, Some(another)] {
         let store = store(&good.tls_url(), untrusted);
-        assert!(store.load_and_touch(&key(1)).await.is_err());
+        assert!(store.load(&key(1)).await.is_err());
         refused += 1;
     }
     for kind in [Certificate::Expired, Certificate::OfAnotherHost] {
         let (server, authority) = RedisServer::start_tls(kind);
-        let error = store(&server.tls_url(), Some(authority)).load_and_touch(&key(1)).await;
+        let error = store(&server.tls_url(), Some(authority)).load(&key(1)).await;
         assert!(error.is_err(), "{kind:?}");
         refused += 1;
     }
@@ -43,7 +43,7 @@ async fn a_certificate_of_our_authority_is_accepted_and_no_other() {
 async fn a_server_without_tls_gets_no_password() {
     let server = RedisServer::start();
     let url = format!("rediss://:hunter2@{}/0", server.address());
-    let error = store(&url, None).load_and_touch(&key(1)).await.unwrap_err();
+    let error = store(&url, None).load(&key(1)).await.unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"));
     assert_eq!(server.calls().get("auth"), None);
 }

@@ -98,7 +98,7 @@ async fn nothing_survives_a_destroy(it: &Subject<'_>) {
         }
     });
     outcomes.await;
-    assert_eq!(it.load(key).await, Some(Found::Tombstone { successor: None }));
+    it.assert_destroyed(key).await;
 }
 
 /// One commit a client.

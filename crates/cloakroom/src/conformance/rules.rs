@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{FAR, NEAR, Subject, new_key, new_key_beside};
-use crate::store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Stored};
+use crate::store::{Commit, Draft, Outcome, RecordKey, Revision};
 
 /// Runs every rule and counts them.
 pub(super) async fn check(it: &Subject<'_>) -> usize {
@@ -38,12 +38,8 @@ pub(super) async fn check(it: &Subject<'_>) -> usize {
         a_touch_keeps_a_record_past_its_first_deadline,
         a_key_whose_record_expired_is_free,
         revisions_are_never_used_twice,
-        a_load_that_touches_does_so_when_it_is_due_and_says_so,
-        a_load_that_touches_brings_nothing_back,
     )
 }
-
-const DESTROYED: Found = Found::Tombstone { successor: None };
 
 async fn an_unknown_key_is_an_absence(it: &Subject<'_>) {
     assert_eq!(it.load(new_key()).await, None);
@@ -84,7 +80,7 @@ async fn creating_over_a_tombstone_answers_exists(it: &Subject<'_>) {
     let key = it.destroyed().await;
     let outcome = it.commit(Commit::Create { key, record: it.draft("again", FAR) }).await;
     assert_eq!(outcome, Outcome::Exists, "a logged-out session came back");
-    assert_eq!(it.load(key).await, Some(DESTROYED));
+    it.assert_destroyed(key).await;
 }
 
 async fn replacing_changes_record_deadline_and_revision(it: &Subject<'_>) {
@@ -130,11 +126,13 @@ async fn touching_an_older_revision_changes_nothing(it: &Subject<'_>) {
 async fn rotating_moves_the_record_and_buries_the_old_key(it: &Subject<'_>) {
     let (from, revision) = it.created("first", FAR).await;
     let (to, draft) = (new_key_beside(from), it.draft("rotated", FAR));
-    let outcome = it.commit(rotate(it, from, Some(revision), to, &draft)).await;
+    let rotate = rotate(it, from, Some(revision), to, &draft);
+    let Commit::Rotate { tombstone, .. } = rotate else { unreachable!() };
+    let outcome = it.commit(rotate).await;
     let stored = it.live(to).await;
     assert_eq!(outcome, Outcome::Done(stored.revision));
     assert_eq!((stored.record, stored.expires), (draft.record, draft.expires));
-    assert_eq!(it.load(from).await, Some(Found::Tombstone { successor: Some(to) }));
+    assert_eq!(it.tombstone(from).await, (Some(to), tombstone));
 }
 
 async fn rotating_an_older_revision_answers_the_current_record(it: &Subject<'_>) {
@@ -171,7 +169,7 @@ async fn rotating_onto_a_taken_key_changes_neither(it: &Subject<'_>) {
 
 async fn destroying_leaves_a_tombstone(it: &Subject<'_>) {
     let key = it.destroyed().await;
-    assert_eq!(it.load(key).await, Some(DESTROYED));
+    it.assert_destroyed(key).await;
 }
 
 async fn nothing_changes_under_an_unknown_key(it: &Subject<'_>) {
@@ -186,7 +184,7 @@ async fn nothing_changes_under_a_tombstone(it: &Subject<'_>) {
     let key = it.destroyed().await;
     for change in it.changes_of(key, Revision(1)) {
         assert_eq!(it.commit(change.clone()).await, Outcome::Gone, "{change:?}");
-        assert_eq!(it.load(key).await, Some(DESTROYED), "{change:?}");
+        it.assert_destroyed(key).await;
     }
 }
 
@@ -239,36 +237,6 @@ async fn revisions_are_never_used_twice(it: &Subject<'_>) {
         }
         assert!(!used.contains(&last), "{last:?} was used before");
         used.push(last);
-    }
-}
-
-async fn a_load_that_touches_does_so_when_it_is_due_and_says_so(it: &Subject<'_>) {
-    // The deadline is near and the idle time long, so more than a tenth of it has gone by.
-    let key = new_key();
-    let mut due = it.draft("due", NEAR);
-    due.idle = FAR;
-    it.commit(Commit::Create { key, record: due.clone() }).await;
-    let stored = it.used(key).await;
-    let moved = stored.expires > due.expires;
-    assert_eq!(stored.touched, moved, "a load that moves the deadline says so, and no other");
-    assert_eq!(it.live(key).await, Stored { touched: false, ..stored.clone() });
-    if moved {
-        assert!(stored.expires <= it.time.now() + FAR, "by more than the idle time");
-        let again = it.used(key).await;
-        assert_eq!(again, Stored { touched: false, ..stored }, "a touch that was not due");
-    }
-}
-
-async fn a_load_that_touches_brings_nothing_back(it: &Subject<'_>) {
-    let destroyed = it.destroyed().await;
-    let expired = new_key();
-    let mut short = it.draft("short", NEAR);
-    short.idle = FAR;
-    it.commit(Commit::Create { key: expired, record: short }).await;
-    it.time.pass(NEAR).await;
-    for (key, found) in [(new_key(), None), (destroyed, Some(DESTROYED)), (expired, None)] {
-        assert_eq!(it.load_and_touch(key).await, found);
-        assert_eq!(it.load(key).await, found);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commit protocol of server-side drivers: compare, swap, and on a lost race rebase.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
@@ -30,9 +30,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(32);
 
 /// What most steps of a store are for.
 const COMMIT: &str = "commit the session";
-/// For so long after a load its answer is taken for the present. Responses of two requests may overtake
-/// each other by as much on their way through the network.
-const SOON: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(
     store: &dyn Store,
@@ -42,7 +39,7 @@ pub(super) async fn open(
     let mut found = ArrayVec::<_, MOST_CANDIDATES>::new();
     for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
         let load = observe::Load::begin(store.name());
-        let loaded = store.load_and_touch(&token.record_key()).await;
+        let loaded = store.load(&token.record_key()).await;
         load.answered(&loaded);
         match loaded.map_err(|cause| failed("load the session", cause))? {
             None => (),
@@ -74,13 +71,8 @@ fn decode(stored: &Stored) -> Option<Record> {
 }
 
 fn live(stored: &Stored) -> Origin {
-    let Stored { revision, expires, touched, .. } = *stored;
-    let cookie = if touched {
-        CookieState::Overtaken { since: Instant::now() }
-    } else {
-        CookieState::Current
-    };
-    Origin::Live { revision, expires, cookie }
+    let Stored { revision, expires, .. } = *stored;
+    Origin::Live { revision, expires, cookie: CookieState::Current }
 }
 
 /// Commits `work`, rebasing it as often as other requests write first.
@@ -96,10 +88,6 @@ pub(crate) async fn commit(
             return after_the_end(store, work, chunks, engine).await;
         }
         let Some(step) = plan(&work, now, engine)? else {
-            if !may_send_cookie(store, &work).await? {
-                work.origin = Origin::Gone;
-                continue;
-            }
             return unchanged(work, chunks, engine, now);
         };
         match send(store, step.commit, COMMIT).await? {
@@ -147,20 +135,6 @@ pub(crate) async fn send(
     outcome.map_err(|cause| failed(attempted, cause))
 }
 
-/// Whether a cookie that follows a touch would be right still. A slow poll must not undo a login: when
-/// the touch is some time ago the session is looked up again, for its token may be superseded.
-async fn may_send_cookie(store: &dyn Store, work: &Work) -> Result<bool, Error> {
-    let Origin::Live { cookie: CookieState::Overtaken { since }, .. } = work.origin else {
-        return Ok(true);
-    };
-    if since.elapsed() < SOON {
-        return Ok(true);
-    }
-    let found = store.load(&work.token.record_key()).await;
-    let found = found.map_err(|cause| failed("look the session up again", cause))?;
-    Ok(matches!(found, Some(Found::Live(_))))
-}
-
 /// A logout whose session another request regenerated ends it under its new key: that the visitor
 /// presented the old token must not save the session from its logout. Answers whether it ended one.
 async fn end_successor(store: &dyn Store, work: &Work, now: Timestamp) -> Result<bool, Error> {
@@ -168,8 +142,8 @@ async fn end_successor(store: &dyn Store, work: &Work, now: Timestamp) -> Result
     for _ in 0..ATTEMPTS {
         let found = store.load(&key).await;
         match found.map_err(|cause| failed("find the session to destroy", cause))? {
-            Some(Found::Tombstone { successor: Some(successor) }) => key = successor,
-            Some(Found::Tombstone { successor: None }) | None => return Ok(false),
+            Some(Found::Tombstone { successor: Some(successor), .. }) => key = successor,
+            Some(Found::Tombstone { successor: None, .. }) | None => return Ok(false),
             Some(Found::Live(_)) => {
                 let destroy = Commit::Destroy { key, tombstone: tombstone_deadline(now) };
                 if matches!(send(store, destroy, COMMIT).await?, Outcome::Done(_)) {
@@ -366,10 +340,8 @@ fn rebase(work: &mut Work, stored: &Stored, engine: &Engine) {
         work.origin = Origin::Gone;
         return;
     };
-    // What the load has made of the cookie stays true.
-    let owed = matches!(work.origin, Origin::Live { cookie: CookieState::Overtaken { .. }, .. });
     work.record = record;
-    work.origin = live(&Stored { touched: owed, ..stored.clone() });
+    work.origin = live(stored);
     work.log.replay(&mut work.record);
 }
 

@@ -110,13 +110,15 @@ impl Shard {
             return Ok(None);
         }
         Ok(match header.kind {
-            Kind::Tombstone { successor } => Some(Found::Tombstone { successor }),
+            Kind::Tombstone { successor } => {
+                Some(Found::Tombstone { successor, expires: header.expires })
+            }
             Kind::Record { rotated_from: Some(from) } if !self.was_rotated(&from, key, now)? => {
                 None
             }
             Kind::Record { .. } => {
                 let Header { revision, expires, .. } = header;
-                Some(Found::Live(Stored { record, revision, expires, touched: false }))
+                Some(Found::Live(Stored { record, revision, expires }))
             }
         })
     }

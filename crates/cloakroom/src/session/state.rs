@@ -1,7 +1,7 @@
 //! The state of one request's session. Its fields are private to this module: what changes the
 //! contents goes through [`State::change`], which also writes the change log.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     change::{Change, ChangeLog},
@@ -47,10 +47,6 @@ pub(crate) enum CookieState {
     Current,
     /// An old key sealed it: it has to be sealed again.
     OfOldKey,
-    /// Loading the session has moved the deadline, at this moment: the cookie has to follow.
-    Overtaken {
-        since: Instant,
-    },
 }
 
 /// What the request wants to become of the session's token. An intent until the commit.
