@@ -35,10 +35,9 @@ impl Store for MapStore {
             },
             Commit::Touch { key, expected, expires } => {
                 let outcome = check(map, &key, Some(expected));
-                if let (Outcome::Done(_), Some(entry)) = (&outcome, map.get_mut(&key)) {
-                    if let Found::Live(stored) = entry {
-                        stored.expires = expires;
-                    }
+                if let (Outcome::Done(_), Some(Found::Live(stored))) = (&outcome, map.get_mut(&key))
+                {
+                    stored.expires = expires;
                 }
                 outcome
             }
