@@ -23,7 +23,7 @@ use cloakroom::{
 use futures_util::{future::LocalBoxFuture, stream};
 
 use crate::{
-    SessionRejection, extract::innermost, headers::RequestHeaders, input::content_type,
+    SessionRejection, extract::visits, headers::RequestHeaders, input::content_type,
     rejection::plain,
 };
 
@@ -109,7 +109,7 @@ where
 /// Leaves the request as it came, but for a body that was compressed: it is plain afterwards. Or answers
 /// what refuses it.
 async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), HttpResponse> {
-    let visit = innermost(request).map_err(|rejection| rejection.error_response())?;
+    let visits = visits(request).map_err(|rejection| rejection.error_response())?;
     let (mut body, mut was_read) = (request.take_payload(), false);
     let headers = RequestHeaders(request.headers());
     let authority = request.uri().authority().map(Authority::as_str);
@@ -117,14 +117,14 @@ async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), 
         let whole = Bytes::from_request(request.request(), &mut body).await;
         let whole = whole.map_err(|error| error.error_response())?;
         if let Ok(input) = FormInput::parse(content_type(request.headers()), whole.clone()).await {
-            visit.capture(input);
+            visits.innermost().capture(input);
         }
         body = Payload::Stream { payload: Box::pin(stream::once(ready(Ok(whole)))) };
         was_read = true;
         Ok(())
     };
     let method = request.method().as_str();
-    let admitted = policy.admit(method, &headers, authority, &visit, capture_form).await;
+    let admitted = policy.admit(method, &headers, authority, &visits, capture_form).await;
     request.set_payload(body);
     if was_read && request.headers_mut().remove(CONTENT_ENCODING).next().is_some() {
         drop(request.headers_mut().remove(CONTENT_LENGTH));

@@ -85,9 +85,13 @@ extractor!(View, |session: cloakroom::Session| session.view());
 
 /// The visit of the innermost session middleware.
 pub(crate) fn innermost(request: &impl HttpMessage) -> Result<Visit, SessionRejection> {
-    let extensions = request.extensions();
-    let visits = extensions.get::<Visits>().ok_or_else(SessionRejection::no_middleware)?;
-    Ok(visits.innermost().clone())
+    visits(request).map(|visits| visits.innermost().clone())
+}
+
+/// The visits of all session middleware around the route.
+pub(crate) fn visits(request: &impl HttpMessage) -> Result<Visits, SessionRejection> {
+    let visits = request.extensions().get::<Visits>().cloned();
+    visits.ok_or_else(SessionRejection::no_middleware)
 }
 
 pub(crate) async fn load(

@@ -10,16 +10,20 @@ use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    error::InternalError,
+    error::{self, InternalError},
     http::StatusCode,
 };
 use cloakroom::{
-    ResponseHeaders, Sessions, Visit,
+    ResponseHeaders, Sessions, Uncommitted, Visit,
     visit::{Failure, Visits},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use crate::{headers::ResponseHeaderMap, rejection::respond};
+use crate::{
+    SessionRejection,
+    headers::{RequestHeaders, ResponseHeaderMap},
+    rejection::respond,
+};
 
 /// Gives every request within it a session.
 ///
@@ -40,15 +44,21 @@ use crate::{headers::ResponseHeaderMap, rejection::respond};
 /// # What it does to a response
 /// 1. The session is committed before the first byte, also of a streamed body; once begun, the
 ///    commit runs to its end even when the client has gone.
-/// 2. If the commit fails, the handler's response is not sent: the answer is 503 where the store
-///    cannot be reached and 500 otherwise, with an empty body and without cookies.
+/// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
+///    later makes sense and 500 otherwise, with an empty body. It carries the cookie that an earlier
+///    [`Session::commit`](cloakroom::Session::commit) of the request has earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. An error that middleware returns becomes its response here, with the session's headers, and
 ///    goes on outwards as an error.
-/// 5. A panic goes on through it; only a `destroy` takes effect.
+/// 5. A panic goes on through it, and only a `destroy` takes effect. Where an earlier commit of the
+///    request has earned a cookie, the response is 500 with that cookie instead.
 /// 6. actix-web lets a handler finish when its client has gone, and its changes are committed. A
 ///    handler whose future is dropped, as by a timeout, changes nothing.
+/// 7. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
+///    off in the middle. Put timeouts that answer with another status outside of this middleware.
+/// 8. Once the response has left this middleware, its session is closed. A session that is first asked
+///    for inside a streamed body can be read and not changed: see [`preload`](Self::preload).
 ///
 /// # Several of them
 /// One within another for the same cookie does nothing, nor does a second one for bearer tokens.
@@ -57,13 +67,39 @@ use crate::{headers::ResponseHeaderMap, rejection::respond};
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware {
     sessions: Sessions,
+    loading: Loading,
+}
+
+/// When a session is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Loading {
+    /// When a handler asks for it.
+    #[default]
+    OnDemand,
+    /// Before the handler runs.
+    Ahead,
 }
 
 impl SessionMiddleware {
     /// Middleware for `sessions`.
     #[must_use]
     pub fn new(sessions: Sessions) -> Self {
-        Self { sessions }
+        Self { sessions, loading: Loading::default() }
+    }
+
+    /// Loads the session of each request before its handler runs. For routes that first ask for it
+    /// inside a streamed body: when the response's head has left, a session can be read and no
+    /// longer changed, and the response has no `Vary: Cookie`.
+    ///
+    /// ```
+    /// # use cloakroom_actix::{AppKeys, MemoryStore, SessionMiddleware, Sessions};
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let middleware = SessionMiddleware::new(sessions).preload();
+    /// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+    /// ```
+    #[must_use]
+    pub fn preload(self) -> Self {
+        Self { loading: Loading::Ahead, ..self }
     }
 }
 
@@ -80,7 +116,8 @@ where
     type Future = Ready<Result<SessionService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(SessionService { sessions: self.sessions.clone(), inner }))
+        let (sessions, loading) = (self.sessions.clone(), self.loading);
+        ready(Ok(SessionService { sessions, loading, inner }))
     }
 }
 
@@ -88,6 +125,7 @@ where
 #[derive(Debug)]
 pub struct SessionService<S> {
     sessions: Sessions,
+    loading: Loading,
     inner: S,
 }
 
@@ -106,9 +144,18 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         // The request itself must not be cloned: routing wants it for itself.
         let around = request.extensions_mut().remove();
-        let (visits, visit) = Visits::begin(&self.sessions, around);
+        let (visits, visit) = Visits::begin(&self.sessions, request.method().as_str(), around);
+        let preload = (self.loading == Loading::Ahead)
+            .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
         request.extensions_mut().insert(visits);
         let handling = self.inner.call(request);
+        let handling = async move {
+            if let Some(preload) = preload {
+                preload.await.map_err(SessionRejection::not_loaded)?;
+            }
+            // The handler begins when it is polled first.
+            handling.await
+        };
         match visit {
             Some(visit) => conclude(visit, handling).boxed_local(),
             None => async { handling.await.map(ServiceResponse::map_into_left_body) }.boxed_local(),
@@ -130,20 +177,24 @@ async fn conclude<B: MessageBody>(
                 session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
                 Ok(response.map_into_left_body())
             }
-            Err(error) => Ok(response.into_response(not_committed(error)).map_into_right_body()),
+            Err(failed) => Ok(response.into_response(not_committed(failed)).map_into_right_body()),
         },
-        Ok(Err(error)) if visit.loaded().is_none() => Err(error),
         Ok(Err(error)) => {
             let status = error.as_response_error().status_code().as_u16();
             Err(match visit.finish(status).await {
+                Ok(session) if session == ResponseHeaders::default() => error,
                 Ok(session) => WithSession { error, session }.into(),
-                Err(failure) => InternalError::from_response(error, not_committed(failure)).into(),
+                Err(failed) => InternalError::from_response(error, not_committed(failed)).into(),
             })
         }
         Err(payload) => {
             // What goes wrong with it is in the log.
-            drop(visit.abandon().await);
-            resume_unwind(payload)
+            let session = visit.abandon().await.unwrap_or_else(|failed| failed.headers);
+            if session.set_cookie.is_empty() {
+                resume_unwind(payload);
+            }
+            let error = error::ErrorInternalServerError("the handler panicked");
+            Err(WithSession { error, session }.into())
         }
     }
 }
@@ -174,6 +225,9 @@ impl ResponseError for WithSession {
     }
 }
 
-fn not_committed(error: cloakroom::Error) -> HttpResponse {
-    respond(Failure::NotCommitted(error).answer())
+fn not_committed(uncommitted: Uncommitted) -> HttpResponse {
+    let Uncommitted { error, headers } = uncommitted;
+    let mut response = respond(Failure::NotCommitted(error).answer());
+    headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+    response
 }

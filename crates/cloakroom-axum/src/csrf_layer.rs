@@ -21,7 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    extract::innermost,
+    extract::visits,
     headers::RequestHeaders,
     input::content_type,
     rejection::{SessionRejection, plain},
@@ -104,20 +104,20 @@ where
 
 /// The request as it came, or the answer that refuses it.
 async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Response> {
-    let visit = innermost(request.extensions()).map_err(IntoResponse::into_response)?.clone();
+    let visits = visits(request.extensions()).map_err(IntoResponse::into_response)?.clone();
     let (parts, mut body) = request.into_parts();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let headers = RequestHeaders(&parts.headers);
     let capture_form = async {
         let whole = read(&parts, std::mem::take(&mut body)).await?;
         if let Ok(input) = FormInput::parse(content_type(&parts), whole.clone()).await {
-            visit.capture(input);
+            visits.innermost().capture(input);
         }
         body = Body::from(whole);
         Ok(())
     };
     let method = parts.method.as_str();
-    match policy.admit(method, &headers, authority, &visit, capture_form).await {
+    match policy.admit(method, &headers, authority, &visits, capture_form).await {
         Ok(()) => Ok(Request::from_parts(parts, body)),
         Err(Denied::Unreadable(response)) => Err(response),
         Err(Denied::NotLoaded(error)) => Err(SessionRejection::not_loaded(error).into_response()),

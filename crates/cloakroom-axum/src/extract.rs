@@ -98,8 +98,12 @@ extractor!(View, |session: cloakroom::Session| session.view());
 
 /// The visit of the innermost session layer.
 pub(crate) fn innermost(extensions: &Extensions) -> Result<&Visit, SessionRejection> {
-    let visits = extensions.get::<Visits>().ok_or_else(SessionRejection::no_layer)?;
-    Ok(visits.innermost())
+    visits(extensions).map(Visits::innermost)
+}
+
+/// The visits of all session layers around the route.
+pub(crate) fn visits(extensions: &Extensions) -> Result<&Visits, SessionRejection> {
+    extensions.get().ok_or_else(SessionRejection::no_layer)
 }
 
 pub(crate) async fn load(

@@ -8,8 +8,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use cloakroom::{Ending, Error, ResponseHeaders, Visit, visit::Failure};
-use http::Response;
+use cloakroom::{
+    Ending, ResponseHeaders, Uncommitted, Visit,
+    visit::{Failure, Preload},
+};
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::{headers::ResponseHeaderMap, rejection::status};
@@ -19,6 +22,7 @@ pin_project! {
     pub struct ResponseFuture<F, B> {
         #[pin]
         handler: F,
+        preload: Option<Preload>,
         visit: Option<Visit>,
         waiting: Option<Waiting<B>>,
     }
@@ -37,8 +41,8 @@ enum Then<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(crate) fn new(handler: F, visit: Option<Visit>) -> Self {
-        Self { handler, visit, waiting: None }
+    pub(crate) fn new(handler: F, visit: Option<Visit>, preload: Option<Preload>) -> Self {
+        Self { handler, preload, visit, waiting: None }
     }
 }
 
@@ -51,9 +55,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if let Some(preload) = this.preload {
+            let loaded = ready!(preload.as_mut().poll(cx));
+            *this.preload = None;
+            if let Err(error) = loaded {
+                return Poll::Ready(Ok(failed(Failure::NotLoaded(error))));
+            }
+        }
         if this.waiting.is_none() {
             let outcome = ready!(poll_catching_panic(this.handler.as_mut(), cx));
-            let Some(visit) = this.visit.take().filter(|visit| visit.loaded().is_some()) else {
+            let Some(visit) = this.visit.take() else {
                 return Poll::Ready(outcome.unwrap_or_else(|payload| resume_unwind(payload)));
             };
             let (ending, then) = match outcome {
@@ -95,27 +106,32 @@ impl<B: Default> Waiting<B> {
 }
 
 impl<B: Default> Then<B> {
-    /// The response, once it is known what the session asks of it.
-    fn close(self, session: Result<ResponseHeaders, Error>) -> Response<B> {
-        match self {
-            Self::Respond(response) => close(response, session),
-            Self::Panic(payload) => resume_unwind(payload),
-        }
+    /// Returns the response, once it is known what the session asks of it.
+    fn close(self, session: Result<ResponseHeaders, Uncommitted>) -> Response<B> {
+        let (mut response, headers) = match (self, session) {
+            (Self::Respond(response), Ok(headers)) => (response, headers),
+            (Self::Respond(_), Err(Uncommitted { error, headers })) => {
+                (failed(Failure::NotCommitted(error)), headers)
+            }
+            (Self::Panic(payload), session) => {
+                let headers = session.unwrap_or_else(|uncommitted| uncommitted.headers);
+                if headers.set_cookie.is_empty() {
+                    resume_unwind(payload);
+                }
+                let mut response = Response::new(B::default());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                (response, headers)
+            }
+        };
+        headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        response
     }
 }
 
-/// The handler's response with the session's headers, or the answer to a failed commit.
-fn close<B: Default>(
-    mut response: Response<B>,
-    session: Result<ResponseHeaders, Error>,
-) -> Response<B> {
-    match session {
-        Ok(session) => session.write_to(&mut ResponseHeaderMap(response.headers_mut())),
-        Err(error) => {
-            response = Response::new(B::default());
-            *response.status_mut() = status(Failure::NotCommitted(error).answer().status);
-        }
-    }
+/// Makes the response to a failure, which goes to the log.
+fn failed<B: Default>(failure: Failure) -> Response<B> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = status(failure.answer().status);
     response
 }
 

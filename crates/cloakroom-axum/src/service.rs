@@ -6,18 +6,19 @@ use cloakroom::{Sessions, visit::Visits};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::ResponseFuture;
+use crate::{ResponseFuture, headers::RequestHeaders, layer::Loading};
 
 /// Gives each request a [`Visit`](cloakroom::Visit) and commits it before the response.
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     sessions: Sessions,
+    loading: Loading,
     inner: S,
 }
 
 impl<S> SessionService<S> {
-    pub(crate) fn new(sessions: Sessions, inner: S) -> Self {
-        Self { sessions, inner }
+    pub(crate) fn new(sessions: Sessions, loading: Loading, inner: S) -> Self {
+        Self { sessions, loading, inner }
     }
 }
 
@@ -36,8 +37,12 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let around = request.extensions_mut().remove();
-        let (visits, visit) = Visits::begin(&self.sessions, around);
+        let method = request.method().as_str();
+        let (visits, visit) = Visits::begin(&self.sessions, method, around);
+        let preload = (self.loading == Loading::Ahead)
+            .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
         request.extensions_mut().insert(visits);
-        ResponseFuture::new(self.inner.call(request), visit)
+        // The handler begins when it is polled first.
+        ResponseFuture::new(self.inner.call(request), visit, preload)
     }
 }

@@ -2,11 +2,14 @@
 //! that another request wrote meanwhile. [`crate::guide::concurrency`] has the rule for every pair of
 //! changes.
 
+pub(crate) mod closure;
+
 use std::{fmt, sync::Arc};
 
 use serde_json::value::RawValue;
 
 use crate::{
+    backend::decide::Contents,
     clock::Timestamp,
     error::Error,
     flash::{Batch, BatchId},
@@ -61,7 +64,7 @@ impl Change {
                 values.put(path, encode(path, &sum)?)?;
             }
             Self::Update { path, rerun } => {
-                let value = rerun(values.raw(path))?;
+                let value = closure::run(|| rerun(values.raw(path)))??;
                 values.put(path, value)?;
             }
             Self::Clear => values.clear(),
@@ -100,36 +103,62 @@ impl fmt::Debug for Change {
 }
 
 /// The changes of one request since it loaded the session or last committed, in order.
+///
+/// Cheap to clone, because a commit takes a copy and leaves the log where it is until it is done.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ChangeLog(Vec<Change>);
+pub(crate) struct ChangeLog(Option<Arc<Vec<Change>>>);
 
 impl ChangeLog {
+    fn changes(&self) -> &[Change] {
+        self.0.as_ref().map_or(&[], |changes| changes)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.changes().is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.changes().len()
     }
 
-    /// Whether the session is to live for another time than before.
-    pub(crate) fn changes_lifetime(&self) -> bool {
-        self.0.iter().any(|change| matches!(change, Change::Age(_) | Change::Until(_)))
+    /// Returns what of the record is another than before.
+    pub(crate) fn contents(&self) -> Contents {
+        let lifetime = |change: &Change| matches!(change, Change::Age(_) | Change::Until(_));
+        match self.changes() {
+            [] => Contents::Unchanged,
+            changes if changes.iter().any(lifetime) => Contents::Lifetime,
+            _ => Contents::Changed,
+        }
+    }
+
+    /// Returns whether the session gets an owner.
+    pub(crate) fn sets_owner(&self) -> bool {
+        let last = self.changes().iter().rev().find(|change| matches!(change, Change::Own(_)));
+        matches!(last, Some(Change::Own(Some(_))))
+    }
+
+    /// Returns whether a replay runs closures of the application.
+    pub(crate) fn has_closures(&self) -> bool {
+        self.changes().iter().any(|change| matches!(change, Change::Update { .. }))
     }
 
     pub(crate) fn push(&mut self, change: Change) {
-        self.0.push(change);
+        Arc::make_mut(self.0.get_or_insert_default()).push(change);
     }
 
-    /// Splits off the changes after the first `len`.
-    pub(crate) fn split_off(&mut self, len: usize) -> Self {
-        Self(self.0.split_off(len))
+    /// Returns the changes after the first `len`.
+    pub(crate) fn since(&self, len: usize) -> Self {
+        match self.changes().get(len..) {
+            None | Some([]) => Self::default(),
+            Some(_) if len == 0 => self.clone(),
+            Some(rest) => Self(Some(Arc::new(rest.to_vec()))),
+        }
     }
 
     /// Makes every change again on `record`; note 1 of [`crate::guide::concurrency`] says what becomes
     /// of those that cannot be.
     pub(crate) fn replay(&self, record: &mut Record) {
-        for change in &self.0 {
+        for change in self.changes() {
             if let Err(error) = change.apply(record) {
                 tracing::warn!(%error, ?change, "superseded by a concurrent request's change");
             }

@@ -4,14 +4,12 @@ use serde::Serialize;
 
 use crate::{
     Error, Session, Sessions,
+    backend::store::Burial,
     clock::Timestamp,
-    driver::stored::send,
-    error::Kind,
-    lifetimes::no_tombstone,
     owner::{Handle, Owner},
-    reach::{ATTEMPTS, Reached},
+    reach::Reached,
     record::Record,
-    store::{Commit, Outcome, OwnerKey, RecordKey},
+    store::{OwnerKey, RecordKey},
 };
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
@@ -51,9 +49,9 @@ pub struct SessionDirectory {
 #[derive(Clone, Debug)]
 enum Viewer {
     /// The application itself.
-    Anyone,
-    /// A visitor, whose session has this owner, if it has one.
-    Visitor(Option<Owner>),
+    Operator,
+    /// A visitor with this session.
+    Visitor(Session),
 }
 
 /// What the directory says of a session.
@@ -81,7 +79,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::is_unsupported`] where the driver keeps no list of sessions, as the cookie driver.
     pub fn directory(&self) -> Result<SessionDirectory, Error> {
-        SessionDirectory::new(self.clone(), Viewer::Anyone)
+        SessionDirectory::new(self.clone(), Viewer::Operator)
     }
 }
 
@@ -91,7 +89,7 @@ impl Session {
     /// # Errors
     /// [`Error::is_unsupported`] where the driver keeps no list of sessions, as the cookie driver.
     pub fn directory(&self) -> Result<SessionDirectory, Error> {
-        SessionDirectory::new(self.sessions().clone(), Viewer::Visitor(self.owned()))
+        SessionDirectory::new(self.sessions().clone(), Viewer::Visitor(self.clone()))
     }
 }
 
@@ -140,7 +138,8 @@ impl SessionDirectory {
     ///
     /// # Errors
     /// When the store fails; those that were ended until then stay ended. [`Error::is_contention`] when
-    /// their own requests regenerated them faster, 64 times in a row.
+    /// their own requests regenerated them faster, until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline).
     pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
         self.destroy_where(&OwnerKey::of(owner), |_| true).await
     }
@@ -154,18 +153,23 @@ impl SessionDirectory {
     }
 
     fn is_current(&self, entry: &Entry) -> bool {
-        matches!(&self.viewer, Viewer::Visitor(Some(owner)) if owner.id == entry.owner.id)
+        match &self.viewer {
+            Viewer::Operator => false,
+            Viewer::Visitor(session) => session.is_stored_as(&entry.key, &entry.owner),
+        }
     }
 
     fn may_end(&self, handle: &Handle) -> bool {
         match &self.viewer {
-            Viewer::Anyone => true,
-            Viewer::Visitor(owner) => owner.as_ref().is_some_and(|it| it.key() == handle.owner),
+            Viewer::Operator => true,
+            Viewer::Visitor(session) => {
+                session.owned().is_some_and(|owner| owner.key() == handle.owner)
+            }
         }
     }
 
     fn describe(&self, entry: &Entry) -> SessionInfo {
-        let lifetimes = self.sessions.engine().lifetimes();
+        let lifetimes = self.sessions.context().lifetimes();
         SessionInfo {
             handle: entry.owner.handle().to_string(),
             created: entry.record.created,
@@ -176,31 +180,27 @@ impl SessionDirectory {
         }
     }
 
-    /// Ends what is `wanted` until nothing of it is left: a session that was regenerated between
-    /// the look and the stroke is found again under its new key.
+    /// Ends the sessions that are `wanted`, also those that are regenerated while they are looked
+    /// for. Returns how many there were.
     async fn destroy_where(
         &self,
         owner: &OwnerKey,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Result<usize, Error> {
-        let attempted = "end a session";
-        let store = self.sessions.backend(attempted)?;
+        let committer = self.sessions.committer("end a session")?;
         let mut ended = 0;
-        for _ in 0..ATTEMPTS {
-            let mut missed = false;
-            for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
-                let tombstone = no_tombstone(self.sessions.engine().now());
-                let destroy = Commit::Destroy { key: entry.key, tombstone };
-                match send(store, destroy, attempted).await? {
-                    Outcome::Done(_) => ended += 1,
-                    _ => missed = true,
-                }
-            }
-            if !missed {
-                return Ok(ended);
-            }
+        for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
+            let find = async || {
+                let moved = self.sessions.reach_successor(entry.key).await?;
+                let is_theirs = |it: &Reached| {
+                    it.record.owner.as_ref().is_some_and(|owner| owner.id == entry.owner.id)
+                };
+                Ok(moved.filter(is_theirs).map(|reached| reached.key))
+            };
+            let destroyed = committer.destroy(entry.key, Burial::Forgotten, find).await?;
+            ended += usize::from(destroyed);
         }
-        Err(Kind::Contention { attempts: ATTEMPTS }.into())
+        Ok(ended)
     }
 
     async fn entries(&self, owner: &OwnerKey) -> Result<Vec<Entry>, Error> {

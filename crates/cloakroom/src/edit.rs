@@ -1,39 +1,43 @@
 //! Writing to a session from outside its requests.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, Sessions,
-    change::Change,
-    driver::stored::{send, wait_before},
-    error::Kind,
+    backend::{
+        commit::{Changes, ExactChange, PendingCommit, Persistence, Seal, TokenAction, Usage},
+        detached::Detached,
+    },
+    change::{Change, closure},
     flash::{Bags, Batch, BatchId},
     number::Numeric,
-    observe,
-    reach::{ATTEMPTS, Reached},
+    reach::Reached,
     record::Record,
-    store::{Commit, Draft, Outcome},
+    token::Token,
     typed_key::Key,
     values::{encode, encode_object},
 };
 
 /// A session in the hands of a task outside its requests. See [`Sessions::edit`].
-pub struct Edit<'a> {
+pub struct SessionEditor<'a> {
     record: &'a mut Record,
     batch: BatchId,
 }
 
 impl Sessions {
-    /// Changes the session that [`Session::handle`](crate::Session::handle) named, for tasks that go
-    /// on after the response: a job that reports its progress, a payment that was confirmed. Answers
-    /// what `edit` answers, or nothing where the session has ended: it is not brought back.
+    /// Changes the session that [`Session::handle`](crate::Session::handle) names, for tasks that go
+    /// on after the response: a job that reports its progress, a payment that was confirmed. Returns
+    /// what `edit` returns, or `None` if the session has ended: it is not brought back.
     ///
-    /// Requests that change the session meanwhile lose nothing: `edit` runs again on what they wrote.
-    /// The visitor was not there, so the session's deadlines stay; one that a request moves in the very
-    /// moment between this read of the store and this write goes back to where it was.
+    /// Requests that change the session at the same time lose nothing: `edit` runs again on what they
+    /// wrote, so let it depend on its argument and on what it captured alone. The visitor was not
+    /// there, so the session's deadlines stay. One that another process moves between this read of
+    /// the store and this write goes back to where it was.
     ///
     /// ```
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
@@ -50,40 +54,58 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// What `edit` answers; when the store fails; [`Error::is_unsupported`] on the cookie driver;
-    /// [`Error::is_contention`] when requests were faster 64 times in a row.
-    pub async fn edit<T>(
+    /// What `edit` returns; when the store fails; [`Error::is_unsupported`] on the cookie driver;
+    /// [`Error::is_contention`] when other writers came first until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline).
+    pub async fn edit<T: Send + 'static>(
         &self,
         handle: &str,
-        edit: impl Fn(&mut Edit<'_>) -> Result<T, Error> + Send + Sync,
+        edit: impl Fn(&mut SessionEditor<'_>) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Option<T>, Error> {
-        let store = self.backend("change a session by its handle")?;
-        for attempt in 0..ATTEMPTS {
-            wait_before(attempt, self.engine()).await;
-            let Some(Reached { key, stored, mut record }) = self.reach(handle).await? else {
-                return Ok(None);
-            };
-            let batch = BatchId::draw(self.engine());
-            let answer = edit(&mut Edit { record: &mut record, batch })?;
-            let draft = Draft {
-                record: Bytes::from(record.encode()?),
-                expires: stored.expires,
-                idle: self.engine().lifetimes().idle(&record),
-                owner: record.owner.as_ref().map(crate::owner::Owner::key),
-            };
-            let replace = Commit::Replace { key, expected: stored.revision, record: draft };
-            match send(store, replace, "change a session").await? {
-                Outcome::Done(_) => return Ok(Some(answer)),
-                // Another request was faster: it is looked up again.
-                Outcome::Conflict(_) | Outcome::Gone | Outcome::Exists => observe::rebased(attempt),
+        self.store_backend("change a session by its handle")?;
+        let answer = Arc::new(Mutex::new(None));
+        let change: ExactChange = {
+            let (answer, sessions) = (answer.clone(), self.clone());
+            Arc::new(move |record| {
+                let batch = BatchId::from_random(sessions.context().random());
+                let value = closure::run(|| edit(&mut SessionEditor { record, batch }))??;
+                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Ok(())
+            })
+        };
+        // Once more where the session is regenerated between the look and the commit.
+        while let Some(reached) = self.reach(handle).await? {
+            let (sessions, pending) = (self.clone(), self.exact(reached, change.clone()));
+            let committed = Detached::new(async move {
+                sessions.backend().commit(pending, sessions.context()).await
+            });
+            if committed.await?.persistence != Persistence::Ended {
+                return Ok(answer.lock().unwrap_or_else(PoisonError::into_inner).take());
             }
         }
-        observe::refused("contention");
-        Err(Kind::Contention { attempts: ATTEMPTS }.into())
+        Ok(None)
+    }
+
+    /// A commit of `change` alone, from outside of the session's requests.
+    fn exact(&self, reached: Reached, change: ExactChange) -> PendingCommit {
+        let Reached { key, stored, record } = reached;
+        PendingCommit {
+            persistence: (&stored).into(),
+            key: Some(key),
+            // Nobody here knows the session's token, and no cookie is sent.
+            token: Token::draw(),
+            action: TokenAction::Keep,
+            changes: Changes::Exact(change),
+            record: Arc::new(record),
+            materialize: false,
+            seal: Seal::Current,
+            usage: Usage::Unused,
+            loaded_at: self.context().now(),
+        }
     }
 }
 
-impl Edit<'_> {
+impl SessionEditor<'_> {
     /// As [`Session::get`](crate::Session::get).
     ///
     /// # Errors
@@ -134,8 +156,8 @@ impl Edit<'_> {
 }
 
 /// Shows nothing of what is in it.
-impl fmt::Debug for Edit<'_> {
+impl fmt::Debug for SessionEditor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Edit").finish_non_exhaustive()
+        f.debug_struct("SessionEditor").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! What a handler sees when something goes wrong.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use crate::store::StoreError;
 
@@ -19,7 +19,8 @@ use crate::store::StoreError;
 /// assert_eq!(error.code(), "decode");
 /// # Ok::<(), cloakroom::Error>(())
 /// ```
-pub struct Error(Box<Kind>);
+#[derive(Clone)]
+pub struct Error(Arc<Kind>);
 
 pub(crate) enum Kind {
     /// Without serde's own message: it may quote the value, which is nobody's business in a log.
@@ -48,9 +49,19 @@ pub(crate) enum Kind {
         size: usize,
         limit: usize,
     },
+    /// The record in a store would be larger than the limit.
+    RecordTooLarge {
+        size: usize,
+        limit: usize,
+    },
     Contention {
         attempts: u32,
+        span: Duration,
     },
+    /// A closure of `update` or `edit` changed the session.
+    InsideClosure,
+    /// A change that has to be kept to be of use, in a session that has ended.
+    Ended,
     Store {
         attempted: &'static str,
         cause: StoreError,
@@ -65,8 +76,8 @@ pub(crate) enum Kind {
 
 impl Error {
     /// One stable word for the kind of failure, for clients and metrics: `decode`, `encode`,
-    /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `no_input`, `too_large`,
-    /// `contention`, `store` or `unsupported`.
+    /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
+    /// `too_large`, `contention`, `store` or `unsupported`.
     pub fn code(&self) -> &'static str {
         match *self.0 {
             Kind::Decode { .. } => "decode",
@@ -76,7 +87,8 @@ impl Error {
             Kind::Overflow { .. } => "overflow",
             Kind::Committed => "committed",
             Kind::NoInput => "no_input",
-            Kind::TooLarge { .. } => "too_large",
+            Kind::TooLarge { .. } | Kind::RecordTooLarge { .. } => "too_large",
+            Kind::InsideClosure | Kind::Ended => "read_only",
             Kind::Contention { .. } => "contention",
             Kind::Store { .. } => "store",
             Kind::Unsupported { .. } | Kind::CarriedByCookie => "unsupported",
@@ -93,9 +105,10 @@ impl Error {
         matches!(*self.0, Kind::Committed)
     }
 
-    /// Whether the session no longer fits into the cookies it is allowed.
+    /// Whether the session no longer fits into the cookies that it is allowed, or its record into
+    /// the limit of stores ([`SessionsBuilder::max_bytes`](crate::SessionsBuilder::max_bytes)).
     pub fn is_too_large(&self) -> bool {
-        matches!(*self.0, Kind::TooLarge { .. })
+        matches!(*self.0, Kind::TooLarge { .. } | Kind::RecordTooLarge { .. })
     }
 
     /// Whether it cannot be done at all as sessions are set up: the cookie driver keeps no list of
@@ -104,16 +117,17 @@ impl Error {
         matches!(*self.0, Kind::Unsupported { .. } | Kind::CarriedByCookie)
     }
 
-    /// Whether other requests kept winning the race for this record; the same request may succeed
-    /// when it is sent again.
+    /// Whether other writers of this session came first until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline). The same request may succeed when it is
+    /// sent again.
     pub fn is_contention(&self) -> bool {
         matches!(*self.0, Kind::Contention { .. })
     }
 
-    /// What a client is told of it, nothing but whether to come back later: 503 where
-    /// [`is_unavailable`](Self::is_unavailable), else 500.
+    /// Returns the status for the client: 503 where trying again later makes sense
+    /// ([`is_unavailable`](Self::is_unavailable), [`is_contention`](Self::is_contention)), else 500.
     pub fn http_status(&self) -> u16 {
-        if self.is_unavailable() { 503 } else { 500 }
+        if self.is_unavailable() || self.is_contention() { 503 } else { 500 }
     }
 
     /// Whether the store could not be reached or did not answer in time, so that trying again
@@ -125,7 +139,7 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        Self(Box::new(kind))
+        Self(Arc::new(kind))
     }
 }
 
@@ -158,9 +172,19 @@ impl fmt::Display for Error {
                 "the session takes {size} characters sealed and its cookies hold {limit}; keep \
                  less in it, raise `cookie.max_chunks`, or use a server-side driver"
             ),
-            Kind::Contention { attempts } => {
-                write!(f, "lost the race for the session record {attempts} times in a row")
-            }
+            Kind::RecordTooLarge { size, limit } => write!(
+                f,
+                "the session's record would have {size} bytes and may have {limit}; keep less in it \
+                 or raise `max_bytes`"
+            ),
+            Kind::Contention { attempts, span } => write!(
+                f,
+                "other requests kept writing this session: gave up after {span:?}, attempt {attempts}"
+            ),
+            Kind::InsideClosure => f.write_str(
+                "a closure of `update` or `edit` changed a session; let it change its argument alone",
+            ),
+            Kind::Ended => f.write_str("the session has ended, so the change was not made"),
             Kind::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
             Kind::Unsupported { attempted, driver } => write!(
                 f,

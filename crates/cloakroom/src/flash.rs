@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{sessions::Engine, values::Values};
+use crate::values::Values;
 
 /// Names one batch among the few that a session holds at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,8 +12,9 @@ use crate::{sessions::Engine, values::Values};
 pub(crate) struct BatchId(pub(crate) u32);
 
 impl BatchId {
-    pub(crate) fn draw(engine: &Engine) -> Self {
-        let [a, b, c, d, ..] = engine.random().to_le_bytes();
+    /// Makes an id of a random number.
+    pub(crate) fn from_random(random: u64) -> Self {
+        let [a, b, c, d, ..] = random.to_le_bytes();
         Self(u32::from_le_bytes([a, b, c, d]))
     }
 }

@@ -6,14 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     Error, Sessions,
+    backend::store::{Burial, failed},
     clock::Timestamp,
-    driver::stored::send,
-    error::Kind,
     flash::Bags,
-    lifetimes::{end, no_tombstone},
+    lifetimes::end,
     owner::OwnerKey,
-    reach::{ATTEMPTS, BATCH, Reached, failed, name},
-    store::{Commit, KeyPage, Outcome, Place},
+    reach::{BATCH, Reached, name},
+    store::{KeyPage, Place},
 };
 
 /// Every live session of a store, with its owner or without. What the command line tool shows.
@@ -144,23 +143,16 @@ impl Inventory {
         }))
     }
 
-    /// Ends the session that `handle` names. Answers whether there was one.
+    /// Ends the session that `handle` names. Returns whether there was one.
     ///
     /// # Errors
-    /// When the store fails; [`Error::is_contention`] when its own requests regenerated it faster, 64
-    /// times in a row.
+    /// When the store fails; [`Error::is_contention`] when its own requests regenerated it faster,
+    /// until the [deadline](crate::SessionsBuilder::commit_deadline).
     pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
-        let store = self.0.backend("end a session")?;
-        for _ in 0..ATTEMPTS {
-            let reached = self.0.reach_to_end(handle).await?;
-            let Some(Reached { key, .. }) = reached else { return Ok(false) };
-            let tombstone = no_tombstone(self.0.engine().now());
-            let destroy = Commit::Destroy { key, tombstone };
-            if let Outcome::Done(_) = send(store, destroy, "end a session").await? {
-                return Ok(true);
-            }
-        }
-        Err(Kind::Contention { attempts: ATTEMPTS }.into())
+        let committer = self.0.committer("end a session")?;
+        let find = async || Ok(self.0.reach_to_end(handle).await?.map(|reached| reached.key));
+        let Some(key) = find().await? else { return Ok(false) };
+        committer.destroy(key, Burial::Forgotten, find).await
     }
 
     fn summary(&self, Reached { key, stored, record }: &Reached) -> SessionSummary {
@@ -169,7 +161,7 @@ impl Inventory {
             owner: record.owner.as_ref().map(|owner| owner.name.to_string()),
             label: record.label.as_deref().map(ToOwned::to_owned),
             created: record.created,
-            last_seen: self.0.engine().lifetimes().last_used(record, stored.expires),
+            last_seen: self.0.context().lifetimes().last_used(record, stored.expires),
             expires: end(record, stored.expires),
             bytes: stored.record.len(),
         }

@@ -37,14 +37,15 @@
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `conformance` | the test suite for stores |
 
+mod backend;
 mod change;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod context;
 pub mod cookie;
 pub mod csrf;
 mod directory;
-mod driver;
 mod edit;
 mod error;
 #[cfg(unix)]
@@ -88,7 +89,7 @@ pub mod visit;
 
 pub use async_trait::async_trait;
 pub use directory::{SessionDirectory, SessionInfo};
-pub use edit::Edit;
+pub use edit::SessionEditor;
 pub use error::Error;
 #[cfg(unix)]
 pub use file::FileStore;
@@ -102,4 +103,4 @@ pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};
 pub use sweep::SweepBudget;
 pub use typed_key::{Key, TypedKey};
 pub use view::View;
-pub use visit::{CookieName, Ending, ResponseHeaders, Visit, Visits};
+pub use visit::{CookieName, Ending, ResponseHeaders, Uncommitted, Visit, Visits};

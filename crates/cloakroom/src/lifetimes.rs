@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::{clock::Timestamp, record::Record};
 
-/// How long the key of a regenerated or destroyed session is remembered as such: longer than a
-/// request that was sent with it may wait for its turn, and short, for a visitor whose browser never
-/// saw the new cookie can only begin anew when it is over.
+/// How long requests with the token of a regenerated or destroyed session count as late requests of
+/// that session: longer than a request may wait for its turn. It is short, because a visitor whose
+/// browser has not received the new cookie can only start over when it has passed.
 pub const TOMBSTONE: Duration = Duration::from_secs(30);
 
-/// A deadline moves when this fraction of the idle time has gone by, so that a busy reader costs
-/// ten touches per idle time and not one per request.
-const TOUCH_FRACTION: u32 = 10;
+/// How long the tombstone of a regenerated session names its successor, so that a logout that was
+/// sent with the old token still ends the session. A request may take this long.
+pub(crate) const SUCCESSOR: Duration = Duration::from_secs(60 * 60);
 
 /// The two timeouts of OWASP ASVS 5.0, 7.3.1 and 7.3.2.
 #[derive(Clone, Copy, Debug)]
@@ -43,24 +43,6 @@ impl Lifetimes {
         Record::new(now, self.absolute.map(|span| now + span))
     }
 
-    /// The idle deadline of a record that is used now.
-    pub(crate) fn deadline(&self, record: &Record, now: Timestamp) -> Timestamp {
-        now + self.idle(record)
-    }
-
-    /// The idle deadline that a record with the deadline `current` gets: the same, until moving it
-    /// is due.
-    pub(crate) fn throttled(
-        &self,
-        record: &Record,
-        current: Timestamp,
-        now: Timestamp,
-    ) -> Timestamp {
-        let idle = self.idle(record);
-        let due = current.until(now + idle) > idle / TOUCH_FRACTION;
-        if due { self.deadline(record, now) } else { current }
-    }
-
     /// When a record with this idle deadline was last used, to a tenth of the idle time.
     pub(crate) fn last_used(&self, record: &Record, expires: Timestamp) -> Timestamp {
         let since_the_epoch = Timestamp::from_millis(0).until(expires);
@@ -73,15 +55,10 @@ pub(crate) fn end(record: &Record, expires: Timestamp) -> Timestamp {
     record.until.map_or(expires, |until| expires.min(until))
 }
 
-/// When the tombstone of a session that ends now may go.
-pub(crate) fn tombstone_deadline(now: Timestamp) -> Timestamp {
-    now + TOMBSTONE
-}
-
-/// The same where the session is ended from elsewhere: at once. Its own browser was not told, and shall
-/// be able to sign in again.
-pub(crate) fn no_tombstone(now: Timestamp) -> Timestamp {
-    now
+/// Returns whether a request with the key of this tombstone is a late one of the session that ended.
+/// After [`TOMBSTONE`] a tombstone only leads on to its successor.
+pub(crate) fn tombstone_counts(has_successor: bool, expires: Timestamp, now: Timestamp) -> bool {
+    !has_successor || now.until(expires) + TOMBSTONE > SUCCESSOR
 }
 
 /// Whether a record with this idle deadline is still live. At the deadline itself it is not.
@@ -100,26 +77,30 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_moves_when_more_than_a_tenth_has_gone_by() {
+    fn a_record_with_a_timeout_of_its_own_outlives_others() {
         let lifetimes = Lifetimes::new(HOURS * 10, None);
         let mut record = lifetimes.new_record(at(0));
-        assert_eq!(lifetimes.throttled(&record, at(10), at(1)), at(10));
-        assert_eq!(lifetimes.throttled(&record, at(10), at(2)), at(12));
         assert_eq!(lifetimes.last_used(&record, at(12)), at(2));
+        assert!(!lifetimes.outlives_others(&record));
         record.age = Some(20 * 3_600_000);
-        assert_eq!(lifetimes.throttled(&record, at(10), at(1)), at(21));
         assert!(lifetimes.outlives_others(&record));
     }
 
-    // Requirement 12.
+    #[test]
+    fn a_rotation_counts_for_half_a_minute_and_names_its_successor_for_an_hour() {
+        let after = |span| at(0) + span;
+        assert!(tombstone_counts(true, at(1), after(TOMBSTONE - Duration::from_millis(1))));
+        assert!(!tombstone_counts(true, at(1), after(TOMBSTONE)));
+        assert!(tombstone_counts(false, after(TOMBSTONE), at(0)));
+    }
+
     #[test]
     fn no_use_carries_a_session_past_its_absolute_deadline() {
         let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15));
         let record = lifetimes.new_record(at(0));
-        assert_eq!(end(&record, lifetimes.throttled(&record, at(10), at(9))), at(15));
+        assert_eq!(end(&record, at(19)), at(15));
         assert!(is_live(&record, at(19), at(14)));
         assert!(!is_live(&record, at(19), at(15)));
         assert!(!is_live(&record, at(99), at(15)), "whatever a store says of the idle deadline");
-        println!("boundary: dead at the deadline itself, skew 0 s");
     }
 }

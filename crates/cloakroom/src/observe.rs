@@ -34,7 +34,10 @@
 
 use meter::Began;
 
-use crate::store::{Commit, Found, Outcome, StoreError};
+use crate::{
+    error::{Error, WithCauses},
+    store::{Commit, Found, Outcome, StoreError},
+};
 
 /// The name under which it is all filed.
 pub(crate) const TARGET: &str = "cloakroom";
@@ -126,19 +129,33 @@ pub(crate) fn gone(session: &str, changes: usize) {
         target: TARGET,
         session,
         changes,
-        "gone: the session ended before or during the request, whose changes are dropped"
+        "changes dropped: the session ended before or during the request"
     );
 }
 
-/// The same where the request called `regenerate`, as a sign-in does: its visitor is told of success, and
-/// finds no session.
+/// The session ended under a request that called `regenerate`, whose visitor finds no session.
 pub(crate) fn regenerate_dropped(session: &str, changes: usize) {
     tracing::warn!(
         target: TARGET,
         session,
         changes,
-        "regenerate dropped: the session ended before or during the request; to sign in again works \
-         half a minute later"
+        "regenerate dropped: the session ended before or during the request; starting a new one works \
+         after 30 s"
+    );
+}
+
+/// The idle deadline could not be moved.
+pub(crate) fn touch_failed(error: &Error) {
+    let error = WithCauses(error);
+    tracing::warn!(target: TARGET, %error, "touch failed: the session keeps its deadline");
+}
+
+/// A session was asked for when the response's head had left.
+pub(crate) fn late() {
+    tracing::warn!(
+        target: TARGET,
+        "the session was first asked for after the response's head had left, so it is read-only; \
+         preload it (SessionLayer::preload) on routes that need it in a streamed body"
     );
 }
 

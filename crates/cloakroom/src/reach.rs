@@ -6,19 +6,19 @@ use futures_util::future::try_join_all;
 
 use crate::{
     Error, Session, Sessions,
-    driver::{Driver, is_revoked},
+    backend::{
+        Backend, is_revoked,
+        store::{Committer, StoreBackend, failed, load_following_rotations},
+    },
     error::Kind,
     lifetimes::is_live,
     owner::{Handle, Owner},
     record::Record,
-    store::{Directory, Enumerate, Found, OwnerKey, RecordKey, Store, StoreError, Stored},
+    store::{Directory, Enumerate, Found, OwnerKey, RecordKey, Stored},
 };
 
 /// So many records are loaded at a time.
 pub(crate) const BATCH: usize = 32;
-/// How often a session that is changed or regenerated at that very moment is looked up again.
-pub(crate) const ATTEMPTS: u32 = 64;
-
 /// What a handle names.
 enum Named {
     /// A session of an owner, whatever its token is by then.
@@ -48,8 +48,10 @@ impl Session {
     /// to the session until it is regenerated. One that ended before or during this request has none,
     /// whatever became of its key, nor has a visitor for whom nothing was put.
     pub fn handle(&self) -> Option<String> {
-        let in_store = matches!(self.sessions().engine().driver(), Driver::Store(_));
-        (in_store && !self.is_over()).then(|| name(self.owned().as_ref(), self.record_key()))
+        match self.sessions().backend() {
+            Backend::Store(_) => self.record_key().map(|key| name(self.owned().as_ref(), key)),
+            Backend::Cookie(_) => None,
+        }
     }
 }
 
@@ -59,24 +61,28 @@ pub(crate) fn name(owner: Option<&Owner>, key: RecordKey) -> String {
 }
 
 impl Sessions {
-    pub(crate) fn backend(&self, attempted: &'static str) -> Result<&dyn Store, Error> {
-        match self.engine().driver() {
-            Driver::Store(store) => Ok(&**store),
-            driver @ Driver::Cookie(_) => {
-                Err(Kind::Unsupported { attempted, driver: driver.name() }.into())
+    pub(crate) fn store_backend(&self, attempted: &'static str) -> Result<&StoreBackend, Error> {
+        match self.backend() {
+            Backend::Store(backend) => Ok(backend),
+            backend @ Backend::Cookie(_) => {
+                Err(Kind::Unsupported { attempted, driver: backend.name() }.into())
             }
         }
     }
 
+    pub(crate) fn committer(&self, attempted: &'static str) -> Result<Committer<'_>, Error> {
+        Ok(self.store_backend(attempted)?.committer(self.context()))
+    }
+
     pub(crate) fn enumerable(&self, attempted: &'static str) -> Result<&dyn Enumerate, Error> {
-        let store = self.backend(attempted)?;
+        let store = self.store_backend(attempted)?.store();
         let driver = store.name();
         store.enumerate().ok_or_else(|| Kind::Unsupported { attempted, driver }.into())
     }
 
     /// The store's index of owners.
     pub(crate) fn index(&self, attempted: &'static str) -> Result<&dyn Directory, Error> {
-        let store = self.backend(attempted)?;
+        let store = self.store_backend(attempted)?.store();
         let driver = store.name();
         store.directory().ok_or_else(|| Kind::Unsupported { attempted, driver }.into())
     }
@@ -100,7 +106,7 @@ impl Sessions {
 
     async fn reach_owned(&self, handle: Handle) -> Result<Option<Reached>, Error> {
         // Nobody's sessions are named so where there is no index of owners.
-        if self.backend("find a session")?.directory().is_none() {
+        if self.store_backend("find a session")?.store().directory().is_none() {
             return Ok(None);
         }
         let theirs = self.reach_all_of(&handle.owner).await?;
@@ -131,7 +137,7 @@ impl Sessions {
     /// does not lead into it.
     pub(crate) async fn reach_key(&self, key: RecordKey) -> Result<Option<Reached>, Error> {
         let attempted = "find a session";
-        let found = self.backend(attempted)?.load(&key).await;
+        let found = self.store_backend(attempted)?.store().load(&key).await;
         match found.map_err(|cause| failed(attempted, cause))? {
             Some(Found::Live(stored)) => self.reached(key, stored).await,
             Some(Found::Tombstone { .. }) | None => Ok(None),
@@ -140,9 +146,8 @@ impl Sessions {
 
     /// The live session that `key` leads to, over the tombstones of regenerations.
     pub(crate) async fn reach_successor(&self, key: RecordKey) -> Result<Option<Reached>, Error> {
-        let attempted = "find a session";
-        let found = follow(self.backend(attempted)?, key).await;
-        match found.map_err(|cause| failed(attempted, cause))? {
+        let store = self.store_backend("find a session")?.store();
+        match load_following_rotations(store, key).await? {
             Some((key, stored)) => self.reached(key, stored).await,
             None => Ok(None),
         }
@@ -151,29 +156,10 @@ impl Sessions {
     /// A record, if a request would take it for a session.
     async fn reached(&self, key: RecordKey, stored: Stored) -> Result<Option<Reached>, Error> {
         let Some(record) = Record::decode(&stored.record) else { return Ok(None) };
-        let lives = is_live(&record, stored.expires, self.engine().now())
-            && !is_revoked(&record, self.engine()).await?;
+        let lives = is_live(&record, stored.expires, self.context().now())
+            && !is_revoked(&record, self.context()).await?;
         Ok(lives.then_some(Reached { key, stored, record }))
     }
-}
-
-/// The live record that `key` leads to, over the tombstones of regenerations.
-pub(crate) async fn follow(
-    store: &dyn Store,
-    mut key: RecordKey,
-) -> Result<Option<(RecordKey, Stored)>, StoreError> {
-    for _ in 0..ATTEMPTS {
-        match store.load(&key).await? {
-            Some(Found::Live(stored)) => return Ok(Some((key, stored))),
-            Some(Found::Tombstone { successor: Some(successor), .. }) => key = successor,
-            Some(Found::Tombstone { successor: None, .. }) | None => return Ok(None),
-        }
-    }
-    Ok(None)
-}
-
-pub(crate) fn failed(attempted: &'static str, cause: StoreError) -> Error {
-    Kind::Store { attempted, cause }.into()
 }
 
 /// Shows where it is, not what is in it.

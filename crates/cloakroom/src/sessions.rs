@@ -1,25 +1,31 @@
-//! The engine that all requests of an application share.
+//! The session system that all requests of an application share.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Error,
-    clock::{Clock, SystemClock, Timestamp},
+    backend::{Backend, store::StoreBackend},
+    clock::{Clock, SystemClock},
+    context::Context,
     cookie::{CookieError, CookieSettings, Cookies},
     csrf::{Transport, token::CsrfKeys},
-    driver::Driver,
     key::AppKeys,
     lifetimes::Lifetimes,
     not_before::NotBefore,
     random::{Random, SystemRandom},
-    record::Record,
     seal::Sealer,
+    session::Method,
     store::Store,
     visit::Visit,
 };
 
 /// The idle timeout unless set: two hours.
 pub const DEFAULT_AGE: Duration = Duration::from_hours(2);
+
+/// How long a commit is tried unless set: five seconds.
+const DEFAULT_COMMIT_DEADLINE: Duration = Duration::from_secs(5);
+/// How many bytes a store's record may have unless set: 256 KiB.
+const DEFAULT_MAX_BYTES: usize = 256 * 1024;
 
 /// An application's session system: driver, keys, cookie and lifetimes. Cheap to clone.
 ///
@@ -37,8 +43,13 @@ pub const DEFAULT_AGE: Duration = Duration::from_hours(2);
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    engine: Arc<Engine>,
+    shared: Arc<Shared>,
     carrier: Carrier,
+}
+
+struct Shared {
+    context: Context,
+    backend: Backend,
 }
 
 /// What carries the token to and fro: one or the other, never both.
@@ -62,17 +73,6 @@ pub enum ServerErrors {
     Discard,
 }
 
-pub(crate) struct Engine {
-    driver: Driver,
-    cookies: Cookies,
-    csrf: CsrfKeys,
-    lifetimes: Lifetimes,
-    server_errors: ServerErrors,
-    not_before: Option<Arc<dyn NotBefore>>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-}
-
 impl Sessions {
     /// Sessions that travel in the visitor's cookie, sealed. Nothing to install, nothing to sweep;
     /// but the last response wins between tabs, a copied cookie stays good until its deadline, and
@@ -89,7 +89,7 @@ impl Sessions {
 
     /// Begins one request. Costs one allocation; nothing is read until someone asks for the session.
     pub fn visit(&self) -> Visit {
-        Visit::new(self.clone())
+        Visit::new(self.clone(), Method::Other)
     }
 
     /// The same sessions for clients without cookies: the token comes in `Authorization: Bearer`
@@ -111,7 +111,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::is_unsupported`] on the cookie driver, whose records travel in cookies.
     pub fn bearer(&self) -> Result<Self, Error> {
-        self.backend("carry a session in the Authorization header")?;
+        self.store_backend("carry a session in the Authorization header")?;
         Ok(Self { carrier: Carrier::Bearer, ..self.clone() })
     }
 
@@ -127,21 +127,25 @@ impl Sessions {
 
     /// The name of the cookie.
     pub fn cookie_name(&self) -> &str {
-        self.engine.cookies.name()
+        self.context().cookies().name()
     }
 
     /// The driver's name: `cookie`, or what the store calls itself.
     pub fn driver_name(&self) -> &'static str {
-        self.engine.driver.name()
+        self.backend().name()
     }
 
     /// Whether browsers send the cookie over https alone, which says how visitors come here.
     pub fn transport(&self) -> Transport {
-        if self.engine.cookies.are_secure() { Transport::Https } else { Transport::Any }
+        if self.context().cookies().are_secure() { Transport::Https } else { Transport::Any }
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    pub(crate) fn context(&self) -> &Context {
+        &self.shared.context
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.shared.backend
     }
 }
 
@@ -151,46 +155,8 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions")
             .field("driver", &self.driver_name())
             .field("cookie_name", &self.cookie_name())
-            .field("lifetimes", &self.engine.lifetimes)
+            .field("lifetimes", self.context().lifetimes())
             .finish_non_exhaustive()
-    }
-}
-
-impl Engine {
-    pub(crate) fn driver(&self) -> &Driver {
-        &self.driver
-    }
-
-    pub(crate) fn cookies(&self) -> &Cookies {
-        &self.cookies
-    }
-
-    pub(crate) fn csrf(&self) -> &CsrfKeys {
-        &self.csrf
-    }
-
-    pub(crate) fn lifetimes(&self) -> &Lifetimes {
-        &self.lifetimes
-    }
-
-    pub(crate) fn server_errors(&self) -> ServerErrors {
-        self.server_errors
-    }
-
-    pub(crate) fn not_before(&self) -> Option<&dyn NotBefore> {
-        self.not_before.as_deref()
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    pub(crate) fn random(&self) -> u64 {
-        self.random.next()
-    }
-
-    pub(crate) fn empty_record(&self) -> Record {
-        self.lifetimes.new_record(self.now())
     }
 }
 
@@ -207,6 +173,8 @@ pub struct SessionsBuilder {
     cookie: CookieSettings,
     age: Duration,
     lifetime: Option<Duration>,
+    commit_deadline: Duration,
+    max_bytes: usize,
     server_errors: ServerErrors,
     not_before: Option<Arc<dyn NotBefore>>,
     clock: Arc<dyn Clock>,
@@ -221,6 +189,8 @@ impl SessionsBuilder {
             cookie: CookieSettings::default(),
             age: DEFAULT_AGE,
             lifetime: None,
+            commit_deadline: DEFAULT_COMMIT_DEADLINE,
+            max_bytes: DEFAULT_MAX_BYTES,
             server_errors: ServerErrors::default(),
             not_before: None,
             clock: Arc::new(SystemClock),
@@ -246,6 +216,25 @@ impl SessionsBuilder {
     /// Default: none. Signing in again is its price.
     pub fn lifetime(mut self, absolute: Duration) -> Self {
         self.lifetime = Some(absolute);
+        self
+    }
+
+    /// Sets how long a commit may take: waiting for the writers before it, and trying again while
+    /// other processes write the same session. Then the request fails with an error that
+    /// [`is_contention`](Error::is_contention), or is [unavailable](Error::is_unavailable) where the
+    /// store has not answered. Default: 5 seconds. More keeps requests waiting behind a store that
+    /// hangs.
+    pub fn commit_deadline(mut self, span: Duration) -> Self {
+        self.commit_deadline = span;
+        self
+    }
+
+    /// Sets how many bytes the record of a session may have in a store. A change that makes it
+    /// larger fails with an error that [`is_too_large`](Error::is_too_large), and the session stays
+    /// as it is. Default: 262,144 (256 KiB). The cookie driver has
+    /// [chunks](CookieSettings::max_chunks) instead.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
         self
     }
 
@@ -280,23 +269,26 @@ impl SessionsBuilder {
     /// When browsers would refuse the cookie; the error names the settings that contradict each other.
     pub fn build(self) -> Result<Sessions, CookieError> {
         let cookies = Cookies::new(self.cookie)?;
-        let driver = match self.driver {
+        let backend = match self.driver {
             DriverChoice::Cookie => {
-                Driver::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
+                Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
             }
-            DriverChoice::Store(store) => Driver::Store(store),
+            DriverChoice::Store(store) => Backend::Store(StoreBackend::new(store)),
         };
-        let engine = Engine {
-            driver,
+        let context = Context {
+            cookie_contents: backend.cookie_contents(),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             cookies,
             lifetimes: Lifetimes::new(self.age, self.lifetime),
+            commit_deadline: self.commit_deadline,
+            max_bytes: self.max_bytes,
             server_errors: self.server_errors,
             not_before: self.not_before,
             clock: self.clock,
             random: self.random,
         };
-        Ok(Sessions { engine: Arc::new(engine), carrier: Carrier::Cookie })
+        let shared = Arc::new(Shared { context, backend });
+        Ok(Sessions { shared, carrier: Carrier::Cookie })
     }
 }
 

@@ -1,7 +1,7 @@
 //! One request's relation to the session system: what an adapter drives.
 //!
 //! An adapter is glue around four calls:
-//! 1. [`Visits::begin`] when the request comes in, and the [`Visits`] into the request's extensions;
+//! 1. [`Visits::begin`] when the request comes in, with its method, and the [`Visits`] into the request's extensions;
 //! 2. [`Visit::session`] when a handler asks for the session;
 //! 3. [`Visit::finish`] with the response's status, before its first byte; what it answers is
 //!    [written](ResponseHeaders::write_to) into the response's headers;
@@ -16,6 +16,7 @@ mod headers;
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -25,13 +26,13 @@ pub use headers::{HeadersMut, ResponseHeaders};
 
 use crate::{
     Session, Sessions,
+    backend::{LoadedSession, commit::Persistence},
     cookie::Presented,
-    driver::Opened,
     error::{Error, WithCauses},
     form::FormInput,
     observe,
     request::Headers,
-    session::{Arrival, state::Origin},
+    session::{FetchMetadata, Method, Timing},
     sessions::{Carrier, ServerErrors},
 };
 
@@ -41,6 +42,7 @@ pub struct Visit(Arc<Inner>);
 
 struct Inner {
     sessions: Sessions,
+    method: Method,
     asked: Mutex<Asked>,
 }
 
@@ -49,11 +51,47 @@ struct Inner {
 struct Asked {
     session: Option<Session>,
     input: Option<Arc<FormInput>>,
+    /// Whether the response's head has left.
+    closed: bool,
 }
 
+/// The headers of a response whose session could not be committed, and why.
+#[derive(Clone, Debug)]
+pub struct Uncommitted {
+    /// Why the commit failed.
+    pub error: Error,
+    /// What earlier commits of the request have earned, such as the cookie of a new token. Write
+    /// them into the error's response.
+    pub headers: ResponseHeaders,
+}
+
+/// What becomes of a commit at the request's end.
+pub(crate) type CommitResult = Result<ResponseHeaders, Uncommitted>;
+
+impl From<Uncommitted> for Error {
+    fn from(uncommitted: Uncommitted) -> Self {
+        uncommitted.error
+    }
+}
+
+impl fmt::Display for Uncommitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Uncommitted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.error)
+    }
+}
+
+/// Loads a request's session ahead of its handler. See [`Visit::preload`].
+pub type Preload = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
 impl Visit {
-    pub(crate) fn new(sessions: Sessions) -> Self {
-        Self(Arc::new(Inner { sessions, asked: Mutex::default() }))
+    pub(crate) fn new(sessions: Sessions, method: Method) -> Self {
+        Self(Arc::new(Inner { sessions, method, asked: Mutex::default() }))
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
@@ -75,27 +113,48 @@ impl Visit {
         if let Some(session) = self.loaded() {
             return Ok(session);
         }
-        let engine = self.0.sessions.engine();
-        let presented = match self.0.sessions.carrier() {
-            Carrier::Cookie => engine.cookies().read(headers.all("cookie")),
-            Carrier::Bearer => Presented::bearer(headers.all("authorization")),
-        };
-        let mut opened = engine.driver().open(&presented, engine).await?;
-        // The cookie of a session that ended a moment ago is left alone, for it may be a newer
-        // login's by now. A bearer's token cannot be: its holder begins anew.
-        if self.0.sessions.carrier() == Carrier::Bearer && opened.origin == Origin::Gone {
-            opened = Opened::anew(engine);
-        }
-        let Opened { origin, token, record } = opened;
-        let chunks = presented.chunks;
+        let presented = self.presented(headers);
+        let loaded = self.load(&presented).await?;
         // What matters to flash alone is not looked up where there is none.
-        let arrival = if record.flash.is_empty() {
-            Arrival::without_flash(chunks)
+        let fetch = if loaded.record.flash.is_empty() {
+            FetchMetadata::IRRELEVANT
         } else {
-            Arrival::of(headers, chunks)
+            FetchMetadata::of(self.0.method, headers)
         };
-        let session = Session::new(self.0.sessions.clone(), arrival, origin, token, record);
-        Ok(self.settle_on(session))
+        Ok(self.get_or_insert_session(loaded, fetch, presented.chunks))
+    }
+
+    /// Loads the session before the handler runs, for responses that first ask for it inside a
+    /// streamed body, when it can no longer be changed.
+    ///
+    /// # Errors
+    /// As [`session`](Self::session).
+    pub fn preload(&self, headers: &(impl Headers + ?Sized)) -> Preload {
+        let visit = self.clone();
+        let presented = self.presented(headers).into_owned();
+        let fetch = FetchMetadata::of(self.0.method, headers);
+        Box::pin(async move {
+            let loaded = visit.load(&presented).await?;
+            visit.get_or_insert_session(loaded, fetch, presented.chunks);
+            Ok(())
+        })
+    }
+
+    fn presented<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> Presented<'h> {
+        match self.0.sessions.carrier() {
+            Carrier::Cookie => self.0.sessions.context().cookies().read(headers.all("cookie")),
+            Carrier::Bearer => Presented::bearer(headers.all("authorization")),
+        }
+    }
+
+    async fn load(&self, presented: &Presented<'_>) -> Result<LoadedSession, Error> {
+        let sessions = &self.0.sessions;
+        let loaded = sessions.backend().load(presented, sessions.context()).await?;
+        // The cookie of a session that has just ended is left alone, because it may belong to a newer
+        // login. A bearer's token does not: its holder starts over.
+        let starts_over =
+            sessions.carrier() == Carrier::Bearer && loaded.persistence == Persistence::Ended;
+        Ok(if starts_over { LoadedSession::new(sessions.context()) } else { loaded })
     }
 
     /// The session, if a handler asked for it.
@@ -104,13 +163,32 @@ impl Visit {
     }
 
     /// Of two extractors that loaded at the same time, both get the session of the first.
-    fn settle_on(&self, session: Session) -> Session {
+    fn get_or_insert_session(
+        &self,
+        loaded: LoadedSession,
+        fetch: FetchMetadata,
+        chunks: Vec<u8>,
+    ) -> Session {
         let mut asked = self.asked();
-        let session = asked.session.get_or_insert(session).clone();
+        if let Some(session) = &asked.session {
+            return session.clone();
+        }
+        let timing = if asked.closed { Timing::Late } else { Timing::InTime };
+        let session = Session::new(self.0.sessions.clone(), fetch, chunks, loaded, timing);
+        if timing == Timing::Late {
+            observe::late();
+        }
         if let Some(input) = &asked.input {
             session.capture(input.clone());
         }
-        session
+        asked.session.insert(session).clone()
+    }
+
+    /// Closes the request's context. A session that is first asked for later is read-only.
+    fn close(&self) -> Option<Session> {
+        let mut asked = self.asked();
+        asked.closed = true;
+        asked.session.clone()
     }
 
     /// Remembers what the visitor sent, for `flash_all` and its siblings.
@@ -128,35 +206,41 @@ impl Visit {
     }
 
     /// Commits the session, if a handler asked for it, and says what the response has to carry.
-    /// From here on a change of the session is an error.
+    /// Later changes of the session are errors, and so are those of a session that is first asked for
+    /// later, inside a streamed body.
+    ///
+    /// With a status of 408 or 504 ordinary changes are discarded: a timeout inside of the session
+    /// layer has cut the handler off in the middle.
     pub fn finish(&self, status: u16) -> Ending {
-        let Some(session) = self.loaded() else {
-            return Ending::now(Ok(ResponseHeaders::default()));
-        };
-        if (500..600).contains(&status)
-            && self.0.sessions.engine().server_errors() == ServerErrors::Discard
-        {
+        let Some(session) = self.close() else { return Ending::without_session() };
+        let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
+        if matches!(status, 408 | 504) || (discards_errors && (500..600).contains(&status)) {
             session.discard_changes();
         }
         session.end((300..400).contains(&status))
     }
 
-    /// Ends a request whose handler panicked: a `destroy` takes effect, nothing else does.
+    /// Ends a request whose handler panicked: a `destroy` takes effect, and nothing else that was not
+    /// committed before. The response, if there is one, has to carry what earlier commits have earned.
     pub fn abandon(&self) -> Ending {
-        match self.loaded() {
+        match self.close() {
             Some(session) if session.is_destroyed() => {
                 session.discard_changes();
+                let has_earned_cookie = session.has_earned_cookie();
                 let ending = session.end(false);
-                Ending::later(async move {
-                    ending.await.inspect_err(|error| {
-                        let error = WithCauses(error);
+                Ending::new(async move {
+                    let ended = ending.await;
+                    let ended = ended.map(|it| if has_earned_cookie { it } else { <_>::default() });
+                    ended.inspect_err(|uncommitted| {
+                        let error = WithCauses(&uncommitted.error);
                         observe::failed(format_args!(
                             "the session could not be destroyed: {error}"
                         ));
                     })
                 })
             }
-            _ => Ending::now(Ok(ResponseHeaders::default())),
+            Some(session) => Ending::ready(Ok(session.response_headers())),
+            None => Ending::without_session(),
         }
     }
 }
@@ -172,11 +256,11 @@ pub struct Visits {
 impl Visits {
     /// Begins a visit within those of the layers `around`. There is none to be finished where one of
     /// them is for the same cookie: a response must not set one cookie twice.
-    pub fn begin(sessions: &Sessions, around: Option<Self>) -> (Self, Option<Visit>) {
+    pub fn begin(sessions: &Sessions, method: &str, around: Option<Self>) -> (Self, Option<Visit>) {
         match around {
             Some(around) if around.has(sessions) => (around, None),
             around => {
-                let visit = sessions.visit();
+                let visit = Visit::new(sessions.clone(), Method::of(method));
                 let around = around.map(Arc::new);
                 (Self { innermost: visit.clone(), around }, Some(visit))
             }
@@ -191,6 +275,15 @@ impl Visits {
     fn has(&self, sessions: &Sessions) -> bool {
         self.innermost.sessions().meets(sessions)
             || self.around.as_ref().is_some_and(|around| around.has(sessions))
+    }
+
+    /// The visit of the innermost layer whose token a cookie carries: the one that a forged request
+    /// would use.
+    pub(crate) fn cookie(&self) -> Option<&Visit> {
+        if self.innermost.sessions().carrier() == Carrier::Cookie {
+            return Some(&self.innermost);
+        }
+        self.around.as_ref()?.cookie()
     }
 
     /// The visit of the layer for this cookie.

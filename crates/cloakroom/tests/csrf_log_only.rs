@@ -1,6 +1,6 @@
 //! A policy that only logs refuses nothing.
 
-use cloakroom::{AppKeys, Sessions, csrf::CsrfPolicy};
+use cloakroom::{AppKeys, Sessions, Visits, csrf::CsrfPolicy};
 
 #[tokio::test]
 async fn what_is_no_short_form_is_not_read_for_its_token() {
@@ -15,13 +15,13 @@ async fn what_is_no_short_form_is_not_read_for_its_token() {
         ("", "10", false),
     ] {
         let headers = [("content-type", content_type), ("content-length", length)];
-        let visit = sessions.visit();
+        let (visits, _) = Visits::begin(&sessions, "POST", None);
         let mut was_read = false;
         let capture = async {
             was_read = true;
             Ok::<(), ()>(())
         };
-        policy.admit("POST", headers.as_slice(), None, &visit, capture).await.unwrap();
+        policy.admit("POST", headers.as_slice(), None, &visits, capture).await.unwrap();
         assert_eq!(was_read, is_read, "{content_type} {length}");
     }
 }

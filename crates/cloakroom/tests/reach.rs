@@ -152,7 +152,7 @@ async fn whoever_has_the_token_of_before_does_not_come_along_into_the_login() {
 
     assert!(!early.refresh().await.unwrap());
     assert!(early.is_empty());
-    let forge = |session: &mut cloakroom::Edit<'_>| session.put("forged", true);
+    let forge = |session: &mut cloakroom::SessionEditor<'_>| session.put("forged", true);
     assert_eq!(world.sessions.edit(&handle, forge).await.unwrap(), None);
     let after = std::mem::replace(&mut world.cookie, before);
     let mut late = None;

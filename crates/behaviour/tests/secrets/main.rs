@@ -63,9 +63,6 @@ async fn no_token_key_or_value_is_logged() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let hits = secrets.iter().filter(|secret| text.contains(secret.as_str())).count();
     assert_eq!(hits, 0, "{text}");
-    assert!(
-        text.contains("whose changes are dropped") && text.contains("forged request"),
-        "{text}"
-    );
+    assert!(text.contains("changes dropped") && text.contains("forged request"), "{text}");
     println!("log lines {}, secrets {}, hits {hits}", text.lines().count(), secrets.len());
 }

@@ -39,7 +39,9 @@ fn flash(id: u32, messages: &Value) -> Change {
 }
 
 fn log(changes: impl IntoIterator<Item = Change>) -> ChangeLog {
-    ChangeLog(changes.into_iter().collect())
+    let mut log = ChangeLog::default();
+    changes.into_iter().for_each(|change| log.push(change));
+    log
 }
 
 /// The record after these logs were committed in this order, each replayed on what it found.

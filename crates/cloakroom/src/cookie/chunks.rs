@@ -44,22 +44,32 @@ pub(super) fn fits_one(value: &str, name: &str, overhead: usize) -> bool {
     value.len() <= room(name, overhead, 0)
 }
 
-/// Splits `value` over as few cookies as it takes.
-pub(super) fn split(
+/// Checks that `value` fits into `most` cookies.
+pub(super) fn check_size(
     value: &str,
     name: &str,
     overhead: usize,
     most: u8,
-) -> Result<Vec<Chunk>, TooLarge> {
+) -> Result<(), TooLarge> {
+    let limit = match most {
+        0 | 1 => room(name, overhead, 0),
+        _ => room_of_chunk(name, overhead) * usize::from(most),
+    };
+    if value.len() > limit { Err(TooLarge { size: value.len(), limit }) } else { Ok(()) }
+}
+
+/// How long a value may be in one of several cookies. A chunk's name or value has a number and a dot
+/// more. All are given the longest, "16.".
+fn room_of_chunk(name: &str, overhead: usize) -> usize {
+    room(name, overhead, "16.".len())
+}
+
+/// Splits `value` over as few cookies as it takes.
+pub(super) fn split(value: &str, name: &str, overhead: usize) -> Vec<Chunk> {
     if fits_one(value, name, overhead) {
-        return Ok(vec![Chunk { number: 1, value: value.to_owned() }]);
+        return vec![Chunk { number: 1, value: value.to_owned() }];
     }
-    // A chunk's name or value has a number and a dot more; all are given the longest, "16.".
-    let each = room(name, overhead, "16.".len());
-    let limit = if most > 1 { each * usize::from(most) } else { room(name, overhead, 0) };
-    if value.len() > limit {
-        return Err(TooLarge { size: value.len(), limit });
-    }
+    let each = room_of_chunk(name, overhead);
     let parts: Vec<&[u8]> = value.as_bytes().chunks(each).collect();
     let count = parts.len();
     let chunk = |(index, part): (usize, &&[u8])| {
@@ -67,7 +77,7 @@ pub(super) fn split(
         let value = if index == 0 { format!("{count}.{text}") } else { text.into_owned() };
         Chunk { number: index + 1, value }
     };
-    Ok(parts.iter().enumerate().map(chunk).collect())
+    parts.iter().enumerate().map(chunk).collect()
 }
 
 /// The session cookie as a request presents it.
@@ -98,6 +108,13 @@ impl<'h> Presented<'h> {
             presented.candidates.push(Cow::Borrowed(token.trim_ascii()));
         }
         presented
+    }
+
+    /// Returns the same without the request's headers.
+    pub(crate) fn into_owned(self) -> Presented<'static> {
+        let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
+        let candidates = self.candidates.into_iter().map(owned).collect();
+        Presented { candidates, chunks: self.chunks }
     }
 
     /// One pass over the headers, bounded in time and memory by their length.

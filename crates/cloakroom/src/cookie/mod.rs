@@ -49,20 +49,20 @@ impl Cookies {
     }
 
     /// The lines that give the visitor `value` for `age`, or until the browser is closed, in as many
-    /// cookies as it takes, and remove the chunks among `presented` that are no longer needed.
+    /// cookies as it takes, and remove the chunks among `presented` that are no longer needed. Whether
+    /// it may take so many is checked [before](Self::check_size).
     pub(crate) fn issue(
         &self,
         value: &str,
         age: Option<Duration>,
         presented: &[u8],
-    ) -> Result<Vec<String>, TooLarge> {
-        let age = age.map(|age| whole_seconds(age.min(LONGEST_AGE)));
-        let max_age = age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
+    ) -> Vec<String> {
+        let max_age = max_age(age);
         let overhead = max_age.len() + self.attributes.len();
         if presented.is_empty() && chunks::fits_one(value, self.name(), overhead) {
-            return Ok(vec![[self.name(), "=", value, &max_age, &self.attributes].concat()]);
+            return vec![[self.name(), "=", value, &max_age, &self.attributes].concat()];
         }
-        let chunks = chunks::split(value, self.name(), overhead, self.settings.max_chunks)?;
+        let chunks = chunks::split(value, self.name(), overhead);
         let stale = presented.iter().filter(|number| usize::from(**number) > chunks.len());
         let removals = stale.map(|number| self.removal(Some(*number)));
         let issues = chunks.iter().map(|chunk| {
@@ -72,7 +72,13 @@ impl Cookies {
                 number => format!("{name}.{number}={}{max_age}{attributes}", chunk.value),
             }
         });
-        Ok(issues.chain(removals).collect())
+        issues.chain(removals).collect()
+    }
+
+    /// Checks that `value` fits into the cookies that it may take.
+    pub(crate) fn check_size(&self, value: &str, age: Option<Duration>) -> Result<(), TooLarge> {
+        let overhead = max_age(age).len() + self.attributes.len();
+        chunks::check_size(value, self.name(), overhead, self.settings.max_chunks)
     }
 
     /// The lines that remove the cookie and the chunks among `presented`.
@@ -86,6 +92,12 @@ impl Cookies {
         let (name, attributes) = (self.name(), &self.attributes);
         format!("{name}{number}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}")
     }
+}
+
+/// Returns the attribute `Max-Age`, if the cookie has one.
+fn max_age(age: Option<Duration>) -> String {
+    let age = age.map(|age| whole_seconds(age.min(LONGEST_AGE)));
+    age.map(|age| format!("; Max-Age={age}")).unwrap_or_default()
 }
 
 /// Rounded up: a cookie may outlive its session by a second, never the other way round.

@@ -1,7 +1,7 @@
 //! The whole check of one request: what an adapter's CSRF layer runs.
 
 use super::{CsrfPolicy, Refusal, Verdict};
-use crate::{Visit, error::Error, form::is_form, observe, request::Headers, sessions::Carrier};
+use crate::{Visits, error::Error, form::is_form, observe, request::Headers};
 
 /// Why a request is not let through.
 #[derive(Debug)]
@@ -28,13 +28,11 @@ impl CsrfPolicy {
         method: &str,
         headers: &(impl Headers + ?Sized),
         authority: Option<&str>,
-        visit: &Visit,
+        visits: &Visits,
         capture_form: impl Future<Output = Result<(), E>>,
     ) -> Result<(), Denied<E>> {
-        if visit.sessions().carrier() == Carrier::Bearer {
-            // No browser sends it by itself.
-            return Ok(());
-        }
+        // A bearer token is not sent by browsers, so a request that has no other cannot be forged.
+        let Some(visit) = visits.cookie() else { return Ok(()) };
         let token = match self.check(method, headers, authority, visit.sessions().transport()) {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => return self.refuse(refusal),

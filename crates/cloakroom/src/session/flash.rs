@@ -112,7 +112,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash(&self) -> Result<&Self, Error> {
-        self.carry_on(|_| true)
+        self.keep(|_| true)
     }
 
     /// Keeps the named messages, inputs and errors for one more page.
@@ -126,7 +126,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash_only(&self, names: &[&str]) -> Result<&Self, Error> {
-        self.carry_on(|name| names.contains(&name))
+        self.keep(|name| names.contains(&name))
     }
 
     /// Keeps everything but the named messages, inputs and errors for one more page.
@@ -140,16 +140,16 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash_except(&self, names: &[&str]) -> Result<&Self, Error> {
-        self.carry_on(|name| !names.contains(&name))
+        self.keep(|name| !names.contains(&name))
     }
 
-    fn carry_on(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
+    fn keep(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
         let state = self.state();
-        let Some(arrived) = state.arrived_flash() else { return Ok(self) };
-        let mut bags = Bags::clone(&arrived);
+        let Some(incoming) = state.peek_flash() else { return Ok(self) };
+        let mut bags = Bags::clone(&incoming);
         bags.retain(keep);
-        // What was flashed anew meanwhile is the newer one.
-        if let Some(own) = state.own_flash() {
+        // What this request has flashed is newer.
+        if let Some(own) = state.outgoing_flash() {
             bags.remove_members_of(own);
         }
         drop(state);
@@ -169,7 +169,7 @@ impl Session {
     /// When `messages` is not an object.
     pub fn flash_now<T: Serialize>(&self, messages: T) -> Result<&Self, Error> {
         let messages: Values = encode_object("flash", &messages)?;
-        self.state().flash_now(messages);
+        self.state().flash.show_now(messages);
         Ok(self)
     }
 
@@ -186,16 +186,16 @@ impl Session {
 
     /// What came with the request to be shown. Asking consumes it.
     pub(crate) fn read_flash(&self) -> Option<Arc<Bags>> {
-        self.state().read_flash()
+        self.state().flash.read()
     }
 
     /// The same without what `flash_now` added, and without consuming it.
-    pub(crate) fn waiting_flash(&self) -> Option<Arc<Bags>> {
-        self.state().arrived_flash()
+    pub(crate) fn peek_flash(&self) -> Option<Arc<Bags>> {
+        self.state().peek_flash()
     }
 
     pub(crate) fn add(&self, bags: Bags) -> Result<&Self, Error> {
-        self.state().flash(bags, || BatchId::draw(self.sessions().engine()))?;
+        self.state().flash(bags, || BatchId::from_random(self.sessions().context().random()))?;
         Ok(self)
     }
 }

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use tracing::{Instrument, field::Empty};
 
-use super::{Session, state::Origin};
+use super::{Session, unit_of_work::Checkpoint};
 use crate::{
+    backend::{
+        Backend,
+        commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence},
+        cookie,
+        detached::Detached,
+    },
     change::Change,
     clock::Timestamp,
-    driver::{Driver, sealed, stored},
     error::{Error, Kind},
     observe,
-    seal::Sealer,
     sessions::Carrier,
-    visit::{Ending, ResponseHeaders},
+    visit::{CommitResult, Ending, ResponseHeaders, Uncommitted},
 };
 
 /// The times of a session.
@@ -47,7 +51,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn regenerate(&self) -> Result<(), Error> {
-        self.state().regenerate()
+        self.state().work.regenerate()
     }
 
     /// Ends the session: its record is deleted and its cookie removed at the commit, also when the
@@ -68,8 +72,8 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn destroy(&self) -> Result<(), Error> {
-        let empty = self.sessions().engine().empty_record();
-        self.state().destroy(empty)
+        let empty = self.sessions().context().empty_record();
+        self.state().work.destroy(empty)
     }
 
     /// Gives this session an idle timeout of its own: it ends when it is not used for `idle`. For
@@ -90,7 +94,7 @@ impl Session {
     /// After the commit, as every change.
     pub fn set_age(&self, idle: Duration) -> Result<(), Error> {
         let millis = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        self.state().change(Change::Age(millis))
+        self.state().work.change(Change::Age(millis))
     }
 
     /// Ends this session `absolute` from now, however busy it is; `None` lifts that limit.
@@ -106,17 +110,20 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn set_lifetime(&self, absolute: Option<Duration>) -> Result<(), Error> {
-        let now = self.sessions().engine().now();
-        self.state().change(Change::Until(absolute.map(|span| now + span)))
+        let now = self.sessions().context().now();
+        self.state().work.change(Change::Until(absolute.map(|span| now + span)))
     }
 
-    /// Commits now instead of when the request ends. For work that must be kept even if the client
-    /// goes away before the handler returns. Changes made afterwards are committed at the end.
+    /// Commits now instead of when the request ends. For work that has to be kept even if the client
+    /// goes away before the handler returns. Changes made later are committed at the end.
+    ///
+    /// A commit that has begun runs to its end, also if this future is dropped. The cookie that it
+    /// earns is sent even if the final commit fails or the handler panics.
     ///
     /// # Errors
-    /// When the store fails, the session no longer fits, or too many races were lost. You have been
-    /// told, so the request's end does not try the same changes again: call `commit` again, or
-    /// change something, to have them tried.
+    /// When the store fails, the session no longer fits, or other writers came first until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline). The request's end does not try the same
+    /// changes again: call `commit` again, or change something, to have them tried.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -127,62 +134,139 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(()) }).unwrap();
     /// ```
     pub async fn commit(&self) -> Result<(), Error> {
-        if !self.0.arrival.prefetch {
+        if !self.0.fetch.speculative {
             self.state().consume_flash(false)?;
         }
-        self.commit_changes().await.inspect_err(|_| self.state().refused())
+        let session = self.clone();
+        let committed = Detached::new(async move { session.commit_changes().await });
+        committed.await.inspect_err(|_| self.state().work.refuse())
     }
 
-    /// Ends the time of changes. Answers whether a commit is left to do. `redirects`: the response
-    /// sends the visitor elsewhere, so it shows no page and flash nobody read is for the next.
+    /// Closes the session to further changes. Returns whether a final commit should be attempted.
+    /// `redirects`: the response sends the visitor elsewhere, so it shows no page and flash that was
+    /// not read is for the next.
     fn close(&self, redirects: bool) -> Result<bool, Error> {
-        let arrival = &self.0.arrival;
-        let engine = self.sessions().engine();
+        let fetch = self.0.fetch;
         let mut state = self.state();
-        if !arrival.prefetch {
-            state.consume_flash(arrival.navigation && !redirects)?;
+        if !fetch.speculative {
+            state.consume_flash(fetch.navigation && !redirects)?;
         }
-        let settled = state.is_settled(engine.lifetimes(), engine.now());
-        Ok(state.close() && !settled)
+        let nothing = state.work.has_nothing_to_commit(self.sessions().context());
+        Ok(state.work.close() && !nothing)
     }
 
     /// The commit at the request's end: at once where nothing has to be waited for.
     pub(crate) fn end(self, redirects: bool) -> Ending {
-        let engine = self.sessions().engine();
-        match (self.close(redirects), engine.driver()) {
-            (Err(error), _) => Ending::now(Err(error)),
-            (Ok(false), _) => Ending::now(Ok(self.response_headers())),
-            (Ok(true), Driver::Cookie(sealer)) => {
-                let sealed = self.commit_span().in_scope(|| self.seal(sealer));
-                let sealed = sealed.inspect_err(|error| {
-                    observe::refused(error.code());
-                    self.discard_changes();
+        let sessions = self.sessions();
+        match (self.close(redirects), sessions.backend()) {
+            (Err(error), _) => Ending::ready(self.uncommitted(error)),
+            (Ok(false), _) => Ending::ready(Ok(self.response_headers())),
+            (Ok(true), Backend::Cookie(sealer)) => {
+                let sealed = self.commit_span().in_scope(|| {
+                    let pending = self.state().work.pending();
+                    let checkpoint = self.state().work.checkpoint();
+                    let outcome = cookie::commit(sealer, &pending, sessions.context())?;
+                    self.apply(outcome, &checkpoint);
+                    Ok(())
                 });
-                Ending::now(sealed.map(|()| self.response_headers()))
+                let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));
+                Ending::ready(self.concluded(sealed))
             }
-            (Ok(true), Driver::Store(_)) => Ending::later(async move {
-                // What could not be kept is nothing that readers of the session wait for.
-                self.commit_changes().await.inspect_err(|_| self.discard_changes())?;
-                Ok(self.response_headers())
+            (Ok(true), Backend::Store(_)) => Ending::new(async move {
+                let committed = self.commit_changes().await;
+                self.concluded(committed)
             }),
         }
     }
 
-    fn response_headers(&self) -> ResponseHeaders {
-        let mut state = self.state();
-        let set_cookie = state.take_cookies();
-        match self.sessions().carrier() {
-            Carrier::Cookie => ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false },
-            Carrier::Bearer => {
-                let (vary, secret) = (Some("Authorization"), state.token_was_shown());
-                ResponseHeaders { set_cookie: Vec::new(), vary, secret }
+    fn concluded(&self, committed: Result<(), Error>) -> CommitResult {
+        match committed {
+            Ok(()) => Ok(self.response_headers()),
+            Err(error) => {
+                // Readers of the session do not wait for what could not be kept.
+                self.discard_changes();
+                self.uncommitted(error)
             }
         }
     }
 
+    /// Returns the error with the headers that earlier commits have earned.
+    fn uncommitted(&self, error: Error) -> CommitResult {
+        Err(Uncommitted { error, headers: self.response_headers() })
+    }
+
+    /// Returns what the response has to carry by now.
+    pub(crate) fn response_headers(&self) -> ResponseHeaders {
+        let mut state = self.state();
+        let cookie = state.effects.take_cookie();
+        match self.sessions().carrier() {
+            Carrier::Cookie => {
+                let set_cookie = self.cookie_lines(cookie);
+                ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false }
+            }
+            Carrier::Bearer => {
+                let secret = state.effects.token_was_shown();
+                ResponseHeaders { set_cookie: Vec::new(), vary: Some("Authorization"), secret }
+            }
+        }
+    }
+
+    /// Returns whether a commit of this request has made something of the cookie.
+    pub(crate) fn has_earned_cookie(&self) -> bool {
+        self.state().effects.has_cookie()
+    }
+
+    /// Returns the `Set-Cookie` lines that carry an update out.
+    fn cookie_lines(&self, cookie: CookieUpdate) -> Vec<String> {
+        let cookies = self.sessions().context().cookies();
+        match cookie {
+            CookieUpdate::Keep => Vec::new(),
+            CookieUpdate::Remove => cookies.remove(&self.0.chunks),
+            CookieUpdate::Set { value, max_age } => cookies.issue(&value, max_age, &self.0.chunks),
+        }
+    }
+
     async fn commit_changes(&self) -> Result<(), Error> {
-        let committed = self.commit_to_driver().instrument(self.commit_span()).await;
+        let span = self.commit_span();
+        let work = async {
+            let _turn = self.0.committing.lock().await;
+            let (pending, checkpoint) = {
+                let state = self.state();
+                (state.work.pending(), state.work.checkpoint())
+            };
+            self.commit_pending(pending, &checkpoint).await.map(drop)
+        };
+        let committed = work.instrument(span).await;
         committed.inspect_err(|error| observe::refused(error.code()))
+    }
+
+    /// Commits, and takes over the outcome. Returns what the backend has of the session then.
+    pub(super) async fn commit_pending(
+        &self,
+        pending: PendingCommit,
+        checkpoint: &Checkpoint,
+    ) -> Result<Persistence, Error> {
+        let sessions = self.sessions();
+        let outcome = sessions.backend().commit(pending, sessions.context()).await?;
+        let persistence = outcome.persistence;
+        self.apply(outcome, checkpoint);
+        Ok(persistence)
+    }
+
+    /// Takes over an outcome, and makes what was changed since the checkpoint again: a clone of the
+    /// session may have been busy. Closures of the application run without the lock.
+    fn apply(&self, outcome: CommitOutcome, checkpoint: &Checkpoint) {
+        loop {
+            let (rest, mut record) = self.state().work.rest(&outcome, checkpoint);
+            if !rest.is_empty() && outcome.record.is_some() {
+                rest.replay(std::sync::Arc::make_mut(&mut record));
+            }
+            let mut state = self.state();
+            if state.work.apply(&outcome, checkpoint, &rest, &record) {
+                state.effects.note(outcome.cookie);
+                return;
+            }
+        }
     }
 
     /// Names the session by the token that it had when the request came.
@@ -190,42 +274,18 @@ impl Session {
         let driver = self.sessions().driver_name();
         let span = tracing::debug_span!(target: observe::TARGET, "commit", driver, session = Empty);
         if !span.is_disabled() {
-            span.record("session", self.state().work().token.correlation());
+            span.record("session", self.state().work.current_token().correlation());
         }
         span
     }
 
-    async fn commit_to_driver(&self) -> Result<(), Error> {
-        let engine = self.sessions().engine();
-        let store = match engine.driver() {
-            Driver::Cookie(sealer) => return self.seal(sealer),
-            Driver::Store(store) => store,
-        };
-        let _turn = self.0.committing.lock().await;
-        let work = self.state().work().clone();
-        let committed = work.extent();
-        let saved = stored::commit(&**store, work, &self.0.arrival.chunks, engine).await?;
-        self.state().settle(saved, committed);
-        Ok(())
-    }
-
-    /// Sealing waits for nothing, so the state stays locked and nothing changes meanwhile.
-    fn seal(&self, sealer: &Sealer) -> Result<(), Error> {
-        let mut state = self.state();
-        let engine = self.sessions().engine();
-        let saved = sealed::commit(sealer, state.work(), &self.0.arrival.chunks, engine)?;
-        let committed = state.work().extent();
-        state.settle(saved, committed);
-        Ok(())
-    }
-
     pub(crate) fn discard_changes(&self) {
-        let empty = self.sessions().engine().empty_record();
-        self.state().discard_changes(empty);
+        let empty = self.sessions().context().empty_record();
+        self.state().work.discard_changes(empty);
     }
 
     pub(crate) fn is_destroyed(&self) -> bool {
-        self.state().is_destroyed()
+        self.state().work.is_destroyed()
     }
 
     /// Whether the visitor came without a live session. It stays so until a commit.
@@ -235,7 +295,7 @@ impl Session {
     /// assert!(session.is_new());
     /// ```
     pub fn is_new(&self) -> bool {
-        !matches!(self.state().origin(), Origin::Live { .. })
+        !matches!(self.state().work.persistence(), Persistence::Stored { .. })
     }
 
     /// When the session began, and when it ends unless it is used.
@@ -272,7 +332,10 @@ impl Session {
         if self.sessions().carrier() == Carrier::Cookie {
             return Err(Kind::CarriedByCookie.into());
         }
-        Ok(self.state().show_token())
+        let mut state = self.state();
+        state.work.materialize();
+        state.effects.show_token();
+        Ok(state.work.token_afterwards().expose())
     }
 
     /// A short hash of the token: tells sessions apart in a log, signs nobody in.
@@ -282,6 +345,6 @@ impl Session {
     /// assert_eq!(session.correlation_id().len(), 16);
     /// ```
     pub fn correlation_id(&self) -> String {
-        self.state().token().correlation()
+        self.state().work.token_afterwards().correlation()
     }
 }

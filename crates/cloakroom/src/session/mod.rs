@@ -1,11 +1,15 @@
 //! The session as handlers see it.
 
+mod exact;
 mod flash;
+mod incoming_flash;
 mod lifecycle;
 mod owner;
 mod read;
+mod response_effects;
 mod security;
-pub(crate) mod state;
+mod state;
+mod unit_of_work;
 mod values;
 
 use std::{
@@ -15,10 +19,11 @@ use std::{
 
 pub use lifecycle::Deadlines;
 pub use read::ReadSession;
-use state::{Origin, State};
+use state::State;
 
 use crate::{
-    Sessions, form::FormInput, record::Record, request::Headers, store::RecordKey, token::Token,
+    Sessions, backend::LoadedSession, form::FormInput, owner::Owner, request::Headers,
+    sessions::ServerErrors, store::RecordKey,
 };
 
 /// The session of one request: a handle, cheap to clone.
@@ -43,73 +48,98 @@ pub struct Session(Arc<Inner>);
 
 struct Inner {
     sessions: Sessions,
-    arrival: Arrival,
+    fetch: FetchMetadata,
+    /// The numbers of the session cookie's chunks that came.
+    chunks: Vec<u8>,
     input: OnceLock<Arc<FormInput>>,
     state: Mutex<State>,
     /// Held while a commit is under way, so that two of them follow each other.
     committing: tokio::sync::Mutex<()>,
 }
 
-/// What the request's headers say about how it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Arrival {
-    /// Someone will look at the answer: a top-level navigation, or a client that does not say.
+/// How a request came, as far as it matters to flash (Fetch Metadata, W3C).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchMetadata {
+    /// Somebody looks at the response: a top-level navigation, or a client that does not say.
     navigation: bool,
-    /// Perhaps no one will: the browser fetches ahead.
-    prefetch: bool,
-    /// The numbers of the session cookie's chunks that came.
-    chunks: Vec<u8>,
+    /// Perhaps nobody does: the browser fetches ahead, or asks for the head alone.
+    speculative: bool,
 }
 
-impl Arrival {
-    /// Of a request that came without flash, of which nothing more needs to be known.
-    pub(crate) fn without_flash(chunks: Vec<u8>) -> Self {
-        Self { navigation: false, prefetch: false, chunks }
-    }
+impl FetchMetadata {
+    /// Of a request that came without flash, of which nothing more has to be known.
+    pub(crate) const IRRELEVANT: Self = Self { navigation: false, speculative: false };
 
-    pub(crate) fn of(headers: &(impl Headers + ?Sized), chunks: Vec<u8>) -> Self {
+    pub(crate) fn of(method: Method, headers: &(impl Headers + ?Sized)) -> Self {
         let navigation = headers.text("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
         let prefetch = headers.text("sec-purpose").is_some_and(|why| why.contains("prefetch"));
-        Self { navigation, prefetch, chunks }
+        Self { navigation, speculative: prefetch || method == Method::Head }
     }
+}
+
+/// A request's method, as far as it matters to sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Head,
+    Other,
+}
+
+impl Method {
+    pub(crate) fn of(method: &str) -> Self {
+        if method == "HEAD" { Self::Head } else { Self::Other }
+    }
+}
+
+/// When a session is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timing {
+    InTime,
+    /// The response's head has left.
+    Late,
 }
 
 impl Session {
     pub(crate) fn new(
         sessions: Sessions,
-        arrival: Arrival,
-        origin: Origin,
-        token: Token,
-        record: Record,
+        fetch: FetchMetadata,
+        chunks: Vec<u8>,
+        loaded: LoadedSession,
+        timing: Timing,
     ) -> Self {
-        let mut state = State::new(origin, token, record);
-        if sessions.engine().server_errors() == crate::ServerErrors::Discard {
-            state.remember_untouched();
+        let mut state = match timing {
+            Timing::InTime => State::new(loaded),
+            Timing::Late => State::late(loaded),
+        };
+        if sessions.context().server_errors() == ServerErrors::Discard {
+            state.work.remember_untouched();
         }
         Self(Arc::new(Inner {
             sessions,
-            arrival,
+            fetch,
+            chunks,
             input: OnceLock::new(),
             state: Mutex::new(state),
             committing: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// A closure of `update` that panicked left the state as it was: changes are made in one step.
+    /// Invariant: no code of the application runs while the state is locked.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the session is nowhere, and nothing that this request does brings it into being.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Returns the key of the record that this session has after its commit. `None` if it is stored
+    /// nowhere and nothing that this request does stores it.
+    pub(crate) fn record_key(&self) -> Option<RecordKey> {
         let state = self.state();
-        let leaves_nothing = state.is_destroyed() && !state.work().is_worth_creating();
-        leaves_nothing || state.standing() == state::Standing::Over
+        let leaves_nothing = state.work.is_destroyed() && !state.work.is_worth_creating();
+        let is_nowhere = leaves_nothing || state.whereabouts() == state::Whereabouts::Nowhere;
+        (!is_nowhere).then(|| state.work.token_afterwards().record_key())
     }
 
-    /// The key of the record that this session has after its commit.
-    pub(crate) fn record_key(&self) -> RecordKey {
-        self.state().token().record_key()
+    /// Returns whether the record under `key`, which `owner` has, is this session's.
+    pub(crate) fn is_stored_as(&self, key: &RecordKey, owner: &Owner) -> bool {
+        self.state().is_stored_as(key, owner)
     }
 
     /// The session system that this session belongs to.
@@ -142,7 +172,8 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut session = f.debug_struct("Session");
         if let Ok(state) = self.0.state.try_lock() {
-            session.field("id", &state.token().correlation()).field("origin", &state.origin());
+            let id = state.work.token_afterwards().correlation();
+            session.field("id", &id).field("persistence", &state.work.persistence());
         }
         session.finish_non_exhaustive()
     }

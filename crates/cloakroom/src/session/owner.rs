@@ -2,8 +2,8 @@
 
 use super::Session;
 use crate::{
+    backend::Backend,
     change::Change,
-    driver::Driver,
     error::{Error, Kind},
     owner::Owner,
 };
@@ -34,12 +34,12 @@ impl Session {
     /// sessions, as the cookie driver, and without a [`NotBefore`](crate::NotBefore). After the
     /// commit, as every change.
     pub fn set_owner(&self, owner: &str) -> Result<(), Error> {
-        let engine = self.sessions().engine();
-        if !engine.has_use_for_owners() {
-            let driver = engine.driver().name();
+        let sessions = self.sessions();
+        if !sessions.has_use_for_owners() {
+            let driver = sessions.driver_name();
             return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
         }
-        self.state().change(Change::Own(Some(Owner::new(owner, engine.now()))))
+        self.state().work.change(Change::Own(Some(Owner::new(owner, sessions.context().now()))))
     }
 
     /// Takes the session from its owner. To sign out, rather [`destroy`](Self::destroy) it.
@@ -47,7 +47,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn forget_owner(&self) -> Result<(), Error> {
-        self.state().change(Change::Own(None))
+        self.state().work.change(Change::Own(None))
     }
 
     /// What the owner's list says of this session: a device, an address, whatever the application
@@ -56,7 +56,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn set_label(&self, label: &str) -> Result<(), Error> {
-        self.state().change(Change::Label(label.into()))
+        self.state().work.change(Change::Label(label.into()))
     }
 
     /// Whose session it is, if it is anyone's.
@@ -69,14 +69,12 @@ impl Session {
     }
 }
 
-impl Driver {
-    fn has_directory(&self) -> bool {
-        matches!(self, Self::Store(store) if store.directory().is_some())
-    }
-}
-
-impl crate::sessions::Engine {
+impl crate::Sessions {
     fn has_use_for_owners(&self) -> bool {
-        self.not_before().is_some() || self.driver().has_directory()
+        let has_index = match self.backend() {
+            Backend::Cookie(_) => false,
+            Backend::Store(backend) => backend.store().directory().is_some(),
+        };
+        has_index || self.context().not_before().is_some()
     }
 }

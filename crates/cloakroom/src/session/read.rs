@@ -9,8 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Session, state::Standing};
-use crate::{driver::Driver, error::Error, typed_key::Key, values::Values};
+use super::{Session, state::Whereabouts};
+use crate::{error::Error, typed_key::Key, values::Values};
 
 /// A session that can only be read: for WebSockets, streams and tasks that outlive the response,
 /// where a change could no longer reach the visitor's record.
@@ -75,14 +75,15 @@ impl ReadSession {
     pub async fn refresh(&self) -> Result<bool, Error> {
         let sessions = self.session.sessions();
         // Not held while the store is asked.
-        let standing = self.session.state().standing();
-        let found = match (standing, sessions.engine().driver()) {
-            (Standing::Pending, _) => return Ok(true),
-            (Standing::Kept { ends, .. }, Driver::Cookie(_)) if sessions.engine().now() < ends => {
+        let whereabouts = self.session.state().whereabouts();
+        let found = match whereabouts {
+            Whereabouts::Pending => return Ok(true),
+            Whereabouts::Stored { key: Some(key), .. } => sessions.reach_key(key).await?,
+            // Sealed in the cookie.
+            Whereabouts::Stored { key: None, ends } if sessions.context().now() < ends => {
                 return Ok(true);
             }
-            (Standing::Kept { key, .. }, Driver::Store(_)) => sessions.reach_key(key).await?,
-            (Standing::Kept { .. } | Standing::Over, _) => None,
+            Whereabouts::Stored { key: None, .. } | Whereabouts::Nowhere => None,
         };
         let lives = found.is_some();
         let values = found.map(|reached| reached.record.values).unwrap_or_default();

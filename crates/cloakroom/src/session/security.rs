@@ -24,8 +24,8 @@ impl Session {
     /// ```
     pub fn csrf_token(&self) -> String {
         let mut state = self.state();
-        state.keep();
-        self.sessions().engine().csrf().issue(state.token())
+        state.work.materialize();
+        self.sessions().context().csrf().issue(state.work.token_afterwards())
     }
 
     /// Whether `submitted` was made by [`csrf_token`](Self::csrf_token) for the session that this
@@ -39,8 +39,8 @@ impl Session {
     /// ```
     pub fn verify_csrf_token(&self, submitted: &str) -> bool {
         let state = self.state();
-        let token = state.presented();
-        token.is_some_and(|token| self.sessions().engine().csrf().verify(token, submitted))
+        let token = state.work.request_token();
+        token.is_some_and(|token| self.sessions().context().csrf().verify(token, submitted))
     }
 
     /// Notes that the visitor has just proved who they are: at sign-in, and whenever they give their
@@ -58,7 +58,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn mark_authenticated(&self) -> Result<(), Error> {
-        self.put(AUTHENTICATED_AT, self.sessions().engine().now())
+        self.put(AUTHENTICATED_AT, self.sessions().context().now())
     }
 
     /// Whether the visitor has proved who they are within the last `span`: to be asked before what
@@ -69,7 +69,7 @@ impl Session {
     /// When the application has put something else under the key `_authenticated_at`.
     pub fn authenticated_within(&self, span: Duration) -> Result<bool, Error> {
         let at: Option<Timestamp> = self.get(AUTHENTICATED_AT)?;
-        Ok(at.is_some_and(|at| self.sessions().engine().now() < at + span))
+        Ok(at.is_some_and(|at| self.sessions().context().now() < at + span))
     }
 
     /// Remembers where the visitor wanted to go, for after signing in. Answers whether it did: a

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::Session;
 use crate::{
-    change::{Change, Rerun},
+    change::{Change, Rerun, closure},
     error::{Error, Kind},
     number::Numeric,
     typed_key::Key,
@@ -37,7 +37,7 @@ impl Session {
     pub fn put<T: Serialize>(&self, key: impl Key<T>, value: T) -> Result<(), Error> {
         let path = key.path();
         let value = encode(path, &value)?;
-        self.state().change(Change::Put { path: path.into(), value })
+        self.state().work.change(Change::Put { path: path.into(), value })
     }
 
     /// The value under `key`; nothing where there is none or it is `null`.
@@ -145,7 +145,7 @@ impl Session {
                 Kind::Overflow { key }
             }
         })?;
-        state.change(Change::Increment { path: path.into(), by: by.delta() })?;
+        state.work.change(Change::Increment { path: path.into(), by: by.delta() })?;
         Ok(sum)
     }
 
@@ -193,7 +193,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn forget(&self, key: impl AsRef<str>) -> Result<(), Error> {
-        self.state().change(Change::Forget { path: key.as_ref().into() })
+        self.state().work.change(Change::Forget { path: key.as_ref().into() })
     }
 
     /// Returns the value under `key` and removes it.
@@ -213,7 +213,7 @@ impl Session {
         let path = key.path();
         let value = state.values().get(path)?;
         if state.values().raw(path).is_some() {
-            state.change(Change::Forget { path: path.into() })?;
+            state.work.change(Change::Forget { path: path.into() })?;
         }
         Ok(value)
     }
@@ -232,18 +232,19 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn clear(&self) -> Result<(), Error> {
-        self.state().change(Change::Clear)
+        self.state().work.change(Change::Clear)
     }
 
     /// Changes the value under `key` in place and returns it. A missing one starts from its
     /// default.
     ///
-    /// When another request changed the record meanwhile, the commit runs the closure again on the
-    /// value as it then is, so no update is lost. Let it depend on nothing but its argument and
-    /// what it captured; it must not use the session, which it holds locked.
+    /// When another request has changed the record, the commit runs the closure again on the value as
+    /// it is then, so no update is lost. Let it depend on its argument and on what it captured, and
+    /// on nothing else.
     ///
     /// # Errors
-    /// When the value is not a `T`; then the closure does not run.
+    /// When the value is not a `T`: then the closure does not run. When the closure changes the
+    /// session itself, which only its argument may do.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -266,8 +267,18 @@ impl Session {
                 encode(&path, &value)
             })
         };
-        let mut state = self.state();
-        state.change(Change::Update { path: path.as_str().into(), rerun })?;
-        state.values().get(&path).map(Option::unwrap_or_default)
+        closure::refuse_change()?;
+        loop {
+            let current = self.state().values().raw(&path).map(ToOwned::to_owned);
+            // Without the lock: the closure may read the session.
+            let value = closure::run(|| rerun(current.as_deref()))??;
+            let mut state = self.state();
+            let is_current = state.values().raw(&path).map(RawValue::get)
+                == current.as_deref().map(RawValue::get);
+            if is_current {
+                state.work.update(path.as_str().into(), rerun, value)?;
+                return state.values().get(&path).map(Option::unwrap_or_default);
+            }
+        }
     }
 }

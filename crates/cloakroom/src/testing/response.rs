@@ -56,7 +56,7 @@ impl TestResponse {
     }
 
     fn flash(&self) -> Arc<Bags> {
-        self.session.waiting_flash().unwrap_or_default()
+        self.session.peek_flash().unwrap_or_default()
     }
 
     #[track_caller]

@@ -2,77 +2,49 @@
 
 use std::{
     fmt,
-    panic::resume_unwind,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use tokio::task::JoinHandle;
+use super::{CommitResult, ResponseHeaders};
+use crate::backend::detached::Detached;
 
-use super::ResponseHeaders;
-use crate::error::Error;
-
-/// How a request ends: a future that commits the session and says what the response has to carry.
+/// A future that commits the session at the request's end and says what the response has to carry.
 ///
-/// Where a store has to be waited for, the commit goes on as a task of its own, so that it runs to its
-/// end also when nobody waits for the response any more. It needs a tokio runtime then.
+/// Where a store has to be waited for, the commit goes on as a task of its own, so that it runs to
+/// its end if nobody waits for the response any more. It needs a tokio runtime with a timer then.
 ///
 /// # Errors
 /// The commit failed, and the handler's response must not be sent as a success: answer
-/// [`Error::http_status`] without any cookie.
+/// [`Error::http_status`](crate::Error::http_status) with the headers that the error has.
 #[must_use = "a commit that is not run is lost"]
-pub struct Ending(Stage);
-
-type Ended = Result<ResponseHeaders, Error>;
-
-enum Stage {
-    Over(Option<Ended>),
-    Begun(Pin<Box<dyn Future<Output = Ended> + Send>>),
-    OnItsOwn(JoinHandle<Ended>),
-}
+pub struct Ending(Detached<CommitResult>);
 
 impl Ending {
-    pub(crate) fn now(ended: Ended) -> Self {
-        Self(Stage::Over(Some(ended)))
+    pub(crate) fn ready(result: CommitResult) -> Self {
+        Self(Detached::ready(result))
     }
 
-    pub(crate) fn later(commit: impl Future<Output = Ended> + Send + 'static) -> Self {
-        Self(Stage::Begun(Box::pin(commit)))
+    pub(crate) fn new(commit: impl Future<Output = CommitResult> + Send + 'static) -> Self {
+        Self(Detached::new(commit))
+    }
+
+    /// Ends a request that has no session.
+    pub(crate) fn without_session() -> Self {
+        Self::ready(Ok(ResponseHeaders::default()))
     }
 }
 
 impl Future for Ending {
-    type Output = Ended;
+    type Output = CommitResult;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        if let Stage::Begun(commit) = &mut self.0 {
-            // Many a commit is over at once, as with the memory store, and needs no task.
-            if let Poll::Ready(ended) = commit.as_mut().poll(cx) {
-                self.0 = Stage::Over(None);
-                return Poll::Ready(ended);
-            }
-            if let Stage::Begun(commit) = std::mem::replace(&mut self.0, Stage::Over(None)) {
-                self.0 = Stage::OnItsOwn(tokio::spawn(commit));
-            }
-        }
-        match &mut self.0 {
-            Stage::OnItsOwn(task) => match ready!(Pin::new(task).poll(cx)) {
-                Ok(ended) => Poll::Ready(ended),
-                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                // The runtime is shutting down, and whoever waits here with it.
-                Err(_) => Poll::Pending,
-            },
-            Stage::Over(ended) => ended.take().map_or(Poll::Pending, Poll::Ready),
-            Stage::Begun(_) => Poll::Pending,
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CommitResult> {
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Stage::Over(ended) => f.debug_tuple("Ending").field(ended).finish(),
-            Stage::Begun(_) | Stage::OnItsOwn(_) => f.write_str("Ending(…)"),
-        }
+        f.write_str("Ending(…)")
     }
 }

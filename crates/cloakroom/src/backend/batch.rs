@@ -1,0 +1,432 @@
+//! Commits that are made as one: the leader's own, and those of requests that waited for it.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{
+    commit::{
+        Changes, CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction, Usage,
+    },
+    decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
+    decode,
+    turns::{Lead, Newest, Reply},
+};
+use crate::{
+    clock::Timestamp,
+    context::Context,
+    error::{Error, Kind},
+    lifetimes::{SUCCESSOR, TOMBSTONE, is_live},
+    observe,
+    owner::Owner,
+    record::Record,
+    store::{Commit, Draft, Revision, StoreError, Stored},
+    token::Token,
+};
+
+/// Why one commit of a batch failed.
+pub(super) enum Failure {
+    Error(Error),
+    /// A closure of its request panicked.
+    Panic(Box<dyn Any + Send>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Kind> for Failure {
+    fn from(kind: Kind) -> Self {
+        Self::Error(kind.into())
+    }
+}
+
+/// What each commit of a batch gets.
+pub(super) type Finished = Result<CommitOutcome, Failure>;
+
+/// Commits of one record, in the order in which they take effect.
+pub(super) struct Batch {
+    own: Member,
+    others: Vec<Member>,
+    base: Base,
+}
+
+struct Member {
+    pending: PendingCommit,
+    /// Where its request waits. `None` for the leader's own.
+    reply: Option<oneshot::Sender<Reply>>,
+    /// Why its changes cannot be made on the record as it is.
+    failure: Option<Failure>,
+}
+
+/// What the changes are made on.
+struct Base {
+    persistence: Persistence,
+    record: Arc<Record>,
+    /// Whether the record has the leader's own changes already.
+    ///
+    /// Invariant: then there are no others, because a failure of the leader's own changes could not
+    /// be kept apart from theirs.
+    has_own_changes: bool,
+    /// Whether the session was ended under another key, so that the cookie has to go.
+    removes_cookie: bool,
+}
+
+/// A batch that is ready to be sent.
+pub(super) struct Prepared {
+    record: Arc<Record>,
+    /// The encoded record, where the step writes one.
+    bytes: Bytes,
+    deadlines: Deadlines,
+    pub(super) decision: Decision,
+    now: Timestamp,
+}
+
+/// How the limit of a record's size is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SizeCheck {
+    /// Once, with all changes made.
+    Whole,
+    /// After each member's changes, to find out whose do not fit.
+    Each,
+}
+
+impl Batch {
+    /// A batch of one commit, on the record that its request loaded.
+    pub(super) fn new(pending: PendingCommit) -> Self {
+        let base = Base {
+            persistence: pending.persistence,
+            record: pending.record.clone(),
+            has_own_changes: matches!(&pending.changes, Changes::Log(log) if !log.is_empty()),
+            removes_cookie: false,
+        };
+        Self { own: Member::new(pending, None), others: Vec::new(), base }
+    }
+
+    /// A batch of one commit, on what the leader before it has made of the record.
+    pub(super) fn on(newest: Newest, pending: PendingCommit, context: &Context) -> Self {
+        let mut batch = Self::new(pending);
+        match newest {
+            Newest::Unknown => (),
+            Newest::Stored { persistence, record } => batch.set_base(persistence, record),
+            Newest::Ended => batch.end(context),
+        }
+        batch
+    }
+
+    fn set_base(&mut self, persistence: Persistence, record: Arc<Record>) {
+        self.base.persistence = persistence;
+        // The record of a session that is destroyed goes, whatever is in it. What the request holds
+        // belongs to the session after it.
+        if !matches!(self.own.pending.action, TokenAction::Destroy(_)) {
+            self.base.record = record;
+            self.base.has_own_changes = false;
+        }
+    }
+
+    /// Continues on the record that another process has written.
+    pub(super) fn rebase(&mut self, stored: &Stored, context: &Context) {
+        let record = decode(stored).filter(|it| is_live(it, stored.expires, context.now()));
+        match record {
+            Some(record) => self.set_base(stored.into(), Arc::new(record)),
+            None => self.end(context),
+        }
+    }
+
+    /// Continues without a record, because the session has ended.
+    pub(super) fn end(&mut self, context: &Context) {
+        self.set_base(Persistence::Ended, Arc::new(context.empty_record()));
+    }
+
+    /// Continues as a new session, after the logout of the one before has succeeded.
+    pub(super) fn start_over(&mut self) {
+        self.base.persistence = Persistence::New;
+        self.base.removes_cookie = true;
+    }
+
+    /// Draws a new token. The key of the last one is taken, which 256 random bits rule out but a
+    /// faulty store does not.
+    pub(super) fn redraw(&mut self) {
+        let PendingCommit { token, action, .. } = &mut self.own.pending;
+        match action {
+            TokenAction::Keep => *token = Token::draw(),
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = token.successor(),
+        }
+    }
+
+    /// Takes along the commits that wait.
+    pub(super) fn take_along(&mut self, lead: &Lead) {
+        if self.base.has_own_changes || !self.own.pending.can_be_merged() {
+            return;
+        }
+        for ticket in lead.take_waiting(1 + self.others.len()) {
+            let (pending, reply) = ticket.split();
+            self.others.push(Member::new(pending, Some(reply)));
+        }
+    }
+
+    /// Returns the leader's own commit.
+    pub(super) fn own(&self) -> &PendingCommit {
+        &self.own.pending
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.own).chain(&self.others)
+    }
+
+    /// Makes all changes on the base and decides what is to be done.
+    ///
+    /// # Errors
+    /// When the leader's own changes cannot be made and there are no others.
+    pub(super) fn prepare(&mut self, context: &Context) -> Result<Prepared, Failure> {
+        let now = context.now();
+        let mut prepared = self.merge(now, SizeCheck::Whole, context)?;
+        if prepared.bytes.len() > context.max_bytes() {
+            prepared = self.merge(now, SizeCheck::Each, context)?;
+        }
+        if self.others.is_empty()
+            && let Some(failure) = self.own.failure.take()
+        {
+            return Err(failure);
+        }
+        Ok(prepared)
+    }
+
+    fn merge(
+        &mut self,
+        now: Timestamp,
+        check: SizeCheck,
+        context: &Context,
+    ) -> Result<Prepared, Failure> {
+        let mut record = self.base.record.clone();
+        if self.base.has_own_changes {
+            if check == SizeCheck::Each {
+                check_size(&record, context)?;
+            }
+        } else {
+            for member in std::iter::once(&mut self.own).chain(&mut self.others) {
+                member.failure = member.apply(&mut record, check, context).err();
+            }
+        }
+        let deadlines = context.deadlines(&record);
+        let mut decision = decide(self.base.persistence, self.wanted(&record), deadlines, now);
+        if self.base.removes_cookie && decision.cookie == CookieRule::Keep {
+            decision.cookie = CookieRule::Remove;
+        }
+        let writes = decision.step.writes_record();
+        let bytes = if writes { Bytes::from(record.encode()?) } else { Bytes::new() };
+        Ok(Prepared { record, bytes, deadlines, decision, now })
+    }
+
+    /// Returns what the members want together.
+    fn wanted(&self, record: &Record) -> Wanted {
+        let is_used = self.members().any(|member| member.pending.usage == Usage::Used);
+        Wanted {
+            contents: self.members().map(Member::contents).max().unwrap_or(Contents::Unchanged),
+            usage: if is_used { Usage::Used } else { Usage::Unused },
+            ..self.own.pending.wanted(record)
+        }
+    }
+
+    /// Returns what the store has to do, if anything.
+    pub(super) fn commit(&self, prepared: &Prepared, context: &Context) -> Option<Commit> {
+        let Prepared { record, bytes, decision, now, .. } = prepared;
+        let own = &self.own.pending;
+        let draft = |expires| Draft {
+            record: bytes.clone(),
+            expires,
+            idle: context.lifetimes().idle(record),
+            owner: record.owner.as_ref().map(Owner::key),
+        };
+        let afterwards = || own.token_afterwards().record_key();
+        if let Step::Create { expires } = decision.step {
+            return Some(Commit::Create { key: afterwards(), record: draft(expires) });
+        }
+        let (key, Persistence::Stored { revision, .. }) = (own.key?, self.base.persistence) else {
+            return None;
+        };
+        match decision.step {
+            Step::Nothing | Step::DestroySuccessor | Step::Create { .. } => None,
+            Step::Replace { expires } => {
+                Some(Commit::Replace { key, expected: revision, record: draft(expires) })
+            }
+            Step::Touch { expires } => Some(Commit::Touch { key, expected: revision, expires }),
+            Step::Rotate { expires, accepts } => Some(Commit::Rotate {
+                from: key,
+                expected: (accepts == Accepts::Expected).then_some(revision),
+                to: afterwards(),
+                record: draft(expires),
+                tombstone: *now + SUCCESSOR,
+            }),
+            Step::Destroy => Some(Commit::Destroy { key, tombstone: *now + TOMBSTONE }),
+        }
+    }
+
+    /// Replies to all members. `revision` is the store's answer to the step, where there was one.
+    /// Returns what the next leader has to know, and the leader's own outcome.
+    pub(super) fn finish(
+        self,
+        prepared: &Prepared,
+        revision: Option<Revision>,
+        context: &Context,
+    ) -> (Newest, Finished) {
+        let Prepared { record, decision, .. } = prepared;
+        let own = &self.own.pending;
+        let (persistence, key, token) = match (decision.step, revision) {
+            (Step::Create { expires } | Step::Rotate { expires, .. }, Some(revision)) => {
+                let token = own.token_afterwards();
+                (Persistence::Stored { revision, expires }, Some(token.record_key()), token)
+            }
+            (Step::Replace { expires } | Step::Touch { expires }, Some(revision)) => {
+                (Persistence::Stored { revision, expires }, own.key, &own.token)
+            }
+            (Step::Destroy, Some(_)) => (Persistence::New, None, own.token_afterwards()),
+            _ if self.base.removes_cookie => (Persistence::New, None, own.token_afterwards()),
+            _ => (self.base.persistence, own.key, &own.token),
+        };
+        if persistence == Persistence::Ended {
+            return (Newest::Ended, self.finish_ended(context));
+        }
+        let newest = match (persistence, decision.step) {
+            (_, Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
+            (Persistence::Stored { .. }, _) if !self.base.has_own_changes || revision.is_some() => {
+                Newest::Stored { persistence, record: record.clone() }
+            }
+            _ => Newest::Unknown,
+        };
+        let cookie = prepared.cookie(token, persistence);
+        let token = token.clone();
+        let outcome = || CommitOutcome {
+            persistence,
+            key,
+            token: token.clone(),
+            record: Some(record.clone()),
+            cookie: cookie.clone(),
+        };
+        for member in self.others {
+            member.reply_with(outcome());
+        }
+        (newest, self.own.failure.map_or_else(|| Ok(outcome()), Err))
+    }
+
+    /// Replies to all members that the session has ended: their changes are dropped.
+    pub(super) fn finish_ended(self, context: &Context) -> Finished {
+        let empty = Arc::new(context.empty_record());
+        for member in self.others {
+            let outcome = member.ended(&empty);
+            member.reply_with(outcome);
+        }
+        Ok(self.own.ended(&empty))
+    }
+
+    /// Replies to all members that the deadline could not be moved and all else is as it was.
+    pub(super) fn finish_untouched(self, mut prepared: Prepared, context: &Context) -> Finished {
+        prepared.decision = Decision { step: Step::Nothing, cookie: CookieRule::Keep };
+        self.finish(&prepared, None, context).1
+    }
+
+    /// Replies to all members that the commit failed.
+    pub(super) fn fail(self, failure: Failure) -> Finished {
+        for member in self.others {
+            member.reply(Err(match &failure {
+                Failure::Error(error) => error.clone().into(),
+                Failure::Panic(_) => outcome_unknown().into(),
+            }));
+        }
+        Err(failure)
+    }
+}
+
+impl Prepared {
+    fn cookie(&self, token: &Token, persistence: Persistence) -> CookieUpdate {
+        match (self.decision.cookie, persistence) {
+            (CookieRule::Set, Persistence::Stored { expires, .. }) => CookieUpdate::Set {
+                value: token.expose(),
+                max_age: self.deadlines.max_age(expires, self.now),
+            },
+            (CookieRule::Remove, _) => CookieUpdate::Remove,
+            _ => CookieUpdate::Keep,
+        }
+    }
+}
+
+impl Member {
+    fn new(pending: PendingCommit, reply: Option<oneshot::Sender<Reply>>) -> Self {
+        Self { pending, reply, failure: None }
+    }
+
+    fn contents(&self) -> Contents {
+        if self.failure.is_some() { Contents::Unchanged } else { self.pending.changes.contents() }
+    }
+
+    /// Makes this member's changes on `record`, all of them or none.
+    fn apply(
+        &self,
+        record: &mut Arc<Record>,
+        check: SizeCheck,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        let changes = &self.pending.changes;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if check == SizeCheck::Whole && !changes.can_fail() {
+            return Ok(changes.apply(Arc::make_mut(record))?);
+        }
+        let mut changed = Record::clone(record);
+        catch_unwind(AssertUnwindSafe(|| changes.apply(&mut changed)))
+            .map_err(Failure::Panic)??;
+        if check == SizeCheck::Each {
+            check_size(&changed, context)?;
+        }
+        *record = Arc::new(changed);
+        Ok(())
+    }
+
+    fn ended(&self, empty: &Arc<Record>) -> CommitOutcome {
+        let PendingCommit { token, action, changes, key, .. } = &self.pending;
+        let (session, changes) = (token.correlation(), changes.len());
+        match action {
+            TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes),
+            TokenAction::Keep | TokenAction::Destroy(_) => observe::gone(&session, changes),
+        }
+        CommitOutcome {
+            persistence: Persistence::Ended,
+            key: *key,
+            token: token.clone(),
+            record: Some(empty.clone()),
+            cookie: CookieUpdate::Keep,
+        }
+    }
+
+    fn reply_with(mut self, outcome: CommitOutcome) {
+        let failure = self.failure.take();
+        self.reply(failure.map_or(Ok(outcome), Err));
+    }
+
+    fn reply(self, finished: Finished) {
+        // Whoever has stopped waiting does not want to know.
+        _ = self.reply.map(|reply| reply.send(Reply::Finished(finished)));
+    }
+}
+
+fn check_size(record: &Record, context: &Context) -> Result<(), Error> {
+    let (size, limit) = (record.encode()?.len(), context.max_bytes());
+    if size > limit { Err(Kind::RecordTooLarge { size, limit }.into()) } else { Ok(()) }
+}
+
+/// The error of a commit that another request carried out, and never said how it ended.
+pub(super) fn outcome_unknown() -> Error {
+    let cause = StoreError::unavailable(
+        "learn whether the commit was carried out",
+        "the request that carried it out was cancelled",
+    );
+    Kind::Store { attempted: "commit the session", cause }.into()
+}

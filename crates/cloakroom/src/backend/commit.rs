@@ -1,0 +1,215 @@
+//! What a session hands to its backend at a commit, and what it gets back.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::decide::{Action, Contents, Wanted};
+use crate::{
+    change::ChangeLog,
+    clock::Timestamp,
+    error::Error,
+    record::Record,
+    store::{RecordKey, Revision, Stored},
+    token::Token,
+};
+
+/// What the backend has of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// Nothing: no token came, or none that names a live record.
+    New,
+    /// A live record.
+    Stored { revision: Revision, expires: Timestamp },
+    /// A record that was rotated or destroyed just before the request or during it. Nothing is
+    /// written, and the cookie stays as it is, because it may belong to a newer login.
+    Ended,
+}
+
+/// What the request wants to become of the session's token. An intent until the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TokenAction {
+    Keep,
+    /// `regenerate`: the record moves under this token.
+    Rotate(Token),
+    /// `destroy`: the record goes. What is put afterwards goes under this token.
+    Destroy(Token),
+}
+
+/// Whether the newest application key sealed the visitor's cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    Current,
+    /// An older key did: the cookie has to be sealed again.
+    OfOldKey,
+}
+
+/// A change of a record that reports what it found, and fails where it cannot be made.
+pub(crate) type ExactChange = Arc<dyn Fn(&mut Record) -> Result<(), Error> + Send + Sync>;
+
+/// The changes that a commit makes.
+#[derive(Clone)]
+pub(crate) enum Changes {
+    /// What a request did to its own copy of the record. On another request's record a change that
+    /// is not possible there any more is dropped with a warning.
+    Log(ChangeLog),
+    /// One change that has to be made on the committed record, or not at all.
+    Exact(ExactChange),
+}
+
+/// Whether a commit counts as a use of the session, which moves its idle deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Used,
+    /// A task outside of the session's requests: the visitor was not there.
+    Unused,
+}
+
+/// A commit that has not been carried out yet.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingCommit {
+    pub(crate) persistence: Persistence,
+    /// The key of the stored record. `None` where nothing is stored, and for sealed cookies.
+    pub(crate) key: Option<RecordKey>,
+    /// The token that came with the request. A new session's own.
+    pub(crate) token: Token,
+    pub(crate) action: TokenAction,
+    pub(crate) changes: Changes,
+    /// The record that the changes start from. It has those of a log already.
+    pub(crate) record: Arc<Record>,
+    /// Whether the session has to exist even if it is empty.
+    pub(crate) materialize: bool,
+    pub(crate) seal: Seal,
+    pub(crate) usage: Usage,
+    /// When the request loaded the session.
+    pub(crate) loaded_at: Timestamp,
+}
+
+impl PendingCommit {
+    /// Returns what this commit wants. `record` is the record with its changes.
+    pub(crate) fn wanted(&self, record: &Record) -> Wanted {
+        Wanted {
+            action: self.action.kind(),
+            contents: self.changes.contents(),
+            worth_creating: self.materialize || !record.is_empty(),
+            sets_owner: self.changes.sets_owner(),
+            usage: self.usage,
+            seal: self.seal,
+        }
+    }
+
+    /// Returns the token that the visitor has once this is committed.
+    pub(crate) fn token_afterwards(&self) -> &Token {
+        match &self.action {
+            TokenAction::Keep => &self.token,
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => next,
+        }
+    }
+}
+
+impl TokenAction {
+    pub(crate) fn kind(&self) -> Action {
+        match self {
+            Self::Keep => Action::Keep,
+            Self::Rotate(_) => Action::Rotate,
+            Self::Destroy(_) => Action::Destroy,
+        }
+    }
+}
+
+impl From<&Stored> for Persistence {
+    fn from(stored: &Stored) -> Self {
+        Self::Stored { revision: stored.revision, expires: stored.expires }
+    }
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Log(log) if log.is_empty())
+    }
+
+    /// Makes the changes.
+    pub(super) fn apply(&self, record: &mut Record) -> Result<(), Error> {
+        match self {
+            Self::Log(log) => {
+                log.replay(record);
+                Ok(())
+            }
+            Self::Exact(change) => change(record),
+        }
+    }
+
+    /// Returns whether making the changes runs code of the application.
+    pub(super) fn can_fail(&self) -> bool {
+        match self {
+            Self::Log(log) => log.has_closures(),
+            Self::Exact(_) => true,
+        }
+    }
+
+    pub(super) fn contents(&self) -> Contents {
+        match self {
+            Self::Log(log) => log.contents(),
+            Self::Exact(_) => Contents::Changed,
+        }
+    }
+
+    /// Returns whether the request says who the visitor is.
+    pub(super) fn sets_owner(&self) -> bool {
+        matches!(self, Self::Log(log) if log.sets_owner())
+    }
+
+    /// Returns how many changes there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Log(log) => log.len(),
+            Self::Exact(_) => 1,
+        }
+    }
+}
+
+/// Shows which operations there are, and nothing that they carry.
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(log) => log.fmt(f),
+            Self::Exact(_) => f.write_str("Exact"),
+        }
+    }
+}
+
+/// What a backend made of a [`PendingCommit`].
+#[derive(Debug)]
+pub(crate) struct CommitOutcome {
+    pub(crate) persistence: Persistence,
+    pub(crate) key: Option<RecordKey>,
+    pub(crate) token: Token,
+    /// The record as it is stored now, if that differs from the one that was to be committed.
+    pub(crate) record: Option<Arc<Record>>,
+    pub(crate) cookie: CookieUpdate,
+}
+
+/// What becomes of the visitor's cookie.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) enum CookieUpdate {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It gets this value.
+    Set {
+        value: String,
+        /// How long the browser keeps it. `None`: until the browser is closed.
+        max_age: Option<Duration>,
+    },
+    /// It goes.
+    Remove,
+}
+
+/// Does not show the value.
+impl fmt::Debug for CookieUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep => f.write_str("Keep"),
+            Self::Set { max_age, .. } => write!(f, "Set(…, max_age: {max_age:?})"),
+            Self::Remove => f.write_str("Remove"),
+        }
+    }
+}

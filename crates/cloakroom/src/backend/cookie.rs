@@ -1,0 +1,111 @@
+//! The cookie backend: the session travels with the visitor, sealed.
+//!
+//! # Plaintext, version 1
+//! ```text
+//! token (32 bytes) ‖ sealed at (8) ‖ idle deadline (8) ‖ record (JSON, see the record module)
+//! ```
+//! Moments are milliseconds since the Unix epoch, big-endian. The token files nothing here; it names
+//! the session for CSRF tokens and logs, and `regenerate` replaces it.
+//!
+//! There is no server-side copy to compare with: between two tabs the last response wins, and a
+//! copied cookie is good until the deadline that is sealed in it.
+
+use std::sync::Arc;
+
+use super::{
+    LoadedSession,
+    commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, Seal},
+    decide::{CookieRule, Step, decide},
+    unambiguous,
+};
+use crate::{
+    clock::Timestamp,
+    context::Context,
+    cookie::{Presented, TooLarge},
+    error::{Error, Kind},
+    lifetimes::is_live,
+    observe,
+    record::Record,
+    seal::Sealer,
+    store::Revision,
+    token::Token,
+};
+
+const MOMENT: usize = size_of::<u64>();
+
+/// Loads the session that is sealed in the presented cookies.
+pub(super) fn load(
+    sealer: &Sealer,
+    presented: &Presented<'_>,
+    context: &Context,
+) -> Option<LoadedSession> {
+    let load = observe::Load::begin("cookie");
+    let found = presented.candidates.iter().filter_map(|value| {
+        let opened = sealer.open(value)?;
+        let (token, expires, record) = read(opened.plaintext())?;
+        let now = context.now();
+        is_live(&record, expires, now).then(|| LoadedSession {
+            persistence: Persistence::Stored { revision: Revision::default(), expires },
+            key: None,
+            token,
+            record: Arc::new(record),
+            seal: if opened.stale_key { Seal::OfOldKey } else { Seal::Current },
+            at: now,
+        })
+    });
+    let loaded = unambiguous(found);
+    load.opened(loaded.is_some());
+    loaded
+}
+
+fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
+    let (token, rest) = plaintext.split_first_chunk::<{ Token::BYTES }>()?;
+    let (_sealed_at, rest) = rest.split_first_chunk::<MOMENT>()?;
+    let (expires, record) = rest.split_first_chunk::<MOMENT>()?;
+    let expires = Timestamp::from_millis(u64::from_be_bytes(*expires));
+    Some((Token::from_bytes(*token), expires, Record::decode(record)?))
+}
+
+fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &str) -> Vec<u8> {
+    let mut plaintext = Vec::with_capacity(Token::BYTES + 2 * MOMENT + record.len());
+    plaintext.extend_from_slice(token.as_bytes());
+    plaintext.extend_from_slice(&now.as_millis().to_be_bytes());
+    plaintext.extend_from_slice(&expires.as_millis().to_be_bytes());
+    plaintext.extend_from_slice(record.as_bytes());
+    plaintext
+}
+
+/// Seals the session, if anything about it has changed.
+pub(crate) fn commit(
+    sealer: &Sealer,
+    pending: &PendingCommit,
+    context: &Context,
+) -> Result<CommitOutcome, Error> {
+    let now = context.now();
+    let deadlines = context.deadlines(&pending.record);
+    let decision = decide(pending.persistence, pending.wanted(&pending.record), deadlines, now);
+    let token = pending.token_afterwards().clone();
+    let (Step::Create { expires }
+    | Step::Replace { expires }
+    | Step::Touch { expires }
+    | Step::Rotate { expires, .. }) = decision.step
+    else {
+        let (persistence, cookie) = match decision.cookie {
+            CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
+            CookieRule::Keep | CookieRule::Set => (pending.persistence, CookieUpdate::Keep),
+        };
+        return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
+    };
+    let plaintext = write(&token, now, expires, &pending.record.encode()?);
+    let step = observe::Step::seal("cookie", plaintext.len());
+    let value = sealer.seal(&plaintext);
+    let max_age = deadlines.max_age(expires, now);
+    context
+        .cookies()
+        .check_size(&value, max_age)
+        .map_err(|TooLarge { size, limit }| Kind::TooLarge { size, limit })?;
+    step.ended("done");
+    let persistence = Persistence::Stored { revision: Revision::default(), expires };
+    let cookie = CookieUpdate::Set { value, max_age };
+    Ok(CommitOutcome { persistence, key: None, token, record: None, cookie })
+}

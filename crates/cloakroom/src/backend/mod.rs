@@ -1,0 +1,166 @@
+//! Backends: where sessions live between requests. Stores differ behind [`Store`]. The cookie
+//! backend has nothing to compare with and is a case of its own.
+//!
+//! [`Store`]: crate::store::Store
+
+mod attempts;
+mod batch;
+pub(crate) mod commit;
+pub(crate) mod cookie;
+pub(crate) mod decide;
+pub(crate) mod detached;
+pub(crate) mod store;
+mod turns;
+
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use crate::{
+    clock::Timestamp,
+    context::Context,
+    cookie::Presented,
+    error::{Error, Kind},
+    observe,
+    record::Record,
+    seal::Sealer,
+    store::{RecordKey, Stored},
+    token::Token,
+};
+use commit::{CommitOutcome, PendingCommit, Persistence, Seal};
+use decide::CookieContents;
+use store::StoreBackend;
+
+/// Where an application's sessions live.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// The record itself, sealed, is the cookie's value.
+    Cookie(Sealer),
+    /// The cookie holds a token, the store holds the record.
+    Store(StoreBackend),
+}
+
+/// A session as it was when the request loaded it.
+#[derive(Debug)]
+pub(crate) struct LoadedSession {
+    pub(crate) persistence: Persistence,
+    /// The key of its record, where a store has one.
+    pub(crate) key: Option<RecordKey>,
+    pub(crate) token: Token,
+    pub(crate) record: Arc<Record>,
+    pub(crate) seal: Seal,
+    pub(crate) at: Timestamp,
+}
+
+impl Backend {
+    /// Returns the word for this backend in logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Cookie(_) => "cookie",
+            Self::Store(backend) => backend.store().name(),
+        }
+    }
+
+    pub(crate) fn cookie_contents(&self) -> CookieContents {
+        match self {
+            Self::Cookie(_) => CookieContents::Record,
+            Self::Store(_) => CookieContents::Token,
+        }
+    }
+
+    /// Loads the session that the presented cookies name, or begins a new one.
+    pub(crate) async fn load(
+        &self,
+        presented: &Presented<'_>,
+        context: &Context,
+    ) -> Result<LoadedSession, Error> {
+        if presented.candidates.is_empty() {
+            return Ok(LoadedSession::new(context));
+        }
+        let span = tracing::debug_span!(target: observe::TARGET, "open", driver = self.name());
+        let loaded = match self {
+            Self::Cookie(sealer) => span.in_scope(|| cookie::load(sealer, presented, context)),
+            Self::Store(backend) => backend.load(presented, context).instrument(span).await?,
+        };
+        match loaded {
+            Some(loaded) if !is_revoked(&loaded.record, context).await? => Ok(loaded),
+            _ => Ok(LoadedSession::new(context)),
+        }
+    }
+
+    /// Carries out a commit.
+    pub(crate) async fn commit(
+        &self,
+        pending: PendingCommit,
+        context: &Context,
+    ) -> Result<CommitOutcome, Error> {
+        match self {
+            Self::Cookie(sealer) => cookie::commit(sealer, &pending, context),
+            Self::Store(backend) => backend.committer(context).commit(pending).await,
+        }
+    }
+}
+
+/// Returns whether the application says that this sign-in does not count any more.
+pub(crate) async fn is_revoked(record: &Record, context: &Context) -> Result<bool, Error> {
+    let (Some(hook), Some(owner)) = (context.not_before(), &record.owner) else { return Ok(false) };
+    let asked = hook.not_before(&owner.name).await;
+    let attempted = "ask since when the owner's sign-ins count";
+    let not_before = asked.map_err(|cause| Error::from(Kind::Store { attempted, cause }))?;
+    Ok(not_before.is_some_and(|not_before| owner.since < not_before))
+}
+
+impl LoadedSession {
+    fn is_live(&self) -> bool {
+        matches!(self.persistence, Persistence::Stored { .. })
+    }
+
+    /// A session that is stored nowhere yet.
+    pub(crate) fn new(context: &Context) -> Self {
+        Self::absent(Persistence::New, Token::draw(), None, context)
+    }
+
+    /// A session that has just ended.
+    fn ended(token: Token, key: RecordKey, context: &Context) -> Self {
+        Self::absent(Persistence::Ended, token, Some(key), context)
+    }
+
+    fn absent(
+        persistence: Persistence,
+        token: Token,
+        key: Option<RecordKey>,
+        context: &Context,
+    ) -> Self {
+        let at = context.now();
+        let record = Arc::new(context.lifetimes().new_record(at));
+        Self { persistence, key, token, record, seal: Seal::Current, at }
+    }
+}
+
+/// Reads a record. One that cannot be read is an absence, because an error at each request would
+/// lock the visitor out.
+pub(crate) fn decode(stored: &Stored) -> Option<Record> {
+    let record = Record::decode(&stored.record);
+    if record.is_none() {
+        let bytes = stored.record.len();
+        tracing::warn!(bytes, "ignoring an unreadable session record");
+    }
+    record
+}
+
+/// Returns the one session among those that a request's cookies name. Of two different ones it is
+/// none, because the order of cookies does not say which a neighbouring domain has planted.
+fn unambiguous(found: impl Iterator<Item = LoadedSession>) -> Option<LoadedSession> {
+    let mut chosen: Option<LoadedSession> = None;
+    for loaded in found {
+        match &chosen {
+            Some(other) if other.is_live() && loaded.is_live() => {
+                tracing::warn!("the request has cookies of different sessions; taking none");
+                return None;
+            }
+            Some(other) if other.is_live() => (),
+            _ => chosen = Some(loaded),
+        }
+    }
+    chosen
+}

@@ -1,0 +1,334 @@
+//! Server-side sessions: loading, and the commit protocol of compare, swap and rebase.
+
+use std::{panic::resume_unwind, sync::Arc};
+
+use arrayvec::ArrayVec;
+
+use super::{
+    LoadedSession,
+    attempts::Attempts,
+    batch::{Batch, Failure, Finished, outcome_unknown},
+    commit::{CommitOutcome, PendingCommit, Persistence, Seal},
+    decide::Step,
+    decode,
+    turns::{Joined, Lead, Newest, Reply, Turns},
+    unambiguous,
+};
+use crate::{
+    context::Context,
+    cookie::{MOST_CANDIDATES, Presented},
+    error::{Error, Kind},
+    lifetimes::{self, SUCCESSOR, TOMBSTONE, is_live},
+    observe,
+    record::Record,
+    store::{Commit, Found, Outcome, RecordKey, Store, StoreError, Stored},
+    token::Token,
+};
+
+/// How many rotations of one session are followed.
+const MAX_ROTATIONS: usize = 256;
+
+/// A store, and the queues of those who write to it.
+#[derive(Debug)]
+pub(crate) struct StoreBackend {
+    store: Arc<dyn Store>,
+    turns: Arc<Turns>,
+}
+
+/// When a tombstone goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Burial {
+    /// After the time that late requests of the session take.
+    Remembered,
+    /// At once. Whoever ends a session from outside does not tell its browser, which has to be able
+    /// to sign in again.
+    Forgotten,
+}
+
+impl StoreBackend {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, turns: Arc::new(Turns::new()) }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Loads the session that the presented tokens name.
+    pub(super) async fn load(
+        &self,
+        presented: &Presented<'_>,
+        context: &Context,
+    ) -> Result<Option<LoadedSession>, Error> {
+        let mut found = ArrayVec::<_, MOST_CANDIDATES>::new();
+        for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
+            let key = token.record_key();
+            let load = observe::Load::begin(self.store.name());
+            let loaded = self.store.load(&key).await;
+            load.answered(&loaded);
+            match loaded.map_err(|cause| failed("load the session", cause))? {
+                None => (),
+                Some(Found::Live(stored)) => found.extend(read(token, key, &stored, context)),
+                Some(Found::Tombstone { successor, expires }) => {
+                    let now = context.now();
+                    if lifetimes::tombstone_counts(successor.is_some(), expires, now) {
+                        found.push(LoadedSession::ended(token, key, context));
+                    }
+                }
+            }
+        }
+        Ok(unambiguous(found.into_iter()))
+    }
+
+    /// Loads the record under `key` as it is now.
+    pub(crate) async fn reload(
+        &self,
+        key: Option<RecordKey>,
+        context: &Context,
+    ) -> Result<(Persistence, Arc<Record>), Error> {
+        let ended = || (Persistence::Ended, Arc::new(context.empty_record()));
+        let Some(key) = key else { return Ok(ended()) };
+        let found = self.store.load(&key).await;
+        let Some(Found::Live(stored)) = found.map_err(|cause| failed("load the session", cause))?
+        else {
+            return Ok(ended());
+        };
+        let record = decode(&stored).filter(|it| is_live(it, stored.expires, context.now()));
+        Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
+    }
+
+    pub(crate) fn committer<'c>(&'c self, context: &'c Context) -> Committer<'c> {
+        Committer { store: &*self.store, turns: &self.turns, context }
+    }
+}
+
+/// Reads a stored record, if it is live.
+fn read(token: Token, key: RecordKey, stored: &Stored, context: &Context) -> Option<LoadedSession> {
+    let record = decode(stored)?;
+    let now = context.now();
+    is_live(&record, stored.expires, now).then(|| LoadedSession {
+        persistence: stored.into(),
+        key: Some(key),
+        token,
+        record: Arc::new(record),
+        seal: Seal::Current,
+        at: now,
+    })
+}
+
+/// Carries out commits on a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Committer<'c> {
+    store: &'c dyn Store,
+    turns: &'c Arc<Turns>,
+    context: &'c Context,
+}
+
+impl Committer<'_> {
+    /// Commits what is pending, together with what waits for the same record.
+    pub(crate) async fn commit(&self, pending: PendingCommit) -> Result<CommitOutcome, Error> {
+        match self.commit_in_turn(pending).await {
+            Ok(outcome) => Ok(outcome),
+            Err(Failure::Error(error)) => Err(error),
+            Err(Failure::Panic(payload)) => resume_unwind(payload),
+        }
+    }
+
+    async fn commit_in_turn(&self, pending: PendingCommit) -> Finished {
+        let mut attempts = Attempts::new(self.context);
+        let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {
+            return self.carry_out(None, Batch::new(pending), &mut attempts).await;
+        };
+        let (mut lead, pending) = match self.turns.join(key, pending) {
+            Joined::Leads(lead, pending) => (lead, pending),
+            Joined::Waits(turn) => match attempts.within(turn).await {
+                Some(Ok(Reply::Finished(finished))) => return finished,
+                Some(Ok(Reply::Lead(lead, pending))) => (lead, pending),
+                Some(Err(_)) => return Err(outcome_unknown().into()),
+                None => return Err(attempts.contention().into()),
+            },
+        };
+        let batch = Batch::on(std::mem::take(&mut lead.newest), pending, self.context);
+        self.carry_out(Some(lead), batch, &mut attempts).await
+    }
+
+    /// Commits a batch, again and again while other processes write first. `lead` is the right to
+    /// commit the record, where it is stored already.
+    async fn carry_out(
+        &self,
+        mut lead: Option<Lead>,
+        mut batch: Batch,
+        attempts: &mut Attempts<'_>,
+    ) -> Finished {
+        loop {
+            if let Some(lead) = &lead {
+                batch.take_along(lead);
+            }
+            let prepared = match batch.prepare(self.context) {
+                Ok(prepared) => prepared,
+                Err(failure) => return batch.fail(failure),
+            };
+            let step = prepared.decision.step;
+            let outcome = match batch.commit(&prepared, self.context) {
+                Some(commit) => self.send(commit, "commit the session", attempts).await,
+                None if step == Step::DestroySuccessor => {
+                    // Nobody has to wait for this: the session has ended for all of them.
+                    pass_on(&mut lead, Newest::Ended);
+                    drop(lead.take());
+                    match self.destroy_successor(batch.own(), attempts).await {
+                        Ok(true) => batch.start_over(),
+                        Ok(false) => return batch.finish_ended(self.context),
+                        Err(error) => return batch.fail(error.into()),
+                    }
+                    continue;
+                }
+                None => {
+                    let (newest, finished) = batch.finish(&prepared, None, self.context);
+                    pass_on(&mut lead, newest);
+                    return finished;
+                }
+            };
+            match outcome {
+                Ok(Outcome::Done(revision)) => {
+                    let (newest, finished) = batch.finish(&prepared, Some(revision), self.context);
+                    pass_on(&mut lead, newest);
+                    return finished;
+                }
+                Ok(Outcome::Conflict(stored)) => {
+                    observe::rebased(attempts.made());
+                    batch.rebase(&stored, self.context);
+                }
+                Ok(Outcome::Exists) => batch.redraw(),
+                Ok(Outcome::Gone) => {
+                    batch.end(self.context);
+                    continue;
+                }
+                // A deadline that stays loses nothing of what the handlers did.
+                Err(error) if matches!(step, Step::Touch { .. }) => {
+                    observe::touch_failed(&error);
+                    return batch.finish_untouched(prepared, self.context);
+                }
+                Err(error) => return batch.fail(error.into()),
+            }
+            if let Err(error) = attempts.next().await {
+                return batch.fail(error.into());
+            }
+        }
+    }
+
+    /// Ends the session under the key that another request has rotated it to: that the visitor
+    /// presented the old token must not save it from its logout. Returns whether there was one.
+    async fn destroy_successor(
+        &self,
+        logout: &PendingCommit,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<bool, Error> {
+        let Some(key) = logout.key else { return Ok(false) };
+        let find = || find_following_rotations(self.store, key);
+        let destroyed = self.destroy_with(attempts, None, Burial::Remembered, find).await?;
+        if !destroyed && self.context.now() >= logout.loaded_at + SUCCESSOR {
+            // A tombstone from the time when the request began may be gone.
+            let cause = StoreError::failed(
+                "find out where the session was moved to",
+                format!("the request took longer than {SUCCESSOR:?}"),
+            );
+            return Err(failed("destroy the session", cause));
+        }
+        Ok(destroyed)
+    }
+
+    /// Ends the session under `key`, or where it has moved meanwhile, under the key that `find`
+    /// returns. Returns whether there was one.
+    pub(crate) async fn destroy<F, L>(
+        &self,
+        key: RecordKey,
+        burial: Burial,
+        find: F,
+    ) -> Result<bool, Error>
+    where
+        F: Fn() -> L + Send,
+        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+    {
+        let mut attempts = Attempts::new(self.context);
+        self.destroy_with(&mut attempts, Some(key), burial, find).await
+    }
+
+    async fn destroy_with<F, L>(
+        &self,
+        attempts: &mut Attempts<'_>,
+        mut known: Option<RecordKey>,
+        burial: Burial,
+        find: F,
+    ) -> Result<bool, Error>
+    where
+        F: Fn() -> L + Send,
+        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+    {
+        loop {
+            let found = match known.take() {
+                None => find().await?,
+                known => known,
+            };
+            let Some(key) = found else { return Ok(false) };
+            let now = self.context.now();
+            let tombstone = match burial {
+                Burial::Remembered => now + TOMBSTONE,
+                Burial::Forgotten => now,
+            };
+            let destroy = Commit::Destroy { key, tombstone };
+            if let Outcome::Done(_) = self.send(destroy, "end a session", attempts).await? {
+                return Ok(true);
+            }
+            attempts.next().await?;
+        }
+    }
+
+    /// Sends one step. `attempted` says in an error what it was for.
+    async fn send(
+        &self,
+        commit: Commit,
+        attempted: &'static str,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Outcome, Error> {
+        let step = observe::Step::begin(self.store.name(), &commit);
+        let outcome = attempts.within(self.store.commit(commit)).await;
+        let outcome = outcome.unwrap_or_else(|| Err(attempts.no_answer()));
+        step.answered(&outcome);
+        outcome.map_err(|cause| failed(attempted, cause))
+    }
+}
+
+/// Says what the next leader has to know. It leads once this lead is dropped.
+fn pass_on(lead: &mut Option<Lead>, newest: Newest) {
+    if let Some(lead) = lead {
+        lead.newest = newest;
+    }
+}
+
+/// Finds the live record that `key` names, or that rotations have moved from there.
+async fn find_following_rotations(
+    store: &dyn Store,
+    key: RecordKey,
+) -> Result<Option<RecordKey>, Error> {
+    Ok(load_following_rotations(store, key).await?.map(|(key, _)| key))
+}
+
+/// Loads the live record that `key` names, or that rotations have moved from there.
+pub(crate) async fn load_following_rotations(
+    store: &dyn Store,
+    mut key: RecordKey,
+) -> Result<Option<(RecordKey, Stored)>, Error> {
+    for _ in 0..MAX_ROTATIONS {
+        let found = store.load(&key).await.map_err(|cause| failed("find a session", cause))?;
+        match found {
+            Some(Found::Live(stored)) => return Ok(Some((key, stored))),
+            Some(Found::Tombstone { successor: Some(successor), .. }) => key = successor,
+            Some(Found::Tombstone { successor: None, .. }) | None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn failed(attempted: &'static str, cause: StoreError) -> Error {
+    Kind::Store { attempted, cause }.into()
+}

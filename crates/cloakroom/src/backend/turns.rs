@@ -1,0 +1,197 @@
+//! Writers of one session take turns inside this process.
+//!
+//! Commits of one record queue up. The first leads: it takes the changes of those that wait, makes
+//! one commit of them all, and hands the lead over. A record that nobody else commits costs one
+//! short lock to begin and one to end.
+//!
+//! Invariant: while a record has a queue, exactly one [`Lead`] for it exists, in the hands of a
+//! commit or on its way to one. A lead that is dropped hands over, also when it is dropped by a
+//! panic, by a cancelled commit, or on its way to a commit that has stopped waiting.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    batch::Finished,
+    commit::{PendingCommit, Persistence, TokenAction},
+};
+use crate::{record::Record, store::RecordKey};
+
+const SHARDS: usize = 64;
+/// How many commits one leader takes along at most, so that none waits too long for its own.
+const MAX_BATCH: usize = 128;
+
+/// The queues of all records that are being committed.
+pub(crate) struct Turns {
+    shards: Box<[Mutex<Queues>]>,
+}
+
+type Queues = HashMap<RecordKey, VecDeque<Ticket>, BuildHasherDefault<KeyHasher>>;
+
+/// A commit that waits for its turn.
+pub(super) struct Ticket {
+    pub(super) pending: PendingCommit,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// What a waiting commit hears.
+pub(super) enum Reply {
+    /// Another commit took this one along.
+    Finished(Finished),
+    /// It is this one's turn to lead.
+    Lead(Lead, PendingCommit),
+}
+
+/// How a commit begins.
+pub(super) enum Joined {
+    /// Nobody else commits the record.
+    Leads(Lead, PendingCommit),
+    Waits(oneshot::Receiver<Reply>),
+}
+
+/// What a leader knows of the stored record when it hands over.
+#[derive(Debug, Default)]
+pub(super) enum Newest {
+    #[default]
+    Unknown,
+    /// The record that it has just written.
+    Stored { persistence: Persistence, record: Arc<Record> },
+    /// The record is gone from under its key.
+    Ended,
+}
+
+/// The right to commit a record, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lead {
+    /// `None` once the lead is in other hands.
+    turns: Option<Arc<Turns>>,
+    key: RecordKey,
+    pub(super) newest: Newest,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self { shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect() }
+    }
+
+    /// Begins a commit of the record under `key`.
+    pub(super) fn join(self: &Arc<Self>, key: RecordKey, pending: PendingCommit) -> Joined {
+        match self.shard(&key).entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(VecDeque::new());
+            }
+            Entry::Occupied(mut queue) => {
+                let (reply, waits) = oneshot::channel();
+                queue.get_mut().push_back(Ticket { pending, reply });
+                return Joined::Waits(waits);
+            }
+        }
+        let lead = Lead { turns: Some(self.clone()), key, newest: Newest::Unknown };
+        Joined::Leads(lead, pending)
+    }
+
+    fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Queues> {
+        let shard = &self.shards[usize::from(key.as_bytes()[31]) % SHARDS];
+        // Every critical section is one operation of a collection.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the next commit that still waits, or closes the queue where there is none.
+    fn next(&self, key: &RecordKey) -> Option<Ticket> {
+        // What a commit has captured is dropped without the lock.
+        while let Some(ticket) = self.pop(key) {
+            if ticket.is_awaited() {
+                return Some(ticket);
+            }
+        }
+        None
+    }
+
+    fn pop(&self, key: &RecordKey) -> Option<Ticket> {
+        let mut queues = self.shard(key);
+        let Entry::Occupied(mut queue) = queues.entry(*key) else { return None };
+        let ticket = queue.get_mut().pop_front();
+        if ticket.is_none() {
+            queue.remove();
+        }
+        ticket
+    }
+}
+
+impl Ticket {
+    fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    /// Takes the commit out, to be carried out by the leader.
+    pub(super) fn split(self) -> (PendingCommit, oneshot::Sender<Reply>) {
+        (self.pending, self.reply)
+    }
+}
+
+impl PendingCommit {
+    /// Returns whether this commit may be one with others: it keeps the token. A rotation or an end
+    /// is a barrier.
+    pub(super) fn can_be_merged(&self) -> bool {
+        self.action == TokenAction::Keep
+    }
+}
+
+impl Lead {
+    /// Takes the commits that wait, up to the first barrier.
+    pub(super) fn take_waiting(&self, so_far: usize) -> Vec<Ticket> {
+        let mut taken = Vec::new();
+        let Some(turns) = &self.turns else { return taken };
+        if let Some(queue) = turns.shard(&self.key).get_mut(&self.key) {
+            let merged = queue.iter().take_while(|ticket| ticket.pending.can_be_merged()).count();
+            taken.extend(queue.drain(..merged.min(MAX_BATCH.saturating_sub(so_far))));
+        }
+        taken.retain(Ticket::is_awaited);
+        taken
+    }
+}
+
+/// Hands over to the next commit that still waits.
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let Some(turns) = self.turns.take() else { return };
+        while let Some(Ticket { pending, reply }) = turns.next(&self.key) {
+            let newest = std::mem::take(&mut self.newest);
+            let lead = Self { turns: Some(turns.clone()), key: self.key, newest };
+            let Err(Reply::Lead(mut back, _)) = reply.send(Reply::Lead(lead, pending)) else {
+                return;
+            };
+            // That one stopped waiting at this very moment.
+            back.turns = None;
+            self.newest = std::mem::take(&mut back.newest);
+        }
+    }
+}
+
+/// A record key is a hash already.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(start) = bytes.last_chunk() {
+            self.0 ^= u64::from_ne_bytes(*start);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! What all requests of an application share, apart from the backend.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    backend::decide::{Browser, CookieContents, Deadlines},
+    clock::{Clock, Timestamp},
+    cookie::Cookies,
+    csrf::token::CsrfKeys,
+    lifetimes::Lifetimes,
+    not_before::NotBefore,
+    random::Random,
+    record::Record,
+    sessions::ServerErrors,
+};
+
+/// Cookies, timeouts, limits, clock and hooks of a session system.
+pub(crate) struct Context {
+    pub(crate) cookies: Cookies,
+    pub(crate) cookie_contents: CookieContents,
+    pub(crate) csrf: CsrfKeys,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) commit_deadline: Duration,
+    pub(crate) max_bytes: usize,
+    pub(crate) server_errors: ServerErrors,
+    pub(crate) not_before: Option<Arc<dyn NotBefore>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Context {
+    pub(crate) fn cookies(&self) -> &Cookies {
+        &self.cookies
+    }
+
+    pub(crate) fn csrf(&self) -> &CsrfKeys {
+        &self.csrf
+    }
+
+    pub(crate) fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    /// Returns how long a commit is tried.
+    pub(crate) fn commit_deadline(&self) -> Duration {
+        self.commit_deadline
+    }
+
+    /// Returns how many bytes a store's record may have.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    pub(crate) fn server_errors(&self) -> ServerErrors {
+        self.server_errors
+    }
+
+    pub(crate) fn not_before(&self) -> Option<&dyn NotBefore> {
+        self.not_before.as_deref()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.random.next()
+    }
+
+    pub(crate) fn empty_record(&self) -> Record {
+        self.lifetimes.new_record(self.now())
+    }
+
+    /// Returns the deadlines that `record` and its cookie live by.
+    pub(crate) fn deadlines(&self, record: &Record) -> Deadlines {
+        let drops = self.cookies.end_with_browser() && !self.lifetimes.outlives_others(record);
+        Deadlines {
+            idle: self.lifetimes.idle(record),
+            absolute: record.until,
+            cookie: self.cookie_contents,
+            browser: if drops { Browser::DropsCookie } else { Browser::KeepsCookie },
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("lifetimes", &self.lifetimes).finish_non_exhaustive()
+    }
+}

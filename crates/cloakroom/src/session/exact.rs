@@ -1,0 +1,152 @@
+//! Changes that decide something: committed one by one, with an answer that no two requests share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::de::DeserializeOwned;
+
+use super::{Session, unit_of_work::Base};
+use crate::{
+    backend::{
+        Backend,
+        commit::{ExactChange, PendingCommit, Persistence},
+        detached::Detached,
+    },
+    change::Change,
+    error::{Error, Kind},
+    number::Numeric,
+    record::Record,
+    typed_key::Key,
+};
+
+impl Session {
+    /// Adds 1 to the number under `key`, commits that, and returns the sum as it was committed. No
+    /// two requests get the same. For what decides: the number of attempts, a place in a queue.
+    ///
+    /// It commits this change alone. What else the request has changed is committed when it ends.
+    ///
+    /// ```
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = sessions.visit().session(no_headers).await?;
+    /// let attempt = session.increment_now("attempts").await?;
+    /// assert!(attempt <= 5, "too many attempts");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has
+    /// ended: nothing is counted then. [`Error::is_unsupported`] on the cookie driver, which has
+    /// nothing to compare with.
+    pub async fn increment_now(&self, key: impl AsRef<str>) -> Result<i64, Error> {
+        self.increment_now_by(key, 1).await
+    }
+
+    /// Adds `by` to the number under `key`, as [`increment_now`](Self::increment_now) adds 1.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn increment_now_by<N: Numeric + Send + 'static>(
+        &self,
+        key: impl AsRef<str>,
+        by: N,
+    ) -> Result<N, Error> {
+        let path: Box<str> = key.as_ref().into();
+        let change = Change::Increment { path: path.clone(), by: by.delta() };
+        let sum = self.commit_exact("count one by one", move |record| {
+            change.apply(record)?;
+            let sum = record.values.raw(&path).and_then(|raw| serde_json::from_str(raw.get()).ok());
+            let overflow = || Kind::Overflow { key: path.to_string() };
+            Ok(sum.as_ref().and_then(N::read).ok_or_else(overflow)?)
+        });
+        sum.await?.ok_or_else(|| Kind::Ended.into())
+    }
+
+    /// Takes the value under `key` out of the session, commits that, and returns it. Of requests
+    /// that do so at once, one gets the value and the others `None`. For what counts once: a code, a
+    /// voucher, a one-time link.
+    ///
+    /// It commits this change alone. What else the request has changed is committed when it ends.
+    ///
+    /// ```
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = sessions.visit().session(no_headers).await?;
+    /// # session.put("code", "1234")?;
+    /// # session.commit().await?;
+    /// let code: Option<String> = session.take("code").await?;
+    /// assert_eq!(code.as_deref(), Some("1234"));
+    /// assert_eq!(session.take::<String>("code").await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// When the value is not a `T`: then it stays. As [`commit`](Self::commit).
+    /// [`Error::is_unsupported`] on the cookie driver, which has nothing to compare with.
+    pub async fn take<T: DeserializeOwned + Send + 'static>(
+        &self,
+        key: impl Key<T>,
+    ) -> Result<Option<T>, Error> {
+        let path = key.path().to_owned();
+        let taken = self.commit_exact("take a value once", move |record| {
+            let value = record.values.get(&path)?;
+            record.values.forget(&path);
+            Ok(value)
+        });
+        Ok(taken.await?.flatten())
+    }
+
+    /// Commits `change` alone and returns what it returned, on the record as it was committed.
+    /// Returns `None` if the session has ended.
+    async fn commit_exact<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        change: impl Fn(&mut Record) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Result<Option<T>, Error> {
+        if let Backend::Cookie(_) = self.sessions().backend() {
+            let driver = self.sessions().driver_name();
+            return Err(Kind::Unsupported { attempted, driver }.into());
+        }
+        self.state().work.refuse_when_closed()?;
+        if self.is_destroyed() {
+            // The change belongs to the session after the one that ends.
+            self.commit().await?;
+        }
+        let answer = Arc::new(Mutex::new(None));
+        let exact: ExactChange = {
+            let answer = answer.clone();
+            Arc::new(move |record| {
+                let value = change(record)?;
+                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Ok(())
+            })
+        };
+        let session = self.clone();
+        let persistence = Detached::new(async move {
+            let _turn = session.0.committing.lock().await;
+            let pending = session.pending_exact(exact).await?;
+            let checkpoint = session.state().work.checkpoint_of_nothing();
+            session.commit_pending(pending, &checkpoint).await
+        });
+        let persistence = persistence.await?;
+        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(answer.filter(|_| persistence != Persistence::Ended))
+    }
+
+    async fn pending_exact(&self, change: ExactChange) -> Result<PendingCommit, Error> {
+        let sessions = self.sessions();
+        let pending = self.state().work.pending_exact(change, sessions.context());
+        match (pending, sessions.backend()) {
+            // The request's copy has changes of its own in it.
+            ((mut pending, Base::ToBeLoaded), Backend::Store(backend)) => {
+                (pending.persistence, pending.record) =
+                    backend.reload(pending.key, sessions.context()).await?;
+                Ok(pending)
+            }
+            ((pending, _), _) => Ok(pending),
+        }
+    }
+}

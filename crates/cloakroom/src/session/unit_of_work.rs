@@ -1,0 +1,332 @@
+//! What a request does to its session until the commit.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::{
+    backend::{
+        LoadedSession,
+        commit::{
+            Changes, CommitOutcome, ExactChange, PendingCommit, Persistence, Seal, TokenAction,
+            Usage,
+        },
+        decide::{Step, decide},
+    },
+    change::{Change, ChangeLog, Rerun, closure},
+    clock::Timestamp,
+    context::Context,
+    error::{Error, Kind},
+    record::Record,
+    store::RecordKey,
+    token::Token,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Changes go into the log.
+    Open,
+    /// An explicit commit failed and nothing was changed since. Its caller has the error, so the
+    /// request's end does not try the same changes again.
+    Refused,
+    /// The final commit has begun: a change comes too late.
+    Closed,
+}
+
+/// Where the record is that an exact change starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    AtHand,
+    ToBeLoaded,
+}
+
+/// How much of the work a commit took along.
+#[derive(Clone, Debug)]
+pub(super) struct Checkpoint {
+    changes: usize,
+    action: TokenAction,
+}
+
+/// A request's copy of the record, and what it wants to become of it.
+#[derive(Debug)]
+pub(super) struct UnitOfWork {
+    persistence: Persistence,
+    key: Option<RecordKey>,
+    token: Token,
+    action: TokenAction,
+    record: Arc<Record>,
+    log: ChangeLog,
+    materialize: bool,
+    seal: Seal,
+    loaded_at: Timestamp,
+    phase: Phase,
+    /// The record as it was before any change, where the policy for server errors may want it back.
+    untouched: Option<Arc<Record>>,
+}
+
+impl UnitOfWork {
+    pub(super) fn new(loaded: LoadedSession) -> Self {
+        let LoadedSession { persistence, key, token, record, seal, at } = loaded;
+        Self {
+            persistence,
+            key,
+            token,
+            action: TokenAction::Keep,
+            record,
+            log: ChangeLog::default(),
+            materialize: false,
+            seal,
+            loaded_at: at,
+            phase: Phase::Open,
+            untouched: None,
+        }
+    }
+
+    /// Keeps the record as it is now for [`discard_changes`](Self::discard_changes).
+    pub(super) fn remember_untouched(&mut self) {
+        self.untouched = Some(self.record.clone());
+    }
+
+    /// Makes a change, and logs it for the replay on another request's record. All changes of the
+    /// contents go through here.
+    pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
+        self.check_open()?;
+        change.apply(Arc::make_mut(&mut self.record))?;
+        self.log.push(change);
+        Ok(())
+    }
+
+    /// Puts the value that a closure has made, and logs the closure.
+    pub(super) fn update(
+        &mut self,
+        path: Box<str>,
+        rerun: Rerun,
+        value: Box<RawValue>,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        Arc::make_mut(&mut self.record).values.put(&path, value)?;
+        self.log.push(Change::Update { path, rerun });
+        Ok(())
+    }
+
+    pub(super) fn regenerate(&mut self) -> Result<(), Error> {
+        self.check_open()?;
+        let fresh = self.token.successor();
+        self.action = match self.action {
+            TokenAction::Keep | TokenAction::Rotate(_) => TokenAction::Rotate(fresh),
+            TokenAction::Destroy(_) => TokenAction::Destroy(fresh),
+        };
+        Ok(())
+    }
+
+    /// Ends the session. Later changes belong to another one, which starts from `empty`.
+    pub(super) fn destroy(&mut self, empty: Record) -> Result<(), Error> {
+        self.check_open()?;
+        self.action = TokenAction::Destroy(self.token.successor());
+        self.record = Arc::new(empty);
+        self.log = ChangeLog::default();
+        self.materialize = false;
+        Ok(())
+    }
+
+    /// Has the session exist even if it stays empty.
+    pub(super) fn materialize(&mut self) {
+        self.materialize = true;
+    }
+
+    fn check_open(&mut self) -> Result<(), Error> {
+        self.refuse_when_closed()?;
+        self.phase = Phase::Open;
+        Ok(())
+    }
+
+    /// Fails where a change comes too late, or in the middle of another.
+    pub(super) fn refuse_when_closed(&self) -> Result<(), Error> {
+        closure::refuse_change()?;
+        if self.phase == Phase::Closed { Err(Kind::Committed.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    pub(super) fn persistence(&self) -> Persistence {
+        self.persistence
+    }
+
+    /// Returns the key of the stored record.
+    pub(super) fn key(&self) -> Option<RecordKey> {
+        self.key
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Returns the token that came with the request, if it named a session.
+    pub(super) fn request_token(&self) -> Option<&Token> {
+        (self.persistence != Persistence::New).then_some(&self.token)
+    }
+
+    /// Returns the token that the session had before this request's commit.
+    pub(super) fn current_token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Returns the token that the visitor has after this request's commit.
+    pub(super) fn token_afterwards(&self) -> &Token {
+        match &self.action {
+            TokenAction::Keep => &self.token,
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => next,
+        }
+    }
+
+    pub(super) fn is_destroyed(&self) -> bool {
+        matches!(self.action, TokenAction::Destroy(_))
+    }
+
+    /// Returns whether a commit would begin a session that is stored nowhere yet.
+    pub(super) fn is_worth_creating(&self) -> bool {
+        self.materialize || !self.record.is_empty()
+    }
+
+    /// Returns whether there is something that a commit would keep of this request.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.log.is_empty() || self.materialize
+    }
+
+    /// Returns whether a commit would have nothing to do.
+    pub(super) fn has_nothing_to_commit(&self, context: &Context) -> bool {
+        let wanted = self.pending().wanted(&self.record);
+        let deadlines = context.deadlines(&self.record);
+        let decision = decide(self.persistence, wanted, deadlines, context.now());
+        decision.step == Step::Nothing && !self.drops_something()
+    }
+
+    /// Returns whether the session has ended and this request wanted something of it, which the
+    /// commit reports.
+    fn drops_something(&self) -> bool {
+        let wants = !self.log.is_empty() || self.action != TokenAction::Keep;
+        self.persistence == Persistence::Ended && wants
+    }
+
+    /// Returns what a commit has to do now. It stays here until [`apply`](Self::apply), so that a
+    /// commit that fails loses nothing.
+    pub(super) fn pending(&self) -> PendingCommit {
+        PendingCommit {
+            persistence: self.persistence,
+            key: self.key,
+            token: self.token.clone(),
+            action: self.action.clone(),
+            changes: Changes::Log(self.log.clone()),
+            record: self.record.clone(),
+            materialize: self.materialize,
+            seal: self.seal,
+            usage: Usage::Used,
+            loaded_at: self.loaded_at,
+        }
+    }
+
+    /// Returns a commit of `change` alone, and whether the record that it starts from, which has
+    /// none of this request's own changes, has to be loaded.
+    pub(super) fn pending_exact(
+        &self,
+        change: ExactChange,
+        context: &Context,
+    ) -> (PendingCommit, Base) {
+        let (record, base) = match self.persistence {
+            Persistence::New | Persistence::Ended => (context.empty_record().into(), Base::AtHand),
+            Persistence::Stored { .. } if self.log.is_empty() => {
+                (self.record.clone(), Base::AtHand)
+            }
+            Persistence::Stored { .. } => (self.record.clone(), Base::ToBeLoaded),
+        };
+        let (action, changes) = (TokenAction::Keep, Changes::Exact(change));
+        let pending =
+            PendingCommit { action, changes, record, materialize: false, ..self.pending() };
+        (pending, base)
+    }
+
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { changes: self.log.len(), action: self.action.clone() }
+    }
+
+    /// Returns a checkpoint of a commit that takes none of this work along.
+    pub(super) fn checkpoint_of_nothing(&self) -> Checkpoint {
+        Checkpoint { changes: 0, action: TokenAction::Keep }
+    }
+
+    /// Returns the changes that were made since `checkpoint`, and the record that they come on.
+    pub(super) fn rest(
+        &self,
+        outcome: &CommitOutcome,
+        checkpoint: &Checkpoint,
+    ) -> (ChangeLog, Arc<Record>) {
+        let rest = self.log.since(checkpoint.changes);
+        let record = outcome.record.clone().unwrap_or_else(|| self.record.clone());
+        (rest, record)
+    }
+
+    /// Takes over the outcome of a commit. `rest` and `record` are what [`rest`](Self::rest)
+    /// returned, with the changes made on the record.
+    ///
+    /// Returns `false` if there are further changes by now, made by a clone of the session.
+    pub(super) fn apply(
+        &mut self,
+        outcome: &CommitOutcome,
+        checkpoint: &Checkpoint,
+        rest: &ChangeLog,
+        record: &Arc<Record>,
+    ) -> bool {
+        let action_is_new = self.action != checkpoint.action;
+        // A `destroy` in the meantime has emptied record and log: what it left belongs to the next
+        // session.
+        if !(action_is_new && self.is_destroyed()) {
+            if self.log.len().saturating_sub(checkpoint.changes) != rest.len() {
+                return false;
+            }
+            self.log = rest.clone();
+            self.record = record.clone();
+            if self.untouched.is_some() {
+                self.untouched = outcome.record.clone().or_else(|| Some(record.clone()));
+            }
+        }
+        if !action_is_new {
+            self.action = TokenAction::Keep;
+        }
+        self.persistence = outcome.persistence;
+        self.key = outcome.key;
+        self.token = outcome.token.clone();
+        self.seal = Seal::Current;
+        self.materialize &= outcome.persistence == Persistence::New;
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Open;
+        }
+        true
+    }
+
+    /// Notes that the caller of an explicit commit has its error.
+    pub(super) fn refuse(&mut self) {
+        if self.phase != Phase::Closed {
+            self.phase = Phase::Refused;
+        }
+    }
+
+    /// Closes the session to further changes. Returns whether a final commit should be attempted:
+    /// not if its changes were refused before. `destroy` and `regenerate` are tried again.
+    pub(super) fn close(&mut self) -> bool {
+        let refused = self.phase == Phase::Refused && self.action == TokenAction::Keep;
+        self.phase = Phase::Closed;
+        !refused
+    }
+
+    /// Forgets the ordinary changes. `destroy` and `regenerate` stay.
+    pub(super) fn discard_changes(&mut self, empty: Record) {
+        self.record = match (&self.action, self.untouched.take()) {
+            (TokenAction::Keep | TokenAction::Rotate(_), Some(untouched)) => untouched,
+            _ => Arc::new(empty),
+        };
+        self.log = ChangeLog::default();
+        self.materialize = false;
+    }
+}
