@@ -158,7 +158,10 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
 
     let replica = RedisServer::start();
     replica.cli(&["REPLICAOF", "127.0.0.1", &server.address().port().to_string()]);
-    while !server.cli(&["INFO", "replication"]).contains("state=online") {
+    // The master's word is not enough: a replica that still loads acknowledges nothing.
+    while !server.cli(&["INFO", "replication"]).contains("state=online")
+        || !replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     create(&store, 2, "values").await;
