@@ -29,6 +29,7 @@
 //! bits remain to be guessed.
 
 mod builder;
+mod cluster_node;
 mod health;
 mod link;
 mod near_cache;

@@ -6,6 +6,10 @@
 //! reached, one request at a time tries to, and after a failure all others are told at once until
 //! the pause before the next attempt is over. The pause is random, so that many servers do not
 //! come back at the same moment.
+//!
+//! A command is sent a second time if its connection broke before the answer was there. Nothing else
+//! sends a command twice: see [`ClusterNode`] for the cluster client. Whoever changes something
+//! learns from [`Sent`] whether its command may have been carried out twice.
 
 use std::{
     fmt,
@@ -26,7 +30,10 @@ use redis::{
 };
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::servers::{Address, Servers, Shape};
+use crate::{
+    cluster_node::{self, ClusterNode},
+    servers::{Address, Servers, Shape},
+};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The pause after a failed attempt is at most this, doubled with each further failure.
@@ -57,7 +64,7 @@ pub(crate) struct Link {
 #[derive(Clone)]
 pub(crate) enum Connection {
     Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    Cluster(ClusterConnection<ClusterNode>),
 }
 
 /// What is to be sent.
@@ -67,8 +74,41 @@ enum Request<'a> {
     All(&'a Pipeline, u16),
 }
 
+/// How often a command may have been carried out before its answer was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It was sent once, or refused each time but the last.
+    Once,
+    /// An earlier copy of it was sent, and nobody knows what became of that one.
+    Repeated,
+}
+
+impl Delivery {
+    /// Returns the delivery of a command that was sent in two ways, one after the other.
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::Once { other } else { self }
+    }
+}
+
+/// What came of sending something.
+#[derive(Debug)]
+pub(crate) struct Sent<T> {
+    pub(crate) answer: RedisResult<T>,
+    pub(crate) delivery: Delivery,
+}
+
+impl<T> Sent<T> {
+    fn and_then<U>(self, next: impl FnOnce(T) -> RedisResult<U>) -> Sent<U> {
+        Sent { answer: self.answer.and_then(next), delivery: self.delivery }
+    }
+}
+
 impl Connection {
     async fn send(&mut self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
+        self.request(request).await.map_err(cluster_node::undisguised)
+    }
+
+    async fn request(&mut self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
         match (self, request) {
             (Self::Single(single), Request::One(command)) => {
                 Ok(vec![command.query_async(single).await?])
@@ -126,22 +166,25 @@ impl Link {
         self.timeouts
     }
 
-    /// Runs one command. Where the connection broke under it, or the server turned out to be a
-    /// replica, it is sent once more over a new one: a command may be carried out twice, and every
-    /// command here is the same done twice.
+    /// Runs a command that changes nothing.
     pub(crate) async fn run(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut answers = self.send(&Request::One(command)).await?;
-        Ok(answers.pop().unwrap_or(Value::Nil))
+        self.execute(command).await.answer
+    }
+
+    /// Runs a command that may change something.
+    pub(crate) async fn execute(&self, command: &Cmd) -> Sent<Value> {
+        let sent = self.send(&Request::One(command)).await;
+        sent.and_then(|mut answers| Ok(answers.pop().unwrap_or(Value::Nil)))
     }
 
     /// Runs commands one behind the other on the one connection to the server of a slot.
-    pub(crate) async fn run_all(&self, commands: &Pipeline, slot: u16) -> RedisResult<Vec<Value>> {
-        let answers = self.send(&Request::All(commands, slot)).await?;
+    pub(crate) async fn execute_all(&self, commands: &Pipeline, slot: u16) -> Sent<Vec<Value>> {
         let refused = |answer| match answer {
             Value::ServerError(error) => Err(error.into()),
             answer => Ok(answer),
         };
-        answers.into_iter().map(refused).collect()
+        let sent = self.send(&Request::All(commands, slot)).await;
+        sent.and_then(|answers| answers.into_iter().map(refused).collect())
     }
 
     /// Runs one command on one node of a cluster.
@@ -155,38 +198,64 @@ impl Link {
             Connection::Single(mut single) => command.query_async(&mut single).await,
             Connection::Cluster(mut cluster) => {
                 let node = SingleNodeRoutingInfo::ByAddress { host, port };
-                Box::pin(cluster.route_command(command.clone(), RoutingInfo::SingleNode(node)))
-                    .await
+                let answer = cluster.route_command(command.clone(), RoutingInfo::SingleNode(node));
+                Box::pin(answer).await.map_err(cluster_node::undisguised)
             }
         }
     }
 
-    async fn send(&self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
-        let (mut connection, number) = self.connection().await?;
-        match connection.send(request).await {
-            Err(error) if self.is_broken_by(&error) => {
-                self.forget(number);
-                if error.is_timeout() {
-                    return Err(error);
-                }
-                let (mut connection, number) = self.connection().await?;
-                connection.send(request).await.inspect_err(|error| {
-                    if self.is_broken_by(error) {
-                        self.forget(number);
-                    }
-                })
-            }
-            outcome => outcome,
+    async fn send(&self, request: &Request<'_>) -> Sent<Vec<Value>> {
+        let connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return Sent { answer: Err(error), delivery: Delivery::Once },
+        };
+        let answer = self.send_over(connection, request).await;
+        let Some(delivery) = answer.as_ref().err().and_then(|error| self.resends_after(error))
+        else {
+            return Sent { answer, delivery: Delivery::Once };
+        };
+        let answer = match self.connection().await {
+            Ok(connection) => self.send_over(connection, request).await,
+            Err(error) => Err(error),
+        };
+        Sent { answer, delivery }
+    }
+
+    /// Sends once, and forgets the connection if it breaks.
+    async fn send_over(
+        &self,
+        (mut connection, number): (Connection, u64),
+        request: &Request<'_>,
+    ) -> RedisResult<Vec<Value>> {
+        let answer = connection.send(request).await;
+        // A cluster's mends itself.
+        if answer.as_ref().is_err_and(|error| self.is_broken_by(error))
+            && !self.servers.is_cluster()
+        {
+            self.forget(number);
+        }
+        answer
+    }
+
+    /// Returns the delivery of a second copy, if one is to be sent after this error. After a timeout
+    /// the request's time is over.
+    fn resends_after(&self, error: &RedisError) -> Option<Delivery> {
+        if error.is_timeout() || !self.is_broken_by(error) {
+            None
+        } else if is_demoted(error) {
+            Some(Delivery::Once)
+        } else {
+            Some(Delivery::Repeated)
         }
     }
 
-    /// Whether the connection is of no use after this error. A cluster's mends itself.
+    /// Returns whether the connection is of no use after this error.
     fn is_broken_by(&self, error: &RedisError) -> bool {
-        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         let lost = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
         // An answer that was cut short.
         let torn = error.kind() == ErrorKind::Parse;
-        !self.servers.is_cluster() && (demoted || lost || torn || error.is_unrecoverable_error())
+        let of_no_use = is_demoted(error) || error.is_unrecoverable_error();
+        lost || torn || (of_no_use && !self.servers.is_cluster())
     }
 
     fn forget(&self, number: u64) {
@@ -261,7 +330,8 @@ impl Link {
         }
         let client = match &self.servers.shape {
             Shape::Cluster(nodes) => {
-                let connection = Box::pin(self.cluster(nodes)?.get_async_connection()).await?;
+                let connection =
+                    Box::pin(self.cluster(nodes)?.get_async_generic_connection()).await?;
                 return Ok(Connection::Cluster(connection));
             }
             Shape::Standalone(address) => self.client(self.info(address, protocol)?)?,
@@ -349,6 +419,11 @@ impl Link {
         }
         builder.build()?.async_get_client().await
     }
+}
+
+/// Returns whether the server refused a write because it has become a replica.
+fn is_demoted(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 fn tcp() -> TcpSettings {

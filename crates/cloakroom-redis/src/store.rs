@@ -26,6 +26,7 @@ use crate::{
     near_cache::{Answer, NearCache},
     scan,
     script::Scripts,
+    steps::StepError,
     tracking,
     wire::{self, Parsed},
 };
@@ -38,6 +39,14 @@ use crate::{
 /// [says so](cloakroom::Error::is_unavailable), within the timeouts; nobody is signed out by it.
 ///
 /// Cheap to clone.
+///
+/// # When a connection breaks
+/// A command whose answer was lost is sent again, once, and takes effect once. The record keeps its
+/// last four revisions besides the current one, so the second copy finds the first one's write also
+/// if other requests have written since, and reports it as done. If more than four others have, or
+/// nothing is left under the key, nobody can tell: the commit fails with an error that
+/// [is unavailable](StoreError::is_unavailable) and says that the outcome is unknown. It is never
+/// reported as a conflict, which the library would answer by making the request's changes again.
 ///
 /// # What a fail-over can lose
 /// Redis replicates behind its own back: a write is acknowledged by the master alone. When a master
@@ -171,7 +180,30 @@ impl Inner {
             StoreError::failed(attempted, error)
         }
     }
+
+    fn unknown_outcome(&self) -> StoreError {
+        let servers = self.link.servers();
+        let attempted = format!(
+            "tell whether a session was written to Redis at {servers}: the outcome is unknown"
+        );
+        StoreError::unavailable(attempted, LostAnswer)
+    }
 }
+
+/// The cause of an unknown outcome.
+#[derive(Debug)]
+struct LostAnswer;
+
+impl fmt::Display for LostAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the connection broke before the answer was there, and the session changed too often \
+             since to show whether this write took effect",
+        )
+    }
+}
+
+impl std::error::Error for LostAnswer {}
 
 /// Whether the same command may succeed later.
 fn is_passing(error: &RedisError) -> bool {
@@ -229,7 +261,10 @@ impl Store for RedisStore {
         self.0.evict(&commit);
         let outcome = self.0.carry_out(&commit).await;
         self.0.evict(&commit);
-        outcome.map_err(|error| self.0.failed("write a session to", error))
+        outcome.map_err(|error| match error {
+            StepError::Redis(error) => self.0.failed("write a session to", error),
+            StepError::Unknown => self.0.unknown_outcome(),
+        })
     }
 }
 
