@@ -13,7 +13,7 @@ use crate::{RedisStore, link::Link};
 /// So many round trips are measured.
 const PINGS: usize = 15;
 
-/// `WAIT`, `GETEX`, `ZADD GT` and client tracking in broadcast mode work from here on.
+/// `ZADD GT` and client tracking in broadcast mode work from here on.
 const OLDEST: (u32, u32) = (6, 2);
 
 /// What a look at the servers found. See [`RedisStore::health`].

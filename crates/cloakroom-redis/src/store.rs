@@ -155,11 +155,8 @@ impl Inner {
     /// Reads a record through the near cache.
     async fn get_nearby(&self, cache: &NearCache, key: &RecordKey) -> RedisResult<Option<Parsed>> {
         let name = self.key(key);
-        let asked = match cache.look_up(&name) {
-            Answer::Known(parsed) if parsed.found.expires() > self.clock.now() => {
-                return Ok(Some(parsed));
-            }
-            Answer::Known(_) => return self.get(key).await,
+        let asked = match cache.look_up(&name, self.clock.now()) {
+            Answer::Known(parsed) => return Ok(Some(parsed)),
             Answer::Ask(asked) => asked,
         };
         let at = Instant::now();
