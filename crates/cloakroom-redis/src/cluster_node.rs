@@ -1,7 +1,7 @@
 //! The connection to one node of a cluster, which the cluster client sends commands over.
 //!
 //! The cluster client sends a command again by itself, up to sixteen times within its overall
-//! timeout, and tells nobody:
+//! timeout, and does not report it:
 //! - after `MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`, `LOADING`, `MASTERDOWN` and `READONLY`. The
 //!   node refused the command, so it was not carried out.
 //! - if it finds no connection to a node. Nothing was sent.
@@ -9,7 +9,7 @@
 //!   carried out, and the second answer is then about a record that has this write already.
 //!
 //! [`ClusterNode`] turns errors of the last kind into one that the cluster client passes on, so that
-//! [`Link`](crate::link::Link) alone decides what is sent twice, and knows of it.
+//! [`Connections`](crate::connections::Connections) alone decides what is sent twice, and knows of it.
 
 use std::{
     io,

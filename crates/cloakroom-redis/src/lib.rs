@@ -39,8 +39,8 @@
 
 mod builder;
 mod cluster_node;
+mod connections;
 mod health;
-mod link;
 mod near_cache;
 mod scan;
 mod script;

@@ -21,7 +21,7 @@ use cloakroom::{
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, from_redis_value};
 
 use crate::{
-    link::{Delivery, Sent},
+    connections::{Delivery, Sent},
     script::{Call, Script},
     store::Inner,
     wire::{self, Parsed},
@@ -49,21 +49,23 @@ struct Reply {
 
 impl Inner {
     async fn eval(&self, script: &Script, call: &Call) -> RedisResult<Reply> {
-        let mut sent = self.link.execute(&script.by_hash(call)).await;
+        let mut sent = self.connections.execute(&script.by_hash(call)).await;
         if sent.answer.as_ref().is_err_and(is_unknown_script) {
             // A server that knew the script may have carried out the first copy all the same.
-            let in_full = self.link.execute(&script.in_full(call)).await;
+            let in_full = self.connections.execute(&script.in_full(call)).await;
             sent = Sent { delivery: sent.delivery.and(in_full.delivery), ..in_full };
         }
         Ok(Reply { words: from_redis_value(sent.answer?)?, delivery: sent.delivery })
     }
 
     /// Evaluates a script and waits for replicas to acknowledge it, if that was asked for.
-    async fn eval_carefully(&self, script: &Script, call: &Call, slot: u16) -> RedisResult<Reply> {
-        let Some((link, replicas)) = &self.careful else { return self.eval(script, call).await };
-        let patience = link.timeouts().command * 4 / 5;
+    async fn eval_replicated(&self, script: &Script, call: &Call, slot: u16) -> RedisResult<Reply> {
+        let Some((connections, replicas)) = &self.replicated else {
+            return self.eval(script, call).await;
+        };
+        let patience = connections.timeouts().command * 4 / 5;
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        let sent = link.execute_all(&script.then_wait(call, *replicas, millis), slot).await;
+        let sent = connections.execute_all(&script.then_wait(call, *replicas, millis), slot).await;
         let [answer, acknowledged] =
             sent.answer?.try_into().map_err(|_| unexpected("two answers"))?;
         let words: Vec<Bytes> = from_redis_value(answer)?;
@@ -91,7 +93,7 @@ impl Inner {
         value: &[u8],
     ) -> RedisResult<Option<String>> {
         match owner {
-            Some(owner) if self.link.servers().is_cluster() => {
+            Some(owner) if self.connections.servers().is_cluster() => {
                 self.index(&owner, key, value).await?;
                 Ok(None)
             }
@@ -167,7 +169,7 @@ impl Inner {
         ];
         let keys = [self.key(from), self.key(to)].into_iter().chain(index).collect();
         let call = Call { keys, arguments };
-        let reply = self.eval_carefully(&self.scripts.rotate, &call, wire::slot(from)).await?;
+        let reply = self.eval_replicated(&self.scripts.rotate, &call, wire::slot(from)).await?;
         reply.outcome(revision)
     }
 
@@ -175,7 +177,7 @@ impl Inner {
         let tombstone = wire::tombstone(until, None, draw_revision());
         let arguments = vec![number(self.clock.now()), name(key), tombstone];
         let call = Call { keys: vec![self.key(key)], arguments };
-        let reply = self.eval_carefully(&self.scripts.destroy, &call, wire::slot(key)).await?;
+        let reply = self.eval_replicated(&self.scripts.destroy, &call, wire::slot(key)).await?;
         let before = reply.words.get(1).and_then(|text| wire::parse_revision(text));
         reply.outcome(before.unwrap_or_default())
     }

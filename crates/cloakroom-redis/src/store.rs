@@ -21,8 +21,9 @@ use cloakroom::{
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
 
 use crate::{
-    ConfigError, RedisStoreBuilder, Servers, health,
-    link::Link,
+    ConfigError, RedisStoreBuilder, Servers,
+    connections::Connections,
+    health,
     near_cache::{Answer, NearCache},
     scan,
     script::Scripts,
@@ -68,10 +69,10 @@ use crate::{
 pub struct RedisStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) link: Arc<Link>,
+    pub(crate) connections: Arc<Connections>,
     /// A connection of its own for what waits for replicas: the server makes everything behind a
     /// `WAIT` on a connection wait as well.
-    pub(crate) careful: Option<(Link, u32)>,
+    pub(crate) replicated: Option<(Connections, u32)>,
     pub(crate) scripts: Scripts,
     pub(crate) prefix: String,
     pub(crate) clock: Arc<dyn Clock>,
@@ -106,11 +107,11 @@ impl Inner {
             return;
         }
         if let Some(cache) = &self.near_cache {
-            tracking::keep_up(cache, self.link.clone(), self.prefix.clone());
+            tracking::run_tracking(cache, self.connections.clone(), self.prefix.clone());
         }
-        let link = self.link.clone();
-        self.link.spawn(async move {
-            if let Err(error) = health::look(&link).await {
+        let connections = self.connections.clone();
+        self.connections.spawn(async move {
+            if let Err(error) = health::warn_about_server(&connections).await {
                 tracing::debug!(%error, "could not look at the settings of Redis");
             }
         });
@@ -122,7 +123,7 @@ impl Inner {
 
     /// Reads one record from Redis.
     async fn get(&self, key: &RecordKey) -> RedisResult<Option<Parsed>> {
-        let answer = self.link.run(cmd("GET").arg(self.key(key))).await;
+        let answer = self.connections.run(cmd("GET").arg(self.key(key))).await;
         let value: Option<Bytes> = match answer {
             Err(error) if error.code() == Some("WRONGTYPE") => {
                 unreadable(key);
@@ -170,7 +171,7 @@ impl Inner {
     }
 
     pub(crate) fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
-        let attempted = format!("{attempted} Redis at {}", self.link.servers());
+        let attempted = format!("{attempted} Redis at {}", self.connections.servers());
         if is_passing(&error) {
             StoreError::unavailable(attempted, error)
         } else {
@@ -179,7 +180,7 @@ impl Inner {
     }
 
     fn unknown_outcome(&self) -> StoreError {
-        let servers = self.link.servers();
+        let servers = self.connections.servers();
         let attempted = format!(
             "tell whether a session was written to Redis at {servers}: the outcome is unknown"
         );
@@ -273,7 +274,7 @@ impl Directory for RedisStore {
         command.arg(wire::index(&self.0.prefix, owner));
         command.arg(format!("({}", self.0.clock.now().as_millis())).arg("+inf");
         let names: RedisResult<Vec<String>> =
-            self.0.link.run(&command).await.and_then(|names| Ok(from_redis_value(names)?));
+            self.0.connections.run(&command).await.and_then(|names| Ok(from_redis_value(names)?));
         let names = names.map_err(|error| self.0.failed("list an owner's sessions in", error))?;
         Ok(names.iter().filter_map(|name| RecordKey::parse(name)).collect())
     }
@@ -283,7 +284,7 @@ impl Directory for RedisStore {
 #[async_trait]
 impl Enumerate for RedisStore {
     async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
-        let page = scan::page(&self.0.link, &self.0.prefix, from).await;
+        let page = scan::page(&self.0.connections, &self.0.prefix, from).await;
         page.map_err(|error| self.0.failed("list the sessions in", error))
     }
 }
@@ -292,7 +293,7 @@ impl Enumerate for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("servers", self.0.link.servers())
+            .field("servers", self.0.connections.servers())
             .field("prefix", &self.0.prefix)
             .finish_non_exhaustive()
     }

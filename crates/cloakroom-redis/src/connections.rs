@@ -32,7 +32,7 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     cluster_node::{self, ClusterNode},
-    servers::{Address, Servers, Shape},
+    servers::{Address, Servers, Topology},
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -49,11 +49,11 @@ pub(crate) struct Timeouts {
     pub(crate) command: Duration,
 }
 
-pub(crate) struct Link {
+pub(crate) struct Connections {
     /// The runtime that the connection lives in, if the store was built in one. Frameworks whose
     /// workers have a runtime each, as actix-web, would else hang it on the worker that needed it first,
     /// and a busy handler there would keep the sessions of all others waiting.
-    home: Option<Handle>,
+    runtime: Option<Handle>,
     servers: Servers,
     timeouts: Timeouts,
     /// The connection that is in use, if one is, with its number.
@@ -138,22 +138,22 @@ struct Attempts {
     last_failure: Option<(RedisError, Instant)>,
 }
 
-impl Link {
+impl Connections {
     pub(crate) fn new(servers: Servers, timeouts: Timeouts) -> Self {
         let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { home: Handle::try_current().ok(), servers, timeouts, current, connecting }
+        Self { runtime: Handle::try_current().ok(), servers, timeouts, current, connecting }
     }
 
-    /// The home, unless its runtime has ended before the store: then a connection lives where it is made.
-    async fn living_home(&self) -> Option<&Handle> {
-        let home = self.home.as_ref()?;
-        home.spawn(async {}).await.is_ok().then_some(home)
+    /// Returns the runtime. If it ended before the store, a connection lives where it is made.
+    async fn living_runtime(&self) -> Option<&Handle> {
+        let runtime = self.runtime.as_ref()?;
+        runtime.spawn(async {}).await.is_ok().then_some(runtime)
     }
 
     /// Runs a task where the connection lives.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match &self.home {
-            Some(home) => home.spawn(task),
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(task),
             None => tokio::spawn(task),
         };
     }
@@ -285,12 +285,12 @@ impl Link {
         attempts.made += 1;
         let number = attempts.made;
         let mut connecting = Box::pin(self.connect(number, ProtocolVersion::RESP2, None));
-        let home = self.living_home().await;
-        let at_home = poll_fn(|cx| {
-            let _home = home.map(Handle::enter);
+        let runtime = self.living_runtime().await;
+        let in_runtime = poll_fn(|cx| {
+            let _entered = runtime.map(Handle::enter);
             connecting.as_mut().poll(cx)
         });
-        let made = timeout(self.timeouts.connect, at_home);
+        let made = timeout(self.timeouts.connect, in_runtime);
         match made.await.unwrap_or_else(|_| Err(too_slow())) {
             Ok(connection) => {
                 attempts.failed_in_a_row = 0;
@@ -328,14 +328,14 @@ impl Link {
                 Ok::<(), redis::aio::SendError>(())
             });
         }
-        let client = match &self.servers.shape {
-            Shape::Cluster(nodes) => {
+        let client = match &self.servers.topology {
+            Topology::Cluster(nodes) => {
                 let connection =
                     Box::pin(self.cluster(nodes)?.get_async_generic_connection()).await?;
                 return Ok(Connection::Cluster(connection));
             }
-            Shape::Standalone(address) => self.client(self.info(address, protocol)?)?,
-            Shape::Sentinels { nodes, master } => {
+            Topology::Standalone(address) => self.client(self.info(address, protocol)?)?,
+            Topology::Sentinels { nodes, master } => {
                 Box::pin(self.ask_sentinels(nodes, master, attempt, protocol)).await?
             }
         };
@@ -447,8 +447,8 @@ fn random_part(span: Duration) -> Duration {
 }
 
 /// Shows where it leads.
-impl fmt::Debug for Link {
+impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("servers", &self.servers).finish_non_exhaustive()
+        f.debug_struct("Connections").field("servers", &self.servers).finish_non_exhaustive()
     }
 }
