@@ -6,7 +6,7 @@
 //!   node refused the command, so it was not carried out.
 //! - if it finds no connection to a node. Nothing was sent.
 //! - if the connection breaks under the command, or the answer is late. The command may have been
-//!   carried out, and the second answer is then about a record that has this write already.
+//!   carried out, and the second reply is then about a record that has this write already.
 //!
 //! [`ClusterNode`] turns errors of the last kind into one that the cluster client passes on, so that
 //! [`Connections`](crate::connections::Connections) alone decides what is sent twice, and knows of it.

@@ -7,9 +7,9 @@
 //! the pause before the next attempt is over. The pause is random, so that many servers do not
 //! come back at the same moment.
 //!
-//! A command is sent a second time if its connection broke before the answer was there. Nothing else
-//! sends a command twice: see [`ClusterNode`] for the cluster client. Whoever changes something
-//! learns from [`Sent`] whether its command may have been carried out twice.
+//! A command is sent a second time if its connection broke before the reply arrived. Nothing else
+//! sends a command twice; see [`ClusterNode`] for the cluster client. [`Sent`] reports whether a
+//! command may have been carried out twice.
 
 use std::{
     fmt,
@@ -67,19 +67,19 @@ pub(crate) enum Connection {
     Cluster(ClusterConnection<ClusterNode>),
 }
 
-/// What is to be sent.
+/// One command, or several in a row.
 enum Request<'a> {
     One(&'a Cmd),
     /// All to the server of this slot.
     All(&'a Pipeline, u16),
 }
 
-/// How often a command may have been carried out before its answer was made.
+/// Says whether a reply may be that to a second copy of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// It was sent once, or refused each time but the last.
     Once,
-    /// An earlier copy of it was sent, and nobody knows what became of that one.
+    /// An earlier copy of it was sent, and may have been carried out.
     Repeated,
 }
 
@@ -90,7 +90,7 @@ impl Delivery {
     }
 }
 
-/// What came of sending something.
+/// The result of sending a request.
 #[derive(Debug)]
 pub(crate) struct Sent<T> {
     pub(crate) answer: RedisResult<T>,

@@ -2,7 +2,7 @@
 //!
 //! A script replies with a word: `done`, `gone`, `exists` or `conflict`. The last three promise that
 //! the step changed nothing. If the connection broke and the script was sent a second time, it
-//! answers for both copies:
+//! replies for both copies:
 //! - `done` if the record or tombstone under the key, or its [history](crate::wire), has the
 //!   revision that the step was to write.
 //! - Another word if the history shows that it was not written.
@@ -10,7 +10,7 @@
 //!   left under the key. After a second copy this is [`StepError::Unknown`]. A step that was sent
 //!   once has not been carried out before, so there the word holds without the mark.
 //!
-//! A touch has no such answers: it may be carried out twice, and a deadline that another touch has
+//! A touch has no such words. It may be carried out twice, and a deadline that another touch has
 //! moved in between is then early by the time between the two copies.
 
 use bytes::Bytes;
@@ -41,7 +41,7 @@ impl<E: Into<RedisError>> From<E> for StepError {
     }
 }
 
-/// What a script replied.
+/// The reply of a script.
 struct Reply {
     words: Vec<Bytes>,
     delivery: Delivery,
@@ -84,7 +84,7 @@ impl Inner {
     }
 
     /// The index has to know of a record before it is live: on one server in one step with it, in a
-    /// cluster, where the index is elsewhere, in a step before. Answers the keys that are to be
+    /// cluster, where the index is elsewhere, in a step before. Returns the keys that are to be
     /// added to the call.
     async fn index_first(
         &self,

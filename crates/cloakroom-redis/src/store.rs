@@ -42,12 +42,12 @@ use crate::{
 /// Cheap to clone.
 ///
 /// # When a connection breaks
-/// A command whose answer was lost is sent again, once, and takes effect once. The record keeps its
+/// A command whose reply was lost is sent again, once, and takes effect once. The record keeps its
 /// last four revisions besides the current one, so the second copy finds the first one's write also
 /// if other requests have written since, and reports it as done. If more than four others have, or
-/// nothing is left under the key, nobody can tell: the commit fails with an error that
-/// [is unavailable](StoreError::is_unavailable) and says that the outcome is unknown. It is never
-/// reported as a conflict, which the library would answer by making the request's changes again.
+/// nothing is left under the key, the outcome is unknown: the commit fails with an error that
+/// [is unavailable](StoreError::is_unavailable) and says so. It is never reported as a conflict,
+/// because after a conflict the library makes the request's changes again.
 ///
 /// # What a fail-over can lose
 /// Redis replicates behind its own back: a write is acknowledged by the master alone. When a master
@@ -195,8 +195,8 @@ struct LostAnswer;
 impl fmt::Display for LostAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the connection broke before the answer was there, and the session changed too often \
-             since to show whether this write took effect",
+            "the connection broke before the reply arrived, and the record does not show any more \
+             whether this write took effect",
         )
     }
 }

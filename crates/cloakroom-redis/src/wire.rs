@@ -23,7 +23,7 @@
 //! ```
 //!
 //! # The history
-//! Revisions are drawn and not counted, so that a command whose answer was lost can be sent again: a
+//! Revisions are drawn and not counted, so that a command whose reply was lost can be sent again: a
 //! script that finds the revision that it was to write returns `done` and writes nothing. The
 //! previous revisions extend this to a record that others changed in between. A create begins the
 //! history, a replace and the tombstone of a destroy or rotate continue it, the record under a new

@@ -42,7 +42,7 @@ impl Lines {
         lines
     }
 
-    /// Runs every script once: what is lost below is not the answer that the server does not know it.
+    /// Runs every script once, so that the replies that are lost below are not `NOSCRIPT`.
     async fn warm_up(&self) {
         let expected = create(&self.direct, 0, "0").await;
         let record = draft("0");
