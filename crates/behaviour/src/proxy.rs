@@ -35,14 +35,25 @@ pub enum Fault {
     Reset,
     /// Everything is taken and nothing comes back.
     BlackHole,
+    /// What the client sends is taken and never arrives.
+    Unheard,
+}
+
+/// What connections go by.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    fault: Fault,
+    /// Connections of an earlier generation are closed.
+    generation: u64,
 }
 
 /// A running proxy. Dropping it closes it.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
-    fault: watch::Sender<Fault>,
+    state: watch::Sender<State>,
     connections: Arc<AtomicUsize>,
+    swallowed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -55,18 +66,18 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
-        let (fault, faults) = watch::channel(Fault::None);
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
+        let (state, states) = watch::channel(State { fault: Fault::None, generation: 0 });
+        let [connections, swallowed] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let (counted, lost) = (connections.clone(), swallowed.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
                 if let Ok(server) = TcpStream::connect(upstream).await {
-                    tokio::spawn(join(client, server, faults.clone()));
+                    tokio::spawn(join(client, server, states.clone(), lost.clone()));
                 }
             }
         });
-        Self { address, fault, connections, task }
+        Self { address, state, connections, swallowed, task }
     }
 
     /// Where it listens.
@@ -81,7 +92,21 @@ impl FaultProxy {
 
     /// Misbehaves like this from now on.
     pub fn set(&self, fault: Fault) {
-        self.fault.send_replace(fault);
+        self.state.send_modify(|state| state.fault = fault);
+    }
+
+    /// Closes the connections that are open now, and passes on everything of new ones. Nothing that
+    /// an old fault held back gets through in between.
+    pub fn start_over(&self) {
+        self.state.send_modify(|state| {
+            *state = State { fault: Fault::None, generation: state.generation + 1 };
+        });
+    }
+
+    /// Returns how many bytes of answers [`Fault::BlackHole`], or of questions [`Fault::Unheard`],
+    /// kept back until now.
+    pub fn swallowed(&self) -> usize {
+        self.swallowed.load(Ordering::SeqCst)
     }
 
     /// How many connections were made until now.
@@ -96,24 +121,39 @@ impl Drop for FaultProxy {
     }
 }
 
-/// Passes on both ways until one side closes, or the fault says so.
-async fn join(client: TcpStream, server: TcpStream, mut faults: watch::Receiver<Fault>) {
+/// Passes on both ways until one side closes, or the state says so.
+async fn join(
+    client: TcpStream,
+    server: TcpStream,
+    states: watch::Receiver<State>,
+    swallowed: Arc<AtomicUsize>,
+) {
     drop(client.set_nodelay(true));
     drop(server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let mut resets = faults.clone();
+    let generation = states.borrow().generation;
+    let ends = move |state: &State| state.fault == Fault::Reset || state.generation != generation;
+    let [mut resets, mut for_answers] = [states.clone(), states.clone()];
     tokio::select! {
-        () = questions(from_client, to_server) => (),
-        () = answers(from_server, to_client, &mut faults) => (),
-        _ = resets.wait_for(|fault| *fault == Fault::Reset) => (),
+        () = questions(from_client, to_server, &states, &swallowed) => (),
+        () = answers(from_server, to_client, &mut for_answers, generation, &swallowed) => (),
+        _ = resets.wait_for(ends) => (),
     }
 }
 
-async fn questions(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+async fn questions(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    states: &watch::Receiver<State>,
+    swallowed: &AtomicUsize,
+) {
     let mut buffer = vec![0; 16_384];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if to.write_all(&buffer[..read]).await.is_err() {
+        let fault = states.borrow().fault;
+        if fault == Fault::Unheard {
+            swallowed.fetch_add(read, Ordering::SeqCst);
+        } else if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }
@@ -122,18 +162,23 @@ async fn questions(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
 async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    faults: &mut watch::Receiver<Fault>,
+    states: &mut watch::Receiver<State>,
+    generation: u64,
+    swallowed: &AtomicUsize,
 ) {
     let mut buffer = vec![0; 16_384];
     let mut passed = 0;
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
-        if faults.has_changed().unwrap_or_default() {
+        if states.has_changed().unwrap_or_default() {
             passed = 0;
         }
-        let fault = *faults.borrow_and_update();
+        let state = *states.borrow_and_update();
+        if state.generation != generation {
+            return;
+        }
         let bytes = &buffer[..read];
-        let sent = match fault {
+        let sent = match state.fault {
             Fault::Latency(span) => {
                 sleep(span).await;
                 to.write_all(bytes).await
@@ -143,9 +188,12 @@ async fn answers(
                 drop(to.write_all(&bytes[..limit - passed]).await);
                 return;
             }
-            Fault::None | Fault::CutAfter(_) => to.write_all(bytes).await,
+            Fault::None | Fault::CutAfter(_) | Fault::Unheard => to.write_all(bytes).await,
             Fault::Reset => return,
-            Fault::BlackHole => Ok(()),
+            Fault::BlackHole => {
+                swallowed.fetch_add(read, Ordering::SeqCst);
+                Ok(())
+            }
         };
         passed += read;
         if sent.is_err() {

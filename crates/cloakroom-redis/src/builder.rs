@@ -9,7 +9,7 @@ use cloakroom::clock::{Clock, SystemClock};
 
 use crate::{
     ConfigError, RedisStore, Servers,
-    link::{Link, Timeouts},
+    connections::{Connections, Timeouts},
     script::Scripts,
     store::Inner,
 };
@@ -105,11 +105,11 @@ impl RedisStoreBuilder {
         if timeouts.connect.is_zero() || timeouts.command.is_zero() {
             return Err(ConfigError::new("a timeout of 0; more is accepted"));
         }
-        let careful =
-            (wait_replicas > 0).then(|| (Link::new(servers.clone(), timeouts), wait_replicas));
+        let replicated = (wait_replicas > 0)
+            .then(|| (Connections::new(servers.clone(), timeouts), wait_replicas));
         Ok(RedisStore(Arc::new(Inner {
-            link: Arc::new(Link::new(servers, timeouts)),
-            careful,
+            connections: Arc::new(Connections::new(servers, timeouts)),
+            replicated,
             scripts: Scripts::new(),
             prefix,
             clock,

@@ -8,12 +8,12 @@ use cloakroom::{
 };
 use redis::{RedisResult, Value, cmd, from_redis_value, from_redis_value_ref};
 
-use crate::{RedisStore, link::Link};
+use crate::{RedisStore, connections::Connections};
 
 /// So many round trips are measured.
 const PINGS: usize = 15;
 
-/// `WAIT`, `GETEX`, `ZADD GT` and client tracking in broadcast mode work from here on.
+/// `ZADD GT` and client tracking in broadcast mode work from here on.
 const OLDEST: (u32, u32) = (6, 2);
 
 /// What a look at the servers found. See [`RedisStore::health`].
@@ -36,22 +36,22 @@ impl RedisStore {
     /// # Errors
     /// When they cannot be reached or refuse to answer.
     pub async fn health(&self) -> Result<Health, StoreError> {
-        let looked = examine(&self.0.link).await;
+        let looked = examine(&self.0.connections).await;
         looked.map_err(|error| self.0.failed("look at", error))
     }
 }
 
-async fn examine(link: &Link) -> RedisResult<Health> {
-    let info = info(link).await?;
+async fn examine(connections: &Connections) -> RedisResult<Health> {
+    let info = info(connections).await?;
     let mut trips = Vec::new();
     for _ in 0..PINGS {
         let sent = Instant::now();
-        link.run(&cmd("PING")).await?;
+        connections.run(&cmd("PING")).await?;
         trips.push(sent.elapsed());
     }
     trips.sort();
     let round_trip = trips[PINGS / 2];
-    let (seconds, micros): (i64, i64) = from_redis_value(link.run(&cmd("TIME")).await?)?;
+    let (seconds, micros): (i64, i64) = from_redis_value(connections.run(&cmd("TIME")).await?)?;
     let here = i64::try_from(SystemClock.now().as_millis()).unwrap_or(i64::MAX);
     let half = i64::try_from(round_trip.as_millis() / 2).unwrap_or_default();
     Ok(Health {
@@ -63,16 +63,16 @@ async fn examine(link: &Link) -> RedisResult<Health> {
 }
 
 /// Warns of a server that may evict sessions, or that is too old.
-pub(crate) async fn look(link: &Link) -> RedisResult<()> {
-    for problem in info(link).await?.iter().flat_map(|info| problems(info)) {
-        tracing::warn!(redis = %link.servers(), "{problem}");
+pub(crate) async fn warn_about_server(connections: &Connections) -> RedisResult<()> {
+    for problem in info(connections).await?.iter().flat_map(|info| problems(info)) {
+        tracing::warn!(redis = %connections.servers(), "{problem}");
     }
     Ok(())
 }
 
 /// What each server says of itself.
-async fn info(link: &Link) -> RedisResult<Vec<String>> {
-    Ok(match link.run(cmd("INFO").arg("everything")).await? {
+async fn info(connections: &Connections) -> RedisResult<Vec<String>> {
+    Ok(match connections.run(cmd("INFO").arg("everything")).await? {
         // A cluster answers for each of its nodes.
         Value::Map(nodes) => nodes.iter().map(|(_, info)| text(info)).collect(),
         info => vec![text(&info)],

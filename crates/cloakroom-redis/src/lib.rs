@@ -19,9 +19,18 @@
 //! elsewhere than the record, each write of a session that has an owner costs one more.
 //!
 //! # What Redis has to allow
-//! Where an access control list is in force the user needs `+eval +evalsha +get +set +setrange
-//! +pexpire +pttl +del +zadd +zrangebyscore +zremrangebyscore +info +ping` on the keys of the prefix,
-//! `+wait` for `wait_replicas` and `+client|tracking` for the near cache.
+//! Where an access control list is in force, the user needs these commands on the keys of the
+//! prefix:
+//! ```text
+//! +get                                              a load
+//! +eval +evalsha +set +setrange +pexpire +pttl
+//! +del +zadd +zremrangebyscore                      a commit; all but the first two in its script
+//! +zrangebyscore                                    the sessions of an owner
+//! +info                                             warnings about the server's settings
+//! ```
+//! `+scan` for going through all sessions, `+ping +time` for [`RedisStore::health`], `+wait` for
+//! `wait_replicas`, `+client|tracking +ping` for the near cache, and
+//! `+cluster|slots +ping +asking` in a cluster.
 //!
 //! # What the keys give away
 //! Whoever can list the keys sees SHA-256 hashes, which sign nobody in, and 16 bits of each token:
@@ -29,8 +38,9 @@
 //! bits remain to be guessed.
 
 mod builder;
+mod cluster_node;
+mod connections;
 mod health;
-mod link;
 mod near_cache;
 mod scan;
 mod script;

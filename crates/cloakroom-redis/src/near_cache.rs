@@ -1,16 +1,23 @@
 //! Records that were read, in this process's memory until Redis says that they changed.
 //!
-//! Redis pushes the name of every key of ours that anybody changes over a link of its own
-//! (`CLIENT TRACKING … BCAST`). The rules that keep a changed record from being served:
-//! 1. An answer is kept only if nothing of its shard was evicted since the question was sent: a
-//!    push may overtake the answer.
-//! 2. Of two answers that differ one is stale, and nothing says which: neither is kept.
-//! 3. A commit evicts before it is sent and after it is answered: the next read here sees it.
-//! 4. When the link drops everything goes, and nothing is kept until it stands again.
-//! 5. Nothing is served for longer than [`LONGEST`], should the link be dead and not show it.
+//! Every load of the store goes through the cache. Redis pushes the name of every key of ours that
+//! anybody changes over a connection for that alone (`CLIENT TRACKING … BCAST`). The rules that keep
+//! a changed record from being served:
+//! 1. An answer is kept only if nothing of its shard was evicted since the question was sent,
+//!    because a push may overtake the answer.
+//! 2. Of two answers that differ one is stale, and nothing says which. Neither is kept.
+//! 3. A commit evicts before it is sent and after it is answered, so the next read here sees it. The
+//!    answer may be an error, and the commit may be carried out later all the same. Its push then
+//!    evicts, as that of another server does.
+//! 4. When the connection drops everything goes, and nothing is kept until it stands again.
+//! 5. Nothing is served for longer than [`LONGEST`], in case the connection is dead and does not
+//!    show it.
+//! 6. A record whose deadline has passed is not served. Another server may have moved the deadline
+//!    and its push may be on the way, so Redis is asked.
 //!
 //! Rules 4 and 5 are the bound: what another server changes is seen here as soon as its push
-//! arrives, and [`LONGEST`] later at the latest.
+//! arrives, and [`LONGEST`] later at the latest. A record from the cache may have an old revision.
+//! This endangers no write, because every commit compares with what is in Redis.
 
 use std::{
     collections::HashMap,
@@ -21,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cloakroom::clock::Timestamp;
 use redis::{PushInfo, PushKind, Value};
 
 use crate::wire::Parsed;
@@ -34,7 +42,7 @@ const MOST_IN_SHARD: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct NearCache {
     shards: [Mutex<Shard>; SHARDS],
-    /// Whether the link stands.
+    /// Whether the connection that pushes arrive over stands.
     live: AtomicBool,
     hits: AtomicU64,
 }
@@ -65,11 +73,13 @@ pub(crate) enum Answer {
 }
 
 impl NearCache {
-    pub(crate) fn look_up(&self, key: &str) -> Answer {
+    /// Returns the record under `key` if it may be served at `now`.
+    pub(crate) fn look_up(&self, key: &str, now: Timestamp) -> Answer {
         let shard = self.shard(key);
         if self.live.load(Ordering::SeqCst)
             && let Some((parsed, kept)) = shard.records.get(key)
             && kept.elapsed() < LONGEST
+            && parsed.found.expires() > now
         {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Answer::Known(parsed.clone());
@@ -100,7 +110,7 @@ impl NearCache {
         shard.records.remove(key);
     }
 
-    /// The link stands, or it does not: either way nothing that was kept until now counts.
+    /// Notes that the connection stands or does not. Either way what was kept until now goes.
     pub(crate) fn set_live(&self, live: bool) {
         self.live.store(live, Ordering::SeqCst);
         self.clear();
@@ -114,7 +124,7 @@ impl NearCache {
         }
     }
 
-    /// What Redis pushed over the link.
+    /// Evicts what a push names.
     pub(crate) fn pushed(&self, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
@@ -145,4 +155,62 @@ impl NearCache {
 /// Every critical section leaves a whole shard.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cloakroom::store::{Draft, Revision};
+
+    use super::*;
+    use crate::wire;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// A record that lives from 0 to `expires`.
+    fn record(expires: u64) -> Parsed {
+        let draft = Draft::new("values", at(0), Duration::from_millis(expires));
+        wire::parse(&wire::record(&draft, Revision(1)).into()).unwrap()
+    }
+
+    fn ask(cache: &NearCache, now: u64) -> Option<Asked> {
+        match cache.look_up("key", at(now)) {
+            Answer::Known(_) => None,
+            Answer::Ask(asked) => Some(asked),
+        }
+    }
+
+    #[test]
+    fn a_record_is_served_until_its_deadline_and_then_asked_for_again() {
+        let cache = NearCache::default();
+        cache.set_live(true);
+        let asked = ask(&cache, 0).unwrap();
+        cache.keep("key", record(1_000), asked, Instant::now());
+        assert!(ask(&cache, 999).is_none());
+        assert_eq!(cache.hits(), 1);
+        let asked = ask(&cache, 1_000).expect("Redis is asked");
+        assert_eq!(cache.hits(), 1, "that was no hit");
+
+        // Another server moved the deadline, and its push has not arrived.
+        cache.keep("key", record(2_000), asked, Instant::now());
+        let asked = ask(&cache, 1_000).expect("of two answers neither is kept");
+        cache.keep("key", record(2_000), asked, Instant::now());
+        assert!(ask(&cache, 1_999).is_none());
+    }
+
+    #[test]
+    fn an_answer_that_an_eviction_overtook_is_not_kept() {
+        let cache = NearCache::default();
+        cache.set_live(true);
+        let asked = ask(&cache, 0).unwrap();
+        cache.evict("key");
+        cache.keep("key", record(1_000), asked, Instant::now());
+        let asked = ask(&cache, 0).expect("not kept");
+        cache.set_live(false);
+        cache.keep("key", record(1_000), asked, Instant::now());
+        assert!(ask(&cache, 0).is_some(), "nor without a connection");
+    }
 }

@@ -3,24 +3,28 @@
 use cloakroom::store::{KeyPage, Place, RecordKey};
 use redis::{RedisResult, Value, cmd, from_redis_value};
 
-use crate::{link::Link, steps::unexpected};
+use crate::{connections::Connections, steps::unexpected};
 
 /// So many keys Redis is asked to look at in one step, which blocks it for well under a millisecond.
 const STEP: usize = 500;
 
-pub(crate) async fn page(link: &Link, prefix: &str, from: Place) -> RedisResult<KeyPage> {
+pub(crate) async fn page(
+    connections: &Connections,
+    prefix: &str,
+    from: Place,
+) -> RedisResult<KeyPage> {
     let mut command = cmd("SCAN");
     command.arg(from.offset).arg("MATCH").arg(pattern(prefix)).arg("COUNT").arg(STEP);
-    let (answer, parts) = if link.servers().is_cluster() {
-        let nodes = nodes(link).await?;
+    let (answer, parts) = if connections.servers().is_cluster() {
+        let nodes = nodes(connections).await?;
         let at = usize::try_from(from.part).ok().and_then(|part| nodes.get(part));
         let Some((host, port)) = at else { return Ok(KeyPage::default()) };
-        (link.run_on(&command, host.clone(), *port).await?, nodes.len() as u64)
+        (connections.run_on(&command, host.clone(), *port).await?, nodes.len() as u64)
     } else {
         if from.part > 0 {
             return Ok(KeyPage::default());
         }
-        (link.run(&command).await?, 1)
+        (connections.run(&command).await?, 1)
     };
     let (offset, names): (String, Vec<String>) = from_redis_value(answer)?;
     let offset: u64 = offset.parse().map_err(|_| unexpected("a cursor"))?;
@@ -51,8 +55,8 @@ fn key_in(name: &str) -> Option<RecordKey> {
 
 /// The masters of a cluster, in an order that stays as long as they do. While slots move or a master
 /// is replaced, sessions may be passed over.
-async fn nodes(link: &Link) -> RedisResult<Vec<(String, u16)>> {
-    let Value::Array(slots) = link.run(cmd("CLUSTER").arg("SLOTS")).await? else {
+async fn nodes(connections: &Connections) -> RedisResult<Vec<(String, u16)>> {
+    let Value::Array(slots) = connections.run(cmd("CLUSTER").arg("SLOTS")).await? else {
         return Err(unexpected("a list of slots"));
     };
     let mut nodes = Vec::new();

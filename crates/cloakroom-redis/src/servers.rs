@@ -20,7 +20,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// ```
 #[derive(Clone)]
 pub struct Servers {
-    pub(crate) shape: Shape,
+    pub(crate) topology: Topology,
     pub(crate) login: Login,
     pub(crate) sentinel_password: Option<String>,
     pub(crate) tls: bool,
@@ -28,7 +28,7 @@ pub struct Servers {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Shape {
+pub(crate) enum Topology {
     Standalone(Address),
     Sentinels { nodes: Vec<Address>, master: String },
     Cluster(Vec<Address>),
@@ -100,20 +100,20 @@ impl Servers {
             "" => 0,
             number => database(number)?,
         };
-        Ok(Self { tls, login: Login::of(&parsed, db)?, ..Self::new(Shape::Standalone(address)) })
+        Ok(Self { tls, login: Login::of(&parsed, db)?, ..Self::new(Topology::Standalone(address)) })
     }
 
     fn at_socket(url: &Url) -> Result<Self, ConfigError> {
         let address = Address::Unix(url.path().into());
         let query = url.query_pairs().find(|(key, _)| key == "db");
         let db = query.map_or(Ok(0), |(_, number)| database(&number))?;
-        Ok(Self { login: Login::of(url, db)?, ..Self::new(Shape::Standalone(address)) })
+        Ok(Self { login: Login::of(url, db)?, ..Self::new(Topology::Standalone(address)) })
     }
 
     /// One server by name and port.
     pub(crate) fn host(host: &str, port: Option<u16>) -> Self {
         let address = Address::Tcp { host: host.to_owned(), port: port.unwrap_or(DEFAULT_PORT) };
-        Self::new(Shape::Standalone(address))
+        Self::new(Topology::Standalone(address))
     }
 
     /// Servers of which these Sentinels, `host:port` each, say which is the master `master`.
@@ -125,7 +125,7 @@ impl Servers {
         master: &str,
     ) -> Result<Self, ConfigError> {
         let nodes = addresses(nodes, SENTINEL_PORT)?;
-        Ok(Self::new(Shape::Sentinels { nodes, master: master.to_owned() }))
+        Ok(Self::new(Topology::Sentinels { nodes, master: master.to_owned() }))
     }
 
     /// A cluster, of which these nodes, `host:port` each, know the others.
@@ -133,12 +133,12 @@ impl Servers {
     /// # Errors
     /// When there is none, or one is not `host:port`.
     pub fn cluster(nodes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, ConfigError> {
-        Ok(Self::new(Shape::Cluster(addresses(nodes, DEFAULT_PORT)?)))
+        Ok(Self::new(Topology::Cluster(addresses(nodes, DEFAULT_PORT)?)))
     }
 
-    fn new(shape: Shape) -> Self {
+    fn new(topology: Topology) -> Self {
         let login = Login::default();
-        Self { shape, login, sentinel_password: None, tls: false, certificates: None }
+        Self { topology, login, sentinel_password: None, tls: false, certificates: None }
     }
 
     /// The user of Redis's access control list. Default: Redis's default user.
@@ -184,7 +184,7 @@ impl Servers {
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self.shape, Shape::Cluster(_))
+        matches!(self.topology, Topology::Cluster(_))
     }
 
     pub(crate) fn address_of(&self, address: &Address) -> ConnectionAddr {
@@ -297,10 +297,10 @@ impl fmt::Display for Servers {
         let list = |nodes: &[Address]| {
             nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
-        match &self.shape {
-            Shape::Standalone(address) => write!(f, "{address}"),
-            Shape::Sentinels { nodes, master } => write!(f, "{master} of {}", list(nodes)),
-            Shape::Cluster(nodes) => write!(f, "the cluster of {}", list(nodes)),
+        match &self.topology {
+            Topology::Standalone(address) => write!(f, "{address}"),
+            Topology::Sentinels { nodes, master } => write!(f, "{master} of {}", list(nodes)),
+            Topology::Cluster(nodes) => write!(f, "the cluster of {}", list(nodes)),
         }
     }
 }
@@ -309,7 +309,7 @@ impl fmt::Display for Servers {
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Servers")
-            .field("shape", &self.shape)
+            .field("topology", &self.topology)
             .field("user", &self.login.user)
             .field("db", &self.login.db)
             .field("tls", &self.tls)

@@ -1,4 +1,17 @@
 //! The steps of a commit, as calls of scripts.
+//!
+//! A script replies with a word: `done`, `gone`, `exists` or `conflict`. The last three promise that
+//! the step changed nothing. If the connection broke and the script was sent a second time, it
+//! replies for both copies:
+//! - `done` if the record or tombstone under the key, or its [history](crate::wire), has the
+//!   revision that the step was to write.
+//! - Another word if the history shows that it was not written.
+//! - A word with a question mark if the history does not reach back far enough, or if nothing is
+//!   left under the key. After a second copy this is [`StepError::Unknown`]. A step that was sent
+//!   once has not been carried out before, so there the word holds without the mark.
+//!
+//! A touch has no such words. It may be carried out twice, and a deadline that another touch has
+//! moved in between is then early by the time between the two copies.
 
 use bytes::Bytes;
 use cloakroom::{
@@ -8,41 +21,60 @@ use cloakroom::{
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, from_redis_value};
 
 use crate::{
+    connections::{Delivery, Sent},
     script::{Call, Script},
     store::Inner,
     wire::{self, Parsed},
 };
 
+/// Why a step has no outcome.
+#[derive(Debug)]
+pub(crate) enum StepError {
+    Redis(RedisError),
+    /// The step was sent twice, and nothing shows whether the first copy was carried out.
+    Unknown,
+}
+
+impl<E: Into<RedisError>> From<E> for StepError {
+    fn from(error: E) -> Self {
+        Self::Redis(error.into())
+    }
+}
+
+/// The reply of a script.
+struct Reply {
+    words: Vec<Bytes>,
+    delivery: Delivery,
+}
+
 impl Inner {
-    pub(crate) async fn eval(&self, script: &Script, call: &Call) -> RedisResult<Vec<Bytes>> {
-        let answer = match self.link.run(&script.by_hash(call)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.link.run(&script.in_full(call)).await?
-            }
-            answer => answer?,
-        };
-        Ok(from_redis_value(answer)?)
+    async fn eval(&self, script: &Script, call: &Call) -> RedisResult<Reply> {
+        let mut sent = self.connections.execute(&script.by_hash(call)).await;
+        if sent.answer.as_ref().is_err_and(is_unknown_script) {
+            // A server that knew the script may have carried out the first copy all the same.
+            let in_full = self.connections.execute(&script.in_full(call)).await;
+            sent = Sent { delivery: sent.delivery.and(in_full.delivery), ..in_full };
+        }
+        Ok(Reply { words: from_redis_value(sent.answer?)?, delivery: sent.delivery })
     }
 
-    /// The same, acknowledged by replicas where that was asked for.
-    async fn eval_carefully(
-        &self,
-        script: &Script,
-        call: &Call,
-        slot: u16,
-    ) -> RedisResult<Vec<Bytes>> {
-        let Some((link, replicas)) = &self.careful else { return self.eval(script, call).await };
-        let patience = link.timeouts().command * 4 / 5;
+    /// Evaluates a script and waits for replicas to acknowledge it, if that was asked for.
+    async fn eval_replicated(&self, script: &Script, call: &Call, slot: u16) -> RedisResult<Reply> {
+        let Some((connections, replicas)) = &self.replicated else {
+            return self.eval(script, call).await;
+        };
+        let patience = connections.timeouts().command * 4 / 5;
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        let answers = link.run_all(&script.then_wait(call, *replicas, millis), slot).await?;
-        let [answer, acknowledged] = answers.try_into().map_err(|_| unexpected("two answers"))?;
-        let answer: Vec<Bytes> = from_redis_value(answer)?;
+        let sent = connections.execute_all(&script.then_wait(call, *replicas, millis), slot).await;
+        let [answer, acknowledged] =
+            sent.answer?.try_into().map_err(|_| unexpected("two answers"))?;
+        let words: Vec<Bytes> = from_redis_value(answer)?;
         let acknowledged: u32 = from_redis_value(acknowledged)?;
-        if answer.first().is_some_and(|word| word == "done") && acknowledged < *replicas {
+        if words.first().is_some_and(|word| word == "done") && acknowledged < *replicas {
             let problem = format!("{acknowledged} of {replicas} replicas have the change");
             return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into());
         }
-        Ok(answer)
+        Ok(Reply { words, delivery: sent.delivery })
     }
 
     async fn index(&self, owner: &OwnerKey, key: &RecordKey, value: &[u8]) -> RedisResult<()> {
@@ -52,7 +84,7 @@ impl Inner {
     }
 
     /// The index has to know of a record before it is live: on one server in one step with it, in a
-    /// cluster, where the index is elsewhere, in a step before. Answers the keys that are to be
+    /// cluster, where the index is elsewhere, in a step before. Returns the keys that are to be
     /// added to the call.
     async fn index_first(
         &self,
@@ -61,7 +93,7 @@ impl Inner {
         value: &[u8],
     ) -> RedisResult<Option<String>> {
         match owner {
-            Some(owner) if self.link.servers().is_cluster() => {
+            Some(owner) if self.connections.servers().is_cluster() => {
                 self.index(&owner, key, value).await?;
                 Ok(None)
             }
@@ -69,20 +101,28 @@ impl Inner {
         }
     }
 
-    async fn write(
-        &self,
-        script: &Script,
-        key: &RecordKey,
-        draft: &Draft,
-        expected: Option<Revision>,
-    ) -> RedisResult<(Vec<Bytes>, Revision)> {
+    async fn create(&self, key: &RecordKey, draft: &Draft) -> Result<Outcome, StepError> {
         let revision = draw_revision();
         let value = wire::record(draft, revision);
         let index = self.index_first(draft.owner, key, &value).await?;
-        let mut arguments = vec![number(self.clock.now()), name(key), value];
-        arguments.extend(expected.map(|revision| wire::revision(revision).into_bytes()));
+        let arguments = vec![number(self.clock.now()), name(key), value];
         let keys = std::iter::once(self.key(key)).chain(index).collect();
-        Ok((self.eval(script, &Call { keys, arguments }).await?, revision))
+        self.eval(&self.scripts.create, &Call { keys, arguments }).await?.outcome(revision)
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        expected: Revision,
+        draft: &Draft,
+    ) -> Result<Outcome, StepError> {
+        let revision = draw_revision();
+        let [before, behind] = wire::replacement(draft, revision);
+        let index = self.index_first(draft.owner, key, &before).await?;
+        let expected = wire::revision(expected).into_bytes();
+        let arguments = vec![number(self.clock.now()), name(key), before, expected, behind];
+        let keys = std::iter::once(self.key(key)).chain(index).collect();
+        self.eval(&self.scripts.replace, &Call { keys, arguments }).await?.outcome(revision)
     }
 
     async fn touch(
@@ -90,7 +130,7 @@ impl Inner {
         key: &RecordKey,
         expected: Revision,
         expires: Timestamp,
-    ) -> RedisResult<Outcome> {
+    ) -> Result<Outcome, StepError> {
         let arguments = vec![
             number(self.clock.now()),
             name(key),
@@ -98,14 +138,14 @@ impl Inner {
             wire::revision(expected).into_bytes(),
         ];
         let call = Call { keys: vec![self.key(key)], arguments };
-        let answer = self.eval(&self.scripts.touch, &call).await?;
-        if let [word, value] = answer.as_slice()
+        let reply = self.eval(&self.scripts.touch, &call).await?;
+        if let [word, value] = reply.words.as_slice()
             && word == "done"
             && let Some(Parsed { owner: Some(owner), .. }) = wire::parse(value)
         {
             self.index(&owner, key, value).await?;
         }
-        outcome(&answer, expected)
+        reply.outcome(expected)
     }
 
     async fn rotate(
@@ -115,7 +155,7 @@ impl Inner {
         to: &RecordKey,
         draft: &Draft,
         until: Timestamp,
-    ) -> RedisResult<Outcome> {
+    ) -> Result<Outcome, StepError> {
         let revision = draw_revision();
         let value = wire::record(draft, revision);
         let index = self.index_first(draft.owner, to, &value).await?;
@@ -129,37 +169,23 @@ impl Inner {
         ];
         let keys = [self.key(from), self.key(to)].into_iter().chain(index).collect();
         let call = Call { keys, arguments };
-        outcome(
-            &self.eval_carefully(&self.scripts.rotate, &call, wire::slot(from)).await?,
-            revision,
-        )
+        let reply = self.eval_replicated(&self.scripts.rotate, &call, wire::slot(from)).await?;
+        reply.outcome(revision)
     }
 
-    async fn destroy(&self, key: &RecordKey, until: Timestamp) -> RedisResult<Outcome> {
+    async fn destroy(&self, key: &RecordKey, until: Timestamp) -> Result<Outcome, StepError> {
         let tombstone = wire::tombstone(until, None, draw_revision());
         let arguments = vec![number(self.clock.now()), name(key), tombstone];
         let call = Call { keys: vec![self.key(key)], arguments };
-        let answer = self.eval_carefully(&self.scripts.destroy, &call, wire::slot(key)).await?;
-        let before = answer.get(1).and_then(wire::parse);
-        let revision = match before {
-            Some(Parsed { found: Found::Live(stored), .. }) => stored.revision,
-            _ => Revision::default(),
-        };
-        outcome(&answer, revision)
+        let reply = self.eval_replicated(&self.scripts.destroy, &call, wire::slot(key)).await?;
+        let before = reply.words.get(1).and_then(|text| wire::parse_revision(text));
+        reply.outcome(before.unwrap_or_default())
     }
 
-    pub(crate) async fn carry_out(&self, commit: &Commit) -> RedisResult<Outcome> {
+    pub(crate) async fn carry_out(&self, commit: &Commit) -> Result<Outcome, StepError> {
         match commit {
-            Commit::Create { key, record } => {
-                let (answer, revision) =
-                    self.write(&self.scripts.create, key, record, None).await?;
-                outcome(&answer, revision)
-            }
-            Commit::Replace { key, expected, record } => {
-                let (answer, revision) =
-                    self.write(&self.scripts.replace, key, record, Some(*expected)).await?;
-                outcome(&answer, revision)
-            }
+            Commit::Create { key, record } => self.create(key, record).await,
+            Commit::Replace { key, expected, record } => self.replace(key, *expected, record).await,
             Commit::Touch { key, expected, expires } => self.touch(key, *expected, *expires).await,
             Commit::Rotate { from, expected, to, record, tombstone } => {
                 self.rotate(from, *expected, to, record, *tombstone).await
@@ -169,23 +195,34 @@ impl Inner {
     }
 }
 
-/// The outcome that a script told, for a commit that wrote `revision`.
-fn outcome(answer: &[Bytes], revision: Revision) -> RedisResult<Outcome> {
-    let (word, value) = match answer {
-        [word] => (word, None),
-        [word, value] => (word, Some(value)),
-        _ => return Err(unexpected("an outcome")),
-    };
-    match (word.as_ref(), value) {
-        (b"done", _) => Ok(Outcome::Done(revision)),
-        (b"gone", _) => Ok(Outcome::Gone),
-        (b"exists", _) => Ok(Outcome::Exists),
-        (b"conflict", Some(value)) => match wire::parse(value).map(|it| it.found) {
-            Some(Found::Live(stored)) => Ok(Outcome::Conflict(stored)),
-            _ => Err(unexpected("the record as it is")),
-        },
-        _ => Err(unexpected("done, gone, exists or conflict")),
+impl Reply {
+    /// Returns the outcome of a commit that was to write `revision`.
+    fn outcome(&self, revision: Revision) -> Result<Outcome, StepError> {
+        let (word, value) = match self.words.as_slice() {
+            [word] => (word.as_ref(), None),
+            [word, value] => (word.as_ref(), Some(value)),
+            _ => return Err(unexpected("an outcome").into()),
+        };
+        let word = match (word.strip_suffix(b"?"), self.delivery) {
+            (Some(_), Delivery::Repeated) => return Err(StepError::Unknown),
+            (Some(word), Delivery::Once) => word,
+            (None, _) => word,
+        };
+        match (word, value) {
+            (b"done", _) => Ok(Outcome::Done(revision)),
+            (b"gone", _) => Ok(Outcome::Gone),
+            (b"exists", _) => Ok(Outcome::Exists),
+            (b"conflict", Some(value)) => match wire::parse(value).map(|parsed| parsed.found) {
+                Some(Found::Live(stored)) => Ok(Outcome::Conflict(stored)),
+                _ => Err(unexpected("the record as it is").into()),
+            },
+            _ => Err(unexpected("done, gone, exists or conflict").into()),
+        }
     }
+}
+
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 pub(crate) fn unexpected(instead_of: &'static str) -> RedisError {
@@ -207,4 +244,28 @@ fn name(key: &RecordKey) -> Vec<u8> {
 fn draw_revision() -> Revision {
     #[expect(clippy::expect_used, reason = "see Panics")]
     Revision(getrandom::u64().expect("the operating system's random generator works"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_in_doubt_is_an_outcome_of_what_was_sent_once_only() {
+        let outcome = |word: &'static str, delivery| {
+            let words = vec![Bytes::from(word)];
+            Reply { words, delivery }.outcome(Revision(7))
+        };
+        for (word, expected) in [("gone", Outcome::Gone), ("exists", Outcome::Exists)] {
+            for delivery in [Delivery::Once, Delivery::Repeated] {
+                assert_eq!(outcome(word, delivery).unwrap(), expected);
+            }
+        }
+        assert_eq!(outcome("gone?", Delivery::Once).unwrap(), Outcome::Gone);
+        assert_eq!(outcome("exists?", Delivery::Once).unwrap(), Outcome::Exists);
+        for word in ["gone?", "exists?", "conflict?"] {
+            assert!(matches!(outcome(word, Delivery::Repeated), Err(StepError::Unknown)), "{word}");
+        }
+        assert_eq!(outcome("done", Delivery::Repeated).unwrap(), Outcome::Done(Revision(7)));
+    }
 }

@@ -21,11 +21,13 @@ use cloakroom::{
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
 
 use crate::{
-    ConfigError, RedisStoreBuilder, Servers, health,
-    link::Link,
+    ConfigError, RedisStoreBuilder, Servers,
+    connections::Connections,
+    health,
     near_cache::{Answer, NearCache},
     scan,
     script::Scripts,
+    steps::StepError,
     tracking,
     wire::{self, Parsed},
 };
@@ -38,6 +40,14 @@ use crate::{
 /// [says so](cloakroom::Error::is_unavailable), within the timeouts; nobody is signed out by it.
 ///
 /// Cheap to clone.
+///
+/// # When a connection breaks
+/// A command whose reply was lost is sent again, once, and takes effect once. The record keeps its
+/// last four revisions besides the current one, so the second copy finds the first one's write also
+/// if other requests have written since, and reports it as done. If more than four others have, or
+/// nothing is left under the key, the outcome is unknown: the commit fails with an error that
+/// [is unavailable](StoreError::is_unavailable) and says so. It is never reported as a conflict,
+/// because after a conflict the library makes the request's changes again.
 ///
 /// # What a fail-over can lose
 /// Redis replicates behind its own back: a write is acknowledged by the master alone. When a master
@@ -59,10 +69,10 @@ use crate::{
 pub struct RedisStore(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) link: Arc<Link>,
+    pub(crate) connections: Arc<Connections>,
     /// A connection of its own for what waits for replicas: the server makes everything behind a
     /// `WAIT` on a connection wait as well.
-    pub(crate) careful: Option<(Link, u32)>,
+    pub(crate) replicated: Option<(Connections, u32)>,
     pub(crate) scripts: Scripts,
     pub(crate) prefix: String,
     pub(crate) clock: Arc<dyn Clock>,
@@ -97,11 +107,11 @@ impl Inner {
             return;
         }
         if let Some(cache) = &self.near_cache {
-            tracking::keep_up(cache, self.link.clone(), self.prefix.clone());
+            tracking::run_tracking(cache, self.connections.clone(), self.prefix.clone());
         }
-        let link = self.link.clone();
-        self.link.spawn(async move {
-            if let Err(error) = health::look(&link).await {
+        let connections = self.connections.clone();
+        self.connections.spawn(async move {
+            if let Err(error) = health::warn_about_server(&connections).await {
                 tracing::debug!(%error, "could not look at the settings of Redis");
             }
         });
@@ -113,7 +123,7 @@ impl Inner {
 
     /// Reads one record from Redis.
     async fn get(&self, key: &RecordKey) -> RedisResult<Option<Parsed>> {
-        let answer = self.link.run(cmd("GET").arg(self.key(key))).await;
+        let answer = self.connections.run(cmd("GET").arg(self.key(key))).await;
         let value: Option<Bytes> = match answer {
             Err(error) if error.code() == Some("WRONGTYPE") => {
                 unreadable(key);
@@ -146,11 +156,8 @@ impl Inner {
     /// Reads a record through the near cache.
     async fn get_nearby(&self, cache: &NearCache, key: &RecordKey) -> RedisResult<Option<Parsed>> {
         let name = self.key(key);
-        let asked = match cache.look_up(&name) {
-            Answer::Known(parsed) if parsed.found.expires() > self.clock.now() => {
-                return Ok(Some(parsed));
-            }
-            Answer::Known(_) => return self.get(key).await,
+        let asked = match cache.look_up(&name, self.clock.now()) {
+            Answer::Known(parsed) => return Ok(Some(parsed)),
             Answer::Ask(asked) => asked,
         };
         let at = Instant::now();
@@ -164,14 +171,37 @@ impl Inner {
     }
 
     pub(crate) fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
-        let attempted = format!("{attempted} Redis at {}", self.link.servers());
+        let attempted = format!("{attempted} Redis at {}", self.connections.servers());
         if is_passing(&error) {
             StoreError::unavailable(attempted, error)
         } else {
             StoreError::failed(attempted, error)
         }
     }
+
+    fn unknown_outcome(&self) -> StoreError {
+        let servers = self.connections.servers();
+        let attempted = format!(
+            "tell whether a session was written to Redis at {servers}: the outcome is unknown"
+        );
+        StoreError::unavailable(attempted, LostAnswer)
+    }
 }
+
+/// The cause of an unknown outcome.
+#[derive(Debug)]
+struct LostAnswer;
+
+impl fmt::Display for LostAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the connection broke before the reply arrived, and the record does not show any more \
+             whether this write took effect",
+        )
+    }
+}
+
+impl std::error::Error for LostAnswer {}
 
 /// Whether the same command may succeed later.
 fn is_passing(error: &RedisError) -> bool {
@@ -229,7 +259,10 @@ impl Store for RedisStore {
         self.0.evict(&commit);
         let outcome = self.0.carry_out(&commit).await;
         self.0.evict(&commit);
-        outcome.map_err(|error| self.0.failed("write a session to", error))
+        outcome.map_err(|error| match error {
+            StepError::Redis(error) => self.0.failed("write a session to", error),
+            StepError::Unknown => self.0.unknown_outcome(),
+        })
     }
 }
 
@@ -241,7 +274,7 @@ impl Directory for RedisStore {
         command.arg(wire::index(&self.0.prefix, owner));
         command.arg(format!("({}", self.0.clock.now().as_millis())).arg("+inf");
         let names: RedisResult<Vec<String>> =
-            self.0.link.run(&command).await.and_then(|names| Ok(from_redis_value(names)?));
+            self.0.connections.run(&command).await.and_then(|names| Ok(from_redis_value(names)?));
         let names = names.map_err(|error| self.0.failed("list an owner's sessions in", error))?;
         Ok(names.iter().filter_map(|name| RecordKey::parse(name)).collect())
     }
@@ -251,7 +284,7 @@ impl Directory for RedisStore {
 #[async_trait]
 impl Enumerate for RedisStore {
     async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
-        let page = scan::page(&self.0.link, &self.0.prefix, from).await;
+        let page = scan::page(&self.0.connections, &self.0.prefix, from).await;
         page.map_err(|error| self.0.failed("list the sessions in", error))
     }
 }
@@ -260,7 +293,7 @@ impl Enumerate for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("servers", self.0.link.servers())
+            .field("servers", self.0.connections.servers())
             .field("prefix", &self.0.prefix)
             .finish_non_exhaustive()
     }

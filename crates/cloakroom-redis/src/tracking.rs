@@ -1,4 +1,4 @@
-//! The link over which Redis says what changed, for the near cache.
+//! The connection over which Redis says what changed, for the near cache.
 
 use std::{
     sync::{Arc, Weak},
@@ -8,18 +8,18 @@ use std::{
 use redis::{ProtocolVersion, RedisResult, cmd};
 
 use crate::{
-    link::{Connection, Link},
+    connections::{Connection, Connections},
     near_cache::{LONGEST, NearCache},
 };
 
-/// Keeps a link up for as long as someone uses the cache.
-pub(crate) fn keep_up(cache: &Arc<NearCache>, link: Arc<Link>, prefix: String) {
+/// Keeps that connection up for as long as someone uses the cache.
+pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>, prefix: String) {
     let cache = Arc::downgrade(cache);
-    link.clone().spawn(async move {
+    connections.clone().spawn(async move {
         let mut attempt = 0;
         while cache.strong_count() > 0 {
             attempt += 1;
-            let outcome = follow(&cache, &link, &prefix, attempt).await;
+            let outcome = track_once(&cache, &connections, &prefix, attempt).await;
             if let Some(cache) = cache.upgrade() {
                 cache.set_live(false);
             }
@@ -32,9 +32,9 @@ pub(crate) fn keep_up(cache: &Arc<NearCache>, link: Arc<Link>, prefix: String) {
 }
 
 /// Connects, has changes pushed, and asks at every turn whether the other end is still there.
-async fn follow(
+async fn track_once(
     cache: &Weak<NearCache>,
-    link: &Link,
+    connections: &Connections,
     prefix: &str,
     attempt: u64,
 ) -> RedisResult<()> {
@@ -46,7 +46,7 @@ async fn follow(
             }
         }
     };
-    let connection = link.connect(attempt, ProtocolVersion::RESP3, Some(Box::new(pushed)));
+    let connection = connections.connect(attempt, ProtocolVersion::RESP3, Some(Box::new(pushed)));
     let Connection::Single(mut connection) = connection.await? else { return Ok(()) };
     let mut track = cmd("CLIENT");
     track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);

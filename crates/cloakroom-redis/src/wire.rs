@@ -9,21 +9,28 @@
 //! ```
 //!
 //! # Values, version 1
-//! One header of 100 characters at fixed offsets, so that a script can read it and `GET` shows it to
+//! One header of 168 characters at fixed offsets, so that a script can read it and `GET` shows it to
 //! whoever looks, then the record as it was given.
 //! ```text
 //!   0   3  "CR1"
 //!   3   1  kind: R record, T tombstone
 //!   5  16  deadline, in ms since the Unix epoch, decimal
-//!  22  16  idle time in ms, decimal
+//!  22  16  idle timeout in ms, decimal
 //!  39  16  revision, hexadecimal; drawn at random by the writer
-//!  56  43  record: its owner's key; tombstone: its successor; or dashes
-//!  99   1  line feed
+//!  56  67  the four revisions before it under this key, the last one first, each as above or dashes
+//! 124  43  record: its owner's key; tombstone: its successor; or dashes
+//! 167   1  line feed
 //! ```
-//! Revisions are drawn and not counted so that a command whose answer was lost can be sent again: a
-//! script that finds the revision that it was to write knows that it has been done.
+//!
+//! # The history
+//! Revisions are drawn and not counted, so that a command whose reply was lost can be sent again: a
+//! script that finds the revision that it was to write returns `done` and writes nothing. The
+//! previous revisions extend this to a record that others changed in between. A create begins the
+//! history, a replace and the tombstone of a destroy or rotate continue it, the record under a new
+//! key begins its own, and a touch leaves it alone. A history with dashes at its end goes back to
+//! the record's creation.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use cloakroom::{
@@ -31,7 +38,11 @@ use cloakroom::{
     store::{Draft, Found, OwnerKey, RecordKey, Revision, Stored},
 };
 
-const HEADER: usize = 100;
+const HEADER: usize = 168;
+/// Where the history is.
+const HISTORY: Range<usize> = 56..123;
+/// The history of a record that is new under its key.
+const NO_HISTORY: &str = "---------------- ---------------- ---------------- ----------------";
 const NOBODY: &str = "-------------------------------------------";
 
 /// A value as it was read.
@@ -59,7 +70,7 @@ pub(crate) fn index(prefix: &str, owner: &OwnerKey) -> String {
     format!("{prefix}owner:{owner}")
 }
 
-/// A record's value.
+/// Returns the value of a record that is new under its key.
 pub(crate) fn record(draft: &Draft, revision: Revision) -> Vec<u8> {
     let link = draft.owner.map_or_else(|| NOBODY.to_owned(), |owner| owner.to_string());
     let mut value = header('R', draft.expires, draft.idle, revision, &link);
@@ -67,7 +78,16 @@ pub(crate) fn record(draft: &Draft, revision: Revision) -> Vec<u8> {
     value
 }
 
-/// A tombstone's value.
+/// Returns the value of a record that replaces another, in two parts. The script that writes it puts
+/// the history between them.
+pub(crate) fn replacement(draft: &Draft, revision: Revision) -> [Vec<u8>; 2] {
+    let mut before = record(draft, revision);
+    let behind = before.split_off(HISTORY.end);
+    before.truncate(HISTORY.start);
+    [before, behind]
+}
+
+/// Returns the value of a tombstone. The script that leaves it puts in the history.
 pub(crate) fn tombstone(until: Timestamp, successor: Option<RecordKey>, mark: Revision) -> Vec<u8> {
     let link = successor.map_or_else(|| NOBODY.to_owned(), |key| key.to_string());
     header('T', until, Duration::ZERO, mark, &link)
@@ -82,7 +102,8 @@ fn header(
 ) -> Vec<u8> {
     let expires = deadline(expires);
     let idle = idle.as_millis().min(u128::from(MOST));
-    format!("CR1{kind} {expires} {idle:016} {} {link}\n", self::revision(revision)).into_bytes()
+    let revision = self::revision(revision);
+    format!("CR1{kind} {expires} {idle:016} {revision} {NO_HISTORY} {link}\n").into_bytes()
 }
 
 /// As far as sixteen digits go.
@@ -98,14 +119,19 @@ pub(crate) fn revision(revision: Revision) -> String {
     format!("{:016x}", revision.0)
 }
 
-/// Reads a value; nothing where it is none of ours or spoilt.
+/// Reads a revision as the header has it.
+pub(crate) fn parse_revision(text: &[u8]) -> Option<Revision> {
+    u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).map(Revision).ok()
+}
+
+/// Reads a value. Returns `None` if it is none of ours or spoilt.
 pub(crate) fn parse(value: &Bytes) -> Option<Parsed> {
     let header = std::str::from_utf8(value.get(..HEADER)?).ok()?;
     let fields: Vec<_> = header.strip_suffix('\n')?.split(' ').collect();
-    let [kind, expires, idle, revision, link] = fields.as_slice() else { return None };
+    let [kind, expires, idle, revision, _, _, _, _, link] = fields.as_slice() else { return None };
     let expires = Timestamp::from_millis(expires.parse().ok()?);
     let idle = Duration::from_millis(idle.parse().ok()?);
-    let revision = Revision(u64::from_str_radix(revision, 16).ok()?);
+    let revision = parse_revision(revision.as_bytes())?;
     let linked = *link != NOBODY;
     let found = match *kind {
         "CR1R" => Found::Live(Stored { record: value.slice(HEADER..), revision, expires }),
@@ -132,6 +158,7 @@ mod tests {
     #[test]
     fn the_golden_value_is_written_and_read() {
         let golden = "CR1R 0001735696800000 0000000007200000 00000000deadbeef \
+                      ---------------- ---------------- ---------------- ---------------- \
                       -------------------------------------------\nvalues";
         let value = record(&draft(None), Revision(0xdead_beef));
         assert_eq!(String::from_utf8(value.clone()).unwrap(), golden);
@@ -139,6 +166,29 @@ mod tests {
         let Found::Live(stored) = parsed.found else { panic!("{parsed:?}") };
         assert_eq!((stored.record.as_ref(), stored.revision.0), (&b"values"[..], 0xdead_beef));
         assert_eq!(parsed.idle, Duration::from_hours(2));
+    }
+
+    #[test]
+    fn the_history_is_where_the_scripts_read_it() {
+        let value = record(&draft(Some(OwnerKey::of("user-42"))), Revision(0xdead_beef));
+        let revision: &[u8] = b"00000000deadbeef";
+        assert_eq!(&value[39..55], revision, "40 to 55 in Lua");
+        assert_eq!(&value[HISTORY], NO_HISTORY.as_bytes(), "57 to 123 in Lua");
+        assert_eq!(&value[107..123], b"----------------", "the oldest, 108 to 123 in Lua");
+        assert_eq!(value[124..167], *OwnerKey::of("user-42").to_string().as_bytes());
+        assert_eq!(value[HEADER - 1], b'\n');
+        // A script takes the revision and the three after it for the history of what comes next.
+        assert_eq!((39..106).len(), HISTORY.len());
+    }
+
+    #[test]
+    fn a_value_with_a_history_is_read_like_one_without() {
+        let value = record(&draft(None), Revision(5));
+        let [before, behind] = replacement(&draft(None), Revision(5));
+        let history = b"0000000000000004 0000000000000003 0000000000000002 0000000000000001";
+        let replaced = [&before[..], history, &behind].concat();
+        assert_eq!(replaced.len(), value.len());
+        assert_eq!(parse(&replaced.into()), parse(&value.into()));
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use behaviour::redis::RedisCluster;
+use behaviour::{
+    proxy::{Fault, FaultProxy},
+    redis::{RedisCluster, RedisServer},
+};
 use cloakroom::{
     clock::{Clock, FakeClock, SystemClock},
     conformance,
@@ -38,6 +41,7 @@ async fn a_cluster_conforms_and_its_slots_and_masters_may_move() {
     println!("redis cluster: rules {rules}, broken 0");
     owners_are_found_across_slots(&cluster).await;
     replicas_are_waited_for(&cluster).await;
+    a_command_whose_answer_was_lost_is_done_once(&mut cluster).await;
     a_slot_that_moves_under_load_loses_nothing(&cluster).await;
     a_master_that_dies_is_replaced(&mut cluster).await;
 }
@@ -73,6 +77,94 @@ async fn replicas_are_waited_for(cluster: &RedisCluster) {
     nobody.commit(Commit::Create { key: lonely, record: draft("values") }).await.unwrap();
     let destroy = Commit::Destroy { key: lonely, tombstone: SystemClock.now() + HOUR };
     assert!(nobody.commit(destroy).await.unwrap_err().is_unavailable());
+}
+
+/// Each node is announced to clients by the address of a proxy.
+async fn a_command_whose_answer_was_lost_is_done_once(cluster: &mut RedisCluster) {
+    let tag = 0x51de;
+    let master = cluster.master_of(cluster_slot(tag));
+    let mut proxies = Vec::new();
+    for node in cluster.nodes() {
+        let proxy = FaultProxy::start(node.address()).await;
+        let port = proxy.address().port().to_string();
+        node.cli(&["CONFIG", "SET", "cluster-announce-port", &port]);
+        proxies.push((proxy, port));
+    }
+    let addresses = proxies.iter().map(|(proxy, _)| proxy.address().to_string());
+    let servers = Servers::cluster(addresses).unwrap();
+    let through = RedisStore::builder(servers)
+        .connect_timeout(Duration::from_secs(5))
+        .command_timeout(Duration::from_secs(5));
+    let through = through.build().unwrap();
+    let nodes = cluster.nodes();
+    wait_for_announcement(nodes, |slots| proxies.iter().all(|(_, port)| slots.contains(port)));
+    // The slot's master alone, so that this connection does not lead through its proxy.
+    let direct = super::store(&nodes[master].url());
+    let proxy = &proxies[master].0;
+    for (number, gap) in [(30, 0), (31, 1), (32, 4), (33, 5)] {
+        let key = key(tag, number);
+        let done = async |commit| match direct.commit(commit).await.unwrap() {
+            Outcome::Done(revision) => revision,
+            other => panic!("{other:?}"),
+        };
+        let expected = done(Commit::Create { key, record: draft("0") }).await;
+        let replace = Commit::Replace { key, expected, record: draft("0") };
+        let mut expected = done(replace).await;
+        assert!(through.load(&key).await.unwrap().is_some(), "it is connected");
+
+        let before = proxy.swallowed();
+        proxy.set(Fault::BlackHole);
+        let replace = Commit::Replace { key, expected, record: draft("own") };
+        let pending = tokio::spawn({
+            let through = through.clone();
+            async move { through.commit(replace).await }
+        });
+        while proxy.swallowed() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for _ in 0..gap {
+            if let Some(Found::Live(stored)) = direct.load(&key).await.unwrap() {
+                expected = stored.revision;
+            }
+            done(Commit::Replace { key, expected, record: draft("other") }).await;
+        }
+        proxy.start_over();
+        let outcome = pending.await.unwrap();
+        if gap > 4 {
+            let error = outcome.unwrap_err();
+            assert!(error.to_string().contains("the outcome is unknown"), "{error:?}");
+        } else {
+            assert!(matches!(outcome, Ok(Outcome::Done(_))), "gap {gap}: {outcome:?}");
+        }
+    }
+    // A conflict of what was sent once is one, in a cluster too, however old.
+    let key = key(tag, 34);
+    let create = Commit::Create { key, record: draft("0") };
+    let Outcome::Done(first) = direct.commit(create).await.unwrap() else { panic!("taken") };
+    let mut expected = first;
+    for _ in 0..20 {
+        let replace = Commit::Replace { key, expected, record: draft("other") };
+        let Outcome::Done(next) = direct.commit(replace).await.unwrap() else { panic!("{key:?}") };
+        expected = next;
+    }
+    let late = Commit::Replace { key, expected: first, record: draft("late") };
+    assert!(matches!(through.commit(late).await.unwrap(), Outcome::Conflict(_)));
+
+    for node in cluster.nodes() {
+        node.cli(&["CONFIG", "SET", "cluster-announce-port", "0"]);
+    }
+    let ports: Vec<_> = cluster.nodes().iter().map(|node| node.address().port()).collect();
+    wait_for_announcement(cluster.nodes(), |slots| {
+        ports.iter().all(|port| slots.contains(&port.to_string()))
+    });
+}
+
+fn wait_for_announcement(nodes: &[RedisServer], is_announced: impl Fn(&str) -> bool) {
+    let started = Instant::now();
+    while !nodes.iter().all(|node| is_announced(&node.cli(&["CLUSTER", "SLOTS"]))) {
+        assert!(started.elapsed() < Duration::from_secs(20), "the nodes do not agree");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Counts up, rotating now and then, until told to stop. Answers the key and the count at the end,

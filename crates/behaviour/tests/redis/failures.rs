@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use behaviour::redis::{RedisServer, free_port};
 use cloakroom::{
     clock::{Clock, SystemClock},
-    store::{Commit, Outcome, Store},
+    store::{Commit, Directory, Enumerate, Outcome, OwnerKey, Place, Store},
 };
 
 use super::{HOUR, builder, create, draft, key, store, text};
@@ -158,7 +158,10 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
 
     let replica = RedisServer::start();
     replica.cli(&["REPLICAOF", "127.0.0.1", &server.address().port().to_string()]);
-    while !server.cli(&["INFO", "replication"]).contains("state=online") {
+    // The master's word is not enough: a replica that still loads acknowledges nothing.
+    while !server.cli(&["INFO", "replication"]).contains("state=online")
+        || !replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     create(&store, 2, "values").await;
@@ -167,4 +170,52 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
     let shown = replica.cli(&["KEYS", "*"]);
     let tombstones = shown.lines().filter(|it| replica.cli(&["GET", it]).starts_with("CR1T"));
     assert_eq!(tombstones.count(), 2, "the replica had it when it was acknowledged");
+}
+
+// The list in the documentation of the crate.
+#[tokio::test]
+async fn the_documented_permissions_are_enough() {
+    const COMMANDS: &str = "+get +eval +evalsha +set +setrange +pexpire +pttl +del +zadd \
+                            +zremrangebyscore +zrangebyscore +info";
+    const ON_TOP: &str = "+scan +ping +time +client|tracking";
+    let server = RedisServer::start();
+    let user = |more: &str| {
+        let rules = format!("reset on >secret ~session:* {COMMANDS} {more}");
+        let rules = ["ACL", "SETUSER", "limited"].into_iter().chain(rules.split_whitespace());
+        assert_eq!(server.cli(&rules.collect::<Vec<_>>()), "OK");
+    };
+    user("");
+    let url = format!("redis://limited:secret@{}", server.address());
+    let store = store(&url);
+    let (owner, tombstone) = (OwnerKey::of("user-42"), SystemClock.now() + HOUR);
+    let mut record = draft("values");
+    record.owner = Some(owner);
+    let done = async |commit| match store.commit(commit).await.unwrap() {
+        Outcome::Done(revision) => revision,
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (key(1), key(2));
+    let expected = done(Commit::Create { key: one, record: record.clone() }).await;
+    let replace = Commit::Replace { key: one, expected, record: record.clone() };
+    let expected = done(replace).await;
+    done(Commit::Touch { key: one, expected, expires: SystemClock.now() + 2 * HOUR }).await;
+    let rotate = Commit::Rotate { from: one, expected: None, to: two, record, tombstone };
+    done(rotate).await;
+    assert_eq!(text(&store, 2).await.as_deref(), Some("values"));
+    assert!(store.keys_of(&owner).await.unwrap().contains(&two));
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    done(Commit::Destroy { key: two, tombstone }).await;
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    let denied = store.keys_from(Place::default()).await.unwrap_err();
+    assert!(!denied.is_unavailable(), "{denied:?}");
+
+    user(ON_TOP);
+    store.keys_from(Place::default()).await.unwrap();
+    store.health().await.unwrap();
+    create(&store, 3, "values").await;
+    let cached = builder(&url).near_cache(true).build().unwrap();
+    while cached.near_cache_hits() == 0 {
+        text(&cached, 3).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

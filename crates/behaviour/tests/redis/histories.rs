@@ -10,6 +10,7 @@ use std::{
 
 use behaviour::{
     history::{Operation, Told, is_linearizable},
+    proxy::{Fault, FaultProxy},
     redis::RedisServer,
 };
 use cloakroom::{
@@ -17,13 +18,14 @@ use cloakroom::{
     clock::{Clock, SystemClock},
     file::Durability,
     random::{Random, SeededRandom},
-    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Store},
+    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Store, StoreError},
 };
 
 use super::HOUR;
 
 const CLIENTS: u64 = 16;
 const STEPS: u64 = 8;
+const HISTORIES: u64 = 60;
 
 // Requirement R32.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +33,42 @@ async fn what_clients_of_redis_are_told_is_linearizable() {
     let server = RedisServer::start();
     let stores: Vec<_> =
         (0..CLIENTS).map(|_| Arc::new(super::store(&server.url())) as Arc<dyn Store>).collect();
-    check("redis", &stores, 60).await;
+    check("redis", &stores).await;
+}
+
+/// Half of the clients lose answers and then their connections, once in each history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_redis_are_told_over_breaking_connections_is_linearizable() {
+    const ROUNDS: u64 = 5 * HISTORIES;
+    let server = RedisServer::start();
+    let proxy = Arc::new(FaultProxy::start(server.address()).await);
+    let url = |client| if client % 2 == 0 { server.url() } else { proxy.url() };
+    let stores: Vec<_> =
+        (0..CLIENTS).map(|client| Arc::new(super::store(&url(client))) as Arc<dyn Store>).collect();
+    let random = SeededRandom::new(3);
+    let (mut operations, mut violations, mut undecided) = (0, 0, 0);
+    for seed in 0..ROUNDS {
+        let breaking = async {
+            tokio::time::sleep(Duration::from_micros(random.next() % 2_000)).await;
+            proxy.set(Fault::BlackHole);
+            tokio::time::sleep(Duration::from_micros(random.next() % 1_000)).await;
+            proxy.start_over();
+        };
+        match tokio::join!(record(&stores, seed), breaking).0 {
+            Ok(history) => {
+                operations += history.len();
+                violations += u64::from(!is_linearizable(&history));
+            }
+            // What a write without an outcome did cannot be put into the order.
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error:?}");
+                undecided += 1;
+            }
+        }
+    }
+    assert_eq!(violations, 0, "of {ROUNDS} histories, {undecided} of them undecided");
+    assert!(undecided < ROUNDS / 2, "{undecided} of {ROUNDS} histories have an error");
+    println!("breaking connections: {operations} operations, violations 0, errors {undecided}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,22 +80,22 @@ async fn what_clients_of_files_are_told_is_linearizable() {
     };
     // Stores of their own, as in processes of their own: they share the files and no memory.
     let stores: Vec<_> = (0..CLIENTS).map(|_| Arc::new(open()) as Arc<dyn Store>).collect();
-    check("file", &stores, 60).await;
+    check("file", &stores).await;
 }
 
-async fn check(name: &str, stores: &[Arc<dyn Store>], histories: u64) {
+async fn check(name: &str, stores: &[Arc<dyn Store>]) {
     let (mut operations, mut violations) = (0, 0);
-    for seed in 0..histories {
-        let history = record(stores, seed).await;
+    for seed in 0..HISTORIES {
+        let history = record(stores, seed).await.unwrap();
         operations += history.len();
         violations += u64::from(!is_linearizable(&history));
     }
     assert_eq!(violations, 0);
-    println!("{name}: {histories} histories of 16 clients, {operations} operations, violations 0");
+    println!("{name}: {HISTORIES} histories of 16 clients, {operations} operations, violations 0");
 }
 
 /// Has every client do random things to one record at the same time.
-async fn record(stores: &[Arc<dyn Store>], seed: u64) -> Vec<Operation> {
+async fn record(stores: &[Arc<dyn Store>], seed: u64) -> Result<Vec<Operation>, StoreError> {
     let mut bytes = [9; 32];
     bytes[24..].copy_from_slice(&seed.to_be_bytes());
     let key = RecordKey::from_bytes(bytes);
@@ -71,11 +108,12 @@ async fn record(stores: &[Arc<dyn Store>], seed: u64) -> Vec<Operation> {
             tokio::spawn(client_of(store.clone(), key, random, ticks.clone()))
         })
         .collect();
-    let mut history = Vec::new();
+    let mut told = Vec::new();
     for client in clients {
-        history.extend(client.await.unwrap());
+        told.push(client.await.unwrap());
     }
-    history
+    let told: Result<Vec<_>, _> = told.into_iter().collect();
+    Ok(told?.concat())
 }
 
 async fn client_of(
@@ -83,40 +121,45 @@ async fn client_of(
     key: RecordKey,
     random: SeededRandom,
     ticks: Arc<AtomicU64>,
-) -> Vec<Operation> {
+) -> Result<Vec<Operation>, StoreError> {
     let mut known = Revision::default();
     let mut operations = Vec::new();
     for _ in 0..STEPS {
         let dice = random.next() % 100;
         tokio::time::sleep(Duration::from_micros(random.next() % 300)).await;
         let invoked = ticks.fetch_add(1, Ordering::SeqCst);
-        let told = step(&*store, key, dice, &mut known).await;
+        let told = step(&*store, key, dice, &mut known).await?;
         let returned = ticks.fetch_add(1, Ordering::SeqCst);
         operations.push(Operation { invoked, returned, told });
     }
-    operations
+    Ok(operations)
 }
 
-async fn step(store: &dyn Store, key: RecordKey, dice: u64, known: &mut Revision) -> Told {
+async fn step(
+    store: &dyn Store,
+    key: RecordKey,
+    dice: u64,
+    known: &mut Revision,
+) -> Result<Told, StoreError> {
     let now = SystemClock.now();
     let record = Draft::new(dice.to_string(), now, HOUR);
     let commit = match dice {
         0..20 => Commit::Create { key, record },
         20..50 => {
-            return match store.load(&key).await.unwrap() {
+            return Ok(match store.load(&key).await? {
                 Some(Found::Live(stored)) => {
                     *known = stored.revision;
                     Told::Loaded(stored.revision)
                 }
                 _ => Told::LoadedNothing,
-            };
+            });
         }
         50..98 => Commit::Replace { key, expected: *known, record },
         _ => Commit::Destroy { key, tombstone: now + HOUR },
     };
     let expected = *known;
-    let outcome = store.commit(commit.clone()).await.unwrap();
-    match (outcome, commit) {
+    let outcome = store.commit(commit.clone()).await?;
+    Ok(match (outcome, commit) {
         (Outcome::Done(_), Commit::Destroy { .. }) => Told::Destroyed,
         (Outcome::Done(revision), Commit::Create { .. }) => {
             *known = revision;
@@ -132,5 +175,5 @@ async fn step(store: &dyn Store, key: RecordKey, dice: u64, known: &mut Revision
         }
         (Outcome::Gone, _) => Told::Gone,
         (Outcome::Exists, _) => Told::Exists,
-    }
+    })
 }

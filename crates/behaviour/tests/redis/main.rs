@@ -6,6 +6,7 @@ mod failures;
 mod histories;
 mod near_cache;
 mod network;
+mod resends;
 mod rules;
 mod sentinel;
 mod tls;

@@ -1,16 +1,19 @@
 //! The near cache against another process's writes.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use behaviour::{
     proxy::{Fault, FaultProxy},
     redis::RedisServer,
 };
-use cloakroom::store::{Commit, Found, Outcome, Store};
+use cloakroom::store::{Commit, Draft, Found, Outcome, Store};
 use cloakroom_redis::RedisStore;
 
 use super::{HOUR, builder, create, draft, key, store, text};
-use cloakroom::clock::{Clock, SystemClock};
+use cloakroom::clock::{Clock, FakeClock, SystemClock};
 
 /// A store whose cache has answered a read already.
 async fn warm(url: &str) -> RedisStore {
@@ -121,4 +124,26 @@ async fn a_dead_link_is_noticed_and_nothing_old_is_served_past_the_bound() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("a dead link was noticed after {:?}", destroyed.elapsed());
+}
+
+#[tokio::test]
+async fn what_has_expired_in_the_cache_is_read_from_redis() {
+    let server = RedisServer::start();
+    let clock = Arc::new(FakeClock::default());
+    let with_clock = |near_cache| {
+        builder(&server.url()).clock(clock.clone()).near_cache(near_cache).build().unwrap()
+    };
+    let (cached, other) = (with_clock(true), with_clock(false));
+    let record = Draft::new("values", clock.now(), HOUR);
+    other.commit(Commit::Create { key: key(1), record }).await.unwrap();
+    while cached.near_cache_hits() == 0 {
+        assert_eq!(text(&cached, 1).await.as_deref(), Some("values"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    clock.advance(HOUR);
+    server.reset_stats();
+    let hits = cached.near_cache_hits();
+    assert_eq!(text(&cached, 1).await, None);
+    assert_eq!(server.calls().get("get"), Some(&1), "Redis was asked");
+    assert_eq!(cached.near_cache_hits(), hits);
 }

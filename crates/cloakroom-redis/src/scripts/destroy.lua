@@ -1,17 +1,18 @@
--- KEYS: the record's. ARGV: now, name, tombstone.
+-- KEYS: the record's. ARGV: now, name, tombstone. Replies with the revision that the record had.
 local kind, value = found(KEYS[1])
 if kind == 'T' and revision_of(value) == revision_of(ARGV[3]) then
-  return { 'done', ARGV[3] }
+  return { 'done', value:sub(57, 72) }
 end
 if kind ~= 'R' then
-  return { 'gone' }
+  -- Another's tombstone would not be there if this call had left one.
+  return { kind == 'T' and 'gone' or 'gone?' }
 end
 local ttl = string.format('%.0f', math.max(1, expires_of(ARGV[3]) - now))
-local buried = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ttl)
+local buried = redis.pcall('SET', KEYS[1], after(value, ARGV[3]), 'PX', ttl)
 if buried.err then
   -- A logout has to work on a full server. Without its tombstone the key leads to nothing, which no
   -- request can change either.
   if not buried.err:find('OOM', 1, true) then return buried end
   redis.call('DEL', KEYS[1])
 end
-return { 'done', value }
+return { 'done', revision_of(value) }

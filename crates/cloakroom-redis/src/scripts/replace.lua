@@ -1,14 +1,20 @@
--- KEYS: the record's, its owner's index if there is one. ARGV: now, name, value, expected revision.
+-- KEYS: the record's, its owner's index if there is one.
+-- ARGV: now, name, value up to the history, expected revision, value from behind the history on. In
+-- parts, because each copy of a long record that Lua makes takes time.
 local kind, value = found(KEYS[1])
-if kind ~= 'R' then
-  return { 'gone' }
-end
-if revision_of(value) == revision_of(ARGV[3]) then
+if kind == 'R' and revision_of(value) == ARGV[4] then
+  index(KEYS[2], ARGV[3])
+  put(KEYS[1], ARGV[3] .. value:sub(40, 106) .. ARGV[5])
   return { 'done' }
 end
-if revision_of(value) ~= ARGV[4] then
-  return { 'conflict', value }
+if not value then
+  return { 'gone?' }
 end
-index(KEYS[2], ARGV[3])
-put(KEYS[1], ARGV[3])
-return { 'done' }
+-- Done already, and perhaps written over, destroyed or rotated since.
+if has_had(value, revision_of(ARGV[3])) then
+  return { 'done' }
+end
+if kind == 'T' then
+  return { 'gone' .. doubt(value, ARGV[4]) }
+end
+return { 'conflict' .. doubt(value, ARGV[4]), value }

@@ -5,7 +5,8 @@ if kind == 'T' and revision_of(value) == revision_of(ARGV[5]) then
   return { 'done' }
 end
 if kind ~= 'R' then
-  return { 'gone' }
+  -- Another's tombstone would not be there if this call had left one.
+  return { kind == 'T' and 'gone' or 'gone?' }
 end
 if ARGV[4] ~= '' and revision_of(value) ~= ARGV[4] then
   return { 'conflict', value }
@@ -15,5 +16,5 @@ if found(KEYS[2]) then
 end
 index(KEYS[3], ARGV[3])
 put(KEYS[2], ARGV[3])
-put(KEYS[1], ARGV[5])
+put(KEYS[1], after(value, ARGV[5]))
 return { 'done' }

@@ -6,6 +6,10 @@
 //! reached, one request at a time tries to, and after a failure all others are told at once until
 //! the pause before the next attempt is over. The pause is random, so that many servers do not
 //! come back at the same moment.
+//!
+//! A command is sent a second time if its connection broke before the reply arrived. Nothing else
+//! sends a command twice; see [`ClusterNode`] for the cluster client. [`Sent`] reports whether a
+//! command may have been carried out twice.
 
 use std::{
     fmt,
@@ -26,7 +30,10 @@ use redis::{
 };
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::servers::{Address, Servers, Shape};
+use crate::{
+    cluster_node::{self, ClusterNode},
+    servers::{Address, Servers, Topology},
+};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The pause after a failed attempt is at most this, doubled with each further failure.
@@ -42,11 +49,11 @@ pub(crate) struct Timeouts {
     pub(crate) command: Duration,
 }
 
-pub(crate) struct Link {
+pub(crate) struct Connections {
     /// The runtime that the connection lives in, if the store was built in one. Frameworks whose
     /// workers have a runtime each, as actix-web, would else hang it on the worker that needed it first,
     /// and a busy handler there would keep the sessions of all others waiting.
-    home: Option<Handle>,
+    runtime: Option<Handle>,
     servers: Servers,
     timeouts: Timeouts,
     /// The connection that is in use, if one is, with its number.
@@ -57,18 +64,51 @@ pub(crate) struct Link {
 #[derive(Clone)]
 pub(crate) enum Connection {
     Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    Cluster(ClusterConnection<ClusterNode>),
 }
 
-/// What is to be sent.
+/// One command, or several in a row.
 enum Request<'a> {
     One(&'a Cmd),
     /// All to the server of this slot.
     All(&'a Pipeline, u16),
 }
 
+/// Says whether a reply may be that to a second copy of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It was sent once, or refused each time but the last.
+    Once,
+    /// An earlier copy of it was sent, and may have been carried out.
+    Repeated,
+}
+
+impl Delivery {
+    /// Returns the delivery of a command that was sent in two ways, one after the other.
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::Once { other } else { self }
+    }
+}
+
+/// The result of sending a request.
+#[derive(Debug)]
+pub(crate) struct Sent<T> {
+    pub(crate) answer: RedisResult<T>,
+    pub(crate) delivery: Delivery,
+}
+
+impl<T> Sent<T> {
+    fn and_then<U>(self, next: impl FnOnce(T) -> RedisResult<U>) -> Sent<U> {
+        Sent { answer: self.answer.and_then(next), delivery: self.delivery }
+    }
+}
+
 impl Connection {
     async fn send(&mut self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
+        self.request(request).await.map_err(cluster_node::undisguised)
+    }
+
+    async fn request(&mut self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
         match (self, request) {
             (Self::Single(single), Request::One(command)) => {
                 Ok(vec![command.query_async(single).await?])
@@ -98,22 +138,22 @@ struct Attempts {
     last_failure: Option<(RedisError, Instant)>,
 }
 
-impl Link {
+impl Connections {
     pub(crate) fn new(servers: Servers, timeouts: Timeouts) -> Self {
         let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { home: Handle::try_current().ok(), servers, timeouts, current, connecting }
+        Self { runtime: Handle::try_current().ok(), servers, timeouts, current, connecting }
     }
 
-    /// The home, unless its runtime has ended before the store: then a connection lives where it is made.
-    async fn living_home(&self) -> Option<&Handle> {
-        let home = self.home.as_ref()?;
-        home.spawn(async {}).await.is_ok().then_some(home)
+    /// Returns the runtime. If it ended before the store, a connection lives where it is made.
+    async fn living_runtime(&self) -> Option<&Handle> {
+        let runtime = self.runtime.as_ref()?;
+        runtime.spawn(async {}).await.is_ok().then_some(runtime)
     }
 
     /// Runs a task where the connection lives.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match &self.home {
-            Some(home) => home.spawn(task),
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(task),
             None => tokio::spawn(task),
         };
     }
@@ -126,22 +166,25 @@ impl Link {
         self.timeouts
     }
 
-    /// Runs one command. Where the connection broke under it, or the server turned out to be a
-    /// replica, it is sent once more over a new one: a command may be carried out twice, and every
-    /// command here is the same done twice.
+    /// Runs a command that changes nothing.
     pub(crate) async fn run(&self, command: &Cmd) -> RedisResult<Value> {
-        let mut answers = self.send(&Request::One(command)).await?;
-        Ok(answers.pop().unwrap_or(Value::Nil))
+        self.execute(command).await.answer
+    }
+
+    /// Runs a command that may change something.
+    pub(crate) async fn execute(&self, command: &Cmd) -> Sent<Value> {
+        let sent = self.send(&Request::One(command)).await;
+        sent.and_then(|mut answers| Ok(answers.pop().unwrap_or(Value::Nil)))
     }
 
     /// Runs commands one behind the other on the one connection to the server of a slot.
-    pub(crate) async fn run_all(&self, commands: &Pipeline, slot: u16) -> RedisResult<Vec<Value>> {
-        let answers = self.send(&Request::All(commands, slot)).await?;
+    pub(crate) async fn execute_all(&self, commands: &Pipeline, slot: u16) -> Sent<Vec<Value>> {
         let refused = |answer| match answer {
             Value::ServerError(error) => Err(error.into()),
             answer => Ok(answer),
         };
-        answers.into_iter().map(refused).collect()
+        let sent = self.send(&Request::All(commands, slot)).await;
+        sent.and_then(|answers| answers.into_iter().map(refused).collect())
     }
 
     /// Runs one command on one node of a cluster.
@@ -155,38 +198,64 @@ impl Link {
             Connection::Single(mut single) => command.query_async(&mut single).await,
             Connection::Cluster(mut cluster) => {
                 let node = SingleNodeRoutingInfo::ByAddress { host, port };
-                Box::pin(cluster.route_command(command.clone(), RoutingInfo::SingleNode(node)))
-                    .await
+                let answer = cluster.route_command(command.clone(), RoutingInfo::SingleNode(node));
+                Box::pin(answer).await.map_err(cluster_node::undisguised)
             }
         }
     }
 
-    async fn send(&self, request: &Request<'_>) -> RedisResult<Vec<Value>> {
-        let (mut connection, number) = self.connection().await?;
-        match connection.send(request).await {
-            Err(error) if self.is_broken_by(&error) => {
-                self.forget(number);
-                if error.is_timeout() {
-                    return Err(error);
-                }
-                let (mut connection, number) = self.connection().await?;
-                connection.send(request).await.inspect_err(|error| {
-                    if self.is_broken_by(error) {
-                        self.forget(number);
-                    }
-                })
-            }
-            outcome => outcome,
+    async fn send(&self, request: &Request<'_>) -> Sent<Vec<Value>> {
+        let connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return Sent { answer: Err(error), delivery: Delivery::Once },
+        };
+        let answer = self.send_over(connection, request).await;
+        let Some(delivery) = answer.as_ref().err().and_then(|error| self.resends_after(error))
+        else {
+            return Sent { answer, delivery: Delivery::Once };
+        };
+        let answer = match self.connection().await {
+            Ok(connection) => self.send_over(connection, request).await,
+            Err(error) => Err(error),
+        };
+        Sent { answer, delivery }
+    }
+
+    /// Sends once, and forgets the connection if it breaks.
+    async fn send_over(
+        &self,
+        (mut connection, number): (Connection, u64),
+        request: &Request<'_>,
+    ) -> RedisResult<Vec<Value>> {
+        let answer = connection.send(request).await;
+        // A cluster's mends itself.
+        if answer.as_ref().is_err_and(|error| self.is_broken_by(error))
+            && !self.servers.is_cluster()
+        {
+            self.forget(number);
+        }
+        answer
+    }
+
+    /// Returns the delivery of a second copy, if one is to be sent after this error. After a timeout
+    /// the request's time is over.
+    fn resends_after(&self, error: &RedisError) -> Option<Delivery> {
+        if error.is_timeout() || !self.is_broken_by(error) {
+            None
+        } else if is_demoted(error) {
+            Some(Delivery::Once)
+        } else {
+            Some(Delivery::Repeated)
         }
     }
 
-    /// Whether the connection is of no use after this error. A cluster's mends itself.
+    /// Returns whether the connection is of no use after this error.
     fn is_broken_by(&self, error: &RedisError) -> bool {
-        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         let lost = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
         // An answer that was cut short.
         let torn = error.kind() == ErrorKind::Parse;
-        !self.servers.is_cluster() && (demoted || lost || torn || error.is_unrecoverable_error())
+        let of_no_use = is_demoted(error) || error.is_unrecoverable_error();
+        lost || torn || (of_no_use && !self.servers.is_cluster())
     }
 
     fn forget(&self, number: u64) {
@@ -216,12 +285,12 @@ impl Link {
         attempts.made += 1;
         let number = attempts.made;
         let mut connecting = Box::pin(self.connect(number, ProtocolVersion::RESP2, None));
-        let home = self.living_home().await;
-        let at_home = poll_fn(|cx| {
-            let _home = home.map(Handle::enter);
+        let runtime = self.living_runtime().await;
+        let in_runtime = poll_fn(|cx| {
+            let _entered = runtime.map(Handle::enter);
             connecting.as_mut().poll(cx)
         });
-        let made = timeout(self.timeouts.connect, at_home);
+        let made = timeout(self.timeouts.connect, in_runtime);
         match made.await.unwrap_or_else(|_| Err(too_slow())) {
             Ok(connection) => {
                 attempts.failed_in_a_row = 0;
@@ -259,13 +328,14 @@ impl Link {
                 Ok::<(), redis::aio::SendError>(())
             });
         }
-        let client = match &self.servers.shape {
-            Shape::Cluster(nodes) => {
-                let connection = Box::pin(self.cluster(nodes)?.get_async_connection()).await?;
+        let client = match &self.servers.topology {
+            Topology::Cluster(nodes) => {
+                let connection =
+                    Box::pin(self.cluster(nodes)?.get_async_generic_connection()).await?;
                 return Ok(Connection::Cluster(connection));
             }
-            Shape::Standalone(address) => self.client(self.info(address, protocol)?)?,
-            Shape::Sentinels { nodes, master } => {
+            Topology::Standalone(address) => self.client(self.info(address, protocol)?)?,
+            Topology::Sentinels { nodes, master } => {
                 Box::pin(self.ask_sentinels(nodes, master, attempt, protocol)).await?
             }
         };
@@ -351,6 +421,11 @@ impl Link {
     }
 }
 
+/// Returns whether the server refused a write because it has become a replica.
+fn is_demoted(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}
+
 fn tcp() -> TcpSettings {
     TcpSettings::default()
         .set_nodelay(true)
@@ -372,8 +447,8 @@ fn random_part(span: Duration) -> Duration {
 }
 
 /// Shows where it leads.
-impl fmt::Debug for Link {
+impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("servers", &self.servers).finish_non_exhaustive()
+        f.debug_struct("Connections").field("servers", &self.servers).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,142 @@
+//! The connection to one node of a cluster, which the cluster client sends commands over.
+//!
+//! The cluster client sends a command again by itself, up to sixteen times within its overall
+//! timeout, and does not report it:
+//! - after `MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`, `LOADING`, `MASTERDOWN` and `READONLY`. The
+//!   node refused the command, so it was not carried out.
+//! - if it finds no connection to a node. Nothing was sent.
+//! - if the connection breaks under the command, or the answer is late. The command may have been
+//!   carried out, and the second reply is then about a record that has this write already.
+//!
+//! [`ClusterNode`] turns errors of the last kind into one that the cluster client passes on, so that
+//! [`Connections`](crate::connections::Connections) alone decides what is sent twice, and knows of it.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture,
+    RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster_async::Connect,
+    make_extension_error,
+};
+
+#[derive(Clone)]
+pub(crate) struct ClusterNode {
+    connection: MultiplexedConnection,
+    /// Whether the connection is known to be broken. The clones that requests use share it.
+    broken: Arc<AtomicBool>,
+}
+
+impl Connect for ClusterNode {
+    fn connect_with_config<'a, T>(info: T, config: AsyncConnectionConfig) -> RedisFuture<'a, Self>
+    where
+        T: IntoConnectionInfo + Send + 'a,
+    {
+        Box::pin(async move {
+            let connection = MultiplexedConnection::connect_with_config(info, config).await?;
+            Ok(Self { connection, broken: Arc::default() })
+        })
+    }
+}
+
+impl ConnectionLike for ClusterNode {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            self.check()?;
+            let answer = self.connection.req_packed_command(command).await;
+            answer.map_err(|error| self.passed_on(error))
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            self.check()?;
+            let answers = self.connection.req_packed_commands(commands, offset, count).await;
+            answers.map_err(|error| self.passed_on(error))
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+impl ClusterNode {
+    /// Fails before anything is sent if the connection is known to be broken. The cluster client
+    /// then connects again and sends the command over the new connection.
+    fn check(&self) -> RedisResult<()> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        Ok(())
+    }
+
+    /// Returns the error that the cluster client is to see.
+    fn passed_on(&self, error: RedisError) -> RedisError {
+        if !matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) {
+            return error;
+        }
+        if !error.is_timeout() {
+            self.broken.store(true, Ordering::SeqCst);
+        }
+        under_way(&error)
+    }
+}
+
+/// The codes of errors that struck while a command was under way. No server sends them.
+const BROKEN: &str = "CLOAKROOM-BROKEN";
+const LATE: &str = "CLOAKROOM-LATE";
+
+/// Returns an error that the cluster client passes on as if a server had sent it.
+fn under_way(error: &RedisError) -> RedisError {
+    let code = if error.is_timeout() { LATE } else { BROKEN };
+    make_extension_error(code.to_owned(), Some(error.to_string()))
+}
+
+/// Returns an error of the kind that it had before [`ClusterNode`] disguised it.
+pub(crate) fn undisguised(error: RedisError) -> RedisError {
+    let kind = match error.code() {
+        Some(BROKEN) => io::ErrorKind::ConnectionAborted,
+        Some(LATE) => io::ErrorKind::TimedOut,
+        _ => return error,
+    };
+    let detail = error.detail().unwrap_or_default().to_owned();
+    io::Error::new(kind, detail).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::RetryMethod;
+
+    use super::*;
+
+    #[test]
+    fn the_cluster_client_does_not_resend_what_was_under_way() {
+        for kind in [
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::UnexpectedEof,
+        ] {
+            let error = RedisError::from(io::Error::from(kind));
+            assert!(!matches!(error.retry_method(), RetryMethod::NoRetry), "{kind}");
+            let disguised = under_way(&error);
+            assert!(matches!(disguised.retry_method(), RetryMethod::NoRetry), "{kind}");
+            let undisguised = undisguised(disguised);
+            assert_eq!(undisguised.is_timeout(), error.is_timeout(), "{kind}");
+            assert_eq!(undisguised.is_connection_dropped(), error.is_connection_dropped());
+        }
+    }
+}
