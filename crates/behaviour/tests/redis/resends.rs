@@ -364,7 +364,7 @@ impl Visitor {
         let visit = self.through.visit();
         let headers = [("cookie", self.cookie.clone())];
         change(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
-        let finish = async move { visit.finish(200).await.map(drop) };
+        let finish = async move { Ok(visit.finish(200).await.map(drop)?) };
         lose(&self.proxy, fault, finish, gap).await
     }
 
