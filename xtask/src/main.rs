@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask help` lists them.
 
+mod bench;
 mod commands;
 mod fuzz;
 mod licenses;
@@ -15,6 +16,11 @@ cargo xtask soak [--seconds N]  long fuzz runs, N seconds for each target (defau
                                 long versions of tests
 cargo xtask bench               what one request costs, in process (divan)
 cargo xtask bench http          the probe beside the bare service, over loopback
+cargo xtask bench peers [--rounds N] [--seconds S] [--only NAME]…
+                                every driver and other session crates beside bare servers, over
+                                loopback; compiles the servers first, which takes minutes
+cargo xtask bench crowd [--seconds S] [--processes N] [--connections N] [--only DRIVER]…
+                                several processes with one store, which write one session
 ";
 
 /// What went wrong, in one line.
@@ -30,8 +36,9 @@ fn main() -> ExitCode {
             Ok(seconds) => soak(Duration::from_secs(seconds)),
             Err(_) => Err(format!("--seconds {seconds}: a whole number is accepted")),
         },
-        ["bench"] => commands::cargo(&["bench", "--package", "behaviour"]),
-        ["bench", "http"] => bench_http(),
+        ["bench"] => bench::in_process(),
+        ["bench", "http"] => bench::http(),
+        ["bench", task @ ("peers" | "crowd"), arguments @ ..] => bench::compare(task, arguments),
         ["help"] | [] => {
             print!("{HELP}");
             Ok(())
@@ -59,14 +66,4 @@ fn soak(each: Duration) -> Result<(), Failure> {
         "--nocapture",
     ])?;
     fuzz::run(each)
-}
-
-fn bench_http() -> Result<(), Failure> {
-    commands::cargo(&["build", "--profile", "bench", "--package", "behaviour", "--bins"])?;
-    // The servers have the first core; the client takes the second.
-    if commands::exists("taskset") {
-        commands::run("taskset", &["-c", "1", "target/release/load"])
-    } else {
-        commands::run("target/release/load", &[])
-    }
 }

@@ -48,6 +48,16 @@ pub(crate) fn install() -> Result<(), Failure> {
     }
 }
 
+/// Fails if the tool of this package is missing, and says how to install it.
+pub(crate) fn require(package: &str) -> Result<(), Failure> {
+    if TOOLS.iter().any(|tool| tool.package == package && !(tool.is_there)()) {
+        return Err(format!(
+            "{package} is missing; install it with: apt-get install --no-install-recommends {package}"
+        ));
+    }
+    Ok(())
+}
+
 fn is_root() -> bool {
     commands::output("id", &["-u"]).is_ok_and(|id| id.trim() == "0")
 }

@@ -1,0 +1,29 @@
+//! The routes with the sessions of cloakroom on axum: `cloakroom-on-axum DRIVER`.
+
+use std::process::ExitCode;
+
+use axum::{Router, routing::get};
+use cloakroom_axum::{Session, SessionError, SessionLayer};
+use cloakroom_bench::{axum_server, sessions};
+
+fn main() -> ExitCode {
+    let routes = Router::new()
+        .route("/none", get(async || "none"))
+        .route("/login", get(login))
+        .route("/read", get(read))
+        .route("/write", get(write));
+    axum_server::run(routes, async |options| sessions::build(options).map(SessionLayer::new))
+}
+
+async fn login(session: Session) -> Result<&'static str, SessionError> {
+    session.put("username", "virk")?;
+    Ok("signed in")
+}
+
+async fn read(session: Session) -> Result<String, SessionError> {
+    Ok(session.get_or("username", String::new())?)
+}
+
+async fn write(session: Session) -> Result<String, SessionError> {
+    Ok(session.increment("counter")?.to_string())
+}

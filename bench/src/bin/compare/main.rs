@@ -1,0 +1,43 @@
+//! Measures servers with sessions beside bare ones. `cargo xtask bench peers` and `cargo xtask
+//! bench crowd` run it; `docs/benchmarks.md` describes the method.
+//!
+//! It uses nothing of the crate `behaviour`: that one turns on features of the measured crates.
+
+mod about;
+mod arguments;
+mod counter;
+mod crowd;
+mod http;
+mod load;
+mod pairs;
+mod peers;
+mod process;
+mod redis;
+mod report;
+mod servers;
+mod wanted;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Task};
+use cloakroom_bench::{Failure, options::finish};
+
+fn main() -> ExitCode {
+    // Returning, unlike `exit`, ends the servers.
+    finish(run())
+}
+
+/// Measures and prints the report. A missed figure is not a failure of the run.
+fn run() -> Result<(), Failure> {
+    let arguments = Arguments::read()?;
+    process::pin_this();
+    let report = match arguments.task {
+        Task::Peers => {
+            let (rows, duel) = peers::measure(&arguments)?;
+            report::of_peers(&rows, duel.as_ref())
+        }
+        Task::Crowd => crowd::run(&arguments)?,
+    };
+    println!("{report}\n{}", about::describe(&arguments));
+    Ok(())
+}

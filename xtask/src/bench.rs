@@ -1,0 +1,37 @@
+//! What sessions cost: `cargo xtask bench`.
+
+use crate::{Failure, commands, tools};
+
+/// Where the comparison is built: it is a workspace of its own.
+const TARGET: &str = "target/bench";
+
+/// Measures a request in process.
+pub(crate) fn in_process() -> Result<(), Failure> {
+    commands::cargo(&["bench", "--package", "behaviour"])
+}
+
+/// Measures the probe beside the bare service, over loopback.
+pub(crate) fn http() -> Result<(), Failure> {
+    commands::cargo(&["build", "--profile", "bench", "--package", "behaviour", "--bins"])?;
+    // The servers have the first core; the client takes the second.
+    if commands::exists("taskset") {
+        commands::run("taskset", &["-c", "1", "target/release/load"])
+    } else {
+        commands::run("target/release/load", &[])
+    }
+}
+
+/// Builds the servers in `bench/` and compares them: `peers` or `crowd`, with its arguments.
+pub(crate) fn compare(task: &str, arguments: &[&str]) -> Result<(), Failure> {
+    tools::require("redis-server")?;
+    commands::cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--manifest-path",
+        "bench/Cargo.toml",
+        "--target-dir",
+        TARGET,
+    ])?;
+    commands::run(&format!("{TARGET}/release/compare"), &[&[task], arguments].concat())
+}
