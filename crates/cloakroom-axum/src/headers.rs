@@ -1,5 +1,7 @@
 //! Header maps, as the core reads and writes them.
 
+use std::borrow::Cow;
+
 use cloakroom::{request::Headers, visit::HeadersMut};
 use http::{HeaderMap, HeaderValue};
 
@@ -26,22 +28,26 @@ impl Headers for ResponseHeaderMap<'_> {
 }
 
 impl HeadersMut for ResponseHeaderMap<'_> {
-    fn append(&mut self, name: &'static str, value: &str) {
+    fn append(&mut self, name: &'static str, value: Cow<'static, str>) {
         if let Some(value) = valid(value) {
             self.0.append(name, value);
         }
     }
 
-    fn replace(&mut self, name: &'static str, value: &str) {
+    fn replace(&mut self, name: &'static str, value: Cow<'static, str>) {
         if let Some(value) = valid(value) {
             self.0.insert(name, value);
         }
     }
 }
 
-fn valid(value: &str) -> Option<HeaderValue> {
+fn valid(value: Cow<'static, str>) -> Option<HeaderValue> {
+    let value = match value {
+        Cow::Borrowed(text) => return Some(HeaderValue::from_static(text)),
+        Cow::Owned(text) => HeaderValue::try_from(text),
+    };
     // The core writes visible ASCII only.
-    HeaderValue::try_from(value)
+    value
         .inspect_err(|error| tracing::error!(%error, "what the session says is not a header value"))
         .ok()
 }

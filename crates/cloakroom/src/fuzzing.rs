@@ -42,8 +42,8 @@ pub fn sealed(data: &[u8]) {
 pub fn record(data: &[u8]) {
     let Some(record) = Record::decode(data) else { return };
     let Ok(written) = record.encode() else { return };
-    let again = Record::decode(written.as_bytes()).map(|record| record.encode().ok());
-    assert_eq!(again.flatten().as_deref(), Some(written.as_str()));
+    let again = Record::decode(&written).map(|record| record.encode().ok());
+    assert_eq!(again.flatten().as_deref(), Some(&*written));
     drop(record.values.all());
     drop(record.flash.shown());
 }

@@ -32,6 +32,8 @@
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
+use std::{future::poll_fn, pin::pin};
+
 use meter::Began;
 
 use crate::{
@@ -116,6 +118,15 @@ impl Step {
         tracing::debug!(target: TARGET, step, outcome, "commit");
         meter::step(driver, step, outcome, bytes, began);
     }
+}
+
+/// Awaits `work` within a span, if anybody listens to it.
+pub(crate) async fn traced<F: Future>(span: tracing::Span, work: F) -> F::Output {
+    let mut work = pin!(work);
+    if span.is_disabled() {
+        return work.await;
+    }
+    poll_fn(|cx| span.in_scope(|| work.as_mut().poll(cx))).await
 }
 
 /// Another request wrote first.

@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    error::Error,
+    error::{Error, Kind},
     flash::Flash,
     owner::Owner,
-    values::{Values, encode},
+    values::Values,
 };
 
 const VERSION: u8 = 1;
@@ -70,8 +70,10 @@ impl Record {
         self.values.is_empty() && self.flash.is_empty() && self.owner.is_none()
     }
 
-    pub(crate) fn encode(&self) -> Result<String, Error> {
-        encode("session", self).map(|raw| Box::<str>::from(raw).into())
+    /// Returns the JSON text.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let encoded = serde_json::to_vec(self);
+        encoded.map_err(|cause| Kind::Encode { key: "session".to_owned(), cause }.into())
     }
 
     /// Reads a record; nothing where the bytes are not a record of this version.
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn the_golden_record_reads_and_writes_unchanged() {
         let record = Record::decode(GOLDEN.as_bytes()).unwrap();
-        assert_eq!(record.encode().unwrap(), GOLDEN);
+        assert_eq!(record.encode().unwrap(), GOLDEN.as_bytes());
     }
 
     #[test]

@@ -8,8 +8,9 @@ use zeroize::Zeroize;
 
 use crate::random::fill_from_system;
 
-/// Separates record keys from every other SHA-256 in the world.
-const RECORD_KEY_DOMAIN: &[u8] = b"cloakroom record key v1\0";
+/// Separates record keys from every other SHA-256 in the world. With the token it fits into one block
+/// of SHA-256, which has room for 55 bytes.
+const RECORD_KEY_DOMAIN: &[u8] = b"cloakroom record v1\0";
 const CORRELATION_DOMAIN: &[u8] = b"cloakroom correlation v1\0";
 
 /// 32 random bytes that only the client holds. Never stored, never printed.

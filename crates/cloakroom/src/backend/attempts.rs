@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{
     context::Context,
@@ -44,7 +47,7 @@ impl<'c> Attempts<'c> {
     pub(super) async fn next(&mut self) -> Result<(), Error> {
         self.made += 1;
         let wait = self.backoff();
-        if !wait.is_zero() {
+        if !wait.is_zero() && Handle::try_current().is_ok() {
             tokio::time::sleep(wait).await;
         }
         if self.deadline.has_passed() { Err(self.contention()) } else { Ok(()) }
@@ -102,7 +105,11 @@ impl Deadline {
         Instant::now() >= self.at()
     }
 
+    /// Without a runtime there is no timer, and whoever polls has to stop by itself.
     fn poll(&mut self, cx: &mut Poller<'_>) -> Poll<()> {
+        if Handle::try_current().is_err() {
+            return Poll::Pending;
+        }
         let at = self.at();
         self.timer.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().poll(cx)
     }

@@ -292,7 +292,7 @@ impl Batch {
             _ => (self.base.persistence, own.key, &own.token),
         };
         if persistence == Persistence::Ended {
-            return (Newest::Ended, self.finish_ended(context));
+            return (Newest::Ended, Ok(self.finish_ended(context)));
         }
         let newest = match (persistence, decision.step) {
             (_, Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
@@ -317,13 +317,13 @@ impl Batch {
     }
 
     /// Replies to all members that the session has ended: their changes are dropped.
-    pub(super) fn finish_ended(self, context: &Context) -> Finished {
+    pub(super) fn finish_ended(self, context: &Context) -> CommitOutcome {
         let empty = Arc::new(context.empty_record());
         for member in self.others {
             let outcome = member.ended(&empty);
             member.reply_with(outcome);
         }
-        Ok(self.own.ended(&empty))
+        self.own.ended(&empty)
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.
@@ -412,8 +412,10 @@ impl Member {
     }
 
     fn reply(self, finished: Finished) {
-        // Whoever has stopped waiting does not want to know.
-        _ = self.reply.map(|reply| reply.send(Reply::Finished(finished)));
+        if let Some(reply) = self.reply {
+            // A request that has stopped waiting gets nothing.
+            drop(reply.send(Reply::Finished(finished)));
+        }
     }
 }
 

@@ -13,10 +13,9 @@
 use std::sync::Arc;
 
 use super::{
-    LoadedSession,
+    Choice, LoadedSession,
     commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, Seal},
     decide::{CookieRule, Step, decide},
-    unambiguous,
 };
 use crate::{
     clock::Timestamp,
@@ -40,22 +39,29 @@ pub(super) fn load(
     context: &Context,
 ) -> Option<LoadedSession> {
     let load = observe::Load::begin("cookie");
-    let found = presented.candidates.iter().filter_map(|value| {
-        let opened = sealer.open(value)?;
-        let (token, expires, record) = read(opened.plaintext())?;
-        let now = context.now();
-        is_live(&record, expires, now).then(|| LoadedSession {
-            persistence: Persistence::Stored { revision: Revision::default(), expires },
-            key: None,
-            token,
-            record: Arc::new(record),
-            seal: if opened.stale_key { Seal::OfOldKey } else { Seal::Current },
-            at: now,
-        })
-    });
-    let loaded = unambiguous(found);
+    let mut choice = Choice::default();
+    for value in &presented.candidates {
+        if let Some(opened) = open(sealer, value, context) {
+            choice.offer(opened);
+        }
+    }
+    let loaded = choice.made();
     load.opened(loaded.is_some());
     loaded
+}
+
+fn open(sealer: &Sealer, value: &[u8], context: &Context) -> Option<LoadedSession> {
+    let opened = sealer.open(value)?;
+    let (token, expires, record) = read(opened.plaintext())?;
+    let now = context.now();
+    is_live(&record, expires, now).then(|| LoadedSession {
+        persistence: Persistence::Stored { revision: Revision::default(), expires },
+        key: None,
+        token,
+        record: Arc::new(record),
+        seal: if opened.stale_key { Seal::OfOldKey } else { Seal::Current },
+        at: now,
+    })
 }
 
 fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
@@ -66,12 +72,12 @@ fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
     Some((Token::from_bytes(*token), expires, Record::decode(record)?))
 }
 
-fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &str) -> Vec<u8> {
+fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &[u8]) -> Vec<u8> {
     let mut plaintext = Vec::with_capacity(Token::BYTES + 2 * MOMENT + record.len());
     plaintext.extend_from_slice(token.as_bytes());
     plaintext.extend_from_slice(&now.as_millis().to_be_bytes());
     plaintext.extend_from_slice(&expires.as_millis().to_be_bytes());
-    plaintext.extend_from_slice(record.as_bytes());
+    plaintext.extend_from_slice(record);
     plaintext
 }
 

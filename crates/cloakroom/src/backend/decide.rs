@@ -148,12 +148,11 @@ pub(crate) fn decide(
     let fresh = now + deadlines.idle;
     let (step, cookie) = match (stored, wanted.action) {
         (Persistence::New, _) if wanted.worth_creating => (Step::Create { expires: fresh }, Set),
-        (Persistence::New, _) => (Step::Nothing, Keep),
         (Persistence::Ended, Action::Destroy) => (Step::DestroySuccessor, Remove),
         (Persistence::Ended, Action::Rotate) if wanted.sets_owner => {
             (Step::Create { expires: fresh }, Set)
         }
-        (Persistence::Ended, _) => (Step::Nothing, Keep),
+        (Persistence::New | Persistence::Ended, _) => (Step::Nothing, Keep),
         (Persistence::Stored { expires, .. }, Action::Keep) => {
             return keep(expires, wanted, deadlines, now);
         }

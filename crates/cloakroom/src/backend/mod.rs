@@ -14,8 +14,6 @@ mod turns;
 
 use std::sync::Arc;
 
-use tracing::Instrument;
-
 use crate::{
     clock::Timestamp,
     context::Context,
@@ -80,7 +78,7 @@ impl Backend {
         let span = tracing::debug_span!(target: observe::TARGET, "open", driver = self.name());
         let loaded = match self {
             Self::Cookie(sealer) => span.in_scope(|| cookie::load(sealer, presented, context)),
-            Self::Store(backend) => backend.load(presented, context).instrument(span).await?,
+            Self::Store(backend) => observe::traced(span, backend.load(presented, context)).await?,
         };
         match loaded {
             Some(loaded) if !is_revoked(&loaded.record, context).await? => Ok(loaded),
@@ -148,19 +146,27 @@ pub(crate) fn decode(stored: &Stored) -> Option<Record> {
     record
 }
 
-/// Returns the one session among those that a request's cookies name. Of two different ones it is
-/// none, because the order of cookies does not say which a neighbouring domain has planted.
-fn unambiguous(found: impl Iterator<Item = LoadedSession>) -> Option<LoadedSession> {
-    let mut chosen: Option<LoadedSession> = None;
-    for loaded in found {
-        match &chosen {
-            Some(other) if other.is_live() && loaded.is_live() => {
-                tracing::warn!("the request has cookies of different sessions; taking none");
-                return None;
-            }
-            Some(other) if other.is_live() => (),
-            _ => chosen = Some(loaded),
+/// Chooses one session among those that a request's cookies name. Two different ones are none,
+/// because the order of cookies does not say which a neighbouring domain has planted.
+#[derive(Default)]
+struct Choice {
+    chosen: Option<LoadedSession>,
+    is_ambiguous: bool,
+}
+
+impl Choice {
+    fn offer(&mut self, loaded: LoadedSession) {
+        match &self.chosen {
+            Some(other) if other.is_live() => self.is_ambiguous |= loaded.is_live(),
+            _ => self.chosen = Some(loaded),
         }
     }
-    chosen
+
+    fn made(self) -> Option<LoadedSession> {
+        if self.is_ambiguous {
+            tracing::warn!("the request has cookies of different sessions; taking none");
+            return None;
+        }
+        self.chosen
+    }
 }

@@ -2,21 +2,18 @@
 
 use std::{panic::resume_unwind, sync::Arc};
 
-use arrayvec::ArrayVec;
-
 use super::{
-    LoadedSession,
+    Choice, LoadedSession,
     attempts::Attempts,
     batch::{Batch, Failure, Finished, outcome_unknown},
     commit::{CommitOutcome, PendingCommit, Persistence, Seal},
     decide::Step,
     decode,
     turns::{Joined, Lead, Newest, Reply, Turns},
-    unambiguous,
 };
 use crate::{
     context::Context,
-    cookie::{MOST_CANDIDATES, Presented},
+    cookie::Presented,
     error::{Error, Kind},
     lifetimes::{self, SUCCESSOR, TOMBSTONE, is_live},
     observe,
@@ -60,7 +57,7 @@ impl StoreBackend {
         presented: &Presented<'_>,
         context: &Context,
     ) -> Result<Option<LoadedSession>, Error> {
-        let mut found = ArrayVec::<_, MOST_CANDIDATES>::new();
+        let mut choice = Choice::default();
         for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
             let key = token.record_key();
             let load = observe::Load::begin(self.store.name());
@@ -68,16 +65,20 @@ impl StoreBackend {
             load.answered(&loaded);
             match loaded.map_err(|cause| failed("load the session", cause))? {
                 None => (),
-                Some(Found::Live(stored)) => found.extend(read(token, key, &stored, context)),
+                Some(Found::Live(stored)) => {
+                    if let Some(live) = read(token, key, &stored, context) {
+                        choice.offer(live);
+                    }
+                }
                 Some(Found::Tombstone { successor, expires }) => {
                     let now = context.now();
                     if lifetimes::tombstone_counts(successor.is_some(), expires, now) {
-                        found.push(LoadedSession::ended(token, key, context));
+                        choice.offer(LoadedSession::ended(token, key, context));
                     }
                 }
             }
         }
-        Ok(unambiguous(found.into_iter()))
+        Ok(choice.made())
     }
 
     /// Loads the record under `key` as it is now.
@@ -177,7 +178,7 @@ impl Committer<'_> {
                     drop(lead.take());
                     match self.destroy_successor(batch.own(), attempts).await {
                         Ok(true) => batch.start_over(),
-                        Ok(false) => return batch.finish_ended(self.context),
+                        Ok(false) => return Ok(batch.finish_ended(self.context)),
                         Err(error) => return batch.fail(error.into()),
                     }
                     continue;

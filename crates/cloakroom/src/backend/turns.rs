@@ -49,6 +49,7 @@ pub(super) enum Reply {
 }
 
 /// How a commit begins.
+#[expect(clippy::large_enum_variant, reason = "a box would cost each commit that need not wait")]
 pub(super) enum Joined {
     /// Nobody else commits the record.
     Leads(Lead, PendingCommit),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use settings::{CookieError, CookieSettings, SameSite};
 
-pub(crate) use chunks::{MOST_CANDIDATES, Presented, TooLarge};
+pub(crate) use chunks::{Presented, TooLarge};
 
 /// The session's cookie, by settings that were checked.
 #[derive(Debug)]

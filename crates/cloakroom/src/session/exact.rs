@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-use super::{Session, unit_of_work::Base};
+use super::{
+    Session,
+    unit_of_work::{Base, Checkpoint},
+};
 use crate::{
     backend::{
         Backend,
@@ -128,8 +131,7 @@ impl Session {
         let persistence = Detached::new(async move {
             let _turn = session.0.committing.lock().await;
             let pending = session.pending_exact(exact).await?;
-            let checkpoint = session.state().work.checkpoint_of_nothing();
-            session.commit_pending(pending, &checkpoint).await
+            session.commit_pending(pending, &Checkpoint::NOTHING).await
         });
         let persistence = persistence.await?;
         let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();

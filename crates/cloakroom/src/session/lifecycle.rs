@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{Instrument, field::Empty};
+use tracing::field::Empty;
 
 use super::{Session, unit_of_work::Checkpoint};
 use crate::{
@@ -236,7 +236,7 @@ impl Session {
             };
             self.commit_pending(pending, &checkpoint).await.map(drop)
         };
-        let committed = work.instrument(span).await;
+        let committed = observe::traced(span, work).await;
         committed.inspect_err(|error| observe::refused(error.code()))
     }
 

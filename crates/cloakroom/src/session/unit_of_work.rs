@@ -11,7 +11,7 @@ use crate::{
             Changes, CommitOutcome, ExactChange, PendingCommit, Persistence, Seal, TokenAction,
             Usage,
         },
-        decide::{Step, decide},
+        decide::{Step, Wanted, decide},
     },
     change::{Change, ChangeLog, Rerun, closure},
     clock::Timestamp,
@@ -45,6 +45,11 @@ pub(super) enum Base {
 pub(super) struct Checkpoint {
     changes: usize,
     action: TokenAction,
+}
+
+impl Checkpoint {
+    /// Of a commit that takes none of the request's own work along.
+    pub(super) const NOTHING: Self = Self { changes: 0, action: TokenAction::Keep };
 }
 
 /// A request's copy of the record, and what it wants to become of it.
@@ -195,11 +200,18 @@ impl UnitOfWork {
         !self.log.is_empty() || self.materialize
     }
 
-    /// Returns whether a commit would have nothing to do.
+    /// Returns whether a commit would have nothing to do, by the time when the session was loaded.
     pub(super) fn has_nothing_to_commit(&self, context: &Context) -> bool {
-        let wanted = self.pending().wanted(&self.record);
+        let wanted = Wanted {
+            action: self.action.kind(),
+            contents: self.log.contents(),
+            worth_creating: self.is_worth_creating(),
+            sets_owner: self.log.sets_owner(),
+            usage: Usage::Used,
+            seal: self.seal,
+        };
         let deadlines = context.deadlines(&self.record);
-        let decision = decide(self.persistence, wanted, deadlines, context.now());
+        let decision = decide(self.persistence, wanted, deadlines, self.loaded_at);
         decision.step == Step::Nothing && !self.drops_something()
     }
 
@@ -249,11 +261,6 @@ impl UnitOfWork {
 
     pub(super) fn checkpoint(&self) -> Checkpoint {
         Checkpoint { changes: self.log.len(), action: self.action.clone() }
-    }
-
-    /// Returns a checkpoint of a commit that takes none of this work along.
-    pub(super) fn checkpoint_of_nothing(&self) -> Checkpoint {
-        Checkpoint { changes: 0, action: TokenAction::Keep }
     }
 
     /// Returns the changes that were made since `checkpoint`, and the record that they come on.

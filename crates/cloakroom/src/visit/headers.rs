@@ -1,14 +1,16 @@
 //! What a response carries for the session's sake.
 
+use std::borrow::Cow;
+
 use crate::request::Headers;
 
 /// A response's headers, as an adapter lends them to the core.
 pub trait HeadersMut: Headers {
     /// Adds a value to those of the header `name`.
-    fn append(&mut self, name: &'static str, value: &str);
+    fn append(&mut self, name: &'static str, value: Cow<'static, str>);
 
     /// Puts a value in place of all those of the header `name`.
-    fn replace(&mut self, name: &'static str, value: &str);
+    fn replace(&mut self, name: &'static str, value: Cow<'static, str>);
 }
 
 /// What a response has to carry for the session's sake.
@@ -36,17 +38,17 @@ impl ResponseHeaders {
     ///    keep it, whatever the handler said of caching. One that shows a token is stored nowhere.
     pub fn write_to(self, response: &mut impl HeadersMut) {
         if let Some(header) = self.vary.filter(|header| !varies_with(response, header)) {
-            response.append("vary", header);
+            response.append("vary", header.into());
         }
         if self.secret {
-            response.replace("cache-control", "no-store");
+            response.replace("cache-control", "no-store".into());
         }
         if self.set_cookie.is_empty() {
             return;
         }
         keep_from_shared_caches(response);
         for line in self.set_cookie {
-            response.append("set-cookie", &line);
+            response.append("set-cookie", line.into());
         }
     }
 }
@@ -69,9 +71,9 @@ fn keep_from_shared_caches(headers: &mut impl HeadersMut) {
         })
         .collect();
     if said.is_empty() {
-        headers.replace("cache-control", PRIVATE);
+        headers.replace("cache-control", PRIVATE.into());
     } else if !said.iter().any(|directive| directive == "no-store") {
-        headers.replace("cache-control", &format!("{}, {PRIVATE}", said.join(", ")));
+        headers.replace("cache-control", format!("{}, {PRIVATE}", said.join(", ")).into());
     }
 }
 
@@ -89,11 +91,11 @@ mod tests {
     }
 
     impl HeadersMut for Pairs {
-        fn append(&mut self, name: &'static str, value: &str) {
-            self.0.push((name, value.to_owned()));
+        fn append(&mut self, name: &'static str, value: Cow<'static, str>) {
+            self.0.push((name, value.into_owned()));
         }
 
-        fn replace(&mut self, name: &'static str, value: &str) {
+        fn replace(&mut self, name: &'static str, value: Cow<'static, str>) {
             self.0.retain(|(candidate, _)| *candidate != name);
             self.append(name, value);
         }
@@ -102,7 +104,7 @@ mod tests {
     fn written(name: &'static str, said: Option<&str>) -> String {
         let mut response = Pairs::default();
         if let Some(said) = said {
-            response.append(name, said);
+            response.append(name, said.to_owned().into());
         }
         let (set_cookie, vary) = (vec!["a=b".to_owned()], Some("Cookie"));
         ResponseHeaders { set_cookie, vary, secret: false }.write_to(&mut response);

@@ -73,10 +73,9 @@ fn the_step_is_as_the_table_says() {
         let moved = if is_due || contents == Contents::Lifetime { fresh() } else { current };
         let expected = match (persistence, action) {
             (Persistence::New, _) if worth_creating => Step::Create { expires: fresh() },
-            (Persistence::New, _) => Step::Nothing,
             (Persistence::Ended, Action::Destroy) => Step::DestroySuccessor,
             (Persistence::Ended, Action::Rotate) if sets_owner => Step::Create { expires: fresh() },
-            (Persistence::Ended, _) => Step::Nothing,
+            (Persistence::New | Persistence::Ended, _) => Step::Nothing,
             (_, Action::Keep) if changed || old_key => Step::Replace { expires: moved },
             (_, Action::Keep) if is_due => Step::Touch { expires: fresh() },
             (_, Action::Keep) => Step::Nothing,
