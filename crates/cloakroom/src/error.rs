@@ -32,6 +32,10 @@ pub(crate) enum Kind {
         key: String,
         cause: serde_json::Error,
     },
+    TooDeep {
+        key: String,
+        limit: usize,
+    },
     NotANumber {
         key: String,
         found: &'static str,
@@ -81,7 +85,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match *self.0 {
             Kind::Decode { .. } => "decode",
-            Kind::Encode { .. } => "encode",
+            Kind::Encode { .. } | Kind::TooDeep { .. } => "encode",
             Kind::NotANumber { .. } => "not_a_number",
             Kind::NotAnObject { .. } => "not_an_object",
             Kind::Overflow { .. } => "overflow",
@@ -150,6 +154,10 @@ impl fmt::Display for Error {
                 write!(f, "the session value `{key}` is not of the type {expected}")
             }
             Kind::Encode { key, .. } => write!(f, "the value for `{key}` cannot be written as JSON"),
+            Kind::TooDeep { key, limit } => write!(
+                f,
+                "the value for `{key}` is nested deeper than {limit} levels of lists and objects"
+            ),
             Kind::NotANumber { key, found } => {
                 write!(f, "cannot count with the session value `{key}`: it holds {found}")
             }

@@ -59,13 +59,19 @@ impl Values {
         }
     }
 
-    /// Every value, parsed.
+    /// Returns every value, parsed. One that is nested too deeply to be parsed is `null`, with a
+    /// warning, and hides no other.
     pub(crate) fn all(&self) -> Map<String, Value> {
+        let parsed = |(key, raw): (&Box<str>, &Box<RawValue>)| {
+            let value = serde_json::from_str(raw.get()).unwrap_or_else(|_| {
+                tracing::warn!(key, "a stored value is nested too deeply and reads as null");
+                Value::Null
+            });
+            (key.to_string(), value)
+        };
         match self {
-            Self::Stored(text) => serde_json::from_str(text.get()).unwrap_or_default(),
-            Self::Open(members) => {
-                members.iter().map(|(key, raw)| (key.to_string(), parse_stored(raw))).collect()
-            }
+            Self::Stored(text) => members(text).unwrap_or_default().iter().map(parsed).collect(),
+            Self::Open(members) => members.iter().map(parsed).collect(),
         }
     }
 
@@ -180,9 +186,46 @@ impl fmt::Debug for Values {
     }
 }
 
-/// Serializes `value`; the error names `key`.
+/// How deeply lists and objects may be nested: as deep as readers of JSON everywhere go.
+const MAX_NESTING: usize = 64;
+
+/// Serializes `value`. The error names `key`.
 pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Box<RawValue>, Error> {
-    to_raw_value(value).map_err(|cause| Kind::Encode { key: key.to_owned(), cause }.into())
+    let raw = to_raw_value(value);
+    let raw = raw.map_err(|cause| Error::from(Kind::Encode { key: key.to_owned(), cause }))?;
+    if nesting(raw.get()) > MAX_NESTING {
+        return Err(Kind::TooDeep { key: key.to_owned(), limit: MAX_NESTING }.into());
+    }
+    Ok(raw)
+}
+
+/// Returns how deeply lists and objects are nested in a JSON text.
+fn nesting(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => (),
+        }
+    }
+    deepest
+}
+
+/// Goes on behind the closing quote.
+fn skip_string(bytes: &mut impl Iterator<Item = u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => (),
+        }
+    }
 }
 
 /// Serializes `value`, which has to become a JSON object.
@@ -196,11 +239,6 @@ pub(crate) fn decode<T: DeserializeOwned>(key: &str, raw: &RawValue) -> Result<O
     serde_json::from_str(raw.get()).map_err(|_| {
         Kind::Decode { key: key.to_owned(), expected: std::any::type_name::<T>() }.into()
     })
-}
-
-/// A stored text is valid JSON but may be nested deeper than a `Value` can be; then it reads as null.
-fn parse_stored(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
 fn members(raw: &RawValue) -> Option<Members> {
@@ -322,6 +360,22 @@ mod tests {
         assert_eq!(error.code(), "not_an_object");
         assert!(error.to_string().contains("`user.name`"), "{error}");
         assert!(error.to_string().contains("a string"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_is_nested_too_deeply_is_refused_and_hides_no_other() {
+        let nested = |depth: usize| {
+            let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            RawValue::from_string(text).unwrap()
+        };
+        assert!(encode("k", &nested(64)).is_ok());
+        let error = encode("k", &nested(65)).unwrap_err();
+        assert_eq!(error.code(), "encode");
+        assert!(error.to_string().contains("`k`") && error.to_string().contains("64"), "{error}");
+        assert!(encode("k", "[[[\\\"[[[").is_ok(), "brackets in a string do not nest");
+        let stored: Values =
+            serde_json::from_str(&format!(r#"{{"a":1,"deep":{}}}"#, nested(200))).unwrap();
+        assert_eq!(json!(stored.all()), json!({"a": 1, "deep": null}));
     }
 
     #[test]

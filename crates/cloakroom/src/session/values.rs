@@ -105,8 +105,10 @@ impl Session {
         self.state().values().is_empty()
     }
 
-    /// Adds 1 to the number under `key` and returns the sum. A missing one counts as 0. Concurrent
-    /// increments add up exactly on every server-side driver.
+    /// Adds 1 to the number under `key` and returns the sum as this request sees it, which requests
+    /// that run at the same time may see as well: take [`increment_now`](Self::increment_now) for a
+    /// number that decides something. A missing value counts as 0. Concurrent increments add up
+    /// exactly on every server-side driver.
     ///
     /// # Errors
     /// When the value is not a whole number or the sum does not fit into 64 bits; the value stays.
@@ -196,7 +198,8 @@ impl Session {
         self.state().work.change(Change::Forget { path: key.as_ref().into() })
     }
 
-    /// Returns the value under `key` and removes it.
+    /// Removes the value under `key` and returns it as this request sees it, which requests that run
+    /// at the same time may see as well: [`take`](Self::take) gives it to one of them.
     ///
     /// # Errors
     /// When the value is not a `T`: then it stays.
@@ -235,8 +238,9 @@ impl Session {
         self.state().work.change(Change::Clear)
     }
 
-    /// Changes the value under `key` in place and returns it. A missing one starts from its
-    /// default.
+    /// Changes the value under `key` in place and returns it as this request sees it. Requests that
+    /// run at the same time do not see each other's changes until they are committed. A missing value
+    /// starts from its default.
     ///
     /// When another request has changed the record, the commit runs the closure again on the value as
     /// it is then, so no update is lost. Let it depend on its argument and on what it captured, and
