@@ -32,7 +32,7 @@
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
-use std::{future::poll_fn, pin::pin};
+use std::{future::poll_fn, pin::Pin};
 
 use meter::Began;
 
@@ -120,9 +120,8 @@ impl Step {
     }
 }
 
-/// Awaits `work` within a span, if anybody listens to it.
-pub(crate) async fn traced<F: Future>(span: tracing::Span, work: F) -> F::Output {
-    let mut work = pin!(work);
+/// Awaits `work` within a span. It stays where it is pinned, because futures of commits are large.
+pub(crate) async fn traced<F: Future>(span: tracing::Span, mut work: Pin<&mut F>) -> F::Output {
     if span.is_disabled() {
         return work.await;
     }

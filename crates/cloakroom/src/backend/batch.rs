@@ -272,7 +272,7 @@ impl Batch {
     /// Replies to all members. `revision` is the store's answer to the step, where there was one.
     /// Returns what the next leader has to know, and the leader's own outcome.
     pub(super) fn finish(
-        self,
+        &mut self,
         prepared: &Prepared,
         revision: Option<Revision>,
         context: &Context,
@@ -310,16 +310,16 @@ impl Batch {
             record: Some(record.clone()),
             cookie: cookie.clone(),
         };
-        for member in self.others {
+        for member in self.others.drain(..) {
             member.reply_with(outcome());
         }
-        (newest, self.own.failure.map_or_else(|| Ok(outcome()), Err))
+        (newest, self.own.failure.take().map_or_else(|| Ok(outcome()), Err))
     }
 
     /// Replies to all members that the session has ended: their changes are dropped.
-    pub(super) fn finish_ended(self, context: &Context) -> CommitOutcome {
+    pub(super) fn finish_ended(&mut self, context: &Context) -> CommitOutcome {
         let empty = Arc::new(context.empty_record());
-        for member in self.others {
+        for member in self.others.drain(..) {
             let outcome = member.ended(&empty);
             member.reply_with(outcome);
         }
@@ -327,14 +327,18 @@ impl Batch {
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.
-    pub(super) fn finish_untouched(self, mut prepared: Prepared, context: &Context) -> Finished {
+    pub(super) fn finish_untouched(
+        &mut self,
+        mut prepared: Prepared,
+        context: &Context,
+    ) -> Finished {
         prepared.decision = Decision { step: Step::Nothing, cookie: CookieRule::Keep };
         self.finish(&prepared, None, context).1
     }
 
     /// Replies to all members that the commit failed.
-    pub(super) fn fail(self, failure: Failure) -> Finished {
-        for member in self.others {
+    pub(super) fn fail(&mut self, failure: Failure) -> Finished {
+        for member in self.others.drain(..) {
             member.reply(Err(match &failure {
                 Failure::Error(error) => error.clone().into(),
                 Failure::Panic(_) => outcome_unknown().into(),

@@ -12,7 +12,7 @@ pub(crate) mod detached;
 pub(crate) mod store;
 mod turns;
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use crate::{
     clock::Timestamp,
@@ -78,7 +78,9 @@ impl Backend {
         let span = tracing::debug_span!(target: observe::TARGET, "open", driver = self.name());
         let loaded = match self {
             Self::Cookie(sealer) => span.in_scope(|| cookie::load(sealer, presented, context)),
-            Self::Store(backend) => observe::traced(span, backend.load(presented, context)).await?,
+            Self::Store(backend) => {
+                observe::traced(span, pin!(backend.load(presented, context))).await?
+            }
         };
         match loaded {
             Some(loaded) if !is_revoked(&loaded.record, context).await? => Ok(loaded),

@@ -138,7 +138,8 @@ impl Committer<'_> {
     async fn commit_in_turn(&self, pending: PendingCommit) -> Finished {
         let mut attempts = Attempts::new(self.context);
         let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {
-            return self.carry_out(None, Batch::new(pending), &mut attempts).await;
+            let mut batch = Batch::new(pending);
+            return self.carry_out(None, &mut batch, &mut attempts).await;
         };
         let (mut lead, pending) = match self.turns.join(key, pending) {
             Joined::Leads(lead, pending) => (lead, pending),
@@ -149,8 +150,8 @@ impl Committer<'_> {
                 None => return Err(attempts.contention().into()),
             },
         };
-        let batch = Batch::on(std::mem::take(&mut lead.newest), pending, self.context);
-        self.carry_out(Some(lead), batch, &mut attempts).await
+        let mut batch = Batch::on(std::mem::take(&mut lead.newest), pending, self.context);
+        self.carry_out(Some(lead), &mut batch, &mut attempts).await
     }
 
     /// Commits a batch, again and again while other processes write first. `lead` is the right to
@@ -158,7 +159,7 @@ impl Committer<'_> {
     async fn carry_out(
         &self,
         mut lead: Option<Lead>,
-        mut batch: Batch,
+        batch: &mut Batch,
         attempts: &mut Attempts<'_>,
     ) -> Finished {
         loop {
@@ -176,7 +177,8 @@ impl Committer<'_> {
                     // Nobody has to wait for this: the session has ended for all of them.
                     pass_on(&mut lead, Newest::Ended);
                     drop(lead.take());
-                    match self.destroy_successor(batch.own(), attempts).await {
+                    // In a box, because it is rare and its future large.
+                    match Box::pin(self.destroy_successor(batch.own(), attempts)).await {
                         Ok(true) => batch.start_over(),
                         Ok(false) => return Ok(batch.finish_ended(self.context)),
                         Err(error) => return batch.fail(error.into()),

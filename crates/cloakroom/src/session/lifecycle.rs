@@ -1,6 +1,6 @@
 //! The session as a whole: its token, its end, its commit.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use tracing::field::Empty;
 
@@ -83,7 +83,7 @@ impl Session {
     /// its cookie when the browser is closed, also under `clear_with_browser`.
     ///
     /// ```
-    /// # use std::time::Duration;
+    /// # use std::{pin::pin, time::Duration};
     /// # let session = cloakroom::testing::session();
     /// session.regenerate()?;
     /// session.set_age(Duration::from_secs(30 * 24 * 60 * 60))?;
@@ -100,7 +100,7 @@ impl Session {
     /// Ends this session `absolute` from now, however busy it is; `None` lifts that limit.
     ///
     /// ```
-    /// # use std::time::Duration;
+    /// # use std::{pin::pin, time::Duration};
     /// # let session = cloakroom::testing::session();
     /// session.set_lifetime(Some(Duration::from_secs(12 * 60 * 60)))?;
     /// assert!(session.deadlines().absolute.is_some());
@@ -228,14 +228,14 @@ impl Session {
 
     async fn commit_changes(&self) -> Result<(), Error> {
         let span = self.commit_span();
-        let work = async {
+        let work = pin!(async {
             let _turn = self.0.committing.lock().await;
             let (pending, checkpoint) = {
                 let state = self.state();
                 (state.work.pending(), state.work.checkpoint())
             };
             self.commit_pending(pending, &checkpoint).await.map(drop)
-        };
+        });
         let committed = observe::traced(span, work).await;
         committed.inspect_err(|error| observe::refused(error.code()))
     }
