@@ -37,10 +37,29 @@ pub fn routes(app: &mut ServiceConfig) {
         .wrap(CsrfMiddleware::default());
     app.route("/script", web::to(script))
         .route("/none", web::get().to(async || "none"))
+        .route("/late", web::to(late))
         .route("/login", web::get().to(login))
         .route("/read", web::get().to(read))
         .route("/write", web::get().to(write))
         .service(guarded);
+}
+
+/// Asks for the session inside the body, when the head has left.
+async fn late(request: HttpRequest) -> HttpResponse {
+    let body = stream::once(async move {
+        // The head goes first.
+        actix_web::rt::time::sleep(Duration::from_millis(20)).await;
+        let script = request.headers().get(HEADER).and_then(|script| script.to_str().ok());
+        let results = match Session::extract(&request).await {
+            Ok(session) => match run(script.unwrap_or("[]"), &session).await {
+                Answer::Results(_, results) => json!({ "results": results }),
+                other => json!({ "ended": format!("{other:?}") }),
+            },
+            Err(rejection) => json!({ "rejected": rejection.to_string() }),
+        };
+        Ok::<_, Infallible>(Bytes::from(results.to_string()))
+    });
+    HttpResponse::Ok().streaming(body)
 }
 
 async fn login(session: Session) -> Result<&'static str, SessionError> {

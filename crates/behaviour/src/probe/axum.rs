@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, Request},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{any, get, post},
 };
@@ -34,10 +34,31 @@ pub fn routes() -> Router {
     Router::new()
         .route("/script", any(script))
         .route("/none", get(async || "none"))
+        .route("/late", any(late))
         .route("/login", get(login))
         .route("/read", get(read))
         .route("/write", get(write))
         .merge(guarded)
+}
+
+/// Asks for the session inside the body, when the head has left.
+async fn late(request: Request) -> Body {
+    let (mut parts, _) = request.into_parts();
+    let script = parts.headers.get(HEADER).and_then(|script| script.to_str().ok());
+    let script = script.unwrap_or("[]").to_owned();
+    let body = stream::once(async move {
+        // The head goes first.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let results = match Session::from_request_parts(&mut parts, &()).await {
+            Ok(session) => match run(&script, &session).await {
+                Answer::Results(_, results) => json!({ "results": results }),
+                other => json!({ "ended": format!("{other:?}") }),
+            },
+            Err(rejection) => json!({ "rejected": rejection.to_string() }),
+        };
+        Ok::<_, Infallible>(results.to_string())
+    });
+    Body::from_stream(body)
 }
 
 async fn login(session: Session) -> Result<&'static str, SessionError> {

@@ -74,6 +74,8 @@ async fn run_step(step: Step, session: &Session) -> Result<Outcome, Failure> {
             Ok(Outcome::Value(Value::Null))
         }
         Step::Commit => nothing(session.commit().await),
+        Step::IncrementNow { key, by } => increment_now(&key, by, session).await,
+        Step::Take { key } => value(session.take::<Value>(&key).await?),
         Step::SetOwner { owner } => nothing(session.set_owner(&owner)),
         Step::SessionsOf { owner } => sessions_of(&owner, session).await,
         Step::DestroyOthers { owner } => value(session.directory()?.destroy_others(&owner).await?),
@@ -82,6 +84,13 @@ async fn run_step(step: Step, session: &Session) -> Result<Outcome, Failure> {
             .or_else(|| on_flash(&step, session))
             .or_else(|| on_view(&step, session))
             .unwrap_or_else(|| on_request(step, session)),
+    }
+}
+
+async fn increment_now(key: &str, by: Option<By>, session: &Session) -> Result<Outcome, Failure> {
+    match by.unwrap_or(By::Whole(1)) {
+        By::Whole(by) => value(session.increment_now_by(key, by).await?),
+        By::Real(by) => value(session.increment_now_by(key, by).await?),
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Step {
     Has { key: String },
     Increment { key: String, by: Option<By> },
     Decrement { key: String, by: Option<By> },
+    IncrementNow { key: String, by: Option<By> },
+    Take { key: String },
     Forget { key: String },
     Pull { key: String, default: Option<Value> },
     Clear,

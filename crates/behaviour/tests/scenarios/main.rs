@@ -68,5 +68,6 @@ mod lifecycle;
 mod middleware;
 mod owners;
 mod redirects;
+mod schedules;
 mod tokens;
 mod values;
