@@ -61,7 +61,11 @@ impl Settings {
     }
 
     fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
-        let builder = builder.age(self.age).cookie_settings(self.cookie_settings());
+        let builder = builder
+            .age(self.age)
+            .cookie_settings(self.cookie_settings())
+            .max_bytes(self.max_bytes)
+            .commit_deadline(self.commit_deadline);
         match self.lifetime {
             Some(lifetime) => builder.lifetime(lifetime),
             None => builder,

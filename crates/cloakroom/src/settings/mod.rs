@@ -58,6 +58,15 @@ pub struct Settings {
     #[config(env = "SESSION_LIFETIME", deserialize_with = values::span)]
     pub lifetime: Option<Duration>,
 
+    /// How many bytes the record of a session may have in a store. A change that makes it larger is
+    /// an error, and the session stays as it is. The cookie driver has `cookie.max_chunks`.
+    #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
+    pub max_bytes: usize,
+
+    /// How long a commit may wait for other writers of its session and for the store.
+    #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]
+    pub commit_deadline: Duration,
+
     /// The cookie's attributes.
     #[config(nested)]
     pub cookie: CookieTable,

@@ -18,7 +18,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -26,6 +26,10 @@ const ROWS: [Row; 30] = [
     }),
     ("age", "SESSION_AGE", "'10d'", "864000s", |s| format!("{:?}", s.age)),
     ("lifetime", "SESSION_LIFETIME", "90", "Some(90s)", |s| format!("{:?}", s.lifetime)),
+    ("max_bytes", "SESSION_MAX_BYTES", "1000", "1000", |s| s.max_bytes.to_string()),
+    ("commit_deadline", "SESSION_COMMIT_DEADLINE", "'2s'", "2s", |s| {
+        format!("{:?}", s.commit_deadline)
+    }),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
         s.cookie.http_only.to_string()
@@ -122,6 +126,8 @@ fn the_defaults_are_safe() {
     assert_eq!(settings.driver, DriverKind::Cookie);
     assert_eq!(settings.age, crate::DEFAULT_AGE);
     assert_eq!(settings.lifetime, None);
+    assert_eq!(settings.max_bytes, 256 * 1024);
+    assert_eq!(settings.commit_deadline, Duration::from_secs(5));
     assert_eq!(settings.cookie_settings(), crate::cookie::CookieSettings::default());
 }
 

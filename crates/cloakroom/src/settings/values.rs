@@ -108,6 +108,13 @@ pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     span.filter(|span| !span.is_zero()).ok_or_else(|| D::Error::custom(ACCEPTED))
 }
 
+/// Reads a number of bytes, more than 0.
+pub(super) fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let bytes = usize::deserialize(deserializer);
+    let bytes = bytes.ok().filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| D::Error::custom("a number of bytes, more than 0, is accepted"))
+}
+
 /// A list of strings, or one string with commas between them, as the environment has it.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
