@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use super::{Process, ask};
 
 /// The system calls of a commit that may fail.
-const CALLS: &str = "openat,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,statx,read,close";
+const CALLS: &str = "openat,openat2,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,statx,read,\
+                     pread64,preadv2,close";
 
 /// What is done to session `ka`, and what may be found of it and of `kb` afterwards, as it was and
 /// as it was to become.

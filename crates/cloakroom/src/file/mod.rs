@@ -16,6 +16,11 @@
 //! that crashes lets go of its lock; a crash between any two of these steps leaves the old record or
 //! the new one.
 //!
+//! # How it reads
+//! A load of a file that the kernel has in its caches takes place on the calling thread, without
+//! waiting. Every other piece of file work is handed to a pool of threads.
+//!
+//! # Rotations
 //! A rotation changes two files. The new record is written first and names the key that it comes
 //! from; it is not live before the tombstone stands under that key. Renaming the tombstone into its
 //! place is the one step that ends the old record and makes the new one live.
@@ -25,6 +30,7 @@
 //! between processes: ext4, xfs, btrfs, zfs, apfs, tmpfs and overlayfs do. Not on NFS or SMB: take
 //! Redis for several machines.
 
+mod cached;
 mod folder;
 mod format;
 mod offload;
@@ -51,6 +57,7 @@ use crate::{
     },
     sweep::{SweepBudget, in_background},
 };
+use cached::Cached;
 use folder::Folder;
 use offload::{Offload, failed};
 use owners::{Owners, key_named};
@@ -92,6 +99,7 @@ struct Inner {
     location: PathBuf,
     durability: Durability,
     clock: Arc<dyn Clock>,
+    cached: Cached,
     offload: Offload,
     owners: Owners,
     round: Arc<Mutex<Option<Round>>>,
@@ -247,6 +255,9 @@ impl Store for FileStore {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         self.keep_swept();
+        if let Ok(found) = self.0.cached.load(&self.0.location, key, self.0.clock.now()) {
+            return Ok(found);
+        }
         let (inner, key) = (self.0.clone(), *key);
         self.0.offload.read("read a session file", move || inner.load(&key)).await
     }
@@ -363,6 +374,7 @@ impl FileStoreBuilder {
             location,
             durability,
             clock,
+            cached: Cached::default(),
             offload: Offload::new(SHARDS),
             round: Arc::default(),
             budget,

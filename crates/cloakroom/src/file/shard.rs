@@ -1,12 +1,9 @@
 //! One of the 256 folders that records are spread over, and the steps that change it under its lock.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    time::Duration,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
 
 use bytes::Bytes;
+use rustix::fs::Stat;
 
 use super::{
     folder::{Entry, Folder, Lock},
@@ -54,12 +51,12 @@ pub(super) fn name_of(key: &RecordKey) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+    text
 }
 
 impl Shard {
@@ -95,7 +92,7 @@ impl Shard {
         Ok(match self.folder.entry(&name_of(key))? {
             Entry::Nothing => Content::Nothing,
             Entry::Foreign => Content::Foreign,
-            Entry::File(file) => read(file)?,
+            Entry::File(file, about) => read(&file, &about)?,
         })
     }
 
@@ -106,42 +103,24 @@ impl Shard {
         record: Bytes,
         now: Timestamp,
     ) -> io::Result<Option<Found>> {
-        if header.expires <= now {
-            return Ok(None);
-        }
-        Ok(match header.kind {
-            Kind::Tombstone { successor } => {
-                Some(Found::Tombstone { successor, expires: header.expires })
-            }
-            Kind::Record { rotated_from: Some(from) } if !self.was_rotated(&from, key, now)? => {
-                None
-            }
-            Kind::Record { .. } => {
-                let Header { revision, expires, .. } = header;
-                Some(Found::Live(Stored { record, revision, expires }))
-            }
-        })
+        found(key, header, record, now, |from| self.header(&name_of(from)))
     }
 
-    /// Whether the rotation `from` → `to` was carried out to its end: no record is left under `from`.
+    /// Returns `true` if the rotation `from` → `to` was carried out to its end.
     pub(super) fn was_rotated(
         &self,
         from: &RecordKey,
         to: &RecordKey,
         now: Timestamp,
     ) -> io::Result<bool> {
-        Ok(match self.header(&name_of(from))? {
-            Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
-            Some(Header { kind: Kind::Tombstone { successor }, .. }) => successor == Some(*to),
-            None => true,
-        })
+        Ok(is_rotated(self.header(&name_of(from))?, to, now))
     }
 
     /// The header of a file, if it is one of ours.
     pub(super) fn header(&self, name: &str) -> io::Result<Option<Header>> {
-        let Entry::File(mut file) = self.folder.entry(name)? else { return Ok(None) };
+        let Entry::File(file, _) = self.folder.entry(name)? else { return Ok(None) };
         let mut header = [0; HEADER];
-        match file.read_exact(&mut header) {
+        match file.read_exact_at(&mut header, 0) {
             Ok(()) => Ok(decode(&header)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),
@@ -174,9 +153,16 @@ impl Shard {
     }
 }
 
-fn read(mut file: File) -> io::Result<Content> {
+/// Reads a file in one piece: it never changes its size once it has its name.
+fn read(file: &File, about: &Stat) -> io::Result<Content> {
+    let size = usize::try_from(about.st_size).unwrap_or_default();
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    bytes.try_reserve_exact(size)?;
+    bytes.resize(size, 0);
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Content::Corrupt),
+        read => read?,
+    }
     let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else {
         return Ok(Content::Corrupt);
     };
@@ -186,6 +172,38 @@ fn read(mut file: File) -> io::Result<Content> {
         }
         _ => Content::Corrupt,
     })
+}
+
+/// Returns what is live, given the file under `key`. `header_of` reads the header of another file of
+/// the shard, which is necessary after a rotation.
+pub(super) fn found(
+    key: &RecordKey,
+    header: Header,
+    record: Bytes,
+    now: Timestamp,
+    header_of: impl FnOnce(&RecordKey) -> io::Result<Option<Header>>,
+) -> io::Result<Option<Found>> {
+    if header.expires <= now {
+        return Ok(None);
+    }
+    let Header { revision, expires, .. } = header;
+    Ok(match header.kind {
+        Kind::Tombstone { successor } => Some(Found::Tombstone { successor, expires }),
+        Kind::Record { rotated_from: Some(from) } if !is_rotated(header_of(&from)?, key, now) => {
+            None
+        }
+        Kind::Record { .. } => Some(Found::Live(Stored { record, revision, expires })),
+    })
+}
+
+/// Returns `true` if `before`, the file of the rotation's old key, leaves no record live under that
+/// key.
+fn is_rotated(before: Option<Header>, to: &RecordKey, now: Timestamp) -> bool {
+    match before {
+        Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
+        Some(Header { kind: Kind::Tombstone { successor }, .. }) => successor == Some(*to),
+        None => true,
+    }
 }
 
 /// A live record, as a step finds it.
