@@ -90,7 +90,10 @@ impl Folder {
         Ok(if is_ours(&about) { Entry::File(file, about) } else { Entry::Foreign })
     }
 
-    /// Puts `bytes` under `name` as a whole: whoever reads finds the old file or the new one.
+    /// Puts `bytes` under `name` as a whole: whoever reads finds the old file or the new one. With
+    /// `flushed` the contents survive a loss of power, and the name does after a [`flush`].
+    ///
+    /// [`flush`]: Self::flush
     pub(super) fn put(&self, name: &str, bytes: &[u8], flushed: bool) -> io::Result<()> {
         let mut random = [0; 8];
         crate::random::fill_from_system(&mut random);
@@ -102,8 +105,7 @@ impl Folder {
             // The sweep takes it along if this fails as well.
             drop(self.remove(&temporary));
         }
-        written?;
-        if flushed { self.flush() } else { Ok(()) }
+        written
     }
 
     /// Makes a file under a name that is free.

@@ -12,7 +12,10 @@
 //!
 //! # How it writes
 //! Under the shard's lock: a temporary file in the same folder, its contents, fsync, rename, fsync of
-//! the folder. Readers take no lock and find the old file or the new one, never a part. A process
+//! the folder. Commits of one shard that wait in one process at the same time form a group: the lock
+//! is taken once, each has its own file, fsync and rename, and one fsync of the folder follows. All
+//! are acknowledged after it, or all fail with its error. Rotations and destructions form no groups,
+//! because they flush between their steps. Readers take no lock and find the old file or the new one, never a part. A process
 //! that crashes lets go of its lock; a crash between any two of these steps leaves the old record or
 //! the new one.
 //!
@@ -35,6 +38,7 @@ mod folder;
 mod format;
 mod offload;
 mod owners;
+mod queue;
 mod shard;
 mod sweep;
 #[cfg(test)]
@@ -61,6 +65,7 @@ use cached::Cached;
 use folder::Folder;
 use offload::{Offload, failed};
 use owners::{Owners, key_named};
+use queue::Queue;
 use shard::{Shard, hex};
 use sweep::Round;
 
@@ -101,6 +106,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     cached: Cached,
     offload: Offload,
+    queues: Box<[Queue]>,
     owners: Owners,
     round: Arc<Mutex<Option<Round>>>,
     budget: Option<SweepBudget>,
@@ -170,18 +176,23 @@ impl Inner {
         }
     }
 
-    fn commit(&self, commit: Commit) -> io::Result<Outcome> {
-        let key = key_of(&commit);
-        let shard = if matches!(commit, Commit::Create { .. }) {
-            self.shard_or_new(&key)?
+    /// Carries out commits of one shard under one hold of its lock. A flush of its folder at the end
+    /// makes all of them durable.
+    fn commit(&self, commits: Vec<Commit>) -> io::Result<Vec<io::Result<Outcome>>> {
+        let Some(key) = commits.first().map(key_of) else { return Ok(Vec::new()) };
+        let shard = if commits.iter().any(|commit| matches!(commit, Commit::Create { .. })) {
+            Some(self.shard_or_new(&key)?)
         } else {
-            match missing_is_none(self.shard(&key))? {
-                Some(shard) => shard,
-                None => return Ok(Outcome::Gone),
-            }
+            missing_is_none(self.shard(&key))?
+        };
+        let Some(shard) = shard else {
+            return Ok(commits.iter().map(|_| Ok(Outcome::Gone)).collect());
         };
         let flushed = self.durability == Durability::Full;
-        shard.lock(self.clock.now(), flushed, &self.owners)?.carry_out(commit)
+        let locked = shard.lock(self.clock.now(), flushed, &self.owners)?;
+        let outcomes = commits.into_iter().map(|commit| locked.carry_out(commit)).collect();
+        locked.finish()?;
+        Ok(outcomes)
     }
 
     fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
@@ -274,7 +285,12 @@ impl Store for FileStore {
         self.keep_swept();
         let shard = shard_of(&key_of(&commit));
         let inner = self.0.clone();
-        self.0.offload.write(shard, "write a session file", move || inner.commit(commit)).await
+        let outcome = inner.queues[shard].add(commit);
+        let group = move || {
+            inner.queues[shard].carry_out(|commits| inner.commit(commits));
+            Ok(())
+        };
+        self.0.offload.write(shard, "write a session file", outcome, group).await
     }
 }
 
@@ -376,6 +392,7 @@ impl FileStoreBuilder {
             clock,
             cached: Cached::default(),
             offload: Offload::new(SHARDS),
+            queues: std::iter::repeat_with(Queue::default).take(SHARDS).collect(),
             round: Arc::default(),
             budget,
             sweeping: Once::new(),

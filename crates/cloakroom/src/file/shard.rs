@@ -1,6 +1,12 @@
 //! One of the 256 folders that records are spread over, and the steps that change it under its lock.
 
-use std::{fs::File, io, os::unix::fs::FileExt, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rustix::fs::Stat;
@@ -12,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Stored},
+    store::{Commit, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Stored},
 };
 
 /// What the names of files that cannot be read end in.
@@ -32,6 +38,10 @@ pub(super) struct Locked<'a> {
     pub(super) now: Timestamp,
     pub(super) flushed: bool,
     pub(super) owners: &'a Owners,
+    /// Whether a file got its name since the last flush of the folder.
+    renamed: Cell<bool>,
+    /// Entries of owners to remove after the next flush.
+    disowned: RefCell<Vec<(OwnerKey, RecordKey)>>,
     _lock: Lock,
 }
 
@@ -149,7 +159,8 @@ impl Shard {
         owners: &Owners,
     ) -> io::Result<Locked<'_>> {
         let lock = self.take_lock()?;
-        Ok(Locked { shard: self, now, flushed, owners, _lock: lock })
+        let (renamed, disowned) = Default::default();
+        Ok(Locked { shard: self, now, flushed, owners, renamed, disowned, _lock: lock })
     }
 }
 
@@ -213,6 +224,7 @@ struct Live {
 }
 
 impl Locked<'_> {
+    /// Carries out a commit, which is durable after [`finish`](Self::finish).
     pub(super) fn carry_out(&self, commit: Commit) -> io::Result<Outcome> {
         match commit {
             Commit::Create { key, record } => self.create(&key, record, None),
@@ -241,6 +253,7 @@ impl Locked<'_> {
                 self.change(&from, expected, |live| {
                     let created = self.create(&to, record, Some(from))?;
                     if matches!(created, Outcome::Done(_)) {
+                        self.flush()?;
                         // This is what ends the old record and makes the new one live, in one step.
                         self.bury(&from, &live.header, Some(to), tombstone)?;
                     }
@@ -305,11 +318,12 @@ impl Locked<'_> {
         let Draft { record, expires, owner, .. } = draft;
         if let Some(owner) = owner.filter(|_| owner != before.owner) {
             self.owners.add(&owner, key, self.flushed)?;
+            self.disowned.borrow_mut().retain(|entry| *entry != (owner, *key));
         }
         let header = Header { kind: Kind::Record { rotated_from }, expires, revision, owner };
         self.put(key, &header, &record)?;
-        if before.owner != owner {
-            self.owners.remove(before.owner, key);
+        if let Some(before) = before.owner.filter(|_| owner != before.owner) {
+            self.disowned.borrow_mut().push((before, *key));
         }
         Ok(Outcome::Done(revision))
     }
@@ -320,9 +334,8 @@ impl Locked<'_> {
             // which no request can change either.
             tracing::warn!(%error, "no room for a tombstone; deleting the session file");
             self.shard.folder.remove(&name_of(key))?;
-            if self.flushed {
-                self.shard.folder.flush()?;
-            }
+            self.renamed.set(true);
+            self.flush()?;
         }
         self.owners.remove(live.owner, key);
         Ok(())
@@ -338,11 +351,29 @@ impl Locked<'_> {
         let kind = Kind::Tombstone { successor };
         // The owner stays, so that the sweep finds the index entry that led here.
         let tombstone = Header { kind, expires: until, ..live.clone() };
-        self.put(key, &tombstone, &[])
+        self.put(key, &tombstone, &[])?;
+        self.flush()
     }
 
     fn put(&self, key: &RecordKey, header: &Header, record: &[u8]) -> io::Result<()> {
-        self.shard.folder.put(&name_of(key), &encode(header, record), self.flushed)
+        self.shard.folder.put(&name_of(key), &encode(header, record), self.flushed)?;
+        self.renamed.set(true);
+        Ok(())
+    }
+
+    /// Has the names of all files so far survive a loss of power, if this store promises that.
+    fn flush(&self) -> io::Result<()> {
+        if self.renamed.replace(false) && self.flushed { self.shard.folder.flush() } else { Ok(()) }
+    }
+
+    /// Makes everything that was carried out durable and releases the lock. An error concerns every
+    /// commit since the lock was taken.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.flush()?;
+        for (owner, key) in self.disowned.take() {
+            self.owners.remove(Some(owner), &key);
+        }
+        Ok(())
     }
 }
 
