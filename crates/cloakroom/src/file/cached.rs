@@ -30,6 +30,7 @@ use crate::{
 };
 
 /// Copying and checking a larger file takes longer than the pool needs to take it over.
+#[cfg(target_os = "linux")]
 const LARGEST: usize = 32 * 1024;
 
 /// Reads cached files of one store.
