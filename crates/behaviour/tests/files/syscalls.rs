@@ -1,11 +1,18 @@
 //! A fault at every system call of a commit, with `strace`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use cloakroom::{
+    FileStore,
+    clock::{Clock, SystemClock},
+    store::{Commit, Draft, Outcome, RecordKey, Store},
+};
 
 use super::{Process, ask};
 
 /// The system calls of a commit that may fail.
-const CALLS: &str = "openat,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,statx,read,close";
+const CALLS: &str = "openat,openat2,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,statx,read,\
+                     pread64,preadv2,close";
 
 /// What is done to session `ka`, and what may be found of it and of `kb` afterwards, as it was and
 /// as it was to become.
@@ -84,6 +91,70 @@ fn a_commit_writes_a_private_temporary_file_flushes_it_renames_it_and_flushes_th
         .collect();
     assert_eq!(names, ["write", "fsync", "renameat", "fsync"], "{shown:#?}");
     println!("openat(O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600) write fsync renameat fsync");
+}
+
+const WRITERS: u8 = 16;
+const WRITES_EACH: usize = 20;
+
+/// Writes 16 sessions of one shard at once. The next test runs it in a process of its own.
+#[tokio::test]
+#[ignore = "the next test runs it under strace"]
+async fn writers_of_one_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::builder(folder.path().join("sessions")).sweep_budget(None);
+    let store = store.open().unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let store = store.clone();
+        writers.spawn(async move {
+            let mut key = [0; 32];
+            key[31] = writer + 1;
+            let key = RecordKey::from_bytes(key);
+            let record = || Draft::new("values", SystemClock.now(), Duration::from_hours(1));
+            let mut commit = Commit::Create { key, record: record() };
+            for _ in 0..WRITES_EACH {
+                let Ok(Outcome::Done(expected)) = store.commit(commit).await else { panic!() };
+                commit = Commit::Replace { key, expected, record: record() };
+            }
+        });
+    }
+    writers.join_all().await;
+}
+
+#[test]
+fn writers_of_one_shard_share_the_flush_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("trace");
+    let run = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-y", "-e", "trace=fsync", "-o"])
+        .arg(&log)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "syscalls::writers_of_one_shard"])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let trace = std::fs::read_to_string(log).unwrap();
+    let flushes = |what: &str| {
+        trace.lines().filter(|line| line.contains("fsync(") && line.contains(what)).count()
+    };
+    let (files, folders) = (flushes("/.tmp-"), flushes("/sessions/00>"));
+    assert_eq!(files, usize::from(WRITERS) * WRITES_EACH, "every file is flushed");
+    assert!((1..files / 4).contains(&folders), "{folders} flushes of the folder, {files} writes");
+    println!("{files} writes by {WRITERS} writers of one shard: {folders} flushes of its folder");
+}
+
+#[test]
+fn a_kernel_that_cannot_read_without_waiting_reads_all_the_same() {
+    let folder = prepared("replace");
+    for refused in ["openat2:error=ENOSYS", "preadv2:error=EOPNOTSUPP", "preadv2:error=EAGAIN"] {
+        let inject = format!("inject={refused}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
+        let mut process = Process::start(&strace, folder.path(), "full");
+        for _ in 0..2 {
+            assert_eq!(process.tell("load ka").as_deref(), Some("live old"), "{refused}");
+            assert_eq!(process.tell("load kb").as_deref(), Some("absent"), "{refused}");
+        }
+    }
 }
 
 fn found(folder: &Path) -> (String, String) {

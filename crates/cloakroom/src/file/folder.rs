@@ -5,20 +5,22 @@
 use std::{
     fs::{File, TryLockError},
     io::{self, Write},
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    os::fd::OwnedFd,
     path::Path,
     time::{Duration, Instant},
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, unlinkat,
+    },
     io::{Errno, retry_on_intr},
     process::geteuid,
 };
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// `NONBLOCK` keeps an open of a FIFO from waiting for its other end.
-const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+pub(super) const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 const LOCK_FILE: &str = ".lock";
@@ -36,7 +38,15 @@ pub(super) enum Entry {
     Nothing,
     /// A link, a folder, a FIFO, a device, another user's file: not ours, not touched.
     Foreign,
-    File(File),
+    File(File, Stat),
+}
+
+/// Returns `true` for a regular file of this process's user with one name. A file that was replaced
+/// since it was opened has no name left, and a second name is a link that someone planted.
+pub(super) fn is_ours(about: &Stat) -> bool {
+    FileType::from_raw_mode(about.st_mode) == FileType::RegularFile
+        && about.st_uid == geteuid().as_raw()
+        && about.st_nlink <= 1
 }
 
 impl Folder {
@@ -76,13 +86,14 @@ impl Folder {
             Err(Errno::LOOP | Errno::NXIO) => return Ok(Entry::Foreign),
             Err(error) => return Err(error.into()),
         };
-        let about = file.metadata()?;
-        // A file that was replaced since it was opened has no name left; more than one is a link.
-        let ours = about.is_file() && about.uid() == geteuid().as_raw() && about.nlink() <= 1;
-        Ok(if ours { Entry::File(file) } else { Entry::Foreign })
+        let about = retry_on_intr(|| fstat(&file))?;
+        Ok(if is_ours(&about) { Entry::File(file, about) } else { Entry::Foreign })
     }
 
-    /// Puts `bytes` under `name` as a whole: whoever reads finds the old file or the new one.
+    /// Puts `bytes` under `name` as a whole: whoever reads finds the old file or the new one. With
+    /// `flushed` the contents survive a loss of power, and the name does after a [`flush`].
+    ///
+    /// [`flush`]: Self::flush
     pub(super) fn put(&self, name: &str, bytes: &[u8], flushed: bool) -> io::Result<()> {
         let mut random = [0; 8];
         crate::random::fill_from_system(&mut random);
@@ -94,8 +105,7 @@ impl Folder {
             // The sweep takes it along if this fails as well.
             drop(self.remove(&temporary));
         }
-        written?;
-        if flushed { self.flush() } else { Ok(()) }
+        written
     }
 
     /// Makes a file under a name that is free.

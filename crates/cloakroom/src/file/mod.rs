@@ -12,10 +12,18 @@
 //!
 //! # How it writes
 //! Under the shard's lock: a temporary file in the same folder, its contents, fsync, rename, fsync of
-//! the folder. Readers take no lock and find the old file or the new one, never a part. A process
+//! the folder. Commits of one shard that wait in one process at the same time form a group: the lock
+//! is taken once, each has its own file, fsync and rename, and one fsync of the folder follows. All
+//! are acknowledged after it, or all fail with its error. Rotations and destructions form no groups,
+//! because they flush between their steps. Readers take no lock and find the old file or the new one, never a part. A process
 //! that crashes lets go of its lock; a crash between any two of these steps leaves the old record or
 //! the new one.
 //!
+//! # How it reads
+//! A load of a file that the kernel has in its caches takes place on the calling thread, without
+//! waiting. Every other piece of file work is handed to a pool of threads.
+//!
+//! # Rotations
 //! A rotation changes two files. The new record is written first and names the key that it comes
 //! from; it is not live before the tombstone stands under that key. Renaming the tombstone into its
 //! place is the one step that ends the old record and makes the new one live.
@@ -25,10 +33,12 @@
 //! between processes: ext4, xfs, btrfs, zfs, apfs, tmpfs and overlayfs do. Not on NFS or SMB: take
 //! Redis for several machines.
 
+mod cached;
 mod folder;
 mod format;
 mod offload;
 mod owners;
+mod queue;
 mod shard;
 mod sweep;
 #[cfg(test)]
@@ -51,9 +61,11 @@ use crate::{
     },
     sweep::{SweepBudget, in_background},
 };
+use cached::Cached;
 use folder::Folder;
 use offload::{Offload, failed};
 use owners::{Owners, key_named};
+use queue::Queue;
 use shard::{Shard, hex};
 use sweep::Round;
 
@@ -92,7 +104,9 @@ struct Inner {
     location: PathBuf,
     durability: Durability,
     clock: Arc<dyn Clock>,
+    cached: Cached,
     offload: Offload,
+    queues: Box<[Queue]>,
     owners: Owners,
     round: Arc<Mutex<Option<Round>>>,
     budget: Option<SweepBudget>,
@@ -162,18 +176,23 @@ impl Inner {
         }
     }
 
-    fn commit(&self, commit: Commit) -> io::Result<Outcome> {
-        let key = key_of(&commit);
-        let shard = if matches!(commit, Commit::Create { .. }) {
-            self.shard_or_new(&key)?
+    /// Carries out commits of one shard under one hold of its lock. A flush of its folder at the end
+    /// makes all of them durable.
+    fn commit(&self, commits: Vec<Commit>) -> io::Result<Vec<io::Result<Outcome>>> {
+        let Some(key) = commits.first().map(key_of) else { return Ok(Vec::new()) };
+        let shard = if commits.iter().any(|commit| matches!(commit, Commit::Create { .. })) {
+            Some(self.shard_or_new(&key)?)
         } else {
-            match missing_is_none(self.shard(&key))? {
-                Some(shard) => shard,
-                None => return Ok(Outcome::Gone),
-            }
+            missing_is_none(self.shard(&key))?
+        };
+        let Some(shard) = shard else {
+            return Ok(commits.iter().map(|_| Ok(Outcome::Gone)).collect());
         };
         let flushed = self.durability == Durability::Full;
-        shard.lock(self.clock.now(), flushed, &self.owners)?.carry_out(commit)
+        let locked = shard.lock(self.clock.now(), flushed, &self.owners)?;
+        let outcomes = commits.into_iter().map(|commit| locked.carry_out(commit)).collect();
+        locked.finish()?;
+        Ok(outcomes)
     }
 
     fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
@@ -247,6 +266,9 @@ impl Store for FileStore {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
         self.keep_swept();
+        if let Ok(found) = self.0.cached.load(&self.0.location, key, self.0.clock.now()) {
+            return Ok(found);
+        }
         let (inner, key) = (self.0.clone(), *key);
         self.0.offload.read("read a session file", move || inner.load(&key)).await
     }
@@ -263,7 +285,12 @@ impl Store for FileStore {
         self.keep_swept();
         let shard = shard_of(&key_of(&commit));
         let inner = self.0.clone();
-        self.0.offload.write(shard, "write a session file", move || inner.commit(commit)).await
+        let outcome = inner.queues[shard].add(commit);
+        let group = move || {
+            inner.queues[shard].carry_out(|commits| inner.commit(commits));
+            Ok(())
+        };
+        self.0.offload.write(shard, "write a session file", outcome, group).await
     }
 }
 
@@ -363,7 +390,9 @@ impl FileStoreBuilder {
             location,
             durability,
             clock,
+            cached: Cached::default(),
             offload: Offload::new(SHARDS),
+            queues: std::iter::repeat_with(Queue::default).take(SHARDS).collect(),
             round: Arc::default(),
             budget,
             sweeping: Once::new(),

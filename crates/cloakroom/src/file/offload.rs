@@ -1,10 +1,11 @@
 //! File work, off the async threads and with bounds: a disk that stalls holds up nobody but those who
 //! wait for it, and those not for ever.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::{Either, select};
 use tokio::{
-    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
@@ -46,15 +47,29 @@ impl Offload {
         within(attempted, self.run(None, work)).await
     }
 
-    /// Runs work that changes a shard. It runs to its end even if the caller stops waiting.
+    /// Waits for the outcome of a change to a shard. Takes turns with the others who wait at that
+    /// shard: whoever has the turn runs `work`, which is to carry out the next changes and to send
+    /// the outcomes. It runs to its end even if the caller stops waiting.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         shard: usize,
         attempted: &'static str,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+        mut outcome: oneshot::Receiver<io::Result<T>>,
+        work: impl FnOnce() -> io::Result<()> + Clone + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = self.turns[shard].clone().lock_owned();
-        within(attempted, async { self.run(Some(turn.await), work).await }).await
+        let turns = async {
+            loop {
+                let turn = pin!(async {
+                    let turn = self.turns[shard].clone().lock_owned().await;
+                    self.run(Some(turn), work.clone()).await
+                });
+                match select(&mut outcome, turn).await {
+                    Either::Left((outcome, _)) => return outcome.map_err(io::Error::other)?,
+                    Either::Right((ran, _)) => ran?,
+                }
+            }
+        };
+        within(attempted, turns).await
     }
 
     /// Runs a piece of a sweep, which may take its time.

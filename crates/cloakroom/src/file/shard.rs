@@ -1,12 +1,15 @@
 //! One of the 256 folders that records are spread over, and the steps that change it under its lock.
 
 use std::{
+    cell::{Cell, RefCell},
     fs::File,
-    io::{self, Read},
+    io,
+    os::unix::fs::FileExt,
     time::Duration,
 };
 
 use bytes::Bytes;
+use rustix::fs::Stat;
 
 use super::{
     folder::{Entry, Folder, Lock},
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Stored},
+    store::{Commit, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Stored},
 };
 
 /// What the names of files that cannot be read end in.
@@ -35,6 +38,10 @@ pub(super) struct Locked<'a> {
     pub(super) now: Timestamp,
     pub(super) flushed: bool,
     pub(super) owners: &'a Owners,
+    /// Whether a file got its name since the last flush of the folder.
+    renamed: Cell<bool>,
+    /// Entries of owners to remove after the next flush.
+    disowned: RefCell<Vec<(OwnerKey, RecordKey)>>,
     _lock: Lock,
 }
 
@@ -54,12 +61,12 @@ pub(super) fn name_of(key: &RecordKey) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+    text
 }
 
 impl Shard {
@@ -95,7 +102,7 @@ impl Shard {
         Ok(match self.folder.entry(&name_of(key))? {
             Entry::Nothing => Content::Nothing,
             Entry::Foreign => Content::Foreign,
-            Entry::File(file) => read(file)?,
+            Entry::File(file, about) => read(&file, &about)?,
         })
     }
 
@@ -106,42 +113,24 @@ impl Shard {
         record: Bytes,
         now: Timestamp,
     ) -> io::Result<Option<Found>> {
-        if header.expires <= now {
-            return Ok(None);
-        }
-        Ok(match header.kind {
-            Kind::Tombstone { successor } => {
-                Some(Found::Tombstone { successor, expires: header.expires })
-            }
-            Kind::Record { rotated_from: Some(from) } if !self.was_rotated(&from, key, now)? => {
-                None
-            }
-            Kind::Record { .. } => {
-                let Header { revision, expires, .. } = header;
-                Some(Found::Live(Stored { record, revision, expires }))
-            }
-        })
+        found(key, header, record, now, |from| self.header(&name_of(from)))
     }
 
-    /// Whether the rotation `from` → `to` was carried out to its end: no record is left under `from`.
+    /// Returns `true` if the rotation `from` → `to` was carried out to its end.
     pub(super) fn was_rotated(
         &self,
         from: &RecordKey,
         to: &RecordKey,
         now: Timestamp,
     ) -> io::Result<bool> {
-        Ok(match self.header(&name_of(from))? {
-            Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
-            Some(Header { kind: Kind::Tombstone { successor }, .. }) => successor == Some(*to),
-            None => true,
-        })
+        Ok(is_rotated(self.header(&name_of(from))?, to, now))
     }
 
     /// The header of a file, if it is one of ours.
     pub(super) fn header(&self, name: &str) -> io::Result<Option<Header>> {
-        let Entry::File(mut file) = self.folder.entry(name)? else { return Ok(None) };
+        let Entry::File(file, _) = self.folder.entry(name)? else { return Ok(None) };
         let mut header = [0; HEADER];
-        match file.read_exact(&mut header) {
+        match file.read_exact_at(&mut header, 0) {
             Ok(()) => Ok(decode(&header)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),
@@ -170,13 +159,21 @@ impl Shard {
         owners: &Owners,
     ) -> io::Result<Locked<'_>> {
         let lock = self.take_lock()?;
-        Ok(Locked { shard: self, now, flushed, owners, _lock: lock })
+        let (renamed, disowned) = Default::default();
+        Ok(Locked { shard: self, now, flushed, owners, renamed, disowned, _lock: lock })
     }
 }
 
-fn read(mut file: File) -> io::Result<Content> {
+/// Reads a file in one piece: it never changes its size once it has its name.
+fn read(file: &File, about: &Stat) -> io::Result<Content> {
+    let size = usize::try_from(about.st_size).unwrap_or_default();
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    bytes.try_reserve_exact(size)?;
+    bytes.resize(size, 0);
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Content::Corrupt),
+        read => read?,
+    }
     let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else {
         return Ok(Content::Corrupt);
     };
@@ -188,6 +185,38 @@ fn read(mut file: File) -> io::Result<Content> {
     })
 }
 
+/// Returns what is live, given the file under `key`. `header_of` reads the header of another file of
+/// the shard, which is necessary after a rotation.
+pub(super) fn found(
+    key: &RecordKey,
+    header: Header,
+    record: Bytes,
+    now: Timestamp,
+    header_of: impl FnOnce(&RecordKey) -> io::Result<Option<Header>>,
+) -> io::Result<Option<Found>> {
+    if header.expires <= now {
+        return Ok(None);
+    }
+    let Header { revision, expires, .. } = header;
+    Ok(match header.kind {
+        Kind::Tombstone { successor } => Some(Found::Tombstone { successor, expires }),
+        Kind::Record { rotated_from: Some(from) } if !is_rotated(header_of(&from)?, key, now) => {
+            None
+        }
+        Kind::Record { .. } => Some(Found::Live(Stored { record, revision, expires })),
+    })
+}
+
+/// Returns `true` if `before`, the file of the rotation's old key, leaves no record live under that
+/// key.
+fn is_rotated(before: Option<Header>, to: &RecordKey, now: Timestamp) -> bool {
+    match before {
+        Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
+        Some(Header { kind: Kind::Tombstone { successor }, .. }) => successor == Some(*to),
+        None => true,
+    }
+}
+
 /// A live record, as a step finds it.
 struct Live {
     stored: Stored,
@@ -195,6 +224,7 @@ struct Live {
 }
 
 impl Locked<'_> {
+    /// Carries out a commit, which is durable after [`finish`](Self::finish).
     pub(super) fn carry_out(&self, commit: Commit) -> io::Result<Outcome> {
         match commit {
             Commit::Create { key, record } => self.create(&key, record, None),
@@ -223,6 +253,7 @@ impl Locked<'_> {
                 self.change(&from, expected, |live| {
                     let created = self.create(&to, record, Some(from))?;
                     if matches!(created, Outcome::Done(_)) {
+                        self.flush()?;
                         // This is what ends the old record and makes the new one live, in one step.
                         self.bury(&from, &live.header, Some(to), tombstone)?;
                     }
@@ -287,11 +318,12 @@ impl Locked<'_> {
         let Draft { record, expires, owner, .. } = draft;
         if let Some(owner) = owner.filter(|_| owner != before.owner) {
             self.owners.add(&owner, key, self.flushed)?;
+            self.disowned.borrow_mut().retain(|entry| *entry != (owner, *key));
         }
         let header = Header { kind: Kind::Record { rotated_from }, expires, revision, owner };
         self.put(key, &header, &record)?;
-        if before.owner != owner {
-            self.owners.remove(before.owner, key);
+        if let Some(before) = before.owner.filter(|_| owner != before.owner) {
+            self.disowned.borrow_mut().push((before, *key));
         }
         Ok(Outcome::Done(revision))
     }
@@ -302,9 +334,8 @@ impl Locked<'_> {
             // which no request can change either.
             tracing::warn!(%error, "no room for a tombstone; deleting the session file");
             self.shard.folder.remove(&name_of(key))?;
-            if self.flushed {
-                self.shard.folder.flush()?;
-            }
+            self.renamed.set(true);
+            self.flush()?;
         }
         self.owners.remove(live.owner, key);
         Ok(())
@@ -320,11 +351,29 @@ impl Locked<'_> {
         let kind = Kind::Tombstone { successor };
         // The owner stays, so that the sweep finds the index entry that led here.
         let tombstone = Header { kind, expires: until, ..live.clone() };
-        self.put(key, &tombstone, &[])
+        self.put(key, &tombstone, &[])?;
+        self.flush()
     }
 
     fn put(&self, key: &RecordKey, header: &Header, record: &[u8]) -> io::Result<()> {
-        self.shard.folder.put(&name_of(key), &encode(header, record), self.flushed)
+        self.shard.folder.put(&name_of(key), &encode(header, record), self.flushed)?;
+        self.renamed.set(true);
+        Ok(())
+    }
+
+    /// Has the names of all files so far survive a loss of power, if this store promises that.
+    fn flush(&self) -> io::Result<()> {
+        if self.renamed.replace(false) && self.flushed { self.shard.folder.flush() } else { Ok(()) }
+    }
+
+    /// Makes everything that was carried out durable and releases the lock. An error concerns every
+    /// commit since the lock was taken.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.flush()?;
+        for (owner, key) in self.disowned.take() {
+            self.owners.remove(Some(owner), &key);
+        }
+        Ok(())
     }
 }
 

@@ -397,6 +397,22 @@ async fn a_location_that_was_deleted_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_location_that_is_moved_away_is_noticed_by_the_next_read() {
+    let place = Place::new();
+    place.create(key(1), "values").await;
+    let (here, away) = (place.store.location(), place.folder.path().join("away"));
+    for _ in 0..2 {
+        assert_eq!(place.text(key(1)).await.as_deref(), Some("values"));
+        fs::rename(here, &away).unwrap();
+        assert_eq!(place.load(key(1)).await, None);
+        symlink(&away, here).unwrap();
+        assert!(place.store.load(&key(1)).await.is_err(), "nothing is read through a link");
+        fs::remove_file(here).unwrap();
+        fs::rename(&away, here).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_lock_that_another_process_holds_for_too_long_is_an_error_and_readers_do_not_care() {
     let place = Place::new();
     place.create(key(1), "values").await;
