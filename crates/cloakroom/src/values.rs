@@ -62,16 +62,19 @@ impl Values {
     /// Returns every value, parsed. One that is nested too deeply to be parsed is `null`, with a
     /// warning, and hides no other.
     pub(crate) fn all(&self) -> Map<String, Value> {
-        let parsed = |(key, raw): (&Box<str>, &Box<RawValue>)| {
+        let parse = |key: &str, raw: &RawValue| {
             let value = serde_json::from_str(raw.get()).unwrap_or_else(|_| {
                 tracing::warn!(key, "a stored value is nested too deeply and reads as null");
                 Value::Null
             });
-            (key.to_string(), value)
+            (key.to_owned(), value)
+        };
+        let parse_all = |members: &Members| {
+            members.iter().map(|(key, raw)| parse(key, raw)).collect::<Map<_, _>>()
         };
         match self {
-            Self::Stored(text) => members(text).unwrap_or_default().iter().map(parsed).collect(),
-            Self::Open(members) => members.iter().map(parsed).collect(),
+            Self::Stored(text) => parse_all(&members(text).unwrap_or_default()),
+            Self::Open(members) => parse_all(members),
         }
     }
 

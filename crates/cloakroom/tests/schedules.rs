@@ -64,7 +64,7 @@ impl Stage {
     }
 
     fn keep_cookie(&mut self, headers: &ResponseHeaders) {
-        self.cookie = headers.set_cookie[0].split(';').next().unwrap().to_owned();
+        headers.set_cookie[0].split(';').next().unwrap().clone_into(&mut self.cookie);
     }
 
     async fn is_signed_in(&self) -> bool {

@@ -18,7 +18,7 @@ impl CsrfPolicy {
     /// Judges a request by its method and headers, and where these are not enough by its token.
     ///
     /// `capture_form` is run only where the token has to be looked for in the form: it reads the
-    /// body, [captures](Visit::capture) the form if it is one, and leaves the body to be read again. A
+    /// body, [captures](crate::Visit::capture) the form if it is one, and leaves the body to be read again. A
     /// policy that [only logs](Self::log_only) lets pass unread, and unjudged, what is no form or long.
     ///
     /// # Errors
