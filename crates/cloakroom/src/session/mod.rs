@@ -23,7 +23,7 @@ use state::State;
 
 use crate::{
     Sessions, backend::LoadedSession, form::FormInput, owner::Owner, request::Headers,
-    sessions::ServerErrors, store::RecordKey,
+    store::RecordKey,
 };
 
 /// The session of one request: a handle, cheap to clone.
@@ -106,13 +106,10 @@ impl Session {
         loaded: LoadedSession,
         timing: Timing,
     ) -> Self {
-        let mut state = match timing {
+        let state = match timing {
             Timing::InTime => State::new(loaded),
             Timing::Late => State::late(loaded),
         };
-        if sessions.context().server_errors() == ServerErrors::Discard {
-            state.work.remember_untouched();
-        }
         Self(Arc::new(Inner {
             sessions,
             fetch,

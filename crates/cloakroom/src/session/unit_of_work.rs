@@ -65,7 +65,8 @@ pub(super) struct UnitOfWork {
     seal: Seal,
     loaded_at: Timestamp,
     phase: Phase,
-    /// The record as it was before any change, where the policy for server errors may want it back.
+    /// The record as it was before any change: what stays when the changes are discarded and the
+    /// session gets a new token or deadline all the same.
     untouched: Option<Arc<Record>>,
 }
 
@@ -77,19 +78,14 @@ impl UnitOfWork {
             key,
             token,
             action: TokenAction::Keep,
+            untouched: Some(record.clone()),
             record,
             log: ChangeLog::default(),
             materialize: false,
             seal,
             loaded_at: at,
             phase: Phase::Open,
-            untouched: None,
         }
-    }
-
-    /// Keeps the record as it is now for [`discard_changes`](Self::discard_changes).
-    pub(super) fn remember_untouched(&mut self) {
-        self.untouched = Some(self.record.clone());
     }
 
     /// Makes a change, and logs it for the replay on another request's record. All changes of the
