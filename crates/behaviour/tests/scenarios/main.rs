@@ -64,6 +64,7 @@ mod cookies;
 mod csrf;
 mod faults;
 mod flash;
+mod layers;
 mod lifecycle;
 mod middleware;
 mod owners;
