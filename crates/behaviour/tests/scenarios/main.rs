@@ -67,6 +67,7 @@ mod flash;
 mod layers;
 mod lifecycle;
 mod middleware;
+mod overlaps;
 mod owners;
 mod redirects;
 mod schedules;
