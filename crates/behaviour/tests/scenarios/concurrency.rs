@@ -19,7 +19,7 @@ server_side! {
 }
 
 /// The visitor's script on a connection of its own, under way while the test goes on.
-fn start(
+pub(crate) fn start(
     visitor: &Client,
     steps: Value,
 ) -> tokio::task::JoinHandle<(behaviour::client::Reply, Client)> {

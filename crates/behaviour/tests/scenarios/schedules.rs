@@ -123,7 +123,7 @@ async fn a_crowd_on_one_session_is_counted_exactly(server: Server) {
         .map(|_| {
             let mut visitor = visitor.clone();
             tokio::spawn(async move {
-                for _ in 0..20 {
+                for _ in 0..50 {
                     let reply = visitor.script(&json!([{"do": "increment", "key": "n"}])).await;
                     assert_eq!(reply.status, 200);
                 }
@@ -133,7 +133,7 @@ async fn a_crowd_on_one_session_is_counted_exactly(server: Server) {
     for connection in crowd {
         connection.await.unwrap();
     }
-    assert_eq!(visitor.step(json!({"do": "get", "key": "n"})).await, 640);
+    assert_eq!(visitor.step(json!({"do": "get", "key": "n"})).await, 1_600);
 }
 
 async fn what_decides_is_unsupported_where_nothing_is_compared(server: Server) {

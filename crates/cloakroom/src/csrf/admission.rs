@@ -42,7 +42,8 @@ impl CsrfPolicy {
             }
             Verdict::NeedsToken(None) => {
                 capture_form.await.map_err(Denied::Unreadable)?;
-                let input = visit.input();
+                // Adapters capture the form for the innermost layer, which may be one for bearer tokens.
+                let input = visits.innermost().input();
                 input.and_then(|input| input.csrf_token().map(ToOwned::to_owned))
             }
         };

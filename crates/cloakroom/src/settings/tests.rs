@@ -1,7 +1,10 @@
 //! Every key by file and by environment, and every way to get one wrong.
 
 use super::*;
-use crate::AppKeys;
+use crate::{
+    AppKeys,
+    store::{Commit, Found, Outcome, RecordKey, Store, StoreError},
+};
 
 fn none(_: &str) -> Option<String> {
     None
@@ -148,6 +151,12 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("age = '2 lightyears'", &["`age`", "\"2h\"", "accepted"]),
         ("age = 0", &["`age`", "more than 0"]),
         ("age = true", &["`age`", "accepted"]),
+        ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
+        ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
+        ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
+        ("commit_deadline = 0", &["`commit_deadline`", "more than 0"]),
+        ("commit_deadline = '0s'", &["`commit_deadline`", "more than 0"]),
+        ("commit_deadline = []", &["`commit_deadline`", "accepted"]),
         ("[cookie]\nsame_site = 'loose'", &["`cookie.same_site`", "strict", "accepted"]),
         ("[cookie]\nsecure = 'true'", &["`cookie.secure`", "boolean"]),
         ("[cookie]\nmax_chunks = 99", &["max_chunks", "1 to 16"]),
@@ -172,6 +181,10 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("SESSION_COOKIE_SECURE", "perhaps", "boolean"),
         ("SESSION_AGE", "soon", "\"2h\""),
         ("SESSION_COOKIE_MAX_CHUNKS", "many", "u8"),
+        ("SESSION_MAX_BYTES", "0", "more than 0"),
+        ("SESSION_MAX_BYTES", "many", "a number of bytes"),
+        ("SESSION_COMMIT_DEADLINE", "0", "more than 0"),
+        ("SESSION_COMMIT_DEADLINE", "later", "a number of seconds"),
         ("SESSION_DRIVER", "disk", "cookie"),
     ] {
         let error = variable(name, value).unwrap_err().to_string();
@@ -239,4 +252,50 @@ fn variables_of_a_dot_env_file_are_read_and_a_bad_line_is_not_quoted() {
     std::fs::write(&path, "APP KEY hunter2").unwrap();
     let error = DotEnv::read(&path).unwrap_err().to_string();
     assert!(error.contains("NAME=value") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn the_limit_of_a_record_reaches_the_session_system() {
+    let key = AppKeys::generate();
+    let settings = Settings::read("driver = 'memory'\nmax_bytes = 1000", &|name| {
+        (name == "APP_KEY").then(|| key.clone())
+    });
+    let sessions = settings.unwrap().sessions().unwrap();
+    let no_headers: &[(&str, &str)] = &[];
+    for (length, fits) in [(500, true), (1001, false)] {
+        let session = sessions.visit().session(no_headers).await.unwrap();
+        session.put("k", "x".repeat(length)).unwrap();
+        let committed = session.commit().await;
+        assert_eq!(committed.is_ok(), fits, "{length}");
+        assert!(committed.err().is_none_or(|error| error.is_too_large()), "{length}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_commit_deadline_reaches_the_session_system() {
+    /// Never answers a commit.
+    #[derive(Debug)]
+    struct Hanging;
+
+    #[async_trait::async_trait]
+    impl Store for Hanging {
+        async fn load(&self, _: &RecordKey) -> Result<Option<Found>, StoreError> {
+            Ok(None)
+        }
+
+        async fn commit(&self, _: Commit) -> Result<Outcome, StoreError> {
+            std::future::pending().await
+        }
+    }
+
+    let key = AppKeys::generate();
+    let settings =
+        Settings::read("commit_deadline = '90s'", &|name| (name == "APP_KEY").then(|| key.clone()));
+    let sessions = settings.unwrap().builder_on(Hanging).unwrap().build().unwrap();
+    let no_headers: &[(&str, &str)] = &[];
+    let session = sessions.visit().session(no_headers).await.unwrap();
+    session.put("k", 1).unwrap();
+    let begun = tokio::time::Instant::now();
+    assert!(session.commit().await.unwrap_err().is_unavailable());
+    assert_eq!(begun.elapsed().as_secs(), 90);
 }
