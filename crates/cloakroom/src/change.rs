@@ -6,7 +6,7 @@ pub(crate) mod closure;
 
 use std::{fmt, sync::Arc};
 
-use serde_json::value::RawValue;
+use bytestring::ByteString;
 
 use crate::{
     backend::decide::Contents,
@@ -20,15 +20,14 @@ use crate::{
 };
 
 /// Computes a value anew from the current one.
-pub(crate) type Rerun =
-    Arc<dyn Fn(Option<&RawValue>) -> Result<Box<RawValue>, Error> + Send + Sync>;
+pub(crate) type Rerun = Arc<dyn Fn(Option<&str>) -> Result<ByteString, Error> + Send + Sync>;
 
 /// One operation, in a form that can be replayed on another record.
 #[derive(Clone)]
 pub(crate) enum Change {
     Put {
         path: Box<str>,
-        value: Box<RawValue>,
+        value: ByteString,
     },
     Forget {
         path: Box<str>,

@@ -20,16 +20,13 @@ impl BatchId {
 }
 
 /// The three bags. They are apart so that posting a field named like a message forges nothing.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bags {
     /// What the application says: `flash`.
-    #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub(crate) messages: Values,
     /// What the visitor had typed: `flash_all` and its siblings.
-    #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub(crate) input: Values,
     /// What was wrong with it, by field: `with_errors`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) errors: BTreeMap<String, Vec<String>>,
 }
 
@@ -61,7 +58,7 @@ impl Bags {
 }
 
 /// What one request flashed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) id: BatchId,
     pub(crate) bags: Bags,
@@ -71,8 +68,7 @@ pub(crate) struct Batch {
 ///
 /// A request consumes the batches that it saw when it loaded the session, by their ids. What
 /// another request flashes meanwhile has another id and stays: no flash is lost unseen.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Flash(Vec<Batch>);
 
 impl Flash {
@@ -104,6 +100,11 @@ impl Flash {
         self.0.iter().find(|batch| batch.id == id).map(|batch| &batch.bags)
     }
 
+    /// All batches, the oldest first.
+    pub(crate) fn batches(&self) -> &[Batch] {
+        &self.0
+    }
+
     pub(crate) fn ids(&self) -> Vec<BatchId> {
         self.0.iter().map(|batch| batch.id).collect()
     }
@@ -114,6 +115,12 @@ impl Flash {
             shown.extend(newer);
             shown
         })
+    }
+}
+
+impl FromIterator<Batch> for Flash {
+    fn from_iter<I: IntoIterator<Item = Batch>>(batches: I) -> Self {
+        Self(batches.into_iter().collect())
     }
 }
 

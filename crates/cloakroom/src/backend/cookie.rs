@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     Choice, LoadedSession,
     commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, Seal},
@@ -69,7 +71,7 @@ fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
     let (_sealed_at, rest) = rest.split_first_chunk::<MOMENT>()?;
     let (expires, record) = rest.split_first_chunk::<MOMENT>()?;
     let expires = Timestamp::from_millis(u64::from_be_bytes(*expires));
-    Some((Token::from_bytes(*token), expires, Record::decode(record)?))
+    Some((Token::from_bytes(*token), expires, Record::decode(&Bytes::copy_from_slice(record))?))
 }
 
 fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &[u8]) -> Vec<u8> {
@@ -102,7 +104,7 @@ pub(crate) fn commit(
         };
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
     };
-    let plaintext = write(&token, now, expires, &pending.record.encode()?);
+    let plaintext = write(&token, now, expires, pending.record.encode()?.as_bytes());
     let step = observe::Step::seal("cookie", plaintext.len());
     let value = sealer.seal(&plaintext);
     let max_age = deadlines.max_age(expires, now);

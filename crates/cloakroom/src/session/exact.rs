@@ -59,7 +59,7 @@ impl Session {
         let change = Change::Increment { path: path.clone(), by: by.delta() };
         let sum = self.commit_exact("count one by one", move |record| {
             change.apply(record)?;
-            let sum = record.values.raw(&path).and_then(|raw| serde_json::from_str(raw.get()).ok());
+            let sum = record.values.raw(&path).and_then(|raw| serde_json::from_str(raw).ok());
             let overflow = || Kind::Overflow { key: path.to_string() };
             Ok(sum.as_ref().and_then(N::read).ok_or_else(overflow)?)
         });

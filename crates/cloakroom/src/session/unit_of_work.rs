@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use bytestring::ByteString;
 
 use crate::{
     backend::{
@@ -102,7 +102,7 @@ impl UnitOfWork {
         &mut self,
         path: Box<str>,
         rerun: Rerun,
-        value: Box<RawValue>,
+        value: ByteString,
     ) -> Result<(), Error> {
         self.check_open()?;
         Arc::make_mut(&mut self.record).values.put(&path, value)?;
