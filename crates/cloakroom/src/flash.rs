@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::values::Values;
 
 /// Names one batch among the few that a session holds at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchId(pub(crate) u32);
 
 impl BatchId {
@@ -90,6 +87,11 @@ impl Flash {
         self.0.retain(|batch| !batch.bags.is_empty());
     }
 
+    /// Adds a batch that was read.
+    pub(crate) fn push(&mut self, batch: Batch) {
+        self.0.push(batch);
+    }
+
     /// Removes the batches with these ids and leaves the others.
     pub(crate) fn consume(&mut self, seen: &[BatchId]) {
         self.0.retain(|batch| !seen.contains(&batch.id));
@@ -115,12 +117,6 @@ impl Flash {
             shown.extend(newer);
             shown
         })
-    }
-}
-
-impl FromIterator<Batch> for Flash {
-    fn from_iter<I: IntoIterator<Item = Batch>>(batches: I) -> Self {
-        Self(batches.into_iter().collect())
     }
 }
 

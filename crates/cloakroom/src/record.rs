@@ -20,19 +20,16 @@
 //! The idle deadline is not in here: stores keep it beside the record, so that a touch need not
 //! write the record, and the cookie driver seals it in front of the record.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use crate::{
     clock::Timestamp,
     error::{Error, Kind},
     flash::{Bags, Batch, BatchId, Flash},
     owner::Owner,
-    values::{Values, write_string},
+    values::{Values, each_entry, each_member, write_string},
 };
 
 const VERSION: u8 = 1;
@@ -99,66 +96,53 @@ impl Record {
     /// Reads a record; nothing where the bytes are not a record of this version.
     pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
         let text = ByteString::try_from(bytes.clone()).ok()?;
-        let read: Read<'_> = serde_json::from_str(&text).ok()?;
-        if read.v != VERSION {
-            return None;
+        let mut record = Self::new(Timestamp::from_millis(0), None);
+        let (mut version, mut created) = (None::<u8>, None);
+        each_member(&text, |name, value| {
+            match &*name {
+                "v" => version = Some(value.parse().ok()?),
+                "created" => created = Some(timestamp(value)?),
+                "until" => record.until = Some(timestamp(value)?),
+                "age" => record.age = Some(value.parse().ok()?),
+                "owner" => record.owner = Some(serde_json::from_str(value).ok()?),
+                "label" => record.label = Some(serde_json::from_str(value).ok()?),
+                "values" => record.values = Values::parse(text.slice_ref(value))?,
+                "flash" => {
+                    each_entry(value, |batch| Some(record.flash.push(read_batch(batch, &text)?)))?;
+                }
+                _ => (),
+            }
+            Some(())
+        })?;
+        record.created = created?;
+        (version? == VERSION).then_some(record)
+    }
+}
+
+fn timestamp(text: &str) -> Option<Timestamp> {
+    text.parse().ok().map(Timestamp::from_millis)
+}
+
+/// Reads a batch that stands at `batch` in `text`.
+fn read_batch(batch: &str, text: &ByteString) -> Option<Batch> {
+    let (mut id, mut bags) = (None, Bags::default());
+    each_member(batch, |name, value| {
+        match &*name {
+            "id" => id = Some(BatchId(value.parse().ok()?)),
+            "bags" => each_member(value, |name, value| {
+                match &*name {
+                    "messages" => bags.messages = Values::parse(text.slice_ref(value))?,
+                    "input" => bags.input = Values::parse(text.slice_ref(value))?,
+                    "errors" => bags.errors = serde_json::from_str(value).ok()?,
+                    _ => (),
+                }
+                Some(())
+            })?,
+            _ => (),
         }
-        let flash = read.flash.into_iter().map(|batch| batch.of(&text));
-        Some(Self {
-            created: read.created,
-            until: read.until,
-            age: read.age,
-            owner: read.owner,
-            label: read.label,
-            values: values(read.values, &text)?,
-            flash: flash.collect::<Option<_>>()?,
-        })
-    }
-}
-
-/// A record as it is read. Values are left as they are.
-#[derive(Deserialize)]
-struct Read<'t> {
-    v: u8,
-    created: Timestamp,
-    until: Option<Timestamp>,
-    age: Option<u64>,
-    owner: Option<Owner>,
-    label: Option<Box<str>>,
-    #[serde(borrow)]
-    values: Option<&'t RawValue>,
-    #[serde(borrow, default)]
-    flash: Vec<ReadBatch<'t>>,
-}
-
-#[derive(Deserialize)]
-struct ReadBatch<'t> {
-    id: BatchId,
-    #[serde(borrow)]
-    bags: ReadBags<'t>,
-}
-
-#[derive(Deserialize)]
-struct ReadBags<'t> {
-    #[serde(borrow)]
-    messages: Option<&'t RawValue>,
-    #[serde(borrow)]
-    input: Option<&'t RawValue>,
-    #[serde(default)]
-    errors: BTreeMap<String, Vec<String>>,
-}
-
-impl ReadBatch<'_> {
-    fn of(self, text: &ByteString) -> Option<Batch> {
-        let Self { id, bags: ReadBags { messages, input, errors } } = self;
-        let bags = Bags { messages: values(messages, text)?, input: values(input, text)?, errors };
-        Some(Batch { id, bags })
-    }
-}
-
-/// Returns the values that stand at `raw` in `text`; nothing where they are not an object.
-fn values(raw: Option<&RawValue>, text: &ByteString) -> Option<Values> {
-    raw.map_or_else(|| Some(Values::default()), |raw| Values::parse(text.slice_ref(raw.get())))
+        Some(())
+    })?;
+    Some(Batch { id: id?, bags })
 }
 
 /// A record as it is written. Each function writes a member: `name` is its punctuation as well.

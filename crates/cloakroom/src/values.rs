@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Number, Value};
 
 use json::describe;
-pub(crate) use json::{decode, encode, write_string};
+pub(crate) use json::{decode, each_entry, each_member, encode, write_string};
 use members::Members;
 
 use crate::{

@@ -1,15 +1,10 @@
 //! A JSON object that is taken apart one level deep.
 
-use std::{borrow::Cow, fmt, mem};
+use std::{borrow::Cow, mem};
 
 use bytestring::ByteString;
-use serde::{
-    Deserializer as _,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
 
-use super::json::{Name, write_string};
+use super::json::{each_member, write_string};
 
 /// Names, and the text of each value: slices of the text that they were read from, until they are
 /// changed.
@@ -22,8 +17,15 @@ impl Members {
     /// Takes an object's text apart; nothing where it is not the text of an object. Of several
     /// members of one name the last counts, as everywhere in JSON.
     pub(super) fn parse(text: &ByteString) -> Option<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let members = deserializer.deserialize_map(Collect(text)).ok()?;
+        let mut members = Vec::new();
+        each_member(text, |name, value| {
+            let name = match name {
+                Cow::Borrowed(name) => text.slice_ref(name),
+                Cow::Owned(name) => name.into(),
+            };
+            members.push((name, text.slice_ref(value)));
+            Some(())
+        })?;
         Some(Self::from_unordered(members))
     }
 
@@ -106,27 +108,5 @@ impl Members {
             out.push_str(value);
         }
         out.push('}');
-    }
-}
-
-struct Collect<'t>(&'t ByteString);
-
-impl<'t> Visitor<'t> for Collect<'t> {
-    type Value = Vec<(ByteString, ByteString)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Name(name), value)) = map.next_entry::<Name<'t>, &'t RawValue>()? {
-            let name = match name {
-                Cow::Borrowed(name) => self.0.slice_ref(name),
-                Cow::Owned(name) => name.into(),
-            };
-            members.push((name, self.0.slice_ref(value.get())));
-        }
-        Ok(members)
     }
 }
