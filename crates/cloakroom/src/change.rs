@@ -16,7 +16,6 @@ use crate::{
     number::Delta,
     owner::Owner,
     record::Record,
-    values::encode,
 };
 
 /// Computes a value anew from the current one.
@@ -59,8 +58,7 @@ impl Change {
             Self::Put { path, value } => values.put(path, value.clone())?,
             Self::Forget { path } => values.forget(path),
             Self::Increment { path, by } => {
-                let sum = values.sum(path, *by)?;
-                values.put(path, encode(path, &sum)?)?;
+                values.add(path, *by, |_| Ok(()))?;
             }
             Self::Update { path, rerun } => {
                 let value = closure::run(|| rerun(values.raw(path)))??;

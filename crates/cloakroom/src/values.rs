@@ -129,14 +129,24 @@ impl Values {
         self.open().insert(root, object);
     }
 
-    /// The number at `path` with `by` added; a missing one counts as 0.
-    pub(crate) fn sum(&self, path: &str, by: Delta) -> Result<Number, Error> {
+    /// Adds `by` to the number at `path`; a missing one counts as 0. Returns what `read` makes of the
+    /// sum. Where that is an error the value stays.
+    pub(crate) fn add<T>(
+        &mut self,
+        path: &str,
+        by: Delta,
+        read: impl FnOnce(&Number) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.open();
         let current = match self.raw(path) {
             None => Number::from(0),
             Some(text) => serde_json::from_str(text)
                 .map_err(|_| Kind::NotANumber { key: path.to_owned(), found: describe(text) })?,
         };
-        by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.to_owned() }.into())
+        let sum = by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.to_owned() })?;
+        let read = read(&sum)?;
+        self.put(path, sum.to_string().into())?;
+        Ok(read)
     }
 
     /// Lays `newer` over these values, member by member.
@@ -330,11 +340,13 @@ mod tests {
 
     #[test]
     fn counting_starts_at_zero_and_refuses_what_is_no_number() {
-        let it = values(&json!({"name": "virk", "big": u64::MAX, "half": 0.5}));
-        assert_eq!(it.sum("visits", Delta::Whole(2)).unwrap(), 2.into());
-        assert_eq!(it.sum("half", Delta::Whole(1)).unwrap().as_f64(), Some(1.5));
-        assert_eq!(it.sum("big", Delta::Whole(1)).unwrap_err().code(), "overflow");
-        let error = it.sum("name", Delta::Whole(1)).unwrap_err().to_string();
+        let mut it = values(&json!({"name": "virk", "big": u64::MAX, "half": 0.5}));
+        let mut add = |path: &str, by: i64| it.add(path, Delta::Whole(by), |sum| Ok(sum.clone()));
+        assert_eq!(add("visits", 2).unwrap(), 2.into());
+        assert_eq!(add("visits", 2).unwrap(), 4.into());
+        assert_eq!(add("half", 1).unwrap().as_f64(), Some(1.5));
+        assert_eq!(add("big", 1).unwrap_err().code(), "overflow");
+        let error = add("name", 1).unwrap_err().to_string();
         assert!(error.contains("`name`") && error.contains("a string"), "{error}");
     }
 }

@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{clock::Timestamp, flash::Bags, values::encode_object};
+use crate::{
+    clock::Timestamp,
+    flash::Bags,
+    values::{encode, encode_object},
+};
 
 fn empty() -> Record {
     Record::new(Timestamp::from_millis(0), None)

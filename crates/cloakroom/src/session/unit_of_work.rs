@@ -17,6 +17,7 @@ use crate::{
     clock::Timestamp,
     context::Context,
     error::{Error, Kind},
+    number::{self, Numeric},
     record::Record,
     store::RecordKey,
     token::Token,
@@ -88,13 +89,21 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change, and logs it for the replay on another request's record. All changes of the
-    /// contents go through here.
+    /// Makes a change, and logs it for the replay on another request's record.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.check_open()?;
         change.apply(Arc::make_mut(&mut self.record))?;
         self.log.push(change);
         Ok(())
+    }
+
+    /// Adds to a number, and returns the sum.
+    pub(super) fn increment<N: Numeric>(&mut self, path: &str, by: N) -> Result<N, Error> {
+        self.check_open()?;
+        let values = &mut Arc::make_mut(&mut self.record).values;
+        let sum = values.add(path, by.delta(), |sum| number::read(path, sum))?;
+        self.log.push(Change::Increment { path: path.into(), by: by.delta() });
+        Ok(sum)
     }
 
     /// Puts the value that a closure has made, and logs the closure.

@@ -136,19 +136,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn increment_by<N: Numeric>(&self, key: impl AsRef<str>, by: N) -> Result<N, Error> {
-        let path = key.as_ref();
-        let mut state = self.state();
-        let sum = state.values().sum(path, by.delta())?;
-        let sum = N::read(&sum).ok_or_else(|| {
-            let key = path.to_owned();
-            if sum.is_f64() {
-                Kind::NotANumber { key, found: "a number with a fraction" }
-            } else {
-                Kind::Overflow { key }
-            }
-        })?;
-        state.work.change(Change::Increment { path: path.into(), by: by.delta() })?;
-        Ok(sum)
+        self.state().work.increment(key.as_ref(), by)
     }
 
     /// Takes 1 from the number under `key` and returns the difference.
