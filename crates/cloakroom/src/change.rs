@@ -46,7 +46,7 @@ pub(crate) enum Change {
     Age(u64),
     /// The absolute deadline.
     Until(Option<Timestamp>),
-    Flash(Batch),
+    Flash(Box<Batch>),
     Consume(Vec<BatchId>),
 }
 
@@ -69,7 +69,7 @@ impl Change {
             Self::Label(label) => record.label = Some(label.clone()),
             Self::Age(millis) => record.age = Some(*millis),
             Self::Until(deadline) => record.until = *deadline,
-            Self::Flash(batch) => record.flash.add(batch.clone()),
+            Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
             Self::Consume(seen) => record.flash.consume(seen),
         }
         Ok(())

@@ -151,7 +151,7 @@ impl SessionEditor<'_> {
     /// When `messages` is not an object.
     pub fn flash<T: Serialize>(&mut self, messages: T) -> Result<(), Error> {
         let bags = Bags { messages: encode_object("flash", &messages)?, ..Bags::default() };
-        Change::Flash(Batch { id: self.batch, bags }).apply(self.record)
+        Change::Flash(Box::new(Batch { id: self.batch, bags })).apply(self.record)
     }
 }
 

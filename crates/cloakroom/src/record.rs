@@ -35,7 +35,7 @@ use crate::{
 const VERSION: u8 = 1;
 
 /// About how long a record is without its values.
-const ENVELOPE: usize = 64;
+const ENVELOPE: usize = 48;
 
 /// A session's contents.
 #[derive(Clone, Debug)]

@@ -145,7 +145,7 @@ impl Values {
         };
         let sum = by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.to_owned() })?;
         let read = read(&sum)?;
-        self.put(path, sum.to_string().into())?;
+        self.put(path, json::number(&sum))?;
         Ok(read)
     }
 

@@ -61,7 +61,7 @@ impl StoreBackend {
         for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
             let key = token.record_key();
             let load = observe::Load::begin(self.store.name());
-            let loaded = self.store.load(&key).await;
+            let loaded = self.store().load(&key).await;
             load.answered(&loaded);
             match loaded.map_err(|cause| failed("load the session", cause))? {
                 None => (),
@@ -89,7 +89,7 @@ impl StoreBackend {
     ) -> Result<(Persistence, Arc<Record>), Error> {
         let ended = || (Persistence::Ended, Arc::new(context.empty_record()));
         let Some(key) = key else { return Ok(ended()) };
-        let found = self.store.load(&key).await;
+        let found = self.store().load(&key).await;
         let Some(Found::Live(stored)) = found.map_err(|cause| failed("load the session", cause))?
         else {
             return Ok(ended());

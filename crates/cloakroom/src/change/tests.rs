@@ -39,7 +39,8 @@ fn push(path: &str, item: u32) -> Change {
 
 fn flash(id: u32, messages: &Value) -> Change {
     let messages = encode_object("flash", messages).unwrap();
-    Change::Flash(Batch { id: BatchId(id), bags: Bags { messages, ..Bags::default() } })
+    let bags = Bags { messages, ..Bags::default() };
+    Change::Flash(Box::new(Batch { id: BatchId(id), bags }))
 }
 
 fn log(changes: impl IntoIterator<Item = Change>) -> ChangeLog {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytestring::ByteString;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::error::{Error, Kind};
 
@@ -39,6 +39,14 @@ pub(crate) fn write_string(out: &mut String, string: &str) {
         out.push('"');
         out.push_str(string);
         out.push('"');
+    }
+}
+
+/// Returns the text of a number.
+pub(super) fn number(number: &Number) -> ByteString {
+    match number.as_i64() {
+        Some(whole) => itoa::Buffer::new().format(whole).into(),
+        None => number.to_string().into(),
     }
 }
 
