@@ -153,11 +153,11 @@ impl Batch {
 
     /// Draws a new token. The key of the last one is taken, which 256 random bits rule out but a
     /// faulty store does not.
-    pub(super) fn redraw(&mut self) {
+    pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut self.own.pending;
         match action {
-            TokenAction::Keep => *token = Token::draw(),
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = token.successor(),
+            TokenAction::Keep => *token = Some(Token::draw()),
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.successor(),
         }
     }
 
@@ -245,9 +245,9 @@ impl Batch {
             idle: context.lifetimes().idle(record),
             owner: record.owner.as_ref().map(Owner::key),
         };
-        let afterwards = || own.token_afterwards().record_key();
+        let new_key = || own.token_afterwards().map(Token::record_key);
         if let Step::Create { expires } = decision.step {
-            return Some(Commit::Create { key: afterwards(), record: draft(expires) });
+            return Some(Commit::Create { key: new_key()?, record: draft(expires) });
         }
         let (key, Persistence::Stored { revision, .. }) = (own.key?, self.base.persistence) else {
             return None;
@@ -261,7 +261,7 @@ impl Batch {
             Step::Rotate { expires, accepts } => Some(Commit::Rotate {
                 from: key,
                 expected: (accepts == Accepts::Expected).then_some(revision),
-                to: afterwards(),
+                to: new_key()?,
                 record: draft(expires),
                 tombstone: *now + SUCCESSOR,
             }),
@@ -279,17 +279,17 @@ impl Batch {
     ) -> (Newest, Finished) {
         let Prepared { record, decision, .. } = prepared;
         let own = &self.own.pending;
-        let (persistence, key, token) = match (decision.step, revision) {
+        let token = own.token_afterwards();
+        let (persistence, key) = match (decision.step, revision) {
             (Step::Create { expires } | Step::Rotate { expires, .. }, Some(revision)) => {
-                let token = own.token_afterwards();
-                (Persistence::Stored { revision, expires }, Some(token.record_key()), token)
+                (Persistence::Stored { revision, expires }, token.map(Token::record_key))
             }
             (Step::Replace { expires } | Step::Touch { expires }, Some(revision)) => {
-                (Persistence::Stored { revision, expires }, own.key, &own.token)
+                (Persistence::Stored { revision, expires }, own.key)
             }
-            (Step::Destroy, Some(_)) => (Persistence::New, None, own.token_afterwards()),
-            _ if self.base.removes_cookie => (Persistence::New, None, own.token_afterwards()),
-            _ => (self.base.persistence, own.key, &own.token),
+            (Step::Destroy, Some(_)) => (Persistence::New, None),
+            _ if self.base.removes_cookie => (Persistence::New, None),
+            _ => (self.base.persistence, own.key),
         };
         if persistence == Persistence::Ended {
             return (Newest::Ended, Ok(self.finish_ended(context)));
@@ -301,19 +301,18 @@ impl Batch {
             }
             _ => Newest::Unknown,
         };
-        let cookie = prepared.cookie(token, persistence);
-        let token = token.clone();
-        let outcome = || CommitOutcome {
+        let outcome = |token: Option<&Token>| CommitOutcome {
             persistence,
             key,
-            token: token.clone(),
+            token: token.cloned(),
             record: Some(record.clone()),
-            cookie: cookie.clone(),
+            cookie: prepared.cookie(token, persistence),
         };
         for member in self.others.drain(..) {
-            member.reply_with(outcome());
+            let outcome = outcome(member.pending.token.as_ref());
+            member.reply_with(outcome);
         }
-        (newest, self.own.failure.take().map_or_else(|| Ok(outcome()), Err))
+        (newest, self.own.failure.take().map_or_else(|| Ok(outcome(token)), Err))
     }
 
     /// Replies to all members that the session has ended: their changes are dropped.
@@ -349,13 +348,16 @@ impl Batch {
 }
 
 impl Prepared {
-    fn cookie(&self, token: &Token, persistence: Persistence) -> CookieUpdate {
-        match (self.decision.cookie, persistence) {
-            (CookieRule::Set, Persistence::Stored { expires, .. }) => CookieUpdate::Set {
-                value: token.expose(),
-                max_age: self.deadlines.max_age(expires, self.now),
-            },
-            (CookieRule::Remove, _) => CookieUpdate::Remove,
+    /// Returns what becomes of the cookie of a visitor with this token.
+    fn cookie(&self, token: Option<&Token>, persistence: Persistence) -> CookieUpdate {
+        match (self.decision.cookie, persistence, token) {
+            (CookieRule::Set, Persistence::Stored { expires, .. }, Some(token)) => {
+                CookieUpdate::Set {
+                    value: token.expose(),
+                    max_age: self.deadlines.max_age(expires, self.now),
+                }
+            }
+            (CookieRule::Remove, ..) => CookieUpdate::Remove,
             _ => CookieUpdate::Keep,
         }
     }
@@ -396,10 +398,14 @@ impl Member {
 
     fn ended(&self, empty: &Arc<Record>) -> CommitOutcome {
         let PendingCommit { token, action, changes, key, .. } = &self.pending;
-        let (session, changes) = (token.correlation(), changes.len());
-        match action {
-            TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes),
-            TokenAction::Keep | TokenAction::Destroy(_) => observe::gone(&session, changes),
+        // A task without a token looks for the session under its new key.
+        if let Some(session) = token.as_ref().map(Token::correlation) {
+            match action {
+                TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes.len()),
+                TokenAction::Keep | TokenAction::Destroy(_) => {
+                    observe::gone(&session, changes.len());
+                }
+            }
         }
         CommitOutcome {
             persistence: Persistence::Ended,

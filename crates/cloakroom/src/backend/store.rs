@@ -201,7 +201,7 @@ impl Committer<'_> {
                     observe::rebased(attempts.made());
                     batch.rebase(&stored, self.context);
                 }
-                Ok(Outcome::Exists) => batch.redraw(),
+                Ok(Outcome::Exists) => batch.draw_new_token(),
                 Ok(Outcome::Gone) => {
                     batch.end(self.context);
                     continue;

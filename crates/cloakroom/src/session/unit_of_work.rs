@@ -176,10 +176,7 @@ impl UnitOfWork {
 
     /// Returns the token that the visitor has after this request's commit.
     pub(super) fn token_afterwards(&self) -> &Token {
-        match &self.action {
-            TokenAction::Keep => &self.token,
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => next,
-        }
+        self.action.new_token().unwrap_or(&self.token)
     }
 
     pub(super) fn is_destroyed(&self) -> bool {
@@ -224,7 +221,7 @@ impl UnitOfWork {
         PendingCommit {
             persistence: self.persistence,
             key: self.key,
-            token: self.token.clone(),
+            token: Some(self.token.clone()),
             action: self.action.clone(),
             changes: Changes::Log(self.log.clone()),
             record: self.record.clone(),
@@ -299,7 +296,9 @@ impl UnitOfWork {
         }
         self.persistence = outcome.persistence;
         self.key = outcome.key;
-        self.token = outcome.token.clone();
+        if let Some(token) = &outcome.token {
+            self.token = token.clone();
+        }
         self.seal = Seal::Current;
         self.materialize &= outcome.persistence == Persistence::New;
         if self.phase != Phase::Closed {

@@ -1,0 +1,126 @@
+//! Commits that wait for another commit of their session, in an order that each test sets: the store
+//! holds every commit back until the test lets it go on.
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+use std::{sync::Arc, time::Duration};
+
+use cloakroom::{
+    AppKeys, Error, MemoryStore, ResponseHeaders, Session, Sessions, Uncommitted, Visit,
+    async_trait,
+    clock::FakeClock,
+    cookie::CookieSettings,
+    store::{Commit, Directory, Found, Outcome, RecordKey, Store, StoreError},
+};
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+/// A memory store whose commits need a permit each.
+#[derive(Clone, Debug)]
+struct Gated {
+    store: Arc<MemoryStore>,
+    gate: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Store for Gated {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.gate.acquire().await.unwrap().forget();
+        self.store.commit(commit).await
+    }
+}
+
+/// An application with one visitor, whose session has an owner, `n` = 0, and a touch that is due.
+struct Stage {
+    sessions: Sessions,
+    store: Gated,
+    cookie: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let clock = Arc::new(FakeClock::default());
+        let store = Gated {
+            store: Arc::new(MemoryStore::with_clock(clock.clone())),
+            gate: Arc::new(Semaphore::new(1)),
+        };
+        let sessions = Sessions::store(store.clone(), AppKeys::random())
+            .clock(clock.clone())
+            .cookie_settings(CookieSettings::development())
+            .build()
+            .unwrap();
+        let mut stage = Self { sessions, store, cookie: String::new() };
+        let (visit, session) = stage.request().await;
+        session.put("n", 0).unwrap();
+        session.set_owner("virk").unwrap();
+        stage.cookie = cookie(&visit.finish(200).await.unwrap()).unwrap();
+        clock.advance(Duration::from_mins(30));
+        stage
+    }
+
+    /// A request whose handler has asked for the session.
+    async fn request(&self) -> (Visit, Session) {
+        self.request_with(&self.cookie).await
+    }
+
+    async fn request_with(&self, cookie: &str) -> (Visit, Session) {
+        let visit = self.sessions.visit();
+        let session = visit.session([("cookie", cookie)].as_slice()).await.unwrap();
+        (visit, session)
+    }
+
+    /// Starts an edit of the session, and returns once its commit is under way or waits.
+    async fn edit(&self, key: &'static str) -> JoinHandle<Result<Option<()>, Error>> {
+        let (_, session) = self.request().await;
+        let (sessions, handle) = (self.sessions.clone(), session.handle().unwrap());
+        begun(async move { sessions.edit(&handle, move |session| session.put(key, 1)).await }).await
+    }
+
+    /// Lets all commits go on.
+    fn open(&self) {
+        self.store.gate.add_permits(1_000);
+    }
+}
+
+/// Runs `work` as a task until it waits for something.
+async fn begun<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    let task = tokio::spawn(work);
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+async fn finish(visit: Visit) -> JoinHandle<Result<ResponseHeaders, Uncommitted>> {
+    begun(async move { visit.finish(200).await }).await
+}
+
+/// The cookie that a response sets.
+fn cookie(headers: &ResponseHeaders) -> Option<String> {
+    headers.set_cookie.first()?.split(';').next().map(ToOwned::to_owned)
+}
+
+#[tokio::test]
+async fn a_request_behind_an_edit_keeps_its_token() {
+    let stage = Stage::new().await;
+    let first = stage.edit("first").await;
+    let second = stage.edit("second").await;
+    let (visit, session) = stage.request().await;
+    session.put("seen", true).unwrap();
+    let name = session.correlation_id();
+    let finishing = finish(visit).await;
+    stage.open();
+    assert_eq!(first.await.unwrap().unwrap(), Some(()));
+    assert_eq!(second.await.unwrap().unwrap(), Some(()));
+    let headers = finishing.await.unwrap().unwrap();
+    assert_eq!(cookie(&headers).as_ref(), Some(&stage.cookie), "its touch was due");
+    assert_eq!(session.correlation_id(), name);
+    let (_, next) = stage.request().await;
+    assert!(["first", "second", "seen"].iter().all(|key| next.has(key)));
+}
