@@ -124,3 +124,27 @@ async fn a_request_behind_an_edit_keeps_its_token() {
     let (_, next) = stage.request().await;
     assert!(["first", "second", "seen"].iter().all(|key| next.has(key)));
 }
+
+#[tokio::test]
+async fn a_request_behind_a_sign_in_does_not_read_the_new_session() {
+    let stage = Stage::new().await;
+    let (leaving, session) = stage.request().await;
+    session.destroy().unwrap();
+    let (signing_in, session) = stage.request().await;
+    session.regenerate().unwrap();
+    session.set_owner("alice").unwrap();
+    session.put("secret", "alice's").unwrap();
+    let (_, behind) = stage.request().await;
+    let leaving = finish(leaving).await;
+    let signing_in = finish(signing_in).await;
+    let committing = behind.clone();
+    let committing = begun(async move { committing.commit().await }).await;
+    stage.open();
+    drop(leaving.await.unwrap().unwrap());
+    let headers = signing_in.await.unwrap().unwrap();
+    committing.await.unwrap().unwrap();
+    assert_eq!(behind.all(), serde_json::Map::new());
+    assert_eq!(behind.owner(), None);
+    let (_, signed_in) = stage.request_with(&cookie(&headers).unwrap()).await;
+    assert_eq!(signed_in.owner().as_deref(), Some("alice"));
+}

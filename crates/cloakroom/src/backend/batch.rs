@@ -295,7 +295,8 @@ impl Batch {
             return (Newest::Ended, Ok(self.finish_ended(context)));
         }
         let newest = match (persistence, decision.step) {
-            (_, Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
+            // The lead is that of the old key. A session that begins is under a new one.
+            (_, Step::Create { .. } | Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
             (Persistence::Stored { .. }, _) if !self.base.has_own_changes || revision.is_some() => {
                 Newest::Stored { persistence, record: record.clone() }
             }
