@@ -2,7 +2,13 @@
 //! holds every commit back until the test lets it go on.
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use cloakroom::{
     AppKeys, Error, MemoryStore, ResponseHeaders, Session, Sessions, Uncommitted, Visit,
@@ -147,4 +153,48 @@ async fn a_request_behind_a_sign_in_does_not_read_the_new_session() {
     assert_eq!(behind.owner(), None);
     let (_, signed_in) = stage.request_with(&cookie(&headers).unwrap()).await;
     assert_eq!(signed_in.owner().as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn an_edit_behind_a_regenerate_runs_on_the_moved_record() {
+    let stage = Stage::new().await;
+    let (visit, session) = stage.request().await;
+    let handle = session.handle().unwrap();
+    session.regenerate().unwrap();
+    let regenerating = finish(visit).await;
+    let sessions = stage.sessions.clone();
+    let editing = begun(async move {
+        let edit = sessions.edit(&handle, |session| {
+            let n: i64 = session.get("n")?.expect("the record has a number");
+            session.put("n", n + 1)
+        });
+        edit.await
+    });
+    let editing = editing.await;
+    stage.open();
+    let headers = regenerating.await.unwrap().unwrap();
+    assert_eq!(editing.await.unwrap().unwrap(), Some(()));
+    let (_, moved) = stage.request_with(&cookie(&headers).unwrap()).await;
+    assert_eq!(moved.get::<i64>("n").unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn an_update_behind_a_logout_does_not_run() {
+    let stage = Stage::new().await;
+    let (leaving, session) = stage.request().await;
+    session.destroy().unwrap();
+    let (updating, session) = stage.request().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    let update = session.update("n", move |n: &mut i64| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        *n += 1;
+    });
+    update.unwrap();
+    let leaving = finish(leaving).await;
+    let updating = finish(updating).await;
+    stage.open();
+    drop(leaving.await.unwrap().unwrap());
+    assert_eq!(updating.await.unwrap().unwrap().set_cookie, Vec::<String>::new());
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "in the handler alone");
 }

@@ -177,6 +177,17 @@ impl Batch {
         &self.own.pending
     }
 
+    /// Returns whether the session has ended and the leader wants nothing that outlives it. The
+    /// changes are not made then: their closures would run on a record that was never theirs.
+    pub(super) fn drops_changes(&self, context: &Context) -> bool {
+        let Base { persistence: persistence @ Persistence::Ended, record, .. } = &self.base else {
+            return false;
+        };
+        let deadlines = context.deadlines(record);
+        let decision = decide(*persistence, self.wanted(record), deadlines, context.now());
+        decision.step == Step::Nothing
+    }
+
     fn members(&self) -> impl Iterator<Item = &Member> {
         std::iter::once(&self.own).chain(&self.others)
     }
@@ -275,7 +286,6 @@ impl Batch {
         &mut self,
         prepared: &Prepared,
         revision: Option<Revision>,
-        context: &Context,
     ) -> (Newest, Finished) {
         let Prepared { record, decision, .. } = prepared;
         let own = &self.own.pending;
@@ -291,9 +301,6 @@ impl Batch {
             _ if self.base.removes_cookie => (Persistence::New, None),
             _ => (self.base.persistence, own.key),
         };
-        if persistence == Persistence::Ended {
-            return (Newest::Ended, Ok(self.finish_ended(context)));
-        }
         let newest = match (persistence, decision.step) {
             // The lead is that of the old key. A session that begins is under a new one.
             (_, Step::Create { .. } | Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
@@ -327,13 +334,9 @@ impl Batch {
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.
-    pub(super) fn finish_untouched(
-        &mut self,
-        mut prepared: Prepared,
-        context: &Context,
-    ) -> Finished {
+    pub(super) fn finish_untouched(&mut self, mut prepared: Prepared) -> Finished {
         prepared.decision = Decision { step: Step::Nothing, cookie: CookieRule::Keep };
-        self.finish(&prepared, None, context).1
+        self.finish(&prepared, None).1
     }
 
     /// Replies to all members that the commit failed.

@@ -166,6 +166,10 @@ impl Committer<'_> {
             if let Some(lead) = &lead {
                 batch.take_along(lead);
             }
+            if batch.drops_changes(self.context) {
+                pass_on(&mut lead, Newest::Ended);
+                return Ok(batch.finish_ended(self.context));
+            }
             let prepared = match batch.prepare(self.context) {
                 Ok(prepared) => prepared,
                 Err(failure) => return batch.fail(failure),
@@ -186,14 +190,14 @@ impl Committer<'_> {
                     continue;
                 }
                 None => {
-                    let (newest, finished) = batch.finish(&prepared, None, self.context);
+                    let (newest, finished) = batch.finish(&prepared, None);
                     pass_on(&mut lead, newest);
                     return finished;
                 }
             };
             match outcome {
                 Ok(Outcome::Done(revision)) => {
-                    let (newest, finished) = batch.finish(&prepared, Some(revision), self.context);
+                    let (newest, finished) = batch.finish(&prepared, Some(revision));
                     pass_on(&mut lead, newest);
                     return finished;
                 }
@@ -209,7 +213,7 @@ impl Committer<'_> {
                 // A deadline that stays loses nothing of what the handlers did.
                 Err(error) if matches!(step, Step::Touch { .. }) => {
                     observe::touch_failed(&error);
-                    return batch.finish_untouched(prepared, self.context);
+                    return batch.finish_untouched(prepared);
                 }
                 Err(error) => return batch.fail(error.into()),
             }
