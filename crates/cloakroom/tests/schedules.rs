@@ -144,6 +144,25 @@ async fn a_timeout_inside_of_the_session_layer_discards_half_a_handler() {
 }
 
 #[tokio::test]
+async fn a_cookie_of_a_token_that_was_superseded_is_not_sent() {
+    let mut stage = Stage::new(|_| false).await;
+    stage.clock.advance(Duration::from_mins(30));
+    let poll = stage.visit().await;
+    let session = poll.loaded().unwrap();
+    session.put("progress", 1).unwrap();
+    // The touch is due, so this commit earns the cookie of the token that the request came with.
+    session.commit().await.unwrap();
+    let login = stage.visit().await;
+    login.loaded().unwrap().regenerate().unwrap();
+    let headers = login.finish(200).await.unwrap();
+    stage.keep_cookie(&headers);
+    session.put("progress", 2).unwrap();
+    let headers = poll.finish(200).await.unwrap();
+    assert_eq!(headers.set_cookie, Vec::<String>::new(), "it would undo the login");
+    assert!(stage.is_signed_in().await);
+}
+
+#[tokio::test]
 async fn a_bearer_layer_inside_leaves_the_cookie_protected() {
     let stage = Stage::new(|_| false).await;
     let (outer, _) = Visits::begin(&stage.sessions, "POST", None);

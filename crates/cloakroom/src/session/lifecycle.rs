@@ -263,7 +263,7 @@ impl Session {
             }
             let mut state = self.state();
             if state.work.apply(&outcome, checkpoint, &rest, &record) {
-                state.effects.note(outcome.cookie);
+                state.effects.note(outcome.cookie, outcome.persistence);
                 return;
             }
         }
