@@ -10,6 +10,7 @@ use cloakroom::{
     csrf::{CsrfPolicy, Denied, Refusal},
     store::{Commit, Found, Outcome, RecordKey, Store, StoreError},
 };
+use serde_json::json;
 
 /// A memory store that refuses some steps.
 #[derive(Clone, Debug)]
@@ -230,4 +231,20 @@ async fn a_record_above_the_limit_is_refused_and_the_session_stays() {
     let next = sessions.visit();
     let session = next.session([("cookie", cookie.as_str())].as_slice()).await.unwrap();
     assert!(session.has("user") && !session.has("big"));
+}
+
+#[tokio::test]
+async fn a_request_that_was_cut_off_consumes_no_flash() {
+    for status in [408, 504] {
+        let stage = Stage::new(|_| false).await;
+        let saving = stage.visit().await;
+        saving.loaded().unwrap().flash(json!({ "notice": "saved" })).unwrap();
+        drop(saving.finish(303).await.unwrap());
+        let cut_off = stage.visit().await;
+        let view = cut_off.loaded().unwrap().view();
+        assert_eq!(view.flash_message("notice", ""), "saved");
+        drop(cut_off.finish(status).await.unwrap());
+        let page = stage.visit().await.loaded().unwrap().view();
+        assert_eq!(page.flash_message("notice", ""), "saved", "{status}");
+    }
 }
