@@ -248,3 +248,16 @@ async fn a_request_that_was_cut_off_consumes_no_flash() {
         assert_eq!(page.flash_message("notice", ""), "saved", "{status}");
     }
 }
+
+#[tokio::test]
+async fn a_cut_off_request_whose_commit_fails_shows_the_session_as_it_was() {
+    let stage = Stage::new(|commit| matches!(commit, Commit::Touch { .. } | Commit::Rotate { .. }));
+    let stage = stage.await;
+    let visit = stage.visit().await;
+    let session = visit.loaded().unwrap();
+    session.put("half", 1).unwrap();
+    session.regenerate().unwrap();
+    assert_eq!(visit.finish(504).await.unwrap_err().error.http_status(), 503);
+    assert_eq!(session.get::<String>("user").unwrap().as_deref(), Some("virk"));
+    assert!(!session.has("half"));
+}

@@ -67,7 +67,7 @@ pub(super) struct UnitOfWork {
     phase: Phase,
     /// The record as it was before any change: what stays when the changes are discarded and the
     /// session gets a new token or deadline all the same.
-    untouched: Option<Arc<Record>>,
+    untouched: Arc<Record>,
 }
 
 impl UnitOfWork {
@@ -78,7 +78,7 @@ impl UnitOfWork {
             key,
             token,
             action: TokenAction::Keep,
-            untouched: Some(record.clone()),
+            untouched: record.clone(),
             record,
             log: ChangeLog::default(),
             materialize: false,
@@ -287,9 +287,7 @@ impl UnitOfWork {
             }
             self.log = rest.clone();
             self.record = record.clone();
-            if self.untouched.is_some() {
-                self.untouched = outcome.record.clone().or_else(|| Some(record.clone()));
-            }
+            self.untouched = outcome.record.as_ref().unwrap_or(record).clone();
         }
         if !action_is_new {
             self.action = TokenAction::Keep;
@@ -324,9 +322,9 @@ impl UnitOfWork {
 
     /// Forgets the ordinary changes. `destroy` and `regenerate` stay.
     pub(super) fn discard_changes(&mut self, empty: Record) {
-        self.record = match (&self.action, self.untouched.take()) {
-            (TokenAction::Keep | TokenAction::Rotate(_), Some(untouched)) => untouched,
-            _ => Arc::new(empty),
+        self.record = match &self.action {
+            TokenAction::Keep | TokenAction::Rotate(_) => self.untouched.clone(),
+            TokenAction::Destroy(_) => Arc::new(empty),
         };
         self.log = ChangeLog::default();
         self.materialize = false;
