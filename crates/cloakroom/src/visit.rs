@@ -242,7 +242,7 @@ impl Visit {
                     })
                 })
             }
-            Some(session) => Ending::ready(Ok(session.response_headers())),
+            Some(session) => session.earned(),
             None => Ending::without_session(),
         }
     }

@@ -198,3 +198,19 @@ async fn an_update_behind_a_logout_does_not_run() {
     assert_eq!(updating.await.unwrap().unwrap().set_cookie, Vec::<String>::new());
     assert_eq!(runs.load(Ordering::SeqCst), 1, "in the handler alone");
 }
+
+#[tokio::test]
+async fn an_exact_change_that_nobody_awaits_any_more_earns_its_cookie() {
+    for panics in [false, true] {
+        let stage = Stage::new().await;
+        let (visit, session) = stage.request_with("").await;
+        let counting = session.increment_now("attempts");
+        assert!(tokio::time::timeout(Duration::from_millis(1), counting).await.is_err());
+        let ending = if panics { visit.abandon() } else { visit.finish(200) };
+        let ending = begun(ending).await;
+        stage.open();
+        let headers = ending.await.unwrap().unwrap();
+        let (_, next) = stage.request_with(&cookie(&headers).unwrap()).await;
+        assert_eq!(next.get::<i64>("attempts").unwrap(), Some(1));
+    }
+}

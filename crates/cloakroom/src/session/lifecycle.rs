@@ -168,7 +168,7 @@ impl Session {
         let sessions = self.sessions();
         match (self.close(shown), sessions.backend()) {
             (Err(error), _) => Ending::ready(self.uncommitted(error)),
-            (Ok(false), _) => Ending::ready(Ok(self.response_headers())),
+            (Ok(false), _) => self.earned(),
             (Ok(true), Backend::Cookie(sealer)) => {
                 let sealed = self.commit_span().in_scope(|| {
                     let pending = self.state().work.pending();
@@ -185,6 +185,18 @@ impl Session {
                 self.concluded(committed)
             }),
         }
+    }
+
+    /// Returns what the commits of the request have earned. Waits for one that is still under way,
+    /// whose caller has stopped waiting for it.
+    pub(crate) fn earned(self) -> Ending {
+        if self.0.committing.try_lock().is_ok() {
+            return Ending::ready(Ok(self.response_headers()));
+        }
+        Ending::new(async move {
+            drop(self.0.committing.lock().await);
+            Ok(self.response_headers())
+        })
     }
 
     fn concluded(&self, committed: Result<(), Error>) -> CommitResult {
