@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,9 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 struct Gated {
     store: Arc<MemoryStore>,
     gate: Arc<Semaphore>,
+    commits: Arc<AtomicUsize>,
+    /// The next commit fails without being carried out.
+    fails_next: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -38,6 +41,10 @@ impl Store for Gated {
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         self.gate.acquire().await.unwrap().forget();
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        if self.fails_next.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::unavailable("commit", "the test said so"));
+        }
         self.store.commit(commit).await
     }
 }
@@ -55,6 +62,8 @@ impl Stage {
         let store = Gated {
             store: Arc::new(MemoryStore::with_clock(clock.clone())),
             gate: Arc::new(Semaphore::new(1)),
+            commits: Arc::default(),
+            fails_next: Arc::default(),
         };
         let sessions = Sessions::store(store.clone(), AppKeys::random())
             .clock(clock.clone())
@@ -91,6 +100,11 @@ impl Stage {
     /// Lets all commits go on.
     fn open(&self) {
         self.store.gate.add_permits(1_000);
+    }
+
+    /// Holds all commits back again.
+    fn close(&self) {
+        self.store.gate.forget_permits(usize::MAX);
     }
 }
 
@@ -213,4 +227,33 @@ async fn an_exact_change_that_nobody_awaits_any_more_earns_its_cookie() {
         let (_, next) = stage.request_with(&cookie(&headers).unwrap()).await;
         assert_eq!(next.get::<i64>("attempts").unwrap(), Some(1));
     }
+}
+
+/// The request between them has only read the record, and another process has written since.
+#[tokio::test]
+async fn a_commit_behind_one_that_writes_nothing_starts_from_what_it_has_read() {
+    let stage = Stage::new().await;
+    stage.open();
+    drop(stage.request().await.0.finish(200).await.unwrap());
+    let (_, reading) = stage.request().await;
+    let (elsewhere, session) = stage.request().await;
+    session.put("other", 1).unwrap();
+    drop(elsewhere.finish(200).await.unwrap());
+    stage.close();
+    let (failing, session) = stage.request().await;
+    session.put("lost", 1).unwrap();
+    let (regenerating, session) = stage.request().await;
+    session.regenerate().unwrap();
+    stage.store.fails_next.store(true, Ordering::SeqCst);
+    let before = stage.store.commits.load(Ordering::SeqCst);
+    let failing = finish(failing).await;
+    let reading = begun(async move { reading.commit().await }).await;
+    let regenerating = finish(regenerating).await;
+    stage.open();
+    failing.await.unwrap().unwrap_err();
+    reading.await.unwrap().unwrap();
+    let headers = regenerating.await.unwrap().unwrap();
+    assert!(stage.request_with(&cookie(&headers).unwrap()).await.1.has("other"));
+    let commits = stage.store.commits.load(Ordering::SeqCst) - before;
+    assert_eq!(commits, 2, "the one that failed and the rotation, which met no conflict");
 }

@@ -70,6 +70,9 @@ struct Member {
 struct Base {
     persistence: Persistence,
     record: Arc<Record>,
+    /// Whether the record came from the store or the leader before, rather than from the leader's
+    /// request, which read it some time ago.
+    is_newest: bool,
     /// Whether the record has the leader's own changes already.
     ///
     /// Invariant: then there are no others, because a failure of the leader's own changes could not
@@ -104,6 +107,7 @@ impl Batch {
         let base = Base {
             persistence: pending.persistence,
             record: pending.record.clone(),
+            is_newest: false,
             has_own_changes: matches!(&pending.changes, Changes::Log(log) if !log.is_empty()),
             removes_cookie: false,
         };
@@ -127,6 +131,7 @@ impl Batch {
         // belongs to the session after it.
         if !matches!(self.own.pending.action, TokenAction::Destroy(_)) {
             self.base.record = record;
+            self.base.is_newest = true;
             self.base.has_own_changes = false;
         }
     }
@@ -304,7 +309,7 @@ impl Batch {
         let newest = match (persistence, decision.step) {
             // The lead is that of the old key. A session that begins is under a new one.
             (_, Step::Create { .. } | Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
-            (Persistence::Stored { .. }, _) if !self.base.has_own_changes || revision.is_some() => {
+            (Persistence::Stored { .. }, _) if revision.is_some() || self.base.is_newest => {
                 Newest::Stored { persistence, record: record.clone() }
             }
             _ => Newest::Unknown,
