@@ -27,6 +27,8 @@ struct Gated {
     commits: Arc<AtomicUsize>,
     /// The next commit fails without being carried out.
     fails_next: Arc<AtomicBool>,
+    /// Every commit finds that another process has written first.
+    conflicts: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -44,6 +46,12 @@ impl Store for Gated {
         self.commits.fetch_add(1, Ordering::SeqCst);
         if self.fails_next.swap(false, Ordering::SeqCst) {
             return Err(StoreError::unavailable("commit", "the test said so"));
+        }
+        if self.conflicts.load(Ordering::SeqCst)
+            && let Commit::Replace { key, .. } = &commit
+            && let Some(Found::Live(stored)) = self.store.load(key).await?
+        {
+            return Ok(Outcome::Conflict(stored));
         }
         self.store.commit(commit).await
     }
@@ -64,6 +72,7 @@ impl Stage {
             gate: Arc::new(Semaphore::new(1)),
             commits: Arc::default(),
             fails_next: Arc::default(),
+            conflicts: Arc::default(),
         };
         let sessions = Sessions::store(store.clone(), AppKeys::random())
             .clock(clock.clone())
@@ -256,4 +265,30 @@ async fn a_commit_behind_one_that_writes_nothing_starts_from_what_it_has_read() 
     assert!(stage.request_with(&cookie(&headers).unwrap()).await.1.has("other"));
     let commits = stage.store.commits.load(Ordering::SeqCst) - before;
     assert_eq!(commits, 2, "the one that failed and the rotation, which met no conflict");
+}
+
+/// The leader's own deadline is fixed when its first commit waits, so it passes first.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_gives_up_puts_back_whoever_has_time_left() {
+    let stage = Stage::new().await;
+    stage.store.conflicts.store(true, Ordering::SeqCst);
+    let (first, session) = stage.request().await;
+    session.increment("n").unwrap();
+    let first = finish(first).await;
+    let (second, session) = stage.request().await;
+    session.increment("n").unwrap();
+    let second = finish(second).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (third, session) = stage.request().await;
+    session.increment("n").unwrap();
+    let third = finish(third).await;
+    stage.open();
+    for (late, time) in [(first, "first"), (second, "second")] {
+        let refused = late.await.unwrap().unwrap_err();
+        assert!(refused.error.is_contention(), "{time}: {refused:?}");
+    }
+    stage.store.conflicts.store(false, Ordering::SeqCst);
+    drop(third.await.unwrap().unwrap());
+    let (_, next) = stage.request().await;
+    assert_eq!(next.get::<i64>("n").unwrap(), Some(1));
 }

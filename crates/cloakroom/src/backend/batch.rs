@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{
     commit::{
@@ -15,7 +15,7 @@ use super::{
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
     decode,
-    turns::{Lead, Newest, Reply},
+    turns::{Lead, Newest, Seat, Ticket},
 };
 use crate::{
     clock::Timestamp,
@@ -54,16 +54,20 @@ pub(super) type Finished = Result<CommitOutcome, Failure>;
 /// Commits of one record, in the order in which they take effect.
 pub(super) struct Batch {
     own: Member,
-    others: Vec<Member>,
+    others: Vec<Follower>,
     base: Base,
 }
 
 struct Member {
     pending: PendingCommit,
-    /// Where its request waits. `None` for the leader's own.
-    reply: Option<oneshot::Sender<Reply>>,
     /// Why its changes cannot be made on the record as it is.
     failure: Option<Failure>,
+}
+
+/// A commit that the leader has taken along, and where its request waits.
+struct Follower {
+    member: Member,
+    seat: Seat,
 }
 
 /// What the changes are made on.
@@ -111,7 +115,7 @@ impl Batch {
             has_own_changes: matches!(&pending.changes, Changes::Log(log) if !log.is_empty()),
             removes_cookie: false,
         };
-        Self { own: Member::new(pending, None), others: Vec::new(), base }
+        Self { own: Member::new(pending), others: Vec::new(), base }
     }
 
     /// A batch of one commit, on what the leader before it has made of the record.
@@ -166,15 +170,15 @@ impl Batch {
         }
     }
 
-    /// Takes along the commits that wait.
-    pub(super) fn take_along(&mut self, lead: &Lead) {
+    /// Takes along the commits that wait. Returns the latest deadline of their requests.
+    pub(super) fn take_along(&mut self, lead: &Lead) -> Option<Instant> {
         if self.base.has_own_changes || !self.own.pending.can_be_merged() {
-            return;
+            return None;
         }
-        for ticket in lead.take_waiting(1 + self.others.len()) {
-            let (pending, reply) = ticket.split();
-            self.others.push(Member::new(pending, Some(reply)));
-        }
+        let taken = lead.take_waiting(1 + self.others.len());
+        let latest = taken.iter().map(|ticket| ticket.seat.deadline).max();
+        self.others.extend(taken.into_iter().map(Follower::from));
+        latest
     }
 
     /// Returns the leader's own commit.
@@ -194,7 +198,7 @@ impl Batch {
     }
 
     fn members(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.own).chain(&self.others)
+        std::iter::once(&self.own).chain(self.others.iter().map(|follower| &follower.member))
     }
 
     /// Makes all changes on the base and decides what is to be done.
@@ -227,7 +231,8 @@ impl Batch {
                 check_size(&record, context)?;
             }
         } else {
-            for member in std::iter::once(&mut self.own).chain(&mut self.others) {
+            let others = self.others.iter_mut().map(|follower| &mut follower.member);
+            for member in std::iter::once(&mut self.own).chain(others) {
                 member.failure = member.apply(&mut record, check, context).err();
             }
         }
@@ -321,9 +326,9 @@ impl Batch {
             record: Some(record.clone()),
             cookie: prepared.cookie(token, persistence),
         };
-        for member in self.others.drain(..) {
+        for Follower { member, seat } in self.others.drain(..) {
             let outcome = outcome(member.pending.token.as_ref());
-            member.reply_with(outcome);
+            seat.reply(member.failure.map_or(Ok(outcome), Err));
         }
         (newest, self.own.failure.take().map_or_else(|| Ok(outcome(token)), Err))
     }
@@ -331,9 +336,8 @@ impl Batch {
     /// Replies to all members that the session has ended: their changes are dropped.
     pub(super) fn finish_ended(&mut self, context: &Context) -> CommitOutcome {
         let empty = Arc::new(context.empty_record());
-        for member in self.others.drain(..) {
-            let outcome = member.ended(&empty);
-            member.reply_with(outcome);
+        for Follower { member, seat } in self.others.drain(..) {
+            seat.reply(Ok(member.ended(&empty)));
         }
         self.own.ended(&empty)
     }
@@ -346,13 +350,38 @@ impl Batch {
 
     /// Replies to all members that the commit failed.
     pub(super) fn fail(&mut self, failure: Failure) -> Finished {
-        for member in self.others.drain(..) {
-            member.reply(Err(match &failure {
+        for Follower { seat, .. } in self.others.drain(..) {
+            seat.reply(Err(match &failure {
                 Failure::Error(error) => error.clone().into(),
                 Failure::Panic(_) => outcome_unknown().into(),
             }));
         }
         Err(failure)
+    }
+
+    /// Gives up at the leader's deadline, with nothing written. Members that have time left wait for
+    /// another leader.
+    pub(super) fn give_up(&mut self, contention: Error, lead: &mut Option<Lead>) -> Finished {
+        if let Some(lead) = lead {
+            let now = Instant::now();
+            let waits = |follower: &mut Follower| follower.seat.deadline > now;
+            lead.put_back(self.others.extract_if(.., waits).map(Ticket::from).collect());
+            lead.newest = self.base.newest();
+        }
+        self.fail(contention.into())
+    }
+}
+
+impl Base {
+    /// Returns what the next leader has to know where nothing was written.
+    fn newest(&self) -> Newest {
+        match self.persistence {
+            Persistence::Ended => Newest::Ended,
+            persistence @ Persistence::Stored { .. } if self.is_newest => {
+                Newest::Stored { persistence, record: self.record.clone() }
+            }
+            Persistence::Stored { .. } | Persistence::New => Newest::Unknown,
+        }
     }
 }
 
@@ -373,8 +402,8 @@ impl Prepared {
 }
 
 impl Member {
-    fn new(pending: PendingCommit, reply: Option<oneshot::Sender<Reply>>) -> Self {
-        Self { pending, reply, failure: None }
+    fn new(pending: PendingCommit) -> Self {
+        Self { pending, failure: None }
     }
 
     fn contents(&self) -> Contents {
@@ -424,17 +453,17 @@ impl Member {
             cookie: CookieUpdate::Keep,
         }
     }
+}
 
-    fn reply_with(mut self, outcome: CommitOutcome) {
-        let failure = self.failure.take();
-        self.reply(failure.map_or(Ok(outcome), Err));
+impl From<Ticket> for Follower {
+    fn from(Ticket { pending, seat }: Ticket) -> Self {
+        Self { member: Member::new(pending), seat }
     }
+}
 
-    fn reply(self, finished: Finished) {
-        if let Some(reply) = self.reply {
-            // A request that has stopped waiting gets nothing.
-            drop(reply.send(Reply::Finished(finished)));
-        }
+impl From<Follower> for Ticket {
+    fn from(Follower { member, seat }: Follower) -> Self {
+        Self { pending: member.pending, seat }
     }
 }
 

@@ -141,9 +141,9 @@ impl Committer<'_> {
             let mut batch = Batch::new(pending);
             return self.carry_out(None, &mut batch, &mut attempts).await;
         };
-        let (mut lead, pending) = match self.turns.join(key, pending) {
+        let (mut lead, pending) = match self.turns.join(key, pending, || attempts.deadline()) {
             Joined::Leads(lead, pending) => (lead, pending),
-            Joined::Waits(turn) => match attempts.within(turn).await {
+            Joined::Waits(turn) => match turn.reply(&mut attempts).await {
                 Some(Ok(Reply::Finished(finished))) => return finished,
                 Some(Ok(Reply::Lead(lead, pending))) => (lead, pending),
                 Some(Err(_)) => return Err(outcome_unknown().into()),
@@ -163,8 +163,8 @@ impl Committer<'_> {
         attempts: &mut Attempts<'_>,
     ) -> Finished {
         loop {
-            if let Some(lead) = &lead {
-                batch.take_along(lead);
+            if let Some(latest) = lead.as_ref().and_then(|lead| batch.take_along(lead)) {
+                attempts.extend(latest);
             }
             if batch.drops_changes(self.context) {
                 pass_on(&mut lead, Newest::Ended);
@@ -217,8 +217,8 @@ impl Committer<'_> {
                 }
                 Err(error) => return batch.fail(error.into()),
             }
-            if let Err(error) = attempts.next().await {
-                return batch.fail(error.into());
+            if let Err(contention) = attempts.next().await {
+                return batch.give_up(contention, &mut lead);
             }
         }
     }
