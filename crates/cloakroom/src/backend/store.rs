@@ -2,6 +2,8 @@
 
 use std::{panic::resume_unwind, sync::Arc};
 
+use futures_util::FutureExt;
+
 use super::{
     Choice, LoadedSession,
     attempts::Attempts,
@@ -125,17 +127,20 @@ pub(crate) struct Committer<'c> {
     context: &'c Context,
 }
 
-impl Committer<'_> {
+impl<'c> Committer<'c> {
     /// Commits what is pending, together with what waits for the same record.
-    pub(crate) async fn commit(&self, pending: PendingCommit) -> Result<CommitOutcome, Error> {
-        match self.commit_in_turn(pending).await {
+    pub(crate) fn commit(
+        self,
+        pending: PendingCommit,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'c> {
+        self.commit_in_turn(pending).map(|finished| match finished {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Panic(payload)) => resume_unwind(payload),
-        }
+        })
     }
 
-    async fn commit_in_turn(&self, pending: PendingCommit) -> Finished {
+    async fn commit_in_turn(self, pending: PendingCommit) -> Finished {
         let mut attempts = Attempts::new(self.context);
         let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {
             let mut batch = Batch::new(pending);
@@ -290,18 +295,21 @@ impl Committer<'_> {
         }
     }
 
-    /// Sends one step. `attempted` says in an error what it was for.
-    async fn send(
+    /// Sends one step. `attempted` says in an error what it was for. The step itself is in the
+    /// store's future alone.
+    fn send(
         &self,
         commit: Commit,
         attempted: &'static str,
         attempts: &mut Attempts<'_>,
-    ) -> Result<Outcome, Error> {
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send {
         let step = observe::Step::begin(self.store.name(), &commit);
-        let outcome = attempts.within(self.store.commit(commit)).await;
-        let outcome = outcome.unwrap_or_else(|| Err(attempts.no_answer()));
-        step.answered(&outcome);
-        outcome.map_err(|cause| failed(attempted, cause))
+        let sent = self.store.commit(commit);
+        async move {
+            let outcome = attempts.within(sent).await.unwrap_or_else(|| Err(attempts.no_answer()));
+            step.answered(&outcome);
+            outcome.map_err(|cause| failed(attempted, cause))
+        }
     }
 }
 
