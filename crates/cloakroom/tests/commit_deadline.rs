@@ -138,3 +138,26 @@ async fn a_request_that_commits_for_others_waits_twice_its_deadline_at_most() {
     }
     hanging.abort();
 }
+
+/// A logout follows the session to its new key, and an exact change reads the record again.
+#[tokio::test(start_paused = true)]
+async fn loads_within_a_commit_have_its_deadline() {
+    let stage = Stage::new().await;
+    let (leaving, session) = stage.request().await;
+    session.destroy().unwrap();
+    let (counting, changed) = stage.request().await;
+    changed.put("m", 0).unwrap();
+    let (regenerating, session) = stage.request().await;
+    session.regenerate().unwrap();
+    drop(regenerating.finish(200).await.unwrap());
+    stage.store.loads_hang.store(true, Ordering::SeqCst);
+    for commit in [
+        tokio::spawn(async move { leaving.finish(200).await.map(drop).map_err(Error::from) }),
+        tokio::spawn(async move { changed.increment_now("n").await.map(drop) }),
+    ] {
+        let waited = tokio::time::timeout(DEADLINE * 2, commit).await;
+        let error = waited.unwrap().unwrap().unwrap_err();
+        assert!(error.is_unavailable(), "{error:?}");
+    }
+    drop(counting);
+}

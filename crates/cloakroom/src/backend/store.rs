@@ -83,7 +83,7 @@ impl StoreBackend {
         Ok(choice.made())
     }
 
-    /// Loads the record under `key` as it is now.
+    /// Loads the record under `key` as it is now, within the deadline of a commit.
     pub(crate) async fn reload(
         &self,
         key: Option<RecordKey>,
@@ -91,11 +91,11 @@ impl StoreBackend {
     ) -> Result<(Persistence, Arc<Record>), Error> {
         let ended = || (Persistence::Ended, Arc::new(context.empty_record()));
         let Some(key) = key else { return Ok(ended()) };
-        let found = self.store.load(&key).await;
-        let Some(Found::Live(stored)) = found.map_err(|cause| failed("load the session", cause))?
-        else {
-            return Ok(ended());
-        };
+        let mut attempts = Attempts::new(context);
+        let found = attempts.within(self.store.load(&key)).await;
+        let found = found.unwrap_or_else(|| Err(attempts.no_answer()));
+        let found = found.map_err(|cause| failed("load the session", cause))?;
+        let Some(Found::Live(stored)) = found else { return Ok(ended()) };
         let record = decode(&stored).filter(|it| is_live(it, stored.expires, context.now()));
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
@@ -278,10 +278,11 @@ impl<'c> Committer<'c> {
     {
         loop {
             let found = match known.take() {
-                None => find().await?,
-                known => known,
+                None => attempts.within(Box::pin(find())).await,
+                known => Some(Ok(known)),
             };
-            let Some(key) = found else { return Ok(false) };
+            let no_answer = || Err(failed("find a session", attempts.no_answer()));
+            let Some(key) = found.unwrap_or_else(no_answer)? else { return Ok(false) };
             let now = self.context.now();
             let tombstone = match burial {
                 Burial::Remembered => now + TOMBSTONE,
