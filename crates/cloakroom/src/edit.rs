@@ -18,7 +18,6 @@ use crate::{
     number::Numeric,
     reach::Reached,
     record::Record,
-    token::Token,
     typed_key::Key,
     values::{encode, encode_object},
 };
@@ -92,8 +91,7 @@ impl Sessions {
         PendingCommit {
             persistence: (&stored).into(),
             key: Some(key),
-            // Nobody here knows the session's token, and no cookie is sent.
-            token: Token::draw(),
+            token: None,
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
             record: Arc::new(record),

@@ -224,6 +224,10 @@ impl SessionsBuilder {
     /// [`is_contention`](Error::is_contention), or is [unavailable](Error::is_unavailable) where the
     /// store has not answered. Default: 5 seconds. More keeps requests waiting behind a store that
     /// hangs.
+    ///
+    /// A request whose commit carries those of others along waits for the store until the last of
+    /// their deadlines, because that one step serves all of them. So it may wait for up to twice this
+    /// time, and begins no further attempt after its own.
     pub fn commit_deadline(mut self, span: Duration) -> Self {
         self.commit_deadline = span;
         self

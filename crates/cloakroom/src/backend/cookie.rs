@@ -92,7 +92,11 @@ pub(crate) fn commit(
     let now = context.now();
     let deadlines = context.deadlines(&pending.record);
     let decision = decide(pending.persistence, pending.wanted(&pending.record), deadlines, now);
-    let token = pending.token_afterwards().clone();
+    let Some(token) = pending.token_afterwards().cloned() else {
+        return Err(
+            Kind::Unsupported { attempted: "commit without a visitor", driver: "cookie" }.into()
+        );
+    };
     let (Step::Create { expires }
     | Step::Replace { expires }
     | Step::Touch { expires }
@@ -102,6 +106,7 @@ pub(crate) fn commit(
             CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
             CookieRule::Keep | CookieRule::Set => (pending.persistence, CookieUpdate::Keep),
         };
+        let token = Some(token);
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
     };
     let plaintext = write(&token, now, expires, pending.record.encode()?.as_bytes());
@@ -115,5 +120,5 @@ pub(crate) fn commit(
     step.ended("done");
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
     let cookie = CookieUpdate::Set { value, max_age };
-    Ok(CommitOutcome { persistence, key: None, token, record: None, cookie })
+    Ok(CommitOutcome { persistence, key: None, token: Some(token), record: None, cookie })
 }

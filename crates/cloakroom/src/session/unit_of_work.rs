@@ -68,7 +68,7 @@ pub(super) struct UnitOfWork {
     phase: Phase,
     /// The record as it was before any change: what stays when the changes are discarded and the
     /// session gets a new token or deadline all the same.
-    untouched: Option<Arc<Record>>,
+    untouched: Arc<Record>,
 }
 
 impl UnitOfWork {
@@ -79,7 +79,7 @@ impl UnitOfWork {
             key,
             token,
             action: TokenAction::Keep,
-            untouched: Some(record.clone()),
+            untouched: record.clone(),
             record,
             log: ChangeLog::default(),
             materialize: false,
@@ -185,10 +185,7 @@ impl UnitOfWork {
 
     /// Returns the token that the visitor has after this request's commit.
     pub(super) fn token_afterwards(&self) -> &Token {
-        match &self.action {
-            TokenAction::Keep => &self.token,
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => next,
-        }
+        self.action.new_token().unwrap_or(&self.token)
     }
 
     pub(super) fn is_destroyed(&self) -> bool {
@@ -233,7 +230,7 @@ impl UnitOfWork {
         PendingCommit {
             persistence: self.persistence,
             key: self.key,
-            token: self.token.clone(),
+            token: Some(self.token.clone()),
             action: self.action.clone(),
             changes: Changes::Log(self.log.clone()),
             record: self.record.clone(),
@@ -299,16 +296,16 @@ impl UnitOfWork {
             }
             self.log = rest.clone();
             self.record = record.clone();
-            if self.untouched.is_some() {
-                self.untouched = outcome.record.clone().or_else(|| Some(record.clone()));
-            }
+            self.untouched = outcome.record.as_ref().unwrap_or(record).clone();
         }
         if !action_is_new {
             self.action = TokenAction::Keep;
         }
         self.persistence = outcome.persistence;
         self.key = outcome.key;
-        self.token = outcome.token.clone();
+        if let Some(token) = &outcome.token {
+            self.token = token.clone();
+        }
         self.seal = Seal::Current;
         self.materialize &= outcome.persistence == Persistence::New;
         if self.phase != Phase::Closed {
@@ -334,9 +331,9 @@ impl UnitOfWork {
 
     /// Forgets the ordinary changes. `destroy` and `regenerate` stay.
     pub(super) fn discard_changes(&mut self, empty: Record) {
-        self.record = match (&self.action, self.untouched.take()) {
-            (TokenAction::Keep | TokenAction::Rotate(_), Some(untouched)) => untouched,
-            _ => Arc::new(empty),
+        self.record = match &self.action {
+            TokenAction::Keep | TokenAction::Rotate(_) => self.untouched.clone(),
+            TokenAction::Destroy(_) => Arc::new(empty),
         };
         self.log = ChangeLog::default();
         self.materialize = false;
