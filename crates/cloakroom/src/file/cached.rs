@@ -73,7 +73,7 @@ fn content(location: &Path, key: &RecordKey) -> io::Result<Option<(Header, Bytes
     let Some(bytes) = read(&path)? else { return Ok(None) };
     let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else { return undecided() };
     match decode(front) {
-        Some(header) if is_whole(front, record) => {
+        Some(header) if is_whole(key, front, record) => {
             Ok(Some((header, Bytes::from(bytes).split_off(HEADER))))
         }
         _ => undecided(),
