@@ -49,13 +49,14 @@ pub struct Settings {
     pub clear_with_browser: bool,
 
     /// The idle timeout: a session that is not used for this long ends. `"90s"`, `"2h"`, `"10d"`,
-    /// or a number of seconds. Longer is more convenient and gives a stolen session more time.
-    #[config(default = "2h", env = "SESSION_AGE", deserialize_with = values::span)]
+    /// or a number of seconds; at least one second. Longer is more convenient and gives a stolen
+    /// session more time.
+    #[config(default = "2h", env = "SESSION_AGE", deserialize_with = values::timeout)]
     pub age: Duration,
 
-    /// The absolute lifetime: a session ends this long after it began, however busy it is. None
-    /// unless set.
-    #[config(env = "SESSION_LIFETIME", deserialize_with = values::span)]
+    /// The absolute lifetime: a session ends this long after it began, however busy it is. At least
+    /// one second; none unless set.
+    #[config(env = "SESSION_LIFETIME", deserialize_with = values::timeout)]
     pub lifetime: Option<Duration>,
 
     /// How many bytes the record of a session may have in a store. A change that makes it larger is
