@@ -211,6 +211,11 @@ pub struct RedisTable {
     #[config(default = false, env = "SESSION_REDIS_NEAR_CACHE")]
     pub near_cache: bool,
 
+    /// How many bytes of memory the near cache may take. Sessions that were not used for the longest
+    /// time leave first. Less saves memory and costs more reads from Redis.
+    #[config(default = 67_108_864, env = "SESSION_REDIS_NEAR_CACHE_BYTES", deserialize_with = values::bytes)]
+    pub near_cache_bytes: usize,
+
     /// So many replicas have to have a logout or a new token before it is acknowledged, so that no
     /// fail-over undoes it. Costs a round trip to the slowest of them.
     #[config(default = 0, env = "SESSION_REDIS_WAIT_REPLICAS")]

@@ -21,7 +21,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -85,6 +85,9 @@ const ROWS: [Row; 32] = [
     }),
     ("redis.near_cache", "SESSION_REDIS_NEAR_CACHE", "true", "true", |s| {
         s.redis.near_cache.to_string()
+    }),
+    ("redis.near_cache_bytes", "SESSION_REDIS_NEAR_CACHE_BYTES", "1048576", "1048576", |s| {
+        s.redis.near_cache_bytes.to_string()
     }),
     ("redis.wait_replicas", "SESSION_REDIS_WAIT_REPLICAS", "1", "1", |s| {
         s.redis.wait_replicas.to_string()
@@ -170,6 +173,7 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("[redis]\nnodes = 3", &["`redis.nodes`", "accepted"]),
         ("[redis]\ncommand_timeout = 'soon'", &["`redis.command_timeout`", "accepted"]),
         ("[file]\ndurability = 'maybe'", &["`file.durability`", "full", "fast"]),
+        ("[redis]\nnear_cache_bytes = 0", &["`redis.near_cache_bytes`", "more than 0"]),
         ("[redis]\npassword = 12345", &["redis.password", "a string"]),
     ] {
         let error = file(text).unwrap_err().to_string();
