@@ -21,6 +21,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    folder::proves_absence,
     format::{HEADER, Header, decode, is_whole},
     shard::{found, hex, name_of},
 };
@@ -53,7 +54,10 @@ impl Cached {
         if self.unsupported.load(Ordering::Relaxed) {
             return undecided();
         }
-        let loaded = load(location, key, now);
+        let loaded = match load(location, key, now) {
+            Ok(None) if !proves_absence(location) => undecided(),
+            loaded => loaded,
+        };
         if loaded.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported) {
             self.unsupported.store(true, Ordering::Relaxed);
         }

@@ -50,25 +50,38 @@ pub(super) fn is_ours(about: &Stat) -> bool {
         && about.st_uid == geteuid().as_raw()
 }
 
+/// Returns the mode of a folder that nobody but this process's user can write into: whoever can, can
+/// sign in as anyone.
+fn check_private(about: &Stat) -> io::Result<Mode> {
+    let mode = Mode::from_raw_mode(about.st_mode);
+    let problem = if about.st_uid != geteuid().as_raw() {
+        "it belongs to another user; one that belongs to this process's user is accepted"
+    } else if mode.intersects(Mode::WGRP | Mode::WOTH) {
+        "others may write into it; mode 0700 is accepted (chmod 700)"
+    } else {
+        return Ok(mode);
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+}
+
+/// Returns `true` if a file that is not in the folder at `path` does not exist: the folder is private,
+/// or there is none.
+pub(super) fn proves_absence(path: &Path) -> bool {
+    match retry_on_intr(|| rustix::fs::stat(path)) {
+        Err(error) => error == Errno::NOENT,
+        Ok(about) => check_private(&about).is_ok(),
+    }
+}
+
 impl Folder {
     /// Opens a folder, which has to exist.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(retry_on_intr(|| openat(CWD, path, FOLDER, Mode::empty()))?))
     }
 
-    /// Returns the mode of a folder that nobody but this process's user can write into: whoever can,
-    /// can sign in as anyone.
+    /// Returns the mode of this folder if it is [private](check_private).
     pub(super) fn check_private(&self) -> io::Result<Mode> {
-        let about = retry_on_intr(|| fstat(&self.0))?;
-        let mode = Mode::from_raw_mode(about.st_mode);
-        let problem = if about.st_uid != geteuid().as_raw() {
-            "it belongs to another user; one that belongs to this process's user is accepted"
-        } else if mode.intersects(Mode::WGRP | Mode::WOTH) {
-            "others may write into it; mode 0700 is accepted (chmod 700)"
-        } else {
-            return Ok(mode);
-        };
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+        check_private(&retry_on_intr(|| fstat(&self.0))?)
     }
 
     /// Opens a folder in this one, if it exists.

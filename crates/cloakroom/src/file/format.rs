@@ -133,6 +133,7 @@ fn checksum(key: &RecordKey, front: &[u8], record: &[u8]) -> [u8; HEADER - CHECK
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::shard::hex;
 
     const KEY: RecordKey = RecordKey::from_bytes([9; 32]);
 
@@ -164,6 +165,17 @@ mod tests {
             let bytes = encode(&KEY, &header, b"values");
             assert_eq!(read(&bytes), Some((header, b"values".to_vec())));
         }
+    }
+
+    /// The vector was computed from the description above by another program.
+    #[test]
+    fn the_bytes_are_those_of_version_1() {
+        let owner = Some(OwnerKey::from_bytes([5; 32]));
+        let bytes = encode(&KEY, &Header { owner, ..headers()[1].clone() }, b"values");
+        let numbers = "434c4b5201010000000001941f297c0000000000000000090000000000000006";
+        let keys = "07".repeat(32) + &"05".repeat(32) + &"00".repeat(8);
+        let check = "2566a7009cb9b3bfe35a3251e39c8b124f52b2cd9ef5a591";
+        assert_eq!(hex(&bytes), format!("{numbers}{keys}{check}76616c756573"));
     }
 
     #[test]

@@ -26,7 +26,8 @@
 //!
 //! # What it trusts
 //! Each commit checks that the location belongs to this process's user and that nobody else may
-//! write into it, because someone else may have made it again after it was deleted. A file counts
+//! write into it, because someone else may have made it again after it was deleted. So does a load
+//! that finds nothing. A file counts
 //! under the name that it was written under, whatever it is renamed, copied or linked to. A backup of
 //! hard links (`cp -l`) is good: no file changes once it has its name.
 //!
@@ -184,11 +185,18 @@ impl Inner {
         Ok(Shard::new(folder))
     }
 
+    /// A file of ours is good wherever it is. That there is none means something only in a location
+    /// that is fit for sessions.
     fn load(&self, key: &RecordKey) -> io::Result<Option<Found>> {
-        match missing_is_none(self.shard(key))? {
-            Some(shard) => shard.load(key, self.clock.now()),
-            None => Ok(None),
+        let shard = Folder::open(&self.location).and_then(|root| root.inner(&shard_name(key)));
+        let found = match missing_is_none(shard)? {
+            Some(folder) => Shard::new(folder).load(key, self.clock.now())?,
+            None => None,
+        };
+        if found.is_none() {
+            missing_is_none(self.root().map(Some))?;
         }
+        Ok(found)
     }
 
     /// Carries out commits of one shard under one hold of its lock. A flush of its folder at the end

@@ -160,7 +160,7 @@ async fn a_backup_of_hard_links_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_location_that_another_user_made_or_may_write_is_an_error_at_each_commit() {
+async fn a_location_that_another_user_made_or_may_write_is_an_error() {
     let place = Place::new();
     let location = place.store.location();
     let Outcome::Done(expected) = place.create(key(1), "values").await else { panic!() };
@@ -172,12 +172,16 @@ async fn a_location_that_another_user_made_or_may_write_is_an_error_at_each_comm
             Commit::Destroy { key: key(1), tombstone },
         ]
     };
+    assert_eq!(place.load(beside(1)).await, None, "and the kernel has it in its caches");
     fs::set_permissions(location, fs::Permissions::from_mode(0o777)).unwrap();
     for commit in commits() {
         let error = place.store.commit(commit).await.unwrap_err();
         assert!(cause(&error).contains("chmod 700"), "{}", cause(&error));
     }
     assert!(place.store.sweep(10).await.is_err());
+    assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "a whole file is ours");
+    let error = place.store.load(&beside(1)).await.unwrap_err();
+    assert!(cause(&error).contains("chmod 700"), "an absence proves nothing here: {error:?}");
     fs::set_permissions(location, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "nothing has changed");
     if rustix::process::geteuid().is_root() {
@@ -188,6 +192,7 @@ async fn a_location_that_another_user_made_or_may_write_is_an_error_at_each_comm
             let error = place.store.commit(commit).await.unwrap_err();
             assert!(cause(&error).contains("belongs to another user"), "{}", cause(&error));
         }
+        assert!(place.store.load(&key(1)).await.is_err(), "nobody is signed out in silence");
         assert!(below(location).is_empty(), "nothing was written");
         assert_eq!(fs::metadata(location).unwrap().uid(), 12_345);
     }
