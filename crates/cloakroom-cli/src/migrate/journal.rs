@@ -4,7 +4,7 @@
 //! It is a log in the target of the first run, under a name that follows from both stores. Another
 //! folder, server or prefix has no part in it, whatever the command's settings say.
 //!
-//! The first line names both stores, the one whose id sorts first in front. Then one line for each
+//! The first line names both stores, the one whose name sorts first in front. Then one line for each
 //! session: record key, then revision (hexadecimal) and deadline (ms) in the first store and in the
 //! second; `-` for what is not known. A line that begins with `?` was written before a write that may
 //! or may not have come about. The last line of a key counts; a line that was cut short counts for
@@ -40,8 +40,8 @@ pub(super) struct Synced {
 }
 
 pub(super) struct Journal<'a> {
-    /// The store that has it.
-    side: &'a Side<'a>,
+    /// The store that has it, and the other.
+    sides: [&'a Side<'a>; 2],
     name: String,
     /// The first line, until there is one.
     title: Option<String>,
@@ -60,19 +60,20 @@ impl<'a> Journal<'a> {
     /// Reads the journal of two stores, for a run from one to the other. A run backwards finds it in
     /// its source.
     pub(super) async fn open(from: &'a Side<'a>, to: &'a Side<'a>) -> Result<Self, Failure> {
-        let reversed = from.id() > to.id();
-        let (first, second) = if reversed { (to.id(), from.id()) } else { (from.id(), to.id()) };
-        let title = format!("cloakroom migration: {first} | {second}");
+        let mut names = [from.name(), to.name()];
+        let reversed = names[0] > names[1];
+        names.sort();
+        let title = format!("cloakroom migration: {}", names.join(" | "));
         let name = format!("migration-{}", OwnerKey::of(&title));
-        let (mut side, mut lines) = (to, to.read(&name).await?);
+        let (mut sides, mut lines) = ([to, from], to.read(&name).await?);
         if lines.is_empty() {
             let there = from.read(&name).await?;
             if !there.is_empty() {
-                (side, lines) = (from, there);
+                (sides, lines) = ([from, to], there);
             }
         }
         let synced = lines.iter().filter_map(|line| parse(line, reversed)).collect();
-        Ok(Self { side, name, title: Some(title).filter(|_| lines.is_empty()), reversed, synced })
+        Ok(Self { sides, name, title: Some(title).filter(|_| lines.is_empty()), reversed, synced })
     }
 
     /// Returns `true` if no earlier run left anything.
@@ -82,7 +83,7 @@ impl<'a> Journal<'a> {
 
     /// Returns where it is, for messages.
     pub(super) fn shown(&self) -> String {
-        self.side.log_shown(&self.name)
+        self.sides[0].log_shown(&self.name)
     }
 
     pub(super) fn get(&self, key: &RecordKey) -> Option<Synced> {
@@ -104,7 +105,10 @@ impl<'a> Journal<'a> {
         if sessions.is_empty() {
             return Ok(());
         }
-        self.side.append(&self.name, &lines).await?;
+        if self.title.is_some() {
+            self.sides.iter().try_for_each(|side| side.keep_id())?;
+        }
+        self.sides[0].append(&self.name, &lines).await?;
         self.title = None;
         Ok(())
     }

@@ -20,11 +20,21 @@ impl<'a> Side<'a> {
             Shared::File(store) => files::id(store.location())?,
             Shared::Redis(store) => store.place(),
         };
-        Ok(Self { shared, id: format!("{} {id}", shared.store().name()) })
+        Ok(Self { shared, id })
     }
 
-    pub(super) fn id(&self) -> &str {
-        &self.id
+    /// Has a later run find the same id.
+    pub(super) fn keep_id(&self) -> Result<(), Failure> {
+        match self.shared {
+            #[cfg(unix)]
+            Shared::File(store) => files::keep_id(store.location(), &self.id),
+            Shared::Redis(_) => Ok(()),
+        }
+    }
+
+    /// Returns the driver and the id.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.shared.store().name(), self.id)
     }
 
     /// Returns the driver and the place, for messages.
@@ -79,15 +89,17 @@ mod files {
     /// with the folder, and a folder that was made again is another store.
     const ID: &str = ".store-id";
 
+    /// Returns the id of this folder, or a new one.
     pub(super) fn id(location: &Path) -> Result<String, Failure> {
         let path = location.join(ID);
         let attempted = |error: io::Error| Failure::new(format!("use {}", path.display()), error);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => (),
-            made => made.and_then(write_id).map_err(attempted)?,
-        }
         let text = env_file::read(&path).map_err(attempted)?;
         let id = text.trim();
+        if id.is_empty() {
+            let mut random = [0; 16];
+            getrandom::fill(&mut random).map_err(|error| attempted(io::Error::other(error)))?;
+            return Ok(format!("{:032x}", u128::from_ne_bytes(random)));
+        }
         if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(id.to_owned());
         }
@@ -96,11 +108,10 @@ mod files {
         Err(attempted(io::Error::new(ErrorKind::InvalidData, problem)))
     }
 
-    fn write_id(mut file: File) -> io::Result<()> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        writeln!(file, "{:032x}", u128::from_ne_bytes(random))?;
-        file.sync_all()
+    pub(super) fn keep_id(location: &Path, id: &str) -> Result<(), Failure> {
+        let path = location.join(ID);
+        let written = env_file::write(&path, &format!("{id}\n"));
+        written.map_err(|error| Failure::new(format!("write {}", path.display()), error))
     }
 
     pub(super) fn log(location: &Path, name: &str) -> PathBuf {
@@ -149,6 +160,8 @@ mod files {
             let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
             let [first, other] = folders.each_ref().map(|folder| id(folder.path()).unwrap());
             assert_ne!(first, other);
+            assert_eq!(std::fs::read_dir(folders[0].path()).unwrap().count(), 0, "not kept yet");
+            keep_id(folders[0].path(), &first).unwrap();
             assert_eq!(id(folders[0].path()).unwrap(), first);
             std::fs::write(folders[0].path().join(ID), "cut").unwrap();
             let failure = id(folders[0].path()).unwrap_err().to_string();

@@ -236,6 +236,7 @@ async fn a_mistyped_source_is_another_store_whose_sessions_never_were_here() {
         .with("SESSION_FILE_LOCATION", elsewhere.to_str().unwrap());
     let told = stops(&project, &it.store).await;
     assert!(told.contains("20 live sessions") && told.contains("--onto-live-sessions"), "{told}");
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "nor was the folder changed");
     let flags = ["migrate", "--from", "file", "--to", "redis", "--json", "--onto-live-sessions"];
     let report: Value = serde_json::from_str(&project.run(&flags).good()).unwrap();
     assert_eq!((&report["copied"], &report["removed"]), (&json!(0), &json!(0)), "{report}");
