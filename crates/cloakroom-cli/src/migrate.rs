@@ -6,8 +6,8 @@
 //! is brought up to date, what has ended in one of them ends in the other, and what the target has
 //! changed stays as it is.
 //!
-//! What looks like a mistake stops it before it changes anything: a first run onto live sessions, and
-//! a source in which many sessions are missing that the journal knows.
+//! Two likely mistakes stop it before it changes anything: a first run onto live sessions, and a source
+//! that lacks many of the sessions that the journal knows.
 
 mod checks;
 mod journal;

@@ -44,7 +44,7 @@ pub(crate) const DEFAULT_BYTES: usize = 64 * 1024 * 1024;
 /// one shard that counts exactly.
 const MIN_SHARD: usize = 4 * 1024 * 1024;
 const MAX_SHARDS: usize = 64;
-/// What an entry takes besides its key and its record: the value's header, and the entries of both
+/// The bytes of an entry besides its key and its record: the value's header and the entries of both
 /// maps.
 const OVERHEAD: usize = 512;
 

@@ -29,7 +29,7 @@ pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>
     });
 }
 
-/// What became of the attempts to be told of changes.
+/// Counts the attempts to follow the changes in Redis.
 #[derive(Default)]
 struct Attempts {
     made: u64,

@@ -162,7 +162,7 @@ fn a_sweep_passes_over_a_file_that_the_disk_cannot_read() {
     let folder = prepared("replace");
     let shard = folder.path().join("sessions/6b");
     let mut names: Vec<_> =
-        std::fs::read_dir(&shard).unwrap().map(|it| it.unwrap().path()).collect();
+        std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| !path.ends_with(".lock"));
     assert_eq!(names.len(), 2, "two sessions in one shard");
     std::fs::write(shard.join(".tmp-0123456789abcdef"), "left by a crash").unwrap();

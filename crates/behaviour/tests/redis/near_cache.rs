@@ -210,7 +210,7 @@ async fn a_cache_whose_server_is_away_pauses_longer_and_longer_and_comes_back() 
     }
 }
 
-/// What the library logs on this thread.
+/// Collects the log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

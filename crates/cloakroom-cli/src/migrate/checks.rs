@@ -1,4 +1,4 @@
-//! What stops a run before it changes anything, and the removals that one of the checks is about.
+//! The checks that stop a run before it changes anything, and the removals that one of them counts.
 
 use cloakroom::{
     clock::{Clock, SystemClock},
@@ -61,7 +61,7 @@ impl Run<'_> {
     /// Finds the sessions to remove.
     ///
     /// # Errors
-    /// When they are more than a tenth of those that the journal knows and nobody allowed it: the
+    /// If they are more than a tenth of those that the journal knows, without `--allow-removals`: the
     /// source may have been emptied.
     async fn removals(&self, options: &Migrate) -> Result<Removals, Failure> {
         let mut removals = Removals::default();
@@ -121,7 +121,7 @@ impl Run<'_> {
     }
 }
 
-/// What a look at a session of the journal found.
+/// The state of a session that the journal knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     /// Its time is up, or it has ended in both stores.

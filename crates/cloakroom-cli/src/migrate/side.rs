@@ -9,7 +9,7 @@ const KEPT_FOR: Duration = Duration::from_hours(24 * 30);
 
 pub(super) struct Side<'a> {
     shared: &'a Shared,
-    /// What tells this store from every other of its kind.
+    /// Differs from that of every other store of the same driver.
     id: String,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// What a folder of session files keeps beside them.
+/// The files of a migration in a folder of session files.
 #[cfg(unix)]
 mod files {
     use std::{
@@ -85,7 +85,7 @@ mod files {
 
     use crate::{env_file, failure::Failure};
 
-    /// The file with what tells this folder from others: 16 random bytes in hexadecimal. It moves
+    /// The file with the id of this folder: 16 random bytes in hexadecimal. It moves
     /// with the folder, and a folder that was made again is another store.
     const ID: &str = ".store-id";
 

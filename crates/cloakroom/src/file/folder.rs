@@ -50,8 +50,8 @@ pub(super) fn is_ours(about: &Stat) -> bool {
         && about.st_uid == geteuid().as_raw()
 }
 
-/// Returns the mode of a folder that nobody but this process's user can write into: whoever can, can
-/// sign in as anyone.
+/// Returns the mode of a folder if only this process's user can write into it. Another user who could
+/// would be able to sign in as anyone.
 fn check_private(about: &Stat) -> io::Result<Mode> {
     let mode = Mode::from_raw_mode(about.st_mode);
     let problem = if about.st_uid != geteuid().as_raw() {
@@ -206,7 +206,7 @@ impl Folder {
         }
     }
 
-    /// Takes the lock `name` if nobody has it. A file that lost its name between the open and the
+    /// Takes the lock `name` if it is free. A file that lost its name between the open and the
     /// lock is no lock, because others lock the one that took its place.
     pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
         let flags = OFlags::RDWR | OFlags::CREATE | FILE;

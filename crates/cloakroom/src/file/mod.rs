@@ -25,7 +25,7 @@
 //! waiting. Every other piece of file work is handed to a pool of threads.
 //!
 //! # What it trusts
-//! Each commit checks that the location belongs to this process's user and that nobody else may
+//! Each commit checks that the location belongs to this process's user and that no other user may
 //! write into it, because someone else may have made it again after it was deleted. So does a load
 //! that finds nothing. A file counts
 //! under the name that it was written under, whatever it is renamed, copied or linked to. A backup of

@@ -21,7 +21,7 @@ use crate::{
     store::{Commit, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Stored},
 };
 
-/// What the names of files that cannot be read end in, after the time when they were set aside.
+/// The end of the name of a file that cannot be read, after the time when it was set aside.
 const SET_ASIDE: &str = ".corrupt";
 /// How long such a file is kept for someone to look at.
 const KEPT_ASIDE: Duration = Duration::from_hours(24);

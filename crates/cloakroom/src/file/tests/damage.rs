@@ -118,7 +118,7 @@ async fn a_spoilt_file_is_kept_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_file_under_another_name_is_nobodys_session() {
+async fn a_file_under_another_name_is_no_session() {
     let place = Place::new();
     let plants: [(&str, Plant<'_>); 3] = [
         ("renamed", &|path| fs::rename(place.path(key(1)), path).unwrap()),
@@ -221,7 +221,7 @@ async fn what_the_sweep_cannot_read_or_delete_is_passed_over() {
 }
 
 #[test]
-fn a_lock_file_that_was_removed_and_made_again_is_locked_anew() {
+fn a_lock_file_that_was_removed_and_made_again_is_locked_again() {
     let place = Place::new();
     let shard = || place.store.0.shard_or_new(&key(1)).unwrap();
     let first = shard().take_lock().unwrap();
