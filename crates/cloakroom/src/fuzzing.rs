@@ -10,11 +10,8 @@ use crate::{
     seal::Sealer,
 };
 
-const KEY: &str = "base64:jx08WneQu+ECT2qYw9fl8BErTW+AkaKzxNXm9wgZKjs=";
-
-#[expect(clippy::expect_used, reason = "constants")]
 fn sealer() -> Sealer {
-    Sealer::new(&AppKeys::parse(KEY).expect("a key"), "session", "session")
+    Sealer::new(&AppKeys::random(), "session", "session")
 }
 
 #[expect(clippy::expect_used, reason = "constants")]
