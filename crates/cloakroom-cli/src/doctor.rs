@@ -113,6 +113,18 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
         let problem = "browsers send it over plain http, where anyone on the way can take it";
         say(Verdict::Wrong, format!("`cookie.secure` is off: {problem}"));
     }
+    // Browsers compare prefixes without regard to case.
+    let name = cookie.name.to_ascii_lowercase();
+    if !["__host-", "__secure-", "__http-"].iter().any(|prefix| name.starts_with(prefix)) {
+        say(
+            Verdict::Doubtful,
+            format!(
+                "`cookie_name`: other hosts and plain http can set `{}`; a name that begins with \
+                 `__Host-`, or `__Secure-` with a domain, is accepted over https alone",
+                cookie.name
+            ),
+        );
+    }
     if !cookie.http_only {
         say(Verdict::Wrong, "`cookie.http_only` is off: any script on a page can take it".into());
     }

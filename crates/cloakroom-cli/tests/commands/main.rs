@@ -234,6 +234,7 @@ good  driver: cookie; between two tabs the last response wins, and a copied cook
         str![[r#"
 wrong application key: session settings: APP_KEY is not set: [..]
 wrong cookie: `cookie.secure` is off: browsers send it over plain http, where anyone on the way can take it
+look  cookie: `cookie_name`: other hosts and plain http can set `session`; a name that begins with `__Host-`, or `__Secure-` with a domain, is accepted over https alone
 wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
 look  lifetime: `age` is 500 days and there is no `lifetime`: a stolen session that is used never ends

@@ -1,6 +1,7 @@
 //! The session's cookie: its settings, how it is found in a request and written into a response.
 
 mod chunks;
+mod exposure;
 mod header;
 mod settings;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 pub use settings::{CookieError, CookieSettings, SameSite};
 
 pub(crate) use chunks::{Presented, TooLarge};
+pub(crate) use exposure::is_public;
 
 /// The session's cookie, by settings that were checked.
 #[derive(Debug)]

@@ -64,6 +64,13 @@ fn settings_that_browsers_refuse_are_refused_first() {
         (CookieSettings { secure: false, ..host() }, "__Host-"),
         (CookieSettings { same_site: SameSite::None, secure: false, ..plain() }, "same_site"),
         (CookieSettings { name: "__secure-x".to_owned(), secure: false, ..host() }, "__Secure-"),
+        (
+            CookieSettings { name: "__Host-Http-x".to_owned(), http_only: false, ..host() },
+            "__Http-",
+        ),
+        (CookieSettings { name: "__http-x".to_owned(), http_only: false, ..host() }, "http_only"),
+        (CookieSettings { name: "__Http-x".to_owned(), secure: false, ..host() }, "cookie.secure"),
+        (CookieSettings { name: "__Host-Http-x".to_owned(), path: "/a".into(), ..host() }, "path"),
         (CookieSettings { name: "a b".to_owned(), ..host() }, "cookie_name"),
         (CookieSettings { name: "sid.2".to_owned(), ..host() }, "chunk"),
         (CookieSettings { path: "shop".to_owned(), ..plain() }, "cookie.path"),
@@ -75,7 +82,8 @@ fn settings_that_browsers_refuse_are_refused_first() {
         let error = settings.validate().unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
-    println!("contradictions refused: {}/{}", refused.len(), refused.len());
+    let script_proof = CookieSettings { name: "__Host-Http-session".to_owned(), ..host() };
+    assert_eq!(script_proof.validate(), Ok(()));
     let clamped = cookies().issue("value", Some(Duration::from_secs(u64::MAX)), &[]);
     assert!(clamped[0].contains("Max-Age=34560000;"), "{clamped:?}");
 }

@@ -106,7 +106,11 @@ impl Settings {
 
     /// The cookie's name and attributes.
     pub fn cookie_settings(&self) -> CookieSettings {
-        let default_name = if self.cookie.secure { "__Host-session" } else { "session" };
+        let default_name = match (self.cookie.secure, &self.cookie.domain) {
+            (true, None) => "__Host-session",
+            (true, Some(_)) => "__Secure-session",
+            (false, _) => "session",
+        };
         CookieSettings {
             name: self.cookie_name.clone().unwrap_or_else(|| default_name.to_owned()),
             secure: self.cookie.secure,

@@ -39,8 +39,9 @@ pub struct Settings {
     #[config(default = "cookie", env = "SESSION_DRIVER")]
     pub driver: DriverKind,
 
-    /// The cookie's name. Unless set, `__Host-session`, or `session` where `cookie.secure` is off:
-    /// browsers accept the prefix on secure cookies alone.
+    /// The cookie's name. Unless set, `__Host-session`, which no other host can set; with a
+    /// `cookie.domain` `__Secure-session`, and where `cookie.secure` is off `session`, because browsers
+    /// accept the prefixes on such cookies alone.
     #[config(env = "SESSION_COOKIE_NAME")]
     pub cookie_name: Option<String>,
 
