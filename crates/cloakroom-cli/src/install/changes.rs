@@ -52,8 +52,12 @@ pub(super) fn driver(options: &Install) -> Result<DriverKind, Failure> {
 }
 
 /// Every file that has to change, if any.
-pub(super) fn all(options: &Install, driver: DriverKind) -> Result<Vec<Change>, Failure> {
-    let mut changes = vec![settings(options, driver)?, key()?, ignored()?];
+pub(super) fn all(
+    options: &Install,
+    driver: DriverKind,
+    package: &str,
+) -> Result<Vec<Change>, Failure> {
+    let mut changes = vec![settings(options, driver, package)?, key()?, ignored()?];
     changes.retain(|change| change.before != change.after);
     Ok(changes)
 }
@@ -63,10 +67,10 @@ fn read(path: &str) -> Result<String, Failure> {
 }
 
 /// A settings file that is there stays, unless it is to be overwritten.
-fn settings(options: &Install, driver: DriverKind) -> Result<Change, Failure> {
+fn settings(options: &Install, driver: DriverKind, package: &str) -> Result<Change, Failure> {
     let before = read(SETTINGS)?;
     let after = if before.is_empty() || options.force {
-        with_driver(&Settings::template(), driver)
+        filled_in(&Settings::template(), driver, package)
     } else {
         before.clone()
     };
@@ -74,9 +78,16 @@ fn settings(options: &Install, driver: DriverKind) -> Result<Change, Failure> {
     Ok(Change { path: SETTINGS.into(), said, before, after, keys: None })
 }
 
-/// The driver is the one setting that was asked for.
-fn with_driver(template: &str, driver: DriverKind) -> String {
-    template.replacen("#driver = \"cookie\"", &format!("driver = \"{}\"", driver.name()), 1)
+/// Sets the driver, which was asked for, and the prefix of keys in Redis, so that no two applications
+/// on one server share their sessions.
+fn filled_in(template: &str, driver: DriverKind, package: &str) -> String {
+    let driver = format!("driver = \"{}\"", driver.name());
+    let prefix = format!("key_prefix = \"{package}:session:\"");
+    template.replacen("#driver = \"cookie\"", &driver, 1).replacen(
+        "#key_prefix = \"session:\"",
+        &prefix,
+        1,
+    )
 }
 
 fn key() -> Result<Change, Failure> {

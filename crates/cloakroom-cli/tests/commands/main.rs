@@ -239,6 +239,7 @@ wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
 look  lifetime: `age` is 500 days and there is no `lifetime`: a stolen session that is used never ends
 look  lifetime: `age` is 500 days, and browsers keep a cookie for 400 days at most
+look  redis: `redis.key_prefix` is the default `session:`: another application[..]
 wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]
@@ -285,6 +286,10 @@ fn the_doctor_looks_at_redis() {
         .with("SESSION_DRIVER", "redis")
         .with("SESSION_REDIS_URL", &server.url());
     let shown = project.run(&["doctor"]).good();
+    assert!(shown.contains("look  redis: `redis.key_prefix` is the default"), "{shown}");
+    let project = project.with("SESSION_REDIS_KEY_PREFIX", "shop:session:");
+    let shown = project.run(&["doctor"]).good();
+    assert!(!shown.contains("key_prefix"), "{shown}");
     assert!(shown.contains("good  redis: version "), "{shown}");
     assert!(shown.contains("a round trip takes ") && shown.contains("its clock is "));
     server.cli(&["CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"]);
