@@ -33,6 +33,8 @@ const VERSION: u8 = 1;
 const KEY_ID: usize = size_of::<KeyId>();
 const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
+/// The length of the shortest sealed text: that of nothing.
+const MIN_CHARS: usize = (HEADER + TAG).div_ceil(3) * 4;
 
 /// Seals and opens for one purpose and one cookie.
 pub(crate) struct Sealer {
@@ -83,6 +85,12 @@ impl Sealer {
             .expect("the plaintext is shorter than 64 GiB");
         sealed.extend_from_slice(&tag);
         URL_SAFE_NO_PAD.encode(sealed)
+    }
+
+    /// Returns whether a sealed text may begin like this: with the version, and long enough for one.
+    pub(crate) fn may_begin(text: &[u8]) -> bool {
+        // The version's eight bits are the first base64 digit and two bits of the second.
+        text.len() >= MIN_CHARS && text[0] == b'A' && matches!(text[1], b'Q'..=b'Z' | b'a'..=b'f')
     }
 
     /// What `text` holds, if this sealer's keys sealed it for this purpose and cookie.

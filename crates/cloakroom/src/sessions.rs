@@ -7,7 +7,7 @@ use crate::{
     backend::{Backend, store::StoreBackend},
     clock::{Clock, SystemClock},
     context::Context,
-    cookie::{CookieError, CookieSettings, Cookies},
+    cookie::{CookieError, CookieSettings, Cookies, ValueForm},
     csrf::{Transport, token::CsrfKeys},
     key::AppKeys,
     lifetimes::Lifetimes,
@@ -268,7 +268,11 @@ impl SessionsBuilder {
     /// # Errors
     /// When browsers would refuse the cookie; the error names the settings that contradict each other.
     pub fn build(self) -> Result<Sessions, CookieError> {
-        let cookies = Cookies::new(self.cookie)?;
+        let form = match self.driver {
+            DriverChoice::Cookie => ValueForm::Sealed,
+            DriverChoice::Store(_) => ValueForm::Token,
+        };
+        let cookies = Cookies::new(self.cookie, form)?;
         let backend = match self.driver {
             DriverChoice::Cookie => {
                 Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
