@@ -1,6 +1,10 @@
 //! Flash: shown once, on the next page, and never lost before that.
 
-use behaviour::{client::Sent, server::Server};
+use behaviour::{
+    client::{Client, Sent},
+    server::{Server, Setup},
+};
+use cloakroom::form::SecretFields;
 use serde_json::{Value, json};
 
 every_driver! {
@@ -99,12 +103,52 @@ async fn the_three_bags_do_not_mix(server: Server) {
 
 async fn secret_fields_are_never_given_back(server: Server) {
     let mut visitor = server.client();
-    let form = "name=v&password=a&password_confirmation=a&user[current_password]=a&_csrf=t";
-    visitor.script_with(&json!([{"do": "flash_all"}]), Sent::form(form)).await;
-    let fields = ["password", "password_confirmation", "user.current_password", "_csrf"];
-    let steps: Vec<_> = fields.iter().map(|key| json!({"do": "old", "key": key})).collect();
-    let shown = visitor.script(&Value::Array(steps)).await;
-    assert!(shown.results().iter().all(|entry| entry["ok"].is_null()), "{}", shown.text());
+    let secret = [
+        "password",
+        "password_confirmation",
+        "user[current_password]",
+        "_csrf",
+        "new_password",
+        "otp",
+        "cvv2",
+        "card_number",
+        "card[number]",
+        "apiKey",
+        "user[newPin]",
+        "clientSecret",
+        "passwd",
+    ];
+    let shown = ["name", "shipping", "footprint", "user[opinion]", "card[holder]"];
+    let old = async |visitor: &mut Client| {
+        let fields = secret.iter().chain(&shown);
+        let steps: Vec<_> = fields.map(|key| json!({"do": "old", "key": key})).collect();
+        let reply = visitor.script(&Value::Array(steps)).await;
+        reply.results().iter().map(|entry| entry["ok"] == "a").collect::<Vec<_>>()
+    };
+    let form: Vec<_> = secret.iter().chain(&shown).map(|name| format!("{name}=a")).collect();
+    for step in [json!({"do": "flash_all"}), json!({"do": "flash_except", "fields": []})] {
+        visitor.script_with(&json!([step]), Sent::form(&form.join("&"))).await;
+        let expected = [vec![false; secret.len()], vec![true; shown.len()]].concat();
+        assert_eq!(old(&mut visitor).await, expected);
+    }
+    let named = json!([{"do": "flash_only", "fields": ["otp"]}]);
+    visitor.script_with(&named, Sent::form("otp=a")).await;
+    assert_eq!(visitor.step(json!({"do": "old", "key": "otp"})).await, "a", "asked for by name");
+}
+
+#[tokio::test]
+async fn a_list_of_secret_fields_takes_the_place_of_the_default() {
+    for setup in Setup::all() {
+        let fields = SecretFields::new(["iban"]).unwrap();
+        let server = Server::start_with(setup, |builder| builder.secret_fields(fields)).await;
+        let mut visitor = server.client();
+        let form = Sent::form("customer[iban]=a&pin=a&_csrf=a");
+        visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
+        let fields = ["customer[iban]", "pin", "_csrf"].map(|key| json!({"do": "old", "key": key}));
+        let shown = visitor.script(&json!(fields)).await;
+        let expected = [Value::Null, json!("a"), Value::Null];
+        assert_eq!([0, 1, 2].map(|index| shown.result(index)), expected, "{setup:?}");
+    }
 }
 
 async fn flash_only_and_flash_except_pick_fields(server: Server) {

@@ -65,7 +65,8 @@ impl Settings {
             .age(self.age)
             .cookie_settings(self.cookie_settings())
             .max_bytes(self.max_bytes)
-            .commit_deadline(self.commit_deadline);
+            .commit_deadline(self.commit_deadline)
+            .secret_fields(self.secret_fields.clone());
         match self.lifetime {
             Some(lifetime) => builder.lifetime(lifetime),
             None => builder,

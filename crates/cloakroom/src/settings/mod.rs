@@ -26,7 +26,7 @@ pub use error::SettingsError;
 pub use load::DotEnv;
 pub use values::{DriverKind, FileDurability, RedisMode, Secret};
 
-use crate::cookie::SameSite;
+use crate::{cookie::SameSite, form::SecretFields};
 
 /// What an application's sessions are set to.
 #[derive(Clone, Debug, Config)]
@@ -67,6 +67,16 @@ pub struct Settings {
     /// How long a commit may wait for other writers of its session and for the store.
     #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]
     pub commit_deadline: Duration,
+
+    /// Fields of forms that `flash_all` leaves out: by the words of their names, as `card_number`, or
+    /// between asterisks by what stands anywhere in them, as `*passw*`. This list takes the place of
+    /// the default; in the environment it has commas between. The CSRF field is always left out.
+    #[config(
+        default = ["*passw*", "*secret*", "*token*", "cvv", "cvc", "otp", "pin", "card_number", "api_key"],
+        env = "SESSION_SECRET_FIELDS",
+        deserialize_with = values::secret_fields
+    )]
+    pub secret_fields: SecretFields,
 
     /// The cookie's attributes.
     #[config(nested)]

@@ -21,7 +21,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -32,6 +32,9 @@ const ROWS: [Row; 32] = [
     ("max_bytes", "SESSION_MAX_BYTES", "1000", "1000", |s| s.max_bytes.to_string()),
     ("commit_deadline", "SESSION_COMMIT_DEADLINE", "'2s'", "2s", |s| {
         format!("{:?}", s.commit_deadline)
+    }),
+    ("secret_fields", "SESSION_SECRET_FIELDS", "'iban, *passw*'", "true false", |s| {
+        format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))
     }),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
@@ -152,6 +155,11 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
+        (
+            "secret_fields = ['pin', 'card[number]']",
+            &["`secret_fields", "`card[number]`", "accepted"],
+        ),
+        ("secret_fields = 3", &["`secret_fields`", "a list of strings"]),
         ("commit_deadline = 0", &["`commit_deadline`", "more than 0"]),
         ("commit_deadline = '0s'", &["`commit_deadline`", "more than 0"]),
         ("commit_deadline = []", &["`commit_deadline`", "accepted"]),
@@ -242,6 +250,11 @@ fn every_line_of_the_template_is_a_setting_and_together_they_are_the_defaults() 
     for (name, _) in super::load::variables(&<Settings as confique::Config>::META, "") {
         assert_eq!(template.contains(&format!("# {name}\n")), name != "APP_KEY", "{name}");
     }
+}
+
+#[test]
+fn the_default_list_of_secret_fields_is_that_of_the_code() {
+    assert_eq!(file("").unwrap().secret_fields, SecretFields::default());
 }
 
 #[test]
