@@ -130,9 +130,9 @@ impl<'h> Presented<'h> {
         for (candidate, value) in header::pairs(headers) {
             let Some(suffix) = candidate.strip_prefix(name.as_bytes()) else { continue };
             if suffix.is_empty() {
-                if form.admits(value) && !whole.contains(&value) {
-                    // Full is a flood already.
-                    _ = whole.try_push(value);
+                // Full is a flood already.
+                if !whole.is_full() && form.admits(value) && !whole.contains(&value) {
+                    whole.push(value);
                 }
             } else if let Some(number) = suffix.strip_prefix(b".").and_then(number) {
                 parts.add(number, value);

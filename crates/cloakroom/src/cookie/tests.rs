@@ -186,7 +186,7 @@ fn what_does_not_look_like_ours_is_passed_over_and_does_not_count() {
 fn a_flood_of_cookies_is_read_once_and_kept_nowhere() {
     let pairs = (0..1_000).map(|n| format!("__Host-session.{n}={}", "x".repeat(40)));
     let flood = pairs.collect::<Vec<_>>().join("; ");
-    let many = (0..4_000).map(|n| pair(&n.to_string())).collect::<Vec<_>>().join("; ");
+    let many = (0..1_000).map(|n| pair(&n.to_string())).collect::<Vec<_>>().join("; ");
     let started = std::time::Instant::now();
     for _ in 0..100 {
         let presented = cookies().read([flood.as_bytes(), many.as_bytes()].into_iter());
