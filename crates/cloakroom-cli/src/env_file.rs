@@ -60,8 +60,8 @@ impl EnvFile {
         lines.concat()
     }
 
-    /// Quotes, a comment and the line's ending stay. So does a reference to a variable that is not
-    /// set, which is no key and yet the user's.
+    /// Keeps quotes, a comment and the line's ending. Leaves a line that refers to a variable as it is,
+    /// because a key in its place would lose the reference.
     fn with_value(&self, line: &str, keys: &str) -> String {
         if let Some(old) = self.keys() {
             return line.replacen(old, keys, 1);
@@ -91,7 +91,7 @@ fn value_of(line: &str) -> Option<&str> {
 }
 
 /// Replaces a file of variables as a whole, so that no crash loses the old keys. Only its owner may
-/// read it afterwards, whoever could before. A link is followed.
+/// read it afterwards (mode 0600), even if others could before. Follows a link.
 ///
 /// # Errors
 /// If an application would not read `keys` from `text`, or the file cannot be written. The file is

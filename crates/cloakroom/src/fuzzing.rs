@@ -68,7 +68,7 @@ pub fn chunks(data: &[u8]) {
     let repeats = 1 + data.first().map_or(0, |byte| usize::from(*byte) * 64 / (data.len() + 1));
     let text = data.repeat(repeats);
     let text = text.iter().map(|byte| char::from(alphabet[usize::from(byte % 64)]));
-    // What is no sealed text is not read.
+    // The reader passes over values that cannot be sealed texts.
     let value: String = "AQ".chars().chain(text).chain("-".repeat(58).chars()).collect();
     let age = Some(std::time::Duration::from_hours(1));
     if cookies().check_size(&value, age).is_err() {

@@ -185,7 +185,7 @@ pub(crate) fn insecure_cookie() {
     SAID.call_once(|| {
         warn_loudly(
             "a session cookie without `Secure` was issued for a host that is not loopback or a request \
-             that came by https: whoever is on the way can read it over plain http; in production use \
+             that came by https: over plain http everyone on the way can read it; in production use \
              Settings::load and leave cookie.secure (SESSION_COOKIE_SECURE) at true",
         );
     });

@@ -4,7 +4,7 @@
 //!
 //! Invariant: each is drawn at the moment of its use, and no random bytes wait in memory. Otherwise a
 //! snapshot of a virtual machine that is restored twice, and a forked process, would use the same ones
-//! again. What remains is the kernel's own generator, which Linux seeds anew after a restore where the
+//! again. What remains is the kernel's own generator, which Linux reseeds after a restore where the
 //! hypervisor says so (`vmgenid`, Linux 5.18).
 
 use std::{

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::settings::has_prefix;
 use crate::request::Headers;
 
 /// Returns whether the headers say that the request left its machine, or came by https.
@@ -10,18 +11,15 @@ use crate::request::Headers;
 /// for anything but a warning. A browser that sends no `Host` speaks HTTP/2, which it does over
 /// https alone.
 pub(crate) fn is_public(headers: &(impl Headers + ?Sized)) -> bool {
-    let by_https = headers.text("x-forwarded-proto").is_some_and(|it| has_prefix(it, "https"))
-        || headers.text("forwarded").is_some_and(|it| {
-            it.split([';', ',']).any(|pair| has_prefix(pair.trim(), "proto=https"))
-        });
+    let by_https =
+        headers.text("x-forwarded-proto").is_some_and(|scheme| has_prefix(scheme, "https"))
+            || headers.text("forwarded").is_some_and(|proxies| {
+                proxies.split([';', ',']).any(|pair| has_prefix(pair.trim(), "proto=https"))
+            });
     by_https
         || headers
             .text("host")
             .map_or_else(|| headers.text("sec-fetch-mode").is_some(), |host| !is_loopback(host))
-}
-
-fn has_prefix(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// Returns whether a `Host` header names this machine (RFC 6761, 6.3, and the loopback addresses).
@@ -29,13 +27,13 @@ fn has_prefix(text: &str, prefix: &str) -> bool {
 fn is_loopback(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         let address = address.split(']').next().unwrap_or_default().parse::<Ipv6Addr>();
-        return address.is_ok_and(|it| it.is_loopback() || it.is_unspecified());
+        return address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
     }
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_end_matches('.');
     let address = name.parse::<Ipv4Addr>();
     let last_label = name.rsplit('.').next().unwrap_or_default();
     last_label.eq_ignore_ascii_case("localhost")
-        || address.is_ok_and(|it| it.is_loopback() || it.is_unspecified())
+        || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 #[cfg(test)]
@@ -43,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stays_on_this_machine_is_told_from_what_leaves_it() {
+    fn a_host_on_this_machine_and_plain_http_is_not_public() {
         let is_public = |headers: &[(&str, &str)]| is_public(headers);
         for host in ["localhost", "LOCALHOST:3000", "app.localhost.", "127.8.0.1:80", "[::1]:3000"]
         {

@@ -146,13 +146,14 @@ const HTTP_ONLY: &str = "cookie_name: a name with the prefix `__Http-` or `__Hos
 const SAME_SITE: &str =
     "cookie.same_site: `none` is accepted by browsers only with cookie.secure = true";
 
-/// Whether the name promises that no script has set the cookie (draft-ietf-httpbis-layered-cookies).
+/// Returns whether browsers refuse a cookie of this name that a script sets
+/// (draft-ietf-httpbis-layered-cookies-02).
 fn is_http_only(name: &str) -> bool {
     has_prefix(name, "__Http-") || has_prefix(name, "__Host-Http-")
 }
 
 /// Browsers compare prefixes without regard to case (RFC 6265bis, 5.7).
-fn has_prefix(name: &str, prefix: &str) -> bool {
+pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 

@@ -1,4 +1,4 @@
-//! What a value of the session cookie looks like, before anything is looked up or decrypted.
+//! The form of the session cookie's value, checked before anything is looked up or decrypted.
 
 use crate::{seal::Sealer, token::Token};
 

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_the_application_s_own_takes_the_place_of_the_default() {
+    fn another_list_takes_the_place_of_the_default() {
         let fields = SecretFields::new(["iban", "*geheim*"]).unwrap();
         assert!(fields.has("customer[iban]") && fields.has("Geheimzahl") && fields.has("_csrf"));
         assert!(!fields.has("password"));
