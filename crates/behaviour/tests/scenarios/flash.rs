@@ -23,6 +23,7 @@ every_driver! {
     forms_of_every_encoding_are_flashed,
     errors_come_as_lists_and_as_maps,
     templates_use_the_seed_s_helpers,
+    a_template_that_does_not_escape_shows_nothing_of_the_visitor,
     an_empty_flash_leaves_no_trace,
     a_goodbye_message_survives_the_destroy,
 }
@@ -306,6 +307,18 @@ async fn templates_use_the_seed_s_helpers(server: Server) {
     );
     let again = visitor.script(&json!([{"do": "render", "template": template}])).await;
     assert_eq!(again.text(), "<input name=\"username\" value=\"\">none");
+}
+
+async fn a_template_that_does_not_escape_shows_nothing_of_the_visitor(server: Server) {
+    let mut visitor = server.client();
+    let form = Sent::form("name=%3Cscript%3E");
+    visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
+    let template = "{% autoescape false %}{{ old('name') }}{% endautoescape %}";
+    let refused = visitor.script(&json!([{"do": "render", "template": template}])).await;
+    assert_eq!(refused.error(0), "bad_step");
+    let message = refused.result(0)["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("`page.html` does not escape"), "{message}");
+    assert!(!refused.text().contains("<script>"), "{}", refused.text());
 }
 
 async fn an_empty_flash_leaves_no_trace(server: Server) {
