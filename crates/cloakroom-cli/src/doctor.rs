@@ -113,6 +113,18 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
         let problem = "browsers send it over plain http, where anyone on the way can take it";
         say(Verdict::Wrong, format!("`cookie.secure` is off: {problem}"));
     }
+    // Browsers compare prefixes without regard to case.
+    let name = cookie.name.to_ascii_lowercase();
+    if !["__host-", "__secure-", "__http-"].iter().any(|prefix| name.starts_with(prefix)) {
+        say(
+            Verdict::Doubtful,
+            format!(
+                "`cookie_name`: other hosts and plain http can set `{}`; a name that begins with \
+                 `__Host-`, or `__Secure-` with a domain, is accepted over https alone",
+                cookie.name
+            ),
+        );
+    }
     if !cookie.http_only {
         say(Verdict::Wrong, "`cookie.http_only` is off: any script on a page can take it".into());
     }
@@ -154,19 +166,31 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
             "sessions end with the process, and no other process has them",
         )],
         DriverKind::File => files(settings),
-        DriverKind::Redis => match RedisStore::from_settings(&settings.redis) {
-            Err(error) => vec![finding("redis", Verdict::Wrong, error)],
-            Ok(store) => match store.health().await {
-                Err(error) => vec![finding("redis", Verdict::Wrong, with_causes(&error))],
-                Ok(health) => redis(&health),
-            },
-        },
+        DriverKind::Redis => {
+            let mut findings = key_prefix(&settings.redis.key_prefix);
+            findings.extend(match RedisStore::from_settings(&settings.redis) {
+                Err(error) => vec![finding("redis", Verdict::Wrong, error)],
+                Ok(store) => match store.health().await {
+                    Err(error) => vec![finding("redis", Verdict::Wrong, with_causes(&error))],
+                    Ok(health) => redis(&health),
+                },
+            });
+            findings
+        }
         _ => vec![finding(
             "driver",
             Verdict::Good,
             "cookie; between two tabs the last response wins, and a copied cookie outlives a logout",
         )],
     }
+}
+
+/// Whether another application may have the same keys.
+fn key_prefix(prefix: &str) -> Vec<Finding> {
+    let text = "`redis.key_prefix` is the default `session:`: another application on this server and \
+                database that has it too shares its sessions with this one; set one of this \
+                application's own, such as `shop:session:` (which ends the sessions that there are)";
+    if prefix == "session:" { vec![finding("redis", Verdict::Doubtful, text)] } else { Vec::new() }
 }
 
 fn redis(health: &Health) -> Vec<Finding> {

@@ -46,6 +46,7 @@ impl EnvFile {
     }
 
     /// The text with `APP_KEY` set to `keys`: in the place of those of before, or at the end.
+    /// Fails [where it is written](write) if that is not what an application would read.
     pub(crate) fn with_keys(&self, keys: &str) -> String {
         let mut lines: Vec<_> = self.text.split_inclusive('\n').map(ToOwned::to_owned).collect();
         if let Some(line) = lines.iter_mut().find(|line| value_of(line).is_some()) {
@@ -59,10 +60,14 @@ impl EnvFile {
         lines.concat()
     }
 
-    /// Quotes, a comment and the line's ending stay.
+    /// Keeps quotes, a comment and the line's ending. Leaves a line that refers to a variable as it is,
+    /// because a key in its place would lose the reference.
     fn with_value(&self, line: &str, keys: &str) -> String {
         if let Some(old) = self.keys() {
             return line.replacen(old, keys, 1);
+        }
+        if line.contains('$') {
+            return line.to_owned();
         }
         let ending = &line[line.trim_end().len()..];
         let start = line.find('=').map_or("", |at| &line[..=at]);
@@ -85,21 +90,35 @@ fn value_of(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix(APP_KEY)?.trim_start().strip_prefix('=')
 }
 
-/// Puts a file that holds secrets in place as a whole, so that no crash loses the keys of before. Only
-/// its owner may read a new one; one that is there keeps its permissions, and a link leads on to it.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+/// Replaces a file of variables as a whole, so that no crash loses the old keys. Only its owner may
+/// read it afterwards (mode 0600), even if others could before. Follows a link.
+///
+/// # Errors
+/// If an application would not read `keys` from `text`, or the file cannot be written. The file is
+/// then as it was.
+pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     let path = match std::fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
-        other => other?,
+        other => other.map_err(|error| error.to_string())?,
     };
+    let file = write_beside(&path, text).map_err(|error| error.to_string())?;
+    let read = DotEnv::read(file.path()).map_err(|error| error.to_string())?;
+    if read.variable(APP_KEY).as_deref() != Some(keys) {
+        return Err(format!(
+            "an application would not read the new {APP_KEY} from it; write {APP_KEY} as NAME=value on \
+             one line, without variables ($)"
+        ));
+    }
+    file.persist(&path).map(drop).map_err(|error| error.to_string())
+}
+
+/// Writes the text into a new file that can take the place of the one at `path`. Its mode is 0600.
+fn write_beside(path: &Path, text: &str) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder)?;
-    if let Ok(before) = std::fs::metadata(&path) {
-        file.as_file().set_permissions(before.permissions())?;
-    }
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(&path).map(drop).map_err(|error| error.error)
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -125,6 +144,7 @@ mod tests {
             ("A=1", "A=1\nAPP_KEY=k\n"),
             ("# APP_KEY=no\nAPP_KEYS=no\n", "# APP_KEY=no\nAPP_KEYS=no\nAPP_KEY=k\n"),
             ("", "APP_KEY=k\n"),
+            ("APP_KEY=${NOWHERE}\n", "APP_KEY=${NOWHERE}\n"),
         ] {
             assert_eq!(file(before).unwrap().with_keys("k"), after);
         }

@@ -19,12 +19,11 @@ pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Fa
     }
     let path = place.variables();
     let file = EnvFile::read(path).map_err(Failure::failed)?;
-    let keys = next(&file, key, *rotate).map_err(|reason| {
-        Failure::failed(format!("{} was not changed: {reason}", path.display()))
-    })?;
+    let unchanged =
+        |reason: String| Failure::failed(format!("{} was not changed: {reason}", path.display()));
+    let keys = next(&file, key, *rotate).map_err(|reason| unchanged(reason.to_owned()))?;
     let count = keys.split(',').count();
-    let written = env_file::write(path, &file.with_keys(&keys));
-    written.map_err(|error| Failure::new(format!("change {}", path.display()), error))?;
+    env_file::write(path, &file.with_keys(&keys), &keys).map_err(unchanged)?;
     let text = if count == 1 {
         format!("{} has an APP_KEY now.", path.display())
     } else {

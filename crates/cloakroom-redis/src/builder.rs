@@ -44,7 +44,8 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// What every key begins with, so that applications can share a server. Default: `session:`.
+    /// What every key begins with. Default: `session:`. Applications with the same prefix in one database
+    /// share their sessions, so set one of your own where a server has several.
     pub fn key_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self

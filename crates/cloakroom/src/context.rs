@@ -7,6 +7,7 @@ use crate::{
     clock::{Clock, Timestamp},
     cookie::Cookies,
     csrf::token::CsrfKeys,
+    form::SecretFields,
     lifetimes::Lifetimes,
     not_before::NotBefore,
     random::Random,
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
     pub(crate) server_errors: ServerErrors,
+    pub(crate) secret_fields: SecretFields,
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -49,6 +51,11 @@ impl Context {
     /// Returns how many bytes a store's record may have.
     pub(crate) fn max_bytes(&self) -> usize {
         self.max_bytes
+    }
+
+    /// Returns which fields of forms are not flashed.
+    pub(crate) fn secret_fields(&self) -> &SecretFields {
+        &self.secret_fields
     }
 
     pub(crate) fn server_errors(&self) -> ServerErrors {

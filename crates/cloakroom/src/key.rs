@@ -7,7 +7,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use hkdf::Hkdf;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::random::fill_from_system;
@@ -15,6 +15,16 @@ use crate::random::fill_from_system;
 /// The shortest key that is accepted, in bytes: 256 bits (OWASP ASVS 5.0, 11.2.3).
 const SHORTEST: usize = 32;
 const PREFIX: &str = "base64:";
+/// Base64 of the SHA-256 of keys that everyone can read, because people copy them from there.
+const PUBLISHED: [&str; 4] = [
+    // Laravel's documentation, "Encryption": `APP_KEY` and `APP_PREVIOUS_KEYS`.
+    "PiuDNbJQqampGwkN+OWWNgTXcUXKLfo1stf9w71MmJM=",
+    "yGt217ab2PWzf30j5uc3FdVzeIhvXX4NYdJ9lE/Ek2E=",
+    // The tests of many Laravel packages.
+    "iZcy9b2OxstMAjkXLBTljiGsGROcQV+FK/K8b0SMrgo=",
+    // The golden vector of sealed cookies in `tests/golden`.
+    "maem/pcI5serYCuIohSX8MqQBFVLwJ7CbG5l+cgNEVw=",
+];
 /// How a new key is made. Named in every error.
 const MAKE_ONE: &str =
     "make one with: cloakroom key generate, or: echo \"base64:$(openssl rand -base64 32)\"";
@@ -45,7 +55,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// # Security
 /// Whoever has the key can forge sealed sessions and CSRF tokens. It is wiped from memory when
-/// dropped and never printed. Short, repeated and well-known keys are refused.
+/// dropped and never printed. Short, repeated and well-known keys are refused, and so are the samples that
+/// documentations print.
 #[derive(Clone)]
 pub struct AppKeys(Vec<Key>);
 
@@ -104,6 +115,12 @@ impl AppKeys {
         Self(vec![Key::new(bytes)])
     }
 
+    /// The key with these bytes, unchecked: golden vectors use a published one.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(vec![Key::new(Zeroizing::new(bytes))])
+    }
+
     /// How many keys there are; at least one.
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
@@ -128,6 +145,9 @@ impl Key {
         }
         if follows_a_pattern(&bytes) {
             return Err(Problem::Pattern);
+        }
+        if is_published(&bytes) {
+            return Err(Problem::Published);
         }
         Ok(Self::new(bytes))
     }
@@ -160,6 +180,10 @@ fn follows_a_pattern(bytes: &[u8]) -> bool {
     counts || is_text || (1..=bytes.len() / 2).any(repeats)
 }
 
+fn is_published(key: &[u8]) -> bool {
+    PUBLISHED.contains(&STANDARD.encode(Sha256::digest(key)).as_str())
+}
+
 /// Shows how many keys there are, and nothing of them.
 impl fmt::Debug for AppKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,6 +207,7 @@ enum Problem {
     NotBase64,
     Short(usize),
     Pattern,
+    Published,
     Repeated,
 }
 
@@ -209,6 +234,9 @@ impl fmt::Display for KeyError {
             Problem::Pattern => {
                 write!(f, "APP_KEY: key {number} is not random but follows a pattern")
             }
+            Problem::Published => {
+                write!(f, "APP_KEY: key {number} is a published sample that everyone knows")
+            }
             Problem::Repeated => write!(f, "APP_KEY: key {number} is listed twice"),
         }?;
         write!(f, "; {MAKE_ONE}")
@@ -230,6 +258,9 @@ mod tests {
     fn weak_keys_are_refused_with_the_reason() {
         let counting: Vec<u8> = (0..32).collect();
         let good = AppKeys::generate();
+        let laravel = "base64:J63qRTDLub5NuZvP+kb8YIorGS6qFYHKVo6u7179stY=";
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/golden/sealed_v1.json")).unwrap();
         let weak = [
             (String::new(), "missing"),
             ("correct horse battery staple, and more".to_owned(), "begin"),
@@ -239,6 +270,8 @@ mod tests {
             (text(&counting), "pattern"),
             (text(&b"0123456789abcdef".repeat(2)), "pattern"),
             (text(b"a passphrase that somebody typed in here"), "pattern"),
+            (laravel.to_owned(), "published"),
+            (format!("{good},{}", golden["app_key"].as_str().unwrap()), "key 2 is a published"),
             (format!("{good},{good}"), "twice"),
             (format!("{good},"), "key 2 is missing"),
         ];
@@ -248,7 +281,6 @@ mod tests {
             let secret = key.trim_start_matches(PREFIX);
             assert!(secret.is_empty() || !error.contains(secret), "the error quotes the key");
         }
-        println!("weak keys refused: {}/{}", weak.len(), weak.len());
     }
 
     // Requirement 37.

@@ -20,11 +20,18 @@
 //! assert_eq!(page, r#"<input name="username" value="guest">"#, "errors are for the next page");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Escaping
+//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. Where the
+//! template does not escape it they fail, because the text could be a script. MiniJinja escapes where
+//! a template's name ends in `.html`, `.htm`, `.xml` or `.json`, perhaps with `.j2` behind it, where
+//! [`Environment::set_auto_escape_callback`] says so, and within `{% autoescape true %}`. In a
+//! template of plain text, pass what it needs as values of your own.
 
 use std::sync::Arc;
 
 use minijinja::{
-    Environment, Error, ErrorKind, State, Value,
+    AutoEscape, Environment, Error, ErrorKind, State, Value,
     value::{Object, Serde},
 };
 
@@ -41,10 +48,10 @@ pub fn add_helpers(environment: &mut Environment<'_>) {
         Ok::<_, Error>(view(state)?.has_error_for(field))
     });
     environment.add_function("get_error_for", |state: &State, field: &str| {
-        Ok::<_, Error>(view(state)?.get_error_for(field).unwrap_or_default())
+        Ok::<_, Error>(escaped_view(state)?.get_error_for(field).unwrap_or_default())
     });
     environment.add_function("errors", |state: &State| {
-        Ok::<_, Error>(Value::from(Serde(view(state)?.errors())))
+        Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.errors())))
     });
     environment
         .add_function("has_errors", |state: &State| Ok::<_, Error>(view(state)?.has_errors()));
@@ -56,11 +63,11 @@ pub fn add_helpers(environment: &mut Environment<'_>) {
 }
 
 fn old(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
-    Ok(present(view(state)?.old_value(key), default))
+    Ok(present(escaped_view(state)?.old_value(key), default))
 }
 
 fn flash_message(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
-    Ok(present(view(state)?.flash_value(key), default))
+    Ok(present(escaped_view(state)?.flash_value(key), default))
 }
 
 /// An absent value prints as nothing and is false.
@@ -69,6 +76,19 @@ fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
         None | Some(serde_json::Value::Null) => default.unwrap_or_else(|| Value::from("")),
         Some(value) => Value::from(Serde(value)),
     }
+}
+
+/// The view, for text of the visitor's, which must not stand in a page as it is.
+fn escaped_view(state: &State) -> Result<View, Error> {
+    if *state.auto_escape() != AutoEscape::None {
+        return view(state);
+    }
+    let problem = format!(
+        "the template `{}` does not escape what the visitor sent: end its name in `.html`, set an \
+         auto-escape callback, or call the function within `{{% autoescape true %}}`",
+        state.name()
+    );
+    Err(Error::new(ErrorKind::InvalidOperation, problem))
 }
 
 fn view(state: &State) -> Result<View, Error> {
@@ -96,5 +116,52 @@ impl View {
     /// ```
     pub fn to_value(&self) -> Value {
         Value::from_dyn_object(Arc::new(InTemplate(self.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    const OF_THE_VISITOR: [&str; 4] =
+        ["old('name')", "flash_message('note')", "get_error_for('name')", "errors()"];
+
+    fn render(name: &str, template: &str) -> Result<String, Error> {
+        let session = crate::testing::session();
+        session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
+        let mut templates = Environment::new();
+        add_helpers(&mut templates);
+        let context = context! { view => session.view().to_value() };
+        templates.render_named_str(name, template, context)
+    }
+
+    #[test]
+    fn text_of_the_visitor_is_refused_where_it_is_not_escaped() {
+        for call in OF_THE_VISITOR {
+            for (name, template) in [
+                ("page.txt", format!("{{{{ {call} }}}}")),
+                ("page", format!("{{% if {call} %}}x{{% endif %}}")),
+                (
+                    "page.html",
+                    format!("{{% autoescape false %}}{{{{ {call} }}}}{{% endautoescape %}}"),
+                ),
+            ] {
+                let error = render(name, &template).unwrap_err().to_string();
+                assert!(error.contains(&format!("`{name}` does not escape")), "{call}: {error}");
+            }
+            let escaped = format!("{{% autoescape true %}}{{{{ {call} }}}}{{% endautoescape %}}");
+            assert!(render("page.txt", &escaped).is_ok(), "{call}");
+        }
+    }
+
+    #[test]
+    fn what_the_library_makes_is_for_any_template() {
+        let template =
+            "{{ has_errors() }}{{ has_error_for('name') }}{{ csrf_token() }}{{ csrf_field() }}";
+        assert!(render("page.txt", template).unwrap().contains("_csrf"));
+        let page = render("page.html", "{{ flash_message('note') }}").unwrap();
+        assert_eq!(page, "&lt;script&gt;");
     }
 }

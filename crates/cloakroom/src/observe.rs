@@ -16,10 +16,13 @@
 //! | event "regenerate dropped", the same of a request that called `regenerate`: a sign-in, probably, that the visitor has to repeat | warn | `session`, `changes` |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
+//! | event "a session cookie without `Secure` was issued …", once a process, where the request's `Host` is not a loopback one, or a proxy says that it came by https | warn | |
+//! | event "`Settings::load_for_development` was called in a build without debug assertions …" | warn | |
 //! | event with the reason, for each request that is answered with 500 or 503 | error | |
 //!
 //! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
-//! of `tracing`, the events go there; where it listens to neither, the errors go to standard error.
+//! of `tracing`, the events go there; where it listens to neither, the errors and the warnings of
+//! insecure settings go to standard error.
 //! Drivers warn of their own troubles, such as a file that cannot be read or a Redis that may evict
 //! sessions, under the targets of their modules, which begin with `cloakroom` as well.
 //!
@@ -32,7 +35,7 @@
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
-use std::{future::poll_fn, pin::Pin};
+use std::{future::poll_fn, pin::Pin, sync::Once};
 
 use meter::Began;
 
@@ -175,12 +178,44 @@ pub(crate) fn refused(reason: &'static str) {
     meter::refusal(reason);
 }
 
-/// A request could not be served, for a reason that the application's people have to know. Where they
-/// listen to neither `tracing` nor `log` it is said on standard error: nothing fails in silence.
+/// A cookie that is not `Secure` was given to a visitor who is not on this machine. Once a process,
+/// because one mistake in the settings makes all of them.
+pub(crate) fn insecure_cookie() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        warn_loudly(
+            "a session cookie without `Secure` was issued for a host that is not loopback or a request \
+             that came by https: over plain http everyone on the way can read it; in production use \
+             Settings::load and leave cookie.secure (SESSION_COOKIE_SECURE) at true",
+        );
+    });
+}
+
+/// Settings for development are loaded in what was built for production.
+#[cfg(feature = "config")]
+pub(crate) fn development_in_release() {
+    warn_loudly(
+        "`Settings::load_for_development` was called in a build without debug assertions: session cookies \
+         are not `Secure` unless the settings say so; in production use Settings::load",
+    );
+}
+
+/// A request could not be served, for a reason that the application's people have to know.
 pub(crate) fn failed(failure: impl std::fmt::Display) {
     tracing::error!(target: TARGET, "{failure}");
+    say_if_unheard(failure);
+}
+
+fn warn_loudly(warning: &str) {
+    tracing::warn!(target: TARGET, "{warning}");
+    say_if_unheard(warning);
+}
+
+/// Writes to standard error where the application listens to neither `tracing` nor `log`, because
+/// nothing that matters happens in silence.
+fn say_if_unheard(message: impl std::fmt::Display) {
     if !tracing::dispatcher::has_been_set() && log::max_level() == log::LevelFilter::Off {
-        eprintln!("cloakroom: {failure}");
+        eprintln!("cloakroom: {message}");
     }
 }
 

@@ -1,9 +1,13 @@
 //! Randomness for what is not a secret: retry delays and the names of flash batches.
 //!
 //! Tokens, nonces and masks come from the operating system and cannot be replaced.
+//!
+//! Invariant: each is drawn at the moment of its use, and no random bytes wait in memory. Otherwise a
+//! snapshot of a virtual machine that is restored twice, and a forked process, would use the same ones
+//! again. What remains is the kernel's own generator, which Linux reseeds after a restore where the
+//! hypervisor says so (`vmgenid`, Linux 5.18).
 
 use std::{
-    cell::RefCell,
     fmt,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -62,40 +66,4 @@ impl Random for SeededRandom {
 #[expect(clippy::expect_used, reason = "see Panics")]
 pub(crate) fn fill_from_system(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system's random generator must work");
-}
-
-/// How many nonces one call to the operating system fetches.
-const NONCES: usize = 32;
-pub(crate) const NONCE: usize = 24;
-
-/// Nonces that were fetched and not used yet. Each is used once and wiped.
-struct Stock {
-    bytes: [u8; NONCES * NONCE],
-    left: usize,
-    /// A forked child must not use what its parent will use as well.
-    process: u32,
-}
-
-thread_local! {
-    static STOCK: RefCell<Stock> =
-        const { RefCell::new(Stock { bytes: [0; NONCES * NONCE], left: 0, process: 0 }) };
-}
-
-/// A nonce from the operating system's generator, which is asked for several at a time: the call
-/// costs more than the encryption of a small session.
-pub(crate) fn nonce() -> [u8; NONCE] {
-    STOCK.with_borrow_mut(|stock| {
-        let process = std::process::id();
-        if stock.left == 0 || stock.process != process {
-            fill_from_system(&mut stock.bytes);
-            stock.left = NONCES;
-            stock.process = process;
-        }
-        stock.left -= 1;
-        let at = stock.left * NONCE;
-        let mut nonce = [0; NONCE];
-        nonce.copy_from_slice(&stock.bytes[at..at + NONCE]);
-        stock.bytes[at..at + NONCE].fill(0);
-        nonce
-    })
 }

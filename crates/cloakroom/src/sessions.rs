@@ -7,8 +7,9 @@ use crate::{
     backend::{Backend, store::StoreBackend},
     clock::{Clock, SystemClock},
     context::Context,
-    cookie::{CookieError, CookieSettings, Cookies},
+    cookie::{CookieError, CookieSettings, Cookies, ValueForm},
     csrf::{Transport, token::CsrfKeys},
+    form::SecretFields,
     key::AppKeys,
     lifetimes::Lifetimes,
     not_before::NotBefore,
@@ -176,6 +177,7 @@ pub struct SessionsBuilder {
     commit_deadline: Duration,
     max_bytes: usize,
     server_errors: ServerErrors,
+    secret_fields: SecretFields,
     not_before: Option<Arc<dyn NotBefore>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -192,6 +194,7 @@ impl SessionsBuilder {
             commit_deadline: DEFAULT_COMMIT_DEADLINE,
             max_bytes: DEFAULT_MAX_BYTES,
             server_errors: ServerErrors::default(),
+            secret_fields: SecretFields::default(),
             not_before: None,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
@@ -248,6 +251,14 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets which fields of a form `flash_all` and `flash_except` leave out. Default:
+    /// [`SecretFields::DEFAULT`]. A field that is missing in the list is kept in the session, and shown
+    /// in the page, as it was typed.
+    pub fn secret_fields(mut self, fields: SecretFields) -> Self {
+        self.secret_fields = fields;
+        self
+    }
+
     /// Since when an owner's sign-ins count. Default: all do, as long as they last.
     pub fn not_before(mut self, hook: impl NotBefore) -> Self {
         self.not_before = Some(Arc::new(hook));
@@ -281,7 +292,11 @@ impl SessionsBuilder {
     /// assert_eq!(error.unwrap_err().to_string(), "age: at least one second is accepted");
     /// ```
     pub fn build(self) -> Result<Sessions, CookieError> {
-        let cookies = Cookies::new(self.cookie)?;
+        let form = match self.driver {
+            DriverChoice::Cookie => ValueForm::Sealed,
+            DriverChoice::Store(_) => ValueForm::Token,
+        };
+        let cookies = Cookies::new(self.cookie, form)?;
         let backend = match self.driver {
             DriverChoice::Cookie => {
                 Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
@@ -296,6 +311,7 @@ impl SessionsBuilder {
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
             server_errors: self.server_errors,
+            secret_fields: self.secret_fields,
             not_before: self.not_before,
             clock: self.clock,
             random: self.random,

@@ -27,7 +27,7 @@ pub use headers::{HeadersMut, ResponseHeaders};
 use crate::{
     Session, Sessions,
     backend::{LoadedSession, commit::Persistence},
-    cookie::Presented,
+    cookie::{self, Presented},
     error::{Error, WithCauses},
     form::FormInput,
     observe,
@@ -121,6 +121,7 @@ impl Visit {
         } else {
             FetchMetadata::of(self.0.method, headers)
         };
+        let fetch = fetch.with_exposure(self.exposes_cookie(headers));
         Ok(self.get_or_insert_session(loaded, fetch, presented.chunks))
     }
 
@@ -133,6 +134,7 @@ impl Visit {
         let visit = self.clone();
         let presented = self.presented(headers).into_owned();
         let fetch = FetchMetadata::of(self.0.method, headers);
+        let fetch = fetch.with_exposure(self.exposes_cookie(headers));
         Box::pin(async move {
             let loaded = visit.load(&presented).await?;
             visit.get_or_insert_session(loaded, fetch, presented.chunks);
@@ -145,6 +147,14 @@ impl Visit {
             Carrier::Cookie => self.0.sessions.context().cookies().read(headers.all("cookie")),
             Carrier::Bearer => Presented::bearer(headers.all("authorization")),
         }
+    }
+
+    /// Returns whether a cookie that is not `Secure` would leave this machine.
+    fn exposes_cookie(&self, headers: &(impl Headers + ?Sized)) -> bool {
+        let sessions = &self.0.sessions;
+        sessions.carrier() == Carrier::Cookie
+            && !sessions.context().cookies().are_secure()
+            && cookie::is_public(headers)
     }
 
     async fn load(&self, presented: &Presented<'_>) -> Result<LoadedSession, Error> {

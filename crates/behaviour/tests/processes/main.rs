@@ -1,5 +1,7 @@
 //! Several processes on one store, and a store that goes away: the probe as an operator would run it.
 
+mod exposure;
+
 use std::{
     net::SocketAddr,
     path::Path,

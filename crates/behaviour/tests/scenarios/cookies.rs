@@ -13,6 +13,7 @@ every_driver! {
     a_malformed_neighbour_hides_nothing,
     doubled_cookies_never_lead_to_the_other_session,
     a_flood_of_cookies_is_an_anonymous_request,
+    junk_under_our_name_signs_nobody_out,
 }
 
 async fn signed_in(server: &Server) -> Client {
@@ -119,6 +120,27 @@ async fn a_flood_of_cookies_is_an_anonymous_request(server: Server) {
     let many: Vec<_> = (0..90).map(|n| format!("session={n}")).collect();
     let flood = format!("{}; {}", pairs.join("; "), many.join("; "));
     assert_eq!(with_cookies(&server, &flood).await, Value::Null);
+    // Five of the right form are more than are looked at, the visitor's own among them.
+    let visitor = signed_in(&server).await;
+    let ours = visitor.jar.get("session").unwrap();
+    let forged = (0..4).map(|n| format!("session=A{}{n}A", &"Q".repeat(ours.len() - 3)));
+    let flood = forged.collect::<Vec<_>>().join("; ");
+    assert_eq!(with_cookies(&server, &format!("{flood}; session={ours}")).await, Value::Null);
+}
+
+async fn junk_under_our_name_signs_nobody_out(server: Server) {
+    let visitor = signed_in(&server).await;
+    let ours = visitor.jar.get("session").unwrap();
+    let (long, short) = ("A".repeat(61), "A".repeat(42));
+    let junk = ["", "junk", "0", "2.junk", "%41", &format!("{short}="), &format!("{short}\u{ff}")];
+    let other_form = if server.setup.driver.is_server_side() { long } else { short };
+    let junk = junk.into_iter().map(ToOwned::to_owned).chain([other_form, ours[1..].to_owned()]);
+    let junk: Vec<_> = junk.map(|value| format!("session={value}")).collect();
+    for position in [0, 4, junk.len()] {
+        let mut pairs = junk.clone();
+        pairs.insert(position, format!("session={ours}"));
+        assert_eq!(with_cookies(&server, &pairs.join("; ")).await, "virk", "{position}");
+    }
 }
 
 // Requirement 41.

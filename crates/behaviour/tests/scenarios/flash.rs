@@ -1,6 +1,10 @@
 //! Flash: shown once, on the next page, and never lost before that.
 
-use behaviour::{client::Sent, server::Server};
+use behaviour::{
+    client::{Client, Sent},
+    server::{Server, Setup},
+};
+use cloakroom::form::SecretFields;
 use serde_json::{Value, json};
 
 every_driver! {
@@ -20,6 +24,7 @@ every_driver! {
     forms_of_every_encoding_are_flashed,
     errors_come_as_lists_and_as_maps,
     templates_use_the_seed_s_helpers,
+    a_template_that_does_not_escape_shows_nothing_of_the_visitor,
     an_empty_flash_leaves_no_trace,
     a_goodbye_message_survives_the_destroy,
 }
@@ -100,12 +105,52 @@ async fn the_three_bags_do_not_mix(server: Server) {
 
 async fn secret_fields_are_never_given_back(server: Server) {
     let mut visitor = server.client();
-    let form = "name=v&password=a&password_confirmation=a&user[current_password]=a&_csrf=t";
-    visitor.script_with(&json!([{"do": "flash_all"}]), Sent::form(form)).await;
-    let fields = ["password", "password_confirmation", "user.current_password", "_csrf"];
-    let steps: Vec<_> = fields.iter().map(|key| json!({"do": "old", "key": key})).collect();
-    let shown = visitor.script(&Value::Array(steps)).await;
-    assert!(shown.results().iter().all(|entry| entry["ok"].is_null()), "{}", shown.text());
+    let secret = [
+        "password",
+        "password_confirmation",
+        "user[current_password]",
+        "_csrf",
+        "new_password",
+        "otp",
+        "cvv2",
+        "card_number",
+        "card[number]",
+        "apiKey",
+        "user[newPin]",
+        "clientSecret",
+        "passwd",
+    ];
+    let shown = ["name", "shipping", "footprint", "user[opinion]", "card[holder]"];
+    let old = async |visitor: &mut Client| {
+        let fields = secret.iter().chain(&shown);
+        let steps: Vec<_> = fields.map(|key| json!({"do": "old", "key": key})).collect();
+        let reply = visitor.script(&Value::Array(steps)).await;
+        reply.results().iter().map(|entry| entry["ok"] == "a").collect::<Vec<_>>()
+    };
+    let form: Vec<_> = secret.iter().chain(&shown).map(|name| format!("{name}=a")).collect();
+    for step in [json!({"do": "flash_all"}), json!({"do": "flash_except", "fields": []})] {
+        visitor.script_with(&json!([step]), Sent::form(&form.join("&"))).await;
+        let expected = [vec![false; secret.len()], vec![true; shown.len()]].concat();
+        assert_eq!(old(&mut visitor).await, expected);
+    }
+    let named = json!([{"do": "flash_only", "fields": ["otp"]}]);
+    visitor.script_with(&named, Sent::form("otp=a")).await;
+    assert_eq!(visitor.step(json!({"do": "old", "key": "otp"})).await, "a", "asked for by name");
+}
+
+#[tokio::test]
+async fn a_list_of_secret_fields_takes_the_place_of_the_default() {
+    for setup in Setup::all() {
+        let fields = SecretFields::new(["iban"]).unwrap();
+        let server = Server::start_with(setup, |builder| builder.secret_fields(fields)).await;
+        let mut visitor = server.client();
+        let form = Sent::form("customer[iban]=a&pin=a&_csrf=a");
+        visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
+        let fields = ["customer[iban]", "pin", "_csrf"].map(|key| json!({"do": "old", "key": key}));
+        let shown = visitor.script(&json!(fields)).await;
+        let expected = [Value::Null, json!("a"), Value::Null];
+        assert_eq!([0, 1, 2].map(|index| shown.result(index)), expected, "{setup:?}");
+    }
 }
 
 async fn flash_only_and_flash_except_pick_fields(server: Server) {
@@ -275,6 +320,18 @@ async fn templates_use_the_seed_s_helpers(server: Server) {
     );
     let again = visitor.script(&json!([{"do": "render", "template": template}])).await;
     assert_eq!(again.text(), "<input name=\"username\" value=\"\">none");
+}
+
+async fn a_template_that_does_not_escape_shows_nothing_of_the_visitor(server: Server) {
+    let mut visitor = server.client();
+    let form = Sent::form("name=%3Cscript%3E");
+    visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
+    let template = "{% autoescape false %}{{ old('name') }}{% endautoescape %}";
+    let refused = visitor.script(&json!([{"do": "render", "template": template}])).await;
+    assert_eq!(refused.error(0), "bad_step");
+    let message = refused.result(0)["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("`page.html` does not escape"), "{message}");
+    assert!(!refused.text().contains("<script>"), "{}", refused.text());
 }
 
 async fn an_empty_flash_leaves_no_trace(server: Server) {

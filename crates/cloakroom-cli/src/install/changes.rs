@@ -29,7 +29,8 @@ pub(super) struct Change {
     said: String,
     before: String,
     after: String,
-    secret: bool,
+    /// The keys that an application has to read from it afterwards.
+    keys: Option<String>,
 }
 
 /// The driver that the settings file has afterwards.
@@ -51,8 +52,12 @@ pub(super) fn driver(options: &Install) -> Result<DriverKind, Failure> {
 }
 
 /// Every file that has to change, if any.
-pub(super) fn all(options: &Install, driver: DriverKind) -> Result<Vec<Change>, Failure> {
-    let mut changes = vec![settings(options, driver)?, key()?, ignored()?];
+pub(super) fn all(
+    options: &Install,
+    driver: DriverKind,
+    package: &str,
+) -> Result<Vec<Change>, Failure> {
+    let mut changes = vec![settings(options, driver, package)?, key()?, ignored()?];
     changes.retain(|change| change.before != change.after);
     Ok(changes)
 }
@@ -62,31 +67,40 @@ fn read(path: &str) -> Result<String, Failure> {
 }
 
 /// A settings file that is there stays, unless it is to be overwritten.
-fn settings(options: &Install, driver: DriverKind) -> Result<Change, Failure> {
+fn settings(options: &Install, driver: DriverKind, package: &str) -> Result<Change, Failure> {
     let before = read(SETTINGS)?;
     let after = if before.is_empty() || options.force {
-        with_driver(&Settings::template(), driver)
+        filled_in(&Settings::template(), driver, package)
     } else {
         before.clone()
     };
     let said = format!("write {SETTINGS}");
-    Ok(Change { path: SETTINGS.into(), said, before, after, secret: false })
+    Ok(Change { path: SETTINGS.into(), said, before, after, keys: None })
 }
 
-/// The driver is the one setting that was asked for.
-fn with_driver(template: &str, driver: DriverKind) -> String {
-    template.replacen("#driver = \"cookie\"", &format!("driver = \"{}\"", driver.name()), 1)
+/// Sets the driver, which was asked for, and the prefix of keys in Redis, so that no two applications
+/// on one server share their sessions.
+fn filled_in(template: &str, driver: DriverKind, package: &str) -> String {
+    let driver = format!("driver = \"{}\"", driver.name());
+    let prefix = format!("key_prefix = \"{package}:session:\"");
+    template.replacen("#driver = \"cookie\"", &driver, 1).replacen(
+        "#key_prefix = \"session:\"",
+        &prefix,
+        1,
+    )
 }
 
 fn key() -> Result<Change, Failure> {
     let file = EnvFile::read(Path::new(VARIABLES)).map_err(Failure::failed)?;
     let before = file.text().to_owned();
-    let after = match file.keys() {
-        Some(_) => before.clone(),
-        None => file.with_keys(&AppKeys::generate()),
+    let (after, keys) = if file.keys().is_some() {
+        (before.clone(), None)
+    } else {
+        let key = AppKeys::generate();
+        (file.with_keys(&key), Some(key))
     };
     let said = format!("put a new APP_KEY into {VARIABLES}");
-    Ok(Change { path: VARIABLES.into(), said, before, after, secret: true })
+    Ok(Change { path: VARIABLES.into(), said, before, after, keys })
 }
 
 /// What must not be committed: the key, and session files, for `SESSION_DRIVER` can choose them any day.
@@ -105,7 +119,7 @@ fn ignored() -> Result<Change, Failure> {
         after = after + line + "\n";
     }
     let said = format!("list /.env and /tmp/sessions in {IGNORED}");
-    Ok(Change { path: IGNORED.into(), said, before, after, secret: false })
+    Ok(Change { path: IGNORED.into(), said, before, after, keys: None })
 }
 
 impl Change {
@@ -119,7 +133,7 @@ impl Change {
 
     /// What changes, line by line. Neither a key is shown, nor a password that the file had.
     pub(super) fn diff(&self) -> String {
-        if self.secret {
+        if self.keys.is_some() {
             return "+APP_KEY=base64:…".to_owned();
         }
         let name = self.path.display().to_string();
@@ -129,10 +143,9 @@ impl Change {
     }
 
     pub(super) fn make(&self) -> Result<(), Failure> {
-        let written = if self.secret {
-            env_file::write(&self.path, &self.after)
-        } else {
-            write(&self.path, &self.after)
+        let written = match &self.keys {
+            Some(keys) => env_file::write(&self.path, &self.after, keys),
+            None => write(&self.path, &self.after).map_err(|error| error.to_string()),
         };
         written.map_err(|error| Failure::new(format!("write {}", self.path.display()), error))
     }

@@ -21,7 +21,7 @@ pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     let project = Project::find(Path::new("."), options.framework)?;
     let driver = changes::driver(options)?;
     let dependencies = project.missing_dependencies(options, driver)?;
-    let changes = changes::all(options, driver)?;
+    let changes = changes::all(options, driver, &project.name)?;
     for said in project.remarks() {
         remark(said);
     }

@@ -19,6 +19,7 @@ const INTEGRATIONS: [&str; 5] = ["minijinja", "tera", "validator", "garde", "met
 /// A package and what its manifest says of frameworks.
 pub(super) struct Project {
     pub(super) framework: Framework,
+    pub(super) name: String,
     dependencies: Table,
 }
 
@@ -52,18 +53,21 @@ impl Project {
         })?;
         let manifest: Table = toml::from_str(&text)
             .map_err(|error| Failure::unusable(format!("Cargo.toml: {}", error.message())))?;
-        if !manifest.contains_key("package") {
-            let problem =
-                "this Cargo.toml has no [package]; run the command in the package's folder";
-            return Err(Failure::unusable(problem));
-        }
+        let package = manifest.get("package").ok_or_else(|| {
+            Failure::unusable(
+                "this Cargo.toml has no [package]; run the command in the package's folder",
+            )
+        })?;
+        let name = package.get("name").and_then(Value::as_str);
+        let name = name
+            .ok_or_else(|| Failure::unusable("Cargo.toml: package.name: a string is accepted"))?;
         let dependencies = manifest.get("dependencies").and_then(Value::as_table).cloned();
         let dependencies = dependencies.unwrap_or_default();
         let framework = match asked {
             Some(framework) => framework,
             None => used(&dependencies)?,
         };
-        Ok(Self { framework, dependencies })
+        Ok(Self { framework, name: name.to_owned(), dependencies })
     }
 
     /// What should be known before going on.

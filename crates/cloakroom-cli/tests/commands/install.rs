@@ -57,6 +57,8 @@ Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`
     assert!(
         project.read("config/session.toml").contains("\ndriver = \"file\"  # SESSION_DRIVER\n")
     );
+    let prefix = "\nkey_prefix = \"hello:session:\"  # SESSION_REDIS_KEY_PREFIX\n";
+    assert!(project.read("config/session.toml").contains(prefix));
     assert_eq!(project.read(".gitignore"), "/target\n/.env\n/tmp/sessions\n");
     let files = ["Cargo.toml", "config/session.toml", ".env", ".gitignore"];
     let before = files.map(|name| project.read(name));

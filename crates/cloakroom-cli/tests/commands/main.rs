@@ -175,6 +175,40 @@ fn keys_are_made_kept_and_rotated() {
 }
 
 #[test]
+fn a_key_that_cannot_be_written_is_refused_and_the_file_stays() {
+    let old = AppKeys::generate();
+    let rotate = &["key", "generate", "--rotate"][..];
+    for (text, arguments) in [
+        (format!("OLD={old}\nAPP_KEY=${{OLD}}\n"), rotate),
+        (format!("OLD={old}\nAPP_KEY=\"${{OLD}}\"\n"), rotate),
+        ("OTHER=\"\nAPP_KEY=\n\"\n".to_owned(), &rotate[..2]),
+        ("APP_KEY=${OLD}\n".to_owned(), &rotate[..2]),
+    ] {
+        let project = Project::new();
+        std::fs::write(project.path().join(".env"), &text).unwrap();
+        let ran = project.run(arguments);
+        assert_eq!(ran.code(), 1, "{text}{}", ran.out());
+        assert!(ran.err().contains(".env was not changed: "), "{text}{}", ran.err());
+        assert!(ran.err().contains("NAME=value on one line"), "{}", ran.err());
+        assert_eq!(project.read(".env"), text);
+        assert_eq!(std::fs::read_dir(project.path()).unwrap().count(), 1, "no file is left over");
+    }
+}
+
+#[test]
+fn a_file_that_gets_a_key_is_for_its_owner_alone() {
+    let project = Project::new();
+    let file = project.path().join(".env");
+    std::fs::write(&file, "RUST_LOG=info\n").unwrap();
+    for arguments in [&["key", "generate"][..], &["key", "generate", "--rotate"]] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        project.run(arguments).good();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{arguments:?}");
+    }
+}
+
+#[test]
 fn the_doctor_finds_what_goes_wrong() {
     let healthy = Project::new().with("APP_KEY", &AppKeys::generate());
     assert_data_eq!(
@@ -200,10 +234,12 @@ good  driver: cookie; between two tabs the last response wins, and a copied cook
         str![[r#"
 wrong application key: session settings: APP_KEY is not set: [..]
 wrong cookie: `cookie.secure` is off: browsers send it over plain http, where anyone on the way can take it
+look  cookie: `cookie_name`: other hosts and plain http can set `session`; a name that begins with `__Host-`, or `__Secure-` with a domain, is accepted over https alone
 wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
 look  lifetime: `age` is 500 days and there is no `lifetime`: a stolen session that is used never ends
 look  lifetime: `age` is 500 days, and browsers keep a cookie for 400 days at most
+look  redis: `redis.key_prefix` is the default `session:`: another application[..]
 wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]
@@ -250,6 +286,10 @@ fn the_doctor_looks_at_redis() {
         .with("SESSION_DRIVER", "redis")
         .with("SESSION_REDIS_URL", &server.url());
     let shown = project.run(&["doctor"]).good();
+    assert!(shown.contains("look  redis: `redis.key_prefix` is the default"), "{shown}");
+    let project = project.with("SESSION_REDIS_KEY_PREFIX", "shop:session:");
+    let shown = project.run(&["doctor"]).good();
+    assert!(!shown.contains("key_prefix"), "{shown}");
     assert!(shown.contains("good  redis: version "), "{shown}");
     assert!(shown.contains("a round trip takes ") && shown.contains("its clock is "));
     server.cli(&["CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"]);

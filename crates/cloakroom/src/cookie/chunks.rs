@@ -8,14 +8,14 @@ use std::borrow::Cow;
 
 use arrayvec::ArrayVec;
 
-use super::{header, settings::MOST_CHUNKS};
+use super::{header, settings::MOST_CHUNKS, value_form::ValueForm};
 
 /// What every browser keeps of a cookie: name, value and attributes together (RFC 6265bis, 5.6
 /// counts name and value alone; some browsers count all).
 const LARGEST_COOKIE: usize = 4096;
 
-/// How many different values of one name are looked at. A visitor's browser sends one, or two where
-/// a neighbour tossed one in; more is an attack.
+/// How many different values of one name and of the right form are looked at. A visitor's browser
+/// sends one, or two where a neighbour tossed one in; more is an attack.
 pub(crate) const MOST_CANDIDATES: usize = 4;
 
 /// One cookie's share of a value.
@@ -118,16 +118,21 @@ impl<'h> Presented<'h> {
     }
 
     /// One pass over the headers, bounded in time and memory by their length.
-    pub(super) fn read(headers: impl Iterator<Item = &'h [u8]>, name: &str, most: u8) -> Self {
+    pub(super) fn read(
+        headers: impl Iterator<Item = &'h [u8]>,
+        name: &str,
+        form: ValueForm,
+        most: u8,
+    ) -> Self {
         // One more than is looked at, to tell a flood from a full house.
         let mut whole = ArrayVec::<&[u8], { MOST_CANDIDATES + 1 }>::new();
         let mut parts = Parts::default();
         for (candidate, value) in header::pairs(headers) {
             let Some(suffix) = candidate.strip_prefix(name.as_bytes()) else { continue };
             if suffix.is_empty() {
-                if !whole.contains(&value) {
-                    // Full is a flood already.
-                    _ = whole.try_push(value);
+                // Full is a flood already.
+                if !whole.is_full() && form.admits(value) && !whole.contains(&value) {
+                    whole.push(value);
                 }
             } else if let Some(number) = suffix.strip_prefix(b".").and_then(number) {
                 parts.add(number, value);
@@ -184,13 +189,21 @@ fn number(digits: &[u8]) -> Option<u8> {
     (canonical && (2..=MOST_CHUNKS).contains(&number)).then_some(number)
 }
 
+/// Splits a count of chunks from a value that has one. It has two digits at the most.
+fn split_count(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = value.iter().take(3).position(|byte| *byte == b'.')?;
+    Some((&value[..dot], &value[dot + 1..]))
+}
+
+/// Returns the value behind its count of chunks, if it has one.
+pub(super) fn without_count(value: &[u8]) -> &[u8] {
+    split_count(value).map_or(value, |(_, first)| first)
+}
+
 fn assemble<'h>(value: &'h [u8], parts: &Parts<'h>, most: u8) -> Option<Cow<'h, [u8]>> {
-    // A count has two digits at the most.
-    let Some(dot) = value.iter().take(3).position(|byte| *byte == b'.') else {
-        return Some(Cow::Borrowed(value));
-    };
-    let count = number(&value[..dot]).filter(|count| *count <= most)?;
-    let mut whole = value[dot + 1..].to_vec();
+    let Some((count, first)) = split_count(value) else { return Some(Cow::Borrowed(value)) };
+    let count = number(count).filter(|count| *count <= most)?;
+    let mut whole = first.to_vec();
     for number in 2..=count {
         whole.extend_from_slice(parts.get(number)?);
     }

@@ -1,19 +1,24 @@
 //! The session's cookie: its settings, how it is found in a request and written into a response.
 
 mod chunks;
+mod exposure;
 mod header;
 mod settings;
+mod value_form;
 
 use std::time::Duration;
 
 pub use settings::{CookieError, CookieSettings, SameSite};
 
 pub(crate) use chunks::{Presented, TooLarge};
+pub(crate) use exposure::is_public;
+pub(crate) use value_form::ValueForm;
 
 /// The session's cookie, by settings that were checked.
 #[derive(Debug)]
 pub(crate) struct Cookies {
     settings: CookieSettings,
+    form: ValueForm,
     /// Everything after value and `Max-Age`: the same for issue and removal, or browsers would not
     /// take one for the other.
     attributes: String,
@@ -23,10 +28,10 @@ pub(crate) struct Cookies {
 const LONGEST_AGE: Duration = Duration::from_hours(400 * 24);
 
 impl Cookies {
-    pub(crate) fn new(settings: CookieSettings) -> Result<Self, CookieError> {
+    pub(crate) fn new(settings: CookieSettings, form: ValueForm) -> Result<Self, CookieError> {
         settings.validate()?;
         let attributes = settings.attributes();
-        Ok(Self { settings, attributes })
+        Ok(Self { settings, form, attributes })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -43,9 +48,9 @@ impl Cookies {
         self.settings.secure
     }
 
-    /// The values of this cookie in a request's `Cookie` headers.
+    /// The values of this cookie in a request's `Cookie` headers that have the form of ours.
     pub(crate) fn read<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> Presented<'h> {
-        Presented::read(headers, self.name(), self.settings.max_chunks)
+        Presented::read(headers, self.name(), self.form, self.settings.max_chunks)
     }
 
     /// The lines that give the visitor `value` for `age`, or until the browser is closed, in as many

@@ -95,7 +95,7 @@ impl CookieSettings {
     /// When they would not; the error names the settings that contradict each other and what is
     /// accepted.
     pub fn validate(&self) -> Result<(), CookieError> {
-        let Self { name, secure, same_site, path, domain, max_chunks, .. } = self;
+        let Self { name, secure, http_only, same_site, path, domain, max_chunks, .. } = self;
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
         let rules = [
@@ -106,6 +106,7 @@ impl CookieSettings {
             ((1..=MOST_CHUNKS).contains(max_chunks), "cookie.max_chunks: 1 to 16 are accepted"),
             (!has_prefix(name, "__Host-") || (*secure && path == "/" && domain.is_none()), HOST),
             (!has_prefix(name, "__Secure-") || *secure, SECURE),
+            (!is_http_only(name) || (*secure && *http_only), HTTP_ONLY),
             (*same_site != SameSite::None || *secure, SAME_SITE),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -140,11 +141,19 @@ const HOST: &str = "cookie_name: a name with the prefix `__Host-` is accepted by
                     another name";
 const SECURE: &str = "cookie_name: a name with the prefix `__Secure-` is accepted by browsers only with \
                       cookie.secure = true";
+const HTTP_ONLY: &str = "cookie_name: a name with the prefix `__Http-` or `__Host-Http-` is accepted by \
+                         browsers only with cookie.secure = true and cookie.http_only = true";
 const SAME_SITE: &str =
     "cookie.same_site: `none` is accepted by browsers only with cookie.secure = true";
 
+/// Returns whether browsers refuse a cookie of this name that a script sets
+/// (draft-ietf-httpbis-layered-cookies-02).
+fn is_http_only(name: &str) -> bool {
+    has_prefix(name, "__Http-") || has_prefix(name, "__Host-Http-")
+}
+
 /// Browsers compare prefixes without regard to case (RFC 6265bis, 5.7).
-fn has_prefix(name: &str, prefix: &str) -> bool {
+pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 

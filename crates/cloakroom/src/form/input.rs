@@ -5,11 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{CSRF_FIELD, FieldErrors, text};
-
-/// Fields that are never given back to a page: what is typed into them is secret.
-const SECRET: [&str; 5] =
-    ["password", "password_confirmation", "current_password", CSRF_FIELD, "csrf_token"];
+use super::{CSRF_FIELD, FieldErrors, SecretFields, text};
 
 /// What a visitor sent, as a JSON object: text stays text, repeated fields are lists, nested names
 /// are objects, and a JSON body is as it came. Files are not kept.
@@ -59,7 +55,7 @@ impl FormInput {
     ///
     /// ```
     /// # use cloakroom::form::FormInput;
-    /// let input = FormInput::from_query("a=1&b=2&user[name]=v&user[pin]=1")?;
+    /// let input = FormInput::from_query("a=1&b=2&user[name]=v&user[age]=1")?;
     /// let picked = input.only(&["a", "user.name"]);
     /// assert_eq!(serde_json::json!(picked), serde_json::json!({"a": "1", "user": {"name": "v"}}));
     /// # Ok::<(), cloakroom::form::FormError>(())
@@ -74,8 +70,8 @@ impl FormInput {
         picked
     }
 
-    /// All but the named fields and those that are secret by name, at any depth: `password`,
-    /// `password_confirmation`, `current_password` and the CSRF token.
+    /// All but the named fields and those that are secret by their name, at any depth, as
+    /// [`SecretFields::default`] has them.
     ///
     /// ```
     /// # use cloakroom::form::FormInput;
@@ -84,15 +80,21 @@ impl FormInput {
     /// # Ok::<(), cloakroom::form::FormError>(())
     /// ```
     pub fn except(&self, fields: &[&str]) -> Map<String, Value> {
+        self.without(fields, &SecretFields::default())
+    }
+
+    /// All but the named fields and the secret ones.
+    pub(crate) fn without(&self, fields: &[&str], secret: &SecretFields) -> Map<String, Value> {
         let mut rest = self.0.clone();
         for field in fields {
             remove(&mut rest, field);
         }
-        drop_secrets(&mut rest);
+        secret.remove_from(&mut rest);
         rest
     }
 
-    /// What may be shown in the form again: everything but the fields that are secret by name.
+    /// What may be shown in the form again: everything but the fields that are secret by their
+    /// name, as [`SecretFields::default`] has them.
     ///
     /// ```
     /// # use cloakroom::form::FormInput;
@@ -167,18 +169,5 @@ fn remove(from: &mut Map<String, Value>, path: &str) {
         && let Some(Value::Object(inner)) = from.get_mut(head)
     {
         remove(inner, rest);
-    }
-}
-
-fn drop_secrets(fields: &mut Map<String, Value>) {
-    fields.retain(|name, _| !SECRET.contains(&name.to_ascii_lowercase().as_str()));
-    fields.values_mut().for_each(drop_secrets_within);
-}
-
-fn drop_secrets_within(value: &mut Value) {
-    match value {
-        Value::Object(members) => drop_secrets(members),
-        Value::Array(entries) => entries.iter_mut().for_each(drop_secrets_within),
-        _ => (),
     }
 }

@@ -23,6 +23,7 @@ mod errors;
 mod input;
 mod multipart;
 mod parse;
+mod secret_fields;
 mod submission;
 mod text;
 mod tree;
@@ -33,6 +34,7 @@ pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
 pub use input::FormInput;
 pub use parse::FormError;
 pub(crate) use parse::is_form;
+pub use secret_fields::{SecretFieldError, SecretFields};
 pub use submission::{InvalidForm, Submission};
 
 use crate::request::Headers;

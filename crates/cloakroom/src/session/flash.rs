@@ -29,8 +29,11 @@ impl Session {
         self.add(Bags { messages: encode_object("flash", &messages)?, ..Bags::default() })
     }
 
-    /// Flashes the request's form, so that the page can fill it in again. Files, and the fields
-    /// `password`, `password_confirmation`, `current_password` and the CSRF token, stay out.
+    /// Flashes the request's form, so that the page can fill it in again. Files and fields with secret
+    /// names stay out: those that contain `passw`, `secret` or `token`, and those with the words `cvv`,
+    /// `cvc`, `otp`, `pin`, `card_number` or `api_key`, unless
+    /// [set otherwise](crate::SessionsBuilder::secret_fields). [`SecretFields`](crate::form::SecretFields)
+    /// says how names are read.
     ///
     /// The form is what the `Input` extractor captured, whether or not it was valid.
     ///
@@ -43,7 +46,7 @@ impl Session {
     /// # Errors
     /// When no form was captured.
     pub fn flash_all(&self) -> Result<&Self, Error> {
-        self.flash_input(FormInput::flashable)
+        self.flash_except(&[])
     }
 
     /// Flashes the named fields of the request's form. Naming a field is asking for it, so the
@@ -65,15 +68,16 @@ impl Session {
     /// [`flash_all`](Self::flash_all).
     ///
     /// ```
-    /// # let session = cloakroom::testing::session_with_form("username=virk&pin=1234");
-    /// session.flash_except(&["pin"])?;
+    /// # let session = cloakroom::testing::session_with_form("username=virk&answer=42");
+    /// session.flash_except(&["answer"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     ///
     /// # Errors
     /// When no form was captured.
     pub fn flash_except(&self, fields: &[&str]) -> Result<&Self, Error> {
-        self.flash_input(|input| input.except(fields))
+        let secret = self.sessions().context().secret_fields();
+        self.flash_input(|input| input.without(fields, secret))
     }
 
     fn flash_input(

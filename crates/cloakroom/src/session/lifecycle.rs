@@ -242,7 +242,12 @@ impl Session {
         match cookie {
             CookieUpdate::Keep => Vec::new(),
             CookieUpdate::Remove => cookies.remove(&self.0.chunks),
-            CookieUpdate::Set { value, max_age } => cookies.issue(&value, max_age, &self.0.chunks),
+            CookieUpdate::Set { value, max_age } => {
+                if self.0.fetch.exposed {
+                    observe::insecure_cookie();
+                }
+                cookies.issue(&value, max_age, &self.0.chunks)
+            }
         }
     }
 

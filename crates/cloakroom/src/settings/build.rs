@@ -65,7 +65,8 @@ impl Settings {
             .age(self.age)
             .cookie_settings(self.cookie_settings())
             .max_bytes(self.max_bytes)
-            .commit_deadline(self.commit_deadline);
+            .commit_deadline(self.commit_deadline)
+            .secret_fields(self.secret_fields.clone());
         match self.lifetime {
             Some(lifetime) => builder.lifetime(lifetime),
             None => builder,
@@ -106,7 +107,11 @@ impl Settings {
 
     /// The cookie's name and attributes.
     pub fn cookie_settings(&self) -> CookieSettings {
-        let default_name = if self.cookie.secure { "__Host-session" } else { "session" };
+        let default_name = match (self.cookie.secure, &self.cookie.domain) {
+            (true, None) => "__Host-session",
+            (true, Some(_)) => "__Secure-session",
+            (false, _) => "session",
+        };
         CookieSettings {
             name: self.cookie_name.clone().unwrap_or_else(|| default_name.to_owned()),
             secure: self.cookie.secure,

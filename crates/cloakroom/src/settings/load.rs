@@ -13,6 +13,7 @@ use confique::{
 use toml::{Table, Value};
 
 use super::{Secret, Settings, SettingsError};
+use crate::observe;
 
 type SettingsLayer = <Settings as Config>::Layer;
 
@@ -43,9 +44,15 @@ impl Settings {
     /// it on, and variables that are not in the environment are looked up in the file `.env`, which
     /// production does not read.
     ///
+    /// A build without debug assertions, such as `cargo build --release`, warns that these are not
+    /// settings for production.
+    ///
     /// # Errors
     /// As [`load`](Self::load); and when `.env` cannot be read.
     pub fn load_for_development(file: Option<&Path>) -> Result<Self, SettingsError> {
+        if !cfg!(debug_assertions) {
+            observe::development_in_release();
+        }
         let dot_env = DotEnv::read(Path::new(DOT_ENV))?;
         load(file, &|name| variable(name).or_else(|| dot_env.variable(name)), Defaults::Development)
     }

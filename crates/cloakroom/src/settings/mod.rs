@@ -26,7 +26,7 @@ pub use error::SettingsError;
 pub use load::DotEnv;
 pub use values::{DriverKind, FileDurability, RedisMode, Secret};
 
-use crate::cookie::SameSite;
+use crate::{cookie::SameSite, form::SecretFields};
 
 /// What an application's sessions are set to.
 #[derive(Clone, Debug, Config)]
@@ -39,8 +39,9 @@ pub struct Settings {
     #[config(default = "cookie", env = "SESSION_DRIVER")]
     pub driver: DriverKind,
 
-    /// The cookie's name. Unless set, `__Host-session`, or `session` where `cookie.secure` is off:
-    /// browsers accept the prefix on secure cookies alone.
+    /// The cookie's name. Unless set, `__Host-session`, which no other host can set; with a
+    /// `cookie.domain` `__Secure-session`, and where `cookie.secure` is off `session`, because browsers
+    /// accept the prefixes on such cookies alone.
     #[config(env = "SESSION_COOKIE_NAME")]
     pub cookie_name: Option<String>,
 
@@ -67,6 +68,16 @@ pub struct Settings {
     /// How long a commit may wait for other writers of its session and for the store.
     #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]
     pub commit_deadline: Duration,
+
+    /// Fields of forms that `flash_all` leaves out: by the words of their names, as `card_number`, or
+    /// between asterisks by what stands anywhere in them, as `*passw*`. This list takes the place of
+    /// the default; in the environment it has commas between. The CSRF field is always left out.
+    #[config(
+        default = ["*passw*", "*secret*", "*token*", "cvv", "cvc", "otp", "pin", "card_number", "api_key"],
+        env = "SESSION_SECRET_FIELDS",
+        deserialize_with = values::secret_fields
+    )]
+    pub secret_fields: SecretFields,
 
     /// The cookie's attributes.
     #[config(nested)]
@@ -193,7 +204,8 @@ pub struct RedisTable {
     #[config(env = "SESSION_REDIS_SENTINEL_PASSWORD")]
     pub sentinel_password: Option<Secret>,
 
-    /// What every key begins with, so that applications can share a server.
+    /// What every key begins with. Two applications with the same prefix in one database share their
+    /// sessions, whatever their keys; `cloakroom install` writes the package's name into it.
     #[config(default = "session:", env = "SESSION_REDIS_KEY_PREFIX")]
     pub key_prefix: String,
 

@@ -69,6 +69,9 @@ fn shown(default: &Expr) -> String {
         Expr::Str(it) => format!("{it:?}"),
         Expr::Bool(it) => it.to_string(),
         Expr::Integer(it) => it.to_string(),
+        Expr::Array(items) => {
+            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
         other => format!("{other:?}"),
     }
 }

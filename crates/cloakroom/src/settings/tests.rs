@@ -33,6 +33,9 @@ const ROWS: [Row; 33] = [
     ("commit_deadline", "SESSION_COMMIT_DEADLINE", "'2s'", "2s", |s| {
         format!("{:?}", s.commit_deadline)
     }),
+    ("secret_fields", "SESSION_SECRET_FIELDS", "'iban, *passw*'", "true false", |s| {
+        format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))
+    }),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
         s.cookie.http_only.to_string()
@@ -102,15 +105,13 @@ fn text(value: Option<&str>) -> String {
 #[test]
 fn every_key_is_set_by_the_file_and_by_its_variable() {
     for (key, name, value, expected, read) in ROWS {
-        // A domain contradicts the default name.
-        let context = if key == "cookie.domain" { "cookie_name = 'sid'\n" } else { "" };
-        let settings = file(&format!("{context}{key} = {value}")).unwrap();
+        let settings = file(&format!("{key} = {value}")).unwrap();
         assert_eq!(read(&settings), expected, "{key} in the file");
         let bare = value.trim_matches('\'').to_owned();
         let environment = |asked: &str| (asked == name).then(|| bare.clone());
-        let settings = Settings::read(context, &environment).unwrap();
+        let settings = Settings::read("", &environment).unwrap();
         assert_eq!(read(&settings), expected, "{name}");
-        let other = Settings::read(&format!("{context}{key} = {value}"), &environment);
+        let other = Settings::read(&format!("{key} = {value}"), &environment);
         assert!(other.is_ok(), "{key} in both");
     }
 }
@@ -159,13 +160,25 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
+        (
+            "secret_fields = ['pin', 'card[number]']",
+            &["`secret_fields", "`card[number]`", "accepted"],
+        ),
+        ("secret_fields = 3", &["`secret_fields`", "a list of strings"]),
         ("commit_deadline = 0", &["`commit_deadline`", "more than 0"]),
         ("commit_deadline = '0s'", &["`commit_deadline`", "more than 0"]),
         ("commit_deadline = []", &["`commit_deadline`", "accepted"]),
         ("[cookie]\nsame_site = 'loose'", &["`cookie.same_site`", "strict", "accepted"]),
         ("[cookie]\nsecure = 'true'", &["`cookie.secure`", "boolean"]),
         ("[cookie]\nmax_chunks = 99", &["max_chunks", "1 to 16"]),
-        ("[cookie]\ndomain = 'example.org'", &["__Host-", "no cookie.domain"]),
+        (
+            "cookie_name = '__Host-x'\n[cookie]\ndomain = 'example.org'",
+            &["__Host-", "no cookie.domain"],
+        ),
+        (
+            "cookie_name = '__Http-x'\n[cookie]\nhttp_only = false",
+            &["`__Http-`", "http_only = true"],
+        ),
         ("app_key = 'base64:AAAA'", &["never in the file", "APP_KEY"]),
         ("driver = ", &["config/session.toml"]),
         ("[redis]\nurl = 'redis://h'\nhost = 'h'", &["redis.url", "one of the two"]),
@@ -244,6 +257,24 @@ fn every_line_of_the_template_is_a_setting_and_together_they_are_the_defaults() 
     assert_eq!(format!("{:?}", file(&lines.join("\n")).unwrap()), defaults);
     for (name, _) in super::load::variables(&<Settings as confique::Config>::META, "") {
         assert_eq!(template.contains(&format!("# {name}\n")), name != "APP_KEY", "{name}");
+    }
+}
+
+#[test]
+fn the_default_list_of_secret_fields_is_that_of_the_code() {
+    assert_eq!(file("").unwrap().secret_fields, SecretFields::default());
+}
+
+#[test]
+fn the_default_name_has_the_strongest_prefix_that_browsers_accept() {
+    for (cookie, name) in [
+        ("", "__Host-session"),
+        ("domain = 'example.org'", "__Secure-session"),
+        ("secure = false", "session"),
+        ("secure = false\ndomain = 'example.org'", "session"),
+    ] {
+        let settings = file(&format!("[cookie]\n{cookie}")).unwrap();
+        assert_eq!(settings.cookie_settings().name, name, "{cookie}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error};
 use zeroize::Zeroizing;
 
-use crate::{cookie::SameSite, lifetimes::MIN_TIMEOUT};
+use crate::{cookie::SameSite, form::SecretFields, lifetimes::MIN_TIMEOUT};
 
 /// Where sessions live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -142,6 +142,13 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
             "a list of strings, or one string with commas between, is accepted",
         )),
     }
+}
+
+/// A list of patterns, as [`list`] reads it.
+pub(super) fn secret_fields<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SecretFields, D::Error> {
+    SecretFields::new(list(deserializer)?).map_err(D::Error::custom)
 }
 
 /// `lax`, `strict` or `none`, in any case.

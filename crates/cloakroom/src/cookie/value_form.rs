@@ -1,0 +1,50 @@
+//! The form of the session cookie's value, checked before anything is looked up or decrypted.
+
+use crate::{seal::Sealer, token::Token};
+
+/// The form of the values that a driver puts into the cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueForm {
+    /// A token.
+    Token,
+    /// A sealed record, perhaps split over chunks.
+    Sealed,
+}
+
+impl ValueForm {
+    /// Returns whether the value of a cookie may be ours. Only such values count towards the
+    /// [limit](super::chunks::MOST_CANDIDATES), so that junk does not sign anyone out.
+    pub(super) fn admits(self, value: &[u8]) -> bool {
+        match self {
+            Self::Token => value.len() == Token::CHARS && is_base64url(value),
+            Self::Sealed => {
+                let sealed = super::chunks::without_count(value);
+                Sealer::may_begin(sealed) && is_base64url(sealed)
+            }
+        }
+    }
+}
+
+/// Returns whether all octets are of the alphabet of base64url (RFC 4648, 5).
+fn is_base64url(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::AppKeys;
+
+    #[test]
+    fn what_was_issued_is_admitted_and_the_other_form_is_not() {
+        let sealer = Sealer::new(&AppKeys::random(), "session", "session");
+        for _ in 0..200 {
+            let (token, sealed) = (Token::draw().expose(), sealer.seal(b""));
+            assert!(ValueForm::Token.admits(token.as_bytes()));
+            assert!(!ValueForm::Sealed.admits(token.as_bytes()));
+            assert!(ValueForm::Sealed.admits(sealed.as_bytes()));
+            assert!(!ValueForm::Token.admits(sealed.as_bytes()));
+            assert!(ValueForm::Sealed.admits(format!("16.{sealed}").as_bytes()));
+        }
+    }
+}
