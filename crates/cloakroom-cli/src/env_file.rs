@@ -112,6 +112,11 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     file.persist(&path).map(drop).map_err(|error| error.to_string())
 }
 
+/// Replaces a file as a whole. Its mode is 0600 afterwards.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    Ok(write_beside(path, text)?.persist(path).map(drop)?)
+}
+
 /// Writes the text into a new file that can take the place of the one at `path`. Its mode is 0600.
 fn write_beside(path: &Path, text: &str) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));

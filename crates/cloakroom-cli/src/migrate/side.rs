@@ -110,7 +110,7 @@ mod files {
 
     pub(super) fn keep_id(location: &Path, id: &str) -> Result<(), Failure> {
         let path = location.join(ID);
-        let written = env_file::write(&path, &format!("{id}\n"));
+        let written = env_file::replace(&path, &format!("{id}\n"));
         written.map_err(|error| Failure::new(format!("write {}", path.display()), error))
     }
 
