@@ -45,7 +45,8 @@ impl Store for MapStore {
                 match check(map, &from, expected) {
                     Outcome::Done(_) if current(map, &to).is_some() => Outcome::Exists,
                     Outcome::Done(_) => {
-                        let (successor, expires) = (Some(to), tombstone);
+                        // Without a revision the session has ended, and another begins.
+                        let (successor, expires) = (expected.map(|_| to), tombstone);
                         map.insert(from, Found::Tombstone { successor, expires });
                         create(map, to, record)
                     }

@@ -159,13 +159,14 @@ impl Inner {
         let revision = draw_revision();
         let value = wire::record(draft, revision);
         let index = self.index_first(draft.owner, to, &value).await?;
+        let tombstone = wire::tombstone(until, expected.map(|_| *to), draw_revision());
         let expected = expected.map(|revision| wire::revision(revision).into_bytes());
         let arguments = vec![
             number(self.clock.now()),
             name(to),
             value,
             expected.unwrap_or_default(),
-            wire::tombstone(until, Some(*to), draw_revision()),
+            tombstone,
         ];
         let keys = [self.key(from), self.key(to)].into_iter().chain(index).collect();
         let call = Call { keys, arguments };

@@ -157,7 +157,7 @@ impl Store for MemoryStore {
                 }
                 let created = shard.create(to, record, now);
                 if matches!(created, Outcome::Done(_)) {
-                    shard.bury(&from, Some(to), tombstone, now);
+                    shard.bury(&from, expected.map(|_| to), tombstone, now);
                 }
                 created
             }

@@ -87,7 +87,8 @@ pub enum Found {
     /// The key of a session that was destroyed a moment ago, or regenerated: then `successor` is the
     /// key that its record moved to, so that a logout with the old token ends the session all the same.
     Tombstone {
-        /// The key that a `Rotate` moved the record to; `None` after a `Destroy`.
+        /// The key that a `Rotate` moved the record to. `None` if the session has ended: after a
+        /// `Destroy`, and after a `Rotate` that names no revision.
         successor: Option<RecordKey>,
         /// When the tombstone stops being found: the deadline that the step gave it.
         expires: Timestamp,
@@ -204,13 +205,16 @@ pub enum Commit {
         expires: Timestamp,
     },
     /// Writes the record under a new key, which has the [tag](RecordKey::tag) of the old one, and
-    /// leaves a tombstone under the old one that names the new one as its successor: there is no
-    /// moment in which both or neither is live. Answers [`Outcome::Exists`] where something is under
-    /// the new key.
+    /// leaves a tombstone under the old one: there is no moment in which both or neither is live.
+    /// Answers [`Outcome::Exists`] where something is under the new key.
+    ///
+    /// With a revision the session goes on under the new key, and the tombstone names it as its
+    /// successor. Without one the session ends and another begins, so the tombstone has no successor:
+    /// whoever ends the old session once more must not end the new one.
     Rotate {
         /// The old key.
         from: RecordKey,
-        /// The revision that the request read; none where any will do.
+        /// The revision that the request read. `None` if the session ends, whatever its revision.
         expected: Option<Revision>,
         /// The new key.
         to: RecordKey,

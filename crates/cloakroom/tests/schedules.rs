@@ -164,6 +164,28 @@ async fn a_cookie_of_a_token_that_was_superseded_is_not_sent() {
 }
 
 #[tokio::test]
+async fn a_late_second_logout_spares_the_login_after_the_first() {
+    let mut stage = Stage::new(|_| false).await;
+    let late = stage.visit().await;
+    late.loaded().unwrap().destroy().unwrap();
+    let logout = stage.visit().await;
+    let session = logout.loaded().unwrap();
+    session.destroy().unwrap();
+    session.flash(json!({ "notice": "goodbye" })).unwrap();
+    let headers = logout.finish(200).await.unwrap();
+    stage.keep_cookie(&headers);
+    let login = stage.visit().await;
+    let session = login.loaded().unwrap();
+    session.put("user", "virk").unwrap();
+    session.regenerate().unwrap();
+    let headers = login.finish(200).await.unwrap();
+    stage.keep_cookie(&headers);
+    let headers = late.finish(200).await.unwrap();
+    assert_eq!(headers.set_cookie, Vec::<String>::new());
+    assert!(stage.is_signed_in().await);
+}
+
+#[tokio::test]
 async fn a_bearer_layer_inside_leaves_the_cookie_protected() {
     let stage = Stage::new(|_| false).await;
     let (outer, _) = Visits::begin(&stage.sessions, "POST", None);

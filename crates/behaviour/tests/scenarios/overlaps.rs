@@ -22,6 +22,7 @@ server_side! {
     ending_the_others_spares_whoever_signs_in_beside_it,
     exact_changes_of_a_late_session_come_too_late,
     a_slow_poll_leaves_the_cookie_of_a_login_alone,
+    a_late_second_logout_spares_the_next_login,
 }
 
 fn put(key: &str, value: impl Into<Value>) -> Value {
@@ -111,6 +112,19 @@ async fn a_slow_poll_leaves_the_cookie_of_a_login_alone(server: Server) {
     tokio::time::sleep(Duration::from_millis(40)).await;
     visitor.script(&sign_in()).await;
     let (reply, _) = slow.await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
+    assert!(is_signed_in(&mut visitor).await);
+}
+
+async fn a_late_second_logout_spares_the_next_login(server: Server) {
+    let mut visitor = guest(&server).await;
+    let logout = json!([get("cart"), {"do": "sleep", "ms": 120}, {"do": "destroy"}]);
+    let late = start(&visitor, logout);
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    let goodbye = json!({"do": "flash", "values": {"m": "goodbye"}});
+    visitor.script(&json!([{"do": "destroy"}, goodbye])).await;
+    visitor.script(&sign_in()).await;
+    let (reply, _) = late.await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
     assert!(is_signed_in(&mut visitor).await);
 }

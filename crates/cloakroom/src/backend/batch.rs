@@ -284,7 +284,10 @@ impl Batch {
                 expected: (accepts == Accepts::Expected).then_some(revision),
                 to: new_key()?,
                 record: draft(expires),
-                tombstone: *now + SUCCESSOR,
+                tombstone: match accepts {
+                    Accepts::Expected => *now + SUCCESSOR,
+                    Accepts::Any => *now + TOMBSTONE,
+                },
             }),
             Step::Destroy => Some(Commit::Destroy { key, tombstone: *now + TOMBSTONE }),
         }

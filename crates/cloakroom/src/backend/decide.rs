@@ -115,7 +115,7 @@ impl Step {
 pub(crate) enum Accepts {
     /// The one that the request read: its record has to survive.
     Expected,
-    /// Any: the record goes.
+    /// Any: the session ends, and what is written is another one's record.
     Any,
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn check(it: &Subject<'_>) -> usize {
         touching_an_older_revision_changes_nothing,
         rotating_moves_the_record_and_buries_the_old_key,
         rotating_an_older_revision_answers_the_current_record,
-        rotating_without_a_revision_takes_any,
+        rotating_without_a_revision_ends_the_session,
         rotating_onto_a_taken_key_changes_neither,
         destroying_leaves_a_tombstone,
         nothing_changes_under_an_unknown_key,
@@ -145,14 +145,17 @@ async fn rotating_an_older_revision_answers_the_current_record(it: &Subject<'_>)
     assert_eq!(it.load(to).await, None);
 }
 
-async fn rotating_without_a_revision_takes_any(it: &Subject<'_>) {
+async fn rotating_without_a_revision_ends_the_session(it: &Subject<'_>) {
     let (from, older) = it.created("first", FAR).await;
     it.commit(Commit::Replace { key: from, expected: older, record: it.draft("second", FAR) })
         .await;
     let (to, draft) = (new_key_beside(from), it.draft("rotated", FAR));
-    let outcome = it.commit(rotate(it, from, None, to, &draft)).await;
+    let rotate = rotate(it, from, None, to, &draft);
+    let Commit::Rotate { tombstone, .. } = rotate else { unreachable!() };
+    let outcome = it.commit(rotate).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     assert_eq!(it.live(to).await.record, "rotated");
+    assert_eq!(it.tombstone(from).await, (None, tombstone), "the session has ended");
 }
 
 async fn rotating_onto_a_taken_key_changes_neither(it: &Subject<'_>) {

@@ -5,12 +5,13 @@
 //! ```text
 //!   0   4  "CLKR"
 //!   4   1  version, 1
-//!   5   1  kind: 1 record, 2 tombstone
+//!   5   1  kind: 1 record, 2 tombstone, 3 tombstone of a session that ended when another began
 //!   6   2  zero
 //!   8   8  deadline, in ms since the Unix epoch
 //!  16   8  revision
 //!  24   8  length of the record in bytes
-//!  32  32  record: the key that it was rotated from; tombstone: its successor; or zero
+//!  32  32  record: the key that it was rotated from; tombstone: the key that it was rotated to; or
+//!          zero
 //!  64  32  owner's key, or zero
 //!  96   8  zero
 //! 104  24  start of the SHA-256 of the key that the file is named by and of everything else
@@ -50,6 +51,11 @@ pub(super) enum Kind {
     Tombstone {
         successor: Option<RecordKey>,
     },
+    /// The tombstone of a session that ended when another began. The other one's record is live
+    /// because of it, and it does not lead there.
+    Replaced {
+        by: Option<RecordKey>,
+    },
 }
 
 impl Kind {
@@ -57,14 +63,15 @@ impl Kind {
         match self {
             Self::Record { .. } => 1,
             Self::Tombstone { .. } => 2,
+            Self::Replaced { .. } => 3,
         }
     }
 
     fn link(&self) -> Option<&RecordKey> {
         match self {
-            Self::Record { rotated_from: link } | Self::Tombstone { successor: link } => {
-                link.as_ref()
-            }
+            Self::Record { rotated_from: link }
+            | Self::Tombstone { successor: link }
+            | Self::Replaced { by: link } => link.as_ref(),
         }
     }
 }
@@ -106,6 +113,7 @@ pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
     let kind = match bytes[5] {
         1 => Kind::Record { rotated_from: link },
         2 => Kind::Tombstone { successor: link },
+        3 => Kind::Replaced { by: link },
         _ => return None,
     };
     Some(Header {
@@ -144,6 +152,7 @@ mod tests {
             Kind::Record { rotated_from: Some(key) },
             Kind::Tombstone { successor: None },
             Kind::Tombstone { successor: Some(key) },
+            Kind::Replaced { by: Some(key) },
         ];
         let header = |kind| Header {
             kind,

@@ -210,6 +210,7 @@ pub(super) fn found(
     let Header { revision, expires, .. } = header;
     Ok(match header.kind {
         Kind::Tombstone { successor } => Some(Found::Tombstone { successor, expires }),
+        Kind::Replaced { .. } => Some(Found::Tombstone { successor: None, expires }),
         Kind::Record { rotated_from: Some(from) } if !is_rotated(header_of(&from)?, key, now) => {
             None
         }
@@ -222,7 +223,10 @@ pub(super) fn found(
 fn is_rotated(before: Option<Header>, to: &RecordKey, now: Timestamp) -> bool {
     match before {
         Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
-        Some(Header { kind: Kind::Tombstone { successor }, .. }) => successor == Some(*to),
+        Some(Header {
+            kind: Kind::Tombstone { successor: link } | Kind::Replaced { by: link },
+            ..
+        }) => link == Some(*to),
         None => true,
     }
 }
@@ -265,7 +269,11 @@ impl Locked<'_> {
                     if matches!(created, Outcome::Done(_)) {
                         self.flush()?;
                         // This is what ends the old record and makes the new one live, in one step.
-                        self.bury(&from, &live.header, Some(to), tombstone)?;
+                        let kind = match expected {
+                            Some(_) => Kind::Tombstone { successor: Some(to) },
+                            None => Kind::Replaced { by: Some(to) },
+                        };
+                        self.bury(&from, &live.header, kind, tombstone)?;
                     }
                     Ok(created)
                 })
@@ -339,7 +347,8 @@ impl Locked<'_> {
     }
 
     fn destroy(&self, key: &RecordKey, live: &Header, until: Timestamp) -> io::Result<()> {
-        if let Err(error) = self.bury(key, live, None, until) {
+        let tombstone = Kind::Tombstone { successor: None };
+        if let Err(error) = self.bury(key, live, tombstone, until) {
             // A logout has to work on a full disk. Without its tombstone the key leads to nothing,
             // which no request can change either.
             tracing::warn!(%error, "no room for a tombstone; deleting the session file");
@@ -351,14 +360,7 @@ impl Locked<'_> {
         Ok(())
     }
 
-    fn bury(
-        &self,
-        key: &RecordKey,
-        live: &Header,
-        successor: Option<RecordKey>,
-        until: Timestamp,
-    ) -> io::Result<()> {
-        let kind = Kind::Tombstone { successor };
+    fn bury(&self, key: &RecordKey, live: &Header, kind: Kind, until: Timestamp) -> io::Result<()> {
         // The owner stays, so that the sweep finds the index entry that led here.
         let tombstone = Header { kind, expires: until, ..live.clone() };
         self.put(key, &tombstone, &[])?;
