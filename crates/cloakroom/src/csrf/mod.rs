@@ -11,6 +11,9 @@
 //! 4. Always, also after 2 and 3: a token of the visitor's session, in the header `X-CSRF-Token`
 //!    (or `X-XSRF-TOKEN`) or in the form field `_csrf`; never in the query.
 //!
+//! WebSocket handshakes are checked by rules 2 and 3 alone, because browsers let no page add a header
+//! to them: a `GET` with `Upgrade: websocket`, and every `CONNECT`.
+//!
 //! The token is an HMAC of the session's token under a key of its own, masked anew each time it is
 //! shown, so that compression leaks nothing (BREACH) and nothing has to be stored. It belongs to
 //! one session and changes at `regenerate`.

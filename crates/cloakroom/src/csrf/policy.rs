@@ -107,6 +107,10 @@ impl CsrfPolicy {
     /// Judges a request by its method and headers. `authority` is the host that HTTP/2 has in place
     /// of the `Host` header.
     ///
+    /// A WebSocket handshake is judged like a request of an unsafe method and needs no token, because
+    /// browsers let no page add a header to it: a `GET` with `Upgrade: websocket` (RFC 6455, 4.1), or
+    /// a `CONNECT` (RFC 8441), which no page can send otherwise.
+    ///
     /// ```
     /// use cloakroom::csrf::{CsrfPolicy, Refusal, Transport, Verdict};
     ///
@@ -123,12 +127,14 @@ impl CsrfPolicy {
         authority: Option<&str>,
         transport: Transport,
     ) -> Verdict {
-        if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+        let is_handshake = method == "CONNECT" || (method == "GET" && asks_for_websocket(headers));
+        if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") && !is_handshake {
             return Verdict::Pass;
         }
         let host = headers.text("host").or(authority);
         match self.foreign(headers, host, transport) {
             Some(refusal) => Verdict::Refused(refusal),
+            None if is_handshake => Verdict::Pass,
             None => Verdict::NeedsToken(token_in(headers)),
         }
     }
@@ -160,6 +166,14 @@ impl CsrfPolicy {
             }
         }
     }
+}
+
+/// Whether `Upgrade` (RFC 9110, 7.8) names WebSockets. As lenient as the most lenient server library,
+/// which looks for the word anywhere.
+fn asks_for_websocket(headers: &(impl Headers + ?Sized)) -> bool {
+    let names_it =
+        |value: &[u8]| value.to_ascii_lowercase().windows(9).any(|word| word == b"websocket");
+    headers.all("upgrade").any(names_it)
 }
 
 fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
