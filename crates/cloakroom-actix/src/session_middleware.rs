@@ -15,14 +15,14 @@ use actix_web::{
 };
 use cloakroom::{
     ResponseHeaders, Sessions, Uncommitted, Visit,
-    visit::{Failure, Visits},
+    visit::{Failure, Problem, Visits},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
     SessionRejection,
+    failure::OnFailure,
     headers::{RequestHeaders, ResponseHeaderMap},
-    rejection::respond,
 };
 
 /// Gives every request within it a session.
@@ -45,8 +45,9 @@ use crate::{
 /// 1. The session is committed before the first byte, also of a streamed body; once begun, the
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
-///    later makes sense and 500 otherwise, with an empty body. It carries the cookie that an earlier
-///    [`Session::commit`](cloakroom::Session::commit) of the request has earned.
+///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
+///    the cookie that an earlier [`Session::commit`](cloakroom::Session::commit) of the request has
+///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. An error that middleware returns becomes its response here, with the session's headers, and
@@ -68,6 +69,7 @@ use crate::{
 pub struct SessionMiddleware {
     sessions: Sessions,
     loading: Loading,
+    on_failure: OnFailure,
 }
 
 /// When a session is loaded.
@@ -84,7 +86,50 @@ impl SessionMiddleware {
     /// Middleware for `sessions`.
     #[must_use]
     pub fn new(sessions: Sessions) -> Self {
-        Self { sessions, loading: Loading::default() }
+        Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
+    }
+
+    /// Sets the handler that makes the responses which the library otherwise makes itself:
+    /// - [`CsrfMiddleware`](crate::CsrfMiddleware) refuses a request;
+    /// - a session cannot be loaded or committed;
+    /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
+    /// - [`Input`](crate::Input) finds a form that is too long, or none;
+    /// - there is no middleware for a [`NamedSession`](crate::NamedSession).
+    ///
+    /// The handler chooses the status, too. The middleware adds cookies that the request has earned,
+    /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
+    /// describes.
+    ///
+    /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
+    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
+    ///
+    /// The handler runs on the worker's thread, so it must not block. A route without any session
+    /// middleware does not call it; middleware of the application finds the [`Problem`] in the
+    /// extensions of the response.
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, http::StatusCode};
+    /// use cloakroom_actix::{AppKeys, Failure, MemoryStore, Problem, SessionMiddleware, Sessions};
+    ///
+    /// let page = |problem: &Problem| {
+    ///     let status = StatusCode::from_u16(problem.http_status()).unwrap_or_default();
+    ///     let mut response = HttpResponse::build(status);
+    ///     match problem.failure() {
+    ///         _ if problem.wants_json() => response.json(problem.failure().code()),
+    ///         Failure::Forged(_) => response.body("This page is too old. Load it again."),
+    ///         _ => response.body("Something went wrong."),
+    ///     }
+    /// };
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let middleware = SessionMiddleware::new(sessions).on_failure(page);
+    /// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+    /// ```
+    #[must_use]
+    pub fn on_failure(
+        self,
+        handler: impl Fn(&Problem) -> HttpResponse + Send + Sync + 'static,
+    ) -> Self {
+        Self { on_failure: OnFailure::new(handler), ..self }
     }
 
     /// Loads the session of each request before its handler runs. For routes that first ask for it
@@ -116,8 +161,8 @@ where
     type Future = Ready<Result<SessionService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        let (sessions, loading) = (self.sessions.clone(), self.loading);
-        ready(Ok(SessionService { sessions, loading, inner }))
+        let Self { sessions, loading, on_failure } = self.clone();
+        ready(Ok(SessionService { sessions, loading, on_failure, inner }))
     }
 }
 
@@ -126,6 +171,7 @@ where
 pub struct SessionService<S> {
     sessions: Sessions,
     loading: Loading,
+    on_failure: OnFailure,
     inner: S,
 }
 
@@ -145,19 +191,21 @@ where
         // The request itself must not be cloned: routing wants it for itself.
         let around = request.extensions_mut().remove();
         let (visits, visit) = Visits::begin(&self.sessions, request.method().as_str(), around);
-        let preload = (self.loading == Loading::Ahead)
-            .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
+        let preload = (self.loading == Loading::Ahead).then(|| {
+            let visit = visits.innermost().clone();
+            (visit.preload(&RequestHeaders(request.headers())), visit)
+        });
         request.extensions_mut().insert(visits);
         let handling = self.inner.call(request);
         let handling = async move {
-            if let Some(preload) = preload {
-                preload.await.map_err(SessionRejection::not_loaded)?;
+            if let Some((preload, visit)) = preload {
+                preload.await.map_err(|error| SessionRejection::not_preloaded(error, &visit))?;
             }
             // The handler begins when it is polled first.
             handling.await
         };
         match visit {
-            Some(visit) => conclude(visit, handling).boxed_local(),
+            Some(visit) => conclude(visit, self.on_failure.clone(), handling).boxed_local(),
             None => async { handling.await.map(ServiceResponse::map_into_left_body) }.boxed_local(),
         }
     }
@@ -169,17 +217,29 @@ where
 /// from the moment it is called.
 async fn conclude<B: MessageBody>(
     visit: Visit,
+    on_failure: OnFailure,
     handling: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let not_committed = |Uncommitted { error, headers }| {
+        let mut response = on_failure.respond(Failure::NotCommitted(error), &visit);
+        headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        response
+    };
     match AssertUnwindSafe(handling).catch_unwind().await {
-        Ok(Ok(mut response)) => match visit.finish(response.status().as_u16()).await {
-            Ok(session) => {
-                session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
-                Ok(response.map_into_left_body())
+        Ok(Ok(response)) => {
+            let mut response = on_failure.replace(response, &visit);
+            match visit.finish(response.status().as_u16()).await {
+                Ok(session) => {
+                    session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+                    Ok(response)
+                }
+                Err(failed) => {
+                    Ok(response.into_response(not_committed(failed)).map_into_right_body())
+                }
             }
-            Err(failed) => Ok(response.into_response(not_committed(failed)).map_into_right_body()),
-        },
+        }
         Ok(Err(error)) => {
+            let error = on_failure.replace_error(error, &visit);
             let status = error.as_response_error().status_code().as_u16();
             Err(match visit.finish(status).await {
                 Ok(session) if session == ResponseHeaders::default() => error,
@@ -223,11 +283,4 @@ impl ResponseError for WithSession {
         self.session.clone().write_to(&mut ResponseHeaderMap(response.headers_mut()));
         response
     }
-}
-
-fn not_committed(uncommitted: Uncommitted) -> HttpResponse {
-    let Uncommitted { error, headers } = uncommitted;
-    let mut response = respond(Failure::NotCommitted(error).answer());
-    headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
-    response
 }

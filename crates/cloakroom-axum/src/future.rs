@@ -15,7 +15,7 @@ use cloakroom::{
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
-use crate::{headers::ResponseHeaderMap, rejection::status};
+use crate::{failure::OnFailure, headers::ResponseHeaderMap};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -24,6 +24,7 @@ pin_project! {
         handler: F,
         preload: Option<Preload>,
         visit: Option<Visit>,
+        on_failure: OnFailure,
         waiting: Option<Waiting<B>>,
     }
 }
@@ -31,6 +32,7 @@ pin_project! {
 /// What a response waits for once the handler is done.
 struct Waiting<B> {
     ending: Ending,
+    visit: Visit,
     then: Option<Then<B>>,
 }
 
@@ -41,15 +43,20 @@ enum Then<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(crate) fn new(handler: F, visit: Option<Visit>, preload: Option<Preload>) -> Self {
-        Self { handler, preload, visit, waiting: None }
+    pub(crate) fn new(
+        handler: F,
+        visit: Option<Visit>,
+        preload: Option<Preload>,
+        on_failure: OnFailure,
+    ) -> Self {
+        Self { handler, preload, visit, on_failure, waiting: None }
     }
 }
 
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Default,
+    B: Default + 'static,
 {
     type Output = F::Output;
 
@@ -59,7 +66,8 @@ where
             let loaded = ready!(preload.as_mut().poll(cx));
             *this.preload = None;
             if let Err(error) = loaded {
-                return Poll::Ready(Ok(failed(Failure::NotLoaded(error))));
+                let failure = Failure::NotLoaded(error);
+                return Poll::Ready(Ok(this.on_failure.respond(failure, this.visit.as_ref())));
             }
         }
         if this.waiting.is_none() {
@@ -69,6 +77,7 @@ where
             };
             let (ending, then) = match outcome {
                 Ok(Ok(response)) => {
+                    let response = this.on_failure.replace(response, &visit);
                     (visit.finish(response.status().as_u16()), Then::Respond(response))
                 }
                 Ok(Err(error)) => {
@@ -77,10 +86,10 @@ where
                 }
                 Err(payload) => (visit.abandon(), Then::Panic(payload)),
             };
-            *this.waiting = Some(Waiting { ending, then: Some(then) });
+            *this.waiting = Some(Waiting { ending, visit, then: Some(then) });
         }
         match this.waiting {
-            Some(waiting) => waiting.poll(cx).map(Ok),
+            Some(waiting) => waiting.poll(this.on_failure, cx).map(Ok),
             None => Poll::Pending,
         }
     }
@@ -98,20 +107,28 @@ fn poll_catching_panic<F: Future>(
     }
 }
 
-impl<B: Default> Waiting<B> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<B>> {
+impl<B: Default + 'static> Waiting<B> {
+    fn poll(&mut self, on_failure: &OnFailure, cx: &mut Context<'_>) -> Poll<Response<B>> {
         let session = ready!(Pin::new(&mut self.ending).poll(cx));
-        self.then.take().map_or(Poll::Pending, |then| Poll::Ready(then.close(session)))
+        match self.then.take() {
+            Some(then) => Poll::Ready(then.close(session, &self.visit, on_failure)),
+            None => Poll::Pending,
+        }
     }
 }
 
-impl<B: Default> Then<B> {
+impl<B: Default + 'static> Then<B> {
     /// Returns the response, once it is known what the session asks of it.
-    fn close(self, session: Result<ResponseHeaders, Uncommitted>) -> Response<B> {
+    fn close(
+        self,
+        session: Result<ResponseHeaders, Uncommitted>,
+        visit: &Visit,
+        on_failure: &OnFailure,
+    ) -> Response<B> {
         let (mut response, headers) = match (self, session) {
             (Self::Respond(response), Ok(headers)) => (response, headers),
             (Self::Respond(_), Err(Uncommitted { error, headers })) => {
-                (failed(Failure::NotCommitted(error)), headers)
+                (on_failure.respond(Failure::NotCommitted(error), Some(visit)), headers)
             }
             (Self::Panic(payload), session) => {
                 let headers = session.unwrap_or_else(|uncommitted| uncommitted.headers);
@@ -126,13 +143,6 @@ impl<B: Default> Then<B> {
         headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
         response
     }
-}
-
-/// Makes the response to a failure, which goes to the log.
-fn failed<B: Default>(failure: Failure) -> Response<B> {
-    let mut response = Response::new(B::default());
-    *response.status_mut() = status(failure.answer().status);
-    response
 }
 
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {

@@ -28,7 +28,7 @@
 //! |---|---|---|
 //! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also what cannot be read any more), `absent` (also a cookie that does not open), `gone` (ended or regenerated a moment ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
-//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), or a [`Refusal::reason`](crate::csrf::Refusal::reason) |
+//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`Refusal::reason`](crate::csrf::Refusal::reason), or `body_too_large` for a form that is too long to look for its token |
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
@@ -182,6 +182,16 @@ pub(crate) fn failed(failure: impl std::fmt::Display) {
     if !tracing::dispatcher::has_been_set() && log::max_level() == log::LevelFilter::Off {
         eprintln!("cloakroom: {failure}");
     }
+}
+
+/// A policy that only logs could not check a request, which passes.
+pub(crate) fn csrf_unchecked(error: &Error) {
+    let error = WithCauses(error);
+    tracing::warn!(
+        target: TARGET,
+        %error,
+        "request not checked for forgery: its session could not be loaded, and the policy only logs"
+    );
 }
 
 /// A request that may be forged.

@@ -8,11 +8,12 @@
 //! 4. [`Visit::abandon`] instead, when the handler panicked.
 //!
 //! Forms are [captured](Visit::capture) and handed on as [`Submission`](crate::form::Submission);
-//! what goes wrong is a [`Failure`], which knows its answer.
+//! what goes wrong is a [`Failure`], whose [`Problem`] knows its answer.
 
 mod ending;
 mod failure;
 mod headers;
+mod problem;
 
 use std::{
     fmt,
@@ -23,6 +24,8 @@ use std::{
 pub use ending::Ending;
 pub use failure::{Answer, Failure};
 pub use headers::{HeadersMut, ResponseHeaders};
+use problem::ClientFormat;
+pub use problem::Problem;
 
 use crate::{
     Session, Sessions,
@@ -51,6 +54,8 @@ struct Inner {
 struct Asked {
     session: Option<Session>,
     input: Option<Arc<FormInput>>,
+    /// The format that the client wants a failure in, once the session was loaded.
+    format: Option<ClientFormat>,
     /// Whether the response's head has left.
     closed: bool,
 }
@@ -121,7 +126,8 @@ impl Visit {
         } else {
             FetchMetadata::of(self.0.method, headers)
         };
-        Ok(self.get_or_insert_session(loaded, fetch, presented.chunks))
+        let format = ClientFormat::of(headers);
+        Ok(self.get_or_insert_session(loaded, fetch, format, presented.chunks))
     }
 
     /// Loads the session before the handler runs, for responses that first ask for it inside a
@@ -133,9 +139,12 @@ impl Visit {
         let visit = self.clone();
         let presented = self.presented(headers).into_owned();
         let fetch = FetchMetadata::of(self.0.method, headers);
+        let format = ClientFormat::of(headers);
+        // If the session cannot be loaded, the layer makes the response and has no headers at hand.
+        self.asked().format = Some(format);
         Box::pin(async move {
             let loaded = visit.load(&presented).await?;
-            visit.get_or_insert_session(loaded, fetch, presented.chunks);
+            visit.get_or_insert_session(loaded, fetch, format, presented.chunks);
             Ok(())
         })
     }
@@ -167,9 +176,11 @@ impl Visit {
         &self,
         loaded: LoadedSession,
         fetch: FetchMetadata,
+        format: ClientFormat,
         chunks: Vec<u8>,
     ) -> Session {
         let mut asked = self.asked();
+        asked.format = Some(format);
         if let Some(session) = &asked.session {
             return session.clone();
         }
@@ -203,6 +214,12 @@ impl Visit {
     /// What the visitor sent, once an extractor has captured it.
     pub fn input(&self) -> Option<Arc<FormInput>> {
         self.asked().input.clone()
+    }
+
+    /// Completes a problem that arose without the request's headers at hand with the format that the
+    /// client wants, if the session was loaded.
+    pub fn complete(&self, problem: impl Into<Problem>) -> Problem {
+        problem.into().or_format(self.asked().format)
     }
 
     /// Commits the session, if a handler asked for it, and says what the response has to carry.
@@ -255,7 +272,8 @@ pub struct Visits {
 
 impl Visits {
     /// Begins a visit within those of the layers `around`. There is none to be finished where one of
-    /// them is for the same cookie: a response must not set one cookie twice.
+    /// them is for the same cookie: a response must not set one cookie twice. If that layer has other
+    /// settings, a warning says so once.
     pub fn begin(sessions: &Sessions, method: &str, around: Option<Self>) -> (Self, Option<Visit>) {
         match around {
             Some(around) if around.has(sessions) => (around, None),

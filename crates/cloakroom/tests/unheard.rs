@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use cloakroom::visit::Failure;
+use cloakroom::visit::{Failure, Problem};
 
 #[test]
 fn a_failure_that_nobody_listens_for_is_said_on_standard_error() {
@@ -17,5 +17,5 @@ fn a_failure_that_nobody_listens_for_is_said_on_standard_error() {
 #[test]
 #[ignore = "what the test above starts"]
 fn fail() {
-    assert_eq!(Failure::NoSession("add the layer".to_owned()).answer().status, 500);
+    Problem::from(Failure::NoSession("add the layer".to_owned())).log();
 }
