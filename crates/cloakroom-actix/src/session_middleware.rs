@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::{Ready, ready},
-    panic::{AssertUnwindSafe, resume_unwind},
+    panic::{AssertUnwindSafe, Location, resume_unwind},
 };
 
 use actix_web::{
@@ -63,6 +63,7 @@ use crate::{
 ///
 /// # Several of them
 /// One within another for the same cookie does nothing, nor does a second one for bearer tokens.
+/// If it was made of other [`Sessions`], a warning names both places at the first request.
 /// Middleware for different cookies give a request several sessions: [`Session`](crate::Session) is
 /// the innermost one's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
 #[derive(Clone, Debug)]
@@ -85,7 +86,9 @@ enum Loading {
 impl SessionMiddleware {
     /// Middleware for `sessions`.
     #[must_use]
+    #[track_caller]
     pub fn new(sessions: Sessions) -> Self {
+        let sessions = sessions.in_layer_at(Location::caller());
         Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
     }
 

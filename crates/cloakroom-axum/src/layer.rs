@@ -1,5 +1,7 @@
 //! The layer that gives requests their sessions.
 
+use std::panic::Location;
+
 use axum_core::response::IntoResponse;
 use cloakroom::{Sessions, visit::Problem};
 use tower_layer::Layer;
@@ -39,6 +41,7 @@ use crate::{SessionService, failure::OnFailure};
 ///
 /// # Several layers
 /// A layer inside another for the same cookie does nothing, nor does a second one for bearer tokens.
+/// If it was made of other [`Sessions`], a warning names both layers at the first request.
 /// Layers for different cookies give a request several sessions: [`Session`](crate::Session) is the
 /// innermost layer's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
 ///
@@ -65,7 +68,9 @@ pub(crate) enum Loading {
 impl SessionLayer {
     /// A layer for `sessions`.
     #[must_use]
+    #[track_caller]
     pub fn new(sessions: Sessions) -> Self {
+        let sessions = sessions.in_layer_at(Location::caller());
         Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
     }
 

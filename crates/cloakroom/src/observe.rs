@@ -16,6 +16,7 @@
 //! | event "regenerate dropped", the same of a request that called `regenerate`: a sign-in, probably, that the visitor has to repeat | warn | `session`, `changes` |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
+//! | event "session layer ignored", once for a layer inside another for the same cookie that has other settings | warn | |
 //! | event with the reason, for each request that is answered with 500 or 503 | error | |
 //!
 //! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
@@ -182,6 +183,11 @@ pub(crate) fn failed(failure: impl std::fmt::Display) {
     if !tracing::dispatcher::has_been_set() && log::max_level() == log::LevelFilter::Off {
         eprintln!("cloakroom: {failure}");
     }
+}
+
+/// A layer is ignored, although its settings differ from those of the layer around it.
+pub(crate) fn layer_ignored(warning: std::fmt::Arguments<'_>) {
+    tracing::warn!(target: TARGET, "{warning}");
 }
 
 /// A policy that only logs could not check a request, which passes.

@@ -13,6 +13,7 @@
 mod ending;
 mod failure;
 mod headers;
+mod nesting;
 mod problem;
 
 use std::{
@@ -290,9 +291,16 @@ impl Visits {
         &self.innermost
     }
 
+    /// Returns whether one of these layers is for the same cookie, and warns if its settings differ.
     fn has(&self, sessions: &Sessions) -> bool {
-        self.innermost.sessions().meets(sessions)
-            || self.around.as_ref().is_some_and(|around| around.has(sessions))
+        let own = self.innermost.sessions();
+        if own.meets(sessions) {
+            if !own.shares_settings_with(sessions) {
+                nesting::warn_once(own, sessions);
+            }
+            return true;
+        }
+        self.around.as_ref().is_some_and(|around| around.has(sessions))
     }
 
     /// The visit of the innermost layer whose token a cookie carries: the one that a forged request

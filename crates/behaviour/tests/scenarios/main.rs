@@ -68,6 +68,7 @@ mod flash;
 mod layers;
 mod lifecycle;
 mod middleware;
+mod nesting;
 mod overlaps;
 mod owners;
 mod redirects;
