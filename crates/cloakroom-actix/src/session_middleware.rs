@@ -10,7 +10,7 @@ use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    error::{self, InternalError},
+    error::InternalError,
     http::StatusCode,
 };
 use cloakroom::{
@@ -95,6 +95,7 @@ impl SessionMiddleware {
     /// Sets the handler that makes the responses which the library otherwise makes itself:
     /// - [`CsrfMiddleware`](crate::CsrfMiddleware) refuses a request;
     /// - a session cannot be loaded or committed;
+    /// - a handler panicked after a commit, whose cookie the response carries;
     /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
     /// - [`Input`](crate::Input) finds a form that is too long, or none;
     /// - there is no middleware for a [`NamedSession`](crate::NamedSession).
@@ -102,6 +103,10 @@ impl SessionMiddleware {
     /// The handler chooses the status, too. The middleware adds cookies that the request has earned,
     /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
     /// describes.
+    ///
+    /// Of several ones around a route, the innermost that has a handler and sees the failure calls
+    /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
+    /// one then.
     ///
     /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
     /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
@@ -198,8 +203,9 @@ where
             let visit = visits.innermost().clone();
             (visit.preload(&RequestHeaders(request.headers())), visit)
         });
+        let visit = visit.ok_or_else(|| visits.innermost().clone());
         request.extensions_mut().insert(visits);
-        let handling = self.inner.call(request);
+        let (handling, on_failure) = (self.inner.call(request), self.on_failure.clone());
         let handling = async move {
             if let Some((preload, visit)) = preload {
                 preload.await.map_err(|error| SessionRejection::not_preloaded(error, &visit))?;
@@ -208,8 +214,14 @@ where
             handling.await
         };
         match visit {
-            Some(visit) => conclude(visit, self.on_failure.clone(), handling).boxed_local(),
-            None => async { handling.await.map(ServiceResponse::map_into_left_body) }.boxed_local(),
+            Ok(visit) => conclude(visit, on_failure, handling).boxed_local(),
+            // The middleware around it, which is for the same cookie, commits.
+            Err(outer) => async move {
+                let outcome =
+                    handling.await.map_err(|error| on_failure.replace_error(error, &outer));
+                outcome.map(|response| on_failure.replace(response, &outer))
+            }
+            .boxed_local(),
         }
     }
 }
@@ -256,8 +268,9 @@ async fn conclude<B: MessageBody>(
             if session.set_cookie.is_empty() {
                 resume_unwind(payload);
             }
-            let error = error::ErrorInternalServerError("the handler panicked");
-            Err(WithSession { error, session }.into())
+            let mut response = on_failure.respond(Failure::Panicked, &visit);
+            session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+            Err(InternalError::from_response("the handler panicked", response).into())
         }
     }
 }

@@ -25,14 +25,12 @@ impl OnFailure {
         Self(Some(Arc::new(handler)))
     }
 
-    /// Makes the response to a failure of the session layer itself, which goes to the log. A layer
-    /// that is ignored has no visit, and leaves it to the layer around to replace the response.
+    /// Makes the response to a failure of the session layer itself, which goes to the log.
     pub(crate) fn respond<B: Default + 'static>(
         &self,
         failure: Failure,
-        visit: Option<&Visit>,
+        visit: &Visit,
     ) -> Response<B> {
-        let Some(visit) = visit else { return with_body(respond(failure.into())) };
         self.replace(with_body(respond(visit.complete(failure))), visit)
     }
 

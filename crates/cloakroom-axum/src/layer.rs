@@ -77,6 +77,7 @@ impl SessionLayer {
     /// Sets the handler that makes the responses which the library otherwise makes itself:
     /// - [`CsrfLayer`](crate::CsrfLayer) refuses a request;
     /// - a session cannot be loaded or committed;
+    /// - a handler panicked after a commit, whose cookie the response carries;
     /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
     /// - [`Input`](crate::Input) finds a form that is too long, or none;
     /// - there is no layer for a [`NamedSession`](crate::NamedSession).
@@ -84,6 +85,10 @@ impl SessionLayer {
     /// The handler chooses the status, too. The layer adds cookies that the request has earned, and
     /// `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
     /// describes.
+    ///
+    /// Of several layers around a route, the innermost that has a handler and sees the failure calls
+    /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
+    /// one then.
     ///
     /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
     /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.

@@ -6,7 +6,9 @@ use cloakroom::{Sessions, visit::Visits};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, failure::OnFailure, headers::RequestHeaders, layer::Loading};
+use crate::{
+    ResponseFuture, failure::OnFailure, future::Role, headers::RequestHeaders, layer::Loading,
+};
 
 /// Gives each request a [`Visit`](cloakroom::Visit) and commits it before the response.
 #[derive(Clone, Debug)]
@@ -47,8 +49,12 @@ where
         let (visits, visit) = Visits::begin(&self.sessions, method, around);
         let preload = (self.loading == Loading::Ahead)
             .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
+        let (visit, role) = match visit {
+            Some(visit) => (visit, Role::Commits),
+            None => (visits.innermost().clone(), Role::LeavesCommitToOuter),
+        };
         request.extensions_mut().insert(visits);
         // The handler begins when it is polled first.
-        ResponseFuture::new(self.inner.call(request), visit, preload, self.on_failure.clone())
+        ResponseFuture::new(self.inner.call(request), visit, role, preload, self.on_failure.clone())
     }
 }

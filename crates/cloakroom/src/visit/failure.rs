@@ -22,6 +22,9 @@ pub enum Failure {
     /// The session could not be committed, and the handler's response must not be sent. Status 503
     /// or 500.
     NotCommitted(Error),
+    /// The handler panicked, and its response carries the cookie that an earlier commit of the request
+    /// has earned. Without such a cookie there is no response. Status 500.
+    Panicked,
     /// The request may be forged. Status 403.
     Forged(Refusal),
     /// The form is longer than the limit in bytes, if that is known. Status 413.
@@ -56,7 +59,7 @@ impl Failure {
     /// Returns the status of its response.
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::NoSession(_) => 500,
+            Self::NoSession(_) | Self::Panicked => 500,
             Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
                 error.http_status()
             }
@@ -68,11 +71,12 @@ impl Failure {
         }
     }
 
-    /// Returns one stable word for the kind of failure: `no_session_layer`, an [`Error::code`], a [`Refusal::reason`],
+    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an [`Error::code`], a [`Refusal::reason`],
     /// `body_too_large`, `body_broken`, `not_a_form` or `invalid_form`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSession(_) => "no_session_layer",
+            Self::Panicked => "panicked",
             Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
                 error.code()
             }
@@ -121,6 +125,9 @@ impl fmt::Display for Failure {
             Self::NotCommitted(error) => {
                 write!(f, "the session could not be committed; the response is dropped: {error}")
             }
+            Self::Panicked => f.write_str(
+                "the handler panicked after a commit; the response has the session's cookie",
+            ),
             Self::Forged(refusal) => refusal.fmt(f),
             Self::BodyTooLarge { limit: Some(limit) } => write!(
                 f,
