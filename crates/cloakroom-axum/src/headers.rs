@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use cloakroom::{request::Headers, visit::HeadersMut};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// A request's header map.
 pub(crate) struct RequestHeaders<'a>(pub(crate) &'a HeaderMap);
@@ -12,7 +12,16 @@ pub(crate) struct RequestHeaders<'a>(pub(crate) &'a HeaderMap);
 pub(crate) struct ResponseHeaderMap<'a>(pub(crate) &'a mut HeaderMap);
 
 fn all<'a>(map: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-    map.get_all(name).into_iter().map(HeaderValue::as_bytes)
+    map.get_all(header_name(name)).into_iter().map(HeaderValue::as_bytes)
+}
+
+/// Those that every request asks for are known without parsing.
+fn header_name(name: &'static str) -> HeaderName {
+    match name {
+        "cookie" => header::COOKIE,
+        "vary" => header::VARY,
+        _ => HeaderName::from_static(name),
+    }
 }
 
 impl Headers for RequestHeaders<'_> {
@@ -30,13 +39,13 @@ impl Headers for ResponseHeaderMap<'_> {
 impl HeadersMut for ResponseHeaderMap<'_> {
     fn append(&mut self, name: &'static str, value: Cow<'static, str>) {
         if let Some(value) = valid(value) {
-            self.0.append(name, value);
+            self.0.append(header_name(name), value);
         }
     }
 
     fn replace(&mut self, name: &'static str, value: Cow<'static, str>) {
         if let Some(value) = valid(value) {
-            self.0.insert(name, value);
+            self.0.insert(header_name(name), value);
         }
     }
 }

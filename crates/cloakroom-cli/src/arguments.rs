@@ -185,9 +185,15 @@ pub(crate) struct Migrate {
     #[arg(long, value_enum)]
     pub(crate) to: Kept,
 
-    /// What was copied already, for the next run [default: .cloakroom-migration]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) journal: Option<PathBuf>,
+    /// Begins although the target has live sessions and no journal of earlier runs: who signed out
+    /// there is signed in again where the source still has the session
+    #[arg(long)]
+    pub(crate) onto_live_sessions: bool,
+
+    /// Removes sessions from the target also when more than a tenth of those that the journal knows
+    /// have ended in the source
+    #[arg(long)]
+    pub(crate) allow_removals: bool,
 }
 
 /// Drivers whose sessions another process can reach.
@@ -195,13 +201,4 @@ pub(crate) struct Migrate {
 pub(crate) enum Kept {
     File,
     Redis,
-}
-
-impl Kept {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Redis => "redis",
-        }
-    }
 }

@@ -5,25 +5,29 @@
 //! both stores had each session when a run was done with it. What only the source has changed since
 //! is brought up to date, what has ended in one of them ends in the other, and what the target has
 //! changed stays as it is.
+//!
+//! Two likely mistakes stop it before it changes anything: a first run onto live sessions, and a source
+//! that lacks many of the sessions that the journal knows.
 
+mod checks;
 mod journal;
+mod side;
 
 use std::{collections::HashSet, time::Duration};
 
 use cloakroom::{
     clock::{Clock, SystemClock, Timestamp},
-    store::{
-        Commit, Draft, Found, Outcome, Place as StorePlace, RecordKey, Store, Stored, TOMBSTONE,
-    },
+    store::{Commit, Draft, Found, Outcome, Place as StorePlace, RecordKey, Store, Stored},
 };
 use futures_util::future::{join_all, try_join_all};
 use journal::{Journal, Seen, Synced};
 use serde_json::json;
+use side::Side;
 
 use crate::{
     arguments::{Migrate, Place},
     failure::Failure,
-    output::Output,
+    output::{Output, remark},
     progress::Progress,
     sessions::stopped,
     setup::{self, Shared},
@@ -70,6 +74,11 @@ struct Tally {
 }
 
 impl Tally {
+    fn total(&self) -> u64 {
+        let Self { copied, updated, same, newer, different, ended, unreadable } = self;
+        copied + updated + same + newer + different + ended + unreadable
+    }
+
     fn add(&mut self, fate: Fate) {
         *match fate {
             Fate::Copied => &mut self.copied,
@@ -87,8 +96,9 @@ impl Tally {
 struct Run<'a> {
     from: &'a dyn Store,
     to: &'a dyn Store,
+    sides: [&'a Side<'a>; 2],
     age: Duration,
-    journal: Journal,
+    journal: Journal<'a>,
 }
 
 pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Result<(), Failure> {
@@ -98,13 +108,21 @@ pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Res
     let settings = setup::settings(place)?;
     let from = Shared::existing(options.from, &settings)?;
     let to = Shared::open(options.to, &settings)?;
-    let path = options.journal.clone().unwrap_or_else(|| ".cloakroom-migration".into());
-    let journal = Journal::open(path, options.from.name(), options.to.name())?;
-    let mut run = Run { from: from.store(), to: to.store(), age: settings.age, journal };
+    let sides = [Side::of(&from)?, Side::of(&to)?];
+    let journal = Journal::open(&sides[0], &sides[1]).await?;
+    let mut run = Run {
+        from: from.store(),
+        to: to.store(),
+        sides: sides.each_ref(),
+        age: settings.age,
+        journal,
+    };
+    run.check_target(options).await?;
+    run.check_removals(options).await?;
     let mut progress = Progress::begin("moving", from.count().await?);
     let mut tally = Tally::default();
     let finished = run.copy(&mut tally, &mut progress).await?;
-    let removed = if finished { run.remove_what_ended(&progress).await? } else { 0 };
+    let removed = if finished { run.remove_what_ended(options, &progress).await? } else { 0 };
     let finished = finished && !progress.stopped();
     drop(progress);
     report(&tally, removed, &run, output);
@@ -113,20 +131,23 @@ pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Res
 
 fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {
     let Tally { copied, updated, same, newer, different, ended, unreadable } = tally;
-    let (from, to, journal) = (run.from.name(), run.to.name(), run.journal.path());
+    let (from, to, journal) = (run.from.name(), run.to.name(), run.journal.shown());
+    let stores = run.sides.map(Side::shown);
+    if tally.total() == 0 {
+        remark(format!("there are no sessions in {}; is it the store that has them?", stores[0]));
+    }
     let value = json!({
         "from": from, "to": to, "copied": copied, "updated": updated, "same": same,
         "newer_in_target": newer, "different": different, "ended": ended, "removed": removed,
-        "unreadable": unreadable, "verified": copied + updated, "journal": journal,
+        "unreadable": unreadable, "verified": copied + updated, "stores": stores, "journal": journal,
     });
     let text = format!(
         "{copied} copied, {updated} brought up to date, {same} there already; {} verified by reading \
          them back\n{newer} newer in {to}, {different} different in both and left alone, {ended} ended \
          meanwhile, {removed} removed from {to} because they ended in {from}, {unreadable} \
-         unreadable\n{} remembers this for the next run; delete it once the application is on {to} for \
-         good",
+         unreadable\n{journal} remembers this for the next run; delete it once the application is on \
+         {to} for good",
         copied + updated,
-        journal.display(),
     );
     output.result(&value, text);
 }
@@ -157,26 +178,27 @@ impl Run<'_> {
     /// write has failed: no crash leaves a session in the target that the journal knows nothing of.
     async fn move_some(&mut self, keys: &[RecordKey], tally: &mut Tally) -> Result<(), Failure> {
         let plans = try_join_all(keys.iter().map(|key| self.plan(key))).await?;
-        for (key, plan) in keys.iter().zip(&plans) {
-            if let Plan::Write { source, .. } = plan {
+        let intents = keys.iter().zip(&plans).filter_map(|(key, plan)| match plan {
+            Plan::Leave(..) => None,
+            Plan::Write { source, .. } => {
                 let to = self.journal.get(key).and_then(|synced| synced.to);
-                let intent = Synced { from: Some(Seen::of(source)), to, intended: true };
-                self.journal.note(key, intent)?;
+                Some((*key, Synced { from: Some(Seen::of(source)), to, intended: true }))
             }
-        }
+        });
+        let intents: Vec<_> = intents.collect();
+        self.journal.note(&intents).await?;
         let moved = keys.iter().zip(plans).map(|(key, plan)| self.carry_out(key, plan));
-        let mut first_failure = Ok(());
+        let (mut done, mut first_failure) = (Vec::new(), Ok(()));
         for (key, moved) in keys.iter().zip(join_all(moved).await) {
             match moved {
                 Ok((fate, synced)) => {
-                    if let Some(synced) = synced {
-                        self.journal.note(key, synced)?;
-                    }
+                    done.extend(synced.map(|synced| (*key, synced)));
                     tally.add(fate);
                 }
                 Err(failure) => first_failure = first_failure.and(Err(failure)),
             }
         }
+        self.journal.note(&done).await?;
         first_failure
     }
 
@@ -244,28 +266,6 @@ impl Run<'_> {
                 self.to.name()
             ))),
         }
-    }
-
-    /// A session that has ended in the source since, before its time was up, ends in the target,
-    /// unless the target's application has used it.
-    async fn remove_what_ended(&self, progress: &Progress) -> Result<u64, Failure> {
-        let mut removed = 0;
-        for (key, synced) in self.journal.all() {
-            if progress.stopped() {
-                break;
-            }
-            let was_to_live = synced.from.is_some_and(|from| from.expires > SystemClock.now());
-            if !was_to_live || matches!(self.from.load(&key).await?, Some(Found::Live(_))) {
-                continue;
-            }
-            if let Some(Found::Live(target)) = self.to.load(&key).await?
-                && (synced.intended || synced.to == Some(Seen::of(&target)))
-            {
-                let destroy = Commit::Destroy { key, tombstone: SystemClock.now() + TOMBSTONE };
-                removed += u64::from(matches!(self.to.commit(destroy).await?, Outcome::Done(_)));
-            }
-        }
-        Ok(removed)
     }
 }
 

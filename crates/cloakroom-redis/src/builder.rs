@@ -10,6 +10,7 @@ use cloakroom::clock::{Clock, SystemClock};
 use crate::{
     ConfigError, RedisStore, Servers,
     connections::{Connections, Timeouts},
+    near_cache::{DEFAULT_BYTES, NearCache},
     script::Scripts,
     store::Inner,
 };
@@ -23,6 +24,7 @@ pub struct RedisStoreBuilder {
     timeouts: Timeouts,
     wait_replicas: u32,
     near_cache: bool,
+    near_cache_bytes: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,6 +39,7 @@ impl RedisStoreBuilder {
             },
             wait_replicas: 0,
             near_cache: false,
+            near_cache_bytes: DEFAULT_BYTES,
             clock: Arc::new(SystemClock),
         }
     }
@@ -78,6 +81,23 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Sets how many bytes of memory the [near cache](Self::near_cache) may take. When there is no
+    /// room, the records that were not used for the longest time leave. Default: 67,108,864
+    /// (64 MiB), some 40,000 sessions of 1 KiB. Less saves memory; records that left are read from
+    /// Redis. More than 0.
+    ///
+    /// ```
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let servers = Servers::at("redis://127.0.0.1:6379/0")?;
+    /// let store = RedisStore::builder(servers).near_cache(true).near_cache_bytes(16 << 20).build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
+    pub fn near_cache_bytes(mut self, bytes: usize) -> Self {
+        self.near_cache_bytes = bytes;
+        self
+    }
+
     /// Where the time comes from. Default: the operating system.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -89,7 +109,8 @@ impl RedisStoreBuilder {
     /// # Errors
     /// When settings contradict each other; the error names them.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
-        let Self { servers, prefix, timeouts, wait_replicas, near_cache, clock } = self;
+        let Self { servers, prefix, timeouts, wait_replicas, near_cache, near_cache_bytes, clock } =
+            self;
         if prefix.contains(['{', '}']) {
             let problem = "the key prefix has a brace; in a cluster braces choose the slot, so a \
                            prefix without them is accepted";
@@ -105,6 +126,11 @@ impl RedisStoreBuilder {
         if timeouts.connect.is_zero() || timeouts.command.is_zero() {
             return Err(ConfigError::new("a timeout of 0; more is accepted"));
         }
+        if near_cache_bytes == 0 {
+            let problem =
+                "near_cache_bytes is 0; more is accepted, and near_cache = false for none";
+            return Err(ConfigError::new(problem));
+        }
         let replicated = (wait_replicas > 0)
             .then(|| (Connections::new(servers.clone(), timeouts), wait_replicas));
         Ok(RedisStore(Arc::new(Inner {
@@ -113,7 +139,7 @@ impl RedisStoreBuilder {
             scripts: Scripts::new(),
             prefix,
             clock,
-            near_cache: near_cache.then(Arc::default),
+            near_cache: near_cache.then(|| Arc::new(NearCache::new(near_cache_bytes))),
             started: AtomicBool::new(false),
         })))
     }

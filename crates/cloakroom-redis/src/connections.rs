@@ -300,11 +300,9 @@ impl Connections {
                 Ok((connection, number))
             }
             Err(error) => {
-                let longest =
-                    LONGEST_PAUSE.min(SHORTEST_PAUSE * 2_u32.pow(attempts.failed_in_a_row.min(5)));
+                let retry_at = Instant::now() + pause_after(attempts.failed_in_a_row);
                 attempts.failed_in_a_row += 1;
-                attempts.last_failure =
-                    Some((error.clone(), Instant::now() + random_part(longest)));
+                attempts.last_failure = Some((error.clone(), retry_at));
                 Err(error)
             }
         }
@@ -438,6 +436,11 @@ fn certificates(pem: &[u8]) -> TlsCertificates {
 
 fn too_slow() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+/// Returns the pause after a failed attempt, before which so many others failed in a row.
+pub(crate) fn pause_after(failed_in_a_row: u32) -> Duration {
+    random_part(LONGEST_PAUSE.min(SHORTEST_PAUSE * 2_u32.pow(failed_in_a_row.min(5))))
 }
 
 /// Between half of `span` and all of it.

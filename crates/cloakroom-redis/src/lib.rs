@@ -28,7 +28,7 @@
 //! +zrangebyscore                                    the sessions of an owner
 //! +info                                             warnings about the server's settings
 //! ```
-//! `+scan` for going through all sessions, `+ping +time` for [`RedisStore::health`], `+wait` for
+//! `+scan` for going through all sessions, `+rpush +pexpire +lrange` for the journal of `cloakroom migrate`, `+ping +time` for [`RedisStore::health`], `+wait` for
 //! `wait_replicas`, `+client|tracking +ping` for the near cache, and
 //! `+cluster|slots +ping +asking` in a cluster.
 //!
@@ -41,6 +41,7 @@ mod builder;
 mod cluster_node;
 mod connections;
 mod health;
+mod log;
 mod near_cache;
 mod scan;
 mod script;

@@ -15,33 +15,44 @@
 //! 6. A record whose deadline has passed is not served. Another server may have moved the deadline
 //!    and its push may be on the way, so Redis is asked.
 //!
+//! Memory is bounded in bytes. When there is no room, the records that were not used for the longest
+//! time leave.
+//!
 //! Rules 4 and 5 are the bound: what another server changes is seen here as soon as its push
 //! arrives, and [`LONGEST`] later at the latest. A record from the cache may have an old revision.
 //! This endangers no write, because every commit compares with what is in Redis.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use cloakroom::clock::Timestamp;
+use cloakroom::{clock::Timestamp, store::Found};
 use redis::{PushInfo, PushKind, Value};
 
 use crate::wire::Parsed;
 
 /// No record is served from memory for longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(5);
-const SHARDS: usize = 64;
-/// A shard that has more is emptied: memory is bounded, and a full shard is no reason to be clever.
-const MOST_IN_SHARD: usize = 1_024;
+/// So many bytes unless set: 64 MiB.
+pub(crate) const DEFAULT_BYTES: usize = 64 * 1024 * 1024;
+/// A shard has at least so many bytes, so that a large record finds room in one, and a small cache is
+/// one shard that counts exactly.
+const MIN_SHARD: usize = 4 * 1024 * 1024;
+const MAX_SHARDS: usize = 64;
+/// The bytes of an entry besides its key and its record: the value's header and the entries of both
+/// maps.
+const OVERHEAD: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct NearCache {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: Box<[Mutex<Shard>]>,
+    /// How many bytes a shard may have.
+    room: usize,
     /// Whether the connection that pushes arrive over stands.
     live: AtomicBool,
     hits: AtomicU64,
@@ -49,15 +60,66 @@ pub(crate) struct NearCache {
 
 #[derive(Debug, Default)]
 struct Shard {
-    records: HashMap<String, (Parsed, Instant)>,
+    records: HashMap<Arc<str>, Kept>,
+    /// The keys by their last use.
+    by_use: BTreeMap<u64, Arc<str>>,
+    uses: u64,
+    bytes: usize,
     evictions: u64,
 }
 
-impl Default for NearCache {
-    fn default() -> Self {
-        let shards = std::array::from_fn(|_| Mutex::default());
-        Self { shards, live: AtomicBool::new(false), hits: AtomicU64::new(0) }
+#[derive(Debug)]
+struct Kept {
+    parsed: Parsed,
+    at: Instant,
+    /// When it was last used, in uses of the shard.
+    used: u64,
+}
+
+impl Shard {
+    /// Returns the record under `key`, which counts as a use.
+    fn use_record(&mut self, key: &str) -> Option<&Kept> {
+        let kept = self.records.get_mut(key)?;
+        let name = self.by_use.remove(&kept.used)?;
+        self.uses += 1;
+        kept.used = self.uses;
+        self.by_use.insert(kept.used, name);
+        Some(kept)
     }
+
+    fn insert(&mut self, key: &str, parsed: Parsed, at: Instant, room: usize) {
+        self.remove(key);
+        let size = size(key, &parsed);
+        if size > room {
+            return;
+        }
+        while self.bytes + size > room
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.remove(&oldest);
+        }
+        self.uses += 1;
+        self.bytes += size;
+        let name: Arc<str> = key.into();
+        self.by_use.insert(self.uses, name.clone());
+        self.records.insert(name, Kept { parsed, at, used: self.uses });
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(kept) = self.records.remove(key) {
+            self.by_use.remove(&kept.used);
+            self.bytes -= size(key, &kept.parsed);
+        }
+    }
+}
+
+/// Returns how many bytes of memory a record takes, or a little more.
+fn size(key: &str, parsed: &Parsed) -> usize {
+    let record = match &parsed.found {
+        Found::Live(stored) => stored.record.len(),
+        Found::Tombstone { .. } => 0,
+    };
+    OVERHEAD + key.len() + record
 }
 
 /// What has to be true still when the answer to a question comes.
@@ -73,12 +135,23 @@ pub(crate) enum Answer {
 }
 
 impl NearCache {
+    /// Makes a cache that takes up to `bytes` of memory.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let shards = (bytes / MIN_SHARD).clamp(1, MAX_SHARDS);
+        Self {
+            shards: std::iter::repeat_with(Mutex::default).take(shards).collect(),
+            room: bytes / shards,
+            live: AtomicBool::new(false),
+            hits: AtomicU64::new(0),
+        }
+    }
+
     /// Returns the record under `key` if it may be served at `now`.
     pub(crate) fn look_up(&self, key: &str, now: Timestamp) -> Answer {
-        let shard = self.shard(key);
+        let mut shard = self.shard(key);
         if self.live.load(Ordering::SeqCst)
-            && let Some((parsed, kept)) = shard.records.get(key)
-            && kept.elapsed() < LONGEST
+            && let Some(Kept { parsed, at, .. }) = shard.use_record(key)
+            && at.elapsed() < LONGEST
             && parsed.found.expires() > now
         {
             self.hits.fetch_add(1, Ordering::Relaxed);
@@ -93,21 +166,18 @@ impl NearCache {
         if shard.evictions != asked.evictions || !self.live.load(Ordering::SeqCst) {
             return;
         }
-        if shard.records.get(key).is_some_and(|(kept, _)| kept.found != parsed.found) {
-            shard.records.remove(key);
+        if shard.records.get(key).is_some_and(|kept| kept.parsed.found != parsed.found) {
+            shard.remove(key);
             shard.evictions += 1;
             return;
         }
-        if shard.records.len() >= MOST_IN_SHARD {
-            shard.records.clear();
-        }
-        shard.records.insert(key.to_owned(), (parsed, at));
+        shard.insert(key, parsed, at, self.room);
     }
 
     pub(crate) fn evict(&self, key: &str) {
         let mut shard = self.shard(key);
         shard.evictions += 1;
-        shard.records.remove(key);
+        shard.remove(key);
     }
 
     /// Notes that the connection stands or does not. Either way what was kept until now goes.
@@ -119,8 +189,7 @@ impl NearCache {
     fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            shard.evictions += 1;
-            shard.records.clear();
+            *shard = Shard { evictions: shard.evictions + 1, ..Shard::default() };
         }
     }
 
@@ -148,7 +217,7 @@ impl NearCache {
     fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
         use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
-        lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or_default()])
+        lock(&self.shards[usize::try_from(hash % self.shards.len() as u64).unwrap_or_default()])
     }
 }
 
@@ -185,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_record_is_served_until_its_deadline_and_then_asked_for_again() {
-        let cache = NearCache::default();
+        let cache = NearCache::new(DEFAULT_BYTES);
         cache.set_live(true);
         let asked = ask(&cache, 0).unwrap();
         cache.keep("key", record(1_000), asked, Instant::now());
@@ -203,7 +272,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_an_eviction_overtook_is_not_kept() {
-        let cache = NearCache::default();
+        let cache = NearCache::new(DEFAULT_BYTES);
         cache.set_live(true);
         let asked = ask(&cache, 0).unwrap();
         cache.evict("key");
@@ -212,5 +281,61 @@ mod tests {
         cache.set_live(false);
         cache.keep("key", record(1_000), asked, Instant::now());
         assert!(ask(&cache, 0).is_some(), "nor without a connection");
+    }
+
+    /// A record of so many bytes.
+    fn sized(bytes: usize) -> Parsed {
+        let draft = Draft::new(vec![b'x'; bytes], at(0), Duration::from_secs(1));
+        wire::parse(&wire::record(&draft, Revision(1)).into()).unwrap()
+    }
+
+    fn keep(cache: &NearCache, key: &str, bytes: usize) {
+        if let Answer::Ask(asked) = cache.look_up(key, at(0)) {
+            cache.keep(key, sized(bytes), asked, Instant::now());
+        }
+    }
+
+    fn has(cache: &NearCache, key: &str) -> bool {
+        cache.shard(key).records.contains_key(key)
+    }
+
+    fn bytes(cache: &NearCache) -> usize {
+        cache.shards.iter().map(|shard| lock(shard).bytes).sum()
+    }
+
+    #[test]
+    fn the_least_recently_used_record_leaves_first() {
+        let cache = NearCache::new(3 * size("a", &sized(1_000)));
+        cache.set_live(true);
+        for key in ["a", "b", "c"] {
+            keep(&cache, key, 1_000);
+        }
+        assert!(matches!(cache.look_up("a", at(0)), Answer::Known(_)));
+        keep(&cache, "d", 1_000);
+        assert_eq!(["a", "b", "c", "d"].map(|key| has(&cache, key)), [true, false, true, true]);
+        keep(&cache, "e", 2_000);
+        assert_eq!(["a", "c", "d", "e"].map(|key| has(&cache, key)), [false, false, true, true]);
+        keep(&cache, "too large", 10_000);
+        assert!(!has(&cache, "too large") && has(&cache, "d"), "it drives nothing out");
+    }
+
+    #[test]
+    fn memory_stays_within_the_bytes_whatever_the_records_sizes() {
+        for (room, largest) in [(64 * 1024, 8 * 1024), (9 * 1024 * 1024, 256 * 1024)] {
+            let cache = NearCache::new(room);
+            cache.set_live(true);
+            for number in 0..2_000 {
+                keep(&cache, &format!("key {}", number % 700), number * 7_919 % largest);
+                assert!(bytes(&cache) <= room);
+            }
+            assert!(bytes(&cache) > room / 2, "and the room is used");
+            for number in 0..700 {
+                cache.evict(&format!("key {number}"));
+            }
+            assert_eq!(bytes(&cache), 0);
+            keep(&cache, "key", 100);
+            cache.set_live(false);
+            assert_eq!(bytes(&cache), 0);
+        }
     }
 }

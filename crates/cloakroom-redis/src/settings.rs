@@ -47,6 +47,7 @@ impl RedisStore {
             .connect_timeout(table.connect_timeout)
             .command_timeout(table.command_timeout)
             .near_cache(table.near_cache)
+            .near_cache_bytes(table.near_cache_bytes)
             .wait_replicas(table.wait_replicas);
         store.build().map_err(named)
     }

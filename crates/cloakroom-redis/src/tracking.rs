@@ -1,14 +1,11 @@
 //! The connection over which Redis says what changed, for the near cache.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
-use redis::{ProtocolVersion, RedisResult, cmd};
+use redis::{ProtocolVersion, RedisError, RedisResult, cmd};
 
 use crate::{
-    connections::{Connection, Connections},
+    connections::{Connection, Connections, pause_after},
     near_cache::{LONGEST, NearCache},
 };
 
@@ -16,19 +13,51 @@ use crate::{
 pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>, prefix: String) {
     let cache = Arc::downgrade(cache);
     connections.clone().spawn(async move {
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         while cache.strong_count() > 0 {
-            attempt += 1;
-            let outcome = track_once(&cache, &connections, &prefix, attempt).await;
+            attempts.made += 1;
+            let outcome = track_once(&cache, &connections, &prefix, &mut attempts).await;
             if let Some(cache) = cache.upgrade() {
                 cache.set_live(false);
             }
+            let pause = pause_after(attempts.failed_in_a_row);
             if let Err(error) = outcome {
-                tracing::warn!(%error, "the near cache lost touch with Redis and is empty; trying again");
+                attempts.failed(&error);
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(pause).await;
         }
     });
+}
+
+/// Counts the attempts to follow the changes in Redis.
+#[derive(Default)]
+struct Attempts {
+    made: u64,
+    failed_in_a_row: u32,
+}
+
+impl Attempts {
+    /// Warns of the first failure in a row.
+    fn failed(&mut self, error: &RedisError) {
+        if self.failed_in_a_row > 0 {
+            tracing::debug!(%error, "the near cache is still off");
+        } else {
+            tracing::warn!(
+                %error,
+                "the near cache is off until Redis reports changes again; reads go to Redis. With an \
+                 access control list it needs +client|tracking and +ping"
+            );
+        }
+        self.failed_in_a_row += 1;
+    }
+
+    /// Notes that the server has pushed changes, and answered, for some time.
+    fn succeeded(&mut self) {
+        if self.failed_in_a_row > 0 {
+            tracing::info!("the near cache is on again");
+        }
+        self.failed_in_a_row = 0;
+    }
 }
 
 /// Connects, has changes pushed, and asks at every turn whether the other end is still there.
@@ -36,7 +65,7 @@ async fn track_once(
     cache: &Weak<NearCache>,
     connections: &Connections,
     prefix: &str,
-    attempt: u64,
+    attempts: &mut Attempts,
 ) -> RedisResult<()> {
     let pushed = {
         let cache = cache.clone();
@@ -46,7 +75,8 @@ async fn track_once(
             }
         }
     };
-    let connection = connections.connect(attempt, ProtocolVersion::RESP3, Some(Box::new(pushed)));
+    let connection =
+        connections.connect(attempts.made, ProtocolVersion::RESP3, Some(Box::new(pushed)));
     let Connection::Single(mut connection) = connection.await? else { return Ok(()) };
     let mut track = cmd("CLIENT");
     track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);
@@ -58,6 +88,7 @@ async fn track_once(
     while cache.strong_count() > 0 {
         tokio::time::sleep(LONGEST / 5).await;
         cmd("PING").exec_async(&mut connection).await?;
+        attempts.succeeded();
     }
     Ok(())
 }

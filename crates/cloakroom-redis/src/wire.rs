@@ -6,6 +6,7 @@
 //!                                   chooses the slot: the keys of a rotation share it
 //! session:owner:Zk2…                a sorted set: the names of an owner's records, by the time
 //!                                   until which an entry is kept
+//! session:log:vF1…                  a list: lines that a tool keeps beside the sessions
 //! ```
 //!
 //! # Values, version 1

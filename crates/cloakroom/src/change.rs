@@ -6,7 +6,7 @@ pub(crate) mod closure;
 
 use std::{fmt, sync::Arc};
 
-use serde_json::value::RawValue;
+use bytestring::ByteString;
 
 use crate::{
     backend::decide::Contents,
@@ -16,19 +16,17 @@ use crate::{
     number::Delta,
     owner::Owner,
     record::Record,
-    values::encode,
 };
 
 /// Computes a value anew from the current one.
-pub(crate) type Rerun =
-    Arc<dyn Fn(Option<&RawValue>) -> Result<Box<RawValue>, Error> + Send + Sync>;
+pub(crate) type Rerun = Arc<dyn Fn(Option<&str>) -> Result<ByteString, Error> + Send + Sync>;
 
 /// One operation, in a form that can be replayed on another record.
 #[derive(Clone)]
 pub(crate) enum Change {
     Put {
         path: Box<str>,
-        value: Box<RawValue>,
+        value: ByteString,
     },
     Forget {
         path: Box<str>,
@@ -48,7 +46,7 @@ pub(crate) enum Change {
     Age(u64),
     /// The absolute deadline.
     Until(Option<Timestamp>),
-    Flash(Batch),
+    Flash(Box<Batch>),
     Consume(Vec<BatchId>),
 }
 
@@ -60,8 +58,7 @@ impl Change {
             Self::Put { path, value } => values.put(path, value.clone())?,
             Self::Forget { path } => values.forget(path),
             Self::Increment { path, by } => {
-                let sum = values.sum(path, *by)?;
-                values.put(path, encode(path, &sum)?)?;
+                values.add(path, *by, |_| Ok(()))?;
             }
             Self::Update { path, rerun } => {
                 let value = closure::run(|| rerun(values.raw(path)))??;
@@ -72,7 +69,7 @@ impl Change {
             Self::Label(label) => record.label = Some(label.clone()),
             Self::Age(millis) => record.age = Some(*millis),
             Self::Until(deadline) => record.until = *deadline,
-            Self::Flash(batch) => record.flash.add(batch.clone()),
+            Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
             Self::Consume(seen) => record.flash.consume(seen),
         }
         Ok(())

@@ -18,7 +18,6 @@ use crate::{
     number::Numeric,
     reach::Reached,
     record::Record,
-    token::Token,
     typed_key::Key,
     values::{encode, encode_object},
 };
@@ -92,8 +91,7 @@ impl Sessions {
         PendingCommit {
             persistence: (&stored).into(),
             key: Some(key),
-            // Nobody here knows the session's token, and no cookie is sent.
-            token: Token::draw(),
+            token: None,
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
             record: Arc::new(record),
@@ -151,7 +149,7 @@ impl SessionEditor<'_> {
     /// When `messages` is not an object.
     pub fn flash<T: Serialize>(&mut self, messages: T) -> Result<(), Error> {
         let bags = Bags { messages: encode_object("flash", &messages)?, ..Bags::default() };
-        Change::Flash(Batch { id: self.batch, bags }).apply(self.record)
+        Change::Flash(Box::new(Batch { id: self.batch, bags })).apply(self.record)
     }
 }
 

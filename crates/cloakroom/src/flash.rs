@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::values::Values;
 
 /// Names one batch among the few that a session holds at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchId(pub(crate) u32);
 
 impl BatchId {
@@ -20,16 +17,13 @@ impl BatchId {
 }
 
 /// The three bags. They are apart so that posting a field named like a message forges nothing.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bags {
     /// What the application says: `flash`.
-    #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub(crate) messages: Values,
     /// What the visitor had typed: `flash_all` and its siblings.
-    #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub(crate) input: Values,
     /// What was wrong with it, by field: `with_errors`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) errors: BTreeMap<String, Vec<String>>,
 }
 
@@ -61,7 +55,7 @@ impl Bags {
 }
 
 /// What one request flashed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) id: BatchId,
     pub(crate) bags: Bags,
@@ -71,8 +65,7 @@ pub(crate) struct Batch {
 ///
 /// A request consumes the batches that it saw when it loaded the session, by their ids. What
 /// another request flashes meanwhile has another id and stays: no flash is lost unseen.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Flash(Vec<Batch>);
 
 impl Flash {
@@ -94,6 +87,11 @@ impl Flash {
         self.0.retain(|batch| !batch.bags.is_empty());
     }
 
+    /// Adds a batch that was read.
+    pub(crate) fn push(&mut self, batch: Batch) {
+        self.0.push(batch);
+    }
+
     /// Removes the batches with these ids and leaves the others.
     pub(crate) fn consume(&mut self, seen: &[BatchId]) {
         self.0.retain(|batch| !seen.contains(&batch.id));
@@ -102,6 +100,11 @@ impl Flash {
     /// What is in one batch.
     pub(crate) fn bags(&self, id: BatchId) -> Option<&Bags> {
         self.0.iter().find(|batch| batch.id == id).map(|batch| &batch.bags)
+    }
+
+    /// All batches, the oldest first.
+    pub(crate) fn batches(&self) -> &[Batch] {
+        &self.0
     }
 
     pub(crate) fn ids(&self) -> Vec<BatchId> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, record::Record};
+use crate::{clock::Timestamp, cookie::CookieError, record::Record};
+
+/// `Max-Age` counts whole seconds, and 0 has the browser remove the cookie (RFC 6265bis, 5.6.2).
+pub(crate) const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long requests with the token of a regenerated or destroyed session count as late requests of
 /// that session: longer than a request may wait for its turn. It is short, because a visitor whose
@@ -23,9 +26,18 @@ pub(crate) struct Lifetimes {
 impl Lifetimes {
     /// A session ends when it is not used for `idle`, and `absolute` after its first commit, however
     /// busy it is.
-    pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Self {
+    ///
+    /// # Errors
+    /// When one of the two is below [`MIN_TIMEOUT`].
+    pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, CookieError> {
+        if idle < MIN_TIMEOUT {
+            return Err(CookieError::new("age: at least one second is accepted"));
+        }
+        if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
+            return Err(CookieError::new("lifetime: at least one second is accepted"));
+        }
         // What is dead anyway need not be kept any longer.
-        Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute }
+        Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })
     }
 
     /// How long `record` lives on when it is used.
@@ -78,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_record_with_a_timeout_of_its_own_outlives_others() {
-        let lifetimes = Lifetimes::new(HOURS * 10, None);
+        let lifetimes = Lifetimes::new(HOURS * 10, None).unwrap();
         let mut record = lifetimes.new_record(at(0));
         assert_eq!(lifetimes.last_used(&record, at(12)), at(2));
         assert!(!lifetimes.outlives_others(&record));
@@ -96,11 +108,23 @@ mod tests {
 
     #[test]
     fn no_use_carries_a_session_past_its_absolute_deadline() {
-        let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15));
+        let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15)).unwrap();
         let record = lifetimes.new_record(at(0));
         assert_eq!(end(&record, at(19)), at(15));
         assert!(is_live(&record, at(19), at(14)));
         assert!(!is_live(&record, at(19), at(15)));
         assert!(!is_live(&record, at(99), at(15)), "whatever a store says of the idle deadline");
+    }
+
+    #[test]
+    fn a_timeout_below_one_second_is_refused() {
+        let (second, less) = (Duration::from_secs(1), Duration::from_millis(999));
+        assert!(Lifetimes::new(second, Some(second)).is_ok());
+        for (idle, absolute, name) in
+            [(less, None, "age"), (Duration::ZERO, None, "age"), (HOURS, Some(less), "lifetime")]
+        {
+            let error = Lifetimes::new(idle, absolute).unwrap_err().to_string();
+            assert!(error.starts_with(name) && error.contains("at least one second"), "{error}");
+        }
     }
 }

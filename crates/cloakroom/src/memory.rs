@@ -18,6 +18,7 @@ use crate::{
         Commit, Directory, Draft, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey,
         Revision, Store, StoreError, Stored, Sweep, Swept,
     },
+    token::KeyMap,
 };
 
 const SHARDS: usize = 64;
@@ -45,7 +46,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Shard {
-    slots: HashMap<RecordKey, Slot>,
+    slots: KeyMap<Slot>,
     /// Invariant: names every record that has an owner, and nothing else.
     owners: HashMap<OwnerKey, HashSet<RecordKey>>,
     sweep_at: usize,

@@ -2,10 +2,12 @@
 
 use serde_json::Number;
 
+use crate::error::{Error, Kind};
+
 /// A type that [`increment_by`](crate::Session::increment_by) can count with: `i64` or `f64`.
 ///
 /// Sealed: JSON knows no other numbers.
-pub trait Numeric: Copy + private::Sealed {}
+pub trait Numeric: Copy + Send + Sync + private::Sealed + 'static {}
 
 impl Numeric for i64 {}
 impl Numeric for f64 {}
@@ -72,6 +74,18 @@ impl Delta {
             (Self::Real(by), _) => real_sum(current, by),
         }
     }
+}
+
+/// Reads the number under `key` as the type that it is counted in.
+pub(crate) fn read<N: Numeric>(key: &str, number: &Number) -> Result<N, Error> {
+    N::read(number).ok_or_else(|| {
+        let key = key.to_owned();
+        if number.is_f64() {
+            Kind::NotANumber { key, found: "a number with a fraction" }.into()
+        } else {
+            Kind::Overflow { key }.into()
+        }
+    })
 }
 
 fn whole(number: &Number) -> Option<i128> {

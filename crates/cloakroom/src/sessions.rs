@@ -234,14 +234,14 @@ impl SessionsBuilder {
     }
 
     /// The idle timeout: a session that is not used for this long ends. Default: 2 hours. Longer
-    /// is more convenient and gives a stolen or forgotten session more time.
+    /// is more convenient and gives a stolen or forgotten session more time. At least one second.
     pub fn age(mut self, idle: Duration) -> Self {
         self.age = idle;
         self
     }
 
     /// The absolute lifetime: a session ends this long after it began, however busy it is.
-    /// Default: none. Signing in again is its price.
+    /// Default: none. Signing in again is its price. At least one second.
     pub fn lifetime(mut self, absolute: Duration) -> Self {
         self.lifetime = Some(absolute);
         self
@@ -252,6 +252,10 @@ impl SessionsBuilder {
     /// [`is_contention`](Error::is_contention), or is [unavailable](Error::is_unavailable) where the
     /// store has not answered. Default: 5 seconds. More keeps requests waiting behind a store that
     /// hangs.
+    ///
+    /// A request whose commit carries those of others along waits for the store until the last of
+    /// their deadlines, because that one step serves all of them. So it may wait for up to twice this
+    /// time, and begins no further attempt after its own.
     pub fn commit_deadline(mut self, span: Duration) -> Self {
         self.commit_deadline = span;
         self
@@ -294,7 +298,16 @@ impl SessionsBuilder {
     /// Checks the settings and builds the session system.
     ///
     /// # Errors
-    /// When browsers would refuse the cookie; the error names the settings that contradict each other.
+    /// When browsers would refuse the cookie, or remove it at once because a timeout is below one
+    /// second. The error names the settings and says what is accepted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cloakroom::{AppKeys, Sessions};
+    ///
+    /// let error = Sessions::cookie(AppKeys::random()).age(Duration::from_millis(500)).build();
+    /// assert_eq!(error.unwrap_err().to_string(), "age: at least one second is accepted");
+    /// ```
     pub fn build(self) -> Result<Sessions, CookieError> {
         let cookies = Cookies::new(self.cookie)?;
         let backend = match self.driver {
@@ -307,7 +320,7 @@ impl SessionsBuilder {
             cookie_contents: backend.cookie_contents(),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             cookies,
-            lifetimes: Lifetimes::new(self.age, self.lifetime),
+            lifetimes: Lifetimes::new(self.age, self.lifetime)?,
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
             server_errors: self.server_errors,

@@ -169,7 +169,7 @@ pub(crate) fn dotted(name: &str) -> Cow<'_, str> {
 /// A field may have dots in its own name; otherwise they descend.
 pub(crate) fn look_up(bag: &Values, key: &str) -> Option<Value> {
     let raw = bag.member(key).or_else(|| bag.raw(key))?;
-    serde_json::from_str(raw.get()).ok()
+    serde_json::from_str(raw).ok()
 }
 
 /// Strings as they are, `null` and absence as the default, the rest as JSON.

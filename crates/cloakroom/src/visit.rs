@@ -36,7 +36,7 @@ use crate::{
     form::FormInput,
     observe,
     request::Headers,
-    session::{FetchMetadata, Method, Timing},
+    session::{FetchMetadata, Method, Shown, Timing},
     sessions::{Carrier, ServerErrors},
 };
 
@@ -227,15 +227,18 @@ impl Visit {
     /// Later changes of the session are errors, and so are those of a session that is first asked for
     /// later, inside a streamed body.
     ///
-    /// With a status of 408 or 504 ordinary changes are discarded: a timeout inside of the session
-    /// layer has cut the handler off in the middle.
+    /// With a status of 408 or 504 ordinary changes are discarded, and flash that was read stays for
+    /// the next page: a timeout inside of the session layer has cut the handler off in the middle.
     pub fn finish(&self, status: u16) -> Ending {
         let Some(session) = self.close() else { return Ending::without_session() };
         let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
-        if matches!(status, 408 | 504) || (discards_errors && (500..600).contains(&status)) {
+        let is_discarded =
+            matches!(status, 408 | 504) || (discards_errors && (500..600).contains(&status));
+        if is_discarded {
             session.discard_changes();
+            return session.end(Shown::Nothing);
         }
-        session.end((300..400).contains(&status))
+        session.end(if (300..400).contains(&status) { Shown::Redirect } else { Shown::Page })
     }
 
     /// Ends a request whose handler panicked: a `destroy` takes effect, and nothing else that was not
@@ -245,7 +248,7 @@ impl Visit {
             Some(session) if session.is_destroyed() => {
                 session.discard_changes();
                 let has_earned_cookie = session.has_earned_cookie();
-                let ending = session.end(false);
+                let ending = session.end(Shown::Nothing);
                 Ending::new(async move {
                     let ended = ending.await;
                     let ended = ended.map(|it| if has_earned_cookie { it } else { <_>::default() });
@@ -257,7 +260,7 @@ impl Visit {
                     })
                 })
             }
-            Some(session) => Ending::ready(Ok(session.response_headers())),
+            Some(session) => session.earned(),
             None => Ending::without_session(),
         }
     }

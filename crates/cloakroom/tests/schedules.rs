@@ -11,6 +11,7 @@ use cloakroom::{
     store::{Commit, Found, Outcome, RecordKey, Store, StoreError},
     visit::Failure,
 };
+use serde_json::json;
 
 /// A memory store that refuses some steps.
 #[derive(Clone, Debug)]
@@ -145,6 +146,25 @@ async fn a_timeout_inside_of_the_session_layer_discards_half_a_handler() {
 }
 
 #[tokio::test]
+async fn a_cookie_of_a_token_that_was_superseded_is_not_sent() {
+    let mut stage = Stage::new(|_| false).await;
+    stage.clock.advance(Duration::from_mins(30));
+    let poll = stage.visit().await;
+    let session = poll.loaded().unwrap();
+    session.put("progress", 1).unwrap();
+    // The touch is due, so this commit earns the cookie of the token that the request came with.
+    session.commit().await.unwrap();
+    let login = stage.visit().await;
+    login.loaded().unwrap().regenerate().unwrap();
+    let headers = login.finish(200).await.unwrap();
+    stage.keep_cookie(&headers);
+    session.put("progress", 2).unwrap();
+    let headers = poll.finish(200).await.unwrap();
+    assert_eq!(headers.set_cookie, Vec::<String>::new(), "it would undo the login");
+    assert!(stage.is_signed_in().await);
+}
+
+#[tokio::test]
 async fn a_bearer_layer_inside_leaves_the_cookie_protected() {
     let stage = Stage::new(|_| false).await;
     let (outer, _) = Visits::begin(&stage.sessions, "POST", None);
@@ -212,4 +232,33 @@ async fn a_record_above_the_limit_is_refused_and_the_session_stays() {
     let next = sessions.visit();
     let session = next.session([("cookie", cookie.as_str())].as_slice()).await.unwrap();
     assert!(session.has("user") && !session.has("big"));
+}
+
+#[tokio::test]
+async fn a_request_that_was_cut_off_consumes_no_flash() {
+    for status in [408, 504] {
+        let stage = Stage::new(|_| false).await;
+        let saving = stage.visit().await;
+        saving.loaded().unwrap().flash(json!({ "notice": "saved" })).unwrap();
+        drop(saving.finish(303).await.unwrap());
+        let cut_off = stage.visit().await;
+        let view = cut_off.loaded().unwrap().view();
+        assert_eq!(view.flash_message("notice", ""), "saved");
+        drop(cut_off.finish(status).await.unwrap());
+        let page = stage.visit().await.loaded().unwrap().view();
+        assert_eq!(page.flash_message("notice", ""), "saved", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_off_request_whose_commit_fails_shows_the_session_as_it_was() {
+    let stage = Stage::new(|commit| matches!(commit, Commit::Touch { .. } | Commit::Rotate { .. }));
+    let stage = stage.await;
+    let visit = stage.visit().await;
+    let session = visit.loaded().unwrap();
+    session.put("half", 1).unwrap();
+    session.regenerate().unwrap();
+    assert_eq!(visit.finish(504).await.unwrap_err().error.http_status(), 503);
+    assert_eq!(session.get::<String>("user").unwrap().as_deref(), Some("virk"));
+    assert!(!session.has("half"));
 }

@@ -11,8 +11,8 @@ use cloakroom::{
 use super::{Process, ask};
 
 /// The system calls of a commit that may fail.
-const CALLS: &str = "openat,openat2,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,statx,read,\
-                     pread64,preadv2,close";
+const CALLS: &str = "openat,openat2,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,newfstatat,\
+                     statx,read,pread64,preadv2,close";
 
 /// What is done to session `ka`, and what may be found of it and of `kb` afterwards, as it was and
 /// as it was to become.
@@ -155,6 +155,22 @@ fn a_kernel_that_cannot_read_without_waiting_reads_all_the_same() {
             assert_eq!(process.tell("load kb").as_deref(), Some("absent"), "{refused}");
         }
     }
+}
+
+#[test]
+fn a_sweep_passes_over_a_file_that_the_disk_cannot_read() {
+    let folder = prepared("replace");
+    let shard = folder.path().join("sessions/6b");
+    let mut names: Vec<_> =
+        std::fs::read_dir(&shard).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| !path.ends_with(".lock"));
+    assert_eq!(names.len(), 2, "two sessions in one shard");
+    std::fs::write(shard.join(".tmp-0123456789abcdef"), "left by a crash").unwrap();
+    let unreadable = names[0].to_str().unwrap();
+    let inject = "inject=pread64,preadv2:error=EIO";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", unreadable, "-e", inject];
+    let mut process = Process::start(&strace, folder.path(), "full");
+    assert_eq!(process.tell("sweep").as_deref(), Some("swept 1"));
 }
 
 fn found(folder: &Path) -> (String, String) {

@@ -177,7 +177,7 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
 async fn the_documented_permissions_are_enough() {
     const COMMANDS: &str = "+get +eval +evalsha +set +setrange +pexpire +pttl +del +zadd \
                             +zremrangebyscore +zrangebyscore +info";
-    const ON_TOP: &str = "+scan +ping +time +client|tracking";
+    const ON_TOP: &str = "+scan +ping +time +client|tracking +rpush +lrange";
     let server = RedisServer::start();
     let user = |more: &str| {
         let rules = format!("reset on >secret ~session:* {COMMANDS} {more}");
@@ -212,6 +212,8 @@ async fn the_documented_permissions_are_enough() {
     user(ON_TOP);
     store.keys_from(Place::default()).await.unwrap();
     store.health().await.unwrap();
+    store.append_to_log("moves", &["one".to_owned()], HOUR).await.unwrap();
+    assert_eq!(store.log("moves").await.unwrap(), ["one"]);
     create(&store, 3, "values").await;
     let cached = builder(&url).near_cache(true).build().unwrap();
     while cached.near_cache_hits() == 0 {

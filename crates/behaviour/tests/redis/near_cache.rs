@@ -1,7 +1,7 @@
 //! The near cache against another process's writes.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -146,4 +146,129 @@ async fn what_has_expired_in_the_cache_is_read_from_redis() {
     assert_eq!(text(&cached, 1).await, None);
     assert_eq!(server.calls().get("get"), Some(&1), "Redis was asked");
     assert_eq!(cached.near_cache_hits(), hits);
+}
+
+/// How many connections a server has accepted in three seconds.
+async fn connections_in_three_seconds(server: &RedisServer) -> u64 {
+    let count = || {
+        let info = server.cli(&["INFO", "stats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = count();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Each question is a connection too.
+    count() - before - 1
+}
+
+#[tokio::test]
+async fn a_cache_that_may_not_track_pauses_longer_and_longer_and_warns_once() {
+    let server = RedisServer::start();
+    for forbidden in ["-client|tracking", "-ping"] {
+        let rules =
+            ["ACL", "SETUSER", "limited", "reset", "on", ">secret", "~*", "+@all", forbidden];
+        assert_eq!(server.cli(&rules), "OK");
+        let log = Log::default();
+        let _logged = log.collect();
+        let url = format!("redis://limited:secret@{}", server.address());
+        let store = builder(&url).near_cache(true).build().unwrap();
+        create(&store, 1, "values").await;
+        let connections = connections_in_three_seconds(&server).await;
+        assert!((1..=9).contains(&connections), "{forbidden}: {connections} connections");
+        assert_eq!(text(&store, 1).await.as_deref(), Some("values"), "{forbidden}");
+        assert_eq!(log.count("WARN", "near cache"), 1, "{forbidden}: {}", log.text());
+        server.cli(&["FLUSHALL"]);
+    }
+}
+
+#[tokio::test]
+async fn a_cache_whose_server_is_away_pauses_longer_and_longer_and_comes_back() {
+    let mut server = RedisServer::start();
+    let cached = builder(&server.url()).near_cache(true).build().unwrap();
+    create(&cached, 1, "values").await;
+    while cached.near_cache_hits() == 0 {
+        text(&cached, 1).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let log = Log::default();
+    let logged = log.collect();
+    server.kill();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(log.count("WARN", "near cache"), 1, "{}", log.text());
+    let attempts = log.count("DEBUG", "near cache");
+    assert!((2..=10).contains(&attempts), "{attempts} attempts: {}", log.text());
+    drop(logged);
+    server.restart();
+    let hits = cached.near_cache_hits();
+    let back = Instant::now();
+    while cached.near_cache_hits() == hits {
+        assert!(back.elapsed() < Duration::from_secs(5), "the cache did not come back");
+        if matches!(cached.load(&key(1)).await, Ok(None)) {
+            create(&cached, 1, "values").await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Collects the log of this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("cloakroom_redis=debug")
+            .with_ansi(false)
+            .with_writer(move || log.clone());
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn count(&self, level: &str, part: &str) -> usize {
+        let text = self.text();
+        text.lines().filter(|line| line.contains(level) && line.contains(part)).count()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_small_cache_keeps_what_was_used_last() {
+    let server = RedisServer::start();
+    let cached = builder(&server.url()).near_cache(true).near_cache_bytes(16 * 1024);
+    let cached = cached.build().unwrap();
+    // Two of these find room, and not three.
+    let large = "x".repeat(6_000);
+    for number in 1..=3 {
+        create(&cached, number, &large).await;
+    }
+    while cached.near_cache_hits() == 0 {
+        text(&cached, 1).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    text(&cached, 2).await;
+    text(&cached, 1).await;
+    text(&cached, 3).await;
+    server.reset_stats();
+    for number in [1, 3] {
+        text(&cached, number).await;
+    }
+    assert_eq!(server.calls().get("get"), None, "those that were used last are there");
+    text(&cached, 2).await;
+    assert_eq!(server.calls().get("get"), Some(&1), "the third left");
+    let refused = builder(&server.url()).near_cache_bytes(0).build().unwrap_err().to_string();
+    assert!(refused.contains("near_cache_bytes is 0; more is accepted"), "{refused}");
 }

@@ -42,10 +42,11 @@ type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 #[test]
 fn what_is_wrong_is_one_line_and_exit_code_2() {
     let key = AppKeys::generate();
-    let refused: [Refused<'_>; 6] = [
+    let refused: [Refused<'_>; 7] = [
         (&[], &[], "APP_KEY"),
         (&[], &[("APP_KEY", "secret")], "openssl"),
         (&[], &[("APP_KEY", &key), ("SESSION_DRIVER", "disk")], "SESSION_DRIVER"),
+        (&[], &[("APP_KEY", &key), ("SESSION_AGE", "500ms")], "at least one second"),
         (&["--config", "/nowhere.toml"], &[("APP_KEY", &key)], "/nowhere.toml"),
         (&["--listen", "8.8.8.8:80"], &[("APP_KEY", &key)], "loopback"),
         (&["--colour", "red"], &[("APP_KEY", &key)], "usage"),

@@ -16,6 +16,7 @@ every_driver! {
     a_background_fetch_that_reads_nothing_leaves_flash_alone,
     a_prefetch_leaves_flash_alone,
     a_redirect_on_the_way_leaves_flash_alone,
+    a_page_that_was_cut_off_leaves_flash_alone,
     forms_of_every_encoding_are_flashed,
     errors_come_as_lists_and_as_maps,
     templates_use_the_seed_s_helpers,
@@ -209,6 +210,18 @@ async fn a_redirect_on_the_way_leaves_flash_alone(server: Server) {
     visitor.step(json!({"do": "flash", "values": {"m": "waits"}})).await;
     visitor.script(&json!([{"do": "get", "key": "k"}, {"do": "redirect", "to": "/"}])).await;
     assert_eq!(visitor.script(&message()).await.result(0), "waits");
+}
+
+/// A timeout inside of the session layer sends these statuses instead of the page.
+async fn a_page_that_was_cut_off_leaves_flash_alone(server: Server) {
+    let mut visitor = server.client();
+    visitor.step(json!({"do": "flash", "values": {"m": "saved"}})).await;
+    for status in [408, 504] {
+        let page = json!([message()[0], {"do": "fail", "status": status}]);
+        assert_eq!(visitor.script(&page).await.status.as_u16(), status);
+    }
+    assert_eq!(visitor.script(&message()).await.result(0), "saved");
+    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
 }
 
 async fn forms_of_every_encoding_are_flashed(server: Server) {

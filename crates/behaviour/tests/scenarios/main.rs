@@ -64,6 +64,7 @@ mod cookies;
 mod csrf;
 mod csrf_bodies;
 mod faults;
+mod files;
 mod flash;
 mod layers;
 mod lifecycle;

@@ -1,5 +1,7 @@
 //! Requests that overlap, and what comes too late.
 
+use std::time::Duration;
+
 use behaviour::{
     client::{Client, Sent},
     server::{Server, Setup},
@@ -19,6 +21,7 @@ server_side! {
     a_regenerate_that_a_sign_in_overtakes_gets_no_cookie,
     ending_the_others_spares_whoever_signs_in_beside_it,
     exact_changes_of_a_late_session_come_too_late,
+    a_slow_poll_leaves_the_cookie_of_a_login_alone,
 }
 
 fn put(key: &str, value: impl Into<Value>) -> Value {
@@ -83,7 +86,7 @@ async fn a_regenerate_that_a_sign_in_overtakes_gets_no_cookie(server: Server) {
     let mut old = guest(&server).await;
     let mut visitor = old.clone();
     let slow = start(&old, late.clone());
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
     visitor.script(&sign_in()).await;
     let (overtaken, _) = slow.await.unwrap();
     let repeated = old.script(&late).await;
@@ -91,6 +94,24 @@ async fn a_regenerate_that_a_sign_in_overtakes_gets_no_cookie(server: Server) {
         assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
     }
     assert_eq!(old.step(json!({"do": "all"})).await, json!({}));
+    assert!(is_signed_in(&mut visitor).await);
+}
+
+/// The poll commits while its touch is due, which earns a cookie of the token that it came with.
+async fn a_slow_poll_leaves_the_cookie_of_a_login_alone(server: Server) {
+    let mut visitor = guest(&server).await;
+    server.clock.advance(Duration::from_mins(30));
+    let poll = json!([
+        put("progress", 1),
+        {"do": "commit"},
+        {"do": "sleep", "ms": 120},
+        put("progress", 2),
+    ]);
+    let slow = start(&visitor, poll);
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    visitor.script(&sign_in()).await;
+    let (reply, _) = slow.await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
     assert!(is_signed_in(&mut visitor).await);
 }
 

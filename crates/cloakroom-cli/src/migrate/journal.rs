@@ -1,26 +1,24 @@
 //! What earlier runs between two stores found and wrote, so that a later one, in either direction, can
 //! tell what has changed since, and where.
 //!
-//! One line for each session: record key, then revision (hexadecimal) and deadline (ms) in the first
-//! store and in the second, in the order of their names; `-` for what is not known. A line that begins
-//! with `?` was written before a write that may or may not have come about. The last line of a key
-//! counts; a line that was cut short counts for nothing.
+//! It is a log in the target of the first run, under a name that follows from both stores. Another
+//! folder, server or prefix has no part in it, whatever the command's settings say.
+//!
+//! The first line names both stores, the one whose name sorts first in front. Then one line for each
+//! session: record key, then revision (hexadecimal) and deadline (ms) in the first store and in the
+//! second; `-` for what is not known. A line that begins with `?` was written before a write that may
+//! or may not have come about. The last line of a key counts; a line that was cut short counts for
+//! nothing.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    num::ParseIntError,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fmt, num::ParseIntError};
 
 use cloakroom::{
     clock::Timestamp,
-    store::{RecordKey, Revision, Stored},
+    store::{OwnerKey, RecordKey, Revision, Stored},
 };
 
-use crate::{env_file, failure::Failure};
+use super::side::Side;
+use crate::failure::Failure;
 
 const UNKNOWN: &str = "-";
 const INTENDED: char = '?';
@@ -41,10 +39,12 @@ pub(super) struct Synced {
     pub(super) intended: bool,
 }
 
-pub(super) struct Journal {
-    path: PathBuf,
-    /// None before there is something to remember.
-    file: Option<File>,
+pub(super) struct Journal<'a> {
+    /// The store that has it, and the other.
+    sides: [&'a Side<'a>; 2],
+    name: String,
+    /// The first line, until there is one.
+    title: Option<String>,
     /// Whether this run goes from the second store to the first.
     reversed: bool,
     synced: HashMap<RecordKey, Synced>,
@@ -56,19 +56,34 @@ impl Seen {
     }
 }
 
-impl Journal {
-    /// The journal of two stores, for a run from one to the other.
-    pub(super) fn open(path: PathBuf, from: &str, to: &str) -> Result<Self, Failure> {
-        let failed = |error| Failure::new(format!("read the journal {}", path.display()), error);
-        let text = env_file::read(&path).map_err(failed)?;
-        let reversed = from > to;
-        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let synced = whole.filter_map(|line| parse(line.trim_end(), reversed)).collect();
-        Ok(Self { path, file: None, reversed, synced })
+impl<'a> Journal<'a> {
+    /// Reads the journal of two stores, for a run from one to the other. A run backwards finds it in
+    /// its source.
+    pub(super) async fn open(from: &'a Side<'a>, to: &'a Side<'a>) -> Result<Self, Failure> {
+        let mut names = [from.name(), to.name()];
+        let reversed = names[0] > names[1];
+        names.sort();
+        let title = format!("cloakroom migration: {}", names.join(" | "));
+        let name = format!("migration-{}", OwnerKey::of(&title));
+        let (mut sides, mut lines) = ([to, from], to.read(&name).await?);
+        if lines.is_empty() {
+            let there = from.read(&name).await?;
+            if !there.is_empty() {
+                (sides, lines) = ([from, to], there);
+            }
+        }
+        let synced = lines.iter().filter_map(|line| parse(line, reversed)).collect();
+        Ok(Self { sides, name, title: Some(title).filter(|_| lines.is_empty()), reversed, synced })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Returns `true` if no earlier run left anything.
+    pub(super) fn is_new(&self) -> bool {
+        self.title.is_some()
+    }
+
+    /// Returns where it is, for messages.
+    pub(super) fn shown(&self) -> String {
+        self.sides[0].log_shown(&self.name)
     }
 
     pub(super) fn get(&self, key: &RecordKey) -> Option<Synced> {
@@ -79,41 +94,33 @@ impl Journal {
         self.synced.iter().map(|(key, synced)| (*key, *synced)).collect()
     }
 
-    pub(super) fn note(&mut self, key: &RecordKey, synced: Synced) -> Result<(), Failure> {
-        if self.synced.insert(*key, synced) == Some(synced) {
+    /// Notes how sessions are. Returns when the store has it.
+    pub(super) async fn note(&mut self, sessions: &[(RecordKey, Synced)]) -> Result<(), Failure> {
+        let mut lines: Vec<_> = self.title.iter().cloned().collect();
+        for (key, synced) in sessions {
+            if self.synced.insert(*key, *synced) != Some(*synced) {
+                lines.push(line(key, *synced, self.reversed));
+            }
+        }
+        if sessions.is_empty() {
             return Ok(());
         }
-        let Synced { mut from, mut to, intended } = synced;
-        if self.reversed {
-            std::mem::swap(&mut from, &mut to);
+        if self.title.is_some() {
+            self.sides.iter().try_for_each(|side| side.keep_id())?;
         }
-        let mark = if intended { INTENDED.to_string() } else { String::new() };
-        let line = format!("{mark}{key} {} {}\n", Shown(from), Shown(to));
-        let noted = self.file().and_then(|file| file.write_all(line.as_bytes()));
-        noted.map_err(|error| Failure::new(format!("write {}", self.path.display()), error))
-    }
-
-    fn file(&mut self) -> io::Result<&mut File> {
-        match &mut self.file {
-            Some(file) => Ok(file),
-            file @ None => Ok(file.insert(open_to_append(&self.path)?)),
-        }
+        self.sides[0].append(&self.name, &lines).await?;
+        self.title = None;
+        Ok(())
     }
 }
 
-/// Ends a line that was cut short, in a way that it still counts for nothing, so that it takes no other
-/// along.
-fn open_to_append(path: &Path) -> io::Result<File> {
-    let is_cut = std::fs::read(path).is_ok_and(|text| !text.is_empty() && !text.ends_with(b"\n"));
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    if is_cut {
-        file.write_all(b" cut\n")?;
+fn line(key: &RecordKey, synced: Synced, reversed: bool) -> String {
+    let Synced { mut from, mut to, intended } = synced;
+    if reversed {
+        std::mem::swap(&mut from, &mut to);
     }
-    Ok(file)
+    let mark = if intended { INTENDED.to_string() } else { String::new() };
+    format!("{mark}{key} {} {}", Shown(from), Shown(to))
 }
 
 /// The two words of a store.
@@ -170,34 +177,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_noted_is_known_in_both_directions() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        let mut journal = Journal::open(path.clone(), "file", "redis").unwrap();
-        assert!(!path.exists(), "nothing to remember yet");
-        journal.note(&key(1), synced(1)).unwrap();
+    fn a_line_says_the_same_in_both_directions() {
         let intended = Synced { to: None, intended: true, ..synced(3) };
-        journal.note(&key(2), intended).unwrap();
-        let again = Journal::open(path.clone(), "file", "redis").unwrap();
-        assert_eq!((again.get(&key(1)), again.get(&key(2))), (Some(synced(1)), Some(intended)));
-        let back = Journal::open(path, "redis", "file").unwrap().get(&key(1)).unwrap();
-        assert_eq!((back.from, back.to), (synced(1).to, synced(1).from));
+        for synced in [synced(1), intended] {
+            let Synced { from, to, intended } = synced;
+            let back = Synced { from: to, to: from, intended };
+            for reversed in [false, true] {
+                let line = line(&key(1), synced, reversed);
+                assert_eq!(parse(&line, reversed), Some((key(1), synced)));
+                assert_eq!(parse(&line, !reversed), Some((key(1), back)));
+            }
+        }
     }
 
     #[test]
-    fn a_line_that_was_cut_anywhere_counts_for_nothing_and_takes_no_other_along() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        Journal::open(path.clone(), "a", "b").unwrap().note(&key(1), synced(0x123)).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        for cut in 1..whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut journal = Journal::open(path.clone(), "a", "b").unwrap();
-            assert_eq!(journal.get(&key(1)), None, "cut at {cut}");
-            journal.note(&key(2), synced(5)).unwrap();
-            let again = Journal::open(path.clone(), "a", "b").unwrap();
-            assert_eq!(again.get(&key(2)), Some(synced(5)), "cut at {cut}");
-            assert_eq!(again.get(&key(1)), None, "cut at {cut}");
+    fn a_line_that_was_cut_anywhere_counts_for_nothing() {
+        let whole = line(&key(1), synced(0x123), false);
+        for cut in 0..whole.len() {
+            assert_eq!(parse(&format!("{} cut", &whole[..cut]), false), None, "cut at {cut}");
         }
+        let title = "cloakroom migration: file a | redis b";
+        assert_eq!(parse(title, false), None);
     }
 }

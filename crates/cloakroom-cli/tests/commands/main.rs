@@ -132,7 +132,7 @@ fn a_wrong_command_is_exit_code_2_and_says_what_is_accepted() {
     assert_data_eq!(
         ran.err(),
         str![[r#"
-error: SESSION_AGE: `age`: a span such as "90s", "2h" or "10d", or a number of seconds, more than 0 is accepted
+error: SESSION_AGE: `age`: a span such as "90s", "2h" or "10d", or a number of seconds, at least one second is accepted
 
 "#]]
     );

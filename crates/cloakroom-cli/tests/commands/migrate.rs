@@ -27,12 +27,31 @@ impl Move {
     }
 
     fn run(&self) -> Value {
-        self.run_from("file", "redis")
+        self.run_with(&[])
     }
 
-    fn run_from(&self, from: &str, to: &str) -> Value {
+    fn run_with(&self, flags: &[&str]) -> Value {
+        self.run_from("file", "redis", flags)
+    }
+
+    fn run_from(&self, from: &str, to: &str, flags: &[&str]) -> Value {
         let arguments = ["migrate", "--from", from, "--to", to, "--json"];
+        let arguments = [&arguments, flags].concat();
         serde_json::from_str(&self.project.run(&arguments).good()).unwrap()
+    }
+
+    /// The error of a run that stops before it changes anything.
+    async fn stops(&self) -> String {
+        stops(&self.project, &self.store).await
+    }
+
+    async fn sign_in(&self, visitors: usize) -> Vec<String> {
+        let mut cookies = Vec::new();
+        for number in 0..visitors {
+            let put = |session: &cloakroom::Session| session.put("user", number).unwrap();
+            cookies.push(visit(&self.files, "", put).await);
+        }
+        cookies
     }
 
     /// What half a minute does: nothing reminds of a session any more.
@@ -41,6 +60,14 @@ impl Move {
         let key = keys.lines().find(|key| key.contains(handle)).unwrap();
         self.server.cli(&["DEL", key]);
     }
+}
+
+async fn stops(project: &Project, target: &RedisStore) -> String {
+    let before = live(target).await;
+    let ran = project.run(&["migrate", "--from", "file", "--to", "redis"]);
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    assert_eq!(live(target).await, before, "nothing was changed");
+    ran.err()
 }
 
 async fn handle(sessions: &Sessions, cookie: &str) -> String {
@@ -94,7 +121,7 @@ async fn a_second_run_brings_over_what_only_the_source_has_changed() {
     visit(&it.files, &leaving, |session| session.destroy().unwrap()).await;
     let fresh = visit(&it.files, &rotated, |session| session.regenerate().unwrap()).await;
     let late = visit(&it.files, "", put("late")).await;
-    let report = it.run();
+    let report = it.run_with(&["--allow-removals"]);
     assert_eq!(
         (&report["copied"], &report["updated"], &report["newer_in_target"], &report["removed"]),
         (&json!(2), &json!(1), &json!(1), &json!(2)),
@@ -151,7 +178,7 @@ async fn the_way_back_brings_what_was_written_and_ends_what_ended() {
     visit(&it.redis, &both, put("both on redis")).await;
     visit(&it.files, &both, put("both on files")).await;
     let late = visit(&it.redis, "", put("late")).await;
-    let report = it.run_from("redis", "file");
+    let report = it.run_from("redis", "file", &["--allow-removals"]);
     let counted = ["copied", "updated", "same", "different", "removed"].map(|it| &report[it]);
     assert_eq!(counted, [1, 1, 1, 1, 1].map(|it| json!(it)).each_ref(), "{report}");
     for (cookie, expected) in [
@@ -171,9 +198,86 @@ async fn without_its_journal_it_overwrites_nothing() {
     let cookie = visit(&it.files, "", |session| session.put("user", "old").unwrap()).await;
     it.run();
     visit(&it.redis, &cookie, |session| session.put("user", "new").unwrap()).await;
-    std::fs::remove_file(it.project.path().join(".cloakroom-migration")).unwrap();
-    assert_eq!(it.run()["different"], 1, "and does not pretend to know which is the newer");
+    it.server.cli(&["DEL", it.server.cli(&["KEYS", "session:log:*"]).trim()]);
+    let told = it.stops().await;
+    assert!(told.contains("1 live session") && told.contains("--onto-live-sessions"), "{told}");
+    let report = it.run_with(&["--onto-live-sessions"]);
+    assert_eq!(report["different"], 1, "and does not pretend to know which is the newer");
     assert_eq!(user(&it.redis, &cookie).await.as_deref(), Some("new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_was_emptied_removes_nothing_until_asked_to() {
+    let it = Move::new();
+    it.sign_in(20).await;
+    it.run();
+    let location = it.project.path().join("tmp/sessions");
+    for entry in std::fs::read_dir(&location).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+    let told = it.stops().await;
+    assert!(told.contains("20 of 20") && told.contains("--allow-removals"), "{told}");
+    assert!(told.contains("file") && told.contains("redis"), "it names both stores: {told}");
+    assert_eq!(it.run_with(&["--allow-removals"])["removed"], 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_source_is_another_store_whose_sessions_never_were_here() {
+    let it = Move::new();
+    it.sign_in(20).await;
+    it.run();
+    let elsewhere = it.project.path().join("elsewhere");
+    FileStore::open(&elsewhere).unwrap();
+    let project = Project::on_files()
+        .with("SESSION_REDIS_URL", &it.server.url())
+        .with("SESSION_FILE_LOCATION", elsewhere.to_str().unwrap());
+    let told = stops(&project, &it.store).await;
+    assert!(told.contains("20 live sessions") && told.contains("--onto-live-sessions"), "{told}");
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "nor was the folder changed");
+    let flags = ["migrate", "--from", "file", "--to", "redis", "--json", "--onto-live-sessions"];
+    let report: Value = serde_json::from_str(&project.run(&flags).good()).unwrap();
+    assert_eq!((&report["copied"], &report["removed"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(live(&it.store).await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_end_as_usual_are_removed_without_a_question() {
+    let it = Move::new();
+    let cookies = it.sign_in(20).await;
+    it.run();
+    for cookie in &cookies[..2] {
+        visit(&it.files, cookie, |session| session.destroy().unwrap()).await;
+    }
+    assert_eq!(it.run()["removed"], 2);
+    assert_eq!(it.run()["removed"], 0);
+    for cookie in &cookies[2..5] {
+        visit(&it.files, cookie, |session| session.destroy().unwrap()).await;
+    }
+    let told = it.stops().await;
+    assert!(told.contains("3 of 18"), "a tenth is the most: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_is_in_the_target_whatever_folder_the_command_runs_in() {
+    let it = Move::new();
+    let leaving = it.sign_in(2).await.remove(0);
+    it.run();
+    let name = handle(&it.files, &leaving).await;
+    visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
+    it.forget_tombstone(&name);
+    let location = it.project.path().join("tmp/sessions");
+    let project = Project::on_files()
+        .with("SESSION_REDIS_URL", &it.server.url())
+        .with("SESSION_FILE_LOCATION", location.to_str().unwrap());
+    let arguments = ["migrate", "--from", "file", "--to", "redis", "--json"];
+    let report: Value = serde_json::from_str(&project.run(&arguments).good()).unwrap();
+    assert_eq!((&report["ended"], &report["copied"]), (&json!(1), &json!(0)), "{report}");
+    assert_eq!(live(&it.store).await, 1, "nobody who signed out is back");
+    let key = it.server.cli(&["KEYS", "session:log:*"]);
+    assert!(it.server.cli(&["TTL", key.trim()]).trim().parse::<u64>().unwrap() > 24 * 60 * 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

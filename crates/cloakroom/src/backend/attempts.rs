@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::{
@@ -27,17 +27,38 @@ const MAX_WAIT: Duration = Duration::from_millis(32);
 pub(super) struct Attempts<'c> {
     context: &'c Context,
     made: u32,
-    deadline: Deadline,
+    /// Fixed when something has to be waited for, so that what is done at once needs neither clock
+    /// nor timer.
+    deadline: Option<Instant>,
+    /// The latest deadline of those that the commit is made for as well.
+    latest: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'c> Attempts<'c> {
     pub(super) fn new(context: &'c Context) -> Self {
-        Self { context, made: 0, deadline: Deadline::new(context.commit_deadline()) }
+        Self { context, made: 0, deadline: None, latest: None, timer: None }
     }
 
     /// Returns how many attempts there were before this one.
     pub(super) fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Returns when the last attempt begins.
+    pub(super) fn deadline(&mut self) -> Instant {
+        let span = self.context.commit_deadline();
+        *self.deadline.get_or_insert_with(|| Instant::now() + span)
+    }
+
+    /// Gives an attempt that is under way until `latest`, the deadline of another request that it is
+    /// made for. Whether another attempt follows is decided by the own deadline alone, so a request
+    /// waits twice as long as it may by itself at most, however many it commits for.
+    pub(super) fn extend(&mut self, latest: Instant) {
+        if self.latest.is_none_or(|before| before < latest) {
+            self.latest = Some(latest);
+            self.timer = None;
+        }
     }
 
     /// Waits as long as is due before another attempt.
@@ -48,9 +69,9 @@ impl<'c> Attempts<'c> {
         self.made += 1;
         let wait = self.backoff();
         if !wait.is_zero() && Handle::try_current().is_ok() {
-            tokio::time::sleep(wait).await;
+            Box::pin(sleep(wait)).await;
         }
-        if self.deadline.has_passed() { Err(self.contention()) } else { Ok(()) }
+        if Instant::now() >= self.deadline() { Err(self.contention()) } else { Ok(()) }
     }
 
     fn backoff(&self) -> Duration {
@@ -63,54 +84,34 @@ impl<'c> Attempts<'c> {
     }
 
     /// Awaits `work`. Returns `None` if the deadline passes before it is done.
-    pub(super) async fn within<F: Future + Unpin>(&mut self, mut work: F) -> Option<F::Output> {
-        poll_fn(|cx| match Pin::new(&mut work).poll(cx) {
+    pub(super) fn within<F: Future + Unpin>(
+        &mut self,
+        mut work: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        poll_fn(move |cx| match Pin::new(&mut work).poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => self.deadline.poll(cx).map(|()| None),
+            Poll::Pending => self.poll_deadline(cx).map(|()| None),
         })
-        .await
+    }
+
+    /// Without a runtime there is no timer, and whoever polls has to stop by itself.
+    fn poll_deadline(&mut self, cx: &mut Poller<'_>) -> Poll<()> {
+        if Handle::try_current().is_err() {
+            return Poll::Pending;
+        }
+        let own = self.deadline();
+        let end = self.latest.map_or(own, |latest| latest.max(own));
+        self.timer.get_or_insert_with(|| Box::pin(sleep_until(end))).as_mut().poll(cx)
     }
 
     /// Returns the error of a store that has not answered until the deadline.
     pub(super) fn no_answer(&self) -> StoreError {
-        let cause = format!("no answer within {:?}", self.deadline.span);
+        let cause = format!("no answer within {:?}", self.context.commit_deadline());
         StoreError::unavailable("hear from the store", cause)
     }
 
     pub(super) fn contention(&self) -> Error {
-        Kind::Contention { attempts: self.made.max(1), span: self.deadline.span }.into()
-    }
-}
-
-/// A moment that is fixed when something has to be waited for, so that what is done at once needs
-/// neither clock nor timer.
-#[derive(Debug)]
-struct Deadline {
-    span: Duration,
-    at: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Deadline {
-    fn new(span: Duration) -> Self {
-        Self { span, at: None, timer: None }
-    }
-
-    fn at(&mut self) -> Instant {
-        let span = self.span;
-        *self.at.get_or_insert_with(|| Instant::now() + span)
-    }
-
-    fn has_passed(&mut self) -> bool {
-        Instant::now() >= self.at()
-    }
-
-    /// Without a runtime there is no timer, and whoever polls has to stop by itself.
-    fn poll(&mut self, cx: &mut Poller<'_>) -> Poll<()> {
-        if Handle::try_current().is_err() {
-            return Poll::Pending;
-        }
-        let at = self.at();
-        self.timer.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().poll(cx)
+        let span = self.context.commit_deadline();
+        Kind::Contention { attempts: self.made.max(1), span }.into()
     }
 }

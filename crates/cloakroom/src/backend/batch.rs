@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{
     commit::{
@@ -15,7 +15,7 @@ use super::{
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
     decode,
-    turns::{Lead, Newest, Reply},
+    turns::{Lead, Newest, Seat, Ticket},
 };
 use crate::{
     clock::Timestamp,
@@ -54,22 +54,29 @@ pub(super) type Finished = Result<CommitOutcome, Failure>;
 /// Commits of one record, in the order in which they take effect.
 pub(super) struct Batch {
     own: Member,
-    others: Vec<Member>,
+    others: Vec<Follower>,
     base: Base,
 }
 
 struct Member {
     pending: PendingCommit,
-    /// Where its request waits. `None` for the leader's own.
-    reply: Option<oneshot::Sender<Reply>>,
     /// Why its changes cannot be made on the record as it is.
     failure: Option<Failure>,
+}
+
+/// A commit that the leader has taken along, and where its request waits.
+struct Follower {
+    member: Member,
+    seat: Seat,
 }
 
 /// What the changes are made on.
 struct Base {
     persistence: Persistence,
     record: Arc<Record>,
+    /// Whether the record came from the store or the leader before, rather than from the leader's
+    /// request, which read it some time ago.
+    is_newest: bool,
     /// Whether the record has the leader's own changes already.
     ///
     /// Invariant: then there are no others, because a failure of the leader's own changes could not
@@ -104,10 +111,11 @@ impl Batch {
         let base = Base {
             persistence: pending.persistence,
             record: pending.record.clone(),
+            is_newest: false,
             has_own_changes: matches!(&pending.changes, Changes::Log(log) if !log.is_empty()),
             removes_cookie: false,
         };
-        Self { own: Member::new(pending, None), others: Vec::new(), base }
+        Self { own: Member::new(pending), others: Vec::new(), base }
     }
 
     /// A batch of one commit, on what the leader before it has made of the record.
@@ -127,6 +135,7 @@ impl Batch {
         // belongs to the session after it.
         if !matches!(self.own.pending.action, TokenAction::Destroy(_)) {
             self.base.record = record;
+            self.base.is_newest = true;
             self.base.has_own_changes = false;
         }
     }
@@ -153,23 +162,23 @@ impl Batch {
 
     /// Draws a new token. The key of the last one is taken, which 256 random bits rule out but a
     /// faulty store does not.
-    pub(super) fn redraw(&mut self) {
+    pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut self.own.pending;
         match action {
-            TokenAction::Keep => *token = Token::draw(),
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = token.successor(),
+            TokenAction::Keep => *token = Some(Token::draw()),
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.successor(),
         }
     }
 
-    /// Takes along the commits that wait.
-    pub(super) fn take_along(&mut self, lead: &Lead) {
+    /// Takes along the commits that wait. Returns the latest deadline of their requests.
+    pub(super) fn take_along(&mut self, lead: &Lead) -> Option<Instant> {
         if self.base.has_own_changes || !self.own.pending.can_be_merged() {
-            return;
+            return None;
         }
-        for ticket in lead.take_waiting(1 + self.others.len()) {
-            let (pending, reply) = ticket.split();
-            self.others.push(Member::new(pending, Some(reply)));
-        }
+        let taken = lead.take_waiting(1 + self.others.len());
+        let latest = taken.iter().map(|ticket| ticket.seat.deadline).max();
+        self.others.extend(taken.into_iter().map(Follower::from));
+        latest
     }
 
     /// Returns the leader's own commit.
@@ -177,8 +186,19 @@ impl Batch {
         &self.own.pending
     }
 
+    /// Returns whether the session has ended and the leader wants nothing that outlives it. The
+    /// changes are not made then: their closures would run on a record that was never theirs.
+    pub(super) fn drops_changes(&self, context: &Context) -> bool {
+        let Base { persistence: persistence @ Persistence::Ended, record, .. } = &self.base else {
+            return false;
+        };
+        let deadlines = context.deadlines(record);
+        let decision = decide(*persistence, self.wanted(record), deadlines, context.now());
+        decision.step == Step::Nothing
+    }
+
     fn members(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.own).chain(&self.others)
+        std::iter::once(&self.own).chain(self.others.iter().map(|follower| &follower.member))
     }
 
     /// Makes all changes on the base and decides what is to be done.
@@ -211,7 +231,8 @@ impl Batch {
                 check_size(&record, context)?;
             }
         } else {
-            for member in std::iter::once(&mut self.own).chain(&mut self.others) {
+            let others = self.others.iter_mut().map(|follower| &mut follower.member);
+            for member in std::iter::once(&mut self.own).chain(others) {
                 member.failure = member.apply(&mut record, check, context).err();
             }
         }
@@ -245,9 +266,9 @@ impl Batch {
             idle: context.lifetimes().idle(record),
             owner: record.owner.as_ref().map(Owner::key),
         };
-        let afterwards = || own.token_afterwards().record_key();
+        let new_key = || own.token_afterwards().map(Token::record_key);
         if let Step::Create { expires } = decision.step {
-            return Some(Commit::Create { key: afterwards(), record: draft(expires) });
+            return Some(Commit::Create { key: new_key()?, record: draft(expires) });
         }
         let (key, Persistence::Stored { revision, .. }) = (own.key?, self.base.persistence) else {
             return None;
@@ -261,7 +282,7 @@ impl Batch {
             Step::Rotate { expires, accepts } => Some(Commit::Rotate {
                 from: key,
                 expected: (accepts == Accepts::Expected).then_some(revision),
-                to: afterwards(),
+                to: new_key()?,
                 record: draft(expires),
                 tombstone: *now + SUCCESSOR,
             }),
@@ -275,95 +296,114 @@ impl Batch {
         &mut self,
         prepared: &Prepared,
         revision: Option<Revision>,
-        context: &Context,
     ) -> (Newest, Finished) {
         let Prepared { record, decision, .. } = prepared;
         let own = &self.own.pending;
-        let (persistence, key, token) = match (decision.step, revision) {
+        let token = own.token_afterwards();
+        let (persistence, key) = match (decision.step, revision) {
             (Step::Create { expires } | Step::Rotate { expires, .. }, Some(revision)) => {
-                let token = own.token_afterwards();
-                (Persistence::Stored { revision, expires }, Some(token.record_key()), token)
+                (Persistence::Stored { revision, expires }, token.map(Token::record_key))
             }
             (Step::Replace { expires } | Step::Touch { expires }, Some(revision)) => {
-                (Persistence::Stored { revision, expires }, own.key, &own.token)
+                (Persistence::Stored { revision, expires }, own.key)
             }
-            (Step::Destroy, Some(_)) => (Persistence::New, None, own.token_afterwards()),
-            _ if self.base.removes_cookie => (Persistence::New, None, own.token_afterwards()),
-            _ => (self.base.persistence, own.key, &own.token),
+            (Step::Destroy, Some(_)) => (Persistence::New, None),
+            _ if self.base.removes_cookie => (Persistence::New, None),
+            _ => (self.base.persistence, own.key),
         };
-        if persistence == Persistence::Ended {
-            return (Newest::Ended, Ok(self.finish_ended(context)));
-        }
         let newest = match (persistence, decision.step) {
-            (_, Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
-            (Persistence::Stored { .. }, _) if !self.base.has_own_changes || revision.is_some() => {
+            // The lead is that of the old key. A session that begins is under a new one.
+            (_, Step::Create { .. } | Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
+            (Persistence::Stored { .. }, _) if revision.is_some() || self.base.is_newest => {
                 Newest::Stored { persistence, record: record.clone() }
             }
             _ => Newest::Unknown,
         };
-        let cookie = prepared.cookie(token, persistence);
-        let token = token.clone();
-        let outcome = || CommitOutcome {
+        let outcome = |token: Option<&Token>| CommitOutcome {
             persistence,
             key,
-            token: token.clone(),
+            token: token.cloned(),
             record: Some(record.clone()),
-            cookie: cookie.clone(),
+            cookie: prepared.cookie(token, persistence),
         };
-        for member in self.others.drain(..) {
-            member.reply_with(outcome());
+        for Follower { member, seat } in self.others.drain(..) {
+            let outcome = outcome(member.pending.token.as_ref());
+            seat.reply(member.failure.map_or(Ok(outcome), Err));
         }
-        (newest, self.own.failure.take().map_or_else(|| Ok(outcome()), Err))
+        (newest, self.own.failure.take().map_or_else(|| Ok(outcome(token)), Err))
     }
 
     /// Replies to all members that the session has ended: their changes are dropped.
     pub(super) fn finish_ended(&mut self, context: &Context) -> CommitOutcome {
         let empty = Arc::new(context.empty_record());
-        for member in self.others.drain(..) {
-            let outcome = member.ended(&empty);
-            member.reply_with(outcome);
+        for Follower { member, seat } in self.others.drain(..) {
+            seat.reply(Ok(member.ended(&empty)));
         }
         self.own.ended(&empty)
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.
-    pub(super) fn finish_untouched(
-        &mut self,
-        mut prepared: Prepared,
-        context: &Context,
-    ) -> Finished {
+    pub(super) fn finish_untouched(&mut self, mut prepared: Prepared) -> Finished {
         prepared.decision = Decision { step: Step::Nothing, cookie: CookieRule::Keep };
-        self.finish(&prepared, None, context).1
+        self.finish(&prepared, None).1
     }
 
     /// Replies to all members that the commit failed.
     pub(super) fn fail(&mut self, failure: Failure) -> Finished {
-        for member in self.others.drain(..) {
-            member.reply(Err(match &failure {
+        for Follower { seat, .. } in self.others.drain(..) {
+            seat.reply(Err(match &failure {
                 Failure::Error(error) => error.clone().into(),
                 Failure::Panic(_) => outcome_unknown().into(),
             }));
         }
         Err(failure)
     }
+
+    /// Gives up at the leader's deadline, with nothing written. Members that have time left wait for
+    /// another leader.
+    pub(super) fn give_up(&mut self, contention: Error, lead: &mut Option<Lead>) -> Finished {
+        if let Some(lead) = lead {
+            let now = Instant::now();
+            let waits = |follower: &mut Follower| follower.seat.deadline > now;
+            lead.put_back(self.others.extract_if(.., waits).map(Ticket::from).collect());
+            lead.newest = self.base.newest();
+        }
+        self.fail(contention.into())
+    }
+}
+
+impl Base {
+    /// Returns what the next leader has to know where nothing was written.
+    fn newest(&self) -> Newest {
+        match self.persistence {
+            Persistence::Ended => Newest::Ended,
+            persistence @ Persistence::Stored { .. } if self.is_newest => {
+                Newest::Stored { persistence, record: self.record.clone() }
+            }
+            Persistence::Stored { .. } | Persistence::New => Newest::Unknown,
+        }
+    }
 }
 
 impl Prepared {
-    fn cookie(&self, token: &Token, persistence: Persistence) -> CookieUpdate {
-        match (self.decision.cookie, persistence) {
-            (CookieRule::Set, Persistence::Stored { expires, .. }) => CookieUpdate::Set {
-                value: token.expose(),
-                max_age: self.deadlines.max_age(expires, self.now),
-            },
-            (CookieRule::Remove, _) => CookieUpdate::Remove,
+    /// Returns what becomes of the cookie of a visitor with this token.
+    fn cookie(&self, token: Option<&Token>, persistence: Persistence) -> CookieUpdate {
+        match (self.decision.cookie, persistence, token) {
+            (CookieRule::Set, Persistence::Stored { expires, .. }, Some(token)) => {
+                CookieUpdate::Set {
+                    value: token.expose(),
+                    max_age: self.deadlines.max_age(expires, self.now),
+                }
+            }
+            (CookieRule::Remove, ..) => CookieUpdate::Remove,
             _ => CookieUpdate::Keep,
         }
     }
 }
 
 impl Member {
-    fn new(pending: PendingCommit, reply: Option<oneshot::Sender<Reply>>) -> Self {
-        Self { pending, reply, failure: None }
+    fn new(pending: PendingCommit) -> Self {
+        Self { pending, failure: None }
     }
 
     fn contents(&self) -> Contents {
@@ -396,10 +436,14 @@ impl Member {
 
     fn ended(&self, empty: &Arc<Record>) -> CommitOutcome {
         let PendingCommit { token, action, changes, key, .. } = &self.pending;
-        let (session, changes) = (token.correlation(), changes.len());
-        match action {
-            TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes),
-            TokenAction::Keep | TokenAction::Destroy(_) => observe::gone(&session, changes),
+        // A task without a token looks for the session under its new key.
+        if let Some(session) = token.as_ref().map(Token::correlation) {
+            match action {
+                TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes.len()),
+                TokenAction::Keep | TokenAction::Destroy(_) => {
+                    observe::gone(&session, changes.len());
+                }
+            }
         }
         CommitOutcome {
             persistence: Persistence::Ended,
@@ -409,17 +453,17 @@ impl Member {
             cookie: CookieUpdate::Keep,
         }
     }
+}
 
-    fn reply_with(mut self, outcome: CommitOutcome) {
-        let failure = self.failure.take();
-        self.reply(failure.map_or(Ok(outcome), Err));
+impl From<Ticket> for Follower {
+    fn from(Ticket { pending, seat }: Ticket) -> Self {
+        Self { member: Member::new(pending), seat }
     }
+}
 
-    fn reply(self, finished: Finished) {
-        if let Some(reply) = self.reply {
-            // A request that has stopped waiting gets nothing.
-            drop(reply.send(Reply::Finished(finished)));
-        }
+impl From<Follower> for Ticket {
+    fn from(Follower { member, seat }: Follower) -> Self {
+        Self { pending: member.pending, seat }
     }
 }
 

@@ -69,8 +69,9 @@ pub(crate) struct PendingCommit {
     pub(crate) persistence: Persistence,
     /// The key of the stored record. `None` where nothing is stored, and for sealed cookies.
     pub(crate) key: Option<RecordKey>,
-    /// The token that came with the request. A new session's own.
-    pub(crate) token: Token,
+    /// The token that came with the request. A new session's own. `None` for a task outside of the
+    /// session's requests, which never learns it.
+    pub(crate) token: Option<Token>,
     pub(crate) action: TokenAction,
     pub(crate) changes: Changes,
     /// The record that the changes start from. It has those of a log already.
@@ -97,11 +98,8 @@ impl PendingCommit {
     }
 
     /// Returns the token that the visitor has once this is committed.
-    pub(crate) fn token_afterwards(&self) -> &Token {
-        match &self.action {
-            TokenAction::Keep => &self.token,
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => next,
-        }
+    pub(crate) fn token_afterwards(&self) -> Option<&Token> {
+        self.action.new_token().or(self.token.as_ref())
     }
 }
 
@@ -111,6 +109,14 @@ impl TokenAction {
             Self::Keep => Action::Keep,
             Self::Rotate(_) => Action::Rotate,
             Self::Destroy(_) => Action::Destroy,
+        }
+    }
+
+    /// Returns the token that takes the place of the current one.
+    pub(crate) fn new_token(&self) -> Option<&Token> {
+        match self {
+            Self::Keep => None,
+            Self::Rotate(next) | Self::Destroy(next) => Some(next),
         }
     }
 }
@@ -181,7 +187,8 @@ impl fmt::Debug for Changes {
 pub(crate) struct CommitOutcome {
     pub(crate) persistence: Persistence,
     pub(crate) key: Option<RecordKey>,
-    pub(crate) token: Token,
+    /// The token that the visitor has now. `None` where the commit had none.
+    pub(crate) token: Option<Token>,
     /// The record as it is stored now, if that differs from the one that was to be committed.
     pub(crate) record: Option<Arc<Record>>,
     pub(crate) cookie: CookieUpdate,

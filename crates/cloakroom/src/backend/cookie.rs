@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     Choice, LoadedSession,
     commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, Seal},
@@ -69,7 +71,7 @@ fn read(plaintext: &[u8]) -> Option<(Token, Timestamp, Record)> {
     let (_sealed_at, rest) = rest.split_first_chunk::<MOMENT>()?;
     let (expires, record) = rest.split_first_chunk::<MOMENT>()?;
     let expires = Timestamp::from_millis(u64::from_be_bytes(*expires));
-    Some((Token::from_bytes(*token), expires, Record::decode(record)?))
+    Some((Token::from_bytes(*token), expires, Record::decode(&Bytes::copy_from_slice(record))?))
 }
 
 fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &[u8]) -> Vec<u8> {
@@ -90,7 +92,11 @@ pub(crate) fn commit(
     let now = context.now();
     let deadlines = context.deadlines(&pending.record);
     let decision = decide(pending.persistence, pending.wanted(&pending.record), deadlines, now);
-    let token = pending.token_afterwards().clone();
+    let Some(token) = pending.token_afterwards().cloned() else {
+        return Err(
+            Kind::Unsupported { attempted: "commit without a visitor", driver: "cookie" }.into()
+        );
+    };
     let (Step::Create { expires }
     | Step::Replace { expires }
     | Step::Touch { expires }
@@ -100,9 +106,10 @@ pub(crate) fn commit(
             CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
             CookieRule::Keep | CookieRule::Set => (pending.persistence, CookieUpdate::Keep),
         };
+        let token = Some(token);
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
     };
-    let plaintext = write(&token, now, expires, &pending.record.encode()?);
+    let plaintext = write(&token, now, expires, pending.record.encode()?.as_bytes());
     let step = observe::Step::seal("cookie", plaintext.len());
     let value = sealer.seal(&plaintext);
     let max_age = deadlines.max_age(expires, now);
@@ -113,5 +120,5 @@ pub(crate) fn commit(
     step.ended("done");
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
     let cookie = CookieUpdate::Set { value, max_age };
-    Ok(CommitOutcome { persistence, key: None, token, record: None, cookie })
+    Ok(CommitOutcome { persistence, key: None, token: Some(token), record: None, cookie })
 }

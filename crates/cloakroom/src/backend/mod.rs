@@ -12,7 +12,9 @@ pub(crate) mod detached;
 pub(crate) mod store;
 mod turns;
 
-use std::{pin::pin, sync::Arc};
+use std::{future::ready, pin::pin, sync::Arc};
+
+use futures_util::future::Either;
 
 use crate::{
     clock::Timestamp,
@@ -89,14 +91,14 @@ impl Backend {
     }
 
     /// Carries out a commit.
-    pub(crate) async fn commit(
-        &self,
+    pub(crate) fn commit<'c>(
+        &'c self,
         pending: PendingCommit,
-        context: &Context,
-    ) -> Result<CommitOutcome, Error> {
+        context: &'c Context,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + 'c {
         match self {
-            Self::Cookie(sealer) => cookie::commit(sealer, &pending, context),
-            Self::Store(backend) => backend.committer(context).commit(pending).await,
+            Self::Cookie(sealer) => Either::Left(ready(cookie::commit(sealer, &pending, context))),
+            Self::Store(backend) => Either::Right(backend.committer(context).commit(pending)),
         }
     }
 }

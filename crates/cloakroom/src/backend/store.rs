@@ -2,6 +2,8 @@
 
 use std::{panic::resume_unwind, sync::Arc};
 
+use futures_util::FutureExt;
+
 use super::{
     Choice, LoadedSession,
     attempts::Attempts,
@@ -61,7 +63,7 @@ impl StoreBackend {
         for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
             let key = token.record_key();
             let load = observe::Load::begin(self.store.name());
-            let loaded = self.store.load(&key).await;
+            let loaded = self.store().load(&key).await;
             load.answered(&loaded);
             match loaded.map_err(|cause| failed("load the session", cause))? {
                 None => (),
@@ -81,7 +83,7 @@ impl StoreBackend {
         Ok(choice.made())
     }
 
-    /// Loads the record under `key` as it is now.
+    /// Loads the record under `key` as it is now, within the deadline of a commit.
     pub(crate) async fn reload(
         &self,
         key: Option<RecordKey>,
@@ -89,11 +91,11 @@ impl StoreBackend {
     ) -> Result<(Persistence, Arc<Record>), Error> {
         let ended = || (Persistence::Ended, Arc::new(context.empty_record()));
         let Some(key) = key else { return Ok(ended()) };
-        let found = self.store.load(&key).await;
-        let Some(Found::Live(stored)) = found.map_err(|cause| failed("load the session", cause))?
-        else {
-            return Ok(ended());
-        };
+        let mut attempts = Attempts::new(context);
+        let found = attempts.within(self.store().load(&key)).await;
+        let found = found.unwrap_or_else(|| Err(attempts.no_answer()));
+        let found = found.map_err(|cause| failed("load the session", cause))?;
+        let Some(Found::Live(stored)) = found else { return Ok(ended()) };
         let record = decode(&stored).filter(|it| is_live(it, stored.expires, context.now()));
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
@@ -125,25 +127,28 @@ pub(crate) struct Committer<'c> {
     context: &'c Context,
 }
 
-impl Committer<'_> {
+impl<'c> Committer<'c> {
     /// Commits what is pending, together with what waits for the same record.
-    pub(crate) async fn commit(&self, pending: PendingCommit) -> Result<CommitOutcome, Error> {
-        match self.commit_in_turn(pending).await {
+    pub(crate) fn commit(
+        self,
+        pending: PendingCommit,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'c> {
+        self.commit_in_turn(pending).map(|finished| match finished {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Panic(payload)) => resume_unwind(payload),
-        }
+        })
     }
 
-    async fn commit_in_turn(&self, pending: PendingCommit) -> Finished {
+    async fn commit_in_turn(self, pending: PendingCommit) -> Finished {
         let mut attempts = Attempts::new(self.context);
         let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {
             let mut batch = Batch::new(pending);
             return self.carry_out(None, &mut batch, &mut attempts).await;
         };
-        let (mut lead, pending) = match self.turns.join(key, pending) {
+        let (mut lead, pending) = match self.turns.join(key, pending, || attempts.deadline()) {
             Joined::Leads(lead, pending) => (lead, pending),
-            Joined::Waits(turn) => match attempts.within(turn).await {
+            Joined::Waits(turn) => match turn.reply(&mut attempts).await {
                 Some(Ok(Reply::Finished(finished))) => return finished,
                 Some(Ok(Reply::Lead(lead, pending))) => (lead, pending),
                 Some(Err(_)) => return Err(outcome_unknown().into()),
@@ -163,8 +168,12 @@ impl Committer<'_> {
         attempts: &mut Attempts<'_>,
     ) -> Finished {
         loop {
-            if let Some(lead) = &lead {
-                batch.take_along(lead);
+            if let Some(latest) = lead.as_ref().and_then(|lead| batch.take_along(lead)) {
+                attempts.extend(latest);
+            }
+            if batch.drops_changes(self.context) {
+                pass_on(&mut lead, Newest::Ended);
+                return Ok(batch.finish_ended(self.context));
             }
             let prepared = match batch.prepare(self.context) {
                 Ok(prepared) => prepared,
@@ -186,14 +195,14 @@ impl Committer<'_> {
                     continue;
                 }
                 None => {
-                    let (newest, finished) = batch.finish(&prepared, None, self.context);
+                    let (newest, finished) = batch.finish(&prepared, None);
                     pass_on(&mut lead, newest);
                     return finished;
                 }
             };
             match outcome {
                 Ok(Outcome::Done(revision)) => {
-                    let (newest, finished) = batch.finish(&prepared, Some(revision), self.context);
+                    let (newest, finished) = batch.finish(&prepared, Some(revision));
                     pass_on(&mut lead, newest);
                     return finished;
                 }
@@ -201,7 +210,7 @@ impl Committer<'_> {
                     observe::rebased(attempts.made());
                     batch.rebase(&stored, self.context);
                 }
-                Ok(Outcome::Exists) => batch.redraw(),
+                Ok(Outcome::Exists) => batch.draw_new_token(),
                 Ok(Outcome::Gone) => {
                     batch.end(self.context);
                     continue;
@@ -209,12 +218,12 @@ impl Committer<'_> {
                 // A deadline that stays loses nothing of what the handlers did.
                 Err(error) if matches!(step, Step::Touch { .. }) => {
                     observe::touch_failed(&error);
-                    return batch.finish_untouched(prepared, self.context);
+                    return batch.finish_untouched(prepared);
                 }
                 Err(error) => return batch.fail(error.into()),
             }
-            if let Err(error) = attempts.next().await {
-                return batch.fail(error.into());
+            if let Err(contention) = attempts.next().await {
+                return batch.give_up(contention, &mut lead);
             }
         }
     }
@@ -269,10 +278,11 @@ impl Committer<'_> {
     {
         loop {
             let found = match known.take() {
-                None => find().await?,
-                known => known,
+                None => attempts.within(Box::pin(find())).await,
+                known => Some(Ok(known)),
             };
-            let Some(key) = found else { return Ok(false) };
+            let no_answer = || Err(failed("find a session", attempts.no_answer()));
+            let Some(key) = found.unwrap_or_else(no_answer)? else { return Ok(false) };
             let now = self.context.now();
             let tombstone = match burial {
                 Burial::Remembered => now + TOMBSTONE,
@@ -286,18 +296,21 @@ impl Committer<'_> {
         }
     }
 
-    /// Sends one step. `attempted` says in an error what it was for.
-    async fn send(
+    /// Sends one step. `attempted` says in an error what it was for. The step itself is in the
+    /// store's future alone.
+    fn send(
         &self,
         commit: Commit,
         attempted: &'static str,
         attempts: &mut Attempts<'_>,
-    ) -> Result<Outcome, Error> {
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send {
         let step = observe::Step::begin(self.store.name(), &commit);
-        let outcome = attempts.within(self.store.commit(commit)).await;
-        let outcome = outcome.unwrap_or_else(|| Err(attempts.no_answer()));
-        step.answered(&outcome);
-        outcome.map_err(|cause| failed(attempted, cause))
+        let sent = self.store.commit(commit);
+        async move {
+            let outcome = attempts.within(sent).await.unwrap_or_else(|| Err(attempts.no_answer()));
+            step.answered(&outcome);
+            outcome.map_err(|cause| failed(attempted, cause))
+        }
     }
 }
 

@@ -12,12 +12,19 @@ use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     hash::{BuildHasherDefault, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot::{self, error::RecvError},
+    time::Instant,
+};
 
 use super::{
+    attempts::Attempts,
     batch::Finished,
     commit::{PendingCommit, Persistence, TokenAction},
 };
@@ -37,7 +44,21 @@ type Queues = HashMap<RecordKey, VecDeque<Ticket>, BuildHasherDefault<KeyHasher>
 /// A commit that waits for its turn.
 pub(super) struct Ticket {
     pub(super) pending: PendingCommit,
+    pub(super) seat: Seat,
+}
+
+/// The queue's half of what connects it with a request that waits.
+pub(super) struct Seat {
     reply: oneshot::Sender<Reply>,
+    /// When the request stops waiting.
+    pub(super) deadline: Instant,
+    is_taken: Arc<AtomicBool>,
+}
+
+/// The request's half.
+pub(super) struct Turn {
+    reply: oneshot::Receiver<Reply>,
+    is_taken: Arc<AtomicBool>,
 }
 
 /// What a waiting commit hears.
@@ -53,7 +74,7 @@ pub(super) enum Reply {
 pub(super) enum Joined {
     /// Nobody else commits the record.
     Leads(Lead, PendingCommit),
-    Waits(oneshot::Receiver<Reply>),
+    Waits(Turn),
 }
 
 /// What a leader knows of the stored record when it hands over.
@@ -81,16 +102,21 @@ impl Turns {
         Self { shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect() }
     }
 
-    /// Begins a commit of the record under `key`.
-    pub(super) fn join(self: &Arc<Self>, key: RecordKey, pending: PendingCommit) -> Joined {
+    /// Begins a commit of the record under `key`. `deadline` returns until when it can wait.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        key: RecordKey,
+        pending: PendingCommit,
+        deadline: impl FnOnce() -> Instant,
+    ) -> Joined {
         match self.shard(&key).entry(key) {
             Entry::Vacant(free) => {
                 free.insert(VecDeque::new());
             }
             Entry::Occupied(mut queue) => {
-                let (reply, waits) = oneshot::channel();
-                queue.get_mut().push_back(Ticket { pending, reply });
-                return Joined::Waits(waits);
+                let (seat, turn) = Seat::new(deadline());
+                queue.get_mut().push_back(Ticket { pending, seat });
+                return Joined::Waits(turn);
             }
         }
         let lead = Lead { turns: Some(self.clone()), key, newest: Newest::Unknown };
@@ -107,7 +133,7 @@ impl Turns {
     fn next(&self, key: &RecordKey) -> Option<Ticket> {
         // What a commit has captured is dropped without the lock.
         while let Some(ticket) = self.pop(key) {
-            if ticket.is_awaited() {
+            if !ticket.seat.reply.is_closed() {
                 return Some(ticket);
             }
         }
@@ -125,14 +151,37 @@ impl Turns {
     }
 }
 
-impl Ticket {
-    fn is_awaited(&self) -> bool {
-        !self.reply.is_closed()
+impl Seat {
+    fn new(deadline: Instant) -> (Self, Turn) {
+        let (reply, receiver) = oneshot::channel();
+        let is_taken = Arc::new(AtomicBool::new(false));
+        (Self { reply, deadline, is_taken: is_taken.clone() }, Turn { reply: receiver, is_taken })
     }
 
-    /// Takes the commit out, to be carried out by the leader.
-    pub(super) fn split(self) -> (PendingCommit, oneshot::Sender<Reply>) {
-        (self.pending, self.reply)
+    /// Takes the commit along. Returns `false` if its request has stopped waiting.
+    fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::SeqCst) && !self.reply.is_closed()
+    }
+
+    /// Replies to the request. One that has stopped waiting gets nothing.
+    pub(super) fn reply(self, finished: Finished) {
+        drop(self.reply.send(Reply::Finished(finished)));
+    }
+}
+
+impl Turn {
+    /// Waits for the reply until the deadline. Returns `None` if there is none by then and no leader
+    /// has taken the commit along.
+    pub(super) async fn reply(
+        mut self,
+        attempts: &mut Attempts<'_>,
+    ) -> Option<Result<Reply, RecvError>> {
+        let reply = attempts.within(&mut self.reply).await;
+        if reply.is_none() && self.is_taken.swap(true, Ordering::SeqCst) {
+            // The leader knows what becomes of it, and its own deadline is not far.
+            return Some(self.reply.await);
+        }
+        reply
     }
 }
 
@@ -153,8 +202,19 @@ impl Lead {
             let merged = queue.iter().take_while(|ticket| ticket.pending.can_be_merged()).count();
             taken.extend(queue.drain(..merged.min(MAX_BATCH.saturating_sub(so_far))));
         }
-        taken.retain(Ticket::is_awaited);
+        taken.retain(|ticket| ticket.seat.take());
         taken
+    }
+
+    /// Puts commits that were taken back to where they were.
+    pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
+        let Some(turns) = &self.turns else { return };
+        if let Some(queue) = turns.shard(&self.key).get_mut(&self.key) {
+            for ticket in tickets.into_iter().rev() {
+                ticket.seat.is_taken.store(false, Ordering::SeqCst);
+                queue.push_front(ticket);
+            }
+        }
     }
 }
 
@@ -162,10 +222,10 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         let Some(turns) = self.turns.take() else { return };
-        while let Some(Ticket { pending, reply }) = turns.next(&self.key) {
+        while let Some(Ticket { pending, seat }) = turns.next(&self.key) {
             let newest = std::mem::take(&mut self.newest);
             let lead = Self { turns: Some(turns.clone()), key: self.key, newest };
-            let Err(Reply::Lead(mut back, _)) = reply.send(Reply::Lead(lead, pending)) else {
+            let Err(Reply::Lead(mut back, _)) = seat.reply.send(Reply::Lead(lead, pending)) else {
                 return;
             };
             // That one stopped waiting at this very moment.

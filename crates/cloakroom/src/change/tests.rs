@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{clock::Timestamp, flash::Bags, values::encode_object};
+use crate::{
+    clock::Timestamp,
+    flash::Bags,
+    values::{encode, encode_object},
+};
 
 fn empty() -> Record {
     Record::new(Timestamp::from_millis(0), None)
@@ -23,7 +27,7 @@ fn increment(path: &str, by: i64) -> Change {
 }
 
 fn push(path: &str, item: u32) -> Change {
-    let rerun: Rerun = Arc::new(move |current: Option<&RawValue>| {
+    let rerun: Rerun = Arc::new(move |current: Option<&str>| {
         let list: Option<Vec<u32>> =
             current.map_or(Ok(None), |raw| crate::values::decode("list", raw))?;
         let mut list = list.unwrap_or_default();
@@ -35,7 +39,8 @@ fn push(path: &str, item: u32) -> Change {
 
 fn flash(id: u32, messages: &Value) -> Change {
     let messages = encode_object("flash", messages).unwrap();
-    Change::Flash(Batch { id: BatchId(id), bags: Bags { messages, ..Bags::default() } })
+    let bags = Bags { messages, ..Bags::default() };
+    Change::Flash(Box::new(Batch { id: BatchId(id), bags }))
 }
 
 fn log(changes: impl IntoIterator<Item = Change>) -> ChangeLog {
@@ -154,7 +159,7 @@ proptest! {
         for change in changes() {
             if let Change::Put { path, value } = change {
                 let stored = record.values.raw(path).unwrap();
-                prop_assert_eq!(stored.get(), value.get());
+                prop_assert_eq!(stored, &**value);
             }
         }
     }

@@ -109,7 +109,7 @@ impl CookieSettings {
             (*same_site != SameSite::None || *secure, SAME_SITE),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(CookieError { rule }),
+            Some((_, rule)) => Err(CookieError::new(rule)),
             None => Ok(()),
         }
     }
@@ -169,6 +169,12 @@ fn is_domain(domain: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieError {
     rule: &'static str,
+}
+
+impl CookieError {
+    pub(crate) fn new(rule: &'static str) -> Self {
+        Self { rule }
+    }
 }
 
 impl fmt::Display for CookieError {

@@ -21,6 +21,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    folder::proves_absence,
     format::{HEADER, Header, decode, is_whole},
     shard::{found, hex, name_of},
 };
@@ -53,7 +54,10 @@ impl Cached {
         if self.unsupported.load(Ordering::Relaxed) {
             return undecided();
         }
-        let loaded = load(location, key, now);
+        let loaded = match load(location, key, now) {
+            Ok(None) if !proves_absence(location) => undecided(),
+            loaded => loaded,
+        };
         if loaded.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported) {
             self.unsupported.store(true, Ordering::Relaxed);
         }
@@ -73,7 +77,7 @@ fn content(location: &Path, key: &RecordKey) -> io::Result<Option<(Header, Bytes
     let Some(bytes) = read(&path)? else { return Ok(None) };
     let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else { return undecided() };
     match decode(front) {
-        Some(header) if is_whole(front, record) => {
+        Some(header) if is_whole(key, front, record) => {
             Ok(Some((header, Bytes::from(bytes).split_off(HEADER))))
         }
         _ => undecided(),

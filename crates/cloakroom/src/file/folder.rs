@@ -3,7 +3,7 @@
 //! overwritten, whatever someone plants while the application runs.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     io::{self, Write},
     os::fd::OwnedFd,
     path::Path,
@@ -12,7 +12,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, unlinkat,
+        AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, mkdirat,
+        openat, renameat, statat, unlinkat,
     },
     io::{Errno, retry_on_intr},
     process::geteuid,
@@ -41,18 +42,46 @@ pub(super) enum Entry {
     File(File, Stat),
 }
 
-/// Returns `true` for a regular file of this process's user with one name. A file that was replaced
-/// since it was opened has no name left, and a second name is a link that someone planted.
+/// Returns `true` for a regular file of this process's user. It may have any number of names: none if
+/// it was replaced since it was opened, several if a backup links to it. A link in the place of
+/// another session's file fails the checksum.
 pub(super) fn is_ours(about: &Stat) -> bool {
     FileType::from_raw_mode(about.st_mode) == FileType::RegularFile
         && about.st_uid == geteuid().as_raw()
-        && about.st_nlink <= 1
+}
+
+/// Returns the mode of a folder if only this process's user can write into it. Another user who could
+/// would be able to sign in as anyone.
+fn check_private(about: &Stat) -> io::Result<Mode> {
+    let mode = Mode::from_raw_mode(about.st_mode);
+    let problem = if about.st_uid != geteuid().as_raw() {
+        "it belongs to another user; one that belongs to this process's user is accepted"
+    } else if mode.intersects(Mode::WGRP | Mode::WOTH) {
+        "others may write into it; mode 0700 is accepted (chmod 700)"
+    } else {
+        return Ok(mode);
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+}
+
+/// Returns `true` if a file that is not in the folder at `path` does not exist: the folder is private,
+/// or there is none.
+pub(super) fn proves_absence(path: &Path) -> bool {
+    match retry_on_intr(|| rustix::fs::stat(path)) {
+        Err(error) => error == Errno::NOENT,
+        Ok(about) => check_private(&about).is_ok(),
+    }
 }
 
 impl Folder {
     /// Opens a folder, which has to exist.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(retry_on_intr(|| openat(CWD, path, FOLDER, Mode::empty()))?))
+    }
+
+    /// Returns the mode of this folder if it is [private](check_private).
+    pub(super) fn check_private(&self) -> io::Result<Mode> {
+        check_private(&retry_on_intr(|| fstat(&self.0))?)
     }
 
     /// Opens a folder in this one, if it exists.
@@ -162,37 +191,37 @@ impl Folder {
 
     /// Takes this folder's lock, which processes that crash let go of. Waits up to `patience`.
     pub(super) fn lock(&self, patience: Duration) -> io::Result<Lock> {
-        let file = self.lock_file(LOCK_FILE)?;
         let started = Instant::now();
         let mut wait = SHORTEST_WAIT;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if started.elapsed() > patience => {
-                    let held = "another process holds the lock for too long";
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, held));
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(wait),
+            if let Some(lock) = self.try_lock(LOCK_FILE)? {
+                return Ok(lock);
             }
+            if started.elapsed() > patience {
+                let held = "another process holds the lock for too long";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, held));
+            }
+            std::thread::sleep(wait);
             wait = LONGEST_WAIT.min(wait * 2);
         }
     }
 
-    /// Takes the lock `name` if nobody has it.
+    /// Takes the lock `name` if it is free. A file that lost its name between the open and the
+    /// lock is no lock, because others lock the one that took its place.
     pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        let file = self.lock_file(name)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | FILE;
-        Ok(File::from(retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?))
+        let file = retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?;
+        match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            locked => locked?,
+        }
+        let locked = retry_on_intr(|| fstat(&file))?;
+        let named = match retry_on_intr(|| statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)) {
+            Err(Errno::NOENT) => return Ok(None),
+            named => named?,
+        };
+        let same = (locked.st_dev, locked.st_ino) == (named.st_dev, named.st_ino);
+        Ok(same.then_some(Lock { _file: file }))
     }
 }
 
@@ -202,7 +231,7 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 /// A lock that is held; dropping it lets go.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    _file: OwnedFd,
 }
 
 /// The names in a folder.

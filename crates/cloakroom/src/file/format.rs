@@ -13,9 +13,11 @@
 //!  32  32  record: the key that it was rotated from; tombstone: its successor; or zero
 //!  64  32  owner's key, or zero
 //!  96   8  zero
-//! 104  24  start of the SHA-256 of everything else
+//! 104  24  start of the SHA-256 of the key that the file is named by and of everything else
 //! ```
 //! What sweeping needs stands at the front, so that it reads one header of each file and no record.
+//! Because the key is part of the checksum, a file that was renamed, copied or linked to another name
+//! is not the record of that name.
 
 use sha2::{Digest, Sha256};
 
@@ -67,8 +69,8 @@ impl Kind {
     }
 }
 
-/// The whole file.
-pub(super) fn encode(header: &Header, record: &[u8]) -> Vec<u8> {
+/// Returns the whole file of `key`.
+pub(super) fn encode(key: &RecordKey, header: &Header, record: &[u8]) -> Vec<u8> {
     let none = &[0; 32];
     let mut bytes = Vec::with_capacity(HEADER + record.len());
     bytes.extend_from_slice(MAGIC);
@@ -79,7 +81,7 @@ pub(super) fn encode(header: &Header, record: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(header.kind.link().map_or(none, |key| key.as_bytes()));
     bytes.extend_from_slice(header.owner.as_ref().map_or(none, |owner| owner.as_bytes()));
     bytes.extend_from_slice(&[0; 8]);
-    let check = checksum(&bytes, record);
+    let check = checksum(key, &bytes, record);
     bytes.extend_from_slice(&check);
     bytes.extend_from_slice(record);
     bytes
@@ -114,14 +116,15 @@ pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
     })
 }
 
-/// Whether a file is as it was written, to the last bit.
-pub(super) fn is_whole(header: &[u8; HEADER], record: &[u8]) -> bool {
+/// Returns `true` if a file is, to the last bit, what was written under `key`.
+pub(super) fn is_whole(key: &RecordKey, header: &[u8; HEADER], record: &[u8]) -> bool {
     header[24..32] == (record.len() as u64).to_be_bytes()
-        && header[CHECKED..] == checksum(&header[..CHECKED], record)
+        && header[CHECKED..] == checksum(key, &header[..CHECKED], record)
 }
 
-fn checksum(front: &[u8], record: &[u8]) -> [u8; HEADER - CHECKED] {
-    let hash: [u8; 32] = Sha256::new().chain_update(front).chain_update(record).finalize().into();
+fn checksum(key: &RecordKey, front: &[u8], record: &[u8]) -> [u8; HEADER - CHECKED] {
+    let hash = Sha256::new().chain_update(key.as_bytes()).chain_update(front);
+    let hash: [u8; 32] = hash.chain_update(record).finalize().into();
     let mut check = [0; HEADER - CHECKED];
     check.copy_from_slice(&hash[..HEADER - CHECKED]);
     check
@@ -130,6 +133,9 @@ fn checksum(front: &[u8], record: &[u8]) -> [u8; HEADER - CHECKED] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::shard::hex;
+
+    const KEY: RecordKey = RecordKey::from_bytes([9; 32]);
 
     fn headers() -> Vec<Header> {
         let key = RecordKey::from_bytes([7; 32]);
@@ -150,33 +156,45 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Option<(Header, Vec<u8>)> {
         let (front, record) = bytes.split_first_chunk::<HEADER>()?;
-        is_whole(front, record).then_some((decode(front)?, record.to_vec()))
+        is_whole(&KEY, front, record).then_some((decode(front)?, record.to_vec()))
     }
 
     #[test]
     fn a_header_survives_its_bytes() {
         for header in headers() {
-            let bytes = encode(&header, b"values");
+            let bytes = encode(&KEY, &header, b"values");
             assert_eq!(read(&bytes), Some((header, b"values".to_vec())));
         }
     }
 
-    // Requirement R17.
+    /// The vector was computed from the description above by another program.
+    #[test]
+    fn the_bytes_are_those_of_version_1() {
+        let owner = Some(OwnerKey::from_bytes([5; 32]));
+        let bytes = encode(&KEY, &Header { owner, ..headers()[1].clone() }, b"values");
+        let numbers = "434c4b5201010000000001941f297c0000000000000000090000000000000006";
+        let keys = "07".repeat(32) + &"05".repeat(32) + &"00".repeat(8);
+        let check = "2566a7009cb9b3bfe35a3251e39c8b124f52b2cd9ef5a591";
+        assert_eq!(hex(&bytes), format!("{numbers}{keys}{check}76616c756573"));
+    }
+
+    #[test]
+    fn a_file_of_another_key_is_none() {
+        let bytes = encode(&RecordKey::from_bytes([8; 32]), &headers()[0], b"values");
+        assert_eq!(read(&bytes), None);
+    }
+
     #[test]
     fn a_file_that_is_cut_short_prolonged_or_flipped_anywhere_is_none() {
-        let bytes = encode(&headers()[1], b"some values");
-        let mut spoilt = 0;
+        let bytes = encode(&KEY, &headers()[1], b"some values");
         for length in 0..bytes.len() {
             assert_eq!(read(&bytes[..length]), None, "cut at {length}");
-            spoilt += 1;
         }
         assert_eq!(read(&[bytes.as_slice(), b"x"].concat()), None);
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(read(&flipped), None, "bit {bit}");
-            spoilt += 1;
         }
-        println!("cuts and flips {spoilt}, taken for whole 0");
     }
 }

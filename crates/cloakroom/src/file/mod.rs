@@ -5,6 +5,7 @@
 //! tmp/sessions/                0700
 //!   4f/                        0700, one of 256 shards, by the key's tag
 //!     4f2a…9c                  0600, a record or a tombstone, named by its key in hexadecimal
+//!     4f2a…9c.1735….corrupt    a file that could not be read, and when it was found, kept for a day
 //!     .lock                    held while a file of the shard changes
 //!   owners/4f/4f2a…/9c01…      the index of owners
 //!   .sweep.lock                held by the process that sweeps
@@ -22,6 +23,13 @@
 //! # How it reads
 //! A load of a file that the kernel has in its caches takes place on the calling thread, without
 //! waiting. Every other piece of file work is handed to a pool of threads.
+//!
+//! # What it trusts
+//! Each commit checks that the location belongs to this process's user and that no other user may
+//! write into it, because someone else may have made it again after it was deleted. So does a load
+//! that finds nothing. A file counts
+//! under the name that it was written under, whatever it is renamed, copied or linked to. A backup of
+//! hard links (`cp -l`) is good: no file changes once it has its name.
 //!
 //! # Rotations
 //! A rotation changes two files. The new record is written first and names the key that it comes
@@ -46,12 +54,13 @@ mod tests;
 
 use std::{
     fmt, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, Once, PoisonError},
 };
 
 use async_trait::async_trait;
+use rustix::fs::Mode;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -148,17 +157,24 @@ impl FileStore {
 }
 
 impl Inner {
+    /// Opens the location, if it is there and still fit for sessions.
+    fn root(&self) -> io::Result<Folder> {
+        let root = Folder::open(&self.location)?;
+        root.check_private()?;
+        Ok(root)
+    }
+
     /// The folder of `key`'s shard, if it is there.
     fn shard(&self, key: &RecordKey) -> io::Result<Option<Shard>> {
-        Ok(Folder::open(&self.location)?.inner(&shard_name(key))?.map(Shard::new))
+        Ok(self.root()?.inner(&shard_name(key))?.map(Shard::new))
     }
 
     /// The same; it is made where there is none, and so is the location if someone deleted it.
     fn shard_or_new(&self, key: &RecordKey) -> io::Result<Shard> {
-        let root = match Folder::open(&self.location) {
+        let root = match self.root() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(&self.location)?;
-                Folder::open(&self.location)?
+                self.root()?
             }
             root => root?,
         };
@@ -169,11 +185,18 @@ impl Inner {
         Ok(Shard::new(folder))
     }
 
+    /// A file of ours is good wherever it is. That there is none means something only in a location
+    /// that is fit for sessions.
     fn load(&self, key: &RecordKey) -> io::Result<Option<Found>> {
-        match missing_is_none(self.shard(key))? {
-            Some(shard) => shard.load(key, self.clock.now()),
-            None => Ok(None),
+        let shard = Folder::open(&self.location).and_then(|root| root.inner(&shard_name(key)));
+        let found = match missing_is_none(shard)? {
+            Some(folder) => Shard::new(folder).load(key, self.clock.now())?,
+            None => None,
+        };
+        if found.is_none() {
+            missing_is_none(self.root().map(Some))?;
         }
+        Ok(found)
     }
 
     /// Carries out commits of one shard under one hold of its lock. A flush of its folder at the end
@@ -211,7 +234,7 @@ impl Inner {
 
     /// Every key of a shard.
     fn keys_in(&self, shard: u8) -> io::Result<Vec<RecordKey>> {
-        let folder = Folder::open(&self.location).and_then(|root| root.inner(&hex(&[shard])));
+        let folder = self.root().and_then(|root| root.inner(&hex(&[shard])));
         let Some(folder) = missing_is_none(folder)? else { return Ok(Vec::new()) };
         let keys = folder.names()?.filter_map(|name| name.map(|it| key_named(&it)).transpose());
         keys.collect()
@@ -411,26 +434,14 @@ fn make_folder(location: &Path) -> io::Result<()> {
     }
 }
 
-/// Whoever can write into the folder can sign in as anyone.
+/// Warns of a mode that lets others look.
 fn check_folder(location: &Path) -> io::Result<()> {
-    let about = std::fs::metadata(location)?;
-    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if !about.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
-    }
-    if about.uid() != rustix::process::geteuid().as_raw() {
-        return refused(
-            "it belongs to another user; one that belongs to this process's user is accepted",
-        );
-    }
-    if about.mode() & 0o022 != 0 {
-        return refused("others may write into it; mode 0700 is accepted (chmod 700)");
-    }
-    if about.mode() & 0o055 != 0 {
+    let folder = Folder::open(location)?;
+    if folder.check_private()?.intersects(Mode::RWXG | Mode::RWXO) {
         tracing::warn!(
             ?location,
             "others may look into the folder of the sessions; mode 0700 is better"
         );
     }
-    Folder::open(location)?.names().map(drop)
+    folder.names().map(drop)
 }

@@ -110,14 +110,18 @@ async fn within<T>(
 /// A store error: unavailable where the machine is short of something that may come back.
 pub(super) fn failed(attempted: impl Into<String>, error: io::Error) -> StoreError {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
-    let short_of_descriptors = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
     match error.kind() {
         QuotaExceeded | ReadOnlyFilesystem | StorageFull | TimedOut => {
             StoreError::unavailable(attempted, error)
         }
-        _ if short_of_descriptors => StoreError::unavailable(attempted, error),
+        _ if is_short_of_descriptors(&error) => StoreError::unavailable(attempted, error),
         _ => StoreError::failed(attempted, error),
     }
+}
+
+/// Returns `true` if the process or the machine has too many files open.
+pub(super) fn is_short_of_descriptors(error: &io::Error) -> bool {
+    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

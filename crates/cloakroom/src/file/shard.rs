@@ -14,15 +14,17 @@ use rustix::fs::Stat;
 use super::{
     folder::{Entry, Folder, Lock},
     format::{HEADER, Header, Kind, decode, encode, is_whole},
-    owners::Owners,
+    owners::{Owners, key_named},
 };
 use crate::{
     clock::Timestamp,
     store::{Commit, Draft, Found, Outcome, OwnerKey, RecordKey, Revision, Stored},
 };
 
-/// What the names of files that cannot be read end in.
+/// The end of the name of a file that cannot be read, after the time when it was set aside.
 const SET_ASIDE: &str = ".corrupt";
+/// How long such a file is kept for someone to look at.
+const KEPT_ASIDE: Duration = Duration::from_hours(24);
 
 /// How long a step waits for another process's step.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -69,6 +71,14 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns `true` for the name of a file that was set aside long enough ago.
+pub(super) fn is_aside_too_long(name: &str, now: Timestamp) -> bool {
+    let parts = name.strip_suffix(SET_ASIDE).and_then(|name| name.split_once('.'));
+    let since = parts.filter(|(key, _)| key_named(key).is_some());
+    let since = since.and_then(|(_, since)| since.parse().ok()).map(Timestamp::from_millis);
+    since.is_some_and(|since| since + KEPT_ASIDE <= now)
+}
+
 impl Shard {
     pub(super) fn new(folder: Folder) -> Self {
         Self { folder }
@@ -89,7 +99,7 @@ impl Shard {
             }
             Content::Corrupt => {
                 tracing::warn!(?key, "a session file cannot be read; setting it aside");
-                if let Err(error) = self.set_aside(key) {
+                if let Err(error) = self.set_aside(key, now) {
                     tracing::warn!(?key, %error, "could not set a session file aside");
                 }
                 Ok(None)
@@ -102,7 +112,7 @@ impl Shard {
         Ok(match self.folder.entry(&name_of(key))? {
             Entry::Nothing => Content::Nothing,
             Entry::Foreign => Content::Foreign,
-            Entry::File(file, about) => read(&file, &about)?,
+            Entry::File(file, about) => read(key, &file, &about)?,
         })
     }
 
@@ -138,11 +148,11 @@ impl Shard {
     }
 
     /// Gives a file that cannot be read another name, unless a good one took its place meanwhile.
-    fn set_aside(&self, key: &RecordKey) -> io::Result<()> {
+    fn set_aside(&self, key: &RecordKey, now: Timestamp) -> io::Result<()> {
         let _lock = self.take_lock()?;
         let name = name_of(key);
         if matches!(self.content(key)?, Content::Corrupt) {
-            self.folder.rename(&name, &format!("{name}{SET_ASIDE}"))?;
+            self.folder.rename(&name, &format!("{name}.{}{SET_ASIDE}", now.as_millis()))?;
         }
         Ok(())
     }
@@ -165,7 +175,7 @@ impl Shard {
 }
 
 /// Reads a file in one piece: it never changes its size once it has its name.
-fn read(file: &File, about: &Stat) -> io::Result<Content> {
+fn read(key: &RecordKey, file: &File, about: &Stat) -> io::Result<Content> {
     let size = usize::try_from(about.st_size).unwrap_or_default();
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size)?;
@@ -178,7 +188,7 @@ fn read(file: &File, about: &Stat) -> io::Result<Content> {
         return Ok(Content::Corrupt);
     };
     Ok(match decode(front) {
-        Some(header) if is_whole(front, record) => {
+        Some(header) if is_whole(key, front, record) => {
             Content::Whole(header, Bytes::from(bytes).split_off(HEADER))
         }
         _ => Content::Corrupt,
@@ -356,7 +366,7 @@ impl Locked<'_> {
     }
 
     fn put(&self, key: &RecordKey, header: &Header, record: &[u8]) -> io::Result<()> {
-        self.shard.folder.put(&name_of(key), &encode(header, record), self.flushed)?;
+        self.shard.folder.put(&name_of(key), &encode(key, header, record), self.flushed)?;
         self.renamed.set(true);
         Ok(())
     }

@@ -4,11 +4,12 @@ use std::{io, sync::Arc};
 
 use super::{
     Inner, SHARDS,
-    folder::{Folder, Lock, Names, TEMPORARY},
+    folder::{Lock, Names, TEMPORARY},
     format::{Header, Kind},
     missing_is_none,
+    offload::is_short_of_descriptors,
     owners::key_named,
-    shard::{Shard, hex, name_of},
+    shard::{Shard, hex, is_aside_too_long, name_of},
 };
 use crate::{
     clock::Timestamp,
@@ -57,36 +58,51 @@ pub(super) fn go_on(round: &mut Option<Round>, inner: &Inner, limit: usize) -> i
 impl Round {
     /// Begins a round, unless another process is at it.
     fn begin(inner: &Inner) -> io::Result<Option<Self>> {
-        let lock = missing_is_none(Folder::open(&inner.location).and_then(|it| it.try_lock(LOCK)))?;
+        let lock = missing_is_none(inner.root().and_then(|root| root.try_lock(LOCK)))?;
         Ok(lock.map(|lock| Self { _lock: lock, place: 0, shard: None }))
     }
 
     /// Goes on; nothing when the round is over.
     fn step(&mut self, inner: &Inner) -> io::Result<Option<Step>> {
+        let name = |place: usize| hex(&[u8::try_from(place % SHARDS).unwrap_or_default()]);
         if let Some((shard, names)) = &mut self.shard {
-            let step = sweep_files(shard, names, inner)?;
+            let step = passed_over(&name(self.place - 1), sweep_files(shard, names, inner))?;
             if step.looked_at == 0 {
                 self.shard = None;
             }
             return Ok(Some(step));
         }
-        let place = self.place;
+        let (place, name) = (self.place, name(self.place));
         self.place += 1;
-        let name = hex(&[u8::try_from(place % SHARDS).unwrap_or_default()]);
         if place < SHARDS {
-            let folder =
-                missing_is_none(Folder::open(&inner.location).and_then(|root| root.inner(&name)))?;
-            if let Some(folder) = folder {
-                let names = folder.names()?;
-                self.shard = Some((Arc::new(Shard::new(folder)), names));
-            }
+            self.shard = passed_over(&name, shard_named(&name, inner))?;
             Ok(Some(Step::default()))
         } else if place < 2 * SHARDS {
-            sweep_owners(&name, inner).map(Some)
+            passed_over(&name, sweep_owners(&name, inner)).map(Some)
         } else {
             Ok(None)
         }
     }
+}
+
+/// Takes nothing for what could not be done to `name`, with a warning, so that the sweep goes on. An
+/// error that would meet every file ends the sweep.
+fn passed_over<T: Default>(name: &str, outcome: io::Result<T>) -> io::Result<T> {
+    outcome.or_else(|error| {
+        if is_short_of_descriptors(&error) {
+            return Err(error);
+        }
+        tracing::warn!(name, %error, "the sweep cannot read or delete a session file; going on with the next");
+        Ok(T::default())
+    })
+}
+
+fn shard_named(name: &str, inner: &Inner) -> io::Result<Option<(Arc<Shard>, Names)>> {
+    let Some(folder) = missing_is_none(inner.root().and_then(|root| root.inner(name)))? else {
+        return Ok(None);
+    };
+    let names = folder.names()?;
+    Ok(Some((Arc::new(Shard::new(folder)), names)))
 }
 
 /// Deletes what has expired among the next few files of a shard.
@@ -96,12 +112,17 @@ fn sweep_files(shard: &Arc<Shard>, names: &mut Names, inner: &Inner) -> io::Resu
     for name in names.by_ref().take(BATCH) {
         let name = name?;
         looked_at += 1;
-        if name.starts_with(TEMPORARY) || is_dead(shard, &name, now)?.is_some() {
+        if is_left_over(&name, now) || passed_over(&name, is_dead(shard, &name, now))?.is_some() {
             doomed.push(name);
         }
     }
     let removed = if doomed.is_empty() { 0 } else { delete(shard, &doomed, inner)? };
     Ok(Step { looked_at, removed })
+}
+
+/// Returns `true` for the name of a file that is no record and is not needed any more.
+fn is_left_over(name: &str, now: Timestamp) -> bool {
+    name.starts_with(TEMPORARY) || is_aside_too_long(name, now)
 }
 
 /// The header of a file that leads nowhere any more: expired, or left over by a rotation that a
@@ -121,17 +142,22 @@ fn is_dead(shard: &Shard, name: &str, now: Timestamp) -> io::Result<Option<Heade
 /// stays, and a temporary file found here has no writer any more.
 pub(super) fn delete(shard: &Arc<Shard>, doomed: &[String], inner: &Inner) -> io::Result<usize> {
     let _lock = shard.take_lock()?;
-    let now = inner.clock.now();
     let mut removed = 0;
     for name in doomed {
-        if name.starts_with(TEMPORARY) {
-            removed += usize::from(shard.folder().remove(name)?);
-        } else if let Some(header) = is_dead(shard, name, now)? {
-            removed += usize::from(shard.folder().remove(name)?);
-            if let Some(key) = key_named(name) {
-                inner.owners.remove(header.owner, &key);
-            }
-        }
+        removed += usize::from(passed_over(name, delete_one(shard, name, inner))?);
+    }
+    Ok(removed)
+}
+
+fn delete_one(shard: &Shard, name: &str, inner: &Inner) -> io::Result<bool> {
+    let now = inner.clock.now();
+    if is_left_over(name, now) {
+        return shard.folder().remove(name);
+    }
+    let Some(header) = is_dead(shard, name, now)? else { return Ok(false) };
+    let removed = shard.folder().remove(name)?;
+    if let Some(key) = key_named(name) {
+        inner.owners.remove(header.owner, &key);
     }
     Ok(removed)
 }
@@ -146,11 +172,12 @@ fn sweep_owners(start: &str, inner: &Inner) -> io::Result<Step> {
         let Some(owner) = key_named(&name).map(|key| OwnerKey::from_bytes(*key.as_bytes())) else {
             continue;
         };
-        for key in inner.owners.keys_of(&owner)? {
+        for key in passed_over(&name, inner.owners.keys_of(&owner))? {
             step.looked_at += 1;
-            step.removed += usize::from(drop_entry(&owner, &key, inner)?);
+            let dropped = drop_entry(&owner, &key, inner);
+            step.removed += usize::from(passed_over(&name_of(&key), dropped)?);
         }
-        owners.remove_empty(&name)?;
+        passed_over(&name, owners.remove_empty(&name))?;
     }
     Ok(step)
 }

@@ -1,5 +1,7 @@
 //! What the conformance suite cannot see: files.
 
+mod damage;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -143,100 +145,6 @@ fn a_folder_that_others_may_write_or_own_is_refused_and_the_error_says_what_is_a
     }
 }
 
-type Plant<'a> = &'a dyn Fn(&Path);
-
-// Requirements 65 and R10.
-#[tokio::test]
-async fn what_is_planted_in_a_files_place_is_neither_read_nor_followed_nor_overwritten() {
-    let place = Place::new();
-    place.create(beside(1), "makes the shard").await;
-    let outside = place.folder.path().join("outside");
-    // What a link leads to is a good record, so that following it would show.
-    let good = place.path(beside(1));
-    let planted: [(&str, Plant<'_>); 5] = [
-        ("symbolic link", &|path| symlink(&good, path).unwrap()),
-        ("dangling link", &|path| symlink(&outside, path).unwrap()),
-        ("hard link", &|path| fs::hard_link(&good, path).unwrap()),
-        ("FIFO", &|path| {
-            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
-                .unwrap();
-        }),
-        ("folder", &|path| fs::create_dir(path).unwrap()),
-    ];
-    for (what, plant) in planted {
-        let path = place.path(key(1));
-        plant(&path);
-        let before = fs::symlink_metadata(&path).unwrap();
-        assert_eq!(place.load(key(1)).await, None, "{what}");
-        assert_eq!(place.create(key(1), "mine").await, Outcome::Exists, "{what}");
-        let until = place.clock.now() + HOUR;
-        for commit in [
-            Commit::Replace { key: key(1), expected: Revision(1), record: place.draft("mine") },
-            Commit::Touch { key: key(1), expected: Revision(1), expires: until },
-            Commit::Destroy { key: key(1), tombstone: until },
-        ] {
-            assert_eq!(place.store.commit(commit).await.unwrap(), Outcome::Gone, "{what}");
-        }
-        place.sweep().await;
-        assert_eq!(fs::symlink_metadata(&path).unwrap().file_type(), before.file_type(), "{what}");
-        if path.is_dir() && !path.is_symlink() {
-            fs::remove_dir(&path).unwrap();
-        } else {
-            fs::remove_file(&path).unwrap();
-        }
-        assert_eq!(place.text(beside(1)).await.as_deref(), Some("makes the shard"), "{what}");
-    }
-    assert!(!outside.exists());
-    println!("planted 5, followed 0");
-}
-
-// Requirement R10.
-#[tokio::test]
-async fn a_shard_that_turns_into_a_link_is_an_error_and_nothing_is_written_through_it() {
-    let place = Place::new();
-    place.create(key(1), "values").await;
-    let shard = place.path(key(1)).parent().unwrap().to_owned();
-    let elsewhere = place.folder.path().join("elsewhere");
-    fs::rename(&shard, &elsewhere).unwrap();
-    symlink(&elsewhere, &shard).unwrap();
-    let files = below(&elsewhere).len();
-    assert!(place.store.load(&key(1)).await.is_err(), "a failure is no absence");
-    let create = Commit::Create { key: beside(1), record: place.draft("new") };
-    assert!(place.store.commit(create).await.is_err());
-    assert_eq!(below(&elsewhere).len(), files);
-    fs::remove_file(&shard).unwrap();
-    fs::rename(&elsewhere, &shard).unwrap();
-    assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "the session is still there");
-}
-
-// Requirement R17.
-#[tokio::test]
-async fn a_spoilt_file_is_an_absence_once_and_set_aside() {
-    let place = Place::new();
-    place.create(key(1), "values").await;
-    let path = place.path(key(1));
-    let good = fs::read(&path).unwrap();
-    let cuts = (0..good.len()).map(|length| good[..length].to_vec());
-    let flips = (0..good.len()).map(|at| {
-        let mut spoilt = good.clone();
-        spoilt[at] ^= 0x40;
-        spoilt
-    });
-    let mut spoilt = 0;
-    for bytes in cuts.chain(flips) {
-        fs::write(&path, &bytes).unwrap();
-        assert_eq!(place.load(key(1)).await, None);
-        assert!(!path.exists(), "it stands in the way no longer");
-        let aside = path.with_extension("corrupt");
-        assert_eq!(fs::read(&aside).unwrap(), bytes, "someone may want to look at it");
-        fs::remove_file(aside).unwrap();
-        spoilt += 1;
-    }
-    assert!(matches!(place.create(key(1), "anew").await, Outcome::Done(_)));
-    println!("spoilt {spoilt}, read 0, panics 0");
-}
-
 // Requirement 14.
 #[tokio::test]
 async fn the_deadline_is_the_one_in_the_file_whatever_its_times_say() {
@@ -262,7 +170,7 @@ async fn half_rotated(place: &Place) -> (RecordKey, RecordKey) {
         revision: Revision(1),
         owner: Some(OwnerKey::of("user-42")),
     };
-    fs::write(place.path(to), format::encode(&header, b"new")).unwrap();
+    fs::write(place.path(to), format::encode(&to, &header, b"new")).unwrap();
     fs::set_permissions(place.path(to), fs::Permissions::from_mode(0o600)).unwrap();
     (from, to)
 }

@@ -14,9 +14,8 @@ use crate::{
         commit::{ExactChange, PendingCommit, Persistence},
         detached::Detached,
     },
-    change::Change,
     error::{Error, Kind},
-    number::Numeric,
+    number::{self, Numeric},
     record::Record,
     typed_key::Key,
 };
@@ -50,18 +49,14 @@ impl Session {
     ///
     /// # Errors
     /// As there.
-    pub async fn increment_now_by<N: Numeric + Send + 'static>(
+    pub async fn increment_now_by<N: Numeric>(
         &self,
         key: impl AsRef<str>,
         by: N,
     ) -> Result<N, Error> {
-        let path: Box<str> = key.as_ref().into();
-        let change = Change::Increment { path: path.clone(), by: by.delta() };
+        let path = key.as_ref().to_owned();
         let sum = self.commit_exact("count one by one", move |record| {
-            change.apply(record)?;
-            let sum = record.values.raw(&path).and_then(|raw| serde_json::from_str(raw.get()).ok());
-            let overflow = || Kind::Overflow { key: path.to_string() };
-            Ok(sum.as_ref().and_then(N::read).ok_or_else(overflow)?)
+            record.values.add(&path, by.delta(), |sum| number::read(&path, sum))
         });
         sum.await?.ok_or_else(|| Kind::Ended.into())
     }

@@ -32,6 +32,16 @@ pub struct Deadlines {
     pub absolute: Option<Timestamp>,
 }
 
+/// What the visitor gets to see at the request's end, which decides which flash is consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Page,
+    /// The response sends the visitor elsewhere: flash that was not read is for the next page.
+    Redirect,
+    /// The handler's work was discarded, and what it read with it.
+    Nothing,
+}
+
 impl Session {
     /// Gives the session a new token and keeps its values. Call it whenever the visitor's rights
     /// change, above all at sign-in (OWASP ASVS 5.0, 7.2.4): a token that someone planted or saw
@@ -143,24 +153,22 @@ impl Session {
     }
 
     /// Closes the session to further changes. Returns whether a final commit should be attempted.
-    /// `redirects`: the response sends the visitor elsewhere, so it shows no page and flash that was
-    /// not read is for the next.
-    fn close(&self, redirects: bool) -> Result<bool, Error> {
+    fn close(&self, shown: Shown) -> Result<bool, Error> {
         let fetch = self.0.fetch;
         let mut state = self.state();
-        if !fetch.speculative {
-            state.consume_flash(fetch.navigation && !redirects)?;
+        if !fetch.speculative && shown != Shown::Nothing {
+            state.consume_flash(fetch.navigation && shown == Shown::Page)?;
         }
         let nothing = state.work.has_nothing_to_commit(self.sessions().context());
         Ok(state.work.close() && !nothing)
     }
 
     /// The commit at the request's end: at once where nothing has to be waited for.
-    pub(crate) fn end(self, redirects: bool) -> Ending {
+    pub(crate) fn end(self, shown: Shown) -> Ending {
         let sessions = self.sessions();
-        match (self.close(redirects), sessions.backend()) {
+        match (self.close(shown), sessions.backend()) {
             (Err(error), _) => Ending::ready(self.uncommitted(error)),
-            (Ok(false), _) => Ending::ready(Ok(self.response_headers())),
+            (Ok(false), _) => self.earned(),
             (Ok(true), Backend::Cookie(sealer)) => {
                 let sealed = self.commit_span().in_scope(|| {
                     let pending = self.state().work.pending();
@@ -177,6 +185,18 @@ impl Session {
                 self.concluded(committed)
             }),
         }
+    }
+
+    /// Returns what the commits of the request have earned. Waits for one that is still under way,
+    /// whose caller has stopped waiting for it.
+    pub(crate) fn earned(self) -> Ending {
+        if self.0.committing.try_lock().is_ok() {
+            return Ending::ready(Ok(self.response_headers()));
+        }
+        Ending::new(async move {
+            drop(self.0.committing.lock().await);
+            Ok(self.response_headers())
+        })
     }
 
     fn concluded(&self, committed: Result<(), Error>) -> CommitResult {
@@ -263,7 +283,7 @@ impl Session {
             }
             let mut state = self.state();
             if state.work.apply(&outcome, checkpoint, &rest, &record) {
-                state.effects.note(outcome.cookie);
+                state.effects.note(outcome.cookie, outcome.persistence);
                 return;
             }
         }

@@ -18,6 +18,7 @@ use std::{
 };
 
 pub use lifecycle::Deadlines;
+pub(crate) use lifecycle::Shown;
 pub use read::ReadSession;
 use state::State;
 

@@ -110,7 +110,7 @@ impl State {
         draw: impl FnOnce() -> BatchId,
     ) -> Result<(), Error> {
         let id = *self.batch.get_or_insert_with(draw);
-        self.work.change(Change::Flash(Batch { id, bags }))
+        self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
 
     /// Consumes the flash that came with the request, if it was read or `shown_anyway`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use bytestring::ByteString;
 
 use crate::{
     backend::{
@@ -17,6 +17,7 @@ use crate::{
     clock::Timestamp,
     context::Context,
     error::{Error, Kind},
+    number::{self, Numeric},
     record::Record,
     store::RecordKey,
     token::Token,
@@ -67,7 +68,7 @@ pub(super) struct UnitOfWork {
     phase: Phase,
     /// The record as it was before any change: what stays when the changes are discarded and the
     /// session gets a new token or deadline all the same.
-    untouched: Option<Arc<Record>>,
+    untouched: Arc<Record>,
 }
 
 impl UnitOfWork {
@@ -78,7 +79,7 @@ impl UnitOfWork {
             key,
             token,
             action: TokenAction::Keep,
-            untouched: Some(record.clone()),
+            untouched: record.clone(),
             record,
             log: ChangeLog::default(),
             materialize: false,
@@ -88,8 +89,7 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change, and logs it for the replay on another request's record. All changes of the
-    /// contents go through here.
+    /// Makes a change, and logs it for the replay on another request's record.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.check_open()?;
         change.apply(Arc::make_mut(&mut self.record))?;
@@ -97,12 +97,21 @@ impl UnitOfWork {
         Ok(())
     }
 
+    /// Adds to a number, and returns the sum.
+    pub(super) fn increment<N: Numeric>(&mut self, path: &str, by: N) -> Result<N, Error> {
+        self.check_open()?;
+        let values = &mut Arc::make_mut(&mut self.record).values;
+        let sum = values.add(path, by.delta(), |sum| number::read(path, sum))?;
+        self.log.push(Change::Increment { path: path.into(), by: by.delta() });
+        Ok(sum)
+    }
+
     /// Puts the value that a closure has made, and logs the closure.
     pub(super) fn update(
         &mut self,
         path: Box<str>,
         rerun: Rerun,
-        value: Box<RawValue>,
+        value: ByteString,
     ) -> Result<(), Error> {
         self.check_open()?;
         Arc::make_mut(&mut self.record).values.put(&path, value)?;
@@ -176,10 +185,7 @@ impl UnitOfWork {
 
     /// Returns the token that the visitor has after this request's commit.
     pub(super) fn token_afterwards(&self) -> &Token {
-        match &self.action {
-            TokenAction::Keep => &self.token,
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => next,
-        }
+        self.action.new_token().unwrap_or(&self.token)
     }
 
     pub(super) fn is_destroyed(&self) -> bool {
@@ -224,7 +230,7 @@ impl UnitOfWork {
         PendingCommit {
             persistence: self.persistence,
             key: self.key,
-            token: self.token.clone(),
+            token: Some(self.token.clone()),
             action: self.action.clone(),
             changes: Changes::Log(self.log.clone()),
             record: self.record.clone(),
@@ -290,16 +296,16 @@ impl UnitOfWork {
             }
             self.log = rest.clone();
             self.record = record.clone();
-            if self.untouched.is_some() {
-                self.untouched = outcome.record.clone().or_else(|| Some(record.clone()));
-            }
+            self.untouched = outcome.record.as_ref().unwrap_or(record).clone();
         }
         if !action_is_new {
             self.action = TokenAction::Keep;
         }
         self.persistence = outcome.persistence;
         self.key = outcome.key;
-        self.token = outcome.token.clone();
+        if let Some(token) = &outcome.token {
+            self.token = token.clone();
+        }
         self.seal = Seal::Current;
         self.materialize &= outcome.persistence == Persistence::New;
         if self.phase != Phase::Closed {
@@ -325,9 +331,9 @@ impl UnitOfWork {
 
     /// Forgets the ordinary changes. `destroy` and `regenerate` stay.
     pub(super) fn discard_changes(&mut self, empty: Record) {
-        self.record = match (&self.action, self.untouched.take()) {
-            (TokenAction::Keep | TokenAction::Rotate(_), Some(untouched)) => untouched,
-            _ => Arc::new(empty),
+        self.record = match &self.action {
+            TokenAction::Keep | TokenAction::Rotate(_) => self.untouched.clone(),
+            TokenAction::Destroy(_) => Arc::new(empty),
         };
         self.log = ChangeLog::default();
         self.materialize = false;

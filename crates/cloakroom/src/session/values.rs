@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::Session;
 use crate::{
@@ -136,19 +136,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn increment_by<N: Numeric>(&self, key: impl AsRef<str>, by: N) -> Result<N, Error> {
-        let path = key.as_ref();
-        let mut state = self.state();
-        let sum = state.values().sum(path, by.delta())?;
-        let sum = N::read(&sum).ok_or_else(|| {
-            let key = path.to_owned();
-            if sum.is_f64() {
-                Kind::NotANumber { key, found: "a number with a fraction" }
-            } else {
-                Kind::Overflow { key }
-            }
-        })?;
-        state.work.change(Change::Increment { path: path.into(), by: by.delta() })?;
-        Ok(sum)
+        self.state().work.increment(key.as_ref(), by)
     }
 
     /// Takes 1 from the number under `key` and returns the difference.
@@ -264,7 +252,7 @@ impl Session {
         let path = key.path().to_owned();
         let rerun: Rerun = {
             let path = path.clone();
-            Arc::new(move |current: Option<&RawValue>| {
+            Arc::new(move |current: Option<&str>| {
                 let stored = current.map_or(Ok(None), |raw| decode(&path, raw))?;
                 let mut value: T = stored.unwrap_or_default();
                 change(&mut value);
@@ -277,9 +265,7 @@ impl Session {
             // Without the lock: the closure may read the session.
             let value = closure::run(|| rerun(current.as_deref()))??;
             let mut state = self.state();
-            let is_current = state.values().raw(&path).map(RawValue::get)
-                == current.as_deref().map(RawValue::get);
-            if is_current {
+            if state.values().raw(&path) == current.as_deref() {
                 state.work.update(path.as_str().into(), rerun, value)?;
                 return state.values().get(&path).map(Option::unwrap_or_default);
             }

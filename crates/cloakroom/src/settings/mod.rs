@@ -49,13 +49,14 @@ pub struct Settings {
     pub clear_with_browser: bool,
 
     /// The idle timeout: a session that is not used for this long ends. `"90s"`, `"2h"`, `"10d"`,
-    /// or a number of seconds. Longer is more convenient and gives a stolen session more time.
-    #[config(default = "2h", env = "SESSION_AGE", deserialize_with = values::span)]
+    /// or a number of seconds; at least one second. Longer is more convenient and gives a stolen
+    /// session more time.
+    #[config(default = "2h", env = "SESSION_AGE", deserialize_with = values::timeout)]
     pub age: Duration,
 
-    /// The absolute lifetime: a session ends this long after it began, however busy it is. None
-    /// unless set.
-    #[config(env = "SESSION_LIFETIME", deserialize_with = values::span)]
+    /// The absolute lifetime: a session ends this long after it began, however busy it is. At least
+    /// one second; none unless set.
+    #[config(env = "SESSION_LIFETIME", deserialize_with = values::timeout)]
     pub lifetime: Option<Duration>,
 
     /// How many bytes the record of a session may have in a store. A change that makes it larger is
@@ -209,6 +210,11 @@ pub struct RedisTable {
     /// for as long as that message takes, at most 5 seconds.
     #[config(default = false, env = "SESSION_REDIS_NEAR_CACHE")]
     pub near_cache: bool,
+
+    /// How many bytes of memory the near cache may take. Sessions that were not used for the longest
+    /// time leave first. Less saves memory and costs more reads from Redis.
+    #[config(default = 67_108_864, env = "SESSION_REDIS_NEAR_CACHE_BYTES", deserialize_with = values::bytes)]
+    pub near_cache_bytes: usize,
 
     /// So many replicas have to have a logout or a new token before it is acknowledged, so that no
     /// fail-over undoes it. Costs a round trip to the slowest of them.

@@ -21,7 +21,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -86,6 +86,9 @@ const ROWS: [Row; 32] = [
     ("redis.near_cache", "SESSION_REDIS_NEAR_CACHE", "true", "true", |s| {
         s.redis.near_cache.to_string()
     }),
+    ("redis.near_cache_bytes", "SESSION_REDIS_NEAR_CACHE_BYTES", "1048576", "1048576", |s| {
+        s.redis.near_cache_bytes.to_string()
+    }),
     ("redis.wait_replicas", "SESSION_REDIS_WAIT_REPLICAS", "1", "1", |s| {
         s.redis.wait_replicas.to_string()
     }),
@@ -149,7 +152,9 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("driver = 'disk'", &["`driver`", "disk", "cookie", "redis"]),
         ("driver = 3", &["`driver`"]),
         ("age = '2 lightyears'", &["`age`", "\"2h\"", "accepted"]),
-        ("age = 0", &["`age`", "more than 0"]),
+        ("age = 0", &["`age`", "at least one second"]),
+        ("age = '999ms'", &["`age`", "at least one second"]),
+        ("lifetime = '999ms'", &["`lifetime`", "at least one second"]),
         ("age = true", &["`age`", "accepted"]),
         ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
@@ -168,6 +173,7 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("[redis]\nnodes = 3", &["`redis.nodes`", "accepted"]),
         ("[redis]\ncommand_timeout = 'soon'", &["`redis.command_timeout`", "accepted"]),
         ("[file]\ndurability = 'maybe'", &["`file.durability`", "full", "fast"]),
+        ("[redis]\nnear_cache_bytes = 0", &["`redis.near_cache_bytes`", "more than 0"]),
         ("[redis]\npassword = 12345", &["redis.password", "a string"]),
     ] {
         let error = file(text).unwrap_err().to_string();
@@ -180,6 +186,8 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
     for (name, value, said) in [
         ("SESSION_COOKIE_SECURE", "perhaps", "boolean"),
         ("SESSION_AGE", "soon", "\"2h\""),
+        ("SESSION_AGE", "1us", "at least one second"),
+        ("SESSION_LIFETIME", "0", "at least one second"),
         ("SESSION_COOKIE_MAX_CHUNKS", "many", "u8"),
         ("SESSION_MAX_BYTES", "0", "more than 0"),
         ("SESSION_MAX_BYTES", "many", "a number of bytes"),

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error};
 use zeroize::Zeroizing;
 
-use crate::cookie::SameSite;
+use crate::{cookie::SameSite, lifetimes::MIN_TIMEOUT};
 
 /// Where sessions live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -90,8 +90,21 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A span of time: `"2h"`, `"1h 30m"`, or a number of seconds; more than none.
+/// Reads a span of time: `"2h"`, `"1h 30m"`, or a number of seconds; more than none.
 pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let span = any_span(deserializer)?.filter(|span| !span.is_zero());
+    span.ok_or_else(|| D::Error::custom(format!("{SPAN}, more than 0 is accepted")))
+}
+
+/// Reads the timeout of a session.
+pub(super) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let span = any_span(deserializer)?.filter(|span| *span >= MIN_TIMEOUT);
+    span.ok_or_else(|| D::Error::custom(format!("{SPAN}, at least one second is accepted")))
+}
+
+const SPAN: &str = "a span such as \"90s\", \"2h\" or \"10d\", or a number of seconds";
+
+fn any_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Written {
@@ -99,13 +112,11 @@ pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         Text(String),
         Other(serde::de::IgnoredAny),
     }
-    const ACCEPTED: &str = "a span such as \"90s\", \"2h\" or \"10d\", or a number of seconds, more than 0 is accepted";
-    let span = match Written::deserialize(deserializer)? {
+    Ok(match Written::deserialize(deserializer)? {
         Written::Seconds(seconds) => Some(Duration::from_secs(seconds)),
         Written::Text(text) => humantime::parse_duration(&text).ok(),
         Written::Other(_) => None,
-    };
-    span.filter(|span| !span.is_zero()).ok_or_else(|| D::Error::custom(ACCEPTED))
+    })
 }
 
 /// Reads a number of bytes, more than 0.

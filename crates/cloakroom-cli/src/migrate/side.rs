@@ -1,0 +1,188 @@
+//! One of the two stores of a migration: which one it is, and the lines that it keeps for later runs.
+
+use std::time::Duration;
+
+use crate::{failure::Failure, setup::Shared};
+
+/// How long Redis keeps a journal after the last run.
+const KEPT_FOR: Duration = Duration::from_hours(24 * 30);
+
+pub(super) struct Side<'a> {
+    shared: &'a Shared,
+    /// Differs from that of every other store of the same driver.
+    id: String,
+}
+
+impl<'a> Side<'a> {
+    pub(super) fn of(shared: &'a Shared) -> Result<Self, Failure> {
+        let id = match shared {
+            #[cfg(unix)]
+            Shared::File(store) => files::id(store.location())?,
+            Shared::Redis(store) => store.place(),
+        };
+        Ok(Self { shared, id })
+    }
+
+    /// Has a later run find the same id.
+    pub(super) fn keep_id(&self) -> Result<(), Failure> {
+        match self.shared {
+            #[cfg(unix)]
+            Shared::File(store) => files::keep_id(store.location(), &self.id),
+            Shared::Redis(_) => Ok(()),
+        }
+    }
+
+    /// Returns the driver and the id.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.shared.store().name(), self.id)
+    }
+
+    /// Returns the driver and the place, for messages.
+    pub(super) fn shown(&self) -> String {
+        match self.shared {
+            #[cfg(unix)]
+            Shared::File(store) => format!("file ({})", store.location().display()),
+            Shared::Redis(store) => format!("redis ({})", store.place()),
+        }
+    }
+
+    /// Returns where the log `name` is, for messages.
+    pub(super) fn log_shown(&self, name: &str) -> String {
+        match self.shared {
+            #[cfg(unix)]
+            Shared::File(store) => files::log(store.location(), name).display().to_string(),
+            Shared::Redis(_) => format!("log:{name} in {}", self.shown()),
+        }
+    }
+
+    /// Returns the whole lines of the log `name`.
+    pub(super) async fn read(&self, name: &str) -> Result<Vec<String>, Failure> {
+        match self.shared {
+            #[cfg(unix)]
+            Shared::File(store) => files::read(&files::log(store.location(), name)),
+            Shared::Redis(store) => Ok(store.log(name).await?),
+        }
+    }
+
+    pub(super) async fn append(&self, name: &str, lines: &[String]) -> Result<(), Failure> {
+        match self.shared {
+            #[cfg(unix)]
+            Shared::File(store) => files::append(&files::log(store.location(), name), lines),
+            Shared::Redis(store) => Ok(store.append_to_log(name, lines, KEPT_FOR).await?),
+        }
+    }
+}
+
+/// The files of a migration in a folder of session files.
+#[cfg(unix)]
+mod files {
+    use std::{
+        fs::{File, OpenOptions},
+        io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+        os::unix::fs::OpenOptionsExt,
+        path::{Path, PathBuf},
+    };
+
+    use crate::{env_file, failure::Failure};
+
+    /// The file with the id of this folder: 16 random bytes in hexadecimal. It moves
+    /// with the folder, and a folder that was made again is another store.
+    const ID: &str = ".store-id";
+
+    /// Returns the id of this folder, or a new one.
+    pub(super) fn id(location: &Path) -> Result<String, Failure> {
+        let path = location.join(ID);
+        let attempted = |error: io::Error| Failure::new(format!("use {}", path.display()), error);
+        let text = env_file::read(&path).map_err(attempted)?;
+        let id = text.trim();
+        if id.is_empty() {
+            let mut random = [0; 16];
+            getrandom::fill(&mut random).map_err(|error| attempted(io::Error::other(error)))?;
+            return Ok(format!("{:032x}", u128::from_ne_bytes(random)));
+        }
+        if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(id.to_owned());
+        }
+        let problem =
+            "it does not hold 32 hexadecimal digits; delete it, and the next run makes one";
+        Err(attempted(io::Error::new(ErrorKind::InvalidData, problem)))
+    }
+
+    pub(super) fn keep_id(location: &Path, id: &str) -> Result<(), Failure> {
+        let path = location.join(ID);
+        let written = env_file::write(&path, &format!("{id}\n"));
+        written.map_err(|error| Failure::new(format!("write {}", path.display()), error))
+    }
+
+    pub(super) fn log(location: &Path, name: &str) -> PathBuf {
+        location.join(format!(".log-{name}"))
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Vec<String>, Failure> {
+        let text = env_file::read(path);
+        let text = text.map_err(|error| Failure::new(format!("read {}", path.display()), error))?;
+        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        Ok(whole.map(ToOwned::to_owned).collect())
+    }
+
+    pub(super) fn append(path: &Path, lines: &[String]) -> Result<(), Failure> {
+        let mut text = lines.join("\n");
+        if lines.is_empty() {
+            return Ok(());
+        }
+        text.push('\n');
+        let appended = open_to_append(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        appended.map_err(|error| Failure::new(format!("write {}", path.display()), error))
+    }
+
+    /// Ends a line that was cut short, in a way that it still counts for nothing, so that it takes no
+    /// other along.
+    fn open_to_append(path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).read(true).append(true).mode(0o600).open(path)?;
+        let mut last = [b'\n'];
+        if file.seek(SeekFrom::End(0))? > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b" cut\n")?;
+        }
+        Ok(file)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_folder_keeps_its_id_and_another_has_its_own() {
+            let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let [first, other] = folders.each_ref().map(|folder| id(folder.path()).unwrap());
+            assert_ne!(first, other);
+            assert_eq!(std::fs::read_dir(folders[0].path()).unwrap().count(), 0, "not kept yet");
+            keep_id(folders[0].path(), &first).unwrap();
+            assert_eq!(id(folders[0].path()).unwrap(), first);
+            std::fs::write(folders[0].path().join(ID), "cut").unwrap();
+            let failure = id(folders[0].path()).unwrap_err().to_string();
+            assert!(failure.contains(".store-id") && failure.contains("delete it"), "{failure}");
+        }
+
+        #[test]
+        fn a_line_that_was_cut_anywhere_takes_no_other_along() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = log(folder.path(), "j");
+            let line = |text: &str| [text.to_owned()];
+            append(&path, &line("first line")).unwrap();
+            let whole = std::fs::read(&path).unwrap();
+            for cut in 1..whole.len() {
+                std::fs::write(&path, &whole[..cut]).unwrap();
+                assert!(read(&path).unwrap().is_empty(), "cut at {cut}");
+                append(&path, &line("second line")).unwrap();
+                let lines = read(&path).unwrap();
+                assert_eq!(lines.last().map(String::as_str), Some("second line"), "cut at {cut}");
+                assert!(lines[0].ends_with(" cut"), "cut at {cut}");
+            }
+        }
+    }
+}

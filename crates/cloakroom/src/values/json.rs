@@ -1,0 +1,294 @@
+//! The texts of JSON values: writing one, and finding the way in one without parsing it.
+//!
+//! What finds the way takes valid JSON for granted. What it says of anything else means nothing,
+//! and whoever asks for the value learns there that it is none.
+
+use std::borrow::Cow;
+
+use bytestring::ByteString;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Number, Value};
+
+use crate::error::{Error, Kind};
+
+/// How deeply lists and objects may be nested: as deep as readers of JSON everywhere go.
+const MAX_NESTING: usize = 64;
+
+/// Serializes `value`. The error names `key`.
+pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<ByteString, Error> {
+    let text = serde_json::to_string(value);
+    let text = text.map_err(|cause| Error::from(Kind::Encode { key: key.to_owned(), cause }))?;
+    if Scanner::new(&text).nested() > Some(MAX_NESTING) {
+        return Err(Kind::TooDeep { key: key.to_owned(), limit: MAX_NESTING }.into());
+    }
+    Ok(text.into())
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<Option<T>, Error> {
+    serde_json::from_str(text).map_err(|_| {
+        Kind::Decode { key: key.to_owned(), expected: std::any::type_name::<T>() }.into()
+    })
+}
+
+/// Writes a string as JSON has it.
+pub(crate) fn write_string(out: &mut String, string: &str) {
+    let needs_escape = |byte: u8| byte < b' ' || matches!(byte, b'"' | b'\\');
+    if string.bytes().any(needs_escape) {
+        out.push_str(&Value::from(string).to_string());
+    } else {
+        out.push('"');
+        out.push_str(string);
+        out.push('"');
+    }
+}
+
+/// Returns the text of a number.
+pub(super) fn number(number: &Number) -> ByteString {
+    match number.as_i64() {
+        Some(whole) => itoa::Buffer::new().format(whole).into(),
+        None => number.to_string().into(),
+    }
+}
+
+/// Returns what kind of value a text is, for errors.
+pub(super) fn describe(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// Returns what stands under `segment` in an object or a list. Of several members of one name the last
+/// counts, as everywhere in JSON.
+pub(super) fn member<'t>(parent: &'t str, segment: &str) -> Option<&'t str> {
+    let mut found = None;
+    if parent.starts_with('[') {
+        let index: usize = segment.parse().ok()?;
+        let mut passed = 0;
+        each_entry(parent, |value| {
+            if passed == index {
+                found = Some(value);
+            }
+            passed += 1;
+            Some(())
+        })?;
+    } else {
+        each_member(parent, |name, value| {
+            if name == segment {
+                found = Some(value);
+            }
+            Some(())
+        })?;
+    }
+    found
+}
+
+/// Visits the members of an object, until `visit` returns `None`. Returns `None` then, and where the
+/// text is not that of an object.
+pub(crate) fn each_member<'t>(
+    object: &'t str,
+    mut visit: impl FnMut(Cow<'t, str>, &'t str) -> Option<()>,
+) -> Option<()> {
+    Scanner::new(object).each(b'{', b'}', |scanner| {
+        let (quoted, has_escapes) = scanner.string()?;
+        let name = if has_escapes {
+            Cow::Owned(serde_json::from_str(quoted).ok()?)
+        } else {
+            Cow::Borrowed(quoted.get(1..quoted.len() - 1)?)
+        };
+        scanner.eat(b':')?;
+        visit(name, scanner.value()?)
+    })
+}
+
+/// Visits the entries of a list, as [`each_member`] does members.
+pub(crate) fn each_entry<'t>(
+    list: &'t str,
+    mut visit: impl FnMut(&'t str) -> Option<()>,
+) -> Option<()> {
+    Scanner::new(list).each(b'[', b']', |scanner| visit(scanner.value()?))
+}
+
+/// A place in a JSON text.
+struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scanner<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Goes to the next byte that is not whitespace.
+    fn next(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+        self.peek()
+    }
+
+    /// Goes behind `byte`, if it comes next.
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then(|| self.at += 1)
+    }
+
+    /// Visits what is between `open` and `close`, after which nothing may come.
+    fn each(
+        mut self,
+        open: u8,
+        close: u8,
+        mut visit: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.eat(open)?;
+        if self.next()? != close {
+            visit(&mut self)?;
+            while self.next()? != close {
+                self.eat(b',')?;
+                visit(&mut self)?;
+            }
+        }
+        self.at += 1;
+        self.next().is_none().then_some(())
+    }
+
+    /// Goes behind a string. Returns it with its quotes, and whether it has escapes.
+    fn string(&mut self) -> Option<(&'t str, bool)> {
+        self.eat(b'"')?;
+        let begin = self.at - 1;
+        let mut has_escapes = false;
+        loop {
+            match self.peek()? {
+                b'"' => break,
+                b'\\' => {
+                    has_escapes = true;
+                    // What is escaped is one byte at least.
+                    self.at += 2;
+                }
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        Some((self.text.get(begin..self.at)?, has_escapes))
+    }
+
+    /// Goes behind a value. Returns its text.
+    fn value(&mut self) -> Option<&'t str> {
+        let first = self.next()?;
+        let begin = self.at;
+        match first {
+            b'"' => drop(self.string()?),
+            b'{' | b'[' => drop(self.nested()?),
+            _ => {
+                while self.peek().is_some_and(|byte| !b",]} \t\n\r".contains(&byte)) {
+                    self.at += 1;
+                }
+            }
+        }
+        self.text.get(begin..self.at).filter(|text| !text.is_empty())
+    }
+
+    /// Goes behind an object or a list, however deep it is. Returns how deep: 0 for what is neither.
+    fn nested(&mut self) -> Option<usize> {
+        let (mut depth, mut deepest) = (0_usize, 0);
+        loop {
+            match self.peek()? {
+                b'"' => drop(self.string()?),
+                byte => {
+                    match byte {
+                        b'{' | b'[' => depth += 1,
+                        b'}' | b']' => depth = depth.saturating_sub(1),
+                        _ => (),
+                    }
+                    self.at += 1;
+                }
+            }
+            deepest = deepest.max(depth);
+            if depth == 0 {
+                return Some(deepest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Any JSON value.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(".*", inner, 0..4).prop_map(|members| json!(members)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_parsing_finds(value in any_value(), pretty: bool) {
+            let text = if pretty { format!("{value:#}") } else { value.to_string() };
+            prop_assert_eq!(Scanner::new(&text).value(), Some(&*text));
+            let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
+            // A number may change a little on its way through text.
+            let value = parse(&value.to_string()).unwrap();
+            match value {
+                Value::Object(members) => for (name, value) in members {
+                    prop_assert_eq!(member(&text, &name).and_then(parse), Some(value));
+                },
+                Value::Array(entries) => for (index, value) in entries.into_iter().enumerate() {
+                    prop_assert_eq!(member(&text, &index.to_string()).and_then(parse), Some(value));
+                },
+                _ => (),
+            }
+        }
+
+        #[test]
+        fn any_text_is_walked_without_a_panic(text in "[\\[\\]{}\",:\\\\ a0é]*") {
+            let _ = Scanner::new(&text).value();
+            let _ = member(&text, "a");
+        }
+
+        #[test]
+        fn strings_are_written_as_serde_json_writes_them(string in ".*") {
+            let mut written = String::new();
+            write_string(&mut written, &string);
+            prop_assert_eq!(written, Value::from(string).to_string());
+        }
+    }
+
+    #[test]
+    fn texts_that_end_too_early_have_no_members() {
+        let whole = r#"{ "a" : [1, {"b": "\"]"}] , "c\n": null }"#;
+        let names = |text: &str| {
+            let mut names = Vec::new();
+            each_member(text, |name, _| Some(names.push(name.into_owned()))).map(|()| names)
+        };
+        assert_eq!(names(whole).unwrap(), ["a", "c\n"]);
+        for cut in 0..whole.len() {
+            assert_eq!(names(&whole[..cut]), None, "cut at {cut}");
+        }
+        for bad in ["[]", "{}x", "{,}", "{1:2}", "{\"a\" 1}", "{\"a\":}", "{\"a\":1 2}"] {
+            assert_eq!(names(bad), None, "{bad}");
+        }
+    }
+}
