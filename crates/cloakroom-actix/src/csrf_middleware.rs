@@ -6,26 +6,16 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    http::{
-        StatusCode,
-        header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, VARY},
-        uri::Authority,
-    },
-    web::Bytes,
+    http::uri::Authority,
+    web::{Bytes, BytesMut},
 };
-use cloakroom::{
-    csrf::{CsrfPolicy, Denied, Refusal},
-    form::FormInput,
-};
-use futures_util::{future::LocalBoxFuture, stream};
+use cloakroom::{csrf::CsrfPolicy, form::BodyError, visit::Problem};
+use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 
-use crate::{
-    SessionRejection, extract::visits, headers::RequestHeaders, input::content_type,
-    rejection::plain,
-};
+use crate::{extract::visits, headers::RequestHeaders, rejection::respond};
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
@@ -45,9 +35,13 @@ use crate::{
 /// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
 /// ```
 ///
-/// To find the token in a form it reads the body, which may have 256 kB or what
-/// [`PayloadConfig`](actix_web::web::PayloadConfig) says; a larger upload is let through with the
-/// token in the header `X-CSRF-Token`, unread.
+/// To find the token in a form it reads up to 2 MiB of the body, or what
+/// [`CsrfPolicy::limit_form`] says, and only for a visitor who has a session; a larger upload is let
+/// through with the token in the header `X-CSRF-Token`, unread.
+/// [`PayloadConfig`](actix_web::web::PayloadConfig) counts for extractors only.
+///
+/// [`SessionMiddleware::on_failure`](crate::SessionMiddleware::on_failure) replaces the response to a
+/// refused request.
 #[derive(Clone, Debug, Default)]
 pub struct CsrfMiddleware {
     policy: CsrfPolicy,
@@ -106,36 +100,38 @@ where
     }
 }
 
-/// Leaves the request as it came, but for a body that was compressed: it is plain afterwards. Or answers
-/// what refuses it.
+/// Checks a request and leaves it as it came.
+///
+/// # Errors
+/// The response that refuses it.
 async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), HttpResponse> {
-    let visits = visits(request).map_err(|rejection| rejection.error_response())?;
-    let (mut body, mut was_read) = (request.take_payload(), false);
-    let headers = RequestHeaders(request.headers());
-    let authority = request.uri().authority().map(Authority::as_str);
-    let capture_form = async {
-        let whole = Bytes::from_request(request.request(), &mut body).await;
-        let whole = whole.map_err(|error| error.error_response())?;
-        if let Ok(input) = FormInput::parse(content_type(request.headers()), whole.clone()).await {
-            visits.innermost().capture(input);
-        }
-        body = Payload::Stream { payload: Box::pin(stream::once(ready(Ok(whole)))) };
-        was_read = true;
-        Ok(())
+    let mut body = request.take_payload();
+    let request_head = request.request();
+    let visits = visits(request_head).map_err(|rejection| rejection.error_response())?;
+    let headers = RequestHeaders(request_head.headers());
+    let authority = request_head.uri().authority().map(Authority::as_str);
+    let reading = async {
+        let whole = read(&mut body, policy.form_limit()).await?;
+        let again = stream::once(ready(Ok(whole.clone())));
+        body = Payload::Stream { payload: Box::pin(again) };
+        Ok(whole)
     };
-    let method = request.method().as_str();
-    let admitted = policy.admit(method, &headers, authority, &visits, capture_form).await;
+    let method = request_head.method().as_str();
+    let admitted = policy.admit(method, &headers, authority, &visits, reading).await;
+    let admitted = admitted.map_err(|failure| respond(&Problem::of_request(failure, &headers)));
     request.set_payload(body);
-    if was_read && request.headers_mut().remove(CONTENT_ENCODING).next().is_some() {
-        drop(request.headers_mut().remove(CONTENT_LENGTH));
-    }
-    admitted.map_err(|denied| match denied {
-        Denied::Unreadable(response) => response,
-        Denied::NotLoaded(error) => SessionRejection::not_loaded(error).error_response(),
-        Denied::Forged(refusal) => {
-            let mut response = plain(StatusCode::FORBIDDEN, refusal.to_string());
-            response.headers_mut().insert(VARY, HeaderValue::from_static(Refusal::VARY));
-            response
+    admitted
+}
+
+/// The whole body, if it has no more than `limit` bytes. Nothing is decompressed.
+async fn read(body: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| BodyError::Broken)?;
+        if chunk.len() > limit - whole.len() {
+            return Err(BodyError::TooLarge);
         }
-    })
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
 }

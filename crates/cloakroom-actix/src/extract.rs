@@ -84,14 +84,14 @@ extractor!(ReadSession, |session: cloakroom::Session| session.read_only());
 extractor!(View, |session: cloakroom::Session| session.view());
 
 /// The visit of the innermost session middleware.
-pub(crate) fn innermost(request: &impl HttpMessage) -> Result<Visit, SessionRejection> {
+pub(crate) fn innermost(request: &HttpRequest) -> Result<Visit, SessionRejection> {
     visits(request).map(|visits| visits.innermost().clone())
 }
 
 /// The visits of all session middleware around the route.
-pub(crate) fn visits(request: &impl HttpMessage) -> Result<Visits, SessionRejection> {
+pub(crate) fn visits(request: &HttpRequest) -> Result<Visits, SessionRejection> {
     let visits = request.extensions().get::<Visits>().cloned();
-    visits.ok_or_else(SessionRejection::no_middleware)
+    visits.ok_or_else(|| SessionRejection::no_middleware(request.headers()))
 }
 
 pub(crate) async fn load(
@@ -99,7 +99,7 @@ pub(crate) async fn load(
     visit: &Visit,
 ) -> Result<cloakroom::Session, SessionRejection> {
     let loaded = visit.session(&RequestHeaders(request.headers())).await;
-    loaded.map_err(SessionRejection::not_loaded)
+    loaded.map_err(|error| SessionRejection::not_loaded(error, request.headers()))
 }
 
 /// Extracts the session of the middleware for one cookie, where several are around a route.
@@ -140,7 +140,8 @@ impl<N: CookieName> FromRequest for NamedSession<N> {
         let request = request.clone();
         Box::pin(async move {
             let visit = visits.as_ref().and_then(|visits| visits.named(N::COOKIE_NAME));
-            let visit = visit.ok_or_else(|| SessionRejection::not_named(N::COOKIE_NAME))?;
+            let visit = visit
+                .ok_or_else(|| SessionRejection::not_named(N::COOKIE_NAME, request.headers()))?;
             Ok(Self { session: load(&request, visit).await?, name: PhantomData })
         })
     }

@@ -1,28 +1,22 @@
 //! The request's form.
 
-use std::fmt;
-
 use actix_web::{
-    Error, FromRequest, HttpRequest, HttpResponse, ResponseError,
+    FromRequest, HttpRequest,
     dev::Payload,
-    http::{
-        Method, StatusCode,
-        header::{CONTENT_TYPE, HeaderMap},
-    },
+    http::{Method, StatusCode, header::CONTENT_TYPE},
     web::Bytes,
 };
 use cloakroom::{
     Visit,
-    form::{FieldErrors, FormError, FormInput, IntoFieldErrors, Submission},
+    form::{BodyError, FieldErrors, FormInput, IntoFieldErrors, Submission},
+    visit::Failure,
 };
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Back, SessionError, SessionRejection,
-    extract::innermost,
+    Back, InputRejection, SessionError, SessionRejection, extract::innermost,
     headers::RequestHeaders,
-    rejection::{plain, status},
 };
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none.
@@ -102,13 +96,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let visit = innermost(&request).map_err(Reason::Session)?;
-            if visit.input().is_none() {
-                capture(&visit, &request, payload).await?;
-            }
+            let visit = innermost(&request)?;
+            let captured = capture(&visit, &request, payload).await;
+            captured.map_err(|failure| InputRejection::of(failure, request.headers()))?;
             let headers = RequestHeaders(request.headers());
             let submission = Submission::of(&visit, &headers, Back::of(&request)).await;
-            Ok(Self(submission.map_err(SessionRejection::not_loaded).map_err(Reason::Session)?))
+            let not_loaded = |error| SessionRejection::not_loaded(error, request.headers());
+            Ok(Self(submission.map_err(not_loaded)?))
         })
     }
 }
@@ -117,64 +111,27 @@ async fn capture(
     visit: &Visit,
     request: &HttpRequest,
     mut payload: Payload,
-) -> Result<(), InputRejection> {
+) -> Result<(), Failure> {
     let input = if matches!(*request.method(), Method::GET | Method::HEAD) {
         FormInput::from_query(request.query_string())
     } else {
-        let body = Bytes::from_request(request, &mut payload).await.map_err(Reason::Body)?;
-        FormInput::parse(content_type(request.headers()), body).await
+        // Also where the CSRF middleware has captured the form: its limit is not that of this route.
+        let body = read(request, &mut payload).await?;
+        if visit.input().is_some() {
+            return Ok(());
+        }
+        let content_type = request.headers().get(CONTENT_TYPE);
+        FormInput::parse(content_type.and_then(|value| value.to_str().ok()), body).await
     };
-    visit.capture(input.map_err(Reason::Form)?);
+    visit.capture(input.map_err(Failure::NotAForm)?);
     Ok(())
 }
 
-pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(CONTENT_TYPE)?.to_str().ok()
-}
-
-/// Why a request's form could not be taken: no session middleware (500), a session that cannot be loaded
-/// (503 or 500), a body that is too long (413), a content type that is no form (415), or a body that
-/// is not what its content type says (400).
-#[derive(Debug)]
-pub struct InputRejection(Reason);
-
-#[derive(Debug)]
-enum Reason {
-    Session(SessionRejection),
-    Body(Error),
-    Form(FormError),
-}
-
-impl From<Reason> for InputRejection {
-    fn from(reason: Reason) -> Self {
-        Self(reason)
-    }
-}
-
-impl fmt::Display for InputRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Reason::Session(rejection) => rejection.fmt(f),
-            Reason::Body(error) => error.fmt(f),
-            Reason::Form(error) => error.fmt(f),
-        }
-    }
-}
-
-impl ResponseError for InputRejection {
-    fn status_code(&self) -> StatusCode {
-        match &self.0 {
-            Reason::Session(rejection) => rejection.status_code(),
-            Reason::Body(error) => error.as_response_error().status_code(),
-            Reason::Form(error) => status(error.http_status()),
-        }
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        match &self.0 {
-            Reason::Session(rejection) => rejection.error_response(),
-            Reason::Body(error) => error.error_response(),
-            Reason::Form(error) => plain(self.status_code(), error.to_string()),
-        }
-    }
+/// The whole body, within the limit of extractors.
+async fn read(request: &HttpRequest, payload: &mut Payload) -> Result<Bytes, Failure> {
+    let body = Bytes::from_request(request, payload).await;
+    body.map_err(|error| match error.as_response_error().status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => BodyError::TooLarge.into_failure(None),
+        _ => BodyError::Broken.into_failure(None),
+    })
 }

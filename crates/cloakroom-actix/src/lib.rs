@@ -37,6 +37,7 @@
 mod back;
 mod csrf_middleware;
 mod extract;
+mod failure;
 mod headers;
 mod input;
 mod rejection;
@@ -55,9 +56,10 @@ pub use cloakroom::tera;
 pub use cloakroom::{
     self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
     SessionInfo, Sessions, TypedKey, clock, cookie, csrf, form,
+    visit::{Failure, Problem},
 };
 pub use csrf_middleware::{CsrfMiddleware, CsrfService};
 pub use extract::{NamedSession, ReadSession, Session, View};
-pub use input::{Input, InputRejection};
-pub use rejection::{SessionError, SessionRejection};
+pub use input::Input;
+pub use rejection::{InputRejection, SessionError, SessionRejection};
 pub use session_middleware::{SessionMiddleware, SessionService};

@@ -3,26 +3,26 @@
 use std::{
     fmt,
     future::{Ready, ready},
-    panic::{AssertUnwindSafe, resume_unwind},
+    panic::{AssertUnwindSafe, Location, resume_unwind},
 };
 
 use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    error::{self, InternalError},
+    error::InternalError,
     http::StatusCode,
 };
 use cloakroom::{
     ResponseHeaders, Sessions, Uncommitted, Visit,
-    visit::{Failure, Visits},
+    visit::{Failure, Problem, Visits},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
     SessionRejection,
+    failure::OnFailure,
     headers::{RequestHeaders, ResponseHeaderMap},
-    rejection::respond,
 };
 
 /// Gives every request within it a session.
@@ -45,8 +45,9 @@ use crate::{
 /// 1. The session is committed before the first byte, also of a streamed body; once begun, the
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
-///    later makes sense and 500 otherwise, with an empty body. It carries the cookie that an earlier
-///    [`Session::commit`](cloakroom::Session::commit) of the request has earned.
+///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
+///    the cookie that an earlier [`Session::commit`](cloakroom::Session::commit) of the request has
+///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. An error that middleware returns becomes its response here, with the session's headers, and
@@ -62,12 +63,14 @@ use crate::{
 ///
 /// # Several of them
 /// One within another for the same cookie does nothing, nor does a second one for bearer tokens.
+/// If it was made of other [`Sessions`], a warning names both places at the first request.
 /// Middleware for different cookies give a request several sessions: [`Session`](crate::Session) is
 /// the innermost one's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware {
     sessions: Sessions,
     loading: Loading,
+    on_failure: OnFailure,
 }
 
 /// When a session is loaded.
@@ -83,8 +86,58 @@ enum Loading {
 impl SessionMiddleware {
     /// Middleware for `sessions`.
     #[must_use]
+    #[track_caller]
     pub fn new(sessions: Sessions) -> Self {
-        Self { sessions, loading: Loading::default() }
+        let sessions = sessions.in_layer_at(Location::caller());
+        Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
+    }
+
+    /// Sets the handler that makes the responses which the library otherwise makes itself:
+    /// - [`CsrfMiddleware`](crate::CsrfMiddleware) refuses a request;
+    /// - a session cannot be loaded or committed;
+    /// - a handler panicked after a commit, whose cookie the response carries;
+    /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
+    /// - [`Input`](crate::Input) finds a form that is too long, or none;
+    /// - there is no middleware for a [`NamedSession`](crate::NamedSession).
+    ///
+    /// The handler chooses the status, too. The middleware adds cookies that the request has earned,
+    /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
+    /// describes.
+    ///
+    /// Of several ones around a route, the innermost that has a handler and sees the failure calls
+    /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
+    /// one then.
+    ///
+    /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
+    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
+    ///
+    /// The handler runs on the worker's thread, so it must not block. A route without any session
+    /// middleware does not call it; middleware of the application finds the [`Problem`] in the
+    /// extensions of the response.
+    ///
+    /// ```
+    /// use actix_web::{HttpResponse, http::StatusCode};
+    /// use cloakroom_actix::{AppKeys, Failure, MemoryStore, Problem, SessionMiddleware, Sessions};
+    ///
+    /// let page = |problem: &Problem| {
+    ///     let status = StatusCode::from_u16(problem.http_status()).unwrap_or_default();
+    ///     let mut response = HttpResponse::build(status);
+    ///     match problem.failure() {
+    ///         _ if problem.wants_json() => response.json(problem.failure().code()),
+    ///         Failure::Forged(_) => response.body("This page is too old. Load it again."),
+    ///         _ => response.body("Something went wrong."),
+    ///     }
+    /// };
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let middleware = SessionMiddleware::new(sessions).on_failure(page);
+    /// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+    /// ```
+    #[must_use]
+    pub fn on_failure(
+        self,
+        handler: impl Fn(&Problem) -> HttpResponse + Send + Sync + 'static,
+    ) -> Self {
+        Self { on_failure: OnFailure::new(handler), ..self }
     }
 
     /// Loads the session of each request before its handler runs. For routes that first ask for it
@@ -116,8 +169,8 @@ where
     type Future = Ready<Result<SessionService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        let (sessions, loading) = (self.sessions.clone(), self.loading);
-        ready(Ok(SessionService { sessions, loading, inner }))
+        let Self { sessions, loading, on_failure } = self.clone();
+        ready(Ok(SessionService { sessions, loading, on_failure, inner }))
     }
 }
 
@@ -126,6 +179,7 @@ where
 pub struct SessionService<S> {
     sessions: Sessions,
     loading: Loading,
+    on_failure: OnFailure,
     inner: S,
 }
 
@@ -145,20 +199,29 @@ where
         // The request itself must not be cloned: routing wants it for itself.
         let around = request.extensions_mut().remove();
         let (visits, visit) = Visits::begin(&self.sessions, request.method().as_str(), around);
-        let preload = (self.loading == Loading::Ahead)
-            .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
+        let preload = (self.loading == Loading::Ahead).then(|| {
+            let visit = visits.innermost().clone();
+            (visit.preload(&RequestHeaders(request.headers())), visit)
+        });
+        let visit = visit.ok_or_else(|| visits.innermost().clone());
         request.extensions_mut().insert(visits);
-        let handling = self.inner.call(request);
+        let (handling, on_failure) = (self.inner.call(request), self.on_failure.clone());
         let handling = async move {
-            if let Some(preload) = preload {
-                preload.await.map_err(SessionRejection::not_loaded)?;
+            if let Some((preload, visit)) = preload {
+                preload.await.map_err(|error| SessionRejection::not_preloaded(error, &visit))?;
             }
             // The handler begins when it is polled first.
             handling.await
         };
         match visit {
-            Some(visit) => conclude(visit, handling).boxed_local(),
-            None => async { handling.await.map(ServiceResponse::map_into_left_body) }.boxed_local(),
+            Ok(visit) => conclude(visit, on_failure, handling).boxed_local(),
+            // The middleware around it, which is for the same cookie, commits.
+            Err(outer) => async move {
+                let outcome =
+                    handling.await.map_err(|error| on_failure.replace_error(error, &outer));
+                outcome.map(|response| on_failure.replace(response, &outer))
+            }
+            .boxed_local(),
         }
     }
 }
@@ -169,17 +232,29 @@ where
 /// from the moment it is called.
 async fn conclude<B: MessageBody>(
     visit: Visit,
+    on_failure: OnFailure,
     handling: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let not_committed = |Uncommitted { error, headers }| {
+        let mut response = on_failure.respond(Failure::NotCommitted(error), &visit);
+        headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        response
+    };
     match AssertUnwindSafe(handling).catch_unwind().await {
-        Ok(Ok(mut response)) => match visit.finish(response.status().as_u16()).await {
-            Ok(session) => {
-                session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
-                Ok(response.map_into_left_body())
+        Ok(Ok(response)) => {
+            let mut response = on_failure.replace(response, &visit);
+            match visit.finish(response.status().as_u16()).await {
+                Ok(session) => {
+                    session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+                    Ok(response)
+                }
+                Err(failed) => {
+                    Ok(response.into_response(not_committed(failed)).map_into_right_body())
+                }
             }
-            Err(failed) => Ok(response.into_response(not_committed(failed)).map_into_right_body()),
-        },
+        }
         Ok(Err(error)) => {
+            let error = on_failure.replace_error(error, &visit);
             let status = error.as_response_error().status_code().as_u16();
             Err(match visit.finish(status).await {
                 Ok(session) if session == ResponseHeaders::default() => error,
@@ -193,8 +268,9 @@ async fn conclude<B: MessageBody>(
             if session.set_cookie.is_empty() {
                 resume_unwind(payload);
             }
-            let error = error::ErrorInternalServerError("the handler panicked");
-            Err(WithSession { error, session }.into())
+            let mut response = on_failure.respond(Failure::Panicked, &visit);
+            session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+            Err(InternalError::from_response("the handler panicked", response).into())
         }
     }
 }
@@ -223,11 +299,4 @@ impl ResponseError for WithSession {
         self.session.clone().write_to(&mut ResponseHeaderMap(response.headers_mut()));
         response
     }
-}
-
-fn not_committed(uncommitted: Uncommitted) -> HttpResponse {
-    let Uncommitted { error, headers } = uncommitted;
-    let mut response = respond(Failure::NotCommitted(error).answer());
-    headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
-    response
 }

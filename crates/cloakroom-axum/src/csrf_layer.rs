@@ -2,30 +2,23 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use axum_core::{
     body::Body,
-    extract::{FromRequest, Request},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use cloakroom::{
-    csrf::{CsrfPolicy, Denied, Refusal},
-    form::FormInput,
-};
-use http::{HeaderValue, StatusCode, header::VARY, request::Parts};
+use cloakroom::{csrf::CsrfPolicy, form::BodyError, visit::Problem};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    extract::visits,
-    headers::RequestHeaders,
-    input::content_type,
-    rejection::{SessionRejection, plain},
-};
+use crate::{extract::visits, headers::RequestHeaders, rejection::respond};
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
@@ -44,9 +37,13 @@ use crate::{
 /// # Ok::<(), cloakroom_axum::cookie::CookieError>(())
 /// ```
 ///
-/// To find the token in a form the layer reads the body, which may have 2 MiB or what
-/// [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) says; a larger upload is let through
-/// with the token in the header `X-CSRF-Token`, unread.
+/// To find the token in a form the layer reads up to 2 MiB of the body, or what
+/// [`CsrfPolicy::limit_form`] says, and only for a visitor who has a session; a larger upload is let
+/// through with the token in the header `X-CSRF-Token`, unread.
+/// [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) counts for extractors only.
+///
+/// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the response to a refused
+/// request.
 #[derive(Clone, Debug, Default)]
 pub struct CsrfLayer {
     policy: CsrfPolicy,
@@ -102,35 +99,37 @@ where
     }
 }
 
-/// The request as it came, or the answer that refuses it.
+/// Checks a request and returns it as it came.
+///
+/// # Errors
+/// The response that refuses it.
 async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Response> {
-    let visits = visits(request.extensions()).map_err(IntoResponse::into_response)?.clone();
+    let visits = visits(request.extensions(), request.headers());
+    let visits = visits.map_err(IntoResponse::into_response)?.clone();
     let (parts, mut body) = request.into_parts();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    let headers = RequestHeaders(&parts.headers);
-    let capture_form = async {
-        let whole = read(&parts, std::mem::take(&mut body)).await?;
-        if let Ok(input) = FormInput::parse(content_type(&parts), whole.clone()).await {
-            visits.innermost().capture(input);
-        }
-        body = Body::from(whole);
-        Ok(())
+    let (method, headers) = (parts.method.as_str(), RequestHeaders(&parts.headers));
+    let reading = async {
+        let whole = read(std::mem::take(&mut body), policy.form_limit()).await?;
+        body = Body::from(whole.clone());
+        Ok(whole)
     };
-    let method = parts.method.as_str();
-    match policy.admit(method, &headers, authority, &visits, capture_form).await {
+    match policy.admit(method, &headers, authority, &visits, reading).await {
         Ok(()) => Ok(Request::from_parts(parts, body)),
-        Err(Denied::Unreadable(response)) => Err(response),
-        Err(Denied::NotLoaded(error)) => Err(SessionRejection::not_loaded(error).into_response()),
-        Err(Denied::Forged(refusal)) => {
-            let mut response = plain(StatusCode::FORBIDDEN, refusal.to_string());
-            response.headers_mut().insert(VARY, HeaderValue::from_static(Refusal::VARY));
-            Err(response)
-        }
+        Err(failure) => Err(respond(Problem::of_request(failure, &headers))),
     }
 }
 
-/// The whole body, within the limit that is set for extractors.
-async fn read(parts: &Parts, body: Body) -> Result<Bytes, Response> {
-    let limited = Request::from_parts(parts.clone(), body);
-    Bytes::from_request(limited, &()).await.map_err(IntoResponse::into_response)
+/// The whole body, if it has no more than `limit` bytes. Nothing is decompressed.
+async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if is_about_length(&*error) => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Broken),
+    }
+}
+
+/// Whether this limit or that of a layer around was met, whose error is within axum's.
+fn is_about_length(error: &(dyn Error + 'static)) -> bool {
+    error.is::<LengthLimitError>() || error.source().is_some_and(is_about_length)
 }

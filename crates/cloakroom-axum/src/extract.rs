@@ -4,7 +4,7 @@ use std::{marker::PhantomData, ops::Deref};
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use cloakroom::{CookieName, Visit, visit::Visits};
-use http::{Extensions, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 
 use crate::{SessionRejection, headers::RequestHeaders};
 
@@ -73,7 +73,8 @@ macro_rules! extractor {
                 parts: &mut Parts,
                 _: &S,
             ) -> Result<Self, SessionRejection> {
-                let session = load(parts, innermost(&parts.extensions)?).await?;
+                let visit = innermost(&parts.extensions, &parts.headers)?;
+                let session = load(parts, visit).await?;
                 Ok(Self($from(session)))
             }
         }
@@ -85,8 +86,9 @@ macro_rules! extractor {
                 parts: &mut Parts,
                 _: &S,
             ) -> Result<Option<Self>, SessionRejection> {
-                let Ok(visit) = innermost(&parts.extensions) else { return Ok(None) };
-                Ok(Some(Self($from(load(parts, visit).await?))))
+                let Some(visits) = parts.extensions.get::<Visits>() else { return Ok(None) };
+                let session = load(parts, visits.innermost()).await?;
+                Ok(Some(Self($from(session))))
             }
         }
     };
@@ -97,13 +99,19 @@ extractor!(ReadSession, |session: cloakroom::Session| session.read_only());
 extractor!(View, |session: cloakroom::Session| session.view());
 
 /// The visit of the innermost session layer.
-pub(crate) fn innermost(extensions: &Extensions) -> Result<&Visit, SessionRejection> {
-    visits(extensions).map(Visits::innermost)
+pub(crate) fn innermost<'a>(
+    extensions: &'a Extensions,
+    headers: &HeaderMap,
+) -> Result<&'a Visit, SessionRejection> {
+    visits(extensions, headers).map(Visits::innermost)
 }
 
 /// The visits of all session layers around the route.
-pub(crate) fn visits(extensions: &Extensions) -> Result<&Visits, SessionRejection> {
-    extensions.get().ok_or_else(SessionRejection::no_layer)
+pub(crate) fn visits<'a>(
+    extensions: &'a Extensions,
+    headers: &HeaderMap,
+) -> Result<&'a Visits, SessionRejection> {
+    extensions.get().ok_or_else(|| SessionRejection::no_layer(headers))
 }
 
 pub(crate) async fn load(
@@ -111,7 +119,7 @@ pub(crate) async fn load(
     visit: &Visit,
 ) -> Result<cloakroom::Session, SessionRejection> {
     let loaded = visit.session(&RequestHeaders(&parts.headers)).await;
-    loaded.map_err(SessionRejection::not_loaded)
+    loaded.map_err(|error| SessionRejection::not_loaded(error, &parts.headers))
 }
 
 /// Extracts the session of the layer for one cookie, where several layers are around a route.
@@ -149,7 +157,8 @@ impl<S: Send + Sync, N: CookieName> FromRequestParts<S> for NamedSession<N> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let visits = parts.extensions.get::<Visits>();
         let visit = visits.and_then(|visits| visits.named(N::COOKIE_NAME));
-        let visit = visit.ok_or_else(|| SessionRejection::not_named(N::COOKIE_NAME))?;
+        let visit =
+            visit.ok_or_else(|| SessionRejection::not_named(N::COOKIE_NAME, &parts.headers))?;
         let session = load(parts, visit).await?;
         Ok(Self { session, name: PhantomData })
     }

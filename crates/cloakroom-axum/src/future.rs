@@ -12,10 +12,10 @@ use cloakroom::{
     Ending, ResponseHeaders, Uncommitted, Visit,
     visit::{Failure, Preload},
 };
-use http::{Response, StatusCode};
+use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{headers::ResponseHeaderMap, rejection::status};
+use crate::{failure::OnFailure, headers::ResponseHeaderMap};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -23,9 +23,19 @@ pin_project! {
         #[pin]
         handler: F,
         preload: Option<Preload>,
-        visit: Option<Visit>,
+        visit: Visit,
+        role: Role,
+        on_failure: OnFailure,
         waiting: Option<Waiting<B>>,
     }
+}
+
+/// What a layer does at the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Commits,
+    /// A layer around it is for the same cookie.
+    LeavesCommitToOuter,
 }
 
 /// What a response waits for once the handler is done.
@@ -41,15 +51,21 @@ enum Then<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(crate) fn new(handler: F, visit: Option<Visit>, preload: Option<Preload>) -> Self {
-        Self { handler, preload, visit, waiting: None }
+    pub(crate) fn new(
+        handler: F,
+        visit: Visit,
+        role: Role,
+        preload: Option<Preload>,
+        on_failure: OnFailure,
+    ) -> Self {
+        Self { handler, preload, visit, role, on_failure, waiting: None }
     }
 }
 
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Default,
+    B: Default + 'static,
 {
     type Output = F::Output;
 
@@ -59,28 +75,31 @@ where
             let loaded = ready!(preload.as_mut().poll(cx));
             *this.preload = None;
             if let Err(error) = loaded {
-                return Poll::Ready(Ok(failed(Failure::NotLoaded(error))));
+                let failure = Failure::NotLoaded(error);
+                return Poll::Ready(Ok(this.on_failure.respond(failure, this.visit)));
             }
         }
         if this.waiting.is_none() {
             let outcome = ready!(poll_catching_panic(this.handler.as_mut(), cx));
-            let Some(visit) = this.visit.take() else {
+            let outcome = outcome
+                .map(|result| result.map(|response| this.on_failure.replace(response, this.visit)));
+            if *this.role == Role::LeavesCommitToOuter {
                 return Poll::Ready(outcome.unwrap_or_else(|payload| resume_unwind(payload)));
-            };
+            }
             let (ending, then) = match outcome {
                 Ok(Ok(response)) => {
-                    (visit.finish(response.status().as_u16()), Then::Respond(response))
+                    (this.visit.finish(response.status().as_u16()), Then::Respond(response))
                 }
                 Ok(Err(error)) => {
-                    tokio::spawn(visit.abandon());
+                    tokio::spawn(this.visit.abandon());
                     return Poll::Ready(Err(error));
                 }
-                Err(payload) => (visit.abandon(), Then::Panic(payload)),
+                Err(payload) => (this.visit.abandon(), Then::Panic(payload)),
             };
             *this.waiting = Some(Waiting { ending, then: Some(then) });
         }
         match this.waiting {
-            Some(waiting) => waiting.poll(cx).map(Ok),
+            Some(waiting) => waiting.poll(this.visit, this.on_failure, cx).map(Ok),
             None => Poll::Pending,
         }
     }
@@ -98,41 +117,45 @@ fn poll_catching_panic<F: Future>(
     }
 }
 
-impl<B: Default> Waiting<B> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<B>> {
+impl<B: Default + 'static> Waiting<B> {
+    fn poll(
+        &mut self,
+        visit: &Visit,
+        on_failure: &OnFailure,
+        cx: &mut Context<'_>,
+    ) -> Poll<Response<B>> {
         let session = ready!(Pin::new(&mut self.ending).poll(cx));
-        self.then.take().map_or(Poll::Pending, |then| Poll::Ready(then.close(session)))
+        match self.then.take() {
+            Some(then) => Poll::Ready(then.close(session, visit, on_failure)),
+            None => Poll::Pending,
+        }
     }
 }
 
-impl<B: Default> Then<B> {
+impl<B: Default + 'static> Then<B> {
     /// Returns the response, once it is known what the session asks of it.
-    fn close(self, session: Result<ResponseHeaders, Uncommitted>) -> Response<B> {
+    fn close(
+        self,
+        session: Result<ResponseHeaders, Uncommitted>,
+        visit: &Visit,
+        on_failure: &OnFailure,
+    ) -> Response<B> {
         let (mut response, headers) = match (self, session) {
             (Self::Respond(response), Ok(headers)) => (response, headers),
             (Self::Respond(_), Err(Uncommitted { error, headers })) => {
-                (failed(Failure::NotCommitted(error)), headers)
+                (on_failure.respond(Failure::NotCommitted(error), visit), headers)
             }
             (Self::Panic(payload), session) => {
                 let headers = session.unwrap_or_else(|uncommitted| uncommitted.headers);
                 if headers.set_cookie.is_empty() {
                     resume_unwind(payload);
                 }
-                let mut response = Response::new(B::default());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                (response, headers)
+                (on_failure.respond(Failure::Panicked, visit), headers)
             }
         };
         headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
         response
     }
-}
-
-/// Makes the response to a failure, which goes to the log.
-fn failed<B: Default>(failure: Failure) -> Response<B> {
-    let mut response = Response::new(B::default());
-    *response.status_mut() = status(failure.answer().status);
-    response
 }
 
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {

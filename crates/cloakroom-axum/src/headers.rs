@@ -18,6 +18,7 @@ fn all<'a>(map: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [
 /// Those that every request asks for are known without parsing.
 fn header_name(name: &'static str) -> HeaderName {
     match name {
+        "accept" => header::ACCEPT,
         "cookie" => header::COOKIE,
         "vary" => header::VARY,
         _ => HeaderName::from_static(name),

@@ -3,18 +3,20 @@
 use axum_core::{
     body::Body,
     extract::{FromRequest, Request},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
 use bytes::Bytes;
-use cloakroom::form::{FieldErrors, FormError, FormInput, IntoFieldErrors, Submission};
-use http::{Method, header::CONTENT_TYPE, request::Parts};
+use cloakroom::{
+    Visit,
+    form::{BodyError, FieldErrors, FormInput, IntoFieldErrors, Submission},
+    visit::Failure,
+};
+use http::{Method, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Back, SessionError, SessionRejection,
-    extract::innermost,
+    Back, InputRejection, SessionError, SessionRejection, extract::innermost,
     headers::RequestHeaders,
-    rejection::{plain, status},
 };
 
 /// Extracts the form that the visitor sent, as a `T` or as the reasons why it is none. It takes the
@@ -92,66 +94,43 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = InputRejection;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, InputRejection> {
-        let visit = innermost(request.extensions())?.clone();
+        let visit = innermost(request.extensions(), request.headers())?.clone();
         let (parts, body) = request.into_parts();
-        if visit.input().is_none() {
-            visit.capture(read(&parts, body, state).await?);
-        }
+        let captured = capture(&visit, &parts, body, state).await;
+        captured.map_err(|failure| InputRejection::of(failure, &parts.headers))?;
         let headers = RequestHeaders(&parts.headers);
         let submission = Submission::of(&visit, &headers, Back::of(&parts)).await;
-        Ok(Self(submission.map_err(SessionRejection::not_loaded)?))
+        let not_loaded = |error| SessionRejection::not_loaded(error, &parts.headers);
+        Ok(Self(submission.map_err(not_loaded)?))
     }
 }
 
-async fn read<S: Send + Sync>(
+async fn capture<S: Send + Sync>(
+    visit: &Visit,
     parts: &Parts,
     body: Body,
     state: &S,
-) -> Result<FormInput, InputRejection> {
-    if matches!(parts.method, Method::GET | Method::HEAD) {
-        let query = parts.uri.query().unwrap_or_default();
-        return Ok(FormInput::from_query(query).map_err(Reason::Form)?);
-    }
-    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
-    let body = body.map_err(|rejection| Reason::Body(rejection.into_response()))?;
-    Ok(FormInput::parse(content_type(parts), body).await.map_err(Reason::Form)?)
-}
-
-pub(crate) fn content_type(parts: &Parts) -> Option<&str> {
-    parts.headers.get(CONTENT_TYPE)?.to_str().ok()
-}
-
-/// Why a request's form could not be taken: no session layer (500), a session that cannot be loaded
-/// (503 or 500), a body that is too long (413), a content type that is no form (415), or a body that
-/// is not what its content type says (400).
-#[derive(Debug)]
-pub struct InputRejection(Reason);
-
-#[derive(Debug)]
-enum Reason {
-    Session(SessionRejection),
-    Body(Response),
-    Form(FormError),
-}
-
-impl From<Reason> for InputRejection {
-    fn from(reason: Reason) -> Self {
-        Self(reason)
-    }
-}
-
-impl From<SessionRejection> for InputRejection {
-    fn from(rejection: SessionRejection) -> Self {
-        Self(Reason::Session(rejection))
-    }
-}
-
-impl IntoResponse for InputRejection {
-    fn into_response(self) -> Response {
-        match self.0 {
-            Reason::Session(rejection) => rejection.into_response(),
-            Reason::Body(response) => response,
-            Reason::Form(error) => plain(status(error.http_status()), error.to_string()),
+) -> Result<(), Failure> {
+    let input = if matches!(parts.method, Method::GET | Method::HEAD) {
+        FormInput::from_query(parts.uri.query().unwrap_or_default())
+    } else {
+        // Also where the CSRF layer has captured the form: its limit is not that of this route.
+        let body = read(Request::from_parts(parts.clone(), body), state).await?;
+        if visit.input().is_some() {
+            return Ok(());
         }
-    }
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        FormInput::parse(content_type, body).await
+    };
+    visit.capture(input.map_err(Failure::NotAForm)?);
+    Ok(())
+}
+
+/// The whole body, within the limit of extractors.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Failure> {
+    let body = Bytes::from_request(request, state).await;
+    body.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => BodyError::TooLarge.into_failure(None),
+        _ => BodyError::Broken.into_failure(None),
+    })
 }

@@ -1,9 +1,12 @@
 //! The layer that gives requests their sessions.
 
-use cloakroom::Sessions;
+use std::panic::Location;
+
+use axum_core::response::IntoResponse;
+use cloakroom::{Sessions, visit::Problem};
 use tower_layer::Layer;
 
-use crate::SessionService;
+use crate::{SessionService, failure::OnFailure};
 
 /// Gives every request below it a session, for axum and any other tower service.
 ///
@@ -24,8 +27,9 @@ use crate::SessionService;
 /// 1. The session is committed before the first byte, also of a streamed body; once begun, the
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
-///    later makes sense and 500 otherwise, with an empty body. It carries the cookie that an earlier
-///    [`Session::commit`](cloakroom::Session::commit) of the request has earned.
+///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
+///    the cookie that an earlier [`Session::commit`](cloakroom::Session::commit) of the request has
+///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. A panic goes on through this layer, and only a `destroy` takes effect. Where an earlier
@@ -37,6 +41,7 @@ use crate::SessionService;
 ///
 /// # Several layers
 /// A layer inside another for the same cookie does nothing, nor does a second one for bearer tokens.
+/// If it was made of other [`Sessions`], a warning names both layers at the first request.
 /// Layers for different cookies give a request several sessions: [`Session`](crate::Session) is the
 /// innermost layer's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
 ///
@@ -47,6 +52,7 @@ use crate::SessionService;
 pub struct SessionLayer {
     sessions: Sessions,
     loading: Loading,
+    on_failure: OnFailure,
 }
 
 /// When a session is loaded.
@@ -62,8 +68,59 @@ pub(crate) enum Loading {
 impl SessionLayer {
     /// A layer for `sessions`.
     #[must_use]
+    #[track_caller]
     pub fn new(sessions: Sessions) -> Self {
-        Self { sessions, loading: Loading::default() }
+        let sessions = sessions.in_layer_at(Location::caller());
+        Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
+    }
+
+    /// Sets the handler that makes the responses which the library otherwise makes itself:
+    /// - [`CsrfLayer`](crate::CsrfLayer) refuses a request;
+    /// - a session cannot be loaded or committed;
+    /// - a handler panicked after a commit, whose cookie the response carries;
+    /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
+    /// - [`Input`](crate::Input) finds a form that is too long, or none;
+    /// - there is no layer for a [`NamedSession`](crate::NamedSession).
+    ///
+    /// The handler chooses the status, too. The layer adds cookies that the request has earned, and
+    /// `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
+    /// describes.
+    ///
+    /// Of several layers around a route, the innermost that has a handler and sees the failure calls
+    /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
+    /// one then.
+    ///
+    /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
+    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
+    ///
+    /// The handler runs on the thread of the request, so it must not block. On a tower service whose
+    /// body type is not axum's, its status and headers are used and the body is empty. A route without
+    /// any session layer does not call it; middleware of the application finds the [`Problem`] in the
+    /// extensions of the response.
+    ///
+    /// ```
+    /// use axum::{http::StatusCode, response::{Html, IntoResponse}};
+    /// use cloakroom_axum::{AppKeys, Failure, MemoryStore, Problem, SessionLayer, Sessions};
+    ///
+    /// let page = |problem: &Problem| {
+    ///     let status = StatusCode::from_u16(problem.http_status()).unwrap_or_default();
+    ///     match problem.failure() {
+    ///         _ if problem.wants_json() => (status, problem.failure().code()).into_response(),
+    ///         Failure::Forged(_) => (status, Html("This page is too old. Load it again.")).into_response(),
+    ///         _ => (status, Html("Something went wrong.")).into_response(),
+    ///     }
+    /// };
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let layer = SessionLayer::new(sessions).on_failure(page);
+    /// # Ok::<(), cloakroom_axum::cookie::CookieError>(())
+    /// ```
+    #[must_use]
+    pub fn on_failure<R: IntoResponse>(
+        self,
+        handler: impl Fn(&Problem) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let on_failure = OnFailure::new(move |problem| handler(problem).into_response());
+        Self { on_failure, ..self }
     }
 
     /// Loads the session of each request before its handler runs. For routes that first ask for it
@@ -86,6 +143,6 @@ impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SessionService::new(self.sessions.clone(), self.loading, inner)
+        SessionService::new(self.sessions.clone(), self.loading, self.on_failure.clone(), inner)
     }
 }

@@ -34,6 +34,7 @@
 mod back;
 mod csrf_layer;
 mod extract;
+mod failure;
 mod future;
 mod headers;
 mod input;
@@ -54,11 +55,12 @@ pub use cloakroom::tera;
 pub use cloakroom::{
     self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
     SessionInfo, Sessions, TypedKey, clock, cookie, csrf, form,
+    visit::{Failure, Problem},
 };
 pub use csrf_layer::{CsrfLayer, CsrfService};
 pub use extract::{NamedSession, ReadSession, Session, View};
 pub use future::ResponseFuture;
-pub use input::{Input, InputRejection};
+pub use input::Input;
 pub use layer::SessionLayer;
-pub use rejection::{SessionError, SessionRejection};
+pub use rejection::{InputRejection, SessionError, SessionRejection};
 pub use service::SessionService;

@@ -6,42 +6,51 @@ use axum_core::response::{IntoResponse, Response};
 use cloakroom::{
     Error,
     form::InvalidForm,
-    visit::{Answer, Failure},
+    visit::{Answer, Failure, Problem},
 };
 use http::{
-    HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, LOCATION},
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, LOCATION, VARY},
 };
+
+use crate::headers::RequestHeaders;
 
 const NO_LAYER: &str = "add `.layer(SessionLayer::new(sessions))` to the router, after its routes \
                         and after the layers that use sessions";
 
 /// Why an extractor of this crate failed.
 ///
-/// The client gets 503 where the store cannot be reached and 500 otherwise, both without a body;
-/// the reason goes to the log.
+/// The client gets 503 where the store cannot be reached and 500 otherwise, without the reason, which
+/// goes to the log. [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the
+/// response.
 #[derive(Debug)]
-pub struct SessionRejection(Failure);
+pub struct SessionRejection(Problem);
 
 impl SessionRejection {
-    pub(crate) fn no_layer() -> Self {
-        Self(Failure::NoSession(NO_LAYER.to_owned()))
+    pub(crate) fn no_layer(headers: &HeaderMap) -> Self {
+        Self::of(Failure::NoSession(NO_LAYER.to_owned()), headers)
     }
 
-    pub(crate) fn not_named(cookie: &str) -> Self {
-        Self(Failure::NoSession(format!("none is for the cookie `{cookie}`; {NO_LAYER}")))
+    pub(crate) fn not_named(cookie: &str, headers: &HeaderMap) -> Self {
+        let advice = format!("none is for the cookie `{cookie}`; {NO_LAYER}");
+        Self::of(Failure::NoSession(advice), headers)
     }
 
-    pub(crate) fn not_loaded(error: Error) -> Self {
-        Self(Failure::NotLoaded(error))
+    pub(crate) fn not_loaded(error: Error, headers: &HeaderMap) -> Self {
+        Self::of(Failure::NotLoaded(error), headers)
+    }
+
+    fn of(failure: Failure, headers: &HeaderMap) -> Self {
+        Self(Problem::of_request(failure, &RequestHeaders(headers)))
     }
 }
 
 /// What a handler's `?` makes of a session's error or of an invalid form, and what becomes of it.
 ///
-/// A [`cloakroom::Error`] turns into a response of status 503 or 500 without a body; what the
-/// session holds by then is committed as usual. An invalid form turns into the answer that
-/// [`Input`](crate::Input) describes.
+/// A [`cloakroom::Error`] turns into a response of status 503 or 500 without the reason; the
+/// session's changes are committed as usual.
+/// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces it. An invalid form turns
+/// into the answer that [`Input`](crate::Input) describes.
 ///
 /// ```
 /// use cloakroom_axum::{Session, SessionError};
@@ -51,17 +60,36 @@ impl SessionRejection {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct SessionError(Failure);
+pub struct SessionError(Problem);
+
+/// Why a request's form could not be taken: no session layer (500), a session that cannot be loaded
+/// (503 or 500), a body that is too long (413), a content type that is no form (415), or a body that
+/// is not what its content type says (400).
+/// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the response.
+#[derive(Debug)]
+pub struct InputRejection(Problem);
+
+impl InputRejection {
+    pub(crate) fn of(failure: Failure, headers: &HeaderMap) -> Self {
+        Self(Problem::of_request(failure, &RequestHeaders(headers)))
+    }
+}
+
+impl From<SessionRejection> for InputRejection {
+    fn from(rejection: SessionRejection) -> Self {
+        Self(rejection.0)
+    }
+}
 
 impl From<Error> for SessionError {
     fn from(error: Error) -> Self {
-        Self(error.into())
+        Self(Failure::from(error).into())
     }
 }
 
 impl From<InvalidForm> for SessionError {
     fn from(invalid: InvalidForm) -> Self {
-        Self(invalid.into())
+        Self(Failure::from(invalid).into())
     }
 }
 
@@ -81,7 +109,7 @@ macro_rules! failure {
 
         impl IntoResponse for $name {
             fn into_response(self) -> Response {
-                respond(self.0.answer())
+                respond(self.0)
             }
         }
     };
@@ -89,14 +117,32 @@ macro_rules! failure {
 
 failure!(SessionRejection);
 failure!(SessionError);
+failure!(InputRejection);
 
-fn respond(answer: Answer) -> Response {
-    let mut response = match (answer.location, answer.json) {
+/// Makes the library's own response and leaves the problem in its extensions, for the session layer
+/// and for middleware of the application.
+pub(crate) fn respond(problem: Problem) -> Response {
+    problem.log();
+    let mut response = render(problem.answer());
+    if problem.is_replaceable() {
+        response.extensions_mut().insert(problem);
+    }
+    response
+}
+
+pub(crate) fn render(answer: Answer) -> Response {
+    let mut response = match (answer.location, answer.content) {
         (Some(target), _) => see_other(&target),
-        (None, Some(json)) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+        (None, Some((content_type, body))) => {
+            ([(CONTENT_TYPE, content_type)], body).into_response()
+        }
         (None, None) => ().into_response(),
     };
-    *response.status_mut() = status(answer.status);
+    if let Some(vary) = answer.vary {
+        response.headers_mut().insert(VARY, HeaderValue::from_static(vary));
+    }
+    let status = StatusCode::from_u16(answer.status);
+    *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 
@@ -104,14 +150,4 @@ fn respond(answer: Answer) -> Response {
 pub(crate) fn see_other(target: &str) -> Response {
     let location = HeaderValue::try_from(target).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
-}
-
-/// A plain answer to a request that cannot be served as it is.
-pub(crate) fn plain(status: StatusCode, message: String) -> Response {
-    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], message).into_response()
-}
-
-/// A status that the core names.
-pub(crate) fn status(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -6,26 +6,34 @@ use cloakroom::{Sessions, visit::Visits};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, headers::RequestHeaders, layer::Loading};
+use crate::{
+    ResponseFuture, failure::OnFailure, future::Role, headers::RequestHeaders, layer::Loading,
+};
 
 /// Gives each request a [`Visit`](cloakroom::Visit) and commits it before the response.
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     sessions: Sessions,
     loading: Loading,
+    on_failure: OnFailure,
     inner: S,
 }
 
 impl<S> SessionService<S> {
-    pub(crate) fn new(sessions: Sessions, loading: Loading, inner: S) -> Self {
-        Self { sessions, loading, inner }
+    pub(crate) fn new(
+        sessions: Sessions,
+        loading: Loading,
+        on_failure: OnFailure,
+        inner: S,
+    ) -> Self {
+        Self { sessions, loading, on_failure, inner }
     }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Default,
+    ResBody: Default + 'static,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
@@ -41,8 +49,12 @@ where
         let (visits, visit) = Visits::begin(&self.sessions, method, around);
         let preload = (self.loading == Loading::Ahead)
             .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
+        let (visit, role) = match visit {
+            Some(visit) => (visit, Role::Commits),
+            None => (visits.innermost().clone(), Role::LeavesCommitToOuter),
+        };
         request.extensions_mut().insert(visits);
         // The handler begins when it is polled first.
-        ResponseFuture::new(self.inner.call(request), visit, preload)
+        ResponseFuture::new(self.inner.call(request), visit, role, preload, self.on_failure.clone())
     }
 }

@@ -18,6 +18,7 @@
 //! | event "forged request" | warn | `reason`, `enforced` |
 //! | event "a session cookie without `Secure` was issued …", once a process, where the request's `Host` is not a loopback one, or a proxy says that it came by https | warn | |
 //! | event "`Settings::load_for_development` was called in a build without debug assertions …" | warn | |
+//! | event "session layer ignored", once for a layer inside another for the same cookie that has other settings | warn | |
 //! | event with the reason, for each request that is answered with 500 or 503 | error | |
 //!
 //! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
@@ -31,7 +32,7 @@
 //! |---|---|---|
 //! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also what cannot be read any more), `absent` (also a cookie that does not open), `gone` (ended or regenerated a moment ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
-//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), or a [`Refusal::reason`](crate::csrf::Refusal::reason) |
+//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`Refusal::reason`](crate::csrf::Refusal::reason), or `body_too_large` for a form that is too long to look for its token |
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
@@ -217,6 +218,21 @@ fn say_if_unheard(message: impl std::fmt::Display) {
     if !tracing::dispatcher::has_been_set() && log::max_level() == log::LevelFilter::Off {
         eprintln!("cloakroom: {message}");
     }
+}
+
+/// A layer is ignored, although its settings differ from those of the layer around it.
+pub(crate) fn layer_ignored(warning: std::fmt::Arguments<'_>) {
+    tracing::warn!(target: TARGET, "{warning}");
+}
+
+/// A policy that only logs could not check a request, which passes.
+pub(crate) fn csrf_unchecked(error: &Error) {
+    let error = WithCauses(error);
+    tracing::warn!(
+        target: TARGET,
+        %error,
+        "request not checked for forgery: its session could not be loaded, and the policy only logs"
+    );
 }
 
 /// A request that may be forged.

@@ -1,6 +1,6 @@
 //! The session system that all requests of an application share.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use crate::{
     Error,
@@ -46,6 +46,8 @@ const DEFAULT_MAX_BYTES: usize = 256 * 1024;
 pub struct Sessions {
     shared: Arc<Shared>,
     carrier: Carrier,
+    /// Where the application made the layer that these are in.
+    layer: Option<&'static Location<'static>>,
 }
 
 struct Shared {
@@ -114,6 +116,32 @@ impl Sessions {
     pub fn bearer(&self) -> Result<Self, Error> {
         self.store_backend("carry a session in the Authorization header")?;
         Ok(Self { carrier: Carrier::Bearer, ..self.clone() })
+    }
+
+    /// Notes where the application makes a layer of these sessions, so that a warning about the layer
+    /// can name the place. For adapters, whose constructors have `#[track_caller]`.
+    ///
+    /// ```
+    /// # use cloakroom::{AppKeys, Sessions};
+    /// #[track_caller]
+    /// fn layer(sessions: Sessions) -> Sessions {
+    ///     sessions.in_layer_at(std::panic::Location::caller())
+    /// }
+    /// # layer(Sessions::cookie(AppKeys::random()).build()?);
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
+    #[must_use]
+    pub fn in_layer_at(self, place: &'static Location<'static>) -> Self {
+        Self { layer: Some(place), ..self }
+    }
+
+    pub(crate) fn layer(&self) -> Option<&'static Location<'static>> {
+        self.layer
+    }
+
+    /// Returns whether these and `other` are clones of one session system, with the same settings.
+    pub(crate) fn shares_settings_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     pub(crate) fn carrier(&self) -> Carrier {
@@ -317,7 +345,7 @@ impl SessionsBuilder {
             random: self.random,
         };
         let shared = Arc::new(Shared { context, backend });
-        Ok(Sessions { shared, carrier: Carrier::Cookie })
+        Ok(Sessions { shared, carrier: Carrier::Cookie, layer: None })
     }
 }
 

@@ -8,11 +8,13 @@
 //! 4. [`Visit::abandon`] instead, when the handler panicked.
 //!
 //! Forms are [captured](Visit::capture) and handed on as [`Submission`](crate::form::Submission);
-//! what goes wrong is a [`Failure`], which knows its answer.
+//! what goes wrong is a [`Failure`], whose [`Problem`] knows its answer.
 
 mod ending;
 mod failure;
 mod headers;
+mod nesting;
+mod problem;
 
 use std::{
     fmt,
@@ -23,6 +25,8 @@ use std::{
 pub use ending::Ending;
 pub use failure::{Answer, Failure};
 pub use headers::{HeadersMut, ResponseHeaders};
+use problem::ClientFormat;
+pub use problem::Problem;
 
 use crate::{
     Session, Sessions,
@@ -51,6 +55,8 @@ struct Inner {
 struct Asked {
     session: Option<Session>,
     input: Option<Arc<FormInput>>,
+    /// The format that the client wants a failure in, once the session was loaded.
+    format: Option<ClientFormat>,
     /// Whether the response's head has left.
     closed: bool,
 }
@@ -122,7 +128,8 @@ impl Visit {
             FetchMetadata::of(self.0.method, headers)
         };
         let fetch = fetch.with_exposure(self.exposes_cookie(headers));
-        Ok(self.get_or_insert_session(loaded, fetch, presented.chunks))
+        let format = ClientFormat::of(headers);
+        Ok(self.get_or_insert_session(loaded, fetch, format, presented.chunks))
     }
 
     /// Loads the session before the handler runs, for responses that first ask for it inside a
@@ -135,9 +142,12 @@ impl Visit {
         let presented = self.presented(headers).into_owned();
         let fetch = FetchMetadata::of(self.0.method, headers);
         let fetch = fetch.with_exposure(self.exposes_cookie(headers));
+        let format = ClientFormat::of(headers);
+        // If the session cannot be loaded, the layer makes the response and has no headers at hand.
+        self.asked().format = Some(format);
         Box::pin(async move {
             let loaded = visit.load(&presented).await?;
-            visit.get_or_insert_session(loaded, fetch, presented.chunks);
+            visit.get_or_insert_session(loaded, fetch, format, presented.chunks);
             Ok(())
         })
     }
@@ -177,9 +187,11 @@ impl Visit {
         &self,
         loaded: LoadedSession,
         fetch: FetchMetadata,
+        format: ClientFormat,
         chunks: Vec<u8>,
     ) -> Session {
         let mut asked = self.asked();
+        asked.format = Some(format);
         if let Some(session) = &asked.session {
             return session.clone();
         }
@@ -213,6 +225,12 @@ impl Visit {
     /// What the visitor sent, once an extractor has captured it.
     pub fn input(&self) -> Option<Arc<FormInput>> {
         self.asked().input.clone()
+    }
+
+    /// Completes a problem that arose without the request's headers at hand with the format that the
+    /// client wants, if the session was loaded.
+    pub fn complete(&self, problem: impl Into<Problem>) -> Problem {
+        problem.into().or_format(self.asked().format)
     }
 
     /// Commits the session, if a handler asked for it, and says what the response has to carry.
@@ -268,7 +286,8 @@ pub struct Visits {
 
 impl Visits {
     /// Begins a visit within those of the layers `around`. There is none to be finished where one of
-    /// them is for the same cookie: a response must not set one cookie twice.
+    /// them is for the same cookie: a response must not set one cookie twice. If that layer has other
+    /// settings, a warning says so once.
     pub fn begin(sessions: &Sessions, method: &str, around: Option<Self>) -> (Self, Option<Visit>) {
         match around {
             Some(around) if around.has(sessions) => (around, None),
@@ -285,9 +304,16 @@ impl Visits {
         &self.innermost
     }
 
+    /// Returns whether one of these layers is for the same cookie, and warns if its settings differ.
     fn has(&self, sessions: &Sessions) -> bool {
-        self.innermost.sessions().meets(sessions)
-            || self.around.as_ref().is_some_and(|around| around.has(sessions))
+        let own = self.innermost.sessions();
+        if own.meets(sessions) {
+            if !own.shares_settings_with(sessions) {
+                nesting::warn_once(own, sessions);
+            }
+            return true;
+        }
+        self.around.as_ref().is_some_and(|around| around.has(sessions))
     }
 
     /// The visit of the innermost layer whose token a cookie carries: the one that a forged request

@@ -9,7 +9,7 @@ use std::{
 
 use cloakroom::{
     AppKeys, Error, MemoryStore, Session, Sessions, clock::FakeClock, cookie::CookieSettings,
-    csrf::CsrfPolicy, csrf::Denied,
+    csrf::CsrfPolicy, visit::Failure,
 };
 use metrics_util::{
     CompositeKey,
@@ -69,8 +69,8 @@ async fn live_a_life() {
     let (visits, _) = cloakroom::Visits::begin(&sealed, "POST", None);
     let headers = [("origin", "https://evil.example"), ("host", "example.org")];
     let policy = CsrfPolicy::default();
-    let admitted = policy.admit("POST", &headers[..], None, &visits, async { Ok::<(), ()>(()) });
-    assert!(matches!(admitted.await, Err(Denied::Forged(_))));
+    let admitted = policy.admit("POST", &headers[..], None, &visits, async { unreachable!() });
+    assert!(matches!(admitted.await, Err(Failure::Forged(_))));
 }
 
 #[derive(Clone, Default)]

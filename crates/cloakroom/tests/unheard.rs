@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use cloakroom::{settings::Settings, visit::Failure};
+use cloakroom::{
+    settings::Settings,
+    visit::{Failure, Problem},
+};
 
 #[test]
 fn a_failure_that_nobody_listens_for_is_said_on_standard_error() {
@@ -40,5 +43,5 @@ fn load() {
 #[test]
 #[ignore = "what the test above starts"]
 fn fail() {
-    assert_eq!(Failure::NoSession("add the layer".to_owned()).answer().status, 500);
+    Problem::from(Failure::NoSession("add the layer".to_owned())).log();
 }

@@ -1,11 +1,18 @@
 //! The CSRF layer: before the handler, and by the session's token.
 
+use std::time::Duration;
+
 use behaviour::{
     client::{Client, Reply, Sent},
     server::Server,
 };
 use http::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 every_driver! {
     a_form_of_the_page_passes,
@@ -14,6 +21,11 @@ every_driver! {
     a_token_from_before_the_login_is_refused,
     a_token_in_the_query_or_a_cookie_is_no_proof,
     every_encoding_of_a_form_may_carry_the_token,
+    a_body_that_proves_nothing_is_not_waited_for,
+    a_form_longer_than_the_limit_is_refused,
+    a_connection_that_changes_its_protocol_is_not_waited_for,
+    a_websocket_handshake_is_judged_by_its_origin,
+    a_refusal_is_json_for_those_who_want_it,
 }
 
 async fn token(visitor: &mut Client) -> String {
@@ -29,7 +41,7 @@ async fn post(visitor: &mut Client, sent: Sent) -> Reply {
 async fn a_form_of_the_page_passes(server: Server) {
     let mut visitor = server.client();
     let (one, two) = (token(&mut visitor).await, token(&mut visitor).await);
-    assert_ne!(one, two, "requirement 46: masked anew");
+    assert_ne!(one, two, "each is masked by itself");
     for token in [&one, &two] {
         let reply = post(&mut visitor, Sent::form(&format!("a=b&_csrf={token}"))).await;
         assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, "passed"));
@@ -41,7 +53,6 @@ async fn a_form_of_the_page_passes(server: Server) {
     }
 }
 
-// Requirements 42, 43, 45 and 51.
 async fn what_has_no_proof_is_refused(server: Server) {
     let mut visitor = server.client();
     token(&mut visitor).await;
@@ -67,7 +78,6 @@ async fn what_has_no_proof_is_refused(server: Server) {
     println!("refused: 4 methods × 4 bodies, cross-site, no session");
 }
 
-// Requirement 44.
 async fn a_token_of_another_session_is_refused(server: Server) {
     let (mut one, mut two) = (server.client(), server.client());
     let foreign = token(&mut one).await;
@@ -75,7 +85,6 @@ async fn a_token_of_another_session_is_refused(server: Server) {
     assert_eq!(post(&mut two, Sent::form(&format!("_csrf={foreign}"))).await.status, 403);
 }
 
-// Requirement 7.
 async fn a_token_from_before_the_login_is_refused(server: Server) {
     let mut visitor = server.client();
     let before = token(&mut visitor).await;
@@ -85,7 +94,6 @@ async fn a_token_from_before_the_login_is_refused(server: Server) {
     assert_eq!(post(&mut visitor, Sent::form(&format!("_csrf={after}"))).await.status, 200);
 }
 
-// Requirements 50 and 51.
 async fn a_token_in_the_query_or_a_cookie_is_no_proof(server: Server) {
     let mut visitor = server.client();
     let token = token(&mut visitor).await;
@@ -108,5 +116,118 @@ async fn every_encoding_of_a_form_may_carry_the_token(server: Server) {
         Sent::body("application/json", json!({"_csrf": token}).to_string().as_bytes()),
     ] {
         assert_eq!(post(&mut visitor, sent).await.status, 200);
+    }
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+/// Sends a request's head and nothing of its body. Returns the status of the reply.
+async fn status_without_body(server: &Server, method: &str, headers: &[&str]) -> u16 {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let headers = headers.join("\r\n");
+    let head =
+        format!("{method} /csrf-form HTTP/1.1\r\nHost: {}\r\n{headers}\r\n\r\n", server.address);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    let reading = timeout(Duration::from_secs(5), stream.read_exact(&mut line)).await;
+    reading.unwrap_or_else(|_| panic!("no reply to {method} {headers:?}")).unwrap();
+    std::str::from_utf8(&line[9..]).unwrap().parse().unwrap()
+}
+
+/// A visitor with a session: their `Cookie` line and their token.
+async fn signed_in(server: &Server) -> (String, String) {
+    let mut visitor = server.client();
+    let token = token(&mut visitor).await;
+    (format!("Cookie: {}", visitor.jar.header().unwrap()), format!("X-CSRF-Token: {token}"))
+}
+
+async fn a_body_that_proves_nothing_is_not_waited_for(server: Server) {
+    let (cookie, token) = signed_in(&server).await;
+    let (huge, unknown) = ("Content-Length: 1000000000", "Cookie: session=AAAA");
+    let unmeasured = "Transfer-Encoding: chunked";
+    let cells: [(u16, &[&str]); 10] = [
+        (403, &[FORM, huge]),
+        (403, &[FORM, huge, unknown]),
+        (403, &[FORM, unmeasured]),
+        (403, &[&cookie, huge]),
+        (403, &[&cookie, unmeasured]),
+        (403, &[&cookie, huge, "Content-Type: application/octet-stream"]),
+        (403, &[&cookie, FORM, "Content-Length: 809", "Content-Encoding: br"]),
+        (413, &[&cookie, FORM, huge]),
+        (413, &[&cookie, FORM, "Content-Length: 2097153"]),
+        (200, &[&cookie, &token, "Content-Type: application/octet-stream", huge]),
+    ];
+    for (expected, headers) in cells {
+        assert_eq!(status_without_body(&server, "POST", headers).await, expected, "{headers:?}");
+    }
+}
+
+async fn a_form_longer_than_the_limit_is_refused(server: Server) {
+    let mut visitor = server.client();
+    let token = token(&mut visitor).await;
+    let form = |length: usize| format!("_csrf={token}&a={}", "x".repeat(length - 95));
+    let fits = form(2 * 1024 * 1024);
+    assert_eq!(fits.len(), 2 * 1024 * 1024);
+    assert_eq!(post(&mut visitor, Sent::form(&fits)).await.status, 200);
+    let reply = visitor.try_send("/csrf-form", &Value::Null, Sent::form(&form(fits.len() + 1)));
+    // The server may close the connection while the form is on its way.
+    if let Ok(reply) = reply.await {
+        assert_eq!(reply.status, 413);
+        assert!(reply.text().contains("2097152 bytes"), "{}", reply.text());
+    }
+}
+
+async fn a_connection_that_changes_its_protocol_is_not_waited_for(server: Server) {
+    let (cookie, _) = signed_in(&server).await;
+    let upgrade = ["Connection: upgrade", "Upgrade: websocket"];
+    let post = [&[&cookie, FORM], &upgrade[..]].concat();
+    assert_eq!(status_without_body(&server, "POST", &post).await, 403);
+    let foreign = "Origin: https://evil.example";
+    let connect = [&cookie, FORM, foreign];
+    assert_eq!(status_without_body(&server, "CONNECT", &connect).await, 403);
+    let own = format!("Origin: http://{}", server.address);
+    let status = status_without_body(&server, "CONNECT", &[&cookie, FORM, &own]).await;
+    assert_ne!(status, 403, "this site's own, for which there is no route");
+}
+
+async fn a_websocket_handshake_is_judged_by_its_origin(server: Server) {
+    let (cookie, _) = signed_in(&server).await;
+    let own = format!("Origin: http://{}", server.address);
+    let handshake = [&cookie, "Connection: Upgrade", "Upgrade: websocket"];
+    for (sender, expected) in [
+        (own.as_str(), 200),
+        ("Sec-Fetch-Site: same-origin", 200),
+        ("X-Any: a client that is no browser", 200),
+        ("Origin: https://evil.example", 403),
+        ("Origin: null", 403),
+        ("Sec-Fetch-Site: cross-site", 403),
+        ("Sec-Fetch-Site: same-site", 403),
+    ] {
+        let headers = [&handshake[..], &[sender]].concat();
+        assert_eq!(status_without_body(&server, "GET", &headers).await, expected, "{sender}");
+        let page = [&cookie, sender];
+        assert_eq!(status_without_body(&server, "GET", &page).await, 200, "a page, {sender}");
+    }
+}
+
+async fn a_refusal_is_json_for_those_who_want_it(server: Server) {
+    let mut visitor = server.client();
+    token(&mut visitor).await;
+    for (sent, code) in [
+        (Sent::form("_csrf=x"), "bad_token"),
+        (Sent::form("a=b"), "missing_token"),
+        (Sent::form("a=b").and("sec-fetch-site", "cross-site"), "cross_site"),
+    ] {
+        let reply = post(&mut visitor, sent.and("accept", "application/json")).await;
+        assert_eq!(reply.status, 403);
+        assert_eq!(reply.headers["content-type"], "application/problem+json");
+        assert!(reply.headers["vary"].to_str().unwrap().contains("Accept"));
+        let details: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!((&details["status"], &details["code"]), (&json!(403), &json!(code)));
+        assert_eq!(
+            (&details["type"], &details["title"]),
+            (&json!("about:blank"), &json!("Forbidden"))
+        );
+        assert!(details["detail"].as_str().unwrap().len() > 20);
     }
 }

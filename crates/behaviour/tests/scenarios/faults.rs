@@ -33,13 +33,13 @@ server_side! {
 
 /// A memory store that fails or dawdles on demand, and counts.
 #[derive(Clone, Debug, Default)]
-struct Faulty(Arc<Inner>);
+pub(crate) struct Faulty(Arc<Inner>);
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(crate) struct Inner {
     store: MemoryStore,
-    fails_to_load: AtomicBool,
-    fails_to_commit: AtomicBool,
+    pub(crate) fails_to_load: AtomicBool,
+    pub(crate) fails_to_commit: AtomicBool,
     dawdles: AtomicBool,
     calls: AtomicUsize,
 }
@@ -70,7 +70,7 @@ impl Store for Faulty {
 }
 
 impl Faulty {
-    fn set(&self, which: impl Fn(&Inner) -> &AtomicBool, value: bool) {
+    pub(crate) fn set(&self, which: impl Fn(&Inner) -> &AtomicBool, value: bool) {
         which(&self.0).store(value, Ordering::SeqCst);
     }
 }

@@ -11,6 +11,19 @@
 //! 4. Always, also after 2 and 3: a token of the visitor's session, in the header `X-CSRF-Token`
 //!    (or `X-XSRF-TOKEN`) or in the form field `_csrf`; never in the query.
 //!
+//! WebSocket handshakes are checked by rules 2 and 3 alone, because browsers let no page add a header
+//! to them: a `GET` with `Upgrade: websocket`, and every `CONNECT`.
+//!
+//! # What is read
+//! Rules 1 to 3 and a token in a header need the request's headers only. The body is read for rule 4
+//! if all of this holds; otherwise the request is refused unread:
+//! - its `Content-Type` is a form's: urlencoded, multipart or JSON;
+//! - it has no `Content-Encoding` and no `Upgrade: websocket`: nothing is decompressed to find a token;
+//! - the request's cookie leads to a session;
+//! - it has no more than 2 MiB, or what [`CsrfPolicy::limit_form`] says.
+//!
+//! Larger, compressed and other uploads send the token in the header and are not read at all.
+//!
 //! The token is an HMAC of the session's token under a key of its own, masked anew each time it is
 //! shown, so that compression leaks nothing (BREACH) and nothing has to be stored. It belongs to
 //! one session and changes at `regenerate`.
@@ -29,7 +42,6 @@ mod origin;
 mod policy;
 pub(crate) mod token;
 
-pub use admission::Denied;
 pub use origin::OriginError;
 pub use policy::{CsrfPolicy, Refusal, Verdict};
 

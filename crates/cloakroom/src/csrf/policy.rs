@@ -6,7 +6,7 @@ use super::{
     Transport,
     origin::{Origin, OriginError},
 };
-use crate::request::Headers;
+use crate::{form::DEFAULT_BODY_LIMIT, request::Headers};
 
 /// What a CSRF layer lets through. The default is the strictest.
 ///
@@ -17,11 +17,23 @@ use crate::request::Headers;
 /// assert!(CsrfPolicy::default().trust_origin("admin.example.org").is_err(), "the scheme counts");
 /// # Ok::<(), cloakroom::csrf::OriginError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CsrfPolicy {
     trusted: Vec<Origin>,
     same_site: SameSiteRequests,
     mode: Mode,
+    form_limit: usize,
+}
+
+impl Default for CsrfPolicy {
+    fn default() -> Self {
+        Self {
+            trusted: Vec::new(),
+            same_site: SameSiteRequests::default(),
+            mode: Mode::default(),
+            form_limit: DEFAULT_BODY_LIMIT,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +63,7 @@ pub enum Verdict {
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refusal {
     /// `Sec-Fetch-Site` says that another site sent it.
     CrossSite,
@@ -58,6 +71,8 @@ pub enum Refusal {
     SameSite,
     /// `Origin` or `Referer` is not this site.
     ForeignOrigin,
+    /// The request's cookie names no session, so no token can belong to it.
+    NoSession,
     /// There is no token.
     MissingToken,
     /// The token is not one of this session.
@@ -86,9 +101,9 @@ impl CsrfPolicy {
         self
     }
 
-    /// Logs what would be refused and lets it pass, to try the policy out on live traffic. Where the
-    /// token would have to be looked for in a body that is no form, is longer than 256 KiB or does not
-    /// say its length, nothing is read and nothing logged.
+    /// Logs what would be refused and lets it pass, to try the policy out on live traffic. A form
+    /// whose length is not in its headers passes without a check, because it may be too long to be
+    /// kept until the handler reads it. So does a request whose session cannot be loaded.
     ///
     /// ```
     /// assert!(!cloakroom::csrf::CsrfPolicy::default().log_only().enforces());
@@ -99,6 +114,26 @@ impl CsrfPolicy {
         self
     }
 
+    /// Sets how many bytes of a form are read to find its token. A longer form without the token in
+    /// a header is refused with status 413. Default: 2,097,152 (2 MiB). With a higher limit, each
+    /// request that has a session can take that much memory before its handler runs. Large uploads
+    /// can send the token in the header `X-CSRF-Token` instead; their bodies are not read.
+    ///
+    /// ```
+    /// let policy = cloakroom::csrf::CsrfPolicy::default().limit_form(64 * 1024);
+    /// assert_eq!(policy.form_limit(), 65_536);
+    /// ```
+    #[must_use]
+    pub fn limit_form(mut self, bytes: usize) -> Self {
+        self.form_limit = bytes;
+        self
+    }
+
+    /// Returns how many bytes of a form are read to find its token.
+    pub fn form_limit(&self) -> usize {
+        self.form_limit
+    }
+
     /// Whether refused requests are refused, and not only logged.
     pub fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
@@ -106,6 +141,10 @@ impl CsrfPolicy {
 
     /// Judges a request by its method and headers. `authority` is the host that HTTP/2 has in place
     /// of the `Host` header.
+    ///
+    /// A WebSocket handshake is judged like a request of an unsafe method and needs no token, because
+    /// browsers let no page add a header to it: a `GET` with `Upgrade: websocket` (RFC 6455, 4.1), or
+    /// a `CONNECT` (RFC 8441), which no page can send otherwise.
     ///
     /// ```
     /// use cloakroom::csrf::{CsrfPolicy, Refusal, Transport, Verdict};
@@ -123,12 +162,14 @@ impl CsrfPolicy {
         authority: Option<&str>,
         transport: Transport,
     ) -> Verdict {
-        if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") {
+        let is_handshake = method == "CONNECT" || (method == "GET" && asks_for_websocket(headers));
+        if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") && !is_handshake {
             return Verdict::Pass;
         }
         let host = headers.text("host").or(authority);
         match self.foreign(headers, host, transport) {
             Some(refusal) => Verdict::Refused(refusal),
+            None if is_handshake => Verdict::Pass,
             None => Verdict::NeedsToken(token_in(headers)),
         }
     }
@@ -162,6 +203,14 @@ impl CsrfPolicy {
     }
 }
 
+/// Whether `Upgrade` (RFC 9110, 7.8) names WebSockets. As lenient as the most lenient server library,
+/// which looks for the word anywhere.
+pub(super) fn asks_for_websocket(headers: &(impl Headers + ?Sized)) -> bool {
+    let names_it =
+        |value: &[u8]| value.to_ascii_lowercase().windows(9).any(|word| word == b"websocket");
+    headers.all("upgrade").any(names_it)
+}
+
 fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
     let sent = headers.text("x-csrf-token").or_else(|| headers.text("x-xsrf-token"));
     sent.map(ToOwned::to_owned)
@@ -169,7 +218,7 @@ fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
 
 impl Refusal {
     /// What the answer to a refused request varies with.
-    pub const VARY: &str = "Sec-Fetch-Site, Origin";
+    pub const VARY: &str = "Sec-Fetch-Site, Origin, Accept";
 
     /// One stable word, for logs and metrics.
     pub fn reason(self) -> &'static str {
@@ -177,6 +226,7 @@ impl Refusal {
             Self::CrossSite => "cross_site",
             Self::SameSite => "same_site",
             Self::ForeignOrigin => "origin",
+            Self::NoSession => "no_session",
             Self::MissingToken => "missing_token",
             Self::BadToken => "bad_token",
         }
@@ -188,6 +238,10 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::CrossSite | Self::SameSite | Self::ForeignOrigin => {
                 "this request comes from another site; send it from a page of this one"
+            }
+            Self::NoSession => {
+                "this request has no session that lasts; allow cookies, load the page again and send its \
+                 form"
             }
             Self::MissingToken => {
                 "this request has no CSRF token; send the one of this site's page in the form field \

@@ -1,10 +1,10 @@
-//! Requirements 42 to 51, but for what a layer does with the verdict.
+//! The checks of a policy and of tokens, without a layer.
 
 use super::{token::CsrfKeys, *};
 use crate::{key::AppKeys, token::Token};
 
 const SAFE: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
-const UNSAFE: [&str; 8] = ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND", "get", "FOO"];
+const UNSAFE: [&str; 7] = ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "get", "FOO"];
 
 fn keys() -> CsrfKeys {
     CsrfKeys::new(AppKeys::random().derive_all("csrf"))
@@ -15,7 +15,6 @@ fn check(policy: &CsrfPolicy, method: &str, headers: &[(&str, &str)]) -> Verdict
     policy.check(method, headers.as_slice(), None, Transport::Https)
 }
 
-// Requirement 43.
 #[test]
 fn only_the_four_safe_methods_pass_and_no_override_changes_that() {
     let overrides = [
@@ -38,7 +37,6 @@ fn only_the_four_safe_methods_pass_and_no_override_changes_that() {
     println!("methods × overrides: {cells}/{cells}");
 }
 
-// Requirements 47 and 48.
 #[test]
 fn fetch_metadata_and_origin_are_judged_together() {
     let policy = CsrfPolicy::default().trust_origin("https://admin.example.org").unwrap();
@@ -84,6 +82,43 @@ fn fetch_metadata_and_origin_are_judged_together() {
 }
 
 #[test]
+fn a_websocket_handshake_is_judged_by_its_origin_and_needs_no_token() {
+    let policy = CsrfPolicy::default().trust_origin("https://admin.example.org").unwrap();
+    let websocket = [("upgrade", "websocket")];
+    let lists = [("upgrade", "h2c"), ("upgrade", "foo/2 , WebSocket")];
+    let version = [("upgrade", "websocket/13")];
+    let handshakes: [(&str, &[_]); 4] =
+        [("GET", &websocket), ("GET", &lists), ("GET", &version), ("CONNECT", &[])];
+    for (method, handshake) in handshakes {
+        for (sender, expected) in [
+            (None, Verdict::Pass),
+            (Some(("sec-fetch-site", "same-origin")), Verdict::Pass),
+            (Some(("origin", "https://example.org")), Verdict::Pass),
+            (Some(("origin", "https://admin.example.org")), Verdict::Pass),
+            (Some(("sec-fetch-site", "cross-site")), Verdict::Refused(Refusal::CrossSite)),
+            (Some(("sec-fetch-site", "same-site")), Verdict::Refused(Refusal::SameSite)),
+            (Some(("origin", "https://evil.example")), Verdict::Refused(Refusal::ForeignOrigin)),
+            (Some(("origin", "null")), Verdict::Refused(Refusal::ForeignOrigin)),
+        ] {
+            let headers: Vec<_> = handshake.iter().copied().chain(sender).collect();
+            assert_eq!(check(&policy, method, &headers), expected, "{method} {headers:?}");
+        }
+    }
+}
+
+/// No page can send these, and nothing is opened by them.
+#[test]
+fn upgrade_opens_no_way_around_the_token_and_closes_no_page() {
+    let policy = CsrfPolicy::default();
+    let verdict = |method, protocol| check(&policy, method, &[("upgrade", protocol)]);
+    assert_eq!(verdict("POST", "websocket"), Verdict::NeedsToken(None));
+    for protocol in ["h2c", "web socket", "TLS/1.0", ""] {
+        let headers = [("upgrade", protocol), ("sec-fetch-site", "cross-site")];
+        assert_eq!(check(&policy, "GET", &headers), Verdict::Pass, "{protocol}");
+    }
+}
+
+#[test]
 fn a_referer_stands_in_for_a_missing_origin() {
     let policy = CsrfPolicy::default();
     for (referer, refused) in [
@@ -125,7 +160,6 @@ fn what_is_no_origin_cannot_be_trusted() {
     }
 }
 
-// Requirements 44 and 45.
 #[test]
 fn a_token_is_one_session_s_and_nothing_else_is_a_token() {
     let (keys, session, other) = (keys(), Token::draw(), Token::draw());
@@ -144,7 +178,6 @@ fn a_token_is_one_session_s_and_nothing_else_is_a_token() {
     }
 }
 
-// Requirement 46.
 #[test]
 fn a_token_looks_different_every_time() {
     let (keys, session) = (keys(), Token::draw());

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod body;
 mod errors;
 mod input;
 mod multipart;
@@ -30,6 +31,7 @@ mod tree;
 #[cfg(any(feature = "garde", feature = "validator"))]
 mod validation;
 
+pub use body::BodyError;
 pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
 pub use input::FormInput;
 pub use parse::FormError;

@@ -84,13 +84,14 @@ impl InvalidForm {
     /// After the commit, as every change.
     pub(crate) fn answer(&self) -> Result<Answer, Error> {
         let Sender { session, back, fallback } = &self.sender;
-        let (location, json) = if let Some(session) = session {
+        let status = self.http_status();
+        Ok(if let Some(session) = session {
             session.with_errors(&self.errors)?.flash_all()?;
-            (Some(back.target(fallback)), None)
+            Answer { status, location: Some(back.target(fallback)), ..Answer::default() }
         } else {
-            (None, Some(serde_json::json!({ "errors": self.errors }).to_string()))
-        };
-        Ok(Answer { status: self.http_status(), location, json })
+            let json = serde_json::json!({ "errors": self.errors }).to_string();
+            Answer { status, content: Some(("application/json", json)), ..Answer::default() }
+        })
     }
 
     pub(crate) fn http_status(&self) -> u16 {

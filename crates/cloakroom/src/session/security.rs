@@ -43,6 +43,11 @@ impl Session {
         token.is_some_and(|token| self.sessions().context().csrf().verify(token, submitted))
     }
 
+    /// Returns whether the request's token named a session, which may have ended a moment ago.
+    pub(crate) fn came_with_token(&self) -> bool {
+        self.state().work.request_token().is_some()
+    }
+
     /// Notes that the visitor has just proved who they are: at sign-in, and whenever they give their
     /// password again. What [`authenticated_within`](Self::authenticated_within) goes by.
     ///

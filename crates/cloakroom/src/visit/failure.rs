@@ -3,30 +3,45 @@
 use std::{error::Error as StdError, fmt};
 
 use crate::{
-    error::{Error, WithCauses},
-    form::InvalidForm,
-    observe,
+    csrf::Refusal,
+    error::Error,
+    form::{FormError, InvalidForm},
 };
 
-/// Why a response is not what the handler meant to answer. What an adapter's error types are made of:
-/// they turn its [`answer`](Self::answer) into a response.
+/// The reason why the library makes a response in the application's place. Adapters' error types hold
+/// one in a [`Problem`](super::Problem), and a handler for failures gets it in that.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure {
-    /// No session layer is around the route; with what to do about it.
+    /// No session layer is around the route. Has the advice for the log. Status 500.
     NoSession(String),
-    /// The session could not be loaded.
+    /// The session could not be loaded. Status 503 or 500, by [`Error::http_status`].
     NotLoaded(Error),
-    /// An operation on the session failed.
+    /// An operation on the session failed. Status 503 or 500.
     Operation(Error),
-    /// The session could not be committed, and the handler's response must not be sent.
+    /// The session could not be committed, and the handler's response must not be sent. Status 503
+    /// or 500.
     NotCommitted(Error),
-    /// The form is not valid.
+    /// The handler panicked, and its response carries the cookie that an earlier commit of the request
+    /// has earned. Without such a cookie there is no response. Status 500.
+    Panicked,
+    /// The request may be forged. Status 403.
+    Forged(Refusal),
+    /// The form is longer than the limit in bytes, if that is known. Status 413.
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: Option<usize>,
+    },
+    /// The form's body could not be read to its end. Status 400.
+    BodyBroken,
+    /// The body is no form. Status 415 or 400, by [`FormError::http_status`].
+    NotAForm(FormError),
+    /// The form is not valid. Status 303 or 422.
     Form(Box<InvalidForm>),
 }
 
 /// A response without a framework.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "it is what the client gets"]
 #[non_exhaustive]
 pub struct Answer {
@@ -34,40 +49,42 @@ pub struct Answer {
     pub status: u16,
     /// The `Location` of a redirect: visible ASCII.
     pub location: Option<String>,
-    /// The body, of type `application/json`; without one it is empty.
-    pub json: Option<String>,
-}
-
-impl Answer {
-    pub(crate) fn of_status(status: u16) -> Self {
-        Self { status, location: None, json: None }
-    }
+    /// The `Vary` header.
+    pub vary: Option<&'static str>,
+    /// The `Content-Type` and the body; without one the body is empty.
+    pub content: Option<(&'static str, String)>,
 }
 
 impl Failure {
-    /// What the client gets. The log gets the reason, unless it is the client's own form.
-    pub fn answer(&self) -> Answer {
-        match self {
-            Self::Form(invalid) => {
-                invalid.answer().unwrap_or_else(|error| Self::Operation(error).logged())
-            }
-            _ => self.logged(),
-        }
-    }
-
-    fn logged(&self) -> Answer {
-        observe::failed(WithCauses(self));
-        Answer::of_status(self.http_status())
-    }
-
-    /// The status of its answer.
+    /// Returns the status of its response.
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::NoSession(_) => 500,
+            Self::NoSession(_) | Self::Panicked => 500,
             Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
                 error.http_status()
             }
+            Self::Forged(_) => 403,
+            Self::BodyTooLarge { .. } => 413,
+            Self::BodyBroken => 400,
+            Self::NotAForm(error) => error.http_status(),
             Self::Form(invalid) => invalid.http_status(),
+        }
+    }
+
+    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an [`Error::code`], a [`Refusal::reason`],
+    /// `body_too_large`, `body_broken`, `not_a_form` or `invalid_form`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSession(_) => "no_session_layer",
+            Self::Panicked => "panicked",
+            Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
+                error.code()
+            }
+            Self::Forged(refusal) => refusal.reason(),
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyBroken => "body_broken",
+            Self::NotAForm(_) => "not_a_form",
+            Self::Form(_) => "invalid_form",
         }
     }
 
@@ -76,7 +93,7 @@ impl Failure {
             Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
                 Some(error)
             }
-            Self::NoSession(_) | Self::Form(_) => None,
+            _ => None,
         }
     }
 }
@@ -84,6 +101,12 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Operation(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Forged(refusal)
     }
 }
 
@@ -102,6 +125,22 @@ impl fmt::Display for Failure {
             Self::NotCommitted(error) => {
                 write!(f, "the session could not be committed; the response is dropped: {error}")
             }
+            Self::Panicked => f.write_str(
+                "the handler panicked after a commit; the response has the session's cookie",
+            ),
+            Self::Forged(refusal) => refusal.fmt(f),
+            Self::BodyTooLarge { limit: Some(limit) } => write!(
+                f,
+                "the form is longer than {limit} bytes; send less, or the CSRF token in the header \
+                 `X-CSRF-Token`"
+            ),
+            Self::BodyTooLarge { limit: None } => {
+                f.write_str("the form is longer than this address accepts; send less")
+            }
+            Self::BodyBroken => {
+                f.write_str("the request's body could not be read to its end; send it again")
+            }
+            Self::NotAForm(error) => error.fmt(f),
             Self::Form(invalid) => invalid.fmt(f),
         }
     }
@@ -110,23 +149,5 @@ impl fmt::Display for Failure {
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause()?.source()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Kind;
-
-    #[test]
-    fn clients_are_told_a_status_and_nothing_else() {
-        let too_large = || Error::from(Kind::TooLarge { size: 2, limit: 1 });
-        for failure in [
-            Failure::NoSession("add the layer".to_owned()),
-            Failure::NotLoaded(too_large()),
-            Failure::Operation(too_large()),
-        ] {
-            assert_eq!(failure.answer(), Answer::of_status(500));
-        }
     }
 }
