@@ -108,7 +108,10 @@ impl Record {
                 "label" => record.label = Some(serde_json::from_str(value).ok()?),
                 "values" => record.values = Values::parse(text.slice_ref(value))?,
                 "flash" => {
-                    each_entry(value, |batch| Some(record.flash.push(read_batch(batch, &text)?)))?;
+                    each_entry(value, |batch| {
+                        record.flash.push(read_batch(batch, &text)?);
+                        Some(())
+                    })?;
                 }
                 _ => (),
             }

@@ -125,7 +125,7 @@ impl Values {
         }
         // An entry of a list stays: it has no name.
         let Ok(way) = Way::open(self.open().get(root).cloned(), path, below) else { return };
-        let object = way.close(|last, name| last.remove(name));
+        let object = way.close(Members::remove);
         self.open().insert(root, object);
     }
 

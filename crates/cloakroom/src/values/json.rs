@@ -281,7 +281,11 @@ mod tests {
         let whole = r#"{ "a" : [1, {"b": "\"]"}] , "c\n": null }"#;
         let names = |text: &str| {
             let mut names = Vec::new();
-            each_member(text, |name, _| Some(names.push(name.into_owned()))).map(|()| names)
+            let whole = each_member(text, |name, _| {
+                names.push(name.into_owned());
+                Some(())
+            });
+            whole.map(|()| names)
         };
         assert_eq!(names(whole).unwrap(), ["a", "c\n"]);
         for cut in 0..whole.len() {
