@@ -1,0 +1,78 @@
+//! How often one request allocates memory on account of its session: a request through
+//! [`SessionLayer`] beside the same through a layer that does nothing, which axum pays for alike.
+
+use std::convert::Infallible;
+
+use axum::{Router, body::Body, response::Response, routing::get};
+use cloakroom_axum::{
+    AppKeys, MemoryStore, Session, SessionError, SessionLayer, Sessions, cookie::CookieSettings,
+};
+use futures_util::FutureExt;
+use http::{Request, header};
+use tower::{Service, layer::util::Identity};
+
+async fn read(session: Session) -> Result<String, SessionError> {
+    Ok(session.get("username")?.unwrap_or_default())
+}
+
+async fn write(session: Session) -> Result<String, SessionError> {
+    Ok(session.increment("visits")?.to_string())
+}
+
+async fn login(session: Session) -> Result<(), SessionError> {
+    Ok(session.put("username", "virk")?)
+}
+
+/// The routes with sessions in memory, and a cookie.
+fn with_sessions() -> (Router, String) {
+    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    let routes = Router::new().route("/none", get(async || "none"));
+    let routes = routes.route("/read", get(read)).route("/write", get(write));
+    let mut app = routes.route("/login", get(login)).layer(SessionLayer::new(sessions));
+    let response = call(&mut app, "/login", "");
+    let line = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    (app, line.split(';').next().unwrap().to_owned())
+}
+
+/// The same routes without sessions, behind a layer that does nothing.
+fn without_sessions() -> Router {
+    let routes = Router::new().route("/none", get(async || "none"));
+    let routes = routes.route("/read", get(async || "virk".to_owned()));
+    let routes = routes.route("/write", get(async || 1.to_string()));
+    routes.layer(Identity::new())
+}
+
+fn request(path: &str, cookie: &str) -> Request<Body> {
+    Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap()
+}
+
+fn call(app: &mut Router, path: &str, cookie: &str) -> Response {
+    respond(app, request(path, cookie)).unwrap()
+}
+
+fn respond(app: &mut Router, request: Request<Body>) -> Result<Response, Infallible> {
+    app.call(request).now_or_never().expect("nothing to wait for")
+}
+
+/// Counts the allocations of a request from its head to its response. Tables that grow once and stay
+/// are left out.
+fn allocations(app: &mut Router, path: &str, cookie: &str) -> u64 {
+    let count = |_| {
+        let request = request(path, cookie);
+        allocation_counter::measure(|| drop(respond(app, request))).count_total
+    };
+    (0..100).map(count).min().unwrap()
+}
+
+#[test]
+fn a_request_allocates_no_more_for_its_session_than_this() {
+    let (mut app, cookie) = with_sessions();
+    let mut bare = without_sessions();
+    for (path, at_most) in [("/none", 3), ("/read", 8), ("/write", 16)] {
+        let whole = allocations(&mut app, path, &cookie);
+        let session = whole - allocations(&mut bare, path, &cookie);
+        println!("{path}: {session} allocations");
+        assert!(session <= at_most, "{path}: {session} allocations for the session");
+    }
+}
