@@ -1,7 +1,7 @@
 //! How often one request allocates memory on account of its session: a request through
 //! [`SessionLayer`] beside the same through a layer that does nothing, which axum pays for alike.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{Router, body::Body, response::Response, routing::get};
 use cloakroom_axum::{
@@ -9,7 +9,7 @@ use cloakroom_axum::{
 };
 use futures_util::FutureExt;
 use http::{Request, header};
-use tower::{Service, layer::util::Identity};
+use tower::{Service, layer::layer_fn};
 
 async fn read(session: Session) -> Result<String, SessionError> {
     Ok(session.get("username")?.unwrap_or_default())
@@ -40,7 +40,12 @@ fn without_sessions() -> Router {
     let routes = Router::new().route("/none", get(async || "none"));
     let routes = routes.route("/read", get(async || "virk".to_owned()));
     let routes = routes.route("/write", get(async || 1.to_string()));
-    routes.layer(Identity::new())
+    // Of a certain size, as layers are: axum allocates for each that is not empty.
+    let settings = Arc::new(());
+    routes.layer(layer_fn(move |routes| {
+        let _ = &settings;
+        routes
+    }))
 }
 
 fn request(path: &str, cookie: &str) -> Request<Body> {
@@ -69,7 +74,7 @@ fn allocations(app: &mut Router, path: &str, cookie: &str) -> u64 {
 fn a_request_allocates_no_more_for_its_session_than_this() {
     let (mut app, cookie) = with_sessions();
     let mut bare = without_sessions();
-    for (path, at_most) in [("/none", 3), ("/read", 8), ("/write", 16)] {
+    for (path, at_most) in [("/none", 2), ("/read", 5), ("/write", 15)] {
         let whole = allocations(&mut app, path, &cookie);
         let session = whole - allocations(&mut bare, path, &cookie);
         println!("{path}: {session} allocations");
