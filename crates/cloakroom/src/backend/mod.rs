@@ -12,9 +12,11 @@ pub(crate) mod detached;
 pub(crate) mod store;
 mod turns;
 
-use std::{future::ready, pin::pin, sync::Arc};
+use std::{future::ready, sync::Arc};
 
 use futures_util::future::Either;
+
+use tracing::Instrument as _;
 
 use crate::{
     clock::Timestamp,
@@ -80,12 +82,12 @@ impl Backend {
         let span = tracing::debug_span!(target: observe::TARGET, "open", driver = self.name());
         let loaded = match self {
             Self::Cookie(sealer) => span.in_scope(|| cookie::load(sealer, presented, context)),
-            Self::Store(backend) => {
-                observe::traced(span, pin!(backend.load(presented, context))).await?
-            }
+            Self::Store(backend) => backend.load(presented, context).instrument(span).await?,
         };
         match loaded {
-            Some(loaded) if !is_revoked(&loaded.record, context).await? => Ok(loaded),
+            Some(loaded) if context.not_before().is_none() => Ok(loaded),
+            // In a box, because it is rare.
+            Some(loaded) if !Box::pin(is_revoked(&loaded.record, context)).await? => Ok(loaded),
             _ => Ok(LoadedSession::new(context)),
         }
     }
