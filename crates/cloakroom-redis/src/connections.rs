@@ -285,11 +285,14 @@ impl Connections {
         attempts.made += 1;
         let number = attempts.made;
         let mut connecting = Box::pin(self.connect(number, ProtocolVersion::RESP2, None));
-        let runtime = self.living_runtime().await;
-        let in_runtime = poll_fn(|cx| {
-            let _entered = runtime.map(Handle::enter);
-            connecting.as_mut().poll(cx)
-        });
+        let in_runtime = async {
+            let runtime = self.living_runtime().await;
+            let connecting = poll_fn(|cx| {
+                let _entered = runtime.map(Handle::enter);
+                connecting.as_mut().poll(cx)
+            });
+            connecting.await
+        };
         let made = timeout(self.timeouts.connect, in_runtime);
         match made.await.unwrap_or_else(|_| Err(too_slow())) {
             Ok(connection) => {

@@ -174,7 +174,7 @@ impl Visit {
         // login. A bearer's token does not: its holder starts over.
         let starts_over =
             sessions.carrier() == Carrier::Bearer && loaded.persistence == Persistence::Ended;
-        Ok(if starts_over { LoadedSession::new(sessions.context()) } else { loaded })
+        Ok(if starts_over { loaded.start_over(sessions.context()) } else { loaded })
     }
 
     /// The session, if a handler asked for it.

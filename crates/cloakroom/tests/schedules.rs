@@ -186,6 +186,35 @@ async fn a_late_second_logout_spares_the_login_after_the_first() {
     assert!(stage.is_signed_in().await);
 }
 
+/// A token that was just superseded begins a new session, but its logout is meant for the old one.
+#[tokio::test]
+async fn a_bearer_s_logout_follows_a_regenerate() {
+    for says_goodbye in [false, true] {
+        let mut stage = Stage::new(|_| false).await;
+        let bearer = stage.sessions.bearer().unwrap();
+        let authorization = format!("Bearer {}", stage.cookie.split_once('=').unwrap().1);
+        let regenerating = stage.visit().await;
+        regenerating.loaded().unwrap().regenerate().unwrap();
+        let headers = regenerating.finish(200).await.unwrap();
+        stage.keep_cookie(&headers);
+        let logout = bearer.visit();
+        let headers = [("authorization", authorization.as_str())];
+        let session = logout.session(headers.as_slice()).await.unwrap();
+        assert!(session.is_new() && session.is_empty());
+        assert!(stage.is_signed_in().await);
+        session.destroy().unwrap();
+        if says_goodbye {
+            session.put("goodbye", 1).unwrap();
+        }
+        let token = session.bearer_token().unwrap();
+        drop(logout.finish(200).await.unwrap());
+        assert!(!stage.is_signed_in().await);
+        let headers = [("authorization", format!("Bearer {token}"))];
+        let next = bearer.visit().session(headers.as_slice()).await.unwrap();
+        assert_eq!((next.is_new(), next.has("goodbye")), (false, says_goodbye));
+    }
+}
+
 #[tokio::test]
 async fn a_bearer_layer_inside_leaves_the_cookie_protected() {
     let stage = Stage::new(|_| false).await;

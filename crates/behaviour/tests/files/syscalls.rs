@@ -93,6 +93,31 @@ fn a_commit_writes_a_private_temporary_file_flushes_it_renames_it_and_flushes_th
     println!("openat(O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600) write fsync renameat fsync");
 }
 
+/// A folder that is there may have been made by a process that failed to flush it.
+#[test]
+fn a_shard_s_folder_is_flushed_until_that_has_succeeded() {
+    let folder = tempfile::tempdir().unwrap();
+    let flushes = |fault: &[&str], commands: &[(&str, &str)]| {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let log_path = log.path().to_str().unwrap();
+        let before = ["strace", "-f", "-qq", "-y", "-e", "trace=fsync", "-o", log_path];
+        let before: Vec<_> = before.iter().chain(fault).copied().collect();
+        let mut process = Process::start(&before, folder.path(), "full");
+        for (command, expected) in commands {
+            let answer = process.tell(command).unwrap();
+            assert!(answer.starts_with(expected), "{command}: {answer}");
+        }
+        drop(process);
+        let root = format!("<{}/sessions>", folder.path().display());
+        let trace = std::fs::read_to_string(log.path()).unwrap();
+        trace.lines().filter(|line| line.contains(&root)).count()
+    };
+    let fault = ["-e", "inject=fsync:error=EIO:when=1"];
+    let again = [("create ka new", "error"), ("create ka new", "done"), ("create kb new", "done")];
+    assert_eq!(flushes(&fault, &again), 2, "the one that failed, and one more");
+    assert_eq!(flushes(&[], &[("create kc new", "done"), ("create kd new", "done")]), 1);
+}
+
 const WRITERS: u8 = 16;
 const WRITES_EACH: usize = 20;
 

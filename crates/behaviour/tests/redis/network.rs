@@ -39,6 +39,27 @@ async fn a_busy_worker_keeps_nobody_else_s_sessions_waiting() {
     busy.join().unwrap();
 }
 
+/// The connection lives in the runtime in which the store was built. One that nobody drives at the
+/// moment can make none.
+#[tokio::test]
+async fn a_runtime_that_stands_still_costs_the_connect_timeout() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let (built, store) = std::sync::mpsc::channel();
+    let still = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connect_timeout = Duration::from_millis(100);
+        let store = async { builder(&url).connect_timeout(connect_timeout).build().unwrap() };
+        built.send(runtime.block_on(store)).unwrap();
+        std::thread::park();
+    });
+    let store = store.recv().unwrap();
+    let load = tokio::time::timeout(Duration::from_secs(20), store.load(&key(1))).await;
+    assert!(load.unwrap().unwrap_err().is_unavailable());
+    still.thread().unpark();
+    still.join().unwrap();
+}
+
 // Requirement R21.
 #[tokio::test]
 async fn late_and_sliced_answers_are_right_answers() {

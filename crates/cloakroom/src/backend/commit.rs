@@ -67,7 +67,8 @@ pub(crate) enum Usage {
 #[derive(Clone, Debug)]
 pub(crate) struct PendingCommit {
     pub(crate) persistence: Persistence,
-    /// The key of the stored record. `None` where nothing is stored, and for sealed cookies.
+    /// The key of the stored record, or of the ended session in whose place this one is new. `None`
+    /// where neither is stored, and for sealed cookies.
     pub(crate) key: Option<RecordKey>,
     /// The token that came with the request. A new session's own. `None` for a task outside of the
     /// session's requests, which never learns it.
@@ -95,6 +96,12 @@ impl PendingCommit {
             usage: self.usage,
             seal: self.seal,
         }
+    }
+
+    /// Returns whether this ends the session that a new one is in place of, if it was moved.
+    pub(crate) fn ends_former_session(&self) -> bool {
+        let is_former = self.persistence == Persistence::New && self.key.is_some();
+        is_former && self.action.kind() == Action::Destroy
     }
 
     /// Returns the token that the visitor has once this is committed.

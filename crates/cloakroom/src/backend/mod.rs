@@ -46,7 +46,8 @@ pub(crate) enum Backend {
 #[derive(Debug)]
 pub(crate) struct LoadedSession {
     pub(crate) persistence: Persistence,
-    /// The key of its record, where a store has one.
+    /// The key of its record, where a store has one. A new session's is that of the ended one whose
+    /// token came, if any.
     pub(crate) key: Option<RecordKey>,
     pub(crate) token: Token,
     pub(crate) record: Arc<Record>,
@@ -122,6 +123,12 @@ impl LoadedSession {
     /// A session that is stored nowhere yet.
     pub(crate) fn new(context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), None, context)
+    }
+
+    /// A new session in place of this one, which has ended. It keeps the key, because a logout is
+    /// meant for the session that was moved from there.
+    pub(crate) fn start_over(self, context: &Context) -> Self {
+        Self::absent(Persistence::New, Token::draw(), self.key, context)
     }
 
     /// A session that has just ended.

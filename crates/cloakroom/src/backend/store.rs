@@ -2,7 +2,7 @@
 
 use std::{panic::resume_unwind, sync::Arc};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::Either};
 
 use super::{
     Choice, LoadedSession,
@@ -11,7 +11,7 @@ use super::{
     commit::{CommitOutcome, PendingCommit, Persistence, Seal},
     decide::Step,
     decode,
-    turns::{Joined, Lead, Newest, Reply, Turns},
+    turns::{Joined, Lead, Newest, Reply, Turn, Turns},
 };
 use crate::{
     context::Context,
@@ -133,37 +133,66 @@ impl<'c> Committer<'c> {
         self,
         pending: PendingCommit,
     ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'c> {
-        self.commit_in_turn(pending).map(|finished| match finished {
+        let mut attempts = Attempts::new(self.context);
+        let finished = match self.begin(pending, &mut attempts) {
+            Ok((lead, batch)) => Either::Left(self.carry_out(lead, batch, attempts)),
+            // In a box, because a commit that need not wait has no use for the room.
+            Err(turn) => Either::Right(Box::pin(self.wait(turn, attempts))),
+        };
+        finished.map(|finished| match finished {
             Ok(outcome) => Ok(outcome),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Panic(payload)) => resume_unwind(payload),
         })
     }
 
-    async fn commit_in_turn(self, pending: PendingCommit) -> Finished {
-        let mut attempts = Attempts::new(self.context);
+    /// Begins a batch. Returns a turn to wait for where others commit the same record.
+    fn begin(
+        self,
+        pending: PendingCommit,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<(Option<Lead>, Batch), Turn> {
         let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {
-            let mut batch = Batch::new(pending);
-            return self.carry_out(None, &mut batch, &mut attempts).await;
+            return Ok((None, Batch::new(pending)));
         };
-        let (mut lead, pending) = match self.turns.join(key, pending, || attempts.deadline()) {
-            Joined::Leads(lead, pending) => (lead, pending),
-            Joined::Waits(turn) => match turn.reply(&mut attempts).await {
-                Some(Ok(Reply::Finished(finished))) => return finished,
-                Some(Ok(Reply::Lead(lead, pending))) => (lead, pending),
-                Some(Err(_)) => return Err(outcome_unknown().into()),
-                None => return Err(attempts.contention().into()),
-            },
-        };
-        let mut batch = Batch::on(std::mem::take(&mut lead.newest), pending, self.context);
-        self.carry_out(Some(lead), &mut batch, &mut attempts).await
+        match self.turns.join(key, pending, || attempts.deadline()) {
+            Joined::Leads(lead, pending) => Ok((Some(lead), Batch::new(pending))),
+            Joined::Waits(turn) => Err(turn),
+        }
     }
 
-    /// Commits a batch, again and again while other processes write first. `lead` is the right to
-    /// commit the record, where it is stored already.
-    async fn carry_out(
-        &self,
+    async fn wait(self, turn: Turn, mut attempts: Attempts<'c>) -> Finished {
+        match turn.reply(&mut attempts).await {
+            Some(Ok(Reply::Finished(finished))) => finished,
+            Some(Ok(Reply::Lead(mut lead, pending))) => {
+                let batch = Batch::on(std::mem::take(&mut lead.newest), pending, self.context);
+                self.carry_out(Some(lead), batch, attempts).await
+            }
+            Some(Err(_)) => Err(outcome_unknown().into()),
+            None => Err(attempts.contention().into()),
+        }
+    }
+
+    /// Commits a batch. `lead` is the right to commit the record, where it is stored already.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
+    fn carry_out(
+        self,
         mut lead: Option<Lead>,
+        mut batch: Batch,
+        mut attempts: Attempts<'c>,
+    ) -> impl Future<Output = Finished> + Send + use<'c> {
+        async move {
+            if batch.own().ends_former_session() {
+                Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?;
+            }
+            self.attempt(&mut lead, &mut batch, &mut attempts).await
+        }
+    }
+
+    /// Commits a batch, again and again while other processes write first.
+    async fn attempt(
+        &self,
+        lead: &mut Option<Lead>,
         batch: &mut Batch,
         attempts: &mut Attempts<'_>,
     ) -> Finished {
@@ -172,7 +201,7 @@ impl<'c> Committer<'c> {
                 attempts.extend(latest);
             }
             if batch.drops_changes(self.context) {
-                pass_on(&mut lead, Newest::Ended);
+                pass_on(lead, Newest::Ended);
                 return Ok(batch.finish_ended(self.context));
             }
             let prepared = match batch.prepare(self.context) {
@@ -184,7 +213,7 @@ impl<'c> Committer<'c> {
                 Some(commit) => self.send(commit, "commit the session", attempts).await,
                 None if step == Step::DestroySuccessor => {
                     // Nobody has to wait for this: the session has ended for all of them.
-                    pass_on(&mut lead, Newest::Ended);
+                    pass_on(lead, Newest::Ended);
                     drop(lead.take());
                     // In a box, because it is rare and its future large.
                     match Box::pin(self.destroy_successor(batch.own(), attempts)).await {
@@ -196,14 +225,14 @@ impl<'c> Committer<'c> {
                 }
                 None => {
                     let (newest, finished) = batch.finish(&prepared, None);
-                    pass_on(&mut lead, newest);
+                    pass_on(lead, newest);
                     return finished;
                 }
             };
             match outcome {
                 Ok(Outcome::Done(revision)) => {
                     let (newest, finished) = batch.finish(&prepared, Some(revision));
-                    pass_on(&mut lead, newest);
+                    pass_on(lead, newest);
                     return finished;
                 }
                 Ok(Outcome::Conflict(stored)) => {
@@ -223,7 +252,7 @@ impl<'c> Committer<'c> {
                 Err(error) => return batch.fail(error.into()),
             }
             if let Err(contention) = attempts.next().await {
-                return batch.give_up(contention, &mut lead);
+                return batch.give_up(contention, lead);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write},
     os::fd::OwnedFd,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -70,6 +71,35 @@ pub(super) fn proves_absence(path: &Path) -> bool {
     match retry_on_intr(|| rustix::fs::stat(path)) {
         Err(error) => error == Errno::NOENT,
         Ok(about) => check_private(&about).is_ok(),
+    }
+}
+
+/// The shards whose way down from the location this store has flushed. A folder that is there already
+/// may have been made by a process that could not flush it.
+#[derive(Debug)]
+pub(super) struct Flushed(Box<[AtomicBool]>);
+
+impl Default for Flushed {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(AtomicBool::default).take(256).collect())
+    }
+}
+
+impl Flushed {
+    /// Runs `flush` for a shard. It has to flush the whole way on the first call, until that has
+    /// succeeded, and again after a failure.
+    pub(super) fn once(
+        &self,
+        shard: u8,
+        flush: impl FnOnce(bool) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let is_flushed = &self.0[usize::from(shard)];
+        let is_first = !is_flushed.load(Ordering::SeqCst);
+        let outcome = flush(is_first);
+        if is_first || outcome.is_err() {
+            is_flushed.store(outcome.is_ok(), Ordering::SeqCst);
+        }
+        outcome
     }
 }
 
@@ -251,5 +281,27 @@ impl Iterator for Names {
                 },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_flushed_whole_until_that_has_succeeded_and_after_a_failure() {
+        let flushed = Flushed::default();
+        let flush = |shard, succeeds: bool| {
+            let mut is_whole = false;
+            let outcome = flushed.once(shard, |is_first| {
+                is_whole = is_first;
+                if succeeds { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            });
+            assert_eq!(outcome.is_ok(), succeeds);
+            is_whole
+        };
+        let whole = [false, true, true, false, true].map(|succeeds| flush(7, succeeds));
+        assert_eq!(whole, [true, true, false, false, true]);
+        assert!(flush(8, true), "each shard by itself");
     }
 }

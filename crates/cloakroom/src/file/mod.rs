@@ -71,7 +71,7 @@ use crate::{
     sweep::{SweepBudget, in_background},
 };
 use cached::Cached;
-use folder::Folder;
+use folder::{Flushed, Folder};
 use offload::{Offload, failed};
 use owners::{Owners, key_named};
 use queue::Queue;
@@ -117,6 +117,7 @@ struct Inner {
     offload: Offload,
     queues: Box<[Queue]>,
     owners: Owners,
+    flushed: Flushed,
     round: Arc<Mutex<Option<Round>>>,
     budget: Option<SweepBudget>,
     sweeping: Once,
@@ -179,8 +180,10 @@ impl Inner {
             root => root?,
         };
         let (folder, made) = root.inner_or_new(&shard_name(key))?;
-        if made && self.durability == Durability::Full {
-            root.flush()?;
+        if self.durability == Durability::Full {
+            self.flushed.once(key.tag()[0], |is_first| {
+                if made || is_first { root.flush() } else { Ok(()) }
+            })?;
         }
         Ok(Shard::new(folder))
     }
@@ -410,6 +413,7 @@ impl FileStoreBuilder {
         })?;
         Ok(FileStore(Arc::new(Inner {
             owners: Owners::new(location.clone()),
+            flushed: Flushed::default(),
             location,
             durability,
             clock,

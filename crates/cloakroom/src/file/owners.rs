@@ -10,7 +10,7 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    folder::Folder,
+    folder::{Flushed, Folder},
     shard::{hex, name_of},
 };
 use crate::store::{OwnerKey, RecordKey};
@@ -20,14 +20,15 @@ pub(super) const FOLDER: &str = "owners";
 /// How often an entry is tried again whose folder the sweep removes at that moment.
 const ATTEMPTS: u32 = 16;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Owners {
     location: PathBuf,
+    flushed: Flushed,
 }
 
 impl Owners {
     pub(super) fn new(location: PathBuf) -> Self {
-        Self { location }
+        Self { location, flushed: Flushed::default() }
     }
 
     /// Notes that `owner` has a record under `key`.
@@ -49,15 +50,15 @@ impl Owners {
         let (shard, shard_made) = all.inner_or_new(&name[..2])?;
         let (entries, made) = shard.inner_or_new(&name)?;
         let marked = entries.mark(&name_of(key))?;
-        if flushed {
-            let outer = Folder::open(&self.location)?;
-            let changed =
-                [(marked, &entries), (made, &shard), (shard_made, &all), (all_made, &outer)];
-            for (_, folder) in changed.into_iter().filter(|(changed, _)| *changed) {
-                folder.flush()?;
-            }
+        if !flushed {
+            return Ok(());
         }
-        Ok(())
+        let outer = Folder::open(&self.location)?;
+        let changed = [(marked, &entries), (made, &shard), (shard_made, &all), (all_made, &outer)];
+        self.flushed.once(owner.as_bytes()[0], |is_first| {
+            let mut changed = changed.into_iter().filter(|(changed, _)| *changed || is_first);
+            changed.try_for_each(|(_, folder)| folder.flush())
+        })
     }
 
     /// Notes that the record under `key` is no longer this owner's. A failure leaves an entry that

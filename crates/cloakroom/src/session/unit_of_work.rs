@@ -214,14 +214,18 @@ impl UnitOfWork {
         };
         let deadlines = context.deadlines(&self.record);
         let decision = decide(self.persistence, wanted, deadlines, self.loaded_at);
-        decision.step == Step::Nothing && !self.drops_something()
+        decision.step == Step::Nothing && !self.concerns_ended_session()
     }
 
     /// Returns whether the session has ended and this request wanted something of it, which the
-    /// commit reports.
-    fn drops_something(&self) -> bool {
+    /// commit reports, or for the logout of one that was moved, looks for.
+    fn concerns_ended_session(&self) -> bool {
         let wants = !self.log.is_empty() || self.action != TokenAction::Keep;
-        self.persistence == Persistence::Ended && wants
+        match self.persistence {
+            Persistence::Ended => wants,
+            Persistence::New => self.key.is_some() && self.is_destroyed(),
+            Persistence::Stored { .. } => false,
+        }
     }
 
     /// Returns what a commit has to do now. It stays here until [`apply`](Self::apply), so that a
