@@ -1,5 +1,6 @@
 //! How often one request allocates memory on account of its session: a request through
 //! [`SessionLayer`] beside the same through a layer that does nothing, which axum pays for alike.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
 
 use std::{convert::Infallible, sync::Arc};
 
