@@ -19,6 +19,7 @@ fn all<'a>(map: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [
 fn header_name(name: &'static str) -> HeaderName {
     match name {
         "accept" => header::ACCEPT,
+        "content-type" => header::CONTENT_TYPE,
         "cookie" => header::COOKIE,
         "vary" => header::VARY,
         _ => HeaderName::from_static(name),

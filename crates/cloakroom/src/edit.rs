@@ -86,9 +86,9 @@ impl Sessions {
     }
 
     /// A commit of `change` alone, from outside of the session's requests.
-    fn exact(&self, reached: Reached, change: ExactChange) -> PendingCommit {
+    fn exact(&self, reached: Reached, change: ExactChange) -> Box<PendingCommit> {
         let Reached { key, stored, record } = reached;
-        PendingCommit {
+        Box::new(PendingCommit {
             persistence: (&stored).into(),
             key: Some(key),
             token: None,
@@ -99,7 +99,7 @@ impl Sessions {
             seal: Seal::Current,
             usage: Usage::Unused,
             loaded_at: self.context().now(),
-        }
+        })
     }
 }
 

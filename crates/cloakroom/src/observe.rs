@@ -36,7 +36,7 @@
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 
-use std::{future::poll_fn, pin::Pin, sync::Once};
+use std::sync::Once;
 
 use meter::Began;
 
@@ -122,14 +122,6 @@ impl Step {
         tracing::debug!(target: TARGET, step, outcome, "commit");
         meter::step(driver, step, outcome, bytes, began);
     }
-}
-
-/// Awaits `work` within a span. It stays where it is pinned, because futures of commits are large.
-pub(crate) async fn traced<F: Future>(span: tracing::Span, mut work: Pin<&mut F>) -> F::Output {
-    if span.is_disabled() {
-        return work.await;
-    }
-    poll_fn(|cx| span.in_scope(|| work.as_mut().poll(cx))).await
 }
 
 /// Another request wrote first.

@@ -127,7 +127,9 @@ impl Visit {
         } else {
             FetchMetadata::of(self.0.method, headers)
         };
-        let fetch = fetch.with_exposure(self.exposes_cookie(headers));
+        // A visitor who has a cookie was warned of when it was issued.
+        let is_issued = loaded.persistence == Persistence::New;
+        let fetch = fetch.with_exposure(is_issued && self.exposes_cookie(headers));
         let format = ClientFormat::of(headers);
         Ok(self.get_or_insert_session(loaded, fetch, format, presented.chunks))
     }

@@ -59,7 +59,7 @@ pub(super) struct Batch {
 }
 
 struct Member {
-    pending: PendingCommit,
+    pending: Box<PendingCommit>,
     /// Why its changes cannot be made on the record as it is.
     failure: Option<Failure>,
 }
@@ -107,7 +107,7 @@ enum SizeCheck {
 
 impl Batch {
     /// A batch of one commit, on the record that its request loaded.
-    pub(super) fn new(pending: PendingCommit) -> Self {
+    pub(super) fn new(pending: Box<PendingCommit>) -> Self {
         let base = Base {
             persistence: pending.persistence,
             record: pending.record.clone(),
@@ -119,7 +119,7 @@ impl Batch {
     }
 
     /// A batch of one commit, on what the leader before it has made of the record.
-    pub(super) fn on(newest: Newest, pending: PendingCommit, context: &Context) -> Self {
+    pub(super) fn on(newest: Newest, pending: Box<PendingCommit>, context: &Context) -> Self {
         let mut batch = Self::new(pending);
         match newest {
             Newest::Unknown => (),
@@ -163,7 +163,7 @@ impl Batch {
     /// Draws a new token. The key of the last one is taken, which 256 random bits rule out but a
     /// faulty store does not.
     pub(super) fn draw_new_token(&mut self) {
-        let PendingCommit { token, action, .. } = &mut self.own.pending;
+        let PendingCommit { token, action, .. } = &mut *self.own.pending;
         match action {
             TokenAction::Keep => *token = Some(Token::draw()),
             TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.successor(),
@@ -405,7 +405,7 @@ impl Prepared {
 }
 
 impl Member {
-    fn new(pending: PendingCommit) -> Self {
+    fn new(pending: Box<PendingCommit>) -> Self {
         Self { pending, failure: None }
     }
 
@@ -438,7 +438,7 @@ impl Member {
     }
 
     fn ended(&self, empty: &Arc<Record>) -> CommitOutcome {
-        let PendingCommit { token, action, changes, key, .. } = &self.pending;
+        let PendingCommit { token, action, changes, key, .. } = &*self.pending;
         // A task without a token looks for the session under its new key.
         if let Some(session) = token.as_ref().map(Token::correlation) {
             match action {

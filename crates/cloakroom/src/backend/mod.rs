@@ -96,7 +96,7 @@ impl Backend {
     /// Carries out a commit.
     pub(crate) fn commit<'c>(
         &'c self,
-        pending: PendingCommit,
+        pending: Box<PendingCommit>,
         context: &'c Context,
     ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + 'c {
         match self {

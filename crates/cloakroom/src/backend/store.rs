@@ -131,7 +131,7 @@ impl<'c> Committer<'c> {
     /// Commits what is pending, together with what waits for the same record.
     pub(crate) fn commit(
         self,
-        pending: PendingCommit,
+        pending: Box<PendingCommit>,
     ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'c> {
         let mut attempts = Attempts::new(self.context);
         let finished = match self.begin(pending, &mut attempts) {
@@ -149,7 +149,7 @@ impl<'c> Committer<'c> {
     /// Begins a batch. Returns a turn to wait for where others commit the same record.
     fn begin(
         self,
-        pending: PendingCommit,
+        pending: Box<PendingCommit>,
         attempts: &mut Attempts<'_>,
     ) -> Result<(Option<Lead>, Batch), Turn> {
         let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {

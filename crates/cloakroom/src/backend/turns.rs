@@ -43,7 +43,7 @@ type Queues = HashMap<RecordKey, VecDeque<Ticket>, BuildHasherDefault<KeyHasher>
 
 /// A commit that waits for its turn.
 pub(super) struct Ticket {
-    pub(super) pending: PendingCommit,
+    pub(super) pending: Box<PendingCommit>,
     pub(super) seat: Seat,
 }
 
@@ -66,14 +66,13 @@ pub(super) enum Reply {
     /// Another commit took this one along.
     Finished(Finished),
     /// It is this one's turn to lead.
-    Lead(Lead, PendingCommit),
+    Lead(Lead, Box<PendingCommit>),
 }
 
 /// How a commit begins.
-#[expect(clippy::large_enum_variant, reason = "a box would cost each commit that need not wait")]
 pub(super) enum Joined {
     /// Nobody else commits the record.
-    Leads(Lead, PendingCommit),
+    Leads(Lead, Box<PendingCommit>),
     Waits(Turn),
 }
 
@@ -106,7 +105,7 @@ impl Turns {
     pub(super) fn join(
         self: &Arc<Self>,
         key: RecordKey,
-        pending: PendingCommit,
+        pending: Box<PendingCommit>,
         deadline: impl FnOnce() -> Instant,
     ) -> Joined {
         match self.shard(&key).entry(key) {

@@ -51,8 +51,9 @@ use crate::request::Headers;
 /// assert!(!wants_json([("accept", "text/html,application/json;q=0.9")].as_slice()));
 /// ```
 pub fn wants_json(headers: &(impl Headers + ?Sized)) -> bool {
-    let names = |header, word| headers.text(header).is_some_and(|it| it.contains(word));
-    !names("accept", "text/html") && (names("accept", "json") || names("content-type", "json"))
+    let accept = headers.text("accept").unwrap_or_default();
+    let sends_json = || headers.text("content-type").is_some_and(|sent| sent.contains("json"));
+    !accept.contains("text/html") && (accept.contains("json") || sends_json())
 }
 
 /// How many bytes a form may have unless the application says otherwise: 2 MiB.

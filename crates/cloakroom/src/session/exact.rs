@@ -133,7 +133,7 @@ impl Session {
         Ok(answer.filter(|_| persistence != Persistence::Ended))
     }
 
-    async fn pending_exact(&self, change: ExactChange) -> Result<PendingCommit, Error> {
+    async fn pending_exact(&self, change: ExactChange) -> Result<Box<PendingCommit>, Error> {
         let sessions = self.sessions();
         let pending = self.state().work.pending_exact(change, sessions.context());
         match (pending, sessions.backend()) {

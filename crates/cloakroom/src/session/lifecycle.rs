@@ -1,8 +1,8 @@
 //! The session as a whole: its token, its end, its commit.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
-use tracing::field::Empty;
+use tracing::{Instrument as _, field::Empty};
 
 use super::{Session, unit_of_work::Checkpoint};
 use crate::{
@@ -93,7 +93,7 @@ impl Session {
     /// its cookie when the browser is closed, also under `clear_with_browser`.
     ///
     /// ```
-    /// # use std::{pin::pin, time::Duration};
+    /// # use std::time::Duration;
     /// # let session = cloakroom::testing::session();
     /// session.regenerate()?;
     /// session.set_age(Duration::from_secs(30 * 24 * 60 * 60))?;
@@ -110,7 +110,7 @@ impl Session {
     /// Ends this session `absolute` from now, however busy it is; `None` lifts that limit.
     ///
     /// ```
-    /// # use std::{pin::pin, time::Duration};
+    /// # use std::time::Duration;
     /// # let session = cloakroom::testing::session();
     /// session.set_lifetime(Some(Duration::from_secs(12 * 60 * 60)))?;
     /// assert!(session.deadlines().absolute.is_some());
@@ -252,23 +252,22 @@ impl Session {
     }
 
     async fn commit_changes(&self) -> Result<(), Error> {
-        let span = self.commit_span();
-        let work = pin!(async {
+        let work = async {
             let _turn = self.0.committing.lock().await;
             let (pending, checkpoint) = {
                 let state = self.state();
                 (state.work.pending(), state.work.checkpoint())
             };
             self.commit_pending(pending, &checkpoint).await.map(drop)
-        });
-        let committed = observe::traced(span, work).await;
+        };
+        let committed = work.instrument(self.commit_span()).await;
         committed.inspect_err(|error| observe::refused(error.code()))
     }
 
     /// Commits, and takes over the outcome. Returns what the backend has of the session then.
     pub(super) async fn commit_pending(
         &self,
-        pending: PendingCommit,
+        pending: Box<PendingCommit>,
         checkpoint: &Checkpoint,
     ) -> Result<Persistence, Error> {
         let sessions = self.sessions();

@@ -230,8 +230,8 @@ impl UnitOfWork {
 
     /// Returns what a commit has to do now. It stays here until [`apply`](Self::apply), so that a
     /// commit that fails loses nothing.
-    pub(super) fn pending(&self) -> PendingCommit {
-        PendingCommit {
+    pub(super) fn pending(&self) -> Box<PendingCommit> {
+        Box::new(PendingCommit {
             persistence: self.persistence,
             key: self.key,
             token: Some(self.token.clone()),
@@ -242,7 +242,7 @@ impl UnitOfWork {
             seal: self.seal,
             usage: Usage::Used,
             loaded_at: self.loaded_at,
-        }
+        })
     }
 
     /// Returns a commit of `change` alone, and whether the record that it starts from, which has
@@ -251,7 +251,7 @@ impl UnitOfWork {
         &self,
         change: ExactChange,
         context: &Context,
-    ) -> (PendingCommit, Base) {
+    ) -> (Box<PendingCommit>, Base) {
         let (record, base) = match self.persistence {
             Persistence::New | Persistence::Ended => (context.empty_record().into(), Base::AtHand),
             Persistence::Stored { .. } if self.log.is_empty() => {
@@ -261,8 +261,8 @@ impl UnitOfWork {
         };
         let (action, changes) = (TokenAction::Keep, Changes::Exact(change));
         let pending =
-            PendingCommit { action, changes, record, materialize: false, ..self.pending() };
-        (pending, base)
+            PendingCommit { action, changes, record, materialize: false, ..*self.pending() };
+        (Box::new(pending), base)
     }
 
     pub(super) fn checkpoint(&self) -> Checkpoint {
