@@ -14,14 +14,14 @@ use super::{
         Changes, CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction, Usage,
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
-    decode,
+    read_live,
     turns::{Lead, Newest, Seat, Ticket},
 };
 use crate::{
     clock::Timestamp,
     context::Context,
     error::{Error, Kind},
-    lifetimes::{SUCCESSOR, TOMBSTONE, is_live},
+    lifetimes::{SUCCESSOR, TOMBSTONE},
     observe,
     owner::Owner,
     record::Record,
@@ -142,8 +142,7 @@ impl Batch {
 
     /// Continues on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &Stored, context: &Context) {
-        let record = decode(stored).filter(|it| is_live(it, stored.expires, context.now()));
-        match record {
+        match read_live(stored, context.now()) {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
             None => self.end(context),
         }
