@@ -321,6 +321,7 @@ impl Batch {
             }
             _ => Newest::Unknown,
         };
+        // One record for all, and each visitor's own token.
         let outcome = |token: Option<&Token>| CommitOutcome {
             persistence,
             key,
