@@ -1,16 +1,15 @@
 //! Writing to a session from outside its requests.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, Sessions,
     backend::{
-        commit::{Changes, ExactChange, PendingCommit, Persistence, Seal, TokenAction, Usage},
+        commit::{
+            Answer, Changes, ExactChange, PendingCommit, Persistence, Seal, TokenAction, Usage,
+        },
         detached::Detached,
     },
     change::{Change, closure},
@@ -62,16 +61,11 @@ impl Sessions {
         edit: impl Fn(&mut SessionEditor<'_>) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Option<T>, Error> {
         self.store_backend("change a session by its handle")?;
-        let answer = Arc::new(Mutex::new(None));
-        let change: ExactChange = {
-            let (answer, sessions) = (answer.clone(), self.clone());
-            Arc::new(move |record| {
-                let batch = BatchId::from_random(sessions.context().random());
-                let value = closure::run(|| edit(&mut SessionEditor { record, batch }))??;
-                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Ok(())
-            })
-        };
+        let sessions = self.clone();
+        let (change, answer) = Answer::of(move |record| {
+            let batch = BatchId::from_random(sessions.context().random());
+            closure::run(|| edit(&mut SessionEditor { record, batch }))?
+        });
         // Once more where the session is regenerated between the look and the commit.
         while let Some(reached) = self.reach(handle).await? {
             let (sessions, pending) = (self.clone(), self.exact(reached, change.clone()));
@@ -79,7 +73,7 @@ impl Sessions {
                 sessions.backend().commit(pending, sessions.context()).await
             });
             if committed.await?.persistence != Persistence::Ended {
-                return Ok(answer.lock().unwrap_or_else(PoisonError::into_inner).take());
+                return Ok(answer.take());
             }
         }
         Ok(None)

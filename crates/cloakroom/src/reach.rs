@@ -7,11 +7,10 @@ use futures_util::future::try_join_all;
 use crate::{
     Error, Session, Sessions,
     backend::{
-        Backend, is_revoked,
+        Backend, is_revoked, read_live,
         store::{Committer, StoreBackend, failed, load_following_rotations},
     },
     error::Kind,
-    lifetimes::is_live,
     owner::{Handle, Owner},
     record::Record,
     store::{Directory, Enumerate, Found, OwnerKey, RecordKey, Stored},
@@ -155,10 +154,9 @@ impl Sessions {
 
     /// A record, if a request would take it for a session.
     async fn reached(&self, key: RecordKey, stored: Stored) -> Result<Option<Reached>, Error> {
-        let Some(record) = Record::decode(&stored.record) else { return Ok(None) };
-        let lives = is_live(&record, stored.expires, self.context().now())
-            && !is_revoked(&record, self.context()).await?;
-        Ok(lives.then_some(Reached { key, stored, record }))
+        let Some(record) = read_live(&stored, self.context().now()) else { return Ok(None) };
+        let is_revoked = is_revoked(&record, self.context()).await?;
+        Ok((!is_revoked).then_some(Reached { key, stored, record }))
     }
 }
 

@@ -263,7 +263,8 @@ impl Visit {
                 let ending = session.end(Shown::Nothing);
                 Ending::new(async move {
                     let ended = ending.await;
-                    let ended = ended.map(|it| if has_earned_cookie { it } else { <_>::default() });
+                    let ended = ended
+                        .map(|headers| if has_earned_cookie { headers } else { <_>::default() });
                     ended.inspect_err(|uncommitted| {
                         let error = WithCauses(&uncommitted.error);
                         observe::failed(format_args!(

@@ -188,7 +188,7 @@ async fn a_late_second_logout_spares_the_login_after_the_first() {
 
 /// A token that was just superseded begins a new session, but its logout is meant for the old one.
 #[tokio::test]
-async fn a_bearer_s_logout_follows_a_regenerate() {
+async fn a_logout_with_an_old_bearer_token_follows_the_session() {
     for says_goodbye in [false, true] {
         let mut stage = Stage::new(|_| false).await;
         let bearer = stage.sessions.bearer().unwrap();

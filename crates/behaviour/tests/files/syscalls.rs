@@ -95,7 +95,7 @@ fn a_commit_writes_a_private_temporary_file_flushes_it_renames_it_and_flushes_th
 
 /// A folder that is there may have been made by a process that failed to flush it.
 #[test]
-fn a_shard_s_folder_is_flushed_until_that_has_succeeded() {
+fn the_folder_of_a_shard_is_flushed_until_that_has_succeeded() {
     let folder = tempfile::tempdir().unwrap();
     let flushes = |fault: &[&str], commands: &[(&str, &str)]| {
         let log = tempfile::NamedTempFile::new().unwrap();

@@ -1,10 +1,6 @@
 //! Commits that are made as one: the leader's own, and those of requests that waited for it.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{any::Any, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -14,15 +10,15 @@ use super::{
         Changes, CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction, Usage,
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
-    decode,
-    turns::{Lead, Newest, Seat, Ticket},
+    member::{Follower, Member, SizeCheck, check_size},
+    read_live,
+    turns::{Lead, Newest, Ticket},
 };
 use crate::{
     clock::Timestamp,
     context::Context,
     error::{Error, Kind},
-    lifetimes::{SUCCESSOR, TOMBSTONE, is_live},
-    observe,
+    lifetimes::{SUCCESSOR, TOMBSTONE},
     owner::Owner,
     record::Record,
     store::{Commit, Draft, Revision, StoreError, Stored},
@@ -58,18 +54,6 @@ pub(super) struct Batch {
     base: Base,
 }
 
-struct Member {
-    pending: Box<PendingCommit>,
-    /// Why its changes cannot be made on the record as it is.
-    failure: Option<Failure>,
-}
-
-/// A commit that the leader has taken along, and where its request waits.
-struct Follower {
-    member: Member,
-    seat: Seat,
-}
-
 /// What the changes are made on.
 struct Base {
     persistence: Persistence,
@@ -94,15 +78,6 @@ pub(super) struct Prepared {
     deadlines: Deadlines,
     pub(super) decision: Decision,
     now: Timestamp,
-}
-
-/// How the limit of a record's size is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SizeCheck {
-    /// Once, with all changes made.
-    Whole,
-    /// After each member's changes, to find out whose do not fit.
-    Each,
 }
 
 impl Batch {
@@ -142,8 +117,7 @@ impl Batch {
 
     /// Continues on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &Stored, context: &Context) {
-        let record = decode(stored).filter(|it| is_live(it, stored.expires, context.now()));
-        match record {
+        match read_live(stored, context.now()) {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
             None => self.end(context),
         }
@@ -322,6 +296,7 @@ impl Batch {
             }
             _ => Newest::Unknown,
         };
+        // One record for all, and each visitor's own token.
         let outcome = |token: Option<&Token>| CommitOutcome {
             persistence,
             key,
@@ -402,77 +377,6 @@ impl Prepared {
             _ => CookieUpdate::Keep,
         }
     }
-}
-
-impl Member {
-    fn new(pending: Box<PendingCommit>) -> Self {
-        Self { pending, failure: None }
-    }
-
-    fn contents(&self) -> Contents {
-        if self.failure.is_some() { Contents::Unchanged } else { self.pending.changes.contents() }
-    }
-
-    /// Makes this member's changes on `record`, all of them or none.
-    fn apply(
-        &self,
-        record: &mut Arc<Record>,
-        check: SizeCheck,
-        context: &Context,
-    ) -> Result<(), Failure> {
-        let changes = &self.pending.changes;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        if check == SizeCheck::Whole && !changes.can_fail() {
-            return Ok(changes.apply(Arc::make_mut(record))?);
-        }
-        let mut changed = Record::clone(record);
-        catch_unwind(AssertUnwindSafe(|| changes.apply(&mut changed)))
-            .map_err(Failure::Panic)??;
-        if check == SizeCheck::Each {
-            check_size(&changed, context)?;
-        }
-        *record = Arc::new(changed);
-        Ok(())
-    }
-
-    fn ended(&self, empty: &Arc<Record>) -> CommitOutcome {
-        let PendingCommit { token, action, changes, key, .. } = &*self.pending;
-        // A task without a token looks for the session under its new key.
-        if let Some(session) = token.as_ref().map(Token::correlation) {
-            match action {
-                TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes.len()),
-                TokenAction::Keep | TokenAction::Destroy(_) => {
-                    observe::gone(&session, changes.len());
-                }
-            }
-        }
-        CommitOutcome {
-            persistence: Persistence::Ended,
-            key: *key,
-            token: token.clone(),
-            record: Some(empty.clone()),
-            cookie: CookieUpdate::Keep,
-        }
-    }
-}
-
-impl From<Ticket> for Follower {
-    fn from(Ticket { pending, seat }: Ticket) -> Self {
-        Self { member: Member::new(pending), seat }
-    }
-}
-
-impl From<Follower> for Ticket {
-    fn from(Follower { member, seat }: Follower) -> Self {
-        Self { pending: member.pending, seat }
-    }
-}
-
-fn check_size(record: &Record, context: &Context) -> Result<(), Error> {
-    let (size, limit) = (record.encode()?.len(), context.max_bytes());
-    if size > limit { Err(Kind::RecordTooLarge { size, limit }.into()) } else { Ok(()) }
 }
 
 /// The error of a commit that another request carried out, and never said how it ended.

@@ -1,6 +1,10 @@
 //! What a session hands to its backend at a commit, and what it gets back.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::decide::{Action, Contents, Wanted};
 use crate::{
@@ -44,6 +48,30 @@ pub(crate) enum Seal {
 
 /// A change of a record that reports what it found, and fails where it cannot be made.
 pub(crate) type ExactChange = Arc<dyn Fn(&mut Record) -> Result<(), Error> + Send + Sync>;
+
+/// What an exact change returned when it was last made.
+pub(crate) struct Answer<T>(Arc<Mutex<Option<T>>>);
+
+impl<T: Send + 'static> Answer<T> {
+    /// Returns `change` as a commit makes it, and where its answer will be.
+    pub(crate) fn of(
+        change: impl Fn(&mut Record) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> (ExactChange, Self) {
+        let slot = Arc::new(Mutex::new(None));
+        let answer = Self(slot.clone());
+        let change = move |record: &mut Record| {
+            let value = change(record)?;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        };
+        (Arc::new(change), answer)
+    }
+
+    /// Returns the answer, once a commit has made the change.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// The changes that a commit makes.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ pub(crate) mod commit;
 pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
+mod member;
 pub(crate) mod store;
 mod turns;
 
@@ -23,6 +24,7 @@ use crate::{
     context::Context,
     cookie::Presented,
     error::{Error, Kind},
+    lifetimes::is_live,
     observe,
     record::Record,
     seal::Sealer,
@@ -148,15 +150,15 @@ impl LoadedSession {
     }
 }
 
-/// Reads a record. One that cannot be read is an absence, because an error at each request would
-/// lock the visitor out.
-pub(crate) fn decode(stored: &Stored) -> Option<Record> {
+/// Reads a record, if it is live. One that cannot be read is an absence, because an error at each
+/// request would lock the visitor out.
+pub(crate) fn read_live(stored: &Stored, now: Timestamp) -> Option<Record> {
     let record = Record::decode(&stored.record);
     if record.is_none() {
         let bytes = stored.record.len();
         tracing::warn!(bytes, "ignoring an unreadable session record");
     }
-    record
+    record.filter(|record| is_live(record, stored.expires, now))
 }
 
 /// Chooses one session among those that a request's cookies name. Two different ones are none,

@@ -10,14 +10,14 @@ use super::{
     batch::{Batch, Failure, Finished, outcome_unknown},
     commit::{CommitOutcome, PendingCommit, Persistence, Seal},
     decide::Step,
-    decode,
+    read_live,
     turns::{Joined, Lead, Newest, Reply, Turn, Turns},
 };
 use crate::{
     context::Context,
     cookie::Presented,
     error::{Error, Kind},
-    lifetimes::{self, SUCCESSOR, TOMBSTONE, is_live},
+    lifetimes::{self, SUCCESSOR, TOMBSTONE},
     observe,
     record::Record,
     store::{Commit, Found, Outcome, RecordKey, Store, StoreError, Stored},
@@ -96,7 +96,7 @@ impl StoreBackend {
         let found = found.unwrap_or_else(|| Err(attempts.no_answer()));
         let found = found.map_err(|cause| failed("load the session", cause))?;
         let Some(Found::Live(stored)) = found else { return Ok(ended()) };
-        let record = decode(&stored).filter(|it| is_live(it, stored.expires, context.now()));
+        let record = read_live(&stored, context.now());
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
 
@@ -107,16 +107,10 @@ impl StoreBackend {
 
 /// Reads a stored record, if it is live.
 fn read(token: Token, key: RecordKey, stored: &Stored, context: &Context) -> Option<LoadedSession> {
-    let record = decode(stored)?;
-    let now = context.now();
-    is_live(&record, stored.expires, now).then(|| LoadedSession {
-        persistence: stored.into(),
-        key: Some(key),
-        token,
-        record: Arc::new(record),
-        seal: Seal::Current,
-        at: now,
-    })
+    let at = context.now();
+    let record = Arc::new(read_live(stored, at)?);
+    let (persistence, seal) = (stored.into(), Seal::Current);
+    Some(LoadedSession { persistence, key: Some(key), token, record, seal, at })
 }
 
 /// Carries out commits on a store.

@@ -1,7 +1,5 @@
 //! Changes that decide something: committed one by one, with an answer that no two requests share.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -11,7 +9,7 @@ use super::{
 use crate::{
     backend::{
         Backend,
-        commit::{ExactChange, PendingCommit, Persistence},
+        commit::{Answer, ExactChange, PendingCommit, Persistence},
         detached::Detached,
     },
     error::{Error, Kind},
@@ -113,15 +111,7 @@ impl Session {
             // The change belongs to the session after the one that ends.
             self.commit().await?;
         }
-        let answer = Arc::new(Mutex::new(None));
-        let exact: ExactChange = {
-            let answer = answer.clone();
-            Arc::new(move |record| {
-                let value = change(record)?;
-                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Ok(())
-            })
-        };
+        let (exact, answer) = Answer::of(change);
         let session = self.clone();
         let persistence = Detached::new(async move {
             let _turn = session.0.committing.lock().await;
@@ -129,8 +119,7 @@ impl Session {
             session.commit_pending(pending, &Checkpoint::NOTHING).await
         });
         let persistence = persistence.await?;
-        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(answer.filter(|_| persistence != Persistence::Ended))
+        Ok(answer.take().filter(|_| persistence != Persistence::Ended))
     }
 
     async fn pending_exact(&self, change: ExactChange) -> Result<Box<PendingCommit>, Error> {
