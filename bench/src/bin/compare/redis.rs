@@ -14,6 +14,8 @@ use crate::process::{CLIENTS, Process, pinned};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 5;
+const INSTALL: &str =
+    "if it is missing, install it with: apt-get install --no-install-recommends redis-server";
 
 /// A running `redis-server`. Dropping it ends it.
 #[derive(Debug)]
@@ -32,9 +34,7 @@ impl Redis {
                 return Ok(server);
             }
         }
-        Err("redis-server does not start; if it is not installed: \
-             apt-get install --no-install-recommends redis-server"
-            .to_owned())
+        Err(format!("redis-server does not start; {INSTALL}"))
     }
 
     fn start_on(port: u16) -> Result<Option<Self>, Failure> {
@@ -43,7 +43,8 @@ impl Redis {
         command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--save", "", "--appendonly", "no"]);
-        let mut process = Process::start(command)?;
+        let started = Process::start(command);
+        let mut process = started.map_err(|failure| format!("{failure}; {INSTALL}"))?;
         let (address, started) = (SocketAddr::from(([127, 0, 0, 1], port)), Instant::now());
         while process.is_running() && started.elapsed() < PATIENCE {
             if TcpStream::connect(address).is_ok() && process.is_running() {
