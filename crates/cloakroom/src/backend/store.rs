@@ -1,13 +1,17 @@
 //! Server-side sessions: loading, and the commit protocol of compare, swap and rebase.
 
-use std::{panic::resume_unwind, sync::Arc};
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    panic::resume_unwind,
+    sync::Arc,
+};
 
 use futures_util::{FutureExt, future::Either};
 
 use super::{
     Choice, LoadedSession,
     attempts::Attempts,
-    batch::{Batch, Failure, Finished, outcome_unknown},
+    batch::{Batch, Failure, Finished, Prepared, outcome_unknown},
     commit::{CommitOutcome, PendingCommit, Persistence, Seal},
     decide::Step,
     read_live,
@@ -20,7 +24,7 @@ use crate::{
     lifetimes::{self, SUCCESSOR, TOMBSTONE},
     observe,
     record::Record,
-    store::{Commit, Found, Outcome, RecordKey, Store, StoreError, Stored},
+    store::{Commit, Found, Outcome, RecordKey, Revision, Store, StoreError, Stored},
     token::Token,
 };
 
@@ -179,76 +183,91 @@ impl<'c> Committer<'c> {
             if batch.own().ends_former_session() {
                 Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?;
             }
-            self.attempt(&mut lead, &mut batch, &mut attempts).await
+            loop {
+                let attempt = self.attempt(&mut lead, &mut batch, &mut attempts);
+                if let Break(finished) = attempt.await {
+                    return finished;
+                }
+                if let Err(contention) = attempts.next().await {
+                    return batch.give_up(contention, &mut lead);
+                }
+            }
         }
     }
 
-    /// Commits a batch, again and again while other processes write first.
+    /// Makes one attempt to commit a batch. Another has to follow where the record is not what the
+    /// batch took it for.
     async fn attempt(
         &self,
         lead: &mut Option<Lead>,
         batch: &mut Batch,
         attempts: &mut Attempts<'_>,
-    ) -> Finished {
-        loop {
-            if let Some(latest) = lead.as_ref().and_then(|lead| batch.take_along(lead)) {
-                attempts.extend(latest);
-            }
-            if batch.drops_changes(self.context) {
-                pass_on(lead, Newest::Ended);
-                return Ok(batch.finish_ended(self.context));
-            }
-            let prepared = match batch.prepare(self.context) {
-                Ok(prepared) => prepared,
-                Err(failure) => return batch.fail(failure),
-            };
-            let step = prepared.decision.step;
-            let outcome = match batch.commit(&prepared, self.context) {
-                Some(commit) => self.send(commit, "commit the session", attempts).await,
-                None if step == Step::DestroySuccessor => {
-                    // Nobody has to wait for this: the session has ended for all of them.
-                    pass_on(lead, Newest::Ended);
-                    drop(lead.take());
-                    // In a box, because it is rare and its future large.
-                    match Box::pin(self.destroy_successor(batch.own(), attempts)).await {
-                        Ok(true) => batch.start_over(),
-                        Ok(false) => return Ok(batch.finish_ended(self.context)),
-                        Err(error) => return batch.fail(error.into()),
-                    }
-                    continue;
-                }
-                None => {
-                    let (newest, finished) = batch.finish(&prepared, None);
-                    pass_on(lead, newest);
-                    return finished;
-                }
-            };
-            match outcome {
-                Ok(Outcome::Done(revision)) => {
-                    let (newest, finished) = batch.finish(&prepared, Some(revision));
-                    pass_on(lead, newest);
-                    return finished;
-                }
-                Ok(Outcome::Conflict(stored)) => {
-                    observe::rebased(attempts.made());
-                    batch.rebase(&stored, self.context);
-                }
-                Ok(Outcome::Exists) => batch.draw_new_token(),
-                Ok(Outcome::Gone) => {
-                    batch.end(self.context);
-                    continue;
-                }
-                // A deadline that stays loses nothing of what the handlers did.
-                Err(error) if matches!(step, Step::Touch { .. }) => {
-                    observe::touch_failed(&error);
-                    return batch.finish_untouched(prepared);
-                }
-                Err(error) => return batch.fail(error.into()),
-            }
-            if let Err(contention) = attempts.next().await {
-                return batch.give_up(contention, lead);
-            }
+    ) -> ControlFlow<Finished> {
+        if let Some(latest) = lead.as_ref().and_then(|lead| batch.take_along(lead)) {
+            attempts.extend(latest);
         }
+        self.finish_if_ended(lead, batch)?;
+        let prepared = match batch.prepare(self.context) {
+            Ok(prepared) => prepared,
+            Err(failure) => return Break(batch.fail(failure)),
+        };
+        let step = prepared.decision.step;
+        if step == Step::DestroySuccessor {
+            // In a box, because it is rare and its future large.
+            return Box::pin(self.follow_logout(lead, batch, attempts)).await;
+        }
+        let Some(commit) = batch.commit(&prepared, self.context) else {
+            return Break(finish(lead, batch, &prepared, None));
+        };
+        match self.send(commit, "commit the session", attempts).await {
+            Ok(Outcome::Done(revision)) => {
+                return Break(finish(lead, batch, &prepared, Some(revision)));
+            }
+            Ok(Outcome::Conflict(stored)) => {
+                observe::rebased(attempts.made());
+                batch.rebase(&stored, self.context);
+            }
+            Ok(Outcome::Exists) => batch.draw_new_token(),
+            Ok(Outcome::Gone) => {
+                batch.end(self.context);
+                self.finish_if_ended(lead, batch)?;
+            }
+            // A deadline that stays loses nothing of what the handlers did.
+            Err(error) if matches!(step, Step::Touch { .. }) => {
+                observe::touch_failed(&error);
+                return Break(batch.finish_untouched(prepared));
+            }
+            Err(error) => return Break(batch.fail(error.into())),
+        }
+        Continue(())
+    }
+
+    /// Finishes a batch that wants nothing but changes of a session that has ended.
+    fn finish_if_ended(&self, lead: &mut Option<Lead>, batch: &mut Batch) -> ControlFlow<Finished> {
+        if batch.drops_changes(self.context) {
+            pass_on(lead, Newest::Ended);
+            Break(Ok(batch.finish_ended(self.context)))
+        } else {
+            Continue(())
+        }
+    }
+
+    /// Carries out a logout whose session has moved to another key.
+    async fn follow_logout(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        attempts: &mut Attempts<'_>,
+    ) -> ControlFlow<Finished> {
+        // Nobody has to wait for this: the session has ended for all of them.
+        pass_on(lead, Newest::Ended);
+        drop(lead.take());
+        match self.destroy_successor(batch.own(), attempts).await {
+            Ok(true) => batch.start_over(),
+            Ok(false) => return Break(Ok(batch.finish_ended(self.context))),
+            Err(error) => return Break(batch.fail(error.into())),
+        }
+        Continue(())
     }
 
     /// Ends the session under the key that another request has rotated it to: that the visitor
@@ -335,6 +354,19 @@ impl<'c> Committer<'c> {
             outcome.map_err(|cause| failed(attempted, cause))
         }
     }
+}
+
+/// Replies to all members of a batch. `revision` is the store's answer to the step, where there was
+/// one.
+fn finish(
+    lead: &mut Option<Lead>,
+    batch: &mut Batch,
+    prepared: &Prepared,
+    revision: Option<Revision>,
+) -> Finished {
+    let (newest, finished) = batch.finish(prepared, revision);
+    pass_on(lead, newest);
+    finished
 }
 
 /// Says what the next leader has to know. It leads once this lead is dropped.
