@@ -18,8 +18,11 @@ use crate::{
     store::StoreError,
 };
 
-/// The first retries follow at once. Later ones wait a random part of a growing span.
-const PROMPT_ATTEMPTS: u32 = 4;
+/// How many attempts follow each other at once, before a random part of a growing span is waited.
+///
+/// An attempt after a wait starts from a record that others have replaced meanwhile. It fails, but
+/// its answer is the new record, and the prompt attempts that follow have a chance.
+const BURST: u32 = 4;
 const MAX_WAIT: Duration = Duration::from_millis(32);
 
 /// The attempts of one commit, until its deadline.
@@ -75,10 +78,11 @@ impl<'c> Attempts<'c> {
     }
 
     fn backoff(&self) -> Duration {
-        let Some(later) = self.made.checked_sub(PROMPT_ATTEMPTS + 1) else {
+        if !self.made.is_multiple_of(BURST) {
             return Duration::ZERO;
-        };
-        let longest = Duration::from_millis(1 << later.min(5)).min(MAX_WAIT);
+        }
+        let waits_before = self.made / BURST - 1;
+        let longest = Duration::from_millis(1 << waits_before.min(5)).min(MAX_WAIT);
         let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.context.random() % micros)
     }
