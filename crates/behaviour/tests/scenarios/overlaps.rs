@@ -83,11 +83,11 @@ async fn of_two_overlapping_sign_ins_each_answer_signs_in(server: Server) {
 /// Whoever has an old token of the session must not get the new one.
 async fn a_regenerate_that_a_sign_in_overtakes_gets_no_cookie(server: Server) {
     let late =
-        json!([get("cart"), {"do": "sleep", "ms": 60}, put("user", "eve"), {"do": "regenerate"}]);
+        json!([get("cart"), {"do": "sleep", "ms": 400}, put("user", "eve"), {"do": "regenerate"}]);
     let mut old = guest(&server).await;
     let mut visitor = old.clone();
     let slow = start(&old, late.clone());
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_millis(40)).await;
     visitor.script(&sign_in()).await;
     let (overtaken, _) = slow.await.unwrap();
     let repeated = old.script(&late).await;
@@ -105,7 +105,7 @@ async fn a_slow_poll_leaves_the_cookie_of_a_login_alone(server: Server) {
     let poll = json!([
         put("progress", 1),
         {"do": "commit"},
-        {"do": "sleep", "ms": 120},
+        {"do": "sleep", "ms": 400},
         put("progress", 2),
     ]);
     let slow = start(&visitor, poll);
@@ -118,7 +118,7 @@ async fn a_slow_poll_leaves_the_cookie_of_a_login_alone(server: Server) {
 
 async fn a_late_second_logout_spares_the_next_login(server: Server) {
     let mut visitor = guest(&server).await;
-    let logout = json!([get("cart"), {"do": "sleep", "ms": 120}, {"do": "destroy"}]);
+    let logout = json!([get("cart"), {"do": "sleep", "ms": 400}, {"do": "destroy"}]);
     let late = start(&visitor, logout);
     tokio::time::sleep(Duration::from_millis(40)).await;
     let goodbye = json!({"do": "flash", "values": {"m": "goodbye"}});
