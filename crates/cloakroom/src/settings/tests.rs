@@ -21,7 +21,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 34] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
