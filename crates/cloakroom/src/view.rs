@@ -4,7 +4,11 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
-use crate::{Session, form::CSRF_FIELD, values::Values};
+use crate::{
+    Session,
+    form::CSRF_FIELD,
+    values::{Path, Values},
+};
 
 /// Old input, errors, messages and the CSRF field, for templates of any kind: a cheap value with
 /// plain methods, which Askama and Maud call as they are. The features `minijinja` and
@@ -168,7 +172,7 @@ pub(crate) fn dotted(name: &str) -> Cow<'_, str> {
 
 /// A field may have dots in its own name; otherwise they descend.
 pub(crate) fn look_up(bag: &Values, key: &str) -> Option<Value> {
-    let raw = bag.member(key).or_else(|| bag.raw(key))?;
+    let raw = bag.member(key).or_else(|| bag.raw(Path::of(key).ok()?))?;
     serde_json::from_str(raw).ok()
 }
 

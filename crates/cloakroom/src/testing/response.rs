@@ -105,7 +105,7 @@ impl TestResponse {
     /// The next page is shown this message.
     #[track_caller]
     pub fn assert_flash(&self, key: &str, value: impl Serialize) -> &Self {
-        let found = self.flash().messages.get::<Value>(key).ok().flatten();
+        let found = look_up(&self.flash().messages, key);
         self.assert_same(&format!("the flash message `{key}`"), found.as_ref(), &json!(value))
     }
 
@@ -114,7 +114,7 @@ impl TestResponse {
     pub fn assert_flash_missing(&self, key: &str) -> &Self {
         let flash = self.flash();
         assert!(
-            flash.messages.raw(key).is_none(),
+            look_up(&flash.messages, key).is_none(),
             "there should be no flash message `{key}`\n{self}"
         );
         self
