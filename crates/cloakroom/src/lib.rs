@@ -48,6 +48,7 @@ pub mod csrf;
 mod directory;
 mod edit;
 mod error;
+mod field;
 #[cfg(unix)]
 pub mod file;
 mod flash;

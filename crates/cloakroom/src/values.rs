@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Number, Value};
 
 use json::describe;
-pub(crate) use json::{decode, each_entry, each_member, encode, write_string};
+pub(crate) use json::{MAX_NESTING, decode, each_entry, each_member, encode, write_string};
 use members::Members;
 pub(crate) use path::Path;
 
@@ -96,6 +96,19 @@ impl Values {
         match self {
             Self::Stored(text) => json::member(text, name),
             Self::Open(members) => members.get(name).map(|text| &**text),
+        }
+    }
+
+    /// Visits the members, as they are stored.
+    pub(crate) fn each<'v>(&'v self, mut visit: impl FnMut(&str, &'v str)) {
+        match self {
+            Self::Stored(text) => {
+                _ = each_member(text, |name, value| {
+                    visit(&name, value);
+                    Some(())
+                });
+            }
+            Self::Open(members) => members.iter().for_each(|(name, value)| visit(name, value)),
         }
     }
 

@@ -63,6 +63,7 @@ mod contract;
 mod cookies;
 mod csrf;
 mod faults;
+mod fields;
 mod files;
 mod flash;
 mod layers;

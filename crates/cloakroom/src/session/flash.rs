@@ -1,6 +1,6 @@
 //! Flash: what the next page shows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::Session;
 use crate::{
     error::{Error, Kind},
+    field::Fields,
     flash::{Bags, BatchId},
     form::{FormInput, IntoFieldErrors},
     values::{Values, encode_object},
@@ -100,7 +101,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn with_errors(&self, errors: impl IntoFieldErrors) -> Result<&Self, Error> {
-        let errors: BTreeMap<_, _> = errors.into_field_errors().into_iter().collect();
+        let errors = errors.into_field_errors();
         self.add(Bags { errors, ..Bags::default() })
     }
 
@@ -116,7 +117,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash(&self) -> Result<&Self, Error> {
-        self.keep(|_| true)
+        self.keep(|_| Ok(()))
     }
 
     /// Keeps the named messages, inputs and errors for one more page.
@@ -130,7 +131,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash_only(&self, names: &[&str]) -> Result<&Self, Error> {
-        self.keep(|name| names.contains(&name))
+        self.keep(|bags| bags.only(&Fields::named(names)))
     }
 
     /// Keeps everything but the named messages, inputs and errors for one more page.
@@ -144,20 +145,15 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash_except(&self, names: &[&str]) -> Result<&Self, Error> {
-        self.keep(|name| !names.contains(&name))
+        self.keep(|bags| bags.except(&Fields::named(names)))
     }
 
-    fn keep(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
-        let state = self.state();
-        let Some(incoming) = state.peek_flash() else { return Ok(self) };
+    fn keep(&self, choose: impl FnOnce(&mut Bags) -> Result<(), Error>) -> Result<&Self, Error> {
+        let Some(incoming) = self.peek_flash() else { return Ok(self) };
         let mut bags = Bags::clone(&incoming);
-        bags.retain(keep);
-        // What this request has flashed is newer.
-        if let Some(own) = state.outgoing_flash() {
-            bags.remove_members_of(own);
-        }
-        drop(state);
-        if bags.is_empty() { Ok(self) } else { self.add(bags) }
+        choose(&mut bags)?;
+        self.state().keep(bags, || self.draw_batch())?;
+        Ok(self)
     }
 
     /// Shows messages within this request, and not in the next.
@@ -199,7 +195,11 @@ impl Session {
     }
 
     pub(crate) fn add(&self, bags: Bags) -> Result<&Self, Error> {
-        self.state().flash(bags, || BatchId::from_random(self.sessions().context().random()))?;
+        self.state().flash(bags, || self.draw_batch())?;
         Ok(self)
+    }
+
+    fn draw_batch(&self) -> BatchId {
+        BatchId::from_random(self.sessions().context().random())
     }
 }
