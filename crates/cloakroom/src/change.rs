@@ -135,6 +135,15 @@ impl ChangeLog {
         matches!(last, Some(Change::Own(Some(_))))
     }
 
+    /// Returns the batches of flash that have old input.
+    pub(crate) fn flashed_input(&self) -> Vec<BatchId> {
+        let id = |change: &Change| match change {
+            Change::Flash(batch) if !batch.bags.input.is_empty() => Some(batch.id),
+            _ => None,
+        };
+        self.changes().iter().filter_map(id).collect()
+    }
+
     /// Returns whether a replay runs closures of the application.
     pub(crate) fn has_closures(&self) -> bool {
         self.changes().iter().any(|change| matches!(change, Change::Update { .. }))

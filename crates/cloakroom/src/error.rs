@@ -140,6 +140,16 @@ impl Error {
         matches!(*self.0, Kind::TooLarge { .. } | Kind::RecordTooLarge { .. })
     }
 
+    /// Returns by how many bytes of its JSON text a record is too large, if it is.
+    pub(crate) fn excess(&self) -> Option<usize> {
+        match *self.0 {
+            // Four characters carry three bytes.
+            Kind::TooLarge { size, limit } => Some((size - limit).div_ceil(4) * 3),
+            Kind::RecordTooLarge { size, limit } => Some(size - limit),
+            _ => None,
+        }
+    }
+
     /// Whether it cannot be done at all as sessions are set up: the cookie driver keeps no list of
     /// sessions.
     pub fn is_unsupported(&self) -> bool {

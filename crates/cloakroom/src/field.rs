@@ -8,12 +8,14 @@
 //! 3. Where fields are picked or dropped, numbers may be left out: `items.pin` is the `pin` of every
 //!    entry of `items`. A name covers what is below it: `user` covers `user.name`.
 
+mod shrink;
 mod walk;
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+pub(crate) use shrink::remove_largest;
 pub(crate) use walk::{Choice, find, retain};
 
 /// Returns the parts of a name, of which there is one at least.

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    field::Fields,
+    field::{Fields, remove_largest},
     form::FieldErrors,
     values::{Values, encode_object},
 };
@@ -124,6 +124,23 @@ impl Flash {
     /// Removes the batches with these ids and leaves the others.
     pub(crate) fn consume(&mut self, seen: &[BatchId]) {
         self.0.retain(|batch| !seen.contains(&batch.id));
+    }
+
+    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches.
+    /// Returns how many.
+    pub(crate) fn leave_input_out(
+        &mut self,
+        batches: &[BatchId],
+        excess: usize,
+    ) -> Result<usize, Error> {
+        let mut count = 0;
+        for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
+            let mut input = batch.bags.input.all();
+            count += remove_largest(&mut input, excess);
+            batch.bags.input = encode_object("input", &input)?;
+        }
+        self.0.retain(|batch| !batch.bags.is_empty());
+        Ok(count)
     }
 
     /// What is in one batch.

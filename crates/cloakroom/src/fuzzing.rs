@@ -62,6 +62,12 @@ pub fn form(data: &[u8]) {
     assert!(!input.flashable().contains_key("password"));
     drop(input.deserialize::<std::collections::BTreeMap<String, Vec<u8>>>());
     drop(input.only(&["a.b", "c"]));
+    // By the names that were sent, each field is picked, and dropped.
+    for name in input.all().keys().take(4) {
+        assert!(input.get(name).is_some());
+        assert!(!input.only(&[name]).is_empty());
+        assert!(FormInput::of(input.except(&[name])).get(name).is_none());
+    }
 }
 
 /// Any key of any value: what is put is read and forgotten again, and no key reaches another's value.

@@ -2,7 +2,7 @@
 
 use behaviour::{
     client::{Client, Sent},
-    server::Server,
+    server::{DriverUnderTest, Server, Setup},
 };
 use serde_json::{Value, json};
 
@@ -197,5 +197,82 @@ async fn a_json_form_has_a_thousand_members_at_most(server: Server) {
             "{}",
             reply.text()
         );
+    }
+}
+
+/// Large enough for no driver of these tests.
+const LONG: usize = 14_000;
+
+async fn small(setup: Setup) -> Server {
+    Server::start_with(setup, |builder| match setup.driver {
+        DriverUnderTest::Cookie => builder,
+        _ => builder.max_bytes(LONG),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn old_input_that_does_not_fit_is_left_out_and_the_errors_stay() {
+    for setup in Setup::all() {
+        let server = small(setup).await;
+        let mut visitor = server.client();
+        visitor.step(json!({"do": "put", "key": "kept", "value": 1})).await;
+        let form = format!("name=Virk&bio={}&user[city]=Oslo&tags[]=a", "x".repeat(LONG));
+        let post = json!([
+            {"do": "flash", "values": {"notice": "look again"}},
+            {"do": "with_errors", "errors": {"name": "is taken"}},
+            {"do": "flash_all"},
+        ]);
+        let sent = visitor.script_with(&post, Sent::form(&form)).await;
+        assert_eq!(sent.status, 200, "{setup:?}: {}", sent.text());
+        let page = json!([
+            {"do": "old", "key": "bio"}, {"do": "old", "key": "name"},
+            {"do": "old", "key": "user.city"}, {"do": "old", "key": "tags.0"},
+            {"do": "get_error_for", "field": "name"}, {"do": "flash_message", "key": "notice"},
+            {"do": "get", "key": "kept"},
+        ]);
+        let shown = visitor.script(&page).await;
+        let shown: Vec<_> = (1..7).map(|index| shown.result(index)).collect();
+        assert_eq!(
+            json!(shown),
+            json!(["Virk", "Oslo", "a", "is taken", "look again", 1]),
+            "{setup:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_first_request_of_a_visitor_may_send_too_much_as_well() {
+    for setup in Setup::all() {
+        let server = small(setup).await;
+        let mut visitor = server.client();
+        let form: Vec<_> = (0..40).map(|n| format!("f{n}={}", "x".repeat(LONG / 20))).collect();
+        let post = json!([{"do": "flash_all"}, {"do": "commit"}, {"do": "old", "key": "f0"}]);
+        let sent = visitor.script_with(&post, Sent::form(&form.join("&"))).await;
+        assert_eq!((sent.status.as_u16(), sent.result(1)), (200, Value::Null), "{setup:?}");
+        let page: Vec<_> = (0..40).map(|n| json!({"do": "old", "key": format!("f{n}")})).collect();
+        let shown = visitor.script(&json!(page)).await;
+        let kept = (0..40).filter(|index| !shown.result(*index).is_null()).count();
+        assert!((10..=20).contains(&kept), "{setup:?}: no more is left out than has to be: {kept}");
+    }
+}
+
+/// A value is not old input: it is never left out.
+#[tokio::test]
+async fn a_value_that_does_not_fit_is_an_error_also_beside_old_input() {
+    for setup in Setup::all() {
+        let server = small(setup).await;
+        let mut visitor = server.client();
+        visitor.step(json!({"do": "put", "key": "kept", "value": 1})).await;
+        let steps = json!([
+            {"do": "flash_all"}, {"do": "put", "key": "big", "value": "x"},
+            {"do": "repeat", "times": LONG / 1_000, "steps": [
+                {"do": "update_push", "key": "list", "value": "x".repeat(1_000)},
+            ]},
+            {"do": "commit"},
+        ]);
+        let refused = visitor.script_with(&steps, Sent::form("name=Virk")).await;
+        assert_eq!(refused.error(3), "too_large", "{setup:?}");
+        assert_eq!(visitor.step(json!({"do": "get", "key": "kept"})).await, 1, "{setup:?}");
     }
 }

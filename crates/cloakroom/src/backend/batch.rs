@@ -15,6 +15,7 @@ use super::{
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
     decode,
+    fit::fitting,
     turns::{Lead, Newest, Seat, Ticket},
 };
 use crate::{
@@ -228,7 +229,8 @@ impl Batch {
         let mut record = self.base.record.clone();
         if self.base.has_own_changes {
             if check == SizeCheck::Each {
-                check_size(&record, context)?;
+                let changes = &self.own.pending.changes;
+                fitting(&mut record, changes, |record| check_size(record, context))?;
             }
         } else {
             let others = self.others.iter_mut().map(|follower| &mut follower.member);
@@ -430,10 +432,11 @@ impl Member {
         let mut changed = Record::clone(record);
         catch_unwind(AssertUnwindSafe(|| changes.apply(&mut changed)))
             .map_err(Failure::Panic)??;
+        let mut changed = Arc::new(changed);
         if check == SizeCheck::Each {
-            check_size(&changed, context)?;
+            fitting(&mut changed, changes, |record| check_size(record, context))?;
         }
-        *record = Arc::new(changed);
+        *record = changed;
         Ok(())
     }
 

@@ -69,10 +69,9 @@ impl<'t> Node for &'t str {
 pub(crate) fn find<N: Node>(parent: N, path: &[&str]) -> Option<N::Child> {
     let (mut here, mut below) = (None, None);
     parent.each_child(|name, child| match exactly_behind(path, name) {
-        None => (),
         Some([]) => here = Some(child),
         Some(rest) if below.is_none() => below = find(child, rest),
-        Some(_) => (),
+        Some(_) | None => (),
     });
     here.or(below)
 }

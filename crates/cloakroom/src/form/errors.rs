@@ -65,7 +65,9 @@ impl FieldErrors {
     /// Adds all of `newer`.
     pub(crate) fn extend(&mut self, newer: Self) {
         for (field, messages) in newer.0 {
-            messages.into_iter().for_each(|message| self.add(field.clone(), message));
+            for message in messages {
+                self.add(field.as_str(), message);
+            }
         }
     }
 

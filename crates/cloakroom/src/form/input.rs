@@ -14,7 +14,7 @@ use crate::field::{self, Fields};
 pub struct FormInput(Map<String, Value>);
 
 impl FormInput {
-    pub(super) fn of(fields: Map<String, Value>) -> Self {
+    pub(crate) fn of(fields: Map<String, Value>) -> Self {
         Self(fields)
     }
 

@@ -99,7 +99,7 @@ fn json(body: &[u8]) -> Result<FormInput, FormError> {
     }
 }
 
-/// How many members objects have, on all levels. Recursion ends where serde_json's does.
+/// How many members objects have, on all levels. The parser has bounded the recursion.
 fn fields(value: &Value) -> usize {
     match value {
         Value::Object(members) => members.len() + members.values().map(fields).sum::<usize>(),

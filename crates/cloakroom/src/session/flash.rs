@@ -36,7 +36,9 @@ impl Session {
     /// [set otherwise](crate::SessionsBuilder::secret_fields). [`SecretFields`](crate::form::SecretFields)
     /// says how names are read.
     ///
-    /// The form is what the `Input` extractor captured, whether or not it was valid.
+    /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
+    /// form that an earlier request flashed. If the session would be too large with it, the commit
+    /// leaves its largest fields out.
     ///
     /// ```
     /// # let session = cloakroom::testing::session_with_form("username=virk&password=secret");
@@ -50,7 +52,8 @@ impl Session {
         self.flash_except(&[])
     }
 
-    /// Flashes the named fields of the request's form. Naming a field is asking for it, so the
+    /// Flashes the named fields of the request's form. A field is named as in the form or with dots:
+    /// `user[name]` or `user.name`. `items[][name]` is the name of every entry. Naming a field is asking for it, so the
     /// secret ones of [`flash_all`](Self::flash_all) are not left out here.
     ///
     /// ```
@@ -66,7 +69,8 @@ impl Session {
     }
 
     /// Flashes the request's form without the named fields, and without the secret ones of
-    /// [`flash_all`](Self::flash_all).
+    /// [`flash_all`](Self::flash_all). Fields are named as in [`flash_only`](Self::flash_only). An entry
+    /// of a list that is left out becomes `null`, so that the others keep their numbers.
     ///
     /// ```
     /// # let session = cloakroom::testing::session_with_form("username=virk&answer=42");
@@ -90,7 +94,8 @@ impl Session {
     }
 
     /// Adds errors by field, from anything that is [`IntoFieldErrors`]: pairs, maps, lists of
-    /// `{field, message}`, the errors of a failed `Input`.
+    /// `{field, message}`, the errors of a failed `Input`. They add to what this request has flashed
+    /// and replace what an earlier one has. Each message of a field is kept once.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
