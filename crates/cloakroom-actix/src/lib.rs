@@ -54,7 +54,7 @@ pub use cloakroom::settings;
 #[cfg(feature = "tera")]
 pub use cloakroom::tera;
 pub use cloakroom::{
-    self, AppKeys, CookieName, Error, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
+    self, AppKeys, CookieName, Error, Key, MemoryStore, NotBefore, ServerErrors, SessionDirectory,
     SessionInfo, Sessions, TypedKey, clock, cookie, csrf, form,
     visit::{Failure, Problem},
 };

@@ -16,6 +16,7 @@ use crate::{
     number::Delta,
     owner::Owner,
     record::Record,
+    values::Path,
 };
 
 /// Computes a value anew from the current one.
@@ -25,18 +26,18 @@ pub(crate) type Rerun = Arc<dyn Fn(Option<&str>) -> Result<ByteString, Error> + 
 #[derive(Clone)]
 pub(crate) enum Change {
     Put {
-        path: Box<str>,
+        path: Path,
         value: ByteString,
     },
     Forget {
-        path: Box<str>,
+        path: Path,
     },
     Increment {
-        path: Box<str>,
+        path: Path,
         by: Delta,
     },
     Update {
-        path: Box<str>,
+        path: Path,
         rerun: Rerun,
     },
     Clear,
@@ -55,14 +56,14 @@ impl Change {
     pub(crate) fn apply(&self, record: &mut Record) -> Result<(), Error> {
         let values = &mut record.values;
         match self {
-            Self::Put { path, value } => values.put(path, value.clone())?,
-            Self::Forget { path } => values.forget(path),
+            Self::Put { path, value } => values.put(path.borrow(), value.clone())?,
+            Self::Forget { path } => values.forget(path.borrow()),
             Self::Increment { path, by } => {
-                values.add(path, *by, |_| Ok(()))?;
+                values.add(path.borrow(), *by, |_| Ok(()))?;
             }
             Self::Update { path, rerun } => {
-                let value = closure::run(|| rerun(values.raw(path)))??;
-                values.put(path, value)?;
+                let value = closure::run(|| rerun(values.raw(path.borrow())))??;
+                values.put(path.borrow(), value)?;
             }
             Self::Clear => values.clear(),
             Self::Own(owner) => record.owner.clone_from(owner),
@@ -132,6 +133,15 @@ impl ChangeLog {
     pub(crate) fn sets_owner(&self) -> bool {
         let last = self.changes().iter().rev().find(|change| matches!(change, Change::Own(_)));
         matches!(last, Some(Change::Own(Some(_))))
+    }
+
+    /// Returns the batches of flash that have old input.
+    pub(crate) fn flashed_input(&self) -> Vec<BatchId> {
+        let id = |change: &Change| match change {
+            Change::Flash(batch) if !batch.bags.input.is_empty() => Some(batch.id),
+            _ => None,
+        };
+        self.changes().iter().filter_map(id).collect()
     }
 
     /// Returns whether a replay runs closures of the application.

@@ -17,8 +17,8 @@ use crate::{
     number::Numeric,
     reach::Reached,
     record::Record,
-    typed_key::Key,
-    values::{encode, encode_object},
+    typed_key::{AsKey, KeyOf},
+    values::{Path, encode, encode_object},
 };
 
 /// A session in the hands of a task outside its requests. See [`Sessions::edit`].
@@ -102,30 +102,31 @@ impl SessionEditor<'_> {
     ///
     /// # Errors
     /// When the value is not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
-        self.record.values.get(key.path())
+    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        self.record.values.get(Path::of(&key)?)
     }
 
     /// As [`Session::has`](crate::Session::has).
-    pub fn has(&self, key: impl AsRef<str>) -> bool {
-        self.record.values.raw(key.as_ref()).is_some()
+    pub fn has(&self, key: impl AsKey) -> bool {
+        Path::of(&key).is_ok_and(|path| self.record.values.raw(path).is_some())
     }
 
     /// As [`Session::put`](crate::Session::put).
     ///
     /// # Errors
     /// When the value cannot be written, or below something that is not an object.
-    pub fn put<T: Serialize>(&mut self, key: impl Key<T>, value: T) -> Result<(), Error> {
-        let value = encode(key.path(), &value)?;
-        Change::Put { path: key.path().into(), value }.apply(self.record)
+    pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
+        let path = Path::of(&key)?;
+        let value = encode(path.text(), &value)?;
+        Change::Put { path: path.to_owned(), value }.apply(self.record)
     }
 
     /// As [`Session::forget`](crate::Session::forget).
     ///
     /// # Errors
-    /// None at present.
-    pub fn forget(&mut self, key: impl AsRef<str>) -> Result<(), Error> {
-        Change::Forget { path: key.as_ref().into() }.apply(self.record)
+    /// [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
+    pub fn forget(&mut self, key: impl AsKey) -> Result<(), Error> {
+        Change::Forget { path: Path::of(&key)?.to_owned() }.apply(self.record)
     }
 
     /// As [`Session::increment_by`](crate::Session::increment_by); the sum can be
@@ -133,8 +134,8 @@ impl SessionEditor<'_> {
     ///
     /// # Errors
     /// When the value is not a number, or the sum leaves its range.
-    pub fn increment_by<N: Numeric>(&mut self, key: impl AsRef<str>, by: N) -> Result<(), Error> {
-        Change::Increment { path: key.as_ref().into(), by: by.delta() }.apply(self.record)
+    pub fn increment_by<N: Numeric>(&mut self, key: impl AsKey, by: N) -> Result<(), Error> {
+        Change::Increment { path: Path::of(&key)?.to_owned(), by: by.delta() }.apply(self.record)
     }
 
     /// As [`Session::flash`](crate::Session::flash): the visitor's next page shows it.

@@ -36,6 +36,11 @@ pub(crate) enum Kind {
         key: String,
         limit: usize,
     },
+    /// A key that crosses a limit. Only its beginning is kept, because it may be a visitor's text.
+    BadKey {
+        begins: String,
+        problem: BadKey,
+    },
     NotANumber {
         key: String,
         found: &'static str,
@@ -78,12 +83,27 @@ pub(crate) enum Kind {
     CarriedByCookie,
 }
 
+/// Which limit a key crosses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BadKey {
+    Bytes { bytes: usize, limit: usize },
+    Segments { segments: usize, limit: usize },
+}
+
+impl BadKey {
+    /// Returns as much of a key as an error shows.
+    pub(crate) fn beginning(key: &str) -> String {
+        key.chars().take(32).flat_map(char::escape_debug).collect()
+    }
+}
+
 impl Error {
-    /// One stable word for the kind of failure, for clients and metrics: `decode`, `encode`,
+    /// One stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
     /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
     /// `too_large`, `contention`, `store` or `unsupported`.
     pub fn code(&self) -> &'static str {
         match *self.0 {
+            Kind::BadKey { .. } => "bad_key",
             Kind::Decode { .. } => "decode",
             Kind::Encode { .. } | Kind::TooDeep { .. } => "encode",
             Kind::NotANumber { .. } => "not_a_number",
@@ -104,6 +124,11 @@ impl Error {
         matches!(*self.0, Kind::Decode { .. })
     }
 
+    /// Returns whether a key is longer than 1 KiB or has more than 32 segments.
+    pub fn is_bad_key(&self) -> bool {
+        matches!(*self.0, Kind::BadKey { .. })
+    }
+
     /// Whether the session was changed after its commit, when the change could no longer be kept.
     pub fn is_committed(&self) -> bool {
         matches!(*self.0, Kind::Committed)
@@ -113,6 +138,16 @@ impl Error {
     /// the limit of stores ([`SessionsBuilder::max_bytes`](crate::SessionsBuilder::max_bytes)).
     pub fn is_too_large(&self) -> bool {
         matches!(*self.0, Kind::TooLarge { .. } | Kind::RecordTooLarge { .. })
+    }
+
+    /// Returns by how many bytes of its JSON text a record is too large, if it is.
+    pub(crate) fn excess(&self) -> Option<usize> {
+        match *self.0 {
+            // Four characters carry three bytes.
+            Kind::TooLarge { size, limit } => Some((size - limit).div_ceil(4) * 3),
+            Kind::RecordTooLarge { size, limit } => Some(size - limit),
+            _ => None,
+        }
     }
 
     /// Whether it cannot be done at all as sessions are set up: the cookie driver keeps no list of
@@ -158,6 +193,19 @@ impl fmt::Display for Error {
                 f,
                 "the value for `{key}` is nested deeper than {limit} levels of lists and objects"
             ),
+            Kind::BadKey { begins, problem } => {
+                match problem {
+                    BadKey::Bytes { bytes, limit } => {
+                        write!(f, "a key has {bytes} bytes, and at most {limit} bytes are accepted")?;
+                    }
+                    BadKey::Segments { segments, limit } => write!(
+                        f,
+                        "a key has {segments} segments between dots, and at most {limit} segments are \
+                         accepted; name text from outside with `Key::literal`"
+                    )?,
+                }
+                write!(f, "; the key begins with `{begins}`")
+            }
             Kind::NotANumber { key, found } => {
                 write!(f, "cannot count with the session value `{key}`: it holds {found}")
             }

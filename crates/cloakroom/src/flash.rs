@@ -1,8 +1,15 @@
 //! Flash: values for the next page, in three bags that a visitor cannot mix up.
 
-use std::collections::BTreeMap;
+use crate::{
+    error::Error,
+    field::{Fields, remove_largest},
+    form::FieldErrors,
+    values::{Values, encode_object},
+};
 
-use crate::values::Values;
+/// How many batches wait to be shown. A page consumes all of them, so more come only of requests
+/// that flash and never show one.
+const MAX_BATCHES: usize = 16;
 
 /// Names one batch among the few that a session holds at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +31,7 @@ pub(crate) struct Bags {
     /// What the visitor had typed: `flash_all` and its siblings.
     pub(crate) input: Values,
     /// What was wrong with it, by field: `with_errors`.
-    pub(crate) errors: BTreeMap<String, Vec<String>>,
+    pub(crate) errors: FieldErrors,
 }
 
 impl Bags {
@@ -32,25 +39,43 @@ impl Bags {
         self.messages.is_empty() && self.input.is_empty() && self.errors.is_empty()
     }
 
-    /// Lays `newer` over these bags.
+    /// Adds what the same request flashes as well.
     pub(crate) fn extend(&mut self, newer: Self) {
         self.messages.extend(newer.messages);
         self.input.extend(newer.input);
         self.errors.extend(newer.errors);
     }
 
-    /// Drops what `newer` hides.
-    pub(crate) fn remove_members_of(&mut self, newer: &Self) {
+    /// Drops what `newer`, of another request, hides: messages by name, and input and errors as a
+    /// whole, because they belong to one form.
+    pub(crate) fn remove_what_is_hidden_by(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
-        self.input.retain(|name| newer.input.member(name).is_none());
-        self.errors.retain(|field, _| !newer.errors.contains_key(field));
+        if !newer.input.is_empty() {
+            self.input = Values::default();
+        }
+        if !newer.errors.is_empty() {
+            self.errors = FieldErrors::new();
+        }
     }
 
-    /// Keeps, in every bag, only the names that `keep` accepts.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.messages.retain(&keep);
-        self.input.retain(&keep);
-        self.errors.retain(|field, _| keep(field));
+    /// Keeps, in every bag, only what `fields` name.
+    pub(crate) fn only(&mut self, fields: &Fields<'_>) -> Result<(), Error> {
+        for bag in [&mut self.messages, &mut self.input] {
+            *bag = encode_object("flash", &fields.only(&bag.all()))?;
+        }
+        self.errors.retain(|field| fields.cover(field));
+        Ok(())
+    }
+
+    /// Removes, in every bag, what `fields` name.
+    pub(crate) fn except(&mut self, fields: &Fields<'_>) -> Result<(), Error> {
+        for bag in [&mut self.messages, &mut self.input] {
+            let mut rest = bag.all();
+            fields.remove_from(&mut rest);
+            *bag = encode_object("flash", &rest)?;
+        }
+        self.errors.retain(|field| !fields.cover(field));
+        Ok(())
     }
 }
 
@@ -73,18 +98,22 @@ impl Flash {
         self.0.is_empty()
     }
 
-    /// Adds `batch`, or lays it over the batch of the same request.
+    /// Adds `batch`, to the batch of the same request if there is one. At most 16 wait: the oldest
+    /// goes.
     ///
-    /// Invariant: no name stands in two batches, so that the size is bounded by what can be shown.
+    /// Invariant: no message's name stands in two batches, and one has input, and one errors, so that
+    /// the size is bounded by what can be shown.
     pub(crate) fn add(&mut self, batch: Batch) {
         for older in self.0.iter_mut().filter(|older| older.id != batch.id) {
-            older.bags.remove_members_of(&batch.bags);
+            older.bags.remove_what_is_hidden_by(&batch.bags);
         }
         match self.0.iter_mut().find(|own| own.id == batch.id) {
             Some(own) => own.bags.extend(batch.bags),
             None => self.0.push(batch),
         }
         self.0.retain(|batch| !batch.bags.is_empty());
+        let too_many = self.0.len().saturating_sub(MAX_BATCHES);
+        self.0.drain(..too_many);
     }
 
     /// Adds a batch that was read.
@@ -95,6 +124,23 @@ impl Flash {
     /// Removes the batches with these ids and leaves the others.
     pub(crate) fn consume(&mut self, seen: &[BatchId]) {
         self.0.retain(|batch| !seen.contains(&batch.id));
+    }
+
+    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches.
+    /// Returns how many.
+    pub(crate) fn leave_input_out(
+        &mut self,
+        batches: &[BatchId],
+        excess: usize,
+    ) -> Result<usize, Error> {
+        let mut count = 0;
+        for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
+            let mut input = batch.bags.input.all();
+            count += remove_largest(&mut input, excess);
+            batch.bags.input = encode_object("input", &input)?;
+        }
+        self.0.retain(|batch| !batch.bags.is_empty());
+        Ok(count)
     }
 
     /// What is in one batch.
@@ -114,6 +160,7 @@ impl Flash {
     /// What a page shows, if anything: every batch, the newer over the older.
     pub(crate) fn shown(&self) -> Option<Bags> {
         self.0.iter().map(|batch| batch.bags.clone()).reduce(|mut shown, newer| {
+            shown.remove_what_is_hidden_by(&newer);
             shown.extend(newer);
             shown
         })
@@ -150,6 +197,34 @@ mod tests {
         }
         assert_eq!(flash.ids(), [BatchId(99)]);
         assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"notice": 99}));
+    }
+
+    /// A batch of one request that sent a form.
+    fn form(id: u32, field: &str) -> Batch {
+        let input = encode_object("input", &json!({ field: id })).unwrap();
+        let errors = [(field, "is wrong")].into_iter().collect();
+        Batch { id: BatchId(id), bags: Bags { input, errors, ..Bags::default() } }
+    }
+
+    #[test]
+    fn a_newer_form_hides_the_older_one_whole() {
+        let mut flash = Flash::default();
+        for (id, field) in [(1, "a"), (2, "b"), (2, "c")] {
+            flash.add(form(id, field));
+        }
+        assert_eq!(flash.ids(), [BatchId(2)]);
+        let shown = flash.shown().unwrap();
+        assert_eq!(json!(shown.input.all()), json!({"b": 2, "c": 2}));
+        assert_eq!(json!(shown.errors), json!({"b": ["is wrong"], "c": ["is wrong"]}));
+    }
+
+    #[test]
+    fn sixteen_batches_wait_and_the_oldest_goes() {
+        let mut flash = Flash::default();
+        for id in 0..20 {
+            flash.add(batch(id, &json!({ id.to_string(): id })));
+        }
+        assert_eq!(flash.ids(), (4..20).map(BatchId).collect::<Vec<_>>());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use serde_json::{Value, json};
 
 use crate::{
-    AppKeys,
+    AppKeys, Key,
     cookie::{CookieSettings, Cookies, ValueForm},
     form::FormInput,
     record::Record,
@@ -61,6 +62,37 @@ pub fn form(data: &[u8]) {
     assert!(!input.flashable().contains_key("password"));
     drop(input.deserialize::<std::collections::BTreeMap<String, Vec<u8>>>());
     drop(input.only(&["a.b", "c"]));
+    // By the names that were sent, each field is picked, and dropped.
+    for name in input.all().keys().take(4) {
+        assert!(input.get(name).is_some());
+        assert!(!input.only(&[name]).is_empty());
+        assert!(FormInput::of(input.except(&[name])).get(name).is_none());
+    }
+}
+
+/// Any key of any value: what is put is read and forgotten again, and no key reaches another's value.
+/// The first line is the key, the rest the value.
+pub fn keys(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (key, value) = text.split_once('\n').unwrap_or((&text, ""));
+    let literal = Key::literal(key);
+    for value in [serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)), json!({})] {
+        let session = crate::testing::session();
+        let (dotted, named) = (session.put(key, &value), session.put(literal, &value));
+        assert!(
+            named.is_ok() == (key.len() <= 1024) || named.is_err_and(|it| it.code() == "encode")
+        );
+        if session.has(literal) {
+            assert!(session.all().contains_key(key));
+        }
+        if dotted.is_ok() {
+            assert!(session.has(key) && session.pull::<Value>(key).is_ok());
+            assert!(!session.has(key));
+        }
+        drop(session.increment(key));
+        drop(session.update(key, |list: &mut Vec<u8>| list.push(1)));
+        assert!(session.forget(key).is_ok() || !session.has(key));
+    }
 }
 
 /// Any value, split over chunks and read again, in any order and beside any neighbour.

@@ -139,7 +139,7 @@ impl Inventory {
             values: reached.record.values.all(),
             messages: messages.all(),
             input: input.all(),
-            errors: errors.into(),
+            errors,
         }))
     }
 

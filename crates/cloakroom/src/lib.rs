@@ -48,6 +48,7 @@ pub mod csrf;
 mod directory;
 mod edit;
 mod error;
+mod field;
 #[cfg(unix)]
 pub mod file;
 mod flash;
@@ -101,6 +102,6 @@ pub use number::Numeric;
 pub use session::{Deadlines, ReadSession, Session};
 pub use sessions::{DEFAULT_AGE, ServerErrors, Sessions, SessionsBuilder};
 pub use sweep::SweepBudget;
-pub use typed_key::{Key, TypedKey};
+pub use typed_key::{AsKey, Key, KeyOf, TypedKey};
 pub use view::View;
 pub use visit::{CookieName, Ending, ResponseHeaders, Uncommitted, Visit, Visits};

@@ -14,6 +14,7 @@
 //! | event "rebase", before a commit that lost a race is tried again | debug | `attempt` |
 //! | event "gone", the session ended before or during the request, whose changes are dropped | info | `session`, `changes` |
 //! | event "regenerate dropped", the same of a request that called `regenerate`: a sign-in, probably, that the visitor has to repeat | warn | `session`, `changes` |
+//! | event "old input left out", a form that does not fit into the session | warn | `fields`: how many |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
 //! | event "a session cookie without `Secure` was issued …", once a process, where the request's `Host` is not a loopback one, or a proxy says that it came by https | warn | |
@@ -154,6 +155,16 @@ pub(crate) fn regenerate_dropped(session: &str, changes: usize) {
 pub(crate) fn touch_failed(error: &Error) {
     let error = WithCauses(error);
     tracing::warn!(target: TARGET, %error, "touch failed: the session keeps its deadline");
+}
+
+/// Old input did not fit.
+pub(crate) fn input_left_out(fields: usize) {
+    tracing::warn!(
+        target: TARGET,
+        fields,
+        "old input left out: the session is too large with it, so the form will be shown with its \
+         largest fields empty"
+    );
 }
 
 /// A session was asked for when the response's head had left.

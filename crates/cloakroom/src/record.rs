@@ -238,7 +238,7 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let record =
             decode(&format!(r#"{{"v":1,"created":0,"values":{{"deep":{deep}}}}}"#)).unwrap();
-        assert!(record.values.get::<serde_json::Value>("deep").unwrap_err().is_decode());
+        assert!(record.values.get::<serde_json::Value>("deep".into()).unwrap_err().is_decode());
         println!("depth 100000: carried, refused on reading");
     }
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod members;
+mod path;
 
 use std::fmt;
 
@@ -10,8 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Number, Value};
 
 use json::describe;
-pub(crate) use json::{decode, each_entry, each_member, encode, write_string};
+pub(crate) use json::{MAX_NESTING, decode, each_entry, each_member, encode, write_string};
 use members::Members;
+pub(crate) use path::Path;
 
 use crate::{
     error::{Error, Kind},
@@ -83,10 +85,10 @@ impl Values {
     }
 
     /// The stored text at `path`.
-    pub(crate) fn raw(&self, path: &str) -> Option<&str> {
-        let mut segments = path.split('.');
-        let root = self.member(segments.next()?)?;
-        segments.try_fold(root, json::member)
+    pub(crate) fn raw(&self, path: Path<&str>) -> Option<&str> {
+        let (root, below) = path.split_root();
+        let root = self.member(root)?;
+        below.map_or(Some(root), |below| below.split('.').try_fold(root, json::member))
     }
 
     /// The stored text of the member `name`, whatever dots it has.
@@ -97,34 +99,47 @@ impl Values {
         }
     }
 
+    /// Visits the members, as they are stored.
+    pub(crate) fn each<'v>(&'v self, mut visit: impl FnMut(&str, &'v str)) {
+        match self {
+            Self::Stored(text) => {
+                _ = each_member(text, |name, value| {
+                    visit(&name, value);
+                    Some(())
+                });
+            }
+            Self::Open(members) => members.iter().for_each(|(name, value)| visit(name, value)),
+        }
+    }
+
     /// The value at `path`, deserialized from its own text alone; `null` is an absence.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
-        self.raw(path).map_or(Ok(None), |text| decode(path, text))
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: Path<&str>) -> Result<Option<T>, Error> {
+        self.raw(path).map_or(Ok(None), |text| decode(path.text(), text))
     }
 
     /// Puts a value, which is a JSON text, at `path`, making the objects on the way.
-    pub(crate) fn put(&mut self, path: &str, value: ByteString) -> Result<(), Error> {
-        let Some((root, below)) = path.split_once('.') else {
-            self.open().insert(path, value);
+    pub(crate) fn put(&mut self, path: Path<&str>, value: ByteString) -> Result<(), Error> {
+        let (root, Some(below)) = path.split_root() else {
+            self.open().insert(path.text(), value);
             return Ok(());
         };
-        let way = Way::open(self.open().get(root).cloned(), path, below)?;
+        let way = Way::open(self.open().get(root).cloned(), path.text(), below)?;
         let object = way.close(|last, name| last.insert(name, value));
         self.open().insert(root, object);
         Ok(())
     }
 
     /// Removes what is at `path`, if anything is.
-    pub(crate) fn forget(&mut self, path: &str) {
-        let Some((root, below)) = path.split_once('.') else {
-            self.open().remove(path);
+    pub(crate) fn forget(&mut self, path: Path<&str>) {
+        let (root, Some(below)) = path.split_root() else {
+            self.open().remove(path.text());
             return;
         };
         if self.raw(path).is_none() {
             return;
         }
         // An entry of a list stays: it has no name.
-        let Ok(way) = Way::open(self.open().get(root).cloned(), path, below) else { return };
+        let Ok(way) = Way::open(self.open().get(root).cloned(), path.text(), below) else { return };
         let object = way.close(Members::remove);
         self.open().insert(root, object);
     }
@@ -133,17 +148,20 @@ impl Values {
     /// sum. Where that is an error the value stays.
     pub(crate) fn add<T>(
         &mut self,
-        path: &str,
+        path: Path<&str>,
         by: Delta,
         read: impl FnOnce(&Number) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.open();
         let current = match self.raw(path) {
             None => Number::from(0),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|_| Kind::NotANumber { key: path.to_owned(), found: describe(text) })?,
+            Some(text) => serde_json::from_str(text).map_err(|_| Kind::NotANumber {
+                key: path.text().to_owned(),
+                found: describe(text),
+            })?,
         };
-        let sum = by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.to_owned() })?;
+        let sum =
+            by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.text().to_owned() })?;
         let read = read(&sum)?;
         self.put(path, json::number(&sum))?;
         Ok(read)
@@ -261,7 +279,7 @@ mod tests {
     }
 
     fn put(values: &mut Values, path: &str, value: &Value) -> Result<(), Error> {
-        values.put(path, encode(path, value)?)
+        values.put(path.into(), encode(path, value)?)
     }
 
     #[test]
@@ -271,7 +289,7 @@ mod tests {
             [("f", json!(false)), ("z", json!(0)), ("s", json!("")), ("l", json!([]))]
         {
             put(&mut it, key, &value).unwrap();
-            assert_eq!(it.get::<Value>(key).unwrap(), Some(value));
+            assert_eq!(it.get::<Value>(key.into()).unwrap(), Some(value));
         }
     }
 
@@ -280,11 +298,11 @@ mod tests {
         let mut it = values(&json!({"tags": ["a", {"b": 1}]}));
         put(&mut it, "user.settings.theme", &json!("dark")).unwrap();
         assert_eq!(it.all()["user"], json!({"settings": {"theme": "dark"}}));
-        assert_eq!(it.get::<u8>("tags.1.b").unwrap(), Some(1));
-        it.forget("user.settings.theme");
+        assert_eq!(it.get::<u8>("tags.1.b".into()).unwrap(), Some(1));
+        it.forget("user.settings.theme".into());
         assert_eq!(it.all()["user"], json!({"settings": {}}));
-        it.forget("tags.x.y");
-        assert_eq!(it.get::<Value>("user.nothing.here").unwrap(), None);
+        it.forget("tags.x.y".into());
+        assert_eq!(it.get::<Value>("user.nothing.here".into()).unwrap(), None);
     }
 
     #[test]
@@ -296,7 +314,7 @@ mod tests {
         for path in
             ["a", "b", "b.c", "b.c.1", "b.c.1.d", "b.c.2", "b.c.x", "", "x", "a.b", "b.c.1.d.e"]
         {
-            assert_eq!(stored.raw(path), opened.raw(path), "{path}");
+            assert_eq!(stored.raw(path.into()), opened.raw(path.into()), "{path}");
         }
         assert_eq!(stored.all(), opened.all());
         for (text, empty) in [("{}", true), ("{ \n}", true), ("{\"a\":1}", false)] {
@@ -341,7 +359,8 @@ mod tests {
     #[test]
     fn counting_starts_at_zero_and_refuses_what_is_no_number() {
         let mut it = values(&json!({"name": "virk", "big": u64::MAX, "half": 0.5}));
-        let mut add = |path: &str, by: i64| it.add(path, Delta::Whole(by), |sum| Ok(sum.clone()));
+        let mut add =
+            |path: &str, by: i64| it.add(path.into(), Delta::Whole(by), |sum| Ok(sum.clone()));
         assert_eq!(add("visits", 2).unwrap(), 2.into());
         assert_eq!(add("visits", 2).unwrap(), 4.into());
         assert_eq!(add("half", 1).unwrap().as_f64(), Some(1.5));

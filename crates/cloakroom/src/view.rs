@@ -1,10 +1,15 @@
 //! The view helpers: what a template may ask of the session.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
-use crate::{Session, form::CSRF_FIELD, values::Values};
+use crate::{
+    Session,
+    field::{find, parts},
+    form::CSRF_FIELD,
+    values::Values,
+};
 
 /// Old input, errors, messages and the CSRF field, for templates of any kind: a cheap value with
 /// plain methods, which Askama and Maud call as they are. The features `minijinja` and
@@ -28,8 +33,8 @@ impl View {
         Self(session)
     }
 
-    /// What the visitor had typed into the field `key`, as text, or `default`. Dots reach into
-    /// nested names: `user.name` is the field `user[name]`, and may be called so as well.
+    /// What the visitor had typed into the field `key`, as text, or `default`. Every helper takes a
+    /// field's name as the form has it or with dots: `user[name]` and `user.name` are one field.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -47,7 +52,7 @@ impl View {
     /// assert_eq!(session.view().old_value("tags"), None);
     /// ```
     pub fn old_value(&self, key: &str) -> Option<Value> {
-        look_up(&self.0.read_flash()?.input, &dotted(key))
+        look_up(&self.0.read_flash()?.input, key)
     }
 
     /// The flash message `key`, as text, or `default`.
@@ -99,7 +104,7 @@ impl View {
     /// assert!(!session.view().has_error_for("username"));
     /// ```
     pub fn has_error_for(&self, field: &str) -> bool {
-        self.0.read_flash().is_some_and(|it| it.errors.contains_key(&*dotted(field)))
+        self.0.read_flash().is_some_and(|it| !it.errors.messages_for(field).is_empty())
     }
 
     /// The first error message for `field`.
@@ -109,17 +114,17 @@ impl View {
     /// assert_eq!(session.view().get_error_for("username"), None);
     /// ```
     pub fn get_error_for(&self, field: &str) -> Option<String> {
-        self.0.read_flash()?.errors.get(&*dotted(field))?.first().cloned()
+        self.0.read_flash()?.errors.messages_for(field).first().cloned()
     }
 
-    /// Every error message, by field.
+    /// Every error message, by the field's dotted name: `user.name` for `user[name]`.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
     /// assert!(session.view().errors().is_empty());
     /// ```
     pub fn errors(&self) -> BTreeMap<String, Vec<String>> {
-        self.0.read_flash().map(|it| it.errors.clone()).unwrap_or_default()
+        self.0.read_flash().map(|it| it.errors.clone().into_map()).unwrap_or_default()
     }
 
     /// Whether there is any error.
@@ -156,20 +161,9 @@ impl View {
     }
 }
 
-/// A field's name in the form as its name in errors: `items[0][quantity]` as `items.0.quantity`, and
-/// `tags[]` as `tags`.
-pub(crate) fn dotted(name: &str) -> Cow<'_, str> {
-    if name.contains('[') {
-        Cow::Owned(name.replace("[]", "").replace('[', ".").replace(']', ""))
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
-/// A field may have dots in its own name; otherwise they descend.
-pub(crate) fn look_up(bag: &Values, key: &str) -> Option<Value> {
-    let raw = bag.member(key).or_else(|| bag.raw(key))?;
-    serde_json::from_str(raw).ok()
+/// Returns the field or message of this name.
+pub(crate) fn look_up(bag: &Values, name: &str) -> Option<Value> {
+    serde_json::from_str(find(bag, &parts(name))?).ok()
 }
 
 /// Strings as they are, `null` and absence as the default, the rest as JSON.
@@ -184,23 +178,5 @@ fn text_or(value: Option<Value>, default: &str) -> String {
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("View").field(&self.0).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_goes_by_its_name_in_the_form_as_well() {
-        for (name, same) in [
-            ("address[city]", "address.city"),
-            ("items[0][quantity]", "items.0.quantity"),
-            ("tags[]", "tags"),
-            ("user.name", "user.name"),
-            ("plain", "plain"),
-        ] {
-            assert_eq!(dotted(name), same);
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use cloakroom::{
     AppKeys, Error, MemoryStore, Session, Sessions, clock::FakeClock, cookie::CookieSettings,
-    csrf::CsrfPolicy, visit::Failure,
+    csrf::CsrfPolicy, form::FormInput, visit::Failure,
 };
 use metrics_util::{
     CompositeKey,
@@ -31,7 +31,7 @@ async fn visit(
 }
 
 /// Everything that is told of: creation, use, a lost race, a touch, a login, an end under a request,
-/// a logout, a cookie that holds no more, a forged request.
+/// a logout, a cookie that holds no more, a form that does not fit, a forged request.
 async fn live_a_life() {
     let clock = Arc::new(FakeClock::default());
     let store = MemoryStore::with_clock(clock.clone());
@@ -65,6 +65,12 @@ async fn live_a_life() {
     let cookie = visit(&sealed, "", put).await.unwrap();
     let overfill = async |session: &Session| session.put("big", "x".repeat(20_000)).unwrap();
     assert!(visit(&sealed, &cookie, overfill).await.unwrap_err().is_too_large());
+
+    let form = sealed.visit();
+    let sent = format!("name=v&bio=secret-{}", "x".repeat(14_000));
+    form.capture(FormInput::from_query(&sent).unwrap());
+    form.session([("cookie", "")].as_slice()).await.unwrap().flash_all().unwrap();
+    assert_eq!(form.finish(200).await.unwrap().set_cookie.len(), 1);
 
     let (visits, _) = cloakroom::Visits::begin(&sealed, "POST", None);
     let headers = [("origin", "https://evil.example"), ("host", "example.org")];
@@ -124,6 +130,8 @@ fn logged(text: &str) {
         "cloakroom: regenerate dropped: the session ended",
         r#"commit step="seal" outcome="done""#,
         r#"WARN cloakroom: refuse reason="too_large""#,
+        "old input left out: the session is too large with it",
+        "fields=1",
         "WARN cloakroom: forged request reason=",
     ] {
         assert!(text.contains(expected), "no {expected} in:\n{text}");
@@ -160,7 +168,7 @@ fn counted(told: &[Told]) {
         ("cloakroom_commit_seconds driver=memory", 9),
         ("cloakroom_record_bytes driver=memory", 7),
         ("cloakroom_loads_total driver=cookie outcome=live", 1),
-        ("cloakroom_commits_total driver=cookie step=seal outcome=done", 1),
+        ("cloakroom_commits_total driver=cookie step=seal outcome=done", 2),
         ("cloakroom_refusals_total reason=too_large", 1),
     ] {
         assert_eq!(count(line), expected, "{line}");

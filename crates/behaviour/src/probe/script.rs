@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Error, Session, SessionInfo, form::FieldErrors};
+use cloakroom::{Error, Key, Session, SessionInfo, form::FieldErrors};
 use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -134,6 +134,10 @@ fn value(value: impl Serialize) -> Result<Outcome, Failure> {
 fn on_values(step: &Step, session: &Session) -> Attempt {
     Some(match step {
         Step::Put { key, value } => nothing(session.put(key, value)),
+        Step::PutLiteral { key, value } => nothing(session.put(Key::literal(key), value)),
+        Step::GetLiteral { key } => {
+            session.get(Key::literal(key)).map_or_else(fail, |found: Option<Value>| value(found))
+        }
         Step::Get { key, default } => session
             .get(key)
             .map_or_else(fail, |found: Option<Value>| value(found.or_else(|| default.clone()))),

@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 #[expect(missing_docs, reason = "the contract describes the steps; the fields carry its names")]
 pub enum Step {
     Put { key: String, value: Value },
+    PutLiteral { key: String, value: Value },
     Get { key: String, default: Option<Value> },
+    GetLiteral { key: String },
     GetAs { key: String, r#type: Type },
     All,
     Has { key: String },

@@ -64,6 +64,7 @@ mod cookies;
 mod csrf;
 mod csrf_bodies;
 mod faults;
+mod fields;
 mod files;
 mod flash;
 mod layers;

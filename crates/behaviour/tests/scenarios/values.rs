@@ -9,6 +9,8 @@ every_driver! {
     defaults_are_given_where_nothing_is_stored,
     errors_carry_their_words_and_later_steps_go_on,
     dotted_keys_address_nested_objects,
+    keys_beyond_a_limit_are_errors_and_the_process_lives,
+    a_literal_key_names_one_member_whatever_dots_it_has,
     counting_is_exact_and_refuses_what_is_no_number,
     a_wrong_type_is_an_error_and_the_value_stays,
     a_thousand_mutations_are_one_commit,
@@ -94,6 +96,55 @@ async fn dotted_keys_address_nested_objects(server: Server) {
     );
     visitor.step(json!({"do": "increment", "key": "user.visits", "by": 3})).await;
     assert_eq!(visitor.step(json!({"do": "get", "key": "user.visits"})).await, 3);
+}
+
+/// 64 KiB of dots once overflowed the stack and aborted the process.
+async fn keys_beyond_a_limit_are_errors_and_the_process_lives(server: Server) {
+    let mut visitor = server.client();
+    let (dots, deep, long) = (".".repeat(64 * 1024), ["s"; 33].join("."), "k".repeat(1025));
+    for key in [&dots, &deep, &long] {
+        for mut step in [
+            json!({"do": "put", "value": 1}),
+            json!({"do": "get"}),
+            json!({"do": "increment"}),
+            json!({"do": "decrement"}),
+            json!({"do": "forget"}),
+            json!({"do": "pull"}),
+            json!({"do": "update_push", "value": 1}),
+        ] {
+            step["key"] = json!(key);
+            let refused = visitor.step(step.clone()).await;
+            assert_eq!(refused["err"], "bad_key", "{}", step["do"]);
+            let message = refused["message"].as_str().unwrap();
+            assert!(message.len() < 300 && message.contains("at most"), "{message}");
+        }
+        assert_eq!(visitor.step(json!({"do": "has", "key": key})).await, false);
+    }
+    for step in ["increment_now", "take"] {
+        let refused = visitor.step(json!({"do": step, "key": dots})).await;
+        assert_eq!(refused["err"], "bad_key", "{step}");
+    }
+    for step in [
+        json!({"do": "put_literal", "key": long, "value": 1}),
+        json!({"do": "get_literal", "key": long}),
+    ] {
+        assert_eq!(visitor.step(step).await["err"], "bad_key");
+    }
+    assert!(visitor.jar.is_empty(), "nothing was kept");
+    let longest = ["s"; 32].join(".");
+    let script = json!([{"do": "put", "key": longest, "value": 1}, {"do": "get", "key": longest}]);
+    assert_eq!(visitor.script(&script).await.result(1), 1, "the limits themselves are accepted");
+}
+
+async fn a_literal_key_names_one_member_whatever_dots_it_has(server: Server) {
+    let mut visitor = server.client();
+    let article = "..A.17.";
+    let put = json!({"do": "put_literal", "key": article, "value": 2});
+    visitor.script(&json!([put, {"do": "put", "key": "a.b", "value": 1}])).await;
+    assert_eq!(visitor.step(json!({"do": "get_literal", "key": article})).await, 2);
+    assert_eq!(visitor.step(json!({"do": "get_literal", "key": "a.b"})).await, Value::Null);
+    assert_eq!(visitor.step(json!({"do": "get", "key": article})).await, Value::Null);
+    assert_eq!(visitor.step(json!({"do": "all"})).await, json!({article: 2, "a": {"b": 1}}));
 }
 
 async fn counting_is_exact_and_refuses_what_is_no_number(server: Server) {

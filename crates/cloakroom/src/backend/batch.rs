@@ -10,6 +10,7 @@ use super::{
         Changes, CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction, Usage,
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
+    fit::fitting,
     member::{Follower, Member, SizeCheck, check_size},
     read_live,
     turns::{Lead, Newest, Ticket},
@@ -202,7 +203,8 @@ impl Batch {
         let mut record = self.base.record.clone();
         if self.base.has_own_changes {
             if check == SizeCheck::Each {
-                check_size(&record, context)?;
+                let changes = &self.own.pending.changes;
+                fitting(&mut record, changes, |record| check_size(record, context))?;
             }
         } else {
             let others = self.others.iter_mut().map(|follower| &mut follower.member);

@@ -11,6 +11,7 @@ use crate::{
     change::ChangeLog,
     clock::Timestamp,
     error::Error,
+    flash::BatchId,
     record::Record,
     store::{RecordKey, Revision, Stored},
     token::Token,
@@ -196,6 +197,14 @@ impl Changes {
     /// Returns whether the request says who the visitor is.
     pub(super) fn sets_owner(&self) -> bool {
         matches!(self, Self::Log(log) if log.sets_owner())
+    }
+
+    /// Returns the batches of flash that have old input.
+    pub(super) fn flashed_input(&self) -> Vec<BatchId> {
+        match self {
+            Self::Log(log) => log.flashed_input(),
+            Self::Exact(_) => Vec::new(),
+        }
     }
 
     /// Returns how many changes there are.

@@ -18,6 +18,7 @@ use super::{
     Choice, LoadedSession,
     commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, Seal},
     decide::{CookieRule, Step, decide},
+    fit::fitting,
 };
 use crate::{
     clock::Timestamp,
@@ -109,16 +110,19 @@ pub(crate) fn commit(
         let token = Some(token);
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
     };
-    let plaintext = write(&token, now, expires, pending.record.encode()?.as_bytes());
-    let step = observe::Step::seal("cookie", plaintext.len());
-    let value = sealer.seal(&plaintext);
     let max_age = deadlines.max_age(expires, now);
-    context
-        .cookies()
-        .check_size(&value, max_age)
-        .map_err(|TooLarge { size, limit }| Kind::TooLarge { size, limit })?;
-    step.ended("done");
+    let mut record = pending.record.clone();
+    let value = fitting(&mut record, &pending.changes, |record| {
+        let plaintext = write(&token, now, expires, record.encode()?.as_bytes());
+        let step = observe::Step::seal("cookie", plaintext.len());
+        let value = sealer.seal(&plaintext);
+        let fits = context.cookies().check_size(&value, max_age);
+        fits.map_err(|TooLarge { size, limit }| Kind::TooLarge { size, limit })?;
+        step.ended("done");
+        Ok(value)
+    })?;
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
     let cookie = CookieUpdate::Set { value, max_age };
-    Ok(CommitOutcome { persistence, key: None, token: Some(token), record: None, cookie })
+    let record = (!Arc::ptr_eq(&record, &pending.record)).then_some(record);
+    Ok(CommitOutcome { persistence, key: None, token: Some(token), record, cookie })
 }

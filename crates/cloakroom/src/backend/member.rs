@@ -9,6 +9,7 @@ use super::{
     batch::Failure,
     commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction},
     decide::Contents,
+    fit::fitting,
     turns::{Seat, Ticket},
 };
 use crate::{
@@ -67,10 +68,11 @@ impl Member {
         let mut changed = Record::clone(record);
         catch_unwind(AssertUnwindSafe(|| changes.apply(&mut changed)))
             .map_err(Failure::Panic)??;
+        let mut changed = Arc::new(changed);
         if check == SizeCheck::Each {
-            check_size(&changed, context)?;
+            fitting(&mut changed, changes, |record| check_size(record, context))?;
         }
-        *record = Arc::new(changed);
+        *record = changed;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod commit;
 pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
+mod fit;
 mod member;
 pub(crate) mod store;
 mod turns;

@@ -15,15 +15,15 @@ fn empty() -> Record {
 }
 
 fn put(path: &str, value: &Value) -> Change {
-    Change::Put { path: path.into(), value: encode(path, value).unwrap() }
+    Change::Put { path: Path::from(path).to_owned(), value: encode(path, value).unwrap() }
 }
 
 fn forget(path: &str) -> Change {
-    Change::Forget { path: path.into() }
+    Change::Forget { path: Path::from(path).to_owned() }
 }
 
 fn increment(path: &str, by: i64) -> Change {
-    Change::Increment { path: path.into(), by: Delta::Whole(by) }
+    Change::Increment { path: Path::from(path).to_owned(), by: Delta::Whole(by) }
 }
 
 fn push(path: &str, item: u32) -> Change {
@@ -34,7 +34,7 @@ fn push(path: &str, item: u32) -> Change {
         list.push(item);
         encode("list", &list)
     });
-    Change::Update { path: path.into(), rerun }
+    Change::Update { path: Path::from(path).to_owned(), rerun }
 }
 
 fn flash(id: u32, messages: &Value) -> Change {
@@ -150,15 +150,15 @@ proptest! {
             Change::Increment { by: Delta::Whole(by), .. } => *by,
             _ => 0,
         }).sum();
-        prop_assert_eq!(record.values.get("counter").unwrap().unwrap_or(0), sum);
+        prop_assert_eq!(record.values.get("counter".into()).unwrap().unwrap_or(0), sum);
 
         let pushes = changes().filter(|change| matches!(change, Change::Update { .. })).count();
-        let list: Option<Vec<u32>> = record.values.get("list").unwrap();
+        let list: Option<Vec<u32>> = record.values.get("list".into()).unwrap();
         prop_assert_eq!(list.unwrap_or_default().len(), pushes);
 
         for change in changes() {
             if let Change::Put { path, value } = change {
-                let stored = record.values.raw(path).unwrap();
+                let stored = record.values.raw(path.borrow()).unwrap();
                 prop_assert_eq!(stored, &**value);
             }
         }

@@ -8,7 +8,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Messages by field. Nested fields have dotted names: `user.name`, `items.0.quantity`.
+use crate::field::dotted;
+
+/// Messages by field. Nested fields have dotted names: `user.name`, `items.0.quantity`. A name that is
+/// spelled as in the form (`items[0][quantity]`, `tags[]`) is turned into that, on adding and on
+/// looking up.
+///
+/// The messages of a field are in the order in which they were added, each of them once. A field
+/// without messages has no error.
 ///
 /// ```
 /// use cloakroom::form::FieldErrors;
@@ -20,7 +27,7 @@ use serde_json::Value;
 /// assert_eq!(errors.to_string(), "username is taken");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "BTreeMap<String, Vec<String>>", into = "BTreeMap<String, Vec<String>>")]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 /// One error of a list: `{field, message}`.
@@ -33,7 +40,7 @@ pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// The field's dotted name.
+    /// The field's name, as in the form or dotted.
     pub field: String,
     /// What is wrong with it.
     pub message: String,
@@ -46,14 +53,37 @@ impl FieldErrors {
         Self::default()
     }
 
-    /// Adds a message to those of `field`.
+    /// Adds a message to those of `field`, unless it is there.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.entry(field.into()).or_default().push(message.into());
+        let (field, message) = (field.into(), message.into());
+        let messages = self.0.entry(dotted(&field).into_owned()).or_default();
+        if !messages.contains(&message) {
+            messages.push(message);
+        }
+    }
+
+    /// Adds all of `newer`.
+    pub(crate) fn extend(&mut self, newer: Self) {
+        for (field, messages) in newer.0 {
+            for message in messages {
+                self.add(field.as_str(), message);
+            }
+        }
+    }
+
+    /// Keeps the fields whose dotted names `keep` accepts.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|field, _| keep(field));
+    }
+
+    /// Returns the messages by the fields' dotted names.
+    pub(crate) fn into_map(self) -> BTreeMap<String, Vec<String>> {
+        self.0
     }
 
     /// The messages for `field`, in the order in which they were added.
     pub fn messages_for(&self, field: &str) -> &[String] {
-        self.0.get(field).map_or(&[], Vec::as_slice)
+        self.0.get(&*dotted(field)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether nothing is wrong.
@@ -92,7 +122,7 @@ impl FieldErrors {
             Messages::One(message) => (field, vec![message]),
             Messages::Many(messages) => (field, messages),
         });
-        Some(Self(all.collect()))
+        Some(all.collect::<BTreeMap<_, _>>().into())
     }
 }
 
@@ -112,7 +142,15 @@ impl std::error::Error for FieldErrors {}
 
 impl From<BTreeMap<String, Vec<String>>> for FieldErrors {
     fn from(errors: BTreeMap<String, Vec<String>>) -> Self {
-        Self(errors)
+        let mut all = Self::new();
+        all.extend(Self(errors));
+        all
+    }
+}
+
+impl From<FieldErrors> for BTreeMap<String, Vec<String>> {
+    fn from(errors: FieldErrors) -> Self {
+        errors.into_map()
     }
 }
 
@@ -226,8 +264,26 @@ mod tests {
             FieldErrors::from_json(&json!({"name": ["is required"]})).unwrap(),
         ];
         assert!(shapes.iter().all(|shape| *shape == expected));
+        for none in [json!([]), json!({}), json!({"a": []})] {
+            assert_eq!(FieldErrors::from_json(&none), Some(FieldErrors::new()), "{none}");
+        }
         for other in [json!(1), json!("x"), json!([1]), json!({"a": 1}), json!(null)] {
             assert_eq!(FieldErrors::from_json(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_field_has_one_name_and_each_message_once() {
+        let mut errors = FieldErrors::new();
+        for (field, message) in [("a[b]", "x"), ("a.b", "z"), ("a[b][]", "x"), ("a.b", "y")] {
+            errors.add(field, message);
+        }
+        for name in ["a[b]", "a.b", "a[b][]"] {
+            assert_eq!(errors.messages_for(name), ["x", "z", "y"], "{name}");
+        }
+        assert_eq!(json!(errors), json!({"a.b": ["x", "z", "y"]}));
+        let read: FieldErrors =
+            serde_json::from_value(json!({"a[b]": ["x", "x"], "c": []})).unwrap();
+        assert_eq!(json!(read), json!({"a.b": ["x"]}));
     }
 }

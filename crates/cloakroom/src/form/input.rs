@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{CSRF_FIELD, FieldErrors, SecretFields, text};
+use crate::field::{self, Fields};
 
 /// What a visitor sent, as a JSON object: text stays text, repeated fields are lists, nested names
 /// are objects, and a JSON body is as it came. Files are not kept.
@@ -13,7 +14,7 @@ use super::{CSRF_FIELD, FieldErrors, SecretFields, text};
 pub struct FormInput(Map<String, Value>);
 
 impl FormInput {
-    pub(super) fn of(fields: Map<String, Value>) -> Self {
+    pub(crate) fn of(fields: Map<String, Value>) -> Self {
         Self(fields)
     }
 
@@ -29,7 +30,8 @@ impl FormInput {
         &self.0
     }
 
-    /// The field at `path`; dots descend into nested names and number the entries of lists.
+    /// Returns the field of this name, however it is spelled: `user[name]` or `user.name`, and
+    /// `tags.1` or `tags[1]` for an entry of a list.
     ///
     /// ```
     /// # use cloakroom::form::FormInput;
@@ -38,20 +40,13 @@ impl FormInput {
     /// assert_eq!(input.get("tags.1").unwrap(), "b");
     /// # Ok::<(), cloakroom::form::FormError>(())
     /// ```
-    pub fn get(&self, path: &str) -> Option<&Value> {
-        if let Some(exact) = self.0.get(path) {
-            return Some(exact);
-        }
-        let mut segments = path.split('.');
-        let root = self.0.get(segments.next()?)?;
-        segments.try_fold(root, |here, segment| match here {
-            Value::Object(members) => members.get(segment),
-            Value::Array(entries) => entries.get(segment.parse::<usize>().ok()?),
-            _ => None,
-        })
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        field::find(&self.0, &field::parts(name))
     }
 
-    /// The named fields alone.
+    /// The named fields alone. A field may be spelled as in the form (`user[name]`) or with dots.
+    /// Numbers may be left out: `items[][quantity]` is the quantity of every entry. Where a part of a
+    /// list is picked, its entries keep their numbers, as names.
     ///
     /// ```
     /// # use cloakroom::form::FormInput;
@@ -61,17 +56,12 @@ impl FormInput {
     /// # Ok::<(), cloakroom::form::FormError>(())
     /// ```
     pub fn only(&self, fields: &[&str]) -> Map<String, Value> {
-        let mut picked = Map::new();
-        for field in fields {
-            if let Some(value) = self.get(field) {
-                insert(&mut picked, field, value.clone());
-            }
-        }
-        picked
+        Fields::named(fields).only(&self.0)
     }
 
     /// All but the named fields and those that are secret by their name, at any depth, as
-    /// [`SecretFields::default`] has them.
+    /// [`SecretFields::default`] has them. Fields are named as in [`only`](Self::only). An entry of a
+    /// list becomes `null`, so that the others keep their numbers.
     ///
     /// ```
     /// # use cloakroom::form::FormInput;
@@ -86,9 +76,7 @@ impl FormInput {
     /// All but the named fields and the secret ones.
     pub(crate) fn without(&self, fields: &[&str], secret: &SecretFields) -> Map<String, Value> {
         let mut rest = self.0.clone();
-        for field in fields {
-            remove(&mut rest, field);
-        }
+        Fields::named(fields).remove_from(&mut rest);
         secret.remove_from(&mut rest);
         rest
     }
@@ -144,30 +132,5 @@ impl fmt::Debug for FormInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FormInput")?;
         f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// Puts a value at a path of objects. Where the source had a list, the picked entry keeps its number
-/// as a name.
-fn insert(into: &mut Map<String, Value>, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => _ = into.insert(path.to_owned(), value),
-        Some((head, rest)) => {
-            let inner = into.entry(head).or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(inner) = inner {
-                insert(inner, rest, value);
-            }
-        }
-    }
-}
-
-fn remove(from: &mut Map<String, Value>, path: &str) {
-    if from.remove(path).is_some() {
-        return;
-    }
-    if let Some((head, rest)) = path.split_once('.')
-        && let Some(Value::Object(inner)) = from.get_mut(head)
-    {
-        remove(inner, rest);
     }
 }

@@ -6,10 +6,15 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{FormInput, multipart, tree::Tree};
+use crate::values::MAX_NESTING;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 const JSON: &str = "application/json";
+
+/// How many fields a form may have.
+pub(super) const MAX_FIELDS: usize = 1_000;
+
 const ACCEPTED: &str =
     "application/x-www-form-urlencoded, multipart/form-data and application/json are accepted";
 
@@ -20,7 +25,8 @@ impl FormInput {
     ///
     /// # Errors
     /// When the type is no form's or the body is not of its type, and where names nest more than 16
-    /// deep, contradict each other, or there are more than 1,000 fields.
+    /// deep, contradict each other, or there are more than 1,000 fields. In JSON each member of an
+    /// object is a field, on all levels, and lists and objects may nest 64 deep.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -81,9 +87,33 @@ fn urlencoded(body: &[u8]) -> Result<FormInput, FormError> {
 
 fn json(body: &[u8]) -> Result<FormInput, FormError> {
     match serde_json::from_slice(body) {
+        Ok(form @ Value::Object(_)) if fields(&form) > MAX_FIELDS => {
+            Err(Problem::TooManyFields(MAX_FIELDS).into())
+        }
+        Ok(form @ Value::Object(_)) if depth(&form) > MAX_NESTING => {
+            Err(Problem::TooDeep(MAX_NESTING).into())
+        }
         Ok(Value::Object(members)) => Ok(FormInput::of(members)),
         Ok(_) => Err(Problem::NotAnObject.into()),
         Err(error) => Err(Problem::Malformed("JSON", error.to_string()).into()),
+    }
+}
+
+/// How many members objects have, on all levels. The parser has bounded the recursion.
+fn fields(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members.len() + members.values().map(fields).sum::<usize>(),
+        Value::Array(entries) => entries.iter().map(fields).sum(),
+        _ => 0,
+    }
+}
+
+/// How deep lists and objects nest.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        Value::Array(entries) => 1 + entries.iter().map(depth).max().unwrap_or_default(),
+        _ => 0,
     }
 }
 
@@ -141,3 +171,45 @@ impl fmt::Display for FormError {
 }
 
 impl std::error::Error for FormError {}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    fn read(body: &str) -> Result<FormInput, FormError> {
+        FormInput::parse(Some(JSON), body.to_owned().into()).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn a_json_form_has_as_many_fields_as_others_on_all_levels() {
+        let members = |count| (0..count).map(|i| (i.to_string(), json!(i))).collect::<Map<_, _>>();
+        for (form, accepted) in [
+            (json!(members(1_000)), true),
+            (json!(members(1_001)), false),
+            (json!({ "list": [members(499), members(500)] }), true),
+            (json!({ "list": [members(500), members(500)] }), false),
+            (json!({ "list": (0..5_000).collect::<Vec<_>>() }), true),
+        ] {
+            let read = read(&form.to_string());
+            assert_eq!(read.is_ok(), accepted, "{read:?}");
+            if let Err(error) = read {
+                assert_eq!(error, Problem::TooManyFields(MAX_FIELDS).into());
+                assert_eq!(
+                    (error.http_status(), error.to_string().contains("1000 fields")),
+                    (400, true)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_json_form_nests_as_deep_as_a_session_can_keep() {
+        let nested = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&nested(63)).is_ok());
+        let error = read(&nested(64)).unwrap_err();
+        assert!(error.to_string().contains("64 deep"), "{error}");
+    }
+}

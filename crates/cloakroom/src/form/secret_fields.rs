@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::CSRF_FIELD;
+use crate::field::{Choice, dotted, is_number, parts, retain};
 
 /// The names of fields that are never given back to a page, because what is typed into them is secret:
 /// `flash_all` and `flash_except` leave them out, at any depth.
@@ -50,8 +51,8 @@ impl SecretFields {
     /// field of the CSRF token out and no other.
     ///
     /// # Errors
-    /// When a pattern is not letters and digits with `_`, `-` or `.` between, or the same between two
-    /// asterisks.
+    /// When a pattern is not letters and digits with `_`, `-`, `.` or brackets between, or the same
+    /// between two asterisks.
     pub fn new<P: AsRef<str>>(
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, SecretFieldError> {
@@ -68,43 +69,40 @@ impl SecretFields {
     /// assert!(!SecretFields::default().has("shipping"));
     /// ```
     pub fn has(&self, name: &str) -> bool {
-        self.matches(&words(name), name)
+        self.matches(&path_of("", name))
     }
 
-    /// Removes the secret fields of a form.
+    /// Removes the secret fields of a form. Names above count, because a pattern may reach over
+    /// several.
     pub(super) fn remove_from(&self, fields: &mut Map<String, Value>) {
-        self.remove_below(&mut Vec::new(), fields);
-    }
-
-    /// `path`: the words of the names above, because a pattern may reach over several.
-    fn remove_below(&self, path: &mut Vec<String>, fields: &mut Map<String, Value>) {
-        fields.retain(|name, value| {
-            let above = path.len();
-            path.extend(words(name));
-            let is_kept = !self.matches(path, name);
-            if is_kept {
-                self.remove_within(path, value);
+        retain(fields, &String::new(), &|above, name| {
+            let path = path_of(above, name);
+            // An entry of a list is as secret as the list.
+            if path.len() > above.len() && self.matches(&path) {
+                Choice::Drop
+            } else {
+                Choice::Descend(path)
             }
-            path.truncate(above);
-            is_kept
         });
     }
 
-    fn remove_within(&self, path: &mut Vec<String>, value: &mut Value) {
-        match value {
-            Value::Object(members) => self.remove_below(path, members),
-            Value::Array(entries) => {
-                for entry in entries {
-                    self.remove_within(path, entry);
-                }
-            }
-            _ => (),
-        }
+    fn matches(&self, path: &str) -> bool {
+        let words = words(path);
+        let last = path.rsplit('.').next();
+        last == Some(CSRF_FIELD) || self.0.iter().any(|pattern| pattern.matches(&words, path))
     }
+}
 
-    fn matches(&self, words: &[String], name: &str) -> bool {
-        name == CSRF_FIELD || self.0.iter().any(|pattern| pattern.matches(words, name))
+/// The dotted name of a field below `above`, without the numbers of entries.
+fn path_of(above: &str, name: &str) -> String {
+    let mut path = above.to_owned();
+    for part in parts(name).into_iter().filter(|part| !is_number(part)) {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(part);
     }
+    path
 }
 
 impl Default for SecretFields {
@@ -117,20 +115,20 @@ impl Pattern {
     fn parse(text: &str) -> Result<Self, SecretFieldError> {
         let refused = || SecretFieldError { pattern: text.to_owned() };
         let anywhere = text.strip_prefix('*').and_then(|text| text.strip_suffix('*'));
-        let plain = anywhere.unwrap_or(text);
+        let plain = &*dotted(anywhere.unwrap_or(text));
         let is_accepted = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if !plain.contains(char::is_alphanumeric) || !plain.chars().all(is_accepted) {
             return Err(refused());
         }
         Ok(match anywhere {
-            Some(text) => Self::Anywhere(text.to_lowercase()),
-            None => Self::Words(words(text).concat()),
+            Some(_) => Self::Anywhere(plain.to_lowercase()),
+            None => Self::Words(words(plain).concat()),
         })
     }
 
-    fn matches(&self, words: &[String], name: &str) -> bool {
+    fn matches(&self, words: &[String], path: &str) -> bool {
         match self {
-            Self::Anywhere(text) => name.to_lowercase().contains(text),
+            Self::Anywhere(text) => path.to_lowercase().contains(text),
             Self::Words(joined) => (0..words.len()).any(|from| begins_with(&words[from..], joined)),
         }
     }
@@ -186,8 +184,8 @@ impl fmt::Display for SecretFieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` names no field: letters and digits are accepted, with `_`, `-` or `.` between, such as \
-             `card_number`, or the same between two asterisks, such as `*passw*`",
+            "`{}` names no field: letters and digits are accepted, with `_`, `-`, `.` or brackets between, \
+             such as `card_number` or `card[number]`, or the same between two asterisks, such as `*passw*`",
             self.pattern
         )
     }
@@ -198,6 +196,7 @@ impl std::error::Error for SecretFieldError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::form::FormInput;
 
     #[test]
     fn names_are_read_as_words() {
@@ -226,6 +225,7 @@ mod tests {
             "cardNumber",
             "cardnumber",
             "billing[card][number]",
+            "card[0][number]",
             "api_key",
             "apiKey",
             "API-Key",
@@ -270,8 +270,28 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_may_be_spelled_as_the_field_is() {
+        let fields = SecretFields::new(["card[number]", "*user[tax]*"]).unwrap();
+        for name in ["card[number]", "card.number", "cards[3][card][number]", "user[tax_id]"] {
+            assert!(fields.has(name), "{name}");
+        }
+        assert!(!fields.has("card[holder]") && !fields.has("tax"));
+    }
+
+    #[test]
+    fn secret_fields_are_found_below_numbers_as_below_lists() {
+        for query in
+            ["card[0][number]=1&card[1][number]=2", "card[7][number]=1", "user[card.number]=1"]
+        {
+            let input = FormInput::from_query(query).unwrap();
+            let left = serde_json::json!(input.flashable()).to_string();
+            assert!(!left.contains("number"), "{left}");
+        }
+    }
+
+    #[test]
     fn a_pattern_that_names_no_field_is_refused() {
-        for pattern in ["", "_", "*", "**", "*_*", "passw*", "*passw", "a b", "card[number]"] {
+        for pattern in ["", "_", "*", "**", "*_*", "passw*", "*passw", "a b", "card[number"] {
             let error = SecretFields::new([pattern]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{pattern}` names no field")), "{error}");
         }

@@ -7,9 +7,11 @@
 
 use serde_json::{Map, Value, map::Entry};
 
-use super::{FormError, FormInput, parse::Problem};
+use super::{
+    FormError, FormInput,
+    parse::{MAX_FIELDS, Problem},
+};
 
-const MOST_FIELDS: usize = 1_000;
 const DEEPEST: usize = 16;
 
 /// A form in the making.
@@ -29,8 +31,8 @@ enum Segment<'n> {
 impl Tree {
     pub(super) fn insert(&mut self, name: &str, value: String) -> Result<(), FormError> {
         self.fields += 1;
-        if self.fields > MOST_FIELDS {
-            return Err(Problem::TooManyFields(MOST_FIELDS).into());
+        if self.fields > MAX_FIELDS {
+            return Err(Problem::TooManyFields(MAX_FIELDS).into());
         }
         let (root, rest) = segments(name)?;
         place(self.root.entry(root), &rest, value)

@@ -2,13 +2,11 @@
 
 use super::{FieldErrors, IntoFieldErrors};
 
-/// `user.tags[1].city` as fields are named here: `user.tags.1.city`.
 #[cfg(feature = "garde")]
 impl IntoFieldErrors for garde::Report {
     fn into_field_errors(self) -> FieldErrors {
         let named = |(path, error): &(garde::Path, garde::Error)| {
-            let field = path.to_string().replace('[', ".").replace(']', "");
-            (field.trim_start_matches('.').to_owned(), error.message().to_owned())
+            (path.to_string(), error.message().to_owned())
         };
         self.iter().map(named).collect()
     }
@@ -35,12 +33,12 @@ mod with_validator {
         for (field, kind) in found.errors() {
             // What concerns the whole form stands under `__all__` there and under the form's name here.
             let own = if field == "__all__" { "" } else { field.as_ref() };
-            let path = join(parent, own);
+            let path = format!("{parent}.{own}");
             match kind {
                 ValidationErrorsKind::Struct(inner) => add_all(inner, &path, errors),
                 ValidationErrorsKind::List(items) => {
                     for (index, inner) in items {
-                        add_all(inner, &join(&path, &index.to_string()), errors);
+                        add_all(inner, &format!("{path}.{index}"), errors);
                     }
                 }
                 ValidationErrorsKind::Field(found) => {
@@ -49,13 +47,6 @@ mod with_validator {
                     }
                 }
             }
-        }
-    }
-
-    fn join(parent: &str, name: &str) -> String {
-        match (parent, name) {
-            ("", only) | (only, "") => only.to_owned(),
-            (parent, name) => format!("{parent}.{name}"),
         }
     }
 

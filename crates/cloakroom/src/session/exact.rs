@@ -15,7 +15,8 @@ use crate::{
     error::{Error, Kind},
     number::{self, Numeric},
     record::Record,
-    typed_key::Key,
+    typed_key::{AsKey, KeyOf},
+    values::Path,
 };
 
 impl Session {
@@ -39,7 +40,7 @@ impl Session {
     /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has
     /// ended: nothing is counted then. [`Error::is_unsupported`] on the cookie driver, which has
     /// nothing to compare with.
-    pub async fn increment_now(&self, key: impl AsRef<str>) -> Result<i64, Error> {
+    pub async fn increment_now(&self, key: impl AsKey) -> Result<i64, Error> {
         self.increment_now_by(key, 1).await
     }
 
@@ -47,14 +48,11 @@ impl Session {
     ///
     /// # Errors
     /// As there.
-    pub async fn increment_now_by<N: Numeric>(
-        &self,
-        key: impl AsRef<str>,
-        by: N,
-    ) -> Result<N, Error> {
-        let path = key.as_ref().to_owned();
+    pub async fn increment_now_by<N: Numeric>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
+        let path = Path::of(&key)?.to_owned();
         let sum = self.commit_exact("count one by one", move |record| {
-            record.values.add(&path, by.delta(), |sum| number::read(&path, sum))
+            let path = path.borrow();
+            record.values.add(path, by.delta(), |sum| number::read(path.text(), sum))
         });
         sum.await?.ok_or_else(|| Kind::Ended.into())
     }
@@ -84,12 +82,12 @@ impl Session {
     /// [`Error::is_unsupported`] on the cookie driver, which has nothing to compare with.
     pub async fn take<T: DeserializeOwned + Send + 'static>(
         &self,
-        key: impl Key<T>,
+        key: impl KeyOf<T>,
     ) -> Result<Option<T>, Error> {
-        let path = key.path().to_owned();
+        let path = Path::of(&key)?.to_owned();
         let taken = self.commit_exact("take a value once", move |record| {
-            let value = record.values.get(&path)?;
-            record.values.forget(&path);
+            let value = record.values.get(path.borrow())?;
+            record.values.forget(path.borrow());
             Ok(value)
         });
         Ok(taken.await?.flatten())

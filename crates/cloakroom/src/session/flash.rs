@@ -1,6 +1,6 @@
 //! Flash: what the next page shows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::Session;
 use crate::{
     error::{Error, Kind},
+    field::Fields,
     flash::{Bags, BatchId},
     form::{FormInput, IntoFieldErrors},
     values::{Values, encode_object},
@@ -35,7 +36,9 @@ impl Session {
     /// [set otherwise](crate::SessionsBuilder::secret_fields). [`SecretFields`](crate::form::SecretFields)
     /// says how names are read.
     ///
-    /// The form is what the `Input` extractor captured, whether or not it was valid.
+    /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
+    /// form that an earlier request flashed. If the session would be too large with it, the commit
+    /// leaves its largest fields out.
     ///
     /// ```
     /// # let session = cloakroom::testing::session_with_form("username=virk&password=secret");
@@ -49,7 +52,8 @@ impl Session {
         self.flash_except(&[])
     }
 
-    /// Flashes the named fields of the request's form. Naming a field is asking for it, so the
+    /// Flashes the named fields of the request's form. A field is named as in the form or with dots:
+    /// `user[name]` or `user.name`. `items[][name]` is the name of every entry. Naming a field is asking for it, so the
     /// secret ones of [`flash_all`](Self::flash_all) are not left out here.
     ///
     /// ```
@@ -65,7 +69,8 @@ impl Session {
     }
 
     /// Flashes the request's form without the named fields, and without the secret ones of
-    /// [`flash_all`](Self::flash_all).
+    /// [`flash_all`](Self::flash_all). Fields are named as in [`flash_only`](Self::flash_only). An entry
+    /// of a list that is left out becomes `null`, so that the others keep their numbers.
     ///
     /// ```
     /// # let session = cloakroom::testing::session_with_form("username=virk&answer=42");
@@ -89,7 +94,8 @@ impl Session {
     }
 
     /// Adds errors by field, from anything that is [`IntoFieldErrors`]: pairs, maps, lists of
-    /// `{field, message}`, the errors of a failed `Input`.
+    /// `{field, message}`, the errors of a failed `Input`. They add to what this request has flashed
+    /// and replace what an earlier one has. Each message of a field is kept once.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -100,7 +106,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn with_errors(&self, errors: impl IntoFieldErrors) -> Result<&Self, Error> {
-        let errors: BTreeMap<_, _> = errors.into_field_errors().into_iter().collect();
+        let errors = errors.into_field_errors();
         self.add(Bags { errors, ..Bags::default() })
     }
 
@@ -116,7 +122,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash(&self) -> Result<&Self, Error> {
-        self.keep(|_| true)
+        self.keep(|_| Ok(()))
     }
 
     /// Keeps the named messages, inputs and errors for one more page.
@@ -130,7 +136,7 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash_only(&self, names: &[&str]) -> Result<&Self, Error> {
-        self.keep(|name| names.contains(&name))
+        self.keep(|bags| bags.only(&Fields::named(names)))
     }
 
     /// Keeps everything but the named messages, inputs and errors for one more page.
@@ -144,20 +150,15 @@ impl Session {
     /// # Errors
     /// After the commit, as every change.
     pub fn reflash_except(&self, names: &[&str]) -> Result<&Self, Error> {
-        self.keep(|name| !names.contains(&name))
+        self.keep(|bags| bags.except(&Fields::named(names)))
     }
 
-    fn keep(&self, keep: impl Fn(&str) -> bool) -> Result<&Self, Error> {
-        let state = self.state();
-        let Some(incoming) = state.peek_flash() else { return Ok(self) };
+    fn keep(&self, choose: impl FnOnce(&mut Bags) -> Result<(), Error>) -> Result<&Self, Error> {
+        let Some(incoming) = self.peek_flash() else { return Ok(self) };
         let mut bags = Bags::clone(&incoming);
-        bags.retain(keep);
-        // What this request has flashed is newer.
-        if let Some(own) = state.outgoing_flash() {
-            bags.remove_members_of(own);
-        }
-        drop(state);
-        if bags.is_empty() { Ok(self) } else { self.add(bags) }
+        choose(&mut bags)?;
+        self.state().keep(bags, || self.draw_batch())?;
+        Ok(self)
     }
 
     /// Shows messages within this request, and not in the next.
@@ -199,7 +200,11 @@ impl Session {
     }
 
     pub(crate) fn add(&self, bags: Bags) -> Result<&Self, Error> {
-        self.state().flash(bags, || BatchId::from_random(self.sessions().context().random()))?;
+        self.state().flash(bags, || self.draw_batch())?;
         Ok(self)
+    }
+
+    fn draw_batch(&self) -> BatchId {
+        BatchId::from_random(self.sessions().context().random())
     }
 }

@@ -10,7 +10,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Session, state::Whereabouts};
-use crate::{error::Error, typed_key::Key, values::Values};
+use crate::{
+    error::Error,
+    typed_key::{AsKey, KeyOf},
+    values::{Path, Values},
+};
 
 /// A session that can only be read: for WebSockets, streams and tasks that outlive the response,
 /// where a change could no longer reach the visitor's record.
@@ -113,15 +117,16 @@ impl ReadSession {
     ///
     /// # Errors
     /// When the value is not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
-        self.read(|values| values.get(key.path()))
+    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        let path = Path::of(&key)?;
+        self.read(|values| values.get(path))
     }
 
     /// As [`Session::get_or`].
     ///
     /// # Errors
     /// When the value is not a `T`.
-    pub fn get_or<T: DeserializeOwned>(&self, key: impl Key<T>, default: T) -> Result<T, Error> {
+    pub fn get_or<T: DeserializeOwned>(&self, key: impl KeyOf<T>, default: T) -> Result<T, Error> {
         Ok(self.get(key)?.unwrap_or(default))
     }
 
@@ -131,8 +136,8 @@ impl ReadSession {
     }
 
     /// As [`Session::has`].
-    pub fn has(&self, key: impl AsRef<str>) -> bool {
-        self.read(|values| values.raw(key.as_ref()).is_some())
+    pub fn has(&self, key: impl AsKey) -> bool {
+        Path::of(&key).is_ok_and(|path| self.read(|values| values.raw(path).is_some()))
     }
 
     /// As [`Session::is_empty`].

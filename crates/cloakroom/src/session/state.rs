@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) effects: ResponseEffects,
     /// The batch that this request writes.
     batch: Option<BatchId>,
+    /// The batch of what it keeps of older flash, which what it flashes itself hides.
+    kept: Option<BatchId>,
     /// The record that the request loaded, and the name that it had in its owner's list.
     loaded: (Option<RecordKey>, Option<SessionId>),
 }
@@ -47,6 +49,7 @@ impl State {
             flash: IncomingFlash::new(&loaded.record.flash),
             effects: ResponseEffects::default(),
             batch: None,
+            kept: None,
             loaded: (loaded.key, id),
             work: UnitOfWork::new(loaded),
         }
@@ -99,7 +102,7 @@ impl State {
     }
 
     /// Returns what this request has flashed for the next page.
-    pub(super) fn outgoing_flash(&self) -> Option<&Bags> {
+    fn outgoing_flash(&self) -> Option<&Bags> {
         self.work.record().flash.bags(self.batch?)
     }
 
@@ -110,6 +113,22 @@ impl State {
         draw: impl FnOnce() -> BatchId,
     ) -> Result<(), Error> {
         let id = *self.batch.get_or_insert_with(draw);
+        self.work.change(Change::Flash(Box::new(Batch { id, bags })))
+    }
+
+    /// Keeps `bags`, which came to be shown, for the next page. What this request flashes is newer.
+    pub(super) fn keep(
+        &mut self,
+        mut bags: Bags,
+        draw: impl FnOnce() -> BatchId,
+    ) -> Result<(), Error> {
+        if let Some(own) = self.outgoing_flash() {
+            bags.remove_what_is_hidden_by(own);
+        }
+        if bags.is_empty() {
+            return Ok(());
+        }
+        let id = *self.kept.get_or_insert_with(draw);
         self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
 

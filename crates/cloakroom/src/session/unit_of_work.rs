@@ -21,6 +21,7 @@ use crate::{
     record::Record,
     store::RecordKey,
     token::Token,
+    values::Path,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,23 +99,23 @@ impl UnitOfWork {
     }
 
     /// Adds to a number, and returns the sum.
-    pub(super) fn increment<N: Numeric>(&mut self, path: &str, by: N) -> Result<N, Error> {
+    pub(super) fn increment<N: Numeric>(&mut self, path: Path<&str>, by: N) -> Result<N, Error> {
         self.check_open()?;
         let values = &mut Arc::make_mut(&mut self.record).values;
-        let sum = values.add(path, by.delta(), |sum| number::read(path, sum))?;
-        self.log.push(Change::Increment { path: path.into(), by: by.delta() });
+        let sum = values.add(path, by.delta(), |sum| number::read(path.text(), sum))?;
+        self.log.push(Change::Increment { path: path.to_owned(), by: by.delta() });
         Ok(sum)
     }
 
     /// Puts the value that a closure has made, and logs the closure.
     pub(super) fn update(
         &mut self,
-        path: Box<str>,
+        path: Path,
         rerun: Rerun,
         value: ByteString,
     ) -> Result<(), Error> {
         self.check_open()?;
-        Arc::make_mut(&mut self.record).values.put(&path, value)?;
+        Arc::make_mut(&mut self.record).values.put(path.borrow(), value)?;
         self.log.push(Change::Update { path, rerun });
         Ok(())
     }

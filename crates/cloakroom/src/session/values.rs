@@ -10,8 +10,8 @@ use crate::{
     change::{Change, Rerun, closure},
     error::{Error, Kind},
     number::Numeric,
-    typed_key::Key,
-    values::{decode, encode},
+    typed_key::{AsKey, KeyOf},
+    values::{Path, decode, encode},
 };
 
 impl Session {
@@ -19,12 +19,16 @@ impl Session {
     /// do. Dots descend into objects: `put("user.theme", "dark")` sets one member of `user` and
     /// makes `user` if there is none.
     ///
+    /// If a part of the key comes from outside, such as an article number from a form, use
+    /// [`Key::literal`](crate::Key::literal): in a plain string a visitor's dots would descend.
+    ///
     /// To change a value that depends on itself prefer [`increment`](Self::increment) or
     /// [`update`](Self::update): they lose nothing when two requests do it at once.
     ///
     /// # Errors
     /// When the value cannot be written as JSON, or a dotted key leads below something that is not
-    /// an object.
+    /// an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32 segments;
+    /// this holds for every method that takes a key, except that [`has`](Self::has) returns `false`.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -34,13 +38,14 @@ impl Session {
     /// assert!(session.put("username.first", "v").is_err());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn put<T: Serialize>(&self, key: impl Key<T>, value: T) -> Result<(), Error> {
-        let path = key.path();
-        let value = encode(path, &value)?;
-        self.state().work.change(Change::Put { path: path.into(), value })
+    pub fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
+        let path = Path::of(&key)?;
+        let value = encode(path.text(), &value)?;
+        self.state().work.change(Change::Put { path: path.to_owned(), value })
     }
 
-    /// The value under `key`; nothing where there is none or it is `null`.
+    /// The value under `key`; nothing where there is none or it is `null`. For a key with text from
+    /// outside use [`Key::literal`](crate::Key::literal), in which dots do not descend.
     ///
     /// # Errors
     /// When the value is not a `T`: the error names the key, and the value stays.
@@ -53,8 +58,8 @@ impl Session {
     /// assert!(session.get::<bool>("visits").unwrap_err().is_decode());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn get<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
-        self.state().values().get(key.path())
+    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        self.state().values().get(Path::of(&key)?)
     }
 
     /// The value under `key`, or `default` where there is none.
@@ -67,7 +72,7 @@ impl Session {
     /// assert_eq!(session.get_or("username", "guest".to_owned())?, "guest");
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn get_or<T: DeserializeOwned>(&self, key: impl Key<T>, default: T) -> Result<T, Error> {
+    pub fn get_or<T: DeserializeOwned>(&self, key: impl KeyOf<T>, default: T) -> Result<T, Error> {
         Ok(self.get(key)?.unwrap_or(default))
     }
 
@@ -83,7 +88,8 @@ impl Session {
         self.state().values().all()
     }
 
-    /// Whether anything is under `key`, be it `false`, an empty list or `null`.
+    /// Whether anything is under `key`, be it `false`, an empty list or `null`. Returns `false` for a
+    /// key that [`put`](Self::put) refuses, because nothing can be stored under it.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -91,8 +97,8 @@ impl Session {
     /// assert!(session.has("seen") && !session.has("unseen"));
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn has(&self, key: impl AsRef<str>) -> bool {
-        self.state().values().raw(key.as_ref()).is_some()
+    pub fn has(&self, key: impl AsKey) -> bool {
+        Path::of(&key).is_ok_and(|path| self.state().values().raw(path).is_some())
     }
 
     /// Whether there are no values. Flash does not count.
@@ -108,7 +114,8 @@ impl Session {
     /// Adds 1 to the number under `key` and returns the sum as this request sees it, which requests
     /// that run at the same time may see as well: take [`increment_now`](Self::increment_now) for a
     /// number that decides something. A missing value counts as 0. Concurrent increments add up
-    /// exactly on every server-side driver.
+    /// exactly on every server-side driver. For a key with text from outside, such as a counter for
+    /// each article, use [`Key::literal`](crate::Key::literal).
     ///
     /// # Errors
     /// When the value is not a whole number or the sum does not fit into 64 bits; the value stays.
@@ -119,7 +126,7 @@ impl Session {
     /// assert_eq!(session.increment("visits")?, 2);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn increment(&self, key: impl AsRef<str>) -> Result<i64, Error> {
+    pub fn increment(&self, key: impl AsKey) -> Result<i64, Error> {
         self.increment_by(key, 1)
     }
 
@@ -135,8 +142,8 @@ impl Session {
     /// assert_eq!(session.increment("balance").unwrap_err().code(), "not_a_number");
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn increment_by<N: Numeric>(&self, key: impl AsRef<str>, by: N) -> Result<N, Error> {
-        self.state().work.increment(key.as_ref(), by)
+    pub fn increment_by<N: Numeric>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
+        self.state().work.increment(Path::of(&key)?, by)
     }
 
     /// Takes 1 from the number under `key` and returns the difference.
@@ -149,7 +156,7 @@ impl Session {
     /// assert_eq!(session.decrement("lives")?, -1);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn decrement(&self, key: impl AsRef<str>) -> Result<i64, Error> {
+    pub fn decrement(&self, key: impl AsKey) -> Result<i64, Error> {
         self.increment_by(key, -1)
     }
 
@@ -164,10 +171,11 @@ impl Session {
     /// assert_eq!(session.decrement_by("counter", 2)?, 8);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn decrement_by<N: Numeric>(&self, key: impl AsRef<str>, by: N) -> Result<N, Error> {
-        let opposite =
-            by.opposite().ok_or_else(|| Kind::Overflow { key: key.as_ref().to_owned() })?;
-        self.increment_by(key, opposite)
+    pub fn decrement_by<N: Numeric>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
+        let path = Path::of(&key)?;
+        let overflow = || Kind::Overflow { key: path.text().to_owned() };
+        let opposite = by.opposite().ok_or_else(overflow)?;
+        self.state().work.increment(path, opposite)
     }
 
     /// Removes the value under `key`, if there is one.
@@ -181,9 +189,9 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// After the commit, as every change.
-    pub fn forget(&self, key: impl AsRef<str>) -> Result<(), Error> {
-        self.state().work.change(Change::Forget { path: key.as_ref().into() })
+    /// After the commit, as every change. [`Error::is_bad_key`] as [`put`](Self::put).
+    pub fn forget(&self, key: impl AsKey) -> Result<(), Error> {
+        self.state().work.change(Change::Forget { path: Path::of(&key)?.to_owned() })
     }
 
     /// Removes the value under `key` and returns it as this request sees it, which requests that run
@@ -199,12 +207,12 @@ impl Session {
     /// assert_eq!(session.pull::<String>("username")?, None);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn pull<T: DeserializeOwned>(&self, key: impl Key<T>) -> Result<Option<T>, Error> {
+    pub fn pull<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        let path = Path::of(&key)?;
         let mut state = self.state();
-        let path = key.path();
         let value = state.values().get(path)?;
         if state.values().raw(path).is_some() {
-            state.work.change(Change::Forget { path: path.into() })?;
+            state.work.change(Change::Forget { path: path.to_owned() })?;
         }
         Ok(value)
     }
@@ -244,30 +252,30 @@ impl Session {
     /// assert_eq!(cart, [7]);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn update<T, F>(&self, key: impl Key<T>, change: F) -> Result<T, Error>
+    pub fn update<T, F>(&self, key: impl KeyOf<T>, change: F) -> Result<T, Error>
     where
         T: Serialize + DeserializeOwned + Default,
         F: Fn(&mut T) + Send + Sync + 'static,
     {
-        let path = key.path().to_owned();
+        let path = Path::of(&key)?;
         let rerun: Rerun = {
-            let path = path.clone();
+            let key = path.text().to_owned();
             Arc::new(move |current: Option<&str>| {
-                let stored = current.map_or(Ok(None), |raw| decode(&path, raw))?;
+                let stored = current.map_or(Ok(None), |raw| decode(&key, raw))?;
                 let mut value: T = stored.unwrap_or_default();
                 change(&mut value);
-                encode(&path, &value)
+                encode(&key, &value)
             })
         };
         closure::refuse_change()?;
         loop {
-            let current = self.state().values().raw(&path).map(ToOwned::to_owned);
+            let current = self.state().values().raw(path).map(ToOwned::to_owned);
             // Without the lock: the closure may read the session.
             let value = closure::run(|| rerun(current.as_deref()))??;
             let mut state = self.state();
-            if state.values().raw(&path) == current.as_deref() {
-                state.work.update(path.as_str().into(), rerun, value)?;
-                return state.values().get(&path).map(Option::unwrap_or_default);
+            if state.values().raw(path) == current.as_deref() {
+                state.work.update(path.to_owned(), rerun, value)?;
+                return state.values().get(path).map(Option::unwrap_or_default);
             }
         }
     }

@@ -161,8 +161,8 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
         (
-            "secret_fields = ['pin', 'card[number]']",
-            &["`secret_fields", "`card[number]`", "accepted"],
+            "secret_fields = ['pin', 'card[number']",
+            &["`secret_fields", "`card[number`", "accepted"],
         ),
         ("secret_fields = 3", &["`secret_fields`", "a list of strings"]),
         ("commit_deadline = 0", &["`commit_deadline`", "more than 0"]),

@@ -6,11 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::Answered;
-use crate::{
-    Session,
-    flash::Bags,
-    view::{dotted, look_up},
-};
+use crate::{Session, flash::Bags, view::look_up};
 
 /// A response, and the session as the next request will find it.
 ///
@@ -105,7 +101,7 @@ impl TestResponse {
     /// The next page is shown this message.
     #[track_caller]
     pub fn assert_flash(&self, key: &str, value: impl Serialize) -> &Self {
-        let found = self.flash().messages.get::<Value>(key).ok().flatten();
+        let found = look_up(&self.flash().messages, key);
         self.assert_same(&format!("the flash message `{key}`"), found.as_ref(), &json!(value))
     }
 
@@ -114,7 +110,7 @@ impl TestResponse {
     pub fn assert_flash_missing(&self, key: &str) -> &Self {
         let flash = self.flash();
         assert!(
-            flash.messages.raw(key).is_none(),
+            look_up(&flash.messages, key).is_none(),
             "there should be no flash message `{key}`\n{self}"
         );
         self
@@ -124,7 +120,7 @@ impl TestResponse {
     #[track_caller]
     pub fn assert_error_for(&self, field: &str, message: &str) -> &Self {
         let flash = self.flash();
-        let messages = flash.errors.get(&*dotted(field)).map_or(&[][..], Vec::as_slice);
+        let messages = flash.errors.messages_for(field);
         assert!(
             messages.iter().any(|it| it == message),
             "the errors for `{field}` should have {message:?} and are {messages:?}\n{self}"
@@ -136,15 +132,18 @@ impl TestResponse {
     #[track_caller]
     pub fn assert_no_error_for(&self, field: &str) -> &Self {
         let flash = self.flash();
-        let messages = flash.errors.get(&*dotted(field));
-        assert!(messages.is_none(), "there should be no error for `{field}`: {messages:?}\n{self}");
+        let messages = flash.errors.messages_for(field);
+        assert!(
+            messages.is_empty(),
+            "there should be no error for `{field}`: {messages:?}\n{self}"
+        );
         self
     }
 
     /// The next page fills this value into the field again.
     #[track_caller]
     pub fn assert_old(&self, key: &str, value: impl Serialize) -> &Self {
-        let found = look_up(&self.flash().input, &dotted(key));
+        let found = look_up(&self.flash().input, key);
         self.assert_same(&format!("the old input `{key}`"), found.as_ref(), &json!(value))
     }
 

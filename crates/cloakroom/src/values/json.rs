@@ -12,7 +12,7 @@ use serde_json::{Number, Value};
 use crate::error::{Error, Kind};
 
 /// How deeply lists and objects may be nested: as deep as readers of JSON everywhere go.
-const MAX_NESTING: usize = 64;
+pub(crate) const MAX_NESTING: usize = 64;
 
 /// Serializes `value`. The error names `key`.
 pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<ByteString, Error> {

@@ -1,0 +1,280 @@
+//! The names of form fields: one reading of them for everything that stores, finds or drops a field.
+//!
+//! `user[name]`, `user.name` and `user[name][]` name the same field. So do `tags[]` and `tags`, and
+//! `items[0][pin]` and `items.0.pin`. The dotted spelling is the one that is stored.
+//!
+//! 1. A name is split at dots and at brackets. Empty parts do not count.
+//! 2. A name whose brackets do not close, or have text right behind them, is split at dots alone.
+//! 3. Where fields are picked or dropped, numbers may be left out: `items.pin` is the `pin` of every
+//!    entry of `items`. A name covers what is below it: `user` covers `user.name`.
+
+mod shrink;
+mod walk;
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+pub(crate) use shrink::remove_largest;
+pub(crate) use walk::{Choice, find, retain};
+
+/// Returns the parts of a name, of which there is one at least.
+pub(crate) fn parts(name: &str) -> Vec<&str> {
+    let mut parts = in_brackets(name).unwrap_or_else(|| name.split('.').collect());
+    parts.retain(|part| !part.is_empty());
+    if parts.is_empty() {
+        parts.push("");
+    }
+    parts
+}
+
+/// Splits at dots and brackets. Returns `None` where the brackets do not fit.
+fn in_brackets(name: &str) -> Option<Vec<&str>> {
+    let mut parts = Vec::new();
+    let (mut plain, mut rest) = name.split_once('[').map_or((name, None), |it| (it.0, Some(it.1)));
+    parts.extend(plain.split('.'));
+    while let Some(inner) = rest {
+        let (inside, behind) = inner.split_once(']')?;
+        (plain, rest) = behind.split_once('[').map_or((behind, None), |it| (it.0, Some(it.1)));
+        if !plain.is_empty() && !plain.starts_with('.') {
+            return None;
+        }
+        parts.extend(inside.split('.').chain(plain.split('.')));
+    }
+    Some(parts)
+}
+
+/// Returns the dotted spelling of a name.
+pub(crate) fn dotted(name: &str) -> Cow<'_, str> {
+    if name.contains(['.', '[']) { Cow::Owned(parts(name).join(".")) } else { Cow::Borrowed(name) }
+}
+
+/// Returns whether a part is the number of a list's entry.
+pub(crate) fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What remains of a path behind a child of this name. Empty where the path covers the child, `None`
+/// where it leads elsewhere.
+fn behind<'p, 'n>(path: &'p [&'n str], name: &str) -> Option<&'p [&'n str]> {
+    // Most names have one part.
+    if !name.contains(['.', '[']) {
+        let (first, rest) = path.split_first()?;
+        return (*first == name).then_some(rest);
+    }
+    let name = parts(name);
+    let fits = path.iter().zip(&name).all(|(part, own)| part == own);
+    fits.then(|| path.get(name.len()..).unwrap_or_default())
+}
+
+/// The same below the first part, where numbers may be left out.
+fn behind_any<'p, 'n>(path: &'p [&'n str], name: &str) -> Option<&'p [&'n str]> {
+    let may_skip = || is_number(name) && path.first().is_some_and(|part| !is_number(part));
+    behind(path, name).or_else(|| may_skip().then_some(path))
+}
+
+/// The fields that a call names.
+pub(crate) struct Fields<'n>(Vec<Vec<&'n str>>);
+
+/// The named fields that may be below a place: what remains of the path to each.
+type Below<'p, 'n> = Vec<&'p [&'n str]>;
+
+impl<'n> Fields<'n> {
+    pub(crate) fn named(names: &[&'n str]) -> Self {
+        Self(names.iter().map(|name| parts(name)).collect())
+    }
+
+    /// Returns whether one of the fields is `field`, or has it within.
+    pub(crate) fn cover(&self, field: &str) -> bool {
+        let field = parts(field);
+        self.0.iter().any(|path| {
+            let (first, rest) = (field.first(), field.get(1..).unwrap_or_default());
+            let start = first.and_then(|first| behind(path, first));
+            let end = rest.iter().try_fold(start, |path, part| match path {
+                None | Some([]) => Err(path),
+                Some(path) => Ok(behind_any(path, part)),
+            });
+            matches!(end, Ok(Some([])) | Err(Some([])))
+        })
+    }
+
+    /// Returns the named fields alone. Where a part of a list is picked, the entries keep their
+    /// numbers, as names.
+    pub(crate) fn only(&self, members: &Map<String, Value>) -> Map<String, Value> {
+        let picked = |(name, value): (&String, &Value)| {
+            let below = self.0.iter().filter_map(|path| behind(path, name)).collect();
+            Some((name.clone(), pick(value, &below)?))
+        };
+        members.iter().filter_map(picked).collect()
+    }
+
+    /// Removes the named fields. An entry of a list becomes `null`, so that the others keep their
+    /// numbers.
+    pub(crate) fn remove_from(&self, members: &mut Map<String, Value>) {
+        let whole: Below<'_, 'n> = self.0.iter().map(Vec::as_slice).collect();
+        retain(members, &(0, whole), &|(depth, paths), name| {
+            let behind = if *depth == 0 { behind } else { behind_any };
+            let below: Below<'_, 'n> = paths.iter().filter_map(|path| behind(path, name)).collect();
+            match below.as_slice() {
+                [] => Choice::Keep,
+                below if below.iter().any(|path| path.is_empty()) => Choice::Drop,
+                _ => Choice::Descend((depth + 1, below)),
+            }
+        });
+    }
+}
+
+/// Returns what paths lead to in `value`, if anything.
+fn pick(value: &Value, paths: &Below<'_, '_>) -> Option<Value> {
+    if paths.is_empty() {
+        return None;
+    }
+    if paths.iter().any(|path| path.is_empty()) {
+        return Some(value.clone());
+    }
+    let child = |name: String, value: &Value| {
+        let below = paths.iter().filter_map(|path| behind_any(path, &name)).collect();
+        Some((name, pick(value, &below)?))
+    };
+    let picked: Map<_, _> = match value {
+        Value::Object(members) => {
+            members.iter().filter_map(|(name, value)| child(name.clone(), value)).collect()
+        }
+        Value::Array(entries) => {
+            let numbered = entries.iter().enumerate();
+            let picked = numbered.filter_map(|(index, entry)| child(index.to_string(), entry));
+            let picked: Vec<_> = picked.collect();
+            if picked.len() == entries.len() && !picked.is_empty() {
+                return Some(picked.into_iter().map(|(_, entry)| entry).collect());
+            }
+            picked.into_iter().collect()
+        }
+        _ => return None,
+    };
+    (!picked.is_empty()).then_some(Value::Object(picked))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::values::encode_object;
+
+    #[test]
+    fn a_field_has_one_name_however_it_is_spelled() {
+        for (name, same) in [
+            ("plain", "plain"),
+            ("user.name", "user.name"),
+            ("address[city]", "address.city"),
+            ("items[0][quantity]", "items.0.quantity"),
+            ("user.tags[1].city", "user.tags.1.city"),
+            ("[0].name", "0.name"),
+            ("tags[]", "tags"),
+            ("items[][pin]", "items.pin"),
+            ("user[a.b]", "user.a.b"),
+            ("a..b.", "a.b"),
+            ("a[b", "a[b"),
+            ("a.b[c", "a.b[c"),
+            ("a[b]c", "a[b]c"),
+            ("d]", "d]"),
+            ("", ""),
+            (".", ""),
+            ("[]", ""),
+        ] {
+            assert_eq!(dotted(name), same, "{name}");
+            assert_eq!(dotted(&dotted(name)), same, "{name}");
+        }
+    }
+
+    fn form() -> Map<String, Value> {
+        let form = json!({
+            "user": {"name": "v", "pin": 1},
+            "items": [{"pin": 1, "q": 1}, {"pin": 2, "q": 2}],
+            "sparse": {"3": {"pin": 1, "q": 1}},
+            "tags": ["a", "b"],
+            "a.b": 1,
+            "d[e].f": 1,
+            "9": {"pin": 1},
+        });
+        form.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn fields_are_found_by_each_spelling_in_text_and_in_values() {
+        let (values, text) = (form(), encode_object("form", &form()).unwrap());
+        for (name, expected) in [
+            ("user.name", json!("v")),
+            ("user[name]", json!("v")),
+            ("tags[]", json!(["a", "b"])),
+            ("tags.1", json!("b")),
+            ("tags[1]", json!("b")),
+            ("items[1][pin]", json!(2)),
+            ("a.b", json!(1)),
+            ("a[b]", json!(1)),
+            ("d.e.f", json!(1)),
+            ("items.2.pin", json!(null)),
+            ("items.pin", json!(null)),
+            ("user.name.x", json!(null)),
+            ("x", json!(null)),
+        ] {
+            let found = find(&values, &parts(name)).cloned().unwrap_or_default();
+            assert_eq!(found, expected, "{name}");
+            let found = find(&text, &parts(name)).map(|raw| serde_json::from_str(raw).unwrap());
+            assert_eq!(found.unwrap_or(Value::Null), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn named_fields_are_dropped_below_lists_as_well() {
+        let without = |names: &[&str]| {
+            let mut form = form();
+            Fields::named(names).remove_from(&mut form);
+            json!(form)
+        };
+        let every = without(&["items[][pin]", "sparse.pin", "user[pin]", "tags[]", "a[b]", "d[e]"]);
+        let expected = json!({
+            "user": {"name": "v"},
+            "items": [{"q": 1}, {"q": 2}],
+            "sparse": {"3": {"q": 1}},
+            "9": {"pin": 1},
+        });
+        assert_eq!(every, expected);
+        let one = without(&["items.0.pin", "tags.0"]);
+        assert_eq!(one["items"], json!([{"q": 1}, {"pin": 2, "q": 2}]));
+        assert_eq!(one["tags"], json!([null, "b"]));
+        assert_eq!(without(&["user.name.x", "pin", ""]), json!(form()));
+    }
+
+    #[test]
+    fn named_fields_are_picked_below_lists_as_well() {
+        let only = |names: &[&str]| json!(Fields::named(names).only(&form()));
+        assert_eq!(
+            only(&["user[name]", "tags[]"]),
+            json!({"user": {"name": "v"}, "tags": ["a", "b"]})
+        );
+        assert_eq!(only(&["items[][q]"]), json!({"items": [{"q": 1}, {"q": 2}]}));
+        assert_eq!(
+            only(&["items[1][q]", "tags.1"]),
+            json!({"items": {"1": {"q": 2}}, "tags": {"1": "b"}})
+        );
+        assert_eq!(only(&["a", "d[e]"]), json!({"a.b": 1, "d[e].f": 1}));
+        assert_eq!(only(&["user.name.x", "pin"]), json!({}));
+    }
+
+    #[test]
+    fn a_named_field_covers_the_errors_below_it() {
+        let covers = |name: &str, field: &str| Fields::named(&[name]).cover(field);
+        for (name, field) in [
+            ("user", "user.name"),
+            ("items[]", "items.0.q"),
+            ("items[][q]", "items.0.q"),
+            ("a[b]", "a.b"),
+        ] {
+            assert!(covers(name, field), "{name} {field}");
+        }
+        for (name, field) in [("user.name", "user"), ("q", "0.q"), ("items.1.q", "items.0.q")] {
+            assert!(!covers(name, field), "{name} {field}");
+        }
+    }
+}
