@@ -88,7 +88,7 @@ mod view;
 pub mod visit;
 
 pub use async_trait::async_trait;
-pub use directory::{SessionDirectory, SessionInfo};
+pub use directory::{SessionDirectory, SessionInfo, SessionPage};
 pub use edit::SessionEditor;
 pub use error::Error;
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use cloakroom::{
     async_trait,
     clock::{Clock, FakeClock, Timestamp},
     cookie::CookieSettings,
-    store::StoreError,
+    store::{Place, StoreError},
 };
 
 const OWNER: &str = "user-42";
@@ -86,13 +86,13 @@ async fn the_list_shows_where_an_owner_is_signed_in() {
     phone.request(|session| session.put("page", 1)).await.unwrap();
 
     let directory = laptop.open().await.directory().unwrap();
-    let list = directory.sessions_of(OWNER).await.unwrap();
+    let list = directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions;
     let shown: Vec<_> =
         list.iter().map(|it| (it.label.as_deref().unwrap_or_default(), it.current)).collect();
     assert_eq!(shown, [("phone", false), ("laptop", true)], "the last used first");
     assert_eq!((list[0].created, list[0].signed_in), (began, began));
     assert_eq!(list[0].last_seen, clock.now());
-    assert!(directory.sessions_of("user-43").await.unwrap().is_empty());
+    assert!(directory.sessions_of("user-43", Place::default()).await.unwrap().sessions.is_empty());
 }
 
 #[tokio::test]
@@ -104,9 +104,9 @@ async fn a_handle_names_a_session_through_regenerations_and_signs_nobody_in() {
     let handle = |list: Vec<cloakroom::SessionInfo>| {
         list.into_iter().find(|it| !it.current).map(|it| it.handle).unwrap()
     };
-    let before = handle(directory.sessions_of(OWNER).await.unwrap());
+    let before = handle(directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions);
     phone.request(Session::regenerate).await.unwrap();
-    assert_eq!(handle(directory.sessions_of(OWNER).await.unwrap()), before);
+    assert_eq!(handle(directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions), before);
 
     for forged in [before.clone(), before[..43].to_owned(), before[21..].to_owned()] {
         let headers = [("cookie", format!("session={forged}"))];
@@ -125,7 +125,7 @@ async fn a_visitor_ends_sessions_of_the_same_owner_alone() {
     let (sessions, _) = in_memory();
     let victim = Browser::signed_in(&sessions, "victim").await;
     let admin = sessions.directory().unwrap();
-    let handle = admin.sessions_of(OWNER).await.unwrap().remove(0).handle;
+    let handle = admin.sessions_of(OWNER, Place::default()).await.unwrap().sessions.remove(0).handle;
 
     let mut other = Browser::new(&sessions);
     other.request(|session| session.set_owner("user-43")).await.unwrap();
@@ -164,10 +164,10 @@ async fn a_session_that_changes_hands_is_listed_with_its_owner_at_once() {
     let mut browser = Browser::signed_in(&sessions, "browser").await;
     browser.request(|session| session.set_owner("user-43")).await.unwrap();
     let directory = sessions.directory().unwrap();
-    assert_eq!(directory.sessions_of(OWNER).await.unwrap(), []);
-    assert_eq!(directory.sessions_of("user-43").await.unwrap().len(), 1);
+    assert_eq!(directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions, []);
+    assert_eq!(directory.sessions_of("user-43", Place::default()).await.unwrap().sessions.len(), 1);
     browser.request(Session::forget_owner).await.unwrap();
-    assert_eq!(directory.sessions_of("user-43").await.unwrap(), []);
+    assert_eq!(directory.sessions_of("user-43", Place::default()).await.unwrap().sessions, []);
 }
 
 #[tokio::test]
