@@ -77,6 +77,7 @@ mod sessions;
 #[cfg(feature = "config")]
 pub mod settings;
 pub mod store;
+mod surplus;
 mod sweep;
 #[cfg(feature = "tera")]
 pub mod tera;
