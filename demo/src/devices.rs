@@ -7,7 +7,7 @@ use axum::{
 };
 use cloakroom_axum::{
     Back, Input, Session,
-    cloakroom::{Error, SessionInfo},
+    cloakroom::{Error, SessionInfo, store::Place},
 };
 use minijinja::{context, value::Serde};
 use serde::{Deserialize, Serialize};
@@ -73,8 +73,9 @@ pub(crate) async fn show(
     };
     let page: Html<String> = match session.directory() {
         Ok(directory) => {
-            let sessions = directory.sessions_of(&user).await?;
-            let lines: Vec<_> = sessions.into_iter().map(Line::from).collect();
+            // `max_sessions` keeps the list on one page.
+            let page = directory.sessions_of(&user, Place::default()).await?;
+            let lines: Vec<_> = page.sessions.into_iter().map(Line::from).collect();
             site.page(&session, "devices.html", context! { lines => Serde(lines) })?
         }
         Err(error) if error.is_unsupported() => {

@@ -5,6 +5,8 @@ mod commands;
 mod fuzz;
 mod licenses;
 mod stages;
+#[cfg(test)]
+mod threats;
 mod tools;
 
 use std::{process::ExitCode, time::Duration};

@@ -30,10 +30,7 @@ fn inventory(place: &Place) -> Result<(Shared, Inventory), Failure> {
 pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Result<(), Failure> {
     let (_, inventory) = inventory(place)?;
     let limit = options.limit.get();
-    let mut shown = match &options.owner {
-        Some(owner) => inventory.sessions_of(owner).await?,
-        None => first(&inventory, limit.saturating_add(1)).await?,
-    };
+    let mut shown = first(&inventory, options.owner.as_deref(), limit.saturating_add(1)).await?;
     let more = shown.len() > limit;
     shown.truncate(limit);
     for session in &shown {
@@ -50,12 +47,19 @@ pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Resul
     Ok(())
 }
 
-/// So many sessions, or all where there are not so many.
-async fn first(inventory: &Inventory, wanted: usize) -> Result<Vec<SessionSummary>, Failure> {
+/// So many sessions, of one owner or of all, or all where there are not so many.
+async fn first(
+    inventory: &Inventory,
+    owner: Option<&str>,
+    wanted: usize,
+) -> Result<Vec<SessionSummary>, Failure> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut next = Some(StorePlace::default());
     while let Some(place) = next.filter(|_| found.len() < wanted) {
-        let page = inventory.page(place).await?;
+        let page = match owner {
+            Some(owner) => inventory.sessions_of(owner, place).await?,
+            None => inventory.page(place).await?,
+        };
         let sessions = page.sessions.into_iter();
         found.extend(sessions.filter(|session| seen.insert(session.handle.clone())));
         next = page.next;

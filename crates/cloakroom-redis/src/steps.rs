@@ -18,7 +18,7 @@ use cloakroom::{
     clock::Timestamp,
     store::{Commit, Draft, Found, Outcome, OwnerKey, RecordKey, Revision},
 };
-use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, from_redis_value};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
 
 use crate::{
     connections::{Delivery, Sent},
@@ -171,6 +171,7 @@ impl Inner {
         let keys = [self.key(from), self.key(to)].into_iter().chain(index).collect();
         let call = Call { keys, arguments };
         let reply = self.eval_replicated(&self.scripts.rotate, &call, wire::slot(from)).await?;
+        self.forget_ended(from, reply.ended());
         reply.outcome(revision)
     }
 
@@ -179,8 +180,27 @@ impl Inner {
         let arguments = vec![number(self.clock.now()), name(key), tombstone];
         let call = Call { keys: vec![self.key(key)], arguments };
         let reply = self.eval_replicated(&self.scripts.destroy, &call, wire::slot(key)).await?;
-        let before = reply.words.get(1).and_then(|text| wire::parse_revision(text));
+        let ended = reply.ended();
+        let before = match &ended {
+            Some(Parsed { found: Found::Live(stored), .. }) => Some(stored.revision),
+            _ => reply.words.get(1).and_then(|text| wire::parse_revision(text)),
+        };
+        self.forget_ended(key, ended);
         reply.outcome(before.unwrap_or_default())
+    }
+
+    /// Removes the entry of a record that has ended from the index of its owner. Nobody waits for
+    /// it: an entry that stays is passed over, and goes when its time has come.
+    fn forget_ended(&self, key: &RecordKey, ended: Option<Parsed>) {
+        let Some(owner) = ended.and_then(|record| record.owner) else { return };
+        let mut command = cmd("ZREM");
+        command.arg(wire::index(&self.prefix, &owner)).arg(name(key));
+        let connections = self.connections.clone();
+        self.connections.spawn(async move {
+            if let Err(error) = connections.run(&command).await {
+                tracing::debug!(%error, "an entry of an owner's sessions stays until its time has come");
+            }
+        });
     }
 
     pub(crate) async fn carry_out(&self, commit: &Commit) -> Result<Outcome, StepError> {
@@ -197,6 +217,14 @@ impl Inner {
 }
 
 impl Reply {
+    /// Returns the header of the record that the step has ended.
+    fn ended(&self) -> Option<Parsed> {
+        match self.words.as_slice() {
+            [word, header] if word == "done" => wire::parse(header),
+            _ => None,
+        }
+    }
+
     /// Returns the outcome of a commit that was to write `revision`.
     fn outcome(&self, revision: Revision) -> Result<Outcome, StepError> {
         let (word, value) = match self.words.as_slice() {

@@ -32,6 +32,9 @@ use crate::{
     wire::{self, Parsed},
 };
 
+/// How many entries of an owner's index Redis looks at in one step.
+const LOOK_AT: usize = 1024;
+
 /// Keeps records in Redis or Valkey, 6.2 or newer: one server, Sentinel or Cluster, with or without
 /// TLS. For applications on several machines.
 ///
@@ -137,6 +140,29 @@ impl Inner {
             return Ok(None);
         };
         Ok(Some(parsed).filter(|parsed| parsed.found.expires() > self.clock.now()))
+    }
+
+    /// One step through the index of an owner: the keys whose names match `pattern`.
+    async fn scan_index(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+        pattern: &str,
+    ) -> Result<KeyPage, StoreError> {
+        let mut command = cmd("ZSCAN");
+        command.arg(wire::index(&self.prefix, owner)).arg(from.offset);
+        command.arg("MATCH").arg(pattern).arg("COUNT").arg(limit.clamp(1, LOOK_AT));
+        let answer = self.connections.run(&command).await;
+        let answer = answer.and_then(|answer| Ok(from_redis_value(answer)?));
+        let (cursor, entries): (u64, Vec<(String, f64)>) =
+            answer.map_err(|error| self.failed("list an owner's sessions in", error))?;
+        let now = self.clock.now();
+        let is_kept = |until: f64| wire::index_deadline(until) > now;
+        let keys = entries.iter().filter(|(_, until)| is_kept(*until));
+        let keys = keys.filter_map(|(name, _)| RecordKey::parse(name)).collect();
+        let next = (cursor != 0).then_some(Place { offset: cursor, ..from });
+        Ok(KeyPage { keys, next })
     }
 
     fn evict(&self, commit: &Commit) {
@@ -266,17 +292,34 @@ impl Store for RedisStore {
     }
 }
 
+/// Steps of a `ZSCAN`, because a range by score or rank would pass over what is touched or removed
+/// between two pages. An index of up to 128 entries comes in one step, whatever the limit.
 #[async_trait]
 impl Directory for RedisStore {
-    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
         self.0.start();
-        let mut command = cmd("ZRANGEBYSCORE");
-        command.arg(wire::index(&self.0.prefix, owner));
-        command.arg(format!("({}", self.0.clock.now().as_millis())).arg("+inf");
-        let names: RedisResult<Vec<String>> =
-            self.0.connections.run(&command).await.and_then(|names| Ok(from_redis_value(names)?));
-        let names = names.map_err(|error| self.0.failed("list an owner's sessions in", error))?;
-        Ok(names.iter().filter_map(|name| RecordKey::parse(name)).collect())
+        self.0.scan_index(owner, from, limit, "*").await
+    }
+
+    async fn keys_with_tag(
+        &self,
+        owner: &OwnerKey,
+        tag: [u8; RecordKey::TAG_BYTES],
+    ) -> Result<Vec<RecordKey>, StoreError> {
+        self.0.start();
+        let pattern = wire::beginning_with(tag);
+        let (mut keys, mut next) = (Vec::new(), Some(Place::default()));
+        while let Some(from) = next {
+            let page = self.0.scan_index(owner, from, LOOK_AT, &pattern).await?;
+            keys.extend(page.keys.into_iter().filter(|key| key.tag() == tag));
+            next = page.next;
+        }
+        Ok(keys)
     }
 }
 

@@ -5,7 +5,7 @@
 //! session:{3f9a}mY6…                a record or a tombstone; in braces the tag, by which a cluster
 //!                                   chooses the slot: the keys of a rotation share it
 //! session:owner:Zk2…                a sorted set: the names of an owner's records, by the time
-//!                                   until which an entry is kept
+//!                                   until which an entry is kept; it goes when the session ends
 //! session:log:vF1…                  a list: lines that a tool keeps beside the sessions
 //! ```
 //!
@@ -69,6 +69,21 @@ pub(crate) fn slot(key: &RecordKey) -> u16 {
 /// The key of an owner's index.
 pub(crate) fn index(prefix: &str, owner: &OwnerKey) -> String {
     format!("{prefix}owner:{owner}")
+}
+
+/// A pattern for the names of keys with this tag in an index. It matches others as well, because the
+/// tag ends within a character.
+pub(crate) fn beginning_with(tag: [u8; RecordKey::TAG_BYTES]) -> String {
+    let mut key = [0; 32];
+    key[..RecordKey::TAG_BYTES].copy_from_slice(&tag);
+    let name = RecordKey::from_bytes(key).to_string();
+    format!("{}*", &name[..2])
+}
+
+/// Until when an entry of an index is kept: its score.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+pub(crate) fn index_deadline(score: f64) -> Timestamp {
+    Timestamp::from_millis(score as u64)
 }
 
 /// Returns the value of a record that is new under its key.

@@ -1,6 +1,6 @@
 //! What all requests of an application share, apart from the backend.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
     backend::decide::{Browser, CookieContents, Deadlines},
@@ -23,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
+    pub(crate) max_sessions: Option<NonZeroUsize>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) secret_fields: SecretFields,
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
@@ -51,6 +52,11 @@ impl Context {
     /// Returns how many bytes a store's record may have.
     pub(crate) fn max_bytes(&self) -> usize {
         self.max_bytes
+    }
+
+    /// Returns how many sessions an owner may have. `None`: any number.
+    pub(crate) fn max_sessions(&self) -> Option<NonZeroUsize> {
+        self.max_sessions
     }
 
     /// Returns which fields of forms are not flashed.

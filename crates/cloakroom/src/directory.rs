@@ -6,10 +6,10 @@ use crate::{
     Error, Session, Sessions,
     backend::store::Burial,
     clock::Timestamp,
-    owner::{Handle, Owner},
+    owner::{Handle, Owner, SessionId},
     reach::Reached,
     record::Record,
-    store::{OwnerKey, RecordKey},
+    store::{OwnerKey, Place, RecordKey},
 };
 
 /// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
@@ -23,7 +23,7 @@ use crate::{
 /// Sessions appear in it once they have an owner ([`Session::set_owner`]) and are committed.
 ///
 /// ```
-/// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+/// # use cloakroom::{AppKeys, MemoryStore, Sessions, store::Place};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
 /// # let no_headers: &[(&str, &str)] = &[];
@@ -33,7 +33,8 @@ use crate::{
 /// session.commit().await?;
 ///
 /// let directory = session.directory()?;
-/// let [here] = directory.sessions_of("user-42").await?.try_into().unwrap();
+/// let page = directory.sessions_of("user-42", Place::default()).await?;
+/// let [here] = page.sessions.try_into().unwrap();
 /// assert!(here.current);
 /// assert_eq!(here.label.as_deref(), Some("Firefox on Linux"));
 /// assert_eq!(directory.destroy_others("user-42").await?, 0);
@@ -52,6 +53,16 @@ enum Viewer {
     Operator,
     /// A visitor with this session.
     Visitor(Session),
+}
+
+/// Some sessions of an owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionPage {
+    /// The live sessions of this page, the one that was used last first.
+    pub sessions: Vec<SessionInfo>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<Place>,
 }
 
 /// What the directory says of a session.
@@ -107,15 +118,18 @@ impl SessionDirectory {
         Ok(Self { sessions, viewer })
     }
 
-    /// The live sessions of `owner`, the one that was used last first.
+    /// Returns live sessions of `owner`, from the place `from` on: about 128, and all of them while
+    /// [`max_sessions`](crate::SessionsBuilder::max_sessions) is below. Begin with
+    /// [`Place::default`]; a session may be on two pages.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn sessions_of(&self, owner: &str) -> Result<Vec<SessionInfo>, Error> {
-        let entries = self.entries(&OwnerKey::of(owner)).await?;
-        let mut sessions: Vec<_> = entries.iter().map(|entry| self.describe(entry)).collect();
+    pub async fn sessions_of(&self, owner: &str, from: Place) -> Result<SessionPage, Error> {
+        let (reached, next) = self.sessions.reach_page_of(&OwnerKey::of(owner), from).await?;
+        let entries = reached.into_iter().filter_map(Entry::of);
+        let mut sessions: Vec<_> = entries.map(|entry| self.describe(&entry)).collect();
         sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen));
-        Ok(sessions)
+        Ok(SessionPage { sessions, next })
     }
 
     /// Ends the session that `handle` names. Answers whether it was there: no handle leads to a
@@ -130,8 +144,10 @@ impl SessionDirectory {
         let Some(handle) = Handle::parse(handle).filter(|handle| self.may_end(handle)) else {
             return Ok(false);
         };
-        let named = |entry: &Entry| entry.owner.id == handle.id;
-        Ok(self.destroy_where(&handle.owner, named).await? > 0)
+        match self.sessions.reach_owned(handle).await?.and_then(Entry::of) {
+            Some(entry) => self.sessions.end_owned(entry.key, entry.owner.id).await,
+            None => Ok(false),
+        }
     }
 
     /// Ends every session of `owner`, the current one included, and says how many there were.
@@ -180,35 +196,41 @@ impl SessionDirectory {
         }
     }
 
-    /// Ends the sessions that are `wanted`, also those that are regenerated while they are looked
-    /// for. Returns how many there were.
+    /// Ends the sessions that are `wanted`. Returns how many there were.
     async fn destroy_where(
         &self,
         owner: &OwnerKey,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Result<usize, Error> {
-        let committer = self.sessions.committer("end a session")?;
-        let mut ended = 0;
-        for entry in self.entries(owner).await?.into_iter().filter(|entry| wanted(entry)) {
-            let find = async || {
-                let moved = self.sessions.reach_successor(entry.key).await?;
-                let is_theirs = |it: &Reached| {
-                    it.record.owner.as_ref().is_some_and(|owner| owner.id == entry.owner.id)
-                };
-                Ok(moved.filter(is_theirs).map(|reached| reached.key))
-            };
-            let destroyed = committer.destroy(entry.key, Burial::Forgotten, find).await?;
-            ended += usize::from(destroyed);
+        let (mut ended, mut next) = (0, Some(Place::default()));
+        while let Some(from) = next {
+            let (reached, following) = self.sessions.reach_page_of(owner, from).await?;
+            let entries = reached.into_iter().filter_map(Entry::of);
+            for entry in entries.filter(|entry| wanted(entry)) {
+                ended += usize::from(self.sessions.end_owned(entry.key, entry.owner.id).await?);
+            }
+            next = following;
         }
         Ok(ended)
     }
+}
 
-    async fn entries(&self, owner: &OwnerKey) -> Result<Vec<Entry>, Error> {
-        let reached = self.sessions.reach_all_of(owner).await?.into_iter();
-        let entry = |Reached { key, stored, record }| {
-            let owner = record.owner.clone()?;
-            Some(Entry { key, expires: stored.expires, record, owner })
+impl Entry {
+    fn of(Reached { key, stored, record }: Reached) -> Option<Self> {
+        let owner = record.owner.clone()?;
+        Some(Self { key, expires: stored.expires, record, owner })
+    }
+}
+
+impl Sessions {
+    /// Ends the session that was found under `key` with this id, also if it is regenerated in
+    /// between. Returns whether it was there.
+    pub(crate) async fn end_owned(&self, key: RecordKey, id: SessionId) -> Result<bool, Error> {
+        let find = async || {
+            let moved = self.reach_successor(key).await?;
+            let is_it = |it: &Reached| it.record.owner.as_ref().is_some_and(|owner| owner.id == id);
+            Ok(moved.filter(is_it).map(|reached| reached.key))
         };
-        Ok(reached.filter_map(entry).collect())
+        self.committer("end a session")?.destroy(key, Burial::Forgotten, find).await
     }
 }

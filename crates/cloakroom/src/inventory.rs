@@ -117,13 +117,13 @@ impl Inventory {
         Ok(InventoryPage { sessions, next })
     }
 
-    /// The live sessions of one owner, without going through all.
+    /// Some live sessions of one owner, from `place` on, without going through those of others.
     ///
     /// # Errors
     /// When the store fails; [`Error::is_unsupported`] where it keeps no index of owners.
-    pub async fn sessions_of(&self, owner: &str) -> Result<Vec<SessionSummary>, Error> {
-        let reached = self.0.reach_all_of(&OwnerKey::of(owner)).await?;
-        Ok(reached.iter().map(|it| self.summary(it)).collect())
+    pub async fn sessions_of(&self, owner: &str, place: Place) -> Result<InventoryPage, Error> {
+        let (reached, next) = self.0.reach_page_of(&OwnerKey::of(owner), place).await?;
+        Ok(InventoryPage { sessions: reached.iter().map(|it| self.summary(it)).collect(), next })
     }
 
     /// The session that `handle` names, if it is live: a handle of this inventory, of

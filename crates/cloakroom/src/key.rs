@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::random::fill_from_system;
 
-/// The shortest key that is accepted, in bytes: 256 bits (OWASP ASVS 5.0, 11.2.3).
+/// The shortest key that is accepted, in bytes: 256 bits, where OWASP ASVS 5.0, 11.2.3 asks for 128.
 const SHORTEST: usize = 32;
 const PREFIX: &str = "base64:";
 /// Base64 of the SHA-256 of keys that everyone can read, because people copy them from there.

@@ -78,6 +78,7 @@ mod sessions;
 #[cfg(feature = "config")]
 pub mod settings;
 pub mod store;
+mod surplus;
 mod sweep;
 #[cfg(feature = "tera")]
 pub mod tera;
@@ -89,7 +90,7 @@ mod view;
 pub mod visit;
 
 pub use async_trait::async_trait;
-pub use directory::{SessionDirectory, SessionInfo};
+pub use directory::{SessionDirectory, SessionInfo, SessionPage};
 pub use edit::SessionEditor;
 pub use error::Error;
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The memory driver: sessions that live as long as the process.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -48,7 +48,7 @@ pub struct MemoryStore {
 struct Shard {
     slots: KeyMap<Slot>,
     /// Invariant: names every record that has an owner, and nothing else.
-    owners: HashMap<OwnerKey, HashSet<RecordKey>>,
+    owners: HashMap<OwnerKey, BTreeSet<RecordKey>>,
     sweep_at: usize,
 }
 
@@ -113,6 +113,13 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The first key with this tag, in the order of keys.
+fn first_key(tag: u16) -> RecordKey {
+    let mut key = [0; 32];
+    key[..RecordKey::TAG_BYTES].copy_from_slice(&tag.to_be_bytes());
+    RecordKey::from_bytes(key)
+}
+
 /// By the tag, so that the keys of a rotation are in one shard.
 fn shard_of(key: &RecordKey) -> usize {
     usize::from(key.tag()[0]) % SHARDS
@@ -165,11 +172,39 @@ impl Store for MemoryStore {
     }
 }
 
+/// A place is a shard and a tag. A rotation replaces the old key in the index at once, so the keys of
+/// one tag are on one page.
 #[async_trait]
 impl Directory for MemoryStore {
-    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
         let now = self.clock.now();
-        Ok(self.shards.iter().flat_map(|shard| lock(shard).keys_of(owner, now)).collect())
+        let (mut keys, mut tag) = (Vec::new(), u16::try_from(from.offset).unwrap_or_default());
+        for (part, shard) in (0..).zip(&self.shards).skip_while(|(part, _)| *part < from.part) {
+            if let Some(tag) = lock(shard).keys_of(owner, tag, limit.max(1), now, &mut keys) {
+                let next = Place { part, offset: tag.into(), ..from };
+                return Ok(KeyPage { keys, next: Some(next) });
+            }
+            tag = 0;
+        }
+        Ok(KeyPage { keys, next: None })
+    }
+
+    async fn keys_with_tag(
+        &self,
+        owner: &OwnerKey,
+        tag: [u8; RecordKey::TAG_BYTES],
+    ) -> Result<Vec<RecordKey>, StoreError> {
+        let mut keys = Vec::new();
+        let first = first_key(u16::from_be_bytes(tag));
+        let shard = self.shard(&first);
+        shard.keys_of(owner, u16::from_be_bytes(tag), 1, self.clock.now(), &mut keys);
+        keys.retain(|key| key.tag() == tag);
+        Ok(keys)
     }
 }
 
@@ -278,9 +313,25 @@ impl Shard {
         }
     }
 
-    fn keys_of(&self, owner: &OwnerKey, now: Timestamp) -> Vec<RecordKey> {
-        let live = |key: &&RecordKey| self.slots.get(key).is_some_and(|slot| slot.expires > now);
-        self.owners.get(owner).into_iter().flatten().filter(live).copied().collect()
+    /// Adds the keys of `owner` from the tag `from` on until there are `limit`, and then the others
+    /// of the last one's tag. Returns the next tag, if there is one.
+    fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: u16,
+        limit: usize,
+        now: Timestamp,
+        keys: &mut Vec<RecordKey>,
+    ) -> Option<u16> {
+        for key in self.owners.get(owner)?.range(first_key(from)..) {
+            if keys.len() >= limit && keys.last().is_none_or(|last| last.tag() != key.tag()) {
+                return Some(u16::from_be_bytes(key.tag()));
+            }
+            if self.slots.get(key).is_some_and(|slot| slot.expires > now) {
+                keys.push(*key);
+            }
+        }
+        None
     }
 
     /// Drops what has expired, and says how much that was.

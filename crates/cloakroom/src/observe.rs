@@ -167,6 +167,26 @@ pub(crate) fn input_left_out(fields: usize) {
     );
 }
 
+/// Sessions of an owner had to go for a new one.
+pub(crate) fn surplus_ended(ended: usize, max_sessions: usize) {
+    tracing::info!(
+        target: TARGET,
+        ended,
+        max_sessions,
+        "sessions ended: their owner has signed in once more than `max_sessions` allows"
+    );
+}
+
+/// Sessions of an owner that should have gone could not be ended.
+pub(crate) fn surplus_stays(error: &Error) {
+    let error = WithCauses(error);
+    tracing::warn!(
+        target: TARGET,
+        %error,
+        "an owner may have more sessions than `max_sessions` until the next sign-in"
+    );
+}
+
 /// A session was asked for when the response's head had left.
 pub(crate) fn late() {
     tracing::warn!(

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
-use crate::{clock::Timestamp, random::fill_from_system};
+use crate::{clock::Timestamp, random::fill_from_system, token::RecordKey};
 
 /// Separates owner keys from every other SHA-256 in the world.
 const OWNER_KEY_DOMAIN: &[u8] = b"cloakroom owner key v1\0";
@@ -72,8 +72,9 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn new(name: &str, since: Timestamp) -> Self {
-        Self { name: name.into(), since, id: SessionId::draw() }
+    /// `tag` is that of the session's keys.
+    pub(crate) fn new(name: &str, since: Timestamp, tag: Tag) -> Self {
+        Self { name: name.into(), since, id: SessionId::draw(tag) }
     }
 
     pub(crate) fn key(&self) -> OwnerKey {
@@ -85,15 +86,24 @@ impl Owner {
     }
 }
 
-/// Names a session in its owner's list, whatever its token is at the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What all record keys of a session have in common.
+pub(crate) type Tag = [u8; RecordKey::TAG_BYTES];
+
+/// Names a session in its owner's list, whatever its token is at the time. Begins with the tag of the
+/// session's keys, so that the list need not be searched for it; the rest is random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId([u8; 16]);
 
 impl SessionId {
-    fn draw() -> Self {
+    fn draw(tag: Tag) -> Self {
         let mut bytes = [0; 16];
         fill_from_system(&mut bytes);
+        bytes[..tag.len()].copy_from_slice(&tag);
         Self(bytes)
+    }
+
+    pub(crate) fn tag(self) -> Tag {
+        [self.0[0], self.0[1]]
     }
 }
 
@@ -142,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_handle_survives_its_text_and_nothing_else_is_one() {
-        let handle = Owner::new("user-42", Timestamp::from_millis(0)).handle();
+        let handle = Owner::new("user-42", Timestamp::from_millis(0), [7, 8]).handle();
+        assert_eq!(handle.id.tag(), [7, 8]);
         let text = handle.to_string();
         assert_eq!(text.len(), 64);
         assert_eq!(Handle::parse(&text), Some(handle));

@@ -13,11 +13,14 @@ use crate::{
     error::Kind,
     owner::{Handle, Owner},
     record::Record,
-    store::{Directory, Enumerate, Found, OwnerKey, RecordKey, Stored},
+    store::{Directory, Enumerate, Found, KeyPage, OwnerKey, Place, RecordKey, Stored},
 };
 
 /// So many records are loaded at a time.
 pub(crate) const BATCH: usize = 32;
+/// So many sessions of an owner are on a page, or a few more.
+const PAGE: usize = 128;
+
 /// What a handle names.
 enum Named {
     /// A session of an owner, whatever its token is by then.
@@ -103,33 +106,55 @@ impl Sessions {
         }
     }
 
-    async fn reach_owned(&self, handle: Handle) -> Result<Option<Reached>, Error> {
-        // Nobody's sessions are named so where there is no index of owners.
-        if self.store_backend("find a session")?.store().directory().is_none() {
+    pub(crate) async fn reach_owned(&self, handle: Handle) -> Result<Option<Reached>, Error> {
+        let attempted = "find a session";
+        let Some(index) = self.store_backend(attempted)?.store().directory() else {
+            // Nobody's sessions are named so where there is no index of owners.
             return Ok(None);
-        }
-        let theirs = self.reach_all_of(&handle.owner).await?;
+        };
+        let keys = index.keys_with_tag(&handle.owner, handle.id.tag()).await;
+        let keys = keys.map_err(|cause| failed(attempted, cause))?;
+        let theirs = self.reach_owned_by(&handle.owner, &keys).await?;
         let is_named =
             |it: &Reached| it.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle);
         Ok(theirs.into_iter().find(is_named))
     }
 
-    /// The live sessions of an owner. The index may name too much, or a key of before: the record has
-    /// the last word.
-    pub(crate) async fn reach_all_of(&self, owner: &OwnerKey) -> Result<Vec<Reached>, Error> {
+    /// Loads live sessions of an owner from the place `from` on: [`PAGE`] or more, unless these are
+    /// the last.
+    pub(crate) async fn reach_page_of(
+        &self,
+        owner: &OwnerKey,
+        mut from: Place,
+    ) -> Result<(Vec<Reached>, Option<Place>), Error> {
         let attempted = "list an owner's sessions";
-        let keys = self.index(attempted)?.keys_of(owner).await;
-        let keys = keys.map_err(|cause| failed(attempted, cause))?;
+        let index = self.index(attempted)?;
+        let mut theirs = Vec::new();
+        loop {
+            let page = index.keys_of(owner, from, PAGE).await;
+            let KeyPage { keys, next } = page.map_err(|cause| failed(attempted, cause))?;
+            theirs.extend(self.reach_owned_by(owner, &keys).await?);
+            match next {
+                Some(next) if theirs.len() < PAGE => from = next,
+                next => return Ok((unique(theirs), next)),
+            }
+        }
+    }
+
+    /// Loads the live sessions that these keys of an owner lead to. An index may name too much, or a
+    /// key of before: the record has the last word.
+    pub(crate) async fn reach_owned_by(
+        &self,
+        owner: &OwnerKey,
+        keys: &[RecordKey],
+    ) -> Result<Vec<Reached>, Error> {
         let mut theirs = Vec::new();
         for batch in keys.chunks(BATCH) {
             let reached = batch.iter().map(|key| self.reach_successor(*key));
             theirs.extend(try_join_all(reached).await?.into_iter().flatten());
         }
-        // A key and the one that follows it may both lead to one session.
-        let mut seen = HashSet::new();
-        let is_theirs = |it: &Reached| it.record.owner.as_ref().map(Owner::key) == Some(*owner);
-        theirs.retain(|it| is_theirs(it) && seen.insert(it.key));
-        Ok(theirs)
+        theirs.retain(|it| it.record.owner.as_ref().map(Owner::key) == Some(*owner));
+        Ok(unique(theirs))
     }
 
     /// The live session under `key`, and none that a tombstone leads on to: a key of before a login
@@ -158,6 +183,13 @@ impl Sessions {
         let is_revoked = is_revoked(&record, self.context()).await?;
         Ok((!is_revoked).then_some(Reached { key, stored, record }))
     }
+}
+
+/// Keeps each session once: a key and the one that follows it may both lead to it.
+pub(crate) fn unique(mut sessions: Vec<Reached>) -> Vec<Reached> {
+    let mut seen = HashSet::new();
+    sessions.retain(|it| seen.insert(it.key));
+    sessions
 }
 
 /// Shows where it is, not what is in it.

@@ -9,7 +9,8 @@
 //!  "age":2592000000,                    idle timeout of its own, in ms; absent: as set
 //!  "owner":{"name":"user-42",           whose session it is; absent: nobody's
 //!           "since":1735689600000,      moment of `set_owner`
-//!           "id":"3q2-7w…"},            16 random bytes that name the session in its owner's list
+//!           "id":"3q2-7w…"},            16 bytes that name the session in its owner's list: the tag
+//!                                       of its keys and 14 random ones
 //!  "label":"Firefox on Linux",          what the application says of the device
 //!  "values":{"username":"virk"},
 //!  "flash":[{"id":3735928559,           one batch per request that flashed

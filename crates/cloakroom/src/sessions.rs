@@ -1,6 +1,6 @@
 //! The session system that all requests of an application share.
 
-use std::{fmt, panic::Location, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroUsize, panic::Location, sync::Arc, time::Duration};
 
 use crate::{
     Error,
@@ -17,6 +17,7 @@ use crate::{
     seal::Sealer,
     session::Method,
     store::Store,
+    surplus::SignIns,
     visit::Visit,
 };
 
@@ -27,6 +28,8 @@ pub const DEFAULT_AGE: Duration = Duration::from_hours(2);
 const DEFAULT_COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 /// How many bytes a store's record may have unless set: 256 KiB.
 const DEFAULT_MAX_BYTES: usize = 256 * 1024;
+/// How many sessions an owner may have unless set.
+const DEFAULT_MAX_SESSIONS: usize = 100;
 
 /// An application's session system: driver, keys, cookie and lifetimes. Cheap to clone.
 ///
@@ -53,6 +56,7 @@ pub struct Sessions {
 struct Shared {
     context: Context,
     backend: Backend,
+    sign_ins: SignIns,
 }
 
 /// What carries the token to and fro: one or the other, never both.
@@ -173,6 +177,10 @@ impl Sessions {
         &self.shared.context
     }
 
+    pub(crate) fn sign_ins(&self) -> &SignIns {
+        &self.shared.sign_ins
+    }
+
     pub(crate) fn backend(&self) -> &Backend {
         &self.shared.backend
     }
@@ -204,6 +212,7 @@ pub struct SessionsBuilder {
     lifetime: Option<Duration>,
     commit_deadline: Duration,
     max_bytes: usize,
+    max_sessions: Option<usize>,
     server_errors: ServerErrors,
     secret_fields: SecretFields,
     not_before: Option<Arc<dyn NotBefore>>,
@@ -221,6 +230,7 @@ impl SessionsBuilder {
             lifetime: None,
             commit_deadline: DEFAULT_COMMIT_DEADLINE,
             max_bytes: DEFAULT_MAX_BYTES,
+            max_sessions: Some(DEFAULT_MAX_SESSIONS),
             server_errors: ServerErrors::default(),
             secret_fields: SecretFields::default(),
             not_before: None,
@@ -274,6 +284,30 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets how many sessions an owner may have at once, on drivers that keep a list of them (OWASP
+    /// ASVS 5.0, 7.1.2). Default: 100. `None` lifts the limit, and 0 is refused by
+    /// [`build`](Self::build).
+    ///
+    /// The commit that gives a session its owner ([`Session::set_owner`](crate::Session::set_owner))
+    /// ends what is beyond the limit: the sessions that were not used for the longest time, never the
+    /// one that signs in. Sign-ins at the same time do not end each other, so there may be as many
+    /// more until the next one. Only sign-ins pay for the limit: one look into the owner's list, and
+    /// where it is longer than the limit, a read of its records.
+    ///
+    /// ```
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions};
+    ///
+    /// let sessions = || Sessions::store(MemoryStore::new(), AppKeys::random());
+    /// assert!(sessions().max_sessions(Some(5)).build().is_ok());
+    /// assert!(sessions().max_sessions(None).build().is_ok());
+    /// let error = sessions().max_sessions(Some(0)).build().unwrap_err();
+    /// assert_eq!(error.to_string(), "max_sessions: at least 1 is accepted, or none for no limit");
+    /// ```
+    pub fn max_sessions(mut self, limit: Option<usize>) -> Self {
+        self.max_sessions = limit;
+        self
+    }
+
     /// What becomes of changes when the response is a server error. Default: they are committed.
     pub fn server_errors(mut self, policy: ServerErrors) -> Self {
         self.server_errors = policy;
@@ -311,7 +345,7 @@ impl SessionsBuilder {
     ///
     /// # Errors
     /// When browsers would refuse the cookie, or remove it at once because a timeout is below one
-    /// second. The error names the settings and says what is accepted.
+    /// second, or when an owner may have no session. The error names the settings and says what is accepted.
     ///
     /// ```
     /// use std::time::Duration;
@@ -326,6 +360,14 @@ impl SessionsBuilder {
             DriverChoice::Store(_) => ValueForm::Token,
         };
         let cookies = Cookies::new(self.cookie, form)?;
+        let max_sessions = match self.max_sessions.map(NonZeroUsize::new) {
+            Some(None) => {
+                return Err(CookieError::new(
+                    "max_sessions: at least 1 is accepted, or none for no limit",
+                ));
+            }
+            limit => limit.flatten(),
+        };
         let backend = match self.driver {
             DriverChoice::Cookie => {
                 Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
@@ -339,13 +381,14 @@ impl SessionsBuilder {
             lifetimes: Lifetimes::new(self.age, self.lifetime)?,
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
+            max_sessions,
             server_errors: self.server_errors,
             secret_fields: self.secret_fields,
             not_before: self.not_before,
             clock: self.clock,
             random: self.random,
         };
-        let shared = Arc::new(Shared { context, backend });
+        let shared = Arc::new(Shared { context, backend, sign_ins: SignIns::default() });
         Ok(Sessions { shared, carrier: Carrier::Cookie, layer: None })
     }
 }

@@ -250,17 +250,50 @@ pub enum Outcome {
 /// The rule: **a live record is never missed.** Where record and index cannot be written in one
 /// step, the index is written first. It may name too much, for the library looks at each record; but
 /// what no longer leads to a live record has to go from it some time after. Where a key was
-/// rotated, it either gives way to the new one in one step with the records, or stays as long as
-/// its tombstone.
+/// rotated, it either stays in the index as long as its tombstone, or gives way to the new one in
+/// one step with the records. A store that does the latter puts keys with one [tag](RecordKey::tag)
+/// on one page, because a rotation between two pages must not hide the record from both.
 #[async_trait]
 pub trait Directory: Store {
-    /// The keys of all live records whose [owner](Draft::owner) is `owner`, in any order, and
-    /// perhaps of others.
+    /// Returns some keys of the records whose [owner](Draft::owner) is `owner`, from the place `from`
+    /// on: about `limit` of them, in any order. A record that is live from the first page to the last
+    /// is named at least once. Keys may come twice, and lead to tombstones, to nothing, or to the
+    /// records of others.
     ///
     /// # Errors
     /// When the store cannot tell.
-    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError>;
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError>;
+
+    /// Returns the keys of `owner` that have this [tag](RecordKey::tag). The library finds a single
+    /// session by it, whose keys share one tag. The rule of [`keys_of`](Self::keys_of) holds.
+    ///
+    /// Unless implemented, it goes through all keys of the owner. Implement it where the index can
+    /// find keys by how they begin.
+    ///
+    /// # Errors
+    /// When the store cannot tell.
+    async fn keys_with_tag(
+        &self,
+        owner: &OwnerKey,
+        tag: [u8; RecordKey::TAG_BYTES],
+    ) -> Result<Vec<RecordKey>, StoreError> {
+        let (mut found, mut next) = (Vec::new(), Some(Place::default()));
+        while let Some(from) = next {
+            let page = self.keys_of(owner, from, NAMES).await?;
+            found.extend(page.keys.into_iter().filter(|key| key.tag() == tag));
+            next = page.next;
+        }
+        Ok(found)
+    }
 }
+
+/// How many keys of an owner are asked for where no records are loaded.
+pub(crate) const NAMES: usize = 1024;
 
 /// Goes through everything that a store keeps, for tools that list sessions or move them.
 #[async_trait]
@@ -273,7 +306,7 @@ pub trait Enumerate: Store {
     async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError>;
 }
 
-/// How far an [`Enumerate`] has come. Begins at its default; what the members mean is the store's
+/// How far an [`Enumerate`] or a [`Directory`] has come. Begins at its default; what the members mean is the store's
 /// business. Write `Place { part: 1, ..Place::default() }`, for there may be more of them one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {

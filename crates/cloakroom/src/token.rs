@@ -95,7 +95,7 @@ impl fmt::Debug for Token {
 }
 
 /// What a store files a record under: a tag of 16 bits and 240 bits of the token's SHA-256, so that
-/// whoever reads the store cannot sign in with what they find (OWASP ASVS 5.0, 11.4; CVE-2019-16782).
+/// whoever reads the store cannot sign in with what they find (OWASP ASVS 5.0, 11.4.1; CVE-2019-16782).
 ///
 /// The [tag](Self::tag) is drawn with the token and stays when a session is regenerated: the keys
 /// of one [`Rotate`](crate::store::Commit::Rotate) share it, so a store that is spread over places

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,7 +14,9 @@ use cloakroom::{
     async_trait,
     clock::{Clock, FakeClock, Timestamp},
     cookie::CookieSettings,
-    store::StoreError,
+    store::{
+        Commit, Directory, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store, StoreError,
+    },
 };
 
 const OWNER: &str = "user-42";
@@ -86,13 +91,13 @@ async fn the_list_shows_where_an_owner_is_signed_in() {
     phone.request(|session| session.put("page", 1)).await.unwrap();
 
     let directory = laptop.open().await.directory().unwrap();
-    let list = directory.sessions_of(OWNER).await.unwrap();
+    let list = directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions;
     let shown: Vec<_> =
         list.iter().map(|it| (it.label.as_deref().unwrap_or_default(), it.current)).collect();
     assert_eq!(shown, [("phone", false), ("laptop", true)], "the last used first");
     assert_eq!((list[0].created, list[0].signed_in), (began, began));
     assert_eq!(list[0].last_seen, clock.now());
-    assert!(directory.sessions_of("user-43").await.unwrap().is_empty());
+    assert!(directory.sessions_of("user-43", Place::default()).await.unwrap().sessions.is_empty());
 }
 
 #[tokio::test]
@@ -104,9 +109,12 @@ async fn a_handle_names_a_session_through_regenerations_and_signs_nobody_in() {
     let handle = |list: Vec<cloakroom::SessionInfo>| {
         list.into_iter().find(|it| !it.current).map(|it| it.handle).unwrap()
     };
-    let before = handle(directory.sessions_of(OWNER).await.unwrap());
+    let before = handle(directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions);
     phone.request(Session::regenerate).await.unwrap();
-    assert_eq!(handle(directory.sessions_of(OWNER).await.unwrap()), before);
+    assert_eq!(
+        handle(directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions),
+        before
+    );
 
     for forged in [before.clone(), before[..43].to_owned(), before[21..].to_owned()] {
         let headers = [("cookie", format!("session={forged}"))];
@@ -125,7 +133,8 @@ async fn a_visitor_ends_sessions_of_the_same_owner_alone() {
     let (sessions, _) = in_memory();
     let victim = Browser::signed_in(&sessions, "victim").await;
     let admin = sessions.directory().unwrap();
-    let handle = admin.sessions_of(OWNER).await.unwrap().remove(0).handle;
+    let handle =
+        admin.sessions_of(OWNER, Place::default()).await.unwrap().sessions.remove(0).handle;
 
     let mut other = Browser::new(&sessions);
     other.request(|session| session.set_owner("user-43")).await.unwrap();
@@ -164,10 +173,10 @@ async fn a_session_that_changes_hands_is_listed_with_its_owner_at_once() {
     let mut browser = Browser::signed_in(&sessions, "browser").await;
     browser.request(|session| session.set_owner("user-43")).await.unwrap();
     let directory = sessions.directory().unwrap();
-    assert_eq!(directory.sessions_of(OWNER).await.unwrap(), []);
-    assert_eq!(directory.sessions_of("user-43").await.unwrap().len(), 1);
+    assert_eq!(directory.sessions_of(OWNER, Place::default()).await.unwrap().sessions, []);
+    assert_eq!(directory.sessions_of("user-43", Place::default()).await.unwrap().sessions.len(), 1);
     browser.request(Session::forget_owner).await.unwrap();
-    assert_eq!(directory.sessions_of("user-43").await.unwrap(), []);
+    assert_eq!(directory.sessions_of("user-43", Place::default()).await.unwrap().sessions, []);
 }
 
 #[tokio::test]
@@ -229,5 +238,209 @@ async fn a_hook_that_cannot_tell_is_an_error_and_loses_nothing() {
     let error = browser.request(|_| Ok(())).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     *users.0.lock().unwrap() = None;
+    assert!(browser.is_signed_in().await);
+}
+
+fn limited(limit: Option<usize>) -> (Sessions, Arc<FakeClock>) {
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    let builder = Sessions::store(store, AppKeys::random()).max_sessions(limit);
+    (build(builder, &clock), clock)
+}
+
+async fn labels(sessions: &Sessions) -> Vec<String> {
+    let directory = sessions.directory().unwrap();
+    let page = directory.sessions_of(OWNER, Place::default()).await.unwrap();
+    let mut labels: Vec<_> = page.sessions.into_iter().filter_map(|it| it.label).collect();
+    labels.sort();
+    labels
+}
+
+#[tokio::test]
+async fn a_sign_in_beyond_the_limit_ends_the_session_unused_longest() {
+    let (sessions, clock) = limited(Some(3));
+    let mut first = Browser::signed_in(&sessions, "1").await;
+    for label in ["2", "3"] {
+        clock.advance(Duration::from_secs(1));
+        Browser::signed_in(&sessions, label).await;
+    }
+    clock.advance(DEFAULT_AGE / 4);
+    first.request(|session| session.put("page", 1)).await.unwrap();
+    Browser::signed_in(&sessions, "4").await;
+    assert_eq!(labels(&sessions).await, ["1", "3", "4"], "2 was not used for the longest time");
+    let mut stranger = Browser::new(&sessions);
+    stranger.request(|session| session.set_owner("user-43")).await.unwrap();
+    assert_eq!(labels(&sessions).await, ["1", "3", "4"], "another owner has a list of their own");
+}
+
+#[tokio::test]
+async fn sign_ins_within_one_millisecond_keep_to_the_limit_as_well() {
+    for limit in 1..4 {
+        let (sessions, _) = limited(Some(limit));
+        for number in 0..10 {
+            let browser = Browser::signed_in(&sessions, &number.to_string()).await;
+            assert!(browser.is_signed_in().await, "the one that signs in stays");
+            assert_eq!(labels(&sessions).await.len(), limit.min(number + 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_names_its_owner_once_more_ends_no_other() {
+    let (sessions, clock) = limited(Some(1));
+    let mut here = Browser::signed_in(&sessions, "here").await;
+    clock.advance(Duration::from_secs(1));
+    let there = Browser::signed_in(&sessions, "there").await;
+    assert!(!here.is_signed_in().await);
+    here = Browser { sessions: sessions.clone(), cookie: there.cookie.clone() };
+    here.request(|session| session.set_owner(OWNER)).await.unwrap();
+    assert!(there.is_signed_in().await);
+    assert_eq!(labels(&sessions).await, ["there"]);
+}
+
+#[tokio::test]
+async fn an_owner_without_limit_has_pages_of_sessions() {
+    let (sessions, clock) = limited(None);
+    for number in 0..300 {
+        clock.advance(Duration::from_millis(1));
+        Browser::signed_in(&sessions, &number.to_string()).await;
+    }
+    let directory = sessions.directory().unwrap();
+    let (mut handles, mut sizes) = (std::collections::HashSet::new(), Vec::new());
+    let mut next = Some(Place::default());
+    while let Some(from) = next {
+        let page = directory.sessions_of(OWNER, from).await.unwrap();
+        assert!(page.sessions.is_sorted_by_key(|it| std::cmp::Reverse(it.last_seen)));
+        sizes.push(page.sessions.len());
+        handles.extend(page.sessions.into_iter().map(|it| it.handle));
+        next = page.next;
+    }
+    assert_eq!(handles.len(), 300);
+    assert!(sizes.len() == 3 && sizes.iter().all(|size| *size < 140), "{sizes:?}");
+    assert_eq!(directory.destroy_all(OWNER).await.unwrap(), 300);
+    assert!(labels(&sessions).await.is_empty());
+}
+
+/// A memory store that counts what is read.
+#[derive(Debug)]
+struct Counted {
+    store: MemoryStore,
+    loads: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for Counted {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_handle_and_a_sign_in_read_no_other_records_of_the_owner() {
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    let store = Arc::new(Counted { store, loads: AtomicUsize::new(0) });
+    let sessions = Sessions::store(store.clone(), AppKeys::random()).max_sessions(Some(300));
+    let sessions = build(sessions, &clock);
+    for number in 0..300 {
+        Browser::signed_in(&sessions, &number.to_string()).await;
+    }
+    assert_eq!(store.loads.load(Ordering::SeqCst), 0, "new sessions within the limit");
+    let directory = sessions.directory().unwrap();
+    let handle = {
+        let mut page = directory.sessions_of(OWNER, Place::default()).await.unwrap();
+        page.sessions.swap_remove(7).handle
+    };
+    let before = store.loads.load(Ordering::SeqCst);
+    let edited = sessions.edit(&handle, |session| session.put("seen", true)).await.unwrap();
+    assert_eq!(edited, Some(()));
+    assert!(directory.destroy(&handle).await.unwrap());
+    let loads = store.loads.load(Ordering::SeqCst) - before;
+    assert!(loads <= 4, "{loads} records read, of 300");
+}
+
+/// A memory store whose commits wait for each other in pairs.
+#[derive(Debug)]
+struct Paired {
+    store: MemoryStore,
+    pair: tokio::sync::Barrier,
+}
+
+#[async_trait]
+impl Store for Paired {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        if let Commit::Create { .. } = commit {
+            self.pair.wait().await;
+        }
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn sign_ins_at_once_do_not_end_each_other() {
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    let store = Paired { store, pair: tokio::sync::Barrier::new(2) };
+    let sessions = build(Sessions::store(store, AppKeys::random()).max_sessions(Some(1)), &clock);
+    for round in 0..5 {
+        let (one, other) = tokio::join!(
+            Browser::signed_in(&sessions, "one"),
+            Browser::signed_in(&sessions, "other")
+        );
+        assert!(one.is_signed_in().await && other.is_signed_in().await, "round {round}");
+        assert_eq!(labels(&sessions).await, ["one", "other"], "those of before had to go");
+    }
+}
+
+/// A memory store whose index of owners is down.
+#[derive(Debug)]
+struct Unlisted(MemoryStore);
+
+#[async_trait]
+impl Store for Unlisted {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.0.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.0.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl Directory for Unlisted {
+    async fn keys_of(&self, _: &OwnerKey, _: Place, _: usize) -> Result<KeyPage, StoreError> {
+        Err(StoreError::unavailable("list an owner's sessions", "the index is down"))
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_succeeds_although_the_list_cannot_be_read() {
+    let clock = Arc::new(FakeClock::default());
+    let store = Unlisted(MemoryStore::with_clock(clock.clone()));
+    let sessions = Sessions::store(store, AppKeys::random()).max_sessions(Some(1));
+    let sessions = build(sessions, &clock);
+    let browser = Browser::signed_in(&sessions, "browser").await;
     assert!(browser.is_signed_in().await);
 }

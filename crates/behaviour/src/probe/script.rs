@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Error, Key, Session, SessionInfo, form::FieldErrors};
+use cloakroom::{Error, Key, Session, SessionInfo, form::FieldErrors, store::Place};
 use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -95,8 +95,14 @@ async fn increment_now(key: &str, by: Option<By>, session: &Session) -> Result<O
 }
 
 async fn sessions_of(owner: &str, session: &Session) -> Result<Outcome, Failure> {
-    let sessions = session.directory()?.sessions_of(owner).await?;
-    value(sessions.iter().map(shown).collect::<Vec<_>>())
+    let directory = session.directory()?;
+    let (mut list, mut next) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = next {
+        let page = directory.sessions_of(owner, from).await?;
+        list.extend(page.sessions.iter().map(shown));
+        next = page.next;
+    }
+    value(list)
 }
 
 fn shown(info: &SessionInfo) -> Value {

@@ -82,6 +82,21 @@ async fn every_kind_of_request_makes_exactly_so_many_round_trips() {
 }
 
 #[tokio::test]
+async fn a_sign_in_looks_into_the_list_of_its_owner_once_and_other_requests_never() {
+    let mut stage = Stage::set(false);
+    let owned = |session: &Session| session.set_owner("user-42");
+    let looks = |stage: &Stage| stage.server.calls().get("zscan").copied().unwrap_or_default();
+    stage.request(owned).await;
+    assert_eq!(looks(&stage), 1, "the sign-in");
+    for handler in
+        [owned, |session: &Session| session.put("n", 1), Session::regenerate, Session::destroy]
+    {
+        stage.request(handler).await;
+        assert_eq!(looks(&stage), 0);
+    }
+}
+
+#[tokio::test]
 async fn with_the_near_cache_a_warm_read_costs_nothing_and_a_write_one() {
     let mut stage = Stage::set(true);
     let read = |session: &Session| session.get::<u8>("n").map(drop);

@@ -43,6 +43,34 @@ fn without_ttl(server: &RedisServer) -> usize {
     server.cli(&["EVAL", count, "0"]).parse().unwrap()
 }
 
+#[tokio::test]
+async fn a_session_that_ends_leaves_the_index_of_its_owner() {
+    let server = RedisServer::start();
+    let store = store(&server.url());
+    let owner = cloakroom::store::OwnerKey::of("user-42");
+    let entries = || server.cli(&["ZCARD", &format!("session:owner:{owner}")]);
+    let tombstone = cloakroom::clock::Clock::now(&cloakroom::clock::SystemClock) + HOUR;
+    let endings = |number| {
+        let (from, to) = (key(number), key(number + 1));
+        [
+            Commit::Destroy { key: from, tombstone },
+            Commit::Rotate { from, expected: None, to, record: draft("goodbye"), tombstone },
+        ]
+    };
+    for (at, number) in [(0, 1), (1, 3)] {
+        let mut record = draft("values");
+        record.owner = Some(owner);
+        store.commit(Commit::Create { key: key(number), record }).await.unwrap();
+        assert_eq!(entries(), "1");
+        store.commit(endings(number)[at].clone()).await.unwrap();
+        let waited = std::time::Instant::now();
+        while entries() != "0" {
+            assert!(waited.elapsed() < std::time::Duration::from_secs(5), "it is still there");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
+
 // Requirements 66 and R31.
 #[tokio::test]
 async fn no_key_is_without_a_time_to_live() {

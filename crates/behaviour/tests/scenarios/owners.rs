@@ -9,6 +9,9 @@ use behaviour::{
 use serde_json::{Value, json};
 
 server_side! {
+    a_sign_in_beyond_max_sessions_ends_the_one_unused_longest,
+    sign_ins_at_once_stay_and_the_next_one_makes_up_for_them,
+    an_owner_has_a_hundred_sessions_unless_set,
     the_list_follows_sign_ins_regenerations_and_sign_outs,
     sessions_that_were_ended_elsewhere_stay_dead_under_slow_writers,
     who_was_signed_out_elsewhere_can_sign_in_again_at_once,
@@ -157,4 +160,82 @@ async fn the_cookie_driver_answers_unsupported() {
         let reply = server.client().script(&json!([{"do": step, "owner": "u"}])).await;
         assert_eq!(reply.error(0), "unsupported", "{step}");
     }
+}
+
+/// The same framework and driver, with a limit for each owner.
+async fn limited(server: &Server, limit: usize) -> Server {
+    Server::start_with(server.setup, |builder| builder.max_sessions(Some(limit))).await
+}
+
+async fn a_sign_in_beyond_max_sessions_ends_the_one_unused_longest(server: Server) {
+    let server = limited(&server, 3).await;
+    let mut visitors = Vec::new();
+    for _ in 0..3 {
+        visitors.push(signed_in(&server).await);
+        server.clock.advance(Duration::from_secs(1));
+    }
+    server.clock.advance(Duration::from_mins(30));
+    assert!(is_signed_in(&mut visitors[0]).await, "the first is used again");
+    let mut newest = signed_in(&server).await;
+    assert_eq!(list(&mut newest).await.len(), 3);
+    let mut signed_in = Vec::new();
+    for visitor in visitors.iter_mut().chain([&mut newest]) {
+        signed_in.push(is_signed_in(visitor).await);
+    }
+    assert_eq!(signed_in, [true, false, true, true]);
+    // A new token or the same owner once more is no other session.
+    newest.script(&owned()).await;
+    newest.step(json!({"do": "regenerate"})).await;
+    assert_eq!(list(&mut newest).await.len(), 3);
+    let mut stranger = server.client();
+    stranger.step(json!({"do": "set_owner", "owner": "someone else"})).await;
+    assert_eq!(list(&mut newest).await.len(), 3);
+    // Who lost the session can sign in again at once.
+    visitors[1].script(&owned()).await;
+    assert!(is_signed_in(&mut visitors[1]).await);
+    assert_eq!(list(&mut visitors[1]).await.len(), 3);
+}
+
+async fn sign_ins_at_once_stay_and_the_next_one_makes_up_for_them(server: Server) {
+    const LIMIT: usize = 2;
+    const AT_ONCE: usize = 16;
+    let server = limited(&server, LIMIT).await;
+    let sign_ins: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let mut visitor = server.client();
+            tokio::spawn(async move {
+                let reply = visitor.script(&owned()).await;
+                assert_eq!(reply.status, 200);
+                visitor
+            })
+        })
+        .collect();
+    let mut last = server.client();
+    for sign_in in sign_ins {
+        last = sign_in.await.unwrap();
+    }
+    let left = list(&mut last).await.len();
+    assert!((LIMIT..=LIMIT + AT_ONCE).contains(&left), "{left}");
+    server.clock.advance(Duration::from_secs(1));
+    let mut newest = signed_in(&server).await;
+    assert!(is_signed_in(&mut newest).await);
+    assert_eq!(list(&mut newest).await.len(), LIMIT);
+}
+
+async fn an_owner_has_a_hundred_sessions_unless_set(server: Server) {
+    let mut first = signed_in(&server).await;
+    server.clock.advance(Duration::from_secs(1));
+    let sign_ins: Vec<_> = (0..120)
+        .map(|_| {
+            let mut visitor = server.client();
+            tokio::spawn(async move { drop(visitor.script(&owned()).await) })
+        })
+        .collect();
+    for sign_in in sign_ins {
+        sign_in.await.unwrap();
+    }
+    server.clock.advance(Duration::from_secs(1));
+    let mut newest = signed_in(&server).await;
+    assert_eq!(list(&mut newest).await.len(), 100);
+    assert!(!is_signed_in(&mut first).await);
 }

@@ -1,4 +1,5 @@
--- KEYS: the record's. ARGV: now, name, tombstone. Replies with the revision that the record had.
+-- KEYS: the record's. ARGV: now, name, tombstone. Replies with the header of the record that it ended,
+-- a second copy of the call with the revision alone.
 local kind, value = found(KEYS[1])
 if kind == 'T' and revision_of(value) == revision_of(ARGV[3]) then
   return { 'done', value:sub(57, 72) }
@@ -15,4 +16,4 @@ if buried.err then
   if not buried.err:find('OOM', 1, true) then return buried end
   redis.call('DEL', KEYS[1])
 end
-return { 'done', revision_of(value) }
+return { 'done', header_of(value) }

@@ -7,6 +7,10 @@ local function revision_of(value)
   return value:sub(40, 55)
 end
 
+local function header_of(value)
+  return value:sub(1, 168)
+end
+
 local function expires_of(value)
   return tonumber(value:sub(6, 21)) or 0
 end

@@ -1,5 +1,6 @@
 -- KEYS: the old and the new, the index of the owner if there is one.
 -- ARGV: now, new name, new value, expected revision or '', tombstone.
+-- Without a revision the session ends: replies with the header of its record.
 local kind, value = found(KEYS[1])
 if kind == 'T' and revision_of(value) == revision_of(ARGV[5]) then
   return { 'done' }
@@ -17,4 +18,7 @@ end
 index(KEYS[3], ARGV[3])
 put(KEYS[2], ARGV[3])
 put(KEYS[1], after(value, ARGV[5]))
+if ARGV[4] == '' then
+  return { 'done', header_of(value) }
+end
 return { 'done' }

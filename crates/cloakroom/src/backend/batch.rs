@@ -135,12 +135,12 @@ impl Batch {
         self.base.removes_cookie = true;
     }
 
-    /// Draws a new token. The key of the last one is taken, which 256 random bits rule out but a
-    /// faulty store does not.
+    /// Draws a new token. The key of the last one is taken, which its random bits rule out but a
+    /// faulty store does not. The tag stays, because handles name the session by it.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
         match action {
-            TokenAction::Keep => *token = Some(Token::draw()),
+            TokenAction::Keep => *token = token.as_ref().map(Token::successor),
             TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.successor(),
         }
     }

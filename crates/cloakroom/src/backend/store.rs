@@ -400,6 +400,16 @@ pub(crate) async fn load_following_rotations(
     Ok(None)
 }
 
+/// Awaits what follows a commit for as long as a commit may take.
+pub(crate) async fn within_deadline<T>(
+    work: impl Future<Output = Result<T, Error>> + Unpin,
+    context: &Context,
+) -> Result<T, Error> {
+    let mut attempts = Attempts::new(context);
+    let done = attempts.within(work).await;
+    done.unwrap_or_else(|| Err(failed("count an owner's sessions", attempts.no_answer())))
+}
+
 pub(crate) fn failed(attempted: &'static str, cause: StoreError) -> Error {
     Kind::Store { attempted, cause }.into()
 }

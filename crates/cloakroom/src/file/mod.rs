@@ -65,8 +65,8 @@ use rustix::fs::Mode;
 use crate::{
     clock::{Clock, SystemClock},
     store::{
-        Commit, Directory, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
-        StoreError, Sweep, Swept,
+        Commit, Directory, Enumerate, Found, KeyPage, Outcome, Place, RecordKey, Store, StoreError,
+        Sweep, Swept,
     },
     sweep::{SweepBudget, in_background},
 };
@@ -221,38 +221,12 @@ impl Inner {
         Ok(outcomes)
     }
 
-    fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
-        let mut keys = missing_is_none(self.owners.keys_of(owner).map(Some))?.unwrap_or_default();
-        let now = self.clock.now();
-        let mut failure = Ok(());
-        keys.retain(|key| match self.is_owned(key, owner, now) {
-            Ok(owned) => owned,
-            Err(error) => {
-                failure = Err(error);
-                true
-            }
-        });
-        failure.map(|()| keys)
-    }
-
     /// Every key of a shard.
     fn keys_in(&self, shard: u8) -> io::Result<Vec<RecordKey>> {
         let folder = self.root().and_then(|root| root.inner(&hex(&[shard])));
         let Some(folder) = missing_is_none(folder)? else { return Ok(Vec::new()) };
         let keys = folder.names()?.filter_map(|name| name.map(|it| key_named(&it)).transpose());
         keys.collect()
-    }
-
-    /// Whether there is a record or tombstone of `owner` under `key`.
-    fn is_owned(
-        &self,
-        key: &RecordKey,
-        owner: &OwnerKey,
-        now: crate::clock::Timestamp,
-    ) -> io::Result<bool> {
-        let Some(shard) = missing_is_none(self.shard(key))? else { return Ok(false) };
-        let header = shard.header(&shard::name_of(key))?;
-        Ok(header.is_some_and(|header| header.owner == Some(*owner) && header.expires > now))
     }
 }
 
@@ -317,14 +291,6 @@ impl Store for FileStore {
             Ok(())
         };
         self.0.offload.write(shard, "write a session file", outcome, group).await
-    }
-}
-
-#[async_trait]
-impl Directory for FileStore {
-    async fn keys_of(&self, owner: &OwnerKey) -> Result<Vec<RecordKey>, StoreError> {
-        let (inner, owner) = (self.0.clone(), *owner);
-        self.0.offload.read("list an owner's session files", move || inner.keys_of(&owner)).await
     }
 }
 

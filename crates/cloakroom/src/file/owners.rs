@@ -9,11 +9,18 @@
 
 use std::{io, path::PathBuf};
 
+use async_trait::async_trait;
+
 use super::{
+    FileStore, Inner,
     folder::{Flushed, Folder},
+    missing_is_none,
     shard::{hex, name_of},
 };
-use crate::store::{OwnerKey, RecordKey};
+use crate::{
+    clock::Timestamp,
+    store::{Directory, KeyPage, OwnerKey, Place, RecordKey, StoreError},
+};
 
 pub(super) const FOLDER: &str = "owners";
 
@@ -93,6 +100,82 @@ impl Owners {
     pub(super) fn shard(&self, start: &str) -> io::Result<Option<Folder>> {
         let Some(all) = Folder::open(&self.location)?.inner(FOLDER)? else { return Ok(None) };
         all.inner(start)
+    }
+}
+
+const LIST: &str = "list an owner's session files";
+
+#[async_trait]
+impl Directory for FileStore {
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
+        let (inner, owner) = (self.0.clone(), *owner);
+        let list = move || inner.keys_of(&owner, from.after, limit.max(1));
+        self.0.offload.read(LIST, list).await
+    }
+
+    async fn keys_with_tag(
+        &self,
+        owner: &OwnerKey,
+        tag: [u8; RecordKey::TAG_BYTES],
+    ) -> Result<Vec<RecordKey>, StoreError> {
+        let (inner, owner) = (self.0.clone(), *owner);
+        let find = move || {
+            let mut keys = inner.noted_for(&owner)?;
+            keys.retain(|key| key.tag() == tag);
+            inner.owned(&owner, keys)
+        };
+        self.0.offload.read(LIST, find).await
+    }
+}
+
+impl Inner {
+    /// A page of the keys of `owner` after the key `after`. A page reads the names of all of the
+    /// owner's entries, but only the headers of its own records.
+    fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> io::Result<KeyPage> {
+        let mut keys = self.noted_for(owner)?;
+        keys.retain(|key| after.is_none_or(|after| *key > after));
+        keys.sort_unstable();
+        let has_more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| has_more);
+        let next = next.map(|last| Place { after: Some(*last), ..Place::default() });
+        Ok(KeyPage { keys: self.owned(owner, keys)?, next })
+    }
+
+    /// The keys that the index has for `owner`.
+    fn noted_for(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
+        Ok(missing_is_none(self.owners.keys_of(owner).map(Some))?.unwrap_or_default())
+    }
+
+    /// Those of `keys` under which `owner` has a record or a tombstone.
+    fn owned(&self, owner: &OwnerKey, mut keys: Vec<RecordKey>) -> io::Result<Vec<RecordKey>> {
+        let now = self.clock.now();
+        let mut failure = Ok(());
+        keys.retain(|key| match self.is_owned(key, owner, now) {
+            Ok(owned) => owned,
+            Err(error) => {
+                failure = Err(error);
+                true
+            }
+        });
+        failure.map(|()| keys)
+    }
+
+    /// Whether there is a record or tombstone of `owner` under `key`.
+    fn is_owned(&self, key: &RecordKey, owner: &OwnerKey, now: Timestamp) -> io::Result<bool> {
+        let Some(shard) = missing_is_none(self.shard(key))? else { return Ok(false) };
+        let header = shard.header(&name_of(key))?;
+        Ok(header.is_some_and(|header| header.owner == Some(*owner) && header.expires > now))
     }
 }
 

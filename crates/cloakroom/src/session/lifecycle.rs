@@ -16,6 +16,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Kind},
     observe,
+    owner::Owner,
     sessions::Carrier,
     visit::{CommitResult, Ending, ResponseHeaders, Uncommitted},
 };
@@ -254,14 +255,33 @@ impl Session {
     async fn commit_changes(&self) -> Result<(), Error> {
         let work = async {
             let _turn = self.0.committing.lock().await;
-            let (pending, checkpoint) = {
+            let (pending, checkpoint, new_owner) = {
                 let state = self.state();
-                (state.work.pending(), state.work.checkpoint())
+                (state.work.pending(), state.work.checkpoint(), state.work.new_owner())
             };
-            self.commit_pending(pending, &checkpoint).await.map(drop)
+            match new_owner {
+                None => self.commit_pending(pending, &checkpoint).await.map(drop),
+                // In a box, because it is rare and its future large.
+                Some(owner) => Box::pin(self.commit_sign_in(owner, pending, &checkpoint)).await,
+            }
         };
         let committed = work.instrument(self.commit_span()).await;
         committed.inspect_err(|error| observe::refused(error.code()))
+    }
+
+    /// Commits what gives the session a new owner, and ends what the owner has too many of.
+    async fn commit_sign_in(
+        &self,
+        owner: Owner,
+        pending: Box<PendingCommit>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Error> {
+        let sign_in = self.sessions().begin_sign_in(owner);
+        let persistence = self.commit_pending(pending, checkpoint).await?;
+        if matches!(persistence, Persistence::Stored { .. }) {
+            sign_in.end_surplus().await;
+        }
+        Ok(())
     }
 
     /// Commits, and takes over the outcome. Returns what the backend has of the session then.

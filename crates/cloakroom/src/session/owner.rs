@@ -13,6 +13,10 @@ impl Session {
     /// [`directory`](Self::directory) finds it by, and [`NotBefore`](crate::NotBefore) is asked
     /// about. Call it at sign-in, next to [`regenerate`](Self::regenerate).
     ///
+    /// An owner who has [`max_sessions`](crate::SessionsBuilder::max_sessions) already loses the one
+    /// that was not used for the longest time, at the commit. The same owner once more changes
+    /// nothing.
+    ///
     /// The owner is not a value: [`all`](Self::all) does not show it and [`clear`](Self::clear)
     /// leaves it. Concurrent requests that set it decide as two `put`s of one key would.
     ///
@@ -39,7 +43,10 @@ impl Session {
             let driver = sessions.driver_name();
             return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
         }
-        self.state().work.change(Change::Own(Some(Owner::new(owner, sessions.context().now()))))
+        let mut state = self.state();
+        let tag = state.work.current_token().record_key().tag();
+        let owner = Owner::new(owner, sessions.context().now(), tag);
+        state.work.change(Change::Own(Some(owner)))
     }
 
     /// Takes the session from its owner. To sign out, rather [`destroy`](Self::destroy) it.

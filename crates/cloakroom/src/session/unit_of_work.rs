@@ -18,6 +18,7 @@ use crate::{
     context::Context,
     error::{Error, Kind},
     number::{self, Numeric},
+    owner::Owner,
     record::Record,
     store::RecordKey,
     token::Token,
@@ -196,6 +197,13 @@ impl UnitOfWork {
     /// Returns whether a commit would begin a session that is stored nowhere yet.
     pub(super) fn is_worth_creating(&self) -> bool {
         self.materialize || !self.record.is_empty()
+    }
+
+    /// Returns the owner that a commit gives the session, if it had none or another one.
+    pub(super) fn new_owner(&self) -> Option<Owner> {
+        let owner = self.record.owner.as_ref().filter(|_| self.log.sets_owner())?;
+        let had = self.untouched.owner.as_ref();
+        had.is_none_or(|had| had.name != owner.name).then(|| owner.clone())
     }
 
     /// Returns whether there is something that a commit would keep of this request.

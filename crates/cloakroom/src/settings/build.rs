@@ -65,6 +65,7 @@ impl Settings {
             .age(self.age)
             .cookie_settings(self.cookie_settings())
             .max_bytes(self.max_bytes)
+            .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone());
         match self.lifetime {

@@ -24,7 +24,7 @@ use confique::Config;
 
 pub use error::SettingsError;
 pub use load::DotEnv;
-pub use values::{DriverKind, FileDurability, RedisMode, Secret};
+pub use values::{DriverKind, FileDurability, MaxSessions, RedisMode, Secret};
 
 use crate::{cookie::SameSite, form::SecretFields};
 
@@ -64,6 +64,12 @@ pub struct Settings {
     /// an error, and the session stays as it is. The cookie driver has `cookie.max_chunks`.
     #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
     pub max_bytes: usize,
+
+    /// How many sessions an owner may have at once on a server-side driver, more than 0. A sign-in
+    /// beyond that ends the one that was not used for the longest time. `"none"` lifts the limit;
+    /// each session more takes room in the store and time in the owner's list.
+    #[config(default = 100, env = "SESSION_MAX_SESSIONS")]
+    pub max_sessions: MaxSessions,
 
     /// How long a commit may wait for other writers of its session and for the store.
     #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]

@@ -21,7 +21,7 @@ fn variable(name: &'static str, value: &'static str) -> Result<Settings, Setting
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 34] = [
+const ROWS: [Row; 35] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
@@ -30,6 +30,9 @@ const ROWS: [Row; 34] = [
     ("age", "SESSION_AGE", "'10d'", "864000s", |s| format!("{:?}", s.age)),
     ("lifetime", "SESSION_LIFETIME", "90", "Some(90s)", |s| format!("{:?}", s.lifetime)),
     ("max_bytes", "SESSION_MAX_BYTES", "1000", "1000", |s| s.max_bytes.to_string()),
+    ("max_sessions", "SESSION_MAX_SESSIONS", "3", "Some(3)", |s| {
+        format!("{:?}", s.max_sessions.limit())
+    }),
     ("commit_deadline", "SESSION_COMMIT_DEADLINE", "'2s'", "2s", |s| {
         format!("{:?}", s.commit_deadline)
     }),
@@ -134,8 +137,16 @@ fn the_defaults_are_safe() {
     assert_eq!(settings.age, crate::DEFAULT_AGE);
     assert_eq!(settings.lifetime, None);
     assert_eq!(settings.max_bytes, 256 * 1024);
+    assert_eq!(settings.max_sessions.limit(), Some(100));
     assert_eq!(settings.commit_deadline, Duration::from_secs(5));
     assert_eq!(settings.cookie_settings(), crate::cookie::CookieSettings::default());
+}
+
+#[test]
+fn the_word_none_lifts_the_limit_of_sessions() {
+    assert_eq!(file("max_sessions = 'none'").unwrap().max_sessions.limit(), None);
+    let settings = variable("SESSION_MAX_SESSIONS", "none").unwrap();
+    assert_eq!(settings.max_sessions.limit(), None);
 }
 
 #[test]
@@ -160,6 +171,9 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
+        ("max_sessions = 0", &["`max_sessions`", "more than 0, or \"none\""]),
+        ("max_sessions = -1", &["`max_sessions`", "more than 0, or \"none\""]),
+        ("max_sessions = '100'", &["`max_sessions`", "more than 0, or \"none\""]),
         (
             "secret_fields = ['pin', 'card[number']",
             &["`secret_fields", "`card[number`", "accepted"],
@@ -204,6 +218,8 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("SESSION_COOKIE_MAX_CHUNKS", "many", "u8"),
         ("SESSION_MAX_BYTES", "0", "more than 0"),
         ("SESSION_MAX_BYTES", "many", "a number of bytes"),
+        ("SESSION_MAX_SESSIONS", "0", "more than 0, or \"none\""),
+        ("SESSION_MAX_SESSIONS", "many", "a number of sessions"),
         ("SESSION_COMMIT_DEADLINE", "0", "more than 0"),
         ("SESSION_COMMIT_DEADLINE", "later", "a number of seconds"),
         ("SESSION_DRIVER", "disk", "cookie"),

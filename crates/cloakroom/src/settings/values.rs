@@ -1,6 +1,6 @@
 //! How single values are written.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroUsize, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 use zeroize::Zeroizing;
@@ -124,6 +124,47 @@ pub(super) fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize,
     let bytes = usize::deserialize(deserializer);
     let bytes = bytes.ok().filter(|bytes| *bytes > 0);
     bytes.ok_or_else(|| D::Error::custom("a number of bytes, more than 0, is accepted"))
+}
+
+/// How many sessions an owner may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MaxSessions {
+    /// At most so many.
+    Limited(NonZeroUsize),
+    /// Any number.
+    Unlimited,
+}
+
+impl MaxSessions {
+    /// The limit, if there is one.
+    pub fn limit(self) -> Option<usize> {
+        match self {
+            Self::Limited(limit) => Some(limit.get()),
+            Self::Unlimited => None,
+        }
+    }
+}
+
+/// Reads a number of sessions, more than 0, or `none`.
+impl<'de> Deserialize<'de> for MaxSessions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(usize),
+            Text(String),
+            Other(serde::de::IgnoredAny),
+        }
+        let number = match Written::deserialize(deserializer)? {
+            Written::Text(text) if text == "none" => return Ok(Self::Unlimited),
+            Written::Number(number) => Some(number),
+            Written::Text(_) | Written::Other(_) => None,
+        };
+        number.and_then(NonZeroUsize::new).map(Self::Limited).ok_or_else(|| {
+            D::Error::custom("a number of sessions, more than 0, or \"none\" is accepted")
+        })
+    }
 }
 
 /// A list of strings, or one string with commas between them, as the environment has it.

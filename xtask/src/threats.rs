@@ -1,0 +1,118 @@
+//! The guide's tables of threats name tests. These checks keep the names true.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const GUIDE: &str = include_str!("../../crates/cloakroom/src/guide/security.md");
+
+/// A row of a table: its first cell, and the tests in its last.
+#[derive(Debug)]
+struct Row<'t> {
+    threat: &'t str,
+    tests: Vec<&'t str>,
+}
+
+/// The rows of the section on threats.
+fn rows(guide: &str) -> Vec<Row<'_>> {
+    let section = guide.split("\n# ").find(|section| section.starts_with("Threats"));
+    let lines = section.unwrap_or_default().lines().filter(|line| line.starts_with('|'));
+    lines
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
+        .filter(|cells| !matches!(cells[0], "threat" | "---"))
+        .map(|cells| Row {
+            threat: cells[0],
+            // Every second part is between backticks.
+            tests: cells[cells.len() - 1].split('`').skip(1).step_by(2).collect(),
+        })
+        .collect()
+}
+
+/// The Rust files below the crates' sources and tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Whether `module` names this file: `owners.rs`, or `file/tests.rs`, `processes/main.rs`.
+fn is_named(path: &Path, module: &str) -> bool {
+    let is = |part: Option<&std::ffi::OsStr>, name: &str| part.is_some_and(|part| part == name);
+    let folder = path.parent().and_then(Path::file_name);
+    let holds_folder = ["tests", "main", "mod"].iter().any(|name| is(path.file_stem(), name));
+    is(path.file_stem(), module) || (holds_folder && is(folder, module))
+}
+
+/// Whether a source has a test of this name: a function behind a test's attribute, or one that is
+/// named in a list of scenarios as well.
+fn has_test(source: &str, name: &str) -> bool {
+    let Some((before, _)) = source.split_once(&format!("fn {name}(")) else { return false };
+    let above = &before[..before.rfind('\n').unwrap_or_default()];
+    let mut attributes = above.lines().rev().map(str::trim).take_while(|it| it.starts_with("#["));
+    // A list names a scenario without calling it.
+    let is_listed = source.match_indices(name).any(|(at, _)| {
+        let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        let next = source[at + name.len()..].chars().next();
+        is_end(source[..at].chars().next_back()) && is_end(next) && next != Some('(')
+    });
+    is_listed || attributes.any(|line| line.contains("test"))
+}
+
+/// What is wrong with `named`, if anything.
+fn problem(named: &str, crates: &Path) -> Option<String> {
+    let Some((module, name)) = named.split_once("::") else {
+        return Some(format!("`{named}` is no `file::function`"));
+    };
+    let files: Vec<_> = sources(crates).into_iter().filter(|path| is_named(path, module)).collect();
+    let found = files
+        .iter()
+        .any(|path| fs::read_to_string(path).is_ok_and(|source| has_test(&source, name)));
+    (!found).then(|| format!("there is no test `{name}` in a file `{module}`"))
+}
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
+}
+
+#[test]
+fn every_threat_names_tests_that_exist() {
+    let rows = rows(GUIDE);
+    assert!(rows.len() > 40, "{} rows", rows.len());
+    let crates = crates();
+    let mut problems = Vec::new();
+    for Row { threat, tests } in rows {
+        if tests.is_empty() {
+            problems.push(format!("{threat}: no test"));
+        }
+        let missing = tests.iter().filter_map(|named| problem(named, &crates));
+        problems.extend(missing.map(|problem| format!("{threat}: {problem}")));
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn a_name_without_a_test_is_reported() {
+    let crates = crates();
+    let helper = "owners::signed_in_from_nowhere";
+    for named in [helper, "no_such_file::a_form_of_the_page_passes", "csrf_bodies.rs"] {
+        assert!(problem(named, &crates).is_some(), "{named}");
+    }
+    assert_eq!(problem("csrf::a_form_of_the_page_passes", &crates), None);
+    assert!(!has_test("fn helper() {} fn other() { helper() }", "helper"));
+    assert!(has_test(
+        "server_side! { listed, other }\nasync fn listed(server: Server) {}",
+        "listed"
+    ));
+    assert!(has_test("#[test]\nfn alone() {}", "alone"));
+    let guide = "x\n# Threats\n| threat | tests |\n|---|---|\n| a | `b::c`, `d::e` |\n| f | |\n# End\n| g | |";
+    let rows: Vec<_> = rows(guide).into_iter().map(|row| (row.threat, row.tests)).collect();
+    assert_eq!(rows, [("a", vec!["b::c", "d::e"]), ("f", vec![])]);
+}
