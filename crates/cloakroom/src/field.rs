@@ -30,18 +30,21 @@ pub(crate) fn parts(name: &str) -> Vec<&str> {
 
 /// Splits at dots and brackets. Returns `None` where the brackets do not fit.
 fn in_brackets(name: &str) -> Option<Vec<&str>> {
-    let mut parts = Vec::new();
-    let (mut plain, mut rest) = name.split_once('[').map_or((name, None), |it| (it.0, Some(it.1)));
-    parts.extend(plain.split('.'));
-    while let Some(inner) = rest {
-        let (inside, behind) = inner.split_once(']')?;
-        (plain, rest) = behind.split_once('[').map_or((behind, None), |it| (it.0, Some(it.1)));
-        if !plain.is_empty() && !plain.starts_with('.') {
-            return None;
-        }
-        parts.extend(inside.split('.').chain(plain.split('.')));
+    let (root, brackets) = brackets(name)?;
+    let fits = |behind: &str| behind.is_empty() || behind.starts_with('.');
+    let mut parts: Vec<_> = root.split('.').collect();
+    for (inside, behind) in &brackets {
+        parts.extend(inside.split('.').chain(behind.split('.')));
     }
-    Some(parts)
+    brackets.iter().all(|(_, behind)| fits(behind)).then_some(parts)
+}
+
+/// Takes a name apart at its brackets: what is before them, and for each what is in it and what is
+/// between it and the next. Returns `None` where one does not close.
+pub(crate) fn brackets(name: &str) -> Option<(&str, Vec<(&str, &str)>)> {
+    let mut split = name.split('[');
+    let root = split.next()?;
+    split.map(|bracket| bracket.split_once(']')).collect::<Option<_>>().map(|all| (root, all))
 }
 
 /// Returns the dotted spelling of a name.

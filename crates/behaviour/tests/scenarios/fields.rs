@@ -1,9 +1,14 @@
 //! Names of form fields: one reading, whoever stores, finds or drops a field.
 
+use actix_web::web;
+use axum::routing::post;
 use behaviour::{
     client::{Client, Sent},
-    server::{DriverUnderTest, Server, Setup},
+    probe,
+    server::{DriverUnderTest, Framework, Server, Setup, serve, serve_actix},
 };
+use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 every_driver! {
@@ -254,6 +259,63 @@ async fn the_first_request_of_a_visitor_may_send_too_much_as_well() {
         let shown = visitor.script(&json!(page)).await;
         let kept = (0..40).filter(|index| !shown.result(*index).is_null()).count();
         assert!((10..=20).contains(&kept), "{setup:?}: no more is left out than has to be: {kept}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    name: String,
+    #[expect(dead_code, reason = "it is sent, and shown again where it fits")]
+    bio: String,
+}
+
+fn taken(profile: &Profile) -> Result<(), [(&'static str, String); 1]> {
+    Err([("name", format!("{} is taken", profile.name))])
+}
+
+async fn on_axum(
+    input: cloakroom_axum::Input<Profile>,
+) -> Result<&'static str, cloakroom_axum::SessionError> {
+    input.check(taken).map(|_| "saved")
+}
+
+async fn on_actix(
+    input: cloakroom_actix::Input<Profile>,
+) -> Result<&'static str, cloakroom_actix::SessionError> {
+    input.check(taken).map(|_| "saved")
+}
+
+#[tokio::test]
+async fn an_invalid_form_that_is_too_long_to_keep_sends_the_visitor_back() {
+    for framework in Framework::ALL {
+        for builder in [
+            Sessions::cookie(AppKeys::random()),
+            Sessions::store(MemoryStore::new(), AppKeys::random()).max_bytes(LONG),
+        ] {
+            let sessions = builder.cookie_settings(CookieSettings::development()).build().unwrap();
+            let (address, _serving) = match framework {
+                Framework::Axum => {
+                    let app = probe::axum::routes().route("/profile", post(on_axum));
+                    serve(app.layer(cloakroom_axum::SessionLayer::new(sessions))).await
+                }
+                Framework::Actix => serve_actix(move |app| {
+                    let routes = web::scope("").route("/profile", web::post().to(on_actix));
+                    let layer = cloakroom_actix::SessionMiddleware::new(sessions.clone());
+                    app.service(routes.configure(probe::actix::routes).wrap(layer));
+                }),
+            };
+            let mut visitor = Client::new(address);
+            let form = Sent::form(&format!("name=Virk&bio={}", "x".repeat(LONG)));
+            let back = visitor.send("/profile", &Value::Null, form).await;
+            assert_eq!(back.status, 303, "{framework:?}: {}", back.text());
+            let page = json!([
+                {"do": "old", "key": "name"}, {"do": "old", "key": "bio"},
+                {"do": "get_error_for", "field": "name"},
+            ]);
+            let shown = visitor.script(&page).await;
+            let shown = [0, 1, 2].map(|index| shown.result(index));
+            assert_eq!(shown, [json!("Virk"), Value::Null, json!("Virk is taken")]);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     FormError, FormInput,
     parse::{MAX_FIELDS, Problem},
 };
+use crate::field::brackets;
 
 const DEEPEST: usize = 16;
 
@@ -46,20 +47,17 @@ impl Tree {
 }
 
 fn segments(name: &str) -> Result<(&str, Vec<Segment<'_>>), FormError> {
-    let plain = (name, Vec::new());
-    let Some(start) = name.find('[').filter(|start| *start > 0) else { return Ok(plain) };
-    let mut segments = Vec::new();
-    let mut rest = &name[start..];
-    while !rest.is_empty() {
-        let Some(inner) = rest.strip_prefix('[') else { return Ok(plain) };
-        let Some((segment, after)) = inner.split_once(']') else { return Ok(plain) };
-        segments.push(if segment.is_empty() { Segment::Append } else { Segment::Member(segment) });
-        if segments.len() >= DEEPEST {
-            return Err(Problem::TooDeep(DEEPEST).into());
-        }
-        rest = after;
+    let closed = brackets(name)
+        .filter(|(root, all)| !root.is_empty() && all.iter().all(|(_, behind)| behind.is_empty()));
+    let Some((root, brackets)) = closed else { return Ok((name, Vec::new())) };
+    if brackets.len() >= DEEPEST {
+        return Err(Problem::TooDeep(DEEPEST).into());
     }
-    Ok((&name[..start], segments))
+    let segment = |(inside, _)| match inside {
+        "" => Segment::Append,
+        inside => Segment::Member(inside),
+    };
+    Ok((root, brackets.into_iter().map(segment).collect()))
 }
 
 /// Puts `value` below `entry`; nothing where a value and members contradict each other.

@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl Session {
-    /// Adds messages for the next page, from anything that serializes to an object.
+    /// Adds messages for the next page, from anything that serializes to an object. The flash of at most
+    /// 16 requests waits: of more, the oldest is dropped.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
