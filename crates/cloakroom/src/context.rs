@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    backend::decide::{Browser, CookieContents, Deadlines},
+    backend::{
+        decide::{Browser, CookieContents, Deadlines},
+        pre_session::PreSessions,
+    },
     clock::{Clock, Timestamp},
     cookie::Cookies,
     csrf::token::CsrfKeys,
@@ -20,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) cookies: Cookies,
     pub(crate) cookie_contents: CookieContents,
     pub(crate) csrf: CsrfKeys,
+    pub(crate) pre_sessions: PreSessions,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
@@ -37,6 +41,10 @@ impl Context {
 
     pub(crate) fn csrf(&self) -> &CsrfKeys {
         &self.csrf
+    }
+
+    pub(crate) fn pre_sessions(&self) -> &PreSessions {
+        &self.pre_sessions
     }
 
     pub(crate) fn lifetimes(&self) -> &Lifetimes {

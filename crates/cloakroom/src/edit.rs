@@ -11,6 +11,7 @@ use crate::{
     Error, Sessions,
     backend::{
         commit::{Changes, ExactChange, PendingCommit, Persistence, Seal, TokenAction, Usage},
+        decide::Worth,
         detached::Detached,
     },
     change::{Change, closure},
@@ -95,7 +96,7 @@ impl Sessions {
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
             record: Arc::new(record),
-            materialize: false,
+            required: Worth::Nothing,
             seal: Seal::Current,
             usage: Usage::Unused,
             loaded_at: self.context().now(),

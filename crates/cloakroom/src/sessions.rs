@@ -4,7 +4,7 @@ use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use crate::{
     Error,
-    backend::{Backend, store::StoreBackend},
+    backend::{Backend, decide::Worth, pre_session::PreSessions, store::StoreBackend},
     clock::{Clock, SystemClock},
     context::Context,
     cookie::{CookieError, CookieSettings, Cookies, ValueForm},
@@ -146,6 +146,15 @@ impl Sessions {
 
     pub(crate) fn carrier(&self) -> Carrier {
         self.carrier
+    }
+
+    /// Returns what a page leaves behind that shows a CSRF token to a visitor without a session. The
+    /// cookie driver's record is in the cookie anyway, and a bearer's token is its record's.
+    pub(crate) fn worth_of_csrf_token(&self) -> Worth {
+        match (self.carrier, self.backend()) {
+            (Carrier::Cookie, Backend::Store(_)) => Worth::Cookie,
+            (Carrier::Bearer, _) | (_, Backend::Cookie(_)) => Worth::Record,
+        }
     }
 
     /// Whether these and `other` would put their tokens into the same place of a request.
@@ -334,6 +343,7 @@ impl SessionsBuilder {
         let context = Context {
             cookie_contents: backend.cookie_contents(),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
+            pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             cookies,
             lifetimes: Lifetimes::new(self.age, self.lifetime)?,
             commit_deadline: self.commit_deadline,

@@ -104,7 +104,7 @@ pub(crate) fn commit(
     else {
         let (persistence, cookie) = match decision.cookie {
             CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
-            CookieRule::Keep | CookieRule::Set => (pending.persistence, CookieUpdate::Keep),
+            _ => (pending.persistence, CookieUpdate::Keep),
         };
         let token = Some(token);
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });

@@ -9,10 +9,11 @@ pub(crate) mod commit;
 pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
+pub(crate) mod pre_session;
 pub(crate) mod store;
 mod turns;
 
-use std::{future::ready, pin::pin, sync::Arc};
+use std::{cmp::Ordering, future::ready, pin::pin, sync::Arc};
 
 use futures_util::future::Either;
 
@@ -113,13 +114,14 @@ pub(crate) async fn is_revoked(record: &Record, context: &Context) -> Result<boo
 }
 
 impl LoadedSession {
-    fn is_live(&self) -> bool {
-        matches!(self.persistence, Persistence::Stored { .. })
-    }
-
     /// A session that is stored nowhere yet.
     pub(crate) fn new(context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), None, context)
+    }
+
+    /// A session that is stored nowhere, of a visitor who was shown a CSRF token of this seed.
+    fn pre_session((token, expires): (Token, Timestamp), context: &Context) -> Self {
+        Self::absent(Persistence::PreSession { expires }, token, None, context)
     }
 
     /// A session that has just ended.
@@ -150,8 +152,9 @@ pub(crate) fn decode(stored: &Stored) -> Option<Record> {
     record
 }
 
-/// Chooses one session among those that a request's cookies name. Two different ones are none,
-/// because the order of cookies does not say which a neighbouring domain has planted.
+/// Chooses one session among those that a request's cookies name: a live one, or else one that has
+/// just ended, or else a pre-session. Two different ones are none, because the order of cookies does
+/// not say which a neighbouring domain has planted.
 #[derive(Default)]
 struct Choice {
     chosen: Option<LoadedSession>,
@@ -160,9 +163,17 @@ struct Choice {
 
 impl Choice {
     fn offer(&mut self, loaded: LoadedSession) {
-        match &self.chosen {
-            Some(other) if other.is_live() => self.is_ambiguous |= loaded.is_live(),
-            _ => self.chosen = Some(loaded),
+        let rank = |it: &LoadedSession| match it.persistence {
+            Persistence::Stored { .. } => 3,
+            Persistence::Ended => 2,
+            Persistence::PreSession { .. } => 1,
+            Persistence::New => 0,
+        };
+        let chosen = self.chosen.as_ref().map_or(0, rank);
+        match rank(&loaded).cmp(&chosen) {
+            Ordering::Less => (),
+            Ordering::Equal => self.is_ambiguous = loaded.persistence != Persistence::Ended,
+            Ordering::Greater => *self = Self { chosen: Some(loaded), is_ambiguous: false },
         }
     }
 

@@ -60,7 +60,13 @@ impl StoreBackend {
         context: &Context,
     ) -> Result<Option<LoadedSession>, Error> {
         let mut choice = Choice::default();
-        for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
+        for value in &presented.candidates {
+            let Some(token) = Token::parse(value) else {
+                if let Some(opened) = context.pre_sessions().open(value, context.now()) {
+                    choice.offer(LoadedSession::pre_session(opened, context));
+                }
+                continue;
+            };
             let key = token.record_key();
             let load = observe::Load::begin(self.store.name());
             let loaded = self.store().load(&key).await;
@@ -195,14 +201,14 @@ impl<'c> Committer<'c> {
                     continue;
                 }
                 None => {
-                    let (newest, finished) = batch.finish(&prepared, None);
+                    let (newest, finished) = batch.finish(&prepared, None, self.context);
                     pass_on(&mut lead, newest);
                     return finished;
                 }
             };
             match outcome {
                 Ok(Outcome::Done(revision)) => {
-                    let (newest, finished) = batch.finish(&prepared, Some(revision));
+                    let (newest, finished) = batch.finish(&prepared, Some(revision), self.context);
                     pass_on(&mut lead, newest);
                     return finished;
                 }
@@ -218,7 +224,7 @@ impl<'c> Committer<'c> {
                 // A deadline that stays loses nothing of what the handlers did.
                 Err(error) if matches!(step, Step::Touch { .. }) => {
                     observe::touch_failed(&error);
-                    return batch.finish_untouched(prepared);
+                    return batch.finish_untouched(prepared, self.context);
                 }
                 Err(error) => return batch.fail(error.into()),
             }
