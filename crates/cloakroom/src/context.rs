@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
+    app_tag::AppTags,
     backend::{
         decide::{Browser, CookieContents, Deadlines},
         pre_session::PreSessions,
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) cookies: Cookies,
     pub(crate) cookie_contents: CookieContents,
+    pub(crate) apps: AppTags,
     pub(crate) csrf: CsrfKeys,
     pub(crate) pre_sessions: PreSessions,
     pub(crate) lifetimes: Lifetimes,
@@ -37,6 +39,11 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn cookies(&self) -> &Cookies {
         &self.cookies
+    }
+
+    /// Returns which of a store's records are this application's.
+    pub(crate) fn apps(&self) -> &AppTags {
+        &self.apps
     }
 
     pub(crate) fn csrf(&self) -> &CsrfKeys {

@@ -155,7 +155,8 @@ impl Sessions {
 
     /// A record, if a request would take it for a session.
     async fn reached(&self, key: RecordKey, stored: Stored) -> Result<Option<Reached>, Error> {
-        let Some(record) = Record::decode(&stored.record) else { return Ok(None) };
+        let record = Record::decode_of(&stored.record, self.context().apps());
+        let Ok(record) = record else { return Ok(None) };
         let lives = is_live(&record, stored.expires, self.context().now())
             && !is_revoked(&record, self.context()).await?;
         Ok(lives.then_some(Reached { key, stored, record }))

@@ -4,6 +4,7 @@ use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use crate::{
     Error,
+    app_tag::{AppTags, Scope},
     backend::{Backend, decide::Worth, pre_session::PreSessions, store::StoreBackend},
     clock::{Clock, SystemClock},
     context::Context,
@@ -208,6 +209,7 @@ enum DriverChoice {
 pub struct SessionsBuilder {
     driver: DriverChoice,
     keys: AppKeys,
+    scope: Scope,
     cookie: CookieSettings,
     age: Duration,
     lifetime: Option<Duration>,
@@ -225,6 +227,7 @@ impl SessionsBuilder {
         Self {
             driver,
             keys,
+            scope: Scope::default(),
             cookie: CookieSettings::default(),
             age: DEFAULT_AGE,
             lifetime: None,
@@ -279,6 +282,32 @@ impl SessionsBuilder {
     /// [chunks](CookieSettings::max_chunks) instead.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
+        self
+    }
+
+    /// Reads the store's records of all applications, whatever key they belong to. Default: only those
+    /// whose tag belongs to one of this application's keys; others are absences, with one warning.
+    ///
+    /// For tools that list sessions, show them or end them without the application key. Do not change
+    /// sessions through it: a record that is written gets the tag of the first key here.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions, store::Place};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = Arc::new(MemoryStore::new());
+    /// # let application = Sessions::store(store.clone(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = application.visit().session(no_headers).await?;
+    /// # session.put("user", "virk")?;
+    /// # session.commit().await?;
+    /// let tool = Sessions::store(store, AppKeys::random()).any_application().build()?;
+    /// let handle = session.handle().unwrap();
+    /// assert!(tool.inventory()?.contents(&handle).await?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn any_application(mut self) -> Self {
+        self.scope = Scope::Any;
         self
     }
 
@@ -342,6 +371,7 @@ impl SessionsBuilder {
         };
         let context = Context {
             cookie_contents: backend.cookie_contents(),
+            apps: AppTags::new(&self.keys, self.scope),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             cookies,

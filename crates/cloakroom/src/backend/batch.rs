@@ -142,7 +142,8 @@ impl Batch {
 
     /// Continues on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &Stored, context: &Context) {
-        let record = decode(stored).filter(|it| is_live(it, stored.expires, context.now()));
+        let record =
+            decode(stored, context).filter(|it| is_live(it, stored.expires, context.now()));
         match record {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
             None => self.end(context),
@@ -244,7 +245,8 @@ impl Batch {
             decision.cookie = CookieRule::Remove;
         }
         let writes = decision.step.writes_record();
-        let bytes = if writes { Bytes::from(record.encode()?) } else { Bytes::new() };
+        let bytes =
+            if writes { Bytes::from(record.encode(Some(context.apps()))?) } else { Bytes::new() };
         Ok(Prepared { record, bytes, deadlines, decision, now })
     }
 
@@ -491,7 +493,7 @@ impl From<Follower> for Ticket {
 }
 
 fn check_size(record: &Record, context: &Context) -> Result<(), Error> {
-    let (size, limit) = (record.encode()?.len(), context.max_bytes());
+    let (size, limit) = (record.encode(Some(context.apps()))?.len(), context.max_bytes());
     if size > limit { Err(Kind::RecordTooLarge { size, limit }.into()) } else { Ok(()) }
 }
 

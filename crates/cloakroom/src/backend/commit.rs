@@ -37,11 +37,11 @@ pub(crate) enum TokenAction {
     Destroy(Token),
 }
 
-/// Whether the newest application key sealed the visitor's cookie.
+/// Whether the newest application key sealed the visitor's cookie, or tagged the record in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seal {
     Current,
-    /// An older key did: the cookie has to be sealed again.
+    /// An older key did: it has to be written again.
     OfOldKey,
 }
 

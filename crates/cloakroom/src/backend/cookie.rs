@@ -109,7 +109,7 @@ pub(crate) fn commit(
         let token = Some(token);
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
     };
-    let plaintext = write(&token, now, expires, pending.record.encode()?.as_bytes());
+    let plaintext = write(&token, now, expires, pending.record.encode(None)?.as_bytes());
     let step = observe::Step::seal("cookie", plaintext.len());
     let value = sealer.seal(&plaintext);
     let max_age = deadlines.max_age(expires, now);

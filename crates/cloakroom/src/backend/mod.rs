@@ -23,7 +23,7 @@ use crate::{
     cookie::Presented,
     error::{Error, Kind},
     observe,
-    record::Record,
+    record::{NoRecord, Record},
     seal::Sealer,
     store::{RecordKey, Stored},
     token::Token,
@@ -142,14 +142,14 @@ impl LoadedSession {
 }
 
 /// Reads a record. One that cannot be read is an absence, because an error at each request would
-/// lock the visitor out.
-pub(crate) fn decode(stored: &Stored) -> Option<Record> {
-    let record = Record::decode(&stored.record);
-    if record.is_none() {
+/// lock the visitor out. So is one of another application.
+pub(crate) fn decode(stored: &Stored, context: &Context) -> Option<Record> {
+    let record = Record::decode_of(&stored.record, context.apps());
+    if record.as_ref().is_err_and(|error| *error == NoRecord::Unreadable) {
         let bytes = stored.record.len();
         tracing::warn!(bytes, "ignoring an unreadable session record");
     }
-    record
+    record.ok()
 }
 
 /// Chooses one session among those that a request's cookies name: a live one, or else one that has

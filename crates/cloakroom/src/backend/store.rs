@@ -14,6 +14,7 @@ use super::{
     turns::{Joined, Lead, Newest, Reply, Turns},
 };
 use crate::{
+    app_tag::TagKey,
     context::Context,
     cookie::Presented,
     error::{Error, Kind},
@@ -102,7 +103,8 @@ impl StoreBackend {
         let found = found.unwrap_or_else(|| Err(attempts.no_answer()));
         let found = found.map_err(|cause| failed("load the session", cause))?;
         let Some(Found::Live(stored)) = found else { return Ok(ended()) };
-        let record = decode(&stored).filter(|it| is_live(it, stored.expires, context.now()));
+        let record =
+            decode(&stored, context).filter(|it| is_live(it, stored.expires, context.now()));
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
 
@@ -113,14 +115,17 @@ impl StoreBackend {
 
 /// Reads a stored record, if it is live.
 fn read(token: Token, key: RecordKey, stored: &Stored, context: &Context) -> Option<LoadedSession> {
-    let record = decode(stored)?;
+    let record = decode(stored, context)?;
     let now = context.now();
     is_live(&record, stored.expires, now).then(|| LoadedSession {
         persistence: stored.into(),
         key: Some(key),
         token,
+        seal: match record.tag_key {
+            TagKey::Newest => Seal::Current,
+            TagKey::Older => Seal::OfOldKey,
+        },
         record: Arc::new(record),
-        seal: Seal::Current,
         at: now,
     })
 }
