@@ -187,9 +187,9 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
 
 /// Whether another application may have the same keys.
 fn key_prefix(prefix: &str) -> Vec<Finding> {
-    let text = "`redis.key_prefix` is the default `session:`: another application on this server and \
-                database that has it too shares its sessions with this one; set one of this \
-                application's own, such as `shop:session:` (which ends the sessions that there are)";
+    let text = "`redis.key_prefix` is the default `session:`: the sessions of another application on \
+                this server and database that has it too lie among those of this one, and `cloakroom \
+                list` and `destroy` do not tell them apart; set one of this application's own, such as `shop:session:` (which ends the sessions that there are)";
     if prefix == "session:" { vec![finding("redis", Verdict::Doubtful, text)] } else { Vec::new() }
 }
 

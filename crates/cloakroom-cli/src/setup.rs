@@ -100,7 +100,8 @@ impl Shared {
         }
     }
 
-    /// The session system on this store. What it does here needs no key of the application's.
+    /// The session system on this store, with the sessions of every application there. What it does
+    /// here needs no key of the application's.
     pub(crate) fn sessions(&self, settings: &Settings) -> Result<Sessions, Failure> {
         let mut settings = settings.clone();
         settings.app_key = Some(AppKeys::generate().into());
@@ -109,7 +110,7 @@ impl Shared {
             Self::File(store) => settings.builder_on(store.clone()),
             Self::Redis(store) => settings.builder_on(store.clone()),
         };
-        builder?.build().map_err(|error| Failure::unusable(error.to_string()))
+        builder?.any_application().build().map_err(|error| Failure::unusable(error.to_string()))
     }
 
     /// How many entries there are, tombstones and what has expired among them.

@@ -45,7 +45,8 @@ impl RedisStoreBuilder {
     }
 
     /// What every key begins with. Default: `session:`. Applications with the same prefix in one database
-    /// share their sessions, so set one of your own where a server has several.
+    /// read only the sessions of their own keys, and tools that need no key, such as `cloakroom list`, do
+    /// not tell them apart: set one of your own where a server has several.
     pub fn key_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self

@@ -3,7 +3,11 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::decide::{Browser, CookieContents, Deadlines},
+    app_tag::AppTags,
+    backend::{
+        decide::{Browser, CookieContents, Deadlines},
+        pre_session::PreSessions,
+    },
     clock::{Clock, Timestamp},
     cookie::Cookies,
     csrf::token::CsrfKeys,
@@ -19,7 +23,9 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) cookies: Cookies,
     pub(crate) cookie_contents: CookieContents,
+    pub(crate) apps: AppTags,
     pub(crate) csrf: CsrfKeys,
+    pub(crate) pre_sessions: PreSessions,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
@@ -36,8 +42,17 @@ impl Context {
         &self.cookies
     }
 
+    /// Returns which of a store's records are this application's.
+    pub(crate) fn apps(&self) -> &AppTags {
+        &self.apps
+    }
+
     pub(crate) fn csrf(&self) -> &CsrfKeys {
         &self.csrf
+    }
+
+    pub(crate) fn pre_sessions(&self) -> &PreSessions {
+        &self.pre_sessions
     }
 
     pub(crate) fn lifetimes(&self) -> &Lifetimes {

@@ -10,6 +10,7 @@ use crate::{
         commit::{
             Answer, Changes, ExactChange, PendingCommit, Persistence, Seal, TokenAction, Usage,
         },
+        decide::Worth,
         detached::Detached,
     },
     change::{Change, closure},
@@ -89,7 +90,7 @@ impl Sessions {
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
             record: Arc::new(record),
-            materialize: false,
+            required: Worth::Nothing,
             seal: Seal::Current,
             usage: Usage::Unused,
             loaded_at: self.context().now(),

@@ -37,6 +37,7 @@
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `conformance` | the test suite for stores |
 
+mod app_tag;
 mod backend;
 mod change;
 pub mod clock;

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -21,7 +21,13 @@ use crate::{
     token::KeyMap,
 };
 
+/// The most shards that there are. Fewer where a capacity would leave them too small.
 const SHARDS: usize = 64;
+/// How many entries a shard of a bounded store has room for at least, so that what leaves it is old.
+const SMALLEST_SHARD: usize = 16;
+/// A full shard makes room for one in so many of its entries at once, because finding what has expired
+/// or is oldest means looking at all.
+const ROOM: usize = 16;
 /// A shard smaller than this is not worth sweeping.
 const SMALLEST_SWEEP: usize = 64;
 
@@ -30,7 +36,8 @@ const SMALLEST_SWEEP: usize = 64;
 /// file or Redis driver.
 ///
 /// It sweeps itself: a shard that has doubled since its last sweep drops what has expired, so
-/// memory stays within twice what is live and no background task is needed.
+/// memory stays within twice what is live and no background task is needed. Visitors can still begin
+/// sessions without end: [`capacity`](Self::capacity) sets a limit.
 ///
 /// ```
 /// use cloakroom::{AppKeys, MemoryStore, Sessions};
@@ -42,6 +49,8 @@ pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     clock: Arc<dyn Clock>,
     next_sweep: AtomicUsize,
+    /// Whether it was said that sessions leave for want of room.
+    warned: Once,
 }
 
 #[derive(Default)]
@@ -50,6 +59,8 @@ struct Shard {
     /// Invariant: names every record that has an owner, and nothing else.
     owners: HashMap<OwnerKey, BTreeSet<RecordKey>>,
     sweep_at: usize,
+    /// How many entries it holds at most.
+    capacity: usize,
 }
 
 struct Slot {
@@ -74,9 +85,39 @@ impl MemoryStore {
     /// An empty store that asks `clock` for the time.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let shard = || Mutex::new(Shard { sweep_at: SMALLEST_SWEEP, ..Shard::default() });
-        let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
-        Self { shards, clock, next_sweep: AtomicUsize::new(0) }
+        Self {
+            shards: Shard::several(SHARDS, usize::MAX),
+            clock,
+            next_sweep: AtomicUsize::new(0),
+            warned: Once::new(),
+        }
+    }
+
+    /// Sets how many sessions the store holds at most, the marks of those that have just ended
+    /// included; at least one. Call it on an empty store: it starts over. Default: no limit.
+    ///
+    /// Where a session finds no room, what has expired leaves first, then the sessions without an owner
+    /// that were unused longest, then those marks, then the sessions of owners. The first time that
+    /// a session leaves so, a warning says it. Visitors whose sessions have left begin again.
+    ///
+    /// The store is cut into 64 parts, or fewer for less than 1,024 sessions, and each part holds its
+    /// share. So a session may leave a little before the store as a whole is full, and it is the oldest
+    /// of its part. A full part makes room for a sixteenth of its sessions at once. No session takes
+    /// more memory for it.
+    ///
+    /// ```
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions};
+    ///
+    /// let store = MemoryStore::new().capacity(100_000);
+    /// let sessions = Sessions::store(store, AppKeys::random()).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
+    #[must_use]
+    pub fn capacity(mut self, sessions: usize) -> Self {
+        let sessions = sessions.max(1);
+        let shards = (sessions / SMALLEST_SHARD).clamp(1, SHARDS);
+        self.shards = Shard::several(shards, sessions / shards);
+        self
     }
 
     /// How many records are live. Counts every entry: for tests and dashboards.
@@ -92,7 +133,20 @@ impl MemoryStore {
     }
 
     fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[shard_of(key)])
+        // By the tag, so that the keys of a rotation are in one shard.
+        lock(&self.shards[usize::from(u16::from_be_bytes(key.tag())) % self.shards.len()])
+    }
+
+    /// Warns once if sessions had to leave.
+    fn say_if_full(&self, left: usize) {
+        if left > 0 {
+            self.warned.call_once(|| {
+                tracing::warn!(
+                    "the memory store is full: sessions end early, those without an owner first; give \
+                     it a larger capacity, or use the file or Redis driver"
+                );
+            });
+        }
     }
 }
 
@@ -120,11 +174,6 @@ fn first_key(tag: u16) -> RecordKey {
     RecordKey::from_bytes(key)
 }
 
-/// By the tag, so that the keys of a rotation are in one shard.
-fn shard_of(key: &RecordKey) -> usize {
-    usize::from(key.tag()[0]) % SHARDS
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     fn name(&self) -> &'static str {
@@ -148,7 +197,11 @@ impl Store for MemoryStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         let now = self.clock.now();
         Ok(match commit {
-            Commit::Create { key, record } => self.shard(&key).create(key, record, now),
+            Commit::Create { key, record } => {
+                let mut shard = self.shard(&key);
+                self.say_if_full(shard.make_room(now, None));
+                shard.create(key, record, now)
+            }
             Commit::Replace { key, expected, record } => {
                 self.shard(&key).replace(key, expected, record, now)
             }
@@ -162,6 +215,7 @@ impl Store for MemoryStore {
                     Outcome::Done(_) => (),
                     refused => return Ok(refused),
                 }
+                self.say_if_full(shard.make_room(now, Some(&from)));
                 let created = shard.create(to, record, now);
                 if matches!(created, Outcome::Done(_)) {
                     shard.bury(&from, expected.map(|_| to), tombstone, now);
@@ -220,6 +274,33 @@ impl Enumerate for MemoryStore {
 }
 
 impl Shard {
+    /// So many shards, each with this capacity.
+    fn several(count: usize, capacity: usize) -> Box<[Mutex<Self>]> {
+        let shard = || Mutex::new(Self { sweep_at: SMALLEST_SWEEP, capacity, ..Self::default() });
+        std::iter::repeat_with(shard).take(count).collect()
+    }
+
+    /// Makes room for one more entry. Returns how many had to leave that were live. `kept` does not
+    /// leave.
+    fn make_room(&mut self, now: Timestamp, kept: Option<&RecordKey>) -> usize {
+        if self.slots.len() < self.capacity {
+            return 0;
+        }
+        self.sweep(now);
+        let room = (self.capacity / ROOM).max(1);
+        let mut order: Vec<_> = self.slots.iter().map(|(key, slot)| (slot.rank(), *key)).collect();
+        order.retain(|(_, key)| Some(key) != kept);
+        let leaving = (self.slots.len() + room).saturating_sub(self.capacity).min(order.len());
+        if leaving < order.len() {
+            order.select_nth_unstable(leaving);
+        }
+        for (_, key) in &order[..leaving] {
+            let owner = self.slots.remove(key).and_then(|slot| slot.owner);
+            self.disown(key, owner);
+        }
+        leaving
+    }
+
     /// The entry under `key`, unless its deadline has passed.
     fn current(&mut self, key: &RecordKey, now: Timestamp) -> Option<&mut Slot> {
         self.slots.get_mut(key).filter(|slot| slot.expires > now)
@@ -346,6 +427,16 @@ impl Shard {
 }
 
 impl Slot {
+    /// What comes first here leaves a full store first.
+    fn rank(&self) -> (u8, Timestamp) {
+        let kind = match (&self.content, self.owner) {
+            (Content::Record(_), None) => 0,
+            (Content::Tombstone { .. }, _) => 1,
+            (Content::Record(_), Some(_)) => 2,
+        };
+        (kind, self.expires)
+    }
+
     fn found(&self) -> Found {
         match &self.content {
             Content::Tombstone { successor } => {
@@ -372,8 +463,11 @@ impl Slot {
 impl Sweep for MemoryStore {
     async fn sweep(&self, _limit: usize) -> Result<Swept, StoreError> {
         let now = self.clock.now();
-        let index = self.next_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        let index = self.next_sweep.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         let removed = lock(&self.shards[index]).sweep(now);
-        Ok(Swept { removed, finished: index == SHARDS - 1, busy: false })
+        Ok(Swept { removed, finished: index == self.shards.len() - 1, busy: false })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,6 +215,16 @@ pub(crate) fn insecure_cookie() {
     });
 }
 
+/// A record in the store is another application's.
+pub(crate) fn foreign_record() {
+    tracing::warn!(
+        target: TARGET,
+        "ignoring session records of another application, or of a key that APP_KEY no longer has: give \
+         each application a folder or a key prefix of its own, and keep a replaced key behind the new \
+         one until its sessions have ended"
+    );
+}
+
 /// Settings for development are loaded in what was built for production.
 #[cfg(feature = "config")]
 pub(crate) fn development_in_release() {

@@ -4,6 +4,7 @@
 //! One JSON object in UTF-8. Members that are empty are left out.
 //! ```text
 //! {"v":1,
+//!  "app":"3q2-796tvu8",                 whose application's it is: 8 bytes in base64url; not in cookies
 //!  "created":1735689600000,             moment of the first commit, in ms since the Unix epoch
 //!  "until":1735776000000,               absolute deadline, in ms; absent: none
 //!  "age":2592000000,                    idle timeout of its own, in ms; absent: as set
@@ -26,6 +27,7 @@ use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
+    app_tag::{AppTags, TagKey},
     clock::Timestamp,
     error::{Error, Kind},
     flash::{Bags, Batch, BatchId, Flash},
@@ -36,7 +38,16 @@ use crate::{
 const VERSION: u8 = 1;
 
 /// About how long a record is without its values.
-const ENVELOPE: usize = 48;
+const ENVELOPE: usize = 68;
+
+/// Why bytes of a store are no record of this application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRecord {
+    /// They are damaged, or of another version.
+    Unreadable,
+    /// They have the tag of another application, or none.
+    Foreign,
+}
 
 /// A session's contents.
 #[derive(Clone, Debug)]
@@ -48,6 +59,8 @@ pub(crate) struct Record {
     pub(crate) label: Option<Box<str>>,
     pub(crate) values: Values,
     pub(crate) flash: Flash,
+    /// Which key the tag belongs to that it was read with.
+    pub(crate) tag_key: TagKey,
 }
 
 impl Record {
@@ -60,6 +73,7 @@ impl Record {
             label: None,
             values: Values::default(),
             flash: Flash::default(),
+            tag_key: TagKey::Newest,
         }
     }
 
@@ -68,10 +82,14 @@ impl Record {
         self.values.is_empty() && self.flash.is_empty() && self.owner.is_none()
     }
 
-    /// Returns the JSON text.
-    pub(crate) fn encode(&self) -> Result<String, Error> {
+    /// Returns the JSON text. A store's record has the tag of `apps`.
+    pub(crate) fn encode(&self, apps: Option<&AppTags>) -> Result<String, Error> {
         let mut text = Text(String::with_capacity(ENVELOPE + self.values.size_hint()));
         text.number("{\"v\":", VERSION.into());
+        if let Some(apps) = apps {
+            text.push(",\"app\":");
+            text.push(apps.written());
+        }
         text.number(",\"created\":", self.created.as_millis());
         if let Some(until) = self.until {
             text.number(",\"until\":", until.as_millis());
@@ -94,14 +112,41 @@ impl Record {
         Ok(text.0)
     }
 
-    /// Reads a record; nothing where the bytes are not a record of this version.
+    /// Reads a record of any application, or of a cookie. Returns `None` if the bytes are no record of
+    /// this version.
     pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
+        Self::read(bytes, |_| Some(TagKey::Newest)).ok()
+    }
+
+    /// Reads a record of a store, if its tag is one of `apps`.
+    pub(crate) fn decode_of(bytes: &Bytes, apps: &AppTags) -> Result<Self, NoRecord> {
+        Self::read(bytes, |tag| apps.find(tag))
+    }
+
+    /// Reads a record, if `find` finds the key of its tag, which is JSON.
+    fn read(
+        bytes: &Bytes,
+        find: impl Fn(Option<&str>) -> Option<TagKey>,
+    ) -> Result<Self, NoRecord> {
+        let mut found = None;
+        let record = Self::parse(bytes, |tag| *found.insert(find(Some(tag))));
+        match (record, found) {
+            (_, Some(None)) => Err(NoRecord::Foreign),
+            (Some(_), None) if find(None).is_none() => Err(NoRecord::Foreign),
+            (Some(record), _) => Ok(record),
+            (None, _) => Err(NoRecord::Unreadable),
+        }
+    }
+
+    /// Stops at a tag whose key is not found.
+    fn parse(bytes: &Bytes, mut find: impl FnMut(&str) -> Option<TagKey>) -> Option<Self> {
         let text = ByteString::try_from(bytes.clone()).ok()?;
         let mut record = Self::new(Timestamp::from_millis(0), None);
         let (mut version, mut created) = (None::<u8>, None);
         each_member(&text, |name, value| {
             match &*name {
                 "v" => version = Some(value.parse().ok()?),
+                "app" => record.tag_key = find(value)?,
                 "created" => created = Some(timestamp(value)?),
                 "until" => record.until = Some(timestamp(value)?),
                 "age" => record.age = Some(value.parse().ok()?),
@@ -212,24 +257,61 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        AppKeys,
+        app_tag::Scope,
+        store::{Draft, Revision, Stored},
+    };
 
-    const GOLDEN: &str = r#"{"v":1,"created":1735689600000,"until":1735776000000,"age":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"until":1735776000000,"age":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))
     }
 
+    /// The golden record with the tag of this application.
+    fn golden(apps: &AppTags) -> Bytes {
+        GOLDEN.replace("TAG", apps.written()).into()
+    }
+
+    fn tags() -> AppTags {
+        AppTags::new(&AppKeys::random(), Scope::Own)
+    }
+
     #[test]
     fn the_golden_record_reads_and_writes_unchanged() {
-        let record = decode(GOLDEN).unwrap();
-        assert_eq!(record.encode().unwrap(), GOLDEN);
+        let apps = tags();
+        let record = Record::decode_of(&golden(&apps), &apps).unwrap();
+        assert_eq!(record.encode(Some(&apps)).unwrap(), golden(&apps));
+        let in_cookie = GOLDEN.replace("\"app\":TAG,", "");
+        assert_eq!(record.encode(None).unwrap(), in_cookie);
+        assert!(decode(&in_cookie).is_some());
+    }
+
+    #[test]
+    fn a_record_of_another_application_is_no_record_and_is_copied_as_it_is() {
+        let (apps, others) = (tags(), tags());
+        let refused = |bytes: &Bytes| Record::decode_of(bytes, &apps).unwrap_err();
+        assert_eq!(refused(&golden(&others)), NoRecord::Foreign);
+        let untagged = Bytes::from(GOLDEN.replace("\"app\":TAG,", ""));
+        assert_eq!(refused(&untagged), NoRecord::Foreign);
+        assert_eq!(refused(&golden(&apps).slice(1..)), NoRecord::Unreadable);
+        let stored = Stored {
+            record: golden(&others),
+            revision: Revision(1),
+            expires: Timestamp::from_millis(0),
+        };
+        let copy = Draft::copy_of(&stored, std::time::Duration::from_secs(1)).unwrap();
+        assert_eq!(copy.record, stored.record);
     }
 
     #[test]
     fn a_record_of_another_version_or_cut_short_is_no_record() {
-        assert!(decode(&GOLDEN.replace("\"v\":1", "\"v\":2")).is_none());
-        for cut in 0..GOLDEN.len() {
-            assert!(decode(&GOLDEN[..cut]).is_none(), "cut at {cut}");
+        let apps = tags();
+        let golden = String::from_utf8(golden(&apps).to_vec()).unwrap();
+        assert!(decode(&golden.replace("\"v\":1", "\"v\":2")).is_none());
+        for cut in 0..golden.len() {
+            assert!(decode(&golden[..cut]).is_none(), "cut at {cut}");
         }
     }
 

@@ -35,7 +35,7 @@ const NONCE: usize = 24;
 const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
 /// The length of the shortest sealed text: that of nothing.
-const MIN_CHARS: usize = (HEADER + TAG).div_ceil(3) * 4;
+const MIN_CHARS: usize = Sealer::chars(0);
 
 /// Seals and opens for one purpose and one cookie.
 pub(crate) struct Sealer {
@@ -92,6 +92,11 @@ impl Sealer {
             .expect("the plaintext is shorter than 64 GiB");
         sealed.extend_from_slice(&tag);
         URL_SAFE_NO_PAD.encode(sealed)
+    }
+
+    /// Returns how many characters the sealed text of `plaintext` bytes has.
+    pub(crate) const fn chars(plaintext: usize) -> usize {
+        (8 * (HEADER + plaintext + TAG)).div_ceil(6)
     }
 
     /// Returns whether a sealed text may begin like this: with the version, and long enough for one.

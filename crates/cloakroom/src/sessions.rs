@@ -4,7 +4,8 @@ use std::{fmt, num::NonZeroUsize, panic::Location, sync::Arc, time::Duration};
 
 use crate::{
     Error,
-    backend::{Backend, store::StoreBackend},
+    app_tag::{AppTags, Scope},
+    backend::{Backend, decide::Worth, pre_session::PreSessions, store::StoreBackend},
     clock::{Clock, SystemClock},
     context::Context,
     cookie::{CookieError, CookieSettings, Cookies, ValueForm},
@@ -152,6 +153,15 @@ impl Sessions {
         self.carrier
     }
 
+    /// Returns what a page leaves behind that shows a CSRF token to a visitor without a session. The
+    /// cookie driver's record is in the cookie anyway, and a bearer's token is its record's.
+    pub(crate) fn worth_of_csrf_token(&self) -> Worth {
+        match (self.carrier, self.backend()) {
+            (Carrier::Cookie, Backend::Store(_)) => Worth::Cookie,
+            (Carrier::Bearer, _) | (_, Backend::Cookie(_)) => Worth::Record,
+        }
+    }
+
     /// Whether these and `other` would put their tokens into the same place of a request.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         self.carrier == other.carrier
@@ -207,6 +217,7 @@ enum DriverChoice {
 pub struct SessionsBuilder {
     driver: DriverChoice,
     keys: AppKeys,
+    scope: Scope,
     cookie: CookieSettings,
     age: Duration,
     lifetime: Option<Duration>,
@@ -225,6 +236,7 @@ impl SessionsBuilder {
         Self {
             driver,
             keys,
+            scope: Scope::default(),
             cookie: CookieSettings::default(),
             age: DEFAULT_AGE,
             lifetime: None,
@@ -308,6 +320,32 @@ impl SessionsBuilder {
         self
     }
 
+    /// Reads the store's records of all applications, whatever key they belong to. Default: only those
+    /// whose tag belongs to one of this application's keys; others are absences, with one warning.
+    ///
+    /// For tools that list sessions, show them or end them without the application key. Do not change
+    /// sessions through it: a record that is written gets the tag of the first key here.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions, store::Place};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let store = Arc::new(MemoryStore::new());
+    /// # let application = Sessions::store(store.clone(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = application.visit().session(no_headers).await?;
+    /// # session.put("user", "virk")?;
+    /// # session.commit().await?;
+    /// let tool = Sessions::store(store, AppKeys::random()).any_application().build()?;
+    /// let handle = session.handle().unwrap();
+    /// assert!(tool.inventory()?.contents(&handle).await?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn any_application(mut self) -> Self {
+        self.scope = Scope::Any;
+        self
+    }
+
     /// What becomes of changes when the response is a server error. Default: they are committed.
     pub fn server_errors(mut self, policy: ServerErrors) -> Self {
         self.server_errors = policy;
@@ -376,7 +414,9 @@ impl SessionsBuilder {
         };
         let context = Context {
             cookie_contents: backend.cookie_contents(),
+            apps: AppTags::new(&self.keys, self.scope),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
+            pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             cookies,
             lifetimes: Lifetimes::new(self.age, self.lifetime)?,
             commit_deadline: self.commit_deadline,

@@ -23,6 +23,8 @@ pub(crate) struct Token([u8; Token::BYTES]);
 
 impl Token {
     pub(crate) const BYTES: usize = 32;
+    /// How many bytes the [seed](Self::seed) has.
+    pub(crate) const SEED_BYTES: usize = 16;
     /// Length of the base64url text in the cookie, which has no padding.
     pub(crate) const CHARS: usize = 43;
 
@@ -39,6 +41,19 @@ impl Token {
         let mut next = Self::draw();
         next.0[..RecordKey::TAG_BYTES].copy_from_slice(&self.0[..RecordKey::TAG_BYTES]);
         next
+    }
+
+    /// Draws a token with this seed. Whoever knows the seed has 128 bits left to guess.
+    pub(crate) fn with_seed(seed: &[u8; Self::SEED_BYTES]) -> Self {
+        let mut token = Self::draw();
+        token.0[..Self::SEED_BYTES].copy_from_slice(seed);
+        token
+    }
+
+    /// Returns the part of the token that its CSRF tokens are derived from. A session has the seed of
+    /// the pre-session that it began with, and `regenerate` draws a new one.
+    pub(crate) fn seed(&self) -> &[u8; Self::SEED_BYTES] {
+        self.0.first_chunk().unwrap_or(&[0; Self::SEED_BYTES])
     }
 
     /// Reads a cookie's value; anything but 43 characters of canonical base64url is no token.
@@ -218,6 +233,16 @@ mod tests {
         assert_eq!(old.tag(), new.tag());
         assert_ne!(old.as_bytes()[RecordKey::TAG_BYTES..], new.as_bytes()[RecordKey::TAG_BYTES..]);
         assert_ne!(old.as_bytes()[2..], token.as_bytes()[2..], "a key shows more than the tag");
+    }
+
+    #[test]
+    fn a_token_of_a_seed_shares_it_and_no_more() {
+        let token = Token::draw();
+        let other = Token::with_seed(token.seed());
+        assert_eq!(other.seed(), token.seed());
+        assert_ne!(other.as_bytes()[16..], token.as_bytes()[16..]);
+        assert_ne!(other.record_key(), token.record_key());
+        assert_ne!(token.successor().seed(), token.seed());
     }
 
     #[test]

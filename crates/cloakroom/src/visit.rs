@@ -173,9 +173,9 @@ impl Visit {
         let sessions = &self.0.sessions;
         let loaded = sessions.backend().load(presented, sessions.context()).await?;
         // The cookie of a session that has just ended is left alone, because it may belong to a newer
-        // login. A bearer's token does not: its holder starts over.
-        let starts_over =
-            sessions.carrier() == Carrier::Bearer && loaded.persistence == Persistence::Ended;
+        // login. A bearer's token does not: its holder starts over. Pre-sessions are for cookies.
+        let starts_over = sessions.carrier() == Carrier::Bearer
+            && !matches!(loaded.persistence, Persistence::Stored { .. });
         Ok(if starts_over { loaded.start_over(sessions.context()) } else { loaded })
     }
 

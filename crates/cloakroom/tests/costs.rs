@@ -153,6 +153,68 @@ async fn every_kind_of_request_makes_exactly_these_calls() {
     println!("calls: none 0, first write 1, read 1, write 2, due touch 2, regenerate 2, destroy 2");
 }
 
+/// A page with a form, for a visitor without a session.
+#[tokio::test]
+async fn a_csrf_token_costs_no_call_until_something_changes() {
+    let mut stage = Stage::set();
+    let token = Mutex::new(String::new());
+    let page = |session: &Session| {
+        *token.lock().unwrap() = session.csrf_token();
+        Ok(())
+    };
+    let (calls, cookies) = stage.request(page).await;
+    assert_eq!((calls.as_slice(), cookies.len()), (&[][..], 1), "the first page");
+    let token = token.into_inner().unwrap();
+    let check = |session: &Session| {
+        assert!(session.verify_csrf_token(&token));
+        Ok(())
+    };
+    let (calls, cookies) = stage.request(check).await;
+    assert_eq!((calls.as_slice(), cookies.len()), (&[][..], 0), "a post that changes nothing");
+    let another_page = |session: &Session| check(session).map(|()| drop(session.csrf_token()));
+    let (calls, cookies) = stage.request(another_page).await;
+    assert_eq!((calls.as_slice(), cookies.len()), (&[][..], 0), "the next page");
+
+    let change = |session: &Session| check(session).and_then(|()| session.put("cart", 1));
+    let (calls, cookies) = stage.request(change).await;
+    assert_eq!((calls.as_slice(), cookies.len()), (&["create"][..], 1), "the first change");
+    let (calls, cookies) = stage.request(check).await;
+    assert_eq!((calls.as_slice(), cookies.len()), (&["load"][..], 0), "a form of another tab");
+
+    let goodbye = |session: &Session| session.destroy().map(|()| drop(session.csrf_token()));
+    let (calls, cookies) = stage.request(goodbye).await;
+    assert_eq!((calls.as_slice(), cookies.len()), (&["load", "destroy"][..], 1), "sign-out");
+    let refused = |session: &Session| {
+        assert!(session.is_new() && !session.verify_csrf_token(&token));
+        Ok(())
+    };
+    let (calls, _) = stage.request(refused).await;
+    assert!(calls.is_empty(), "the page after it left a pre-session with a seed of its own");
+}
+
+/// Bearers have no pre-sessions: what the application hands out names a record.
+#[tokio::test]
+async fn a_bearer_token_is_that_of_a_record() {
+    let mut stage = Stage::set();
+    let page = |session: &Session| {
+        drop(session.csrf_token());
+        Ok(())
+    };
+    stage.request(page).await;
+    let pre_session = stage.cookie.take().unwrap().split_once('=').unwrap().1.to_owned();
+    let api = stage.sessions.bearer().unwrap();
+    let headers = [("authorization", format!("Bearer {pre_session}"))];
+    let visit = api.visit();
+    let session = visit.session(headers.as_slice()).await.unwrap();
+    let token = session.csrf_token();
+    assert!(session.is_new() && !session.verify_csrf_token(&token));
+    let headers = [("authorization", format!("Bearer {}", session.bearer_token().unwrap()))];
+    drop(visit.finish(200).await.unwrap());
+    assert_eq!(*stage.spy.calls.lock().unwrap(), ["create"]);
+    let session = api.visit().session(headers.as_slice()).await.unwrap();
+    assert!(!session.is_new() && session.verify_csrf_token(&token));
+}
+
 #[tokio::test]
 async fn a_request_that_does_not_ask_makes_no_call() {
     let stage = Stage::signed_in().await;

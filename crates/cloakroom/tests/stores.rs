@@ -28,6 +28,7 @@ async fn conforms<S: Store>(name: &str, new: impl Fn(Arc<FakeClock>) -> S) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_store_conforms() {
     conforms("memory", |clock| MemoryStore::with_clock(clock)).await;
+    conforms("memory, bounded", |clock| MemoryStore::with_clock(clock).capacity(10_000)).await;
 }
 
 #[cfg(unix)]

@@ -98,6 +98,7 @@ impl Store for Slow {
 /// An application with one visitor.
 struct Stage {
     store: Slow,
+    keys: AppKeys,
     sessions: Sessions,
     cookie: String,
 }
@@ -106,8 +107,9 @@ impl Stage {
     fn new(seed: u64, weather: Weather) -> Self {
         let store = Slow::new(seed, weather);
         // The first commit goes to the store behind, so that it does not fail.
+        let keys = AppKeys::random();
         let build = |store: Arc<dyn Store>| {
-            Sessions::store(store, AppKeys::random())
+            Sessions::store(store, keys.clone())
                 .cookie_settings(CookieSettings::development())
                 .build()
                 .unwrap()
@@ -119,7 +121,7 @@ impl Stage {
         session.put("n", 0).unwrap();
         let headers = visit.finish(200).now_or_never().unwrap().unwrap();
         let cookie = headers.set_cookie[0].split(';').next().unwrap().to_owned();
-        Self { sessions: build(Arc::new(store.clone())), store, cookie }
+        Self { sessions: build(Arc::new(store.clone())), keys, store, cookie }
     }
 
     fn session(&self) -> Session {
@@ -342,7 +344,7 @@ async fn a_store_that_hangs_costs_the_deadline_and_no_more() {
     let stage = Stage::new(1, Weather::default());
     let deadline = std::time::Duration::from_secs(2);
     let store = Hanging { store: stage.store.store.clone(), hung: AtomicUsize::new(0) };
-    let sessions = Sessions::store(store, AppKeys::random())
+    let sessions = Sessions::store(store, stage.keys.clone())
         .cookie_settings(CookieSettings::development())
         .commit_deadline(deadline)
         .build()

@@ -28,13 +28,13 @@ every_driver! {
     a_refusal_is_json_for_those_who_want_it,
 }
 
-async fn token(visitor: &mut Client) -> String {
+pub(super) async fn token(visitor: &mut Client) -> String {
     let page = visitor.get("/csrf-form").await.text();
     let start = page.find("value=\"").unwrap() + 7;
     page[start..start + page[start..].find('"').unwrap()].to_owned()
 }
 
-async fn post(visitor: &mut Client, sent: Sent) -> Reply {
+pub(super) async fn post(visitor: &mut Client, sent: Sent) -> Reply {
     visitor.send("/csrf-form", &Value::Null, sent).await
 }
 

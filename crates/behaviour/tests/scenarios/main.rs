@@ -58,6 +58,8 @@ macro_rules! server_side {
 pub(crate) use {each_driver, each_framework, each_scenario, on_drivers};
 
 mod actix;
+mod anonymous;
+mod applications;
 mod concurrency;
 mod contract;
 mod cookies;

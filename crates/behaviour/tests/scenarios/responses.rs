@@ -331,13 +331,18 @@ async fn a_session_that_cannot_be_preloaded_is_json_for_those_who_want_it() {
         let sessions = sessions(store.clone());
         let (address, _serving) = match framework {
             Framework::Axum => {
-                use cloakroom_axum::{SessionLayer, View};
-                let app = Router::new().route("/", get(async |view: View| view.csrf_token()));
+                use cloakroom_axum::{Session, SessionLayer};
+                let put = async |session: Session| session.put("user", "virk").unwrap();
+                let app = Router::new().route("/", get(put));
                 serve(app.layer(SessionLayer::new(sessions).preload())).await
             }
             Framework::Actix => serve_actix(move |app| {
-                use cloakroom_actix::{SessionMiddleware, View};
-                let route = web::get().to(async |view: View| view.csrf_token());
+                use cloakroom_actix::{Session, SessionMiddleware};
+                let put = async |session: Session| {
+                    session.put("user", "virk").unwrap();
+                    "put"
+                };
+                let route = web::get().to(put);
                 let layer = SessionMiddleware::new(sessions.clone()).preload();
                 app.service(web::scope("").route("/", route).wrap(layer));
             }),

@@ -14,6 +14,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
+    sync::LazyLock,
 };
 
 use cloakroom::{
@@ -90,9 +91,12 @@ impl Ran {
     }
 }
 
+/// The key of the applications, which move from store to store.
+static KEYS: LazyLock<AppKeys> = LazyLock::new(AppKeys::random);
+
 /// The session system of an application on a store, with a cookie that any client keeps.
 fn sessions(store: impl Store) -> Sessions {
-    let sessions = Sessions::store(store, AppKeys::random());
+    let sessions = Sessions::store(store, KEYS.clone());
     sessions.cookie_settings(CookieSettings::development()).build().unwrap()
 }
 
@@ -239,7 +243,7 @@ wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
 look  lifetime: `age` is 500 days and there is no `lifetime`: a stolen session that is used never ends
 look  lifetime: `age` is 500 days, and browsers keep a cookie for 400 days at most
-look  redis: `redis.key_prefix` is the default `session:`: another application[..]
+look  redis: `redis.key_prefix` is the default `session:`: the sessions of another application[..]
 wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]

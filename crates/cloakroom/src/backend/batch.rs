@@ -118,7 +118,7 @@ impl Batch {
 
     /// Continues on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &Stored, context: &Context) {
-        match read_live(stored, context.now()) {
+        match read_live(stored, context) {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
             None => self.end(context),
         }
@@ -139,9 +139,11 @@ impl Batch {
     /// faulty store does not. The tag stays, because handles name the session by it.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
+        // CSRF tokens that the page shows stay valid.
+        let redrawn = |token: &Token| Token::with_seed(token.seed());
         match action {
-            TokenAction::Keep => *token = token.as_ref().map(Token::successor),
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.successor(),
+            TokenAction::Keep => *token = token.as_ref().map(redrawn),
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = redrawn(next),
         }
     }
 
@@ -218,7 +220,8 @@ impl Batch {
             decision.cookie = CookieRule::Remove;
         }
         let writes = decision.step.writes_record();
-        let bytes = if writes { Bytes::from(record.encode()?) } else { Bytes::new() };
+        let bytes =
+            if writes { Bytes::from(record.encode(Some(context.apps()))?) } else { Bytes::new() };
         Ok(Prepared { record, bytes, deadlines, decision, now })
     }
 
@@ -275,10 +278,15 @@ impl Batch {
         &mut self,
         prepared: &Prepared,
         revision: Option<Revision>,
+        context: &Context,
     ) -> (Newest, Finished) {
         let Prepared { record, decision, .. } = prepared;
         let own = &self.own.pending;
         let token = own.token_afterwards();
+        let unstored = match decision.cookie {
+            CookieRule::SetPreSession { expires } => Persistence::PreSession { expires },
+            _ => Persistence::New,
+        };
         let (persistence, key) = match (decision.step, revision) {
             (Step::Create { expires } | Step::Rotate { expires, .. }, Some(revision)) => {
                 (Persistence::Stored { revision, expires }, token.map(Token::record_key))
@@ -286,8 +294,8 @@ impl Batch {
             (Step::Replace { expires } | Step::Touch { expires }, Some(revision)) => {
                 (Persistence::Stored { revision, expires }, own.key)
             }
-            (Step::Destroy, Some(_)) => (Persistence::New, None),
-            _ if self.base.removes_cookie => (Persistence::New, None),
+            (Step::Destroy, Some(_)) => (unstored, None),
+            _ if self.base.removes_cookie || unstored != Persistence::New => (unstored, None),
             _ => (self.base.persistence, own.key),
         };
         let newest = match (persistence, decision.step) {
@@ -304,7 +312,7 @@ impl Batch {
             key,
             token: token.cloned(),
             record: Some(record.clone()),
-            cookie: prepared.cookie(token, persistence),
+            cookie: prepared.cookie(token, persistence, context),
         };
         for Follower { member, seat } in self.others.drain(..) {
             let outcome = outcome(member.pending.token.as_ref());
@@ -323,9 +331,13 @@ impl Batch {
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.
-    pub(super) fn finish_untouched(&mut self, mut prepared: Prepared) -> Finished {
+    pub(super) fn finish_untouched(
+        &mut self,
+        mut prepared: Prepared,
+        context: &Context,
+    ) -> Finished {
         prepared.decision = Decision { step: Step::Nothing, cookie: CookieRule::Keep };
-        self.finish(&prepared, None).1
+        self.finish(&prepared, None, context).1
     }
 
     /// Replies to all members that the commit failed.
@@ -360,14 +372,19 @@ impl Base {
             persistence @ Persistence::Stored { .. } if self.is_newest => {
                 Newest::Stored { persistence, record: self.record.clone() }
             }
-            Persistence::Stored { .. } | Persistence::New => Newest::Unknown,
+            _ => Newest::Unknown,
         }
     }
 }
 
 impl Prepared {
     /// Returns what becomes of the cookie of a visitor with this token.
-    fn cookie(&self, token: Option<&Token>, persistence: Persistence) -> CookieUpdate {
+    fn cookie(
+        &self,
+        token: Option<&Token>,
+        persistence: Persistence,
+        context: &Context,
+    ) -> CookieUpdate {
         match (self.decision.cookie, persistence, token) {
             (CookieRule::Set, Persistence::Stored { expires, .. }, Some(token)) => {
                 CookieUpdate::Set {
@@ -375,6 +392,10 @@ impl Prepared {
                     max_age: self.deadlines.max_age(expires, self.now),
                 }
             }
+            (CookieRule::SetPreSession { expires }, _, Some(token)) => CookieUpdate::Set {
+                value: context.pre_sessions().issue(token, expires),
+                max_age: self.deadlines.max_age(expires, self.now),
+            },
             (CookieRule::Remove, ..) => CookieUpdate::Remove,
             _ => CookieUpdate::Keep,
         }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::decide::{Action, Contents, Wanted};
+use super::decide::{Action, Contents, Wanted, Worth};
 use crate::{
     change::ChangeLog,
     clock::Timestamp,
@@ -22,6 +22,9 @@ use crate::{
 pub(crate) enum Persistence {
     /// Nothing: no token came, or none that names a live record.
     New,
+    /// No record, and a genuine pre-session cookie that counts until this moment: an earlier page has
+    /// shown a CSRF token.
+    PreSession { expires: Timestamp },
     /// A live record.
     Stored { revision: Revision, expires: Timestamp },
     /// A record that was rotated or destroyed just before the request or during it. Nothing is
@@ -39,11 +42,11 @@ pub(crate) enum TokenAction {
     Destroy(Token),
 }
 
-/// Whether the newest application key sealed the visitor's cookie.
+/// Whether the newest application key sealed the visitor's cookie, or tagged the record in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seal {
     Current,
-    /// An older key did: the cookie has to be sealed again.
+    /// An older key did: it has to be written again.
     OfOldKey,
 }
 
@@ -106,8 +109,8 @@ pub(crate) struct PendingCommit {
     pub(crate) changes: Changes,
     /// The record that the changes start from. It has those of a log already.
     pub(crate) record: Arc<Record>,
-    /// Whether the session has to exist even if it is empty.
-    pub(crate) materialize: bool,
+    /// What the request needs of a session that is stored nowhere, whatever is in it.
+    pub(crate) required: Worth,
     pub(crate) seal: Seal,
     pub(crate) usage: Usage,
     /// When the request loaded the session.
@@ -120,7 +123,7 @@ impl PendingCommit {
         Wanted {
             action: self.action.kind(),
             contents: self.changes.contents(),
-            worth_creating: self.materialize || !record.is_empty(),
+            worth: self.required.with(record),
             sets_owner: self.changes.sets_owner(),
             usage: self.usage,
             seal: self.seal,

@@ -105,7 +105,7 @@ pub(crate) fn commit(
     else {
         let (persistence, cookie) = match decision.cookie {
             CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
-            CookieRule::Keep | CookieRule::Set => (pending.persistence, CookieUpdate::Keep),
+            _ => (pending.persistence, CookieUpdate::Keep),
         };
         let token = Some(token);
         return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
@@ -113,7 +113,7 @@ pub(crate) fn commit(
     let max_age = deadlines.max_age(expires, now);
     let mut record = pending.record.clone();
     let value = fitting(&mut record, &pending.changes, |record| {
-        let plaintext = write(&token, now, expires, record.encode()?.as_bytes());
+        let plaintext = write(&token, now, expires, record.encode(None)?.as_bytes());
         let step = observe::Step::seal("cookie", plaintext.len());
         let value = sealer.seal(&plaintext);
         let fits = context.cookies().check_size(&value, max_age);

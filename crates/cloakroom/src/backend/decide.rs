@@ -3,23 +3,42 @@
 use std::time::Duration;
 
 use super::commit::{Persistence, Seal, Usage};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, record::Record};
 
 /// A deadline moves when more than this fraction of the idle timeout has gone by, so that a busy
 /// reader costs ten touches per idle timeout and not one per request.
 const TOUCH_FRACTION: u32 = 10;
+
+/// A pre-session counts for the idle timeout, and for no longer than this.
+const MAX_PRE_SESSION: Duration = Duration::from_hours(24);
 
 /// What a request wants, or several that commit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) action: Action,
     pub(crate) contents: Contents,
-    /// Whether a session that is stored nowhere has anything to be stored for.
-    pub(crate) worth_creating: bool,
+    /// What a session that is stored nowhere leaves behind.
+    pub(crate) worth: Worth,
     /// Whether the request says who the visitor is.
     pub(crate) sets_owner: bool,
     pub(crate) usage: Usage,
     pub(crate) seal: Seal,
+}
+
+/// What a session that is stored nowhere leaves behind. The later variant includes the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Worth {
+    Nothing,
+    /// A pre-session cookie, because a page shows a CSRF token.
+    Cookie,
+    Record,
+}
+
+impl Worth {
+    /// Returns the worth of a session with this record.
+    pub(crate) fn with(self, record: &Record) -> Self {
+        if record.is_empty() { self } else { Self::Record }
+    }
 }
 
 /// A [`TokenAction`](super::commit::TokenAction) without its token.
@@ -57,6 +76,11 @@ impl Deadlines {
             Browser::KeepsCookie => Some(now.until(self.end(expires))),
             Browser::DropsCookie => None,
         }
+    }
+
+    /// Returns how long a pre-session counts.
+    fn pre_session(&self) -> Duration {
+        self.idle.min(MAX_PRE_SESSION)
     }
 
     /// Returns when the session ends unless it is used.
@@ -124,6 +148,10 @@ pub(crate) enum Accepts {
 pub(crate) enum CookieRule {
     Keep,
     Set,
+    /// It gets a pre-session that counts until this moment.
+    SetPreSession {
+        expires: Timestamp,
+    },
     Remove,
 }
 
@@ -138,6 +166,8 @@ pub(crate) struct Decision {
 /// Only a request that itself ends the live session removes the cookie. Requests of an ended session
 /// leave it alone and write nothing, with two exceptions: a logout follows the session to its new
 /// key, and a sign-in (an owner and a new token) begins a new session.
+///
+/// A session that has nothing in it and shows a CSRF token gets a pre-session cookie and no record.
 pub(crate) fn decide(
     stored: Persistence,
     wanted: Wanted,
@@ -147,7 +177,22 @@ pub(crate) fn decide(
     use CookieRule::{Keep, Remove, Set};
     let fresh = now + deadlines.idle;
     let (step, cookie) = match (stored, wanted.action) {
-        (Persistence::New, _) if wanted.worth_creating => (Step::Create { expires: fresh }, Set),
+        (Persistence::New | Persistence::PreSession { .. }, _) if wanted.worth == Worth::Record => {
+            (Step::Create { expires: fresh }, Set)
+        }
+        (Persistence::New, _) if wanted.worth == Worth::Cookie => {
+            (Step::Nothing, pre_session(deadlines, now))
+        }
+        (Persistence::PreSession { expires }, action) => {
+            let is_due = now.until(expires) < deadlines.pre_session() / 2;
+            let shows_token = wanted.worth == Worth::Cookie;
+            let is_issued = match action {
+                Action::Keep => shows_token && is_due,
+                Action::Rotate => true,
+                Action::Destroy => shows_token,
+            };
+            (Step::Nothing, if is_issued { pre_session(deadlines, now) } else { Keep })
+        }
         (Persistence::Ended, Action::Destroy) => (Step::DestroySuccessor, Remove),
         (Persistence::Ended, Action::Rotate) if wanted.sets_owner => {
             (Step::Create { expires: fresh }, Set)
@@ -159,12 +204,19 @@ pub(crate) fn decide(
         (Persistence::Stored { .. }, Action::Rotate) => {
             (Step::Rotate { expires: fresh, accepts: Accepts::Expected }, Set)
         }
-        (Persistence::Stored { .. }, Action::Destroy) if wanted.worth_creating => {
+        (Persistence::Stored { .. }, Action::Destroy) if wanted.worth == Worth::Record => {
             (Step::Rotate { expires: fresh, accepts: Accepts::Any }, Set)
+        }
+        (Persistence::Stored { .. }, Action::Destroy) if wanted.worth == Worth::Cookie => {
+            (Step::Destroy, pre_session(deadlines, now))
         }
         (Persistence::Stored { .. }, Action::Destroy) => (Step::Destroy, Remove),
     };
     Decision { step, cookie }
+}
+
+fn pre_session(deadlines: Deadlines, now: Timestamp) -> CookieRule {
+    CookieRule::SetPreSession { expires: now + deadlines.pre_session() }
 }
 
 /// Decides for a live session that keeps its token.

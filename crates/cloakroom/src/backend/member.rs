@@ -110,6 +110,6 @@ impl From<Follower> for Ticket {
 }
 
 pub(super) fn check_size(record: &Record, context: &Context) -> Result<(), Error> {
-    let (size, limit) = (record.encode()?.len(), context.max_bytes());
+    let (size, limit) = (record.encode(Some(context.apps()))?.len(), context.max_bytes());
     if size > limit { Err(Kind::RecordTooLarge { size, limit }.into()) } else { Ok(()) }
 }

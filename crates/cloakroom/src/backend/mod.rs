@@ -11,10 +11,11 @@ pub(crate) mod decide;
 pub(crate) mod detached;
 mod fit;
 mod member;
+pub(crate) mod pre_session;
 pub(crate) mod store;
 mod turns;
 
-use std::{future::ready, sync::Arc};
+use std::{cmp::Ordering, future::ready, sync::Arc};
 
 use futures_util::future::Either;
 
@@ -27,7 +28,7 @@ use crate::{
     error::{Error, Kind},
     lifetimes::is_live,
     observe,
-    record::Record,
+    record::{NoRecord, Record},
     seal::Sealer,
     store::{RecordKey, Stored},
     token::Token,
@@ -119,10 +120,6 @@ pub(crate) async fn is_revoked(record: &Record, context: &Context) -> Result<boo
 }
 
 impl LoadedSession {
-    fn is_live(&self) -> bool {
-        matches!(self.persistence, Persistence::Stored { .. })
-    }
-
     /// A session that is stored nowhere yet.
     pub(crate) fn new(context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), None, context)
@@ -132,6 +129,11 @@ impl LoadedSession {
     /// meant for the session that was moved from there.
     pub(crate) fn start_over(self, context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), self.key, context)
+    }
+
+    /// A session that is stored nowhere, of a visitor who was shown a CSRF token of this seed.
+    fn pre_session((token, expires): (Token, Timestamp), context: &Context) -> Self {
+        Self::absent(Persistence::PreSession { expires }, token, None, context)
     }
 
     /// A session that has just ended.
@@ -152,18 +154,19 @@ impl LoadedSession {
 }
 
 /// Reads a record, if it is live. One that cannot be read is an absence, because an error at each
-/// request would lock the visitor out.
-pub(crate) fn read_live(stored: &Stored, now: Timestamp) -> Option<Record> {
-    let record = Record::decode(&stored.record);
-    if record.is_none() {
+/// request would lock the visitor out. So is one of another application.
+pub(crate) fn read_live(stored: &Stored, context: &Context) -> Option<Record> {
+    let record = Record::decode_of(&stored.record, context.apps());
+    if record.as_ref().is_err_and(|error| *error == NoRecord::Unreadable) {
         let bytes = stored.record.len();
         tracing::warn!(bytes, "ignoring an unreadable session record");
     }
-    record.filter(|record| is_live(record, stored.expires, now))
+    record.ok().filter(|record| is_live(record, stored.expires, context.now()))
 }
 
-/// Chooses one session among those that a request's cookies name. Two different ones are none,
-/// because the order of cookies does not say which a neighbouring domain has planted.
+/// Chooses one session among those that a request's cookies name: a live one, or else one that has
+/// just ended, or else a pre-session. Two different ones are none, because the order of cookies does
+/// not say which a neighbouring domain has planted.
 #[derive(Default)]
 struct Choice {
     chosen: Option<LoadedSession>,
@@ -172,9 +175,17 @@ struct Choice {
 
 impl Choice {
     fn offer(&mut self, loaded: LoadedSession) {
-        match &self.chosen {
-            Some(other) if other.is_live() => self.is_ambiguous |= loaded.is_live(),
-            _ => self.chosen = Some(loaded),
+        let rank = |it: &LoadedSession| match it.persistence {
+            Persistence::Stored { .. } => 3,
+            Persistence::Ended => 2,
+            Persistence::PreSession { .. } => 1,
+            Persistence::New => 0,
+        };
+        let chosen = self.chosen.as_ref().map_or(0, rank);
+        match rank(&loaded).cmp(&chosen) {
+            Ordering::Less => (),
+            Ordering::Equal => self.is_ambiguous = loaded.persistence != Persistence::Ended,
+            Ordering::Greater => *self = Self { chosen: Some(loaded), is_ambiguous: false },
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     turns::{Joined, Lead, Newest, Reply, Turn, Turns},
 };
 use crate::{
+    app_tag::TagKey,
     context::Context,
     cookie::Presented,
     error::{Error, Kind},
@@ -64,7 +65,13 @@ impl StoreBackend {
         context: &Context,
     ) -> Result<Option<LoadedSession>, Error> {
         let mut choice = Choice::default();
-        for token in presented.candidates.iter().filter_map(|value| Token::parse(value)) {
+        for value in &presented.candidates {
+            let Some(token) = Token::parse(value) else {
+                if let Some(opened) = context.pre_sessions().open(value, context.now()) {
+                    choice.offer(LoadedSession::pre_session(opened, context));
+                }
+                continue;
+            };
             let key = token.record_key();
             let load = observe::Load::begin(self.store.name());
             let loaded = self.store().load(&key).await;
@@ -100,7 +107,7 @@ impl StoreBackend {
         let found = found.unwrap_or_else(|| Err(attempts.no_answer()));
         let found = found.map_err(|cause| failed("load the session", cause))?;
         let Some(Found::Live(stored)) = found else { return Ok(ended()) };
-        let record = read_live(&stored, context.now());
+        let record = read_live(&stored, context);
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
 
@@ -111,9 +118,12 @@ impl StoreBackend {
 
 /// Reads a stored record, if it is live.
 fn read(token: Token, key: RecordKey, stored: &Stored, context: &Context) -> Option<LoadedSession> {
-    let at = context.now();
-    let record = Arc::new(read_live(stored, at)?);
-    let (persistence, seal) = (stored.into(), Seal::Current);
+    let record = Arc::new(read_live(stored, context)?);
+    let seal = match record.tag_key {
+        TagKey::Newest => Seal::Current,
+        TagKey::Older => Seal::OfOldKey,
+    };
+    let (persistence, at) = (stored.into(), context.now());
     Some(LoadedSession { persistence, key: Some(key), token, record, seal, at })
 }
 
@@ -217,11 +227,11 @@ impl<'c> Committer<'c> {
             return Box::pin(self.follow_logout(lead, batch, attempts)).await;
         }
         let Some(commit) = batch.commit(&prepared, self.context) else {
-            return Break(finish(lead, batch, &prepared, None));
+            return Break(self.finish(lead, batch, &prepared, None));
         };
         match self.send(commit, "commit the session", attempts).await {
             Ok(Outcome::Done(revision)) => {
-                return Break(finish(lead, batch, &prepared, Some(revision)));
+                return Break(self.finish(lead, batch, &prepared, Some(revision)));
             }
             Ok(Outcome::Conflict(stored)) => {
                 observe::rebased(attempts.made());
@@ -235,11 +245,25 @@ impl<'c> Committer<'c> {
             // A deadline that stays loses nothing of what the handlers did.
             Err(error) if matches!(step, Step::Touch { .. }) => {
                 observe::touch_failed(&error);
-                return Break(batch.finish_untouched(prepared));
+                return Break(batch.finish_untouched(prepared, self.context));
             }
             Err(error) => return Break(batch.fail(error.into())),
         }
         Continue(())
+    }
+
+    /// Replies to all members of a batch. `revision` is the store's answer to the step, where there
+    /// was one.
+    fn finish(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        prepared: &Prepared,
+        revision: Option<Revision>,
+    ) -> Finished {
+        let (newest, finished) = batch.finish(prepared, revision, self.context);
+        pass_on(lead, newest);
+        finished
     }
 
     /// Finishes a batch that wants nothing but changes of a session that has ended.
@@ -354,19 +378,6 @@ impl<'c> Committer<'c> {
             outcome.map_err(|cause| failed(attempted, cause))
         }
     }
-}
-
-/// Replies to all members of a batch. `revision` is the store's answer to the step, where there was
-/// one.
-fn finish(
-    lead: &mut Option<Lead>,
-    batch: &mut Batch,
-    prepared: &Prepared,
-    revision: Option<Revision>,
-) -> Finished {
-    let (newest, finished) = batch.finish(prepared, revision);
-    pass_on(lead, newest);
-    finished
 }
 
 /// Says what the next leader has to know. It leads once this lead is dropped.

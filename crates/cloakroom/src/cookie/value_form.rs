@@ -1,11 +1,11 @@
 //! The form of the session cookie's value, checked before anything is looked up or decrypted.
 
-use crate::{seal::Sealer, token::Token};
+use crate::{backend::pre_session::PreSessions, seal::Sealer, token::Token};
 
 /// The form of the values that a driver puts into the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueForm {
-    /// A token.
+    /// A token, or a pre-session.
     Token,
     /// A sealed record, perhaps split over chunks.
     Sealed,
@@ -16,7 +16,9 @@ impl ValueForm {
     /// [limit](super::chunks::MOST_CANDIDATES), so that junk does not sign anyone out.
     pub(super) fn admits(self, value: &[u8]) -> bool {
         match self {
-            Self::Token => value.len() == Token::CHARS && is_base64url(value),
+            Self::Token => {
+                [Token::CHARS, PreSessions::CHARS].contains(&value.len()) && is_base64url(value)
+            }
             Self::Sealed => {
                 let sealed = super::chunks::without_count(value);
                 Sealer::may_begin(sealed) && is_base64url(sealed)

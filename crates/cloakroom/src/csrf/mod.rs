@@ -24,9 +24,23 @@
 //!
 //! Larger, compressed and other uploads send the token in the header and are not read at all.
 //!
-//! The token is an HMAC of the session's token under a key of its own, masked anew each time it is
-//! shown, so that compression leaks nothing (BREACH) and nothing has to be stored. It belongs to
-//! one session and changes at `regenerate`.
+//! The token is an HMAC of the seed (16 of the 32 bytes) of the session's token under a key of its
+//! own, masked anew each time it is shown, so that compression leaks nothing (BREACH) and nothing has
+//! to be stored. It belongs to one session and changes at `regenerate`.
+//!
+//! # Pages for visitors without a session
+//! A page that shows a token to a visitor without a session stores nothing. With a store, the
+//! session cookie gets a *pre-session*: the seed and a deadline, sealed with the application key. It
+//! lasts for the idle timeout, at most 24 hours, and a page that shows a token renews it in its second
+//! half. The request after it is checked without a store call. The first change creates the session's
+//! record under a new token with the same seed, so forms that other tabs show stay valid.
+//!
+//! A pre-session is not a session and never becomes one: whoever has a copy of it, or has planted it
+//! from a neighbouring host, gets an empty session of their own and cannot compute the token of the
+//! session that the visitor begins with it. Its CSRF tokens are known to them, until `regenerate`, so
+//! sign-in has to regenerate, and the cookie's name should have the prefix `__Host-`. Requests that
+//! change something at the same time, all with a pre-session or no cookie, begin a session each, and
+//! the browser keeps the cookie that came last.
 //!
 //! # Deployment
 //! Rule 3 compares with the request's `Host`. A proxy that rewrites it makes older browsers'

@@ -23,7 +23,8 @@ impl CsrfKeys {
         Self(keys.into_iter().map(|(_, key)| key).collect())
     }
 
-    /// The session's token under a new mask: base64url of mask ‖ mask XOR HMAC-SHA256(key, token).
+    /// The session's token under a new mask: base64url of mask ‖ mask XOR HMAC-SHA256(key, seed),
+    /// where the seed is a part of the session's token.
     pub(crate) fn issue(&self, session: &Token) -> String {
         let mut shown = [0; 2 * BYTES];
         let (mask, masked) = shown.split_at_mut(BYTES);
@@ -51,7 +52,7 @@ impl CsrfKeys {
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn mac(key: &SubKey, session: &Token) -> [u8; BYTES] {
     let mac = Hmac::<Sha256>::new_from_slice(&**key).expect("a key of 32 bytes");
-    mac.chain_update(session.as_bytes()).finalize().into_bytes().into()
+    mac.chain_update(session.seed()).finalize().into_bytes().into()
 }
 
 /// Shows nothing of the keys.

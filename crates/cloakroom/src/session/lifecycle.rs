@@ -10,6 +10,7 @@ use crate::{
         Backend,
         commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence},
         cookie,
+        decide::Worth,
         detached::Detached,
     },
     change::Change,
@@ -377,7 +378,7 @@ impl Session {
             return Err(Kind::CarriedByCookie.into());
         }
         let mut state = self.state();
-        state.work.materialize();
+        state.work.require(Worth::Record);
         state.effects.show_token();
         Ok(state.work.token_afterwards().expose())
     }

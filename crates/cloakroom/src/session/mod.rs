@@ -23,7 +23,11 @@ pub use read::ReadSession;
 use state::State;
 
 use crate::{
-    Sessions, backend::LoadedSession, form::FormInput, owner::Owner, request::Headers,
+    Sessions,
+    backend::{LoadedSession, decide::Worth},
+    form::FormInput,
+    owner::Owner,
+    request::Headers,
     store::RecordKey,
 };
 
@@ -137,7 +141,7 @@ impl Session {
     /// nowhere and nothing that this request does stores it.
     pub(crate) fn record_key(&self) -> Option<RecordKey> {
         let state = self.state();
-        let leaves_nothing = state.work.is_destroyed() && !state.work.is_worth_creating();
+        let leaves_nothing = state.work.is_destroyed() && state.work.worth() != Worth::Record;
         let is_nowhere = leaves_nothing || state.whereabouts() == state::Whereabouts::Nowhere;
         (!is_nowhere).then(|| state.work.token_afterwards().record_key())
     }

@@ -11,9 +11,10 @@ const INTENDED_URL: &str = "_intended_url";
 const AUTHENTICATED_AT: &str = "_authenticated_at";
 
 impl Session {
-    /// A token that proves that a form came from a page of this session. Looks different every
-    /// time, is valid as long as the session has its token, and makes the session exist: a page
-    /// that shows it sets the cookie.
+    /// Returns a token that proves that a form came from a page of this session. It looks different
+    /// every time and is valid as long as the session has its token. A page that shows it to a visitor
+    /// without a session sets a cookie and stores no record:
+    /// [`csrf`](crate::csrf#pages-for-visitors-without-a-session).
     ///
     /// Forms take it from [`View::csrf_field`](crate::View::csrf_field); scripts send it in the
     /// header `X-CSRF-Token`.
@@ -24,7 +25,7 @@ impl Session {
     /// ```
     pub fn csrf_token(&self) -> String {
         let mut state = self.state();
-        state.work.materialize();
+        state.work.require(self.sessions().worth_of_csrf_token());
         self.sessions().context().csrf().issue(state.work.token_afterwards())
     }
 
@@ -43,7 +44,8 @@ impl Session {
         token.is_some_and(|token| self.sessions().context().csrf().verify(token, submitted))
     }
 
-    /// Returns whether the request's token named a session, which may have ended a moment ago.
+    /// Returns whether the request's cookie named a session, which may have ended a moment ago, or a
+    /// pre-session.
     pub(crate) fn came_with_token(&self) -> bool {
         self.state().work.request_token().is_some()
     }

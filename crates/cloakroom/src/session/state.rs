@@ -68,7 +68,7 @@ impl State {
         let record = self.work.record();
         let idle = match self.work.persistence() {
             Persistence::Stored { expires, .. } => Some(lifetimes::end(record, expires)),
-            Persistence::New | Persistence::Ended => None,
+            Persistence::New | Persistence::PreSession { .. } | Persistence::Ended => None,
         };
         Deadlines { created: record.created, idle, absolute: record.until }
     }
@@ -79,8 +79,10 @@ impl State {
                 key: self.work.key(),
                 ends: lifetimes::end(self.work.record(), expires),
             },
-            Persistence::New if self.work.has_changes() => Whereabouts::Pending,
-            Persistence::New | Persistence::Ended => Whereabouts::Nowhere,
+            Persistence::New | Persistence::PreSession { .. } if self.work.has_changes() => {
+                Whereabouts::Pending
+            }
+            _ => Whereabouts::Nowhere,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
             Changes, CommitOutcome, ExactChange, PendingCommit, Persistence, Seal, TokenAction,
             Usage,
         },
-        decide::{Step, Wanted, decide},
+        decide::{CookieRule, Step, Wanted, Worth, decide},
     },
     change::{Change, ChangeLog, Rerun, closure},
     clock::Timestamp,
@@ -64,7 +64,8 @@ pub(super) struct UnitOfWork {
     action: TokenAction,
     record: Arc<Record>,
     log: ChangeLog,
-    materialize: bool,
+    /// What the request needs of a session that is stored nowhere, whatever is in it.
+    required: Worth,
     seal: Seal,
     loaded_at: Timestamp,
     phase: Phase,
@@ -84,7 +85,7 @@ impl UnitOfWork {
             untouched: record.clone(),
             record,
             log: ChangeLog::default(),
-            materialize: false,
+            required: Worth::Nothing,
             seal,
             loaded_at: at,
             phase: Phase::Open,
@@ -137,13 +138,13 @@ impl UnitOfWork {
         self.action = TokenAction::Destroy(self.token.successor());
         self.record = Arc::new(empty);
         self.log = ChangeLog::default();
-        self.materialize = false;
+        self.required = Worth::Nothing;
         Ok(())
     }
 
-    /// Has the session exist even if it stays empty.
-    pub(super) fn materialize(&mut self) {
-        self.materialize = true;
+    /// Has the session leave this much behind even if it stays empty.
+    pub(super) fn require(&mut self, worth: Worth) {
+        self.required = self.required.max(worth);
     }
 
     fn check_open(&mut self) -> Result<(), Error> {
@@ -175,7 +176,8 @@ impl UnitOfWork {
         &self.record
     }
 
-    /// Returns the token that came with the request, if it named a session.
+    /// Returns the token that came with the request, if it named a session. Of a pre-session only the
+    /// token's seed came.
     pub(super) fn request_token(&self) -> Option<&Token> {
         (self.persistence != Persistence::New).then_some(&self.token)
     }
@@ -194,9 +196,9 @@ impl UnitOfWork {
         matches!(self.action, TokenAction::Destroy(_))
     }
 
-    /// Returns whether a commit would begin a session that is stored nowhere yet.
-    pub(super) fn is_worth_creating(&self) -> bool {
-        self.materialize || !self.record.is_empty()
+    /// Returns what a commit leaves behind of a session that is stored nowhere yet.
+    pub(super) fn worth(&self) -> Worth {
+        self.required.with(&self.record)
     }
 
     /// Returns the owner that a commit gives the session, if it had none or another one.
@@ -208,7 +210,7 @@ impl UnitOfWork {
 
     /// Returns whether there is something that a commit would keep of this request.
     pub(super) fn has_changes(&self) -> bool {
-        !self.log.is_empty() || self.materialize
+        !self.log.is_empty() || self.required == Worth::Record
     }
 
     /// Returns whether a commit would have nothing to do, by the time when the session was loaded.
@@ -216,14 +218,16 @@ impl UnitOfWork {
         let wanted = Wanted {
             action: self.action.kind(),
             contents: self.log.contents(),
-            worth_creating: self.is_worth_creating(),
+            worth: self.worth(),
             sets_owner: self.log.sets_owner(),
             usage: Usage::Used,
             seal: self.seal,
         };
         let deadlines = context.deadlines(&self.record);
         let decision = decide(self.persistence, wanted, deadlines, self.loaded_at);
-        decision.step == Step::Nothing && !self.concerns_ended_session()
+        decision.step == Step::Nothing
+            && decision.cookie == CookieRule::Keep
+            && !self.concerns_ended_session()
     }
 
     /// Returns whether the session has ended and this request wanted something of it, which the
@@ -233,7 +237,7 @@ impl UnitOfWork {
         match self.persistence {
             Persistence::Ended => wants,
             Persistence::New => self.key.is_some() && self.is_destroyed(),
-            Persistence::Stored { .. } => false,
+            Persistence::PreSession { .. } | Persistence::Stored { .. } => false,
         }
     }
 
@@ -247,7 +251,7 @@ impl UnitOfWork {
             action: self.action.clone(),
             changes: Changes::Log(self.log.clone()),
             record: self.record.clone(),
-            materialize: self.materialize,
+            required: self.required,
             seal: self.seal,
             usage: Usage::Used,
             loaded_at: self.loaded_at,
@@ -262,7 +266,9 @@ impl UnitOfWork {
         context: &Context,
     ) -> (Box<PendingCommit>, Base) {
         let (record, base) = match self.persistence {
-            Persistence::New | Persistence::Ended => (context.empty_record().into(), Base::AtHand),
+            Persistence::New | Persistence::PreSession { .. } | Persistence::Ended => {
+                (context.empty_record().into(), Base::AtHand)
+            }
             Persistence::Stored { .. } if self.log.is_empty() => {
                 (self.record.clone(), Base::AtHand)
             }
@@ -270,7 +276,7 @@ impl UnitOfWork {
         };
         let (action, changes) = (TokenAction::Keep, Changes::Exact(change));
         let pending =
-            PendingCommit { action, changes, record, materialize: false, ..*self.pending() };
+            PendingCommit { action, changes, record, required: Worth::Nothing, ..*self.pending() };
         (Box::new(pending), base)
     }
 
@@ -320,7 +326,9 @@ impl UnitOfWork {
             self.token = token.clone();
         }
         self.seal = Seal::Current;
-        self.materialize &= outcome.persistence == Persistence::New;
+        if matches!(outcome.persistence, Persistence::Stored { .. } | Persistence::Ended) {
+            self.required = Worth::Nothing;
+        }
         if self.phase != Phase::Closed {
             self.phase = Phase::Open;
         }
@@ -349,6 +357,6 @@ impl UnitOfWork {
             TokenAction::Destroy(_) => Arc::new(empty),
         };
         self.log = ChangeLog::default();
-        self.materialize = false;
+        self.required = Worth::Nothing;
     }
 }

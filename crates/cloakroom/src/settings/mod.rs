@@ -210,8 +210,9 @@ pub struct RedisTable {
     #[config(env = "SESSION_REDIS_SENTINEL_PASSWORD")]
     pub sentinel_password: Option<Secret>,
 
-    /// What every key begins with. Two applications with the same prefix in one database share their
-    /// sessions, whatever their keys; `cloakroom install` writes the package's name into it.
+    /// What every key begins with. Of two applications with the same prefix in one database each reads
+    /// the sessions of its own `APP_KEY` alone, and `cloakroom list` shows both; `cloakroom install` writes
+    /// the package's name into it.
     #[config(default = "session:", env = "SESSION_REDIS_KEY_PREFIX")]
     pub key_prefix: String,
 

@@ -10,6 +10,12 @@ fn stored(ago: u64) -> Persistence {
     Persistence::Stored { revision: Revision(1), expires }
 }
 
+/// A pre-session that was issued so long ago.
+fn pre_session(ago: u64) -> Persistence {
+    let expires = Timestamp::from_millis(NOW.as_millis() - ago * 1_000) + IDLE;
+    Persistence::PreSession { expires }
+}
+
 fn fresh() -> Timestamp {
     NOW + IDLE
 }
@@ -17,12 +23,14 @@ fn fresh() -> Timestamp {
 /// Every combination of what can be stored and wanted, with its decision.
 fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
     use Contents::{Changed, Lifetime, Unchanged};
+    use Worth::{Cookie, Nothing, Record};
     let booleans = [false, true];
     let mut cells = 0;
-    for persistence in [Persistence::New, Persistence::Ended, stored(5), stored(50)] {
+    let unstored = [Persistence::New, pre_session(50), pre_session(51), Persistence::Ended];
+    for persistence in unstored.into_iter().chain([stored(5), stored(50)]) {
         for action in [Action::Keep, Action::Rotate, Action::Destroy] {
             for contents in [Unchanged, Changed, Lifetime] {
-                for (worth_creating, sets_owner) in pairs(booleans, booleans) {
+                for (worth, sets_owner) in pairs([Nothing, Cookie, Record], booleans) {
                     for (usage, seal) in
                         pairs([Usage::Used, Usage::Unused], [Seal::Current, Seal::OfOldKey])
                     {
@@ -31,14 +39,8 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
                             [Browser::KeepsCookie, Browser::DropsCookie],
                         ) {
                             for absolute in [None, Some(NOW + Duration::from_secs(1))] {
-                                let wanted = Wanted {
-                                    action,
-                                    contents,
-                                    worth_creating,
-                                    sets_owner,
-                                    usage,
-                                    seal,
-                                };
+                                let wanted =
+                                    Wanted { action, contents, worth, sets_owner, usage, seal };
                                 let deadlines = Deadlines { idle: IDLE, absolute, cookie, browser };
                                 let decision = decide(persistence, wanted, deadlines, NOW);
                                 check(persistence, wanted, deadlines, decision);
@@ -50,12 +52,12 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
             }
         }
     }
-    assert_eq!(cells, 4 * 3 * 3 * 4 * 4 * 4 * 2);
+    assert_eq!(cells, 6 * 3 * 3 * 6 * 4 * 4 * 2);
 }
 
-fn pairs<A: Copy, B: Copy, const N: usize>(
+fn pairs<A: Copy, B: Copy, const N: usize, const M: usize>(
     one: [A; N],
-    two: [B; N],
+    two: [B; M],
 ) -> impl Iterator<Item = (A, B)> {
     one.into_iter().flat_map(move |a| two.into_iter().map(move |b| (a, b)))
 }
@@ -63,7 +65,7 @@ fn pairs<A: Copy, B: Copy, const N: usize>(
 #[test]
 fn the_step_is_as_the_table_says() {
     each(|persistence, wanted, _, decision| {
-        let Wanted { action, contents, worth_creating, sets_owner, usage, seal } = wanted;
+        let Wanted { action, contents, worth, sets_owner, usage, seal } = wanted;
         let (changed, old_key) = (contents != Contents::Unchanged, seal == Seal::OfOldKey);
         let is_due = persistence == stored(50) && usage == Usage::Used;
         let current = match persistence {
@@ -72,15 +74,19 @@ fn the_step_is_as_the_table_says() {
         };
         let moved = if is_due || contents == Contents::Lifetime { fresh() } else { current };
         let expected = match (persistence, action) {
-            (Persistence::New, _) if worth_creating => Step::Create { expires: fresh() },
+            (Persistence::New | Persistence::PreSession { .. }, _) if worth == Worth::Record => {
+                Step::Create { expires: fresh() }
+            }
             (Persistence::Ended, Action::Destroy) => Step::DestroySuccessor,
             (Persistence::Ended, Action::Rotate) if sets_owner => Step::Create { expires: fresh() },
-            (Persistence::New | Persistence::Ended, _) => Step::Nothing,
+            (Persistence::New | Persistence::PreSession { .. } | Persistence::Ended, _) => {
+                Step::Nothing
+            }
             (_, Action::Keep) if changed || old_key => Step::Replace { expires: moved },
             (_, Action::Keep) if is_due => Step::Touch { expires: fresh() },
             (_, Action::Keep) => Step::Nothing,
             (_, Action::Rotate) => Step::Rotate { expires: fresh(), accepts: Accepts::Expected },
-            (_, Action::Destroy) if worth_creating => {
+            (_, Action::Destroy) if worth == Worth::Record => {
                 Step::Rotate { expires: fresh(), accepts: Accepts::Any }
             }
             (_, Action::Destroy) => Step::Destroy,
@@ -115,9 +121,45 @@ fn a_cookie_is_set_for_a_new_token_or_a_moved_lifetime_only() {
 fn only_the_end_of_a_session_removes_its_cookie() {
     each(|persistence, wanted, _, decision| {
         let ends = matches!(decision.step, Step::Destroy | Step::DestroySuccessor);
+        let leaves_pre_session = wanted.worth == Worth::Cookie && decision.step == Step::Destroy;
         let removes = decision.cookie == CookieRule::Remove;
-        assert_eq!(removes, ends, "{persistence:?} {wanted:?}");
+        assert_eq!(removes, ends && !leaves_pre_session, "{persistence:?} {wanted:?}");
     });
+}
+
+#[test]
+fn a_csrf_token_alone_is_worth_a_pre_session_and_no_record() {
+    each(|persistence, wanted, _, decision| {
+        let shows_token = wanted.worth == Worth::Cookie;
+        let is_issued = match (persistence, wanted.action) {
+            (Persistence::PreSession { .. }, Action::Keep) => {
+                shows_token && persistence == pre_session(51)
+            }
+            (Persistence::PreSession { .. }, Action::Rotate) => wanted.worth != Worth::Record,
+            (Persistence::Ended, _) => false,
+            (Persistence::Stored { .. }, action) => shows_token && action == Action::Destroy,
+            _ => shows_token,
+        };
+        let issues = decision.cookie == CookieRule::SetPreSession { expires: fresh() };
+        assert_eq!(issues, is_issued, "{persistence:?} {wanted:?}");
+        assert!(!issues || matches!(decision.step, Step::Nothing | Step::Destroy));
+    });
+}
+
+#[test]
+fn a_pre_session_counts_for_a_day_at_most() {
+    let wanted = Wanted {
+        action: Action::Keep,
+        contents: Contents::Unchanged,
+        worth: Worth::Cookie,
+        sets_owner: false,
+        usage: Usage::Used,
+        seal: Seal::Current,
+    };
+    let (cookie, browser) = (CookieContents::Token, Browser::KeepsCookie);
+    let deadlines = Deadlines { idle: MAX_PRE_SESSION * 30, absolute: None, cookie, browser };
+    let issued = decide(Persistence::New, wanted, deadlines, NOW).cookie;
+    assert_eq!(issued, CookieRule::SetPreSession { expires: NOW + MAX_PRE_SESSION });
 }
 
 #[test]
@@ -135,7 +177,7 @@ fn a_deadline_moves_when_more_than_a_tenth_has_gone_by() {
     let wanted = Wanted {
         action: Action::Keep,
         contents: Contents::Unchanged,
-        worth_creating: false,
+        worth: Worth::Nothing,
         sets_owner: false,
         usage: Usage::Used,
         seal: Seal::Current,

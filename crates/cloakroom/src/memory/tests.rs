@@ -1,0 +1,96 @@
+use futures_util::FutureExt;
+
+use super::*;
+use crate::clock::FakeClock;
+
+const IDLE: std::time::Duration = std::time::Duration::from_hours(2);
+
+/// A store with a capacity and what happens to it, a second after the other.
+struct Stage {
+    clock: Arc<FakeClock>,
+    store: MemoryStore,
+}
+
+impl Stage {
+    fn new(capacity: usize) -> Self {
+        let clock = Arc::new(FakeClock::default());
+        Self { store: MemoryStore::with_clock(clock.clone()).capacity(capacity), clock }
+    }
+
+    fn commit(&self, commit: Commit) -> Outcome {
+        self.clock.advance(std::time::Duration::from_secs(1));
+        self.store.commit(commit).now_or_never().unwrap().unwrap()
+    }
+
+    fn create(&self, number: u16, owner: Option<OwnerKey>) {
+        let record = Draft { owner, ..Draft::new("x", self.clock.now(), IDLE) };
+        let created = self.commit(Commit::Create { key: key(number), record });
+        assert!(matches!(created, Outcome::Done(_)), "{number}: {created:?}");
+    }
+
+    fn lives(&self, number: u16) -> bool {
+        let found = self.store.load(&key(number)).now_or_never().unwrap().unwrap();
+        matches!(found, Some(Found::Live(_)))
+    }
+}
+
+fn key(number: u16) -> RecordKey {
+    let mut bytes = [0; 32];
+    bytes[..2].copy_from_slice(&number.to_be_bytes());
+    bytes[30..].copy_from_slice(&number.to_be_bytes());
+    RecordKey::from_bytes(bytes)
+}
+
+#[test]
+fn a_full_store_lets_the_oldest_sessions_without_an_owner_go() {
+    let stage = Stage::new(10);
+    let owner = OwnerKey::of("virk");
+    stage.create(0, Some(owner));
+    (1..10).for_each(|number| stage.create(number, None));
+    // The first of the guests is used again.
+    let revision = Revision(1);
+    let expires = stage.clock.now() + IDLE;
+    stage.commit(Commit::Touch { key: key(1), expected: revision, expires });
+    stage.create(10, None);
+    assert_eq!(stage.store.len(), 10);
+    assert!(stage.lives(0) && stage.lives(1) && !stage.lives(2) && stage.lives(3));
+    (11..1_000).for_each(|number| stage.create(number, None));
+    assert!(stage.store.len() <= 10 && stage.lives(0) && stage.lives(999));
+    let listed = stage.store.keys_of(&owner, Place::default(), usize::MAX);
+    let theirs = listed.now_or_never().unwrap().unwrap().keys;
+    assert_eq!(theirs, [key(0)]);
+}
+
+#[test]
+fn a_store_full_of_owners_is_bounded_as_well() {
+    let stage = Stage::new(10);
+    let owner = OwnerKey::of("virk");
+    (0..100).for_each(|number| stage.create(number, Some(owner)));
+    assert!(stage.store.len() <= 10 && stage.lives(99) && !stage.lives(0));
+    let listed = stage.store.keys_of(&owner, Place::default(), usize::MAX);
+    let theirs = listed.now_or_never().unwrap().unwrap().keys;
+    assert_eq!(theirs.len(), stage.store.len(), "the index names no others");
+}
+
+#[test]
+fn a_large_store_keeps_to_its_capacity_and_the_latest_sessions() {
+    let stage = Stage::new(5_000);
+    (0..20_000).for_each(|number| stage.create(number, None));
+    assert!((4_500..=5_000).contains(&stage.store.len()), "{}", stage.store.len());
+    assert!((16_000..20_000).all(|number| stage.lives(number)));
+}
+
+#[test]
+fn a_regenerated_session_does_not_make_room_for_itself() {
+    let stage = Stage::new(2);
+    (0..2).for_each(|number| stage.create(number, None));
+    let record = Draft::new("x", stage.clock.now(), IDLE);
+    let tombstone = stage.clock.now() + IDLE;
+    let expected = Some(Revision(1));
+    let (from, to) = (key(0), key(7));
+    let rotated = stage.commit(Commit::Rotate { from, expected, to, record, tombstone });
+    assert!(matches!(rotated, Outcome::Done(_)));
+    assert!(stage.lives(7) && !stage.lives(0) && !stage.lives(1));
+    let found = stage.store.load(&from).now_or_never().unwrap().unwrap();
+    assert!(matches!(found, Some(Found::Tombstone { .. })));
+}

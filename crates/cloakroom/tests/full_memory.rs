@@ -1,0 +1,48 @@
+//! A memory store that is full says so once. Alone in its process, because what is logged is decided
+//! once for all threads.
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
+use cloakroom::{AppKeys, MemoryStore, Sessions, store::Place};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_memory_store_warns_once_and_keeps_owners() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+
+    let store = Arc::new(MemoryStore::new().capacity(100));
+    let sessions = Sessions::store(store.clone(), AppKeys::random()).build().unwrap();
+    let no_headers: &[(&str, &str)] = &[];
+    let owned = sessions.visit().session(no_headers).await.unwrap();
+    owned.set_owner("virk").unwrap();
+    owned.commit().await.unwrap();
+    for _ in 0..500 {
+        let session = sessions.visit().session(no_headers).await.unwrap();
+        session.put("cart", 1).unwrap();
+        session.commit().await.unwrap();
+    }
+    assert!((50..=100).contains(&store.len()), "{}", store.len());
+    let listed = sessions.directory().unwrap().sessions_of("virk", Place::default()).await.unwrap();
+    assert_eq!(listed.sessions.len(), 1);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("the memory store is full").count(), 1, "{log}");
+}
