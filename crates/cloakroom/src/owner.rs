@@ -91,7 +91,7 @@ pub(crate) type Tag = [u8; RecordKey::TAG_BYTES];
 
 /// Names a session in its owner's list, whatever its token is at the time. Begins with the tag of the
 /// session's keys, so that the list need not be searched for it; the rest is random.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId([u8; 16]);
 
 impl SessionId {

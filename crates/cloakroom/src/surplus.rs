@@ -1,7 +1,7 @@
 //! How many sessions an owner may have at once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,7 +19,12 @@ use crate::{
 
 /// The sign-ins that are under way in this process, each with those that ended in the meantime.
 #[derive(Debug, Default)]
-pub(crate) struct SignIns(Mutex<HashMap<SessionId, Vec<SessionId>>>);
+pub(crate) struct SignIns {
+    under_way: Mutex<HashMap<SessionId, Vec<SessionId>>>,
+    /// Held while an owner's sessions are counted and ended, because two that count the same surplus
+    /// at once could both end that many. Owners share these locks.
+    counting: [tokio::sync::Mutex<()>; 32],
+}
 
 /// A sign-in, from before its commit until the owner's other sessions have been counted.
 pub(crate) struct SignIn<'s> {
@@ -30,7 +35,11 @@ pub(crate) struct SignIn<'s> {
 impl SignIns {
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Vec<SessionId>>> {
         // No critical section leaves anything half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counting(&self, owner: &OwnerKey) -> &tokio::sync::Mutex<()> {
+        &self.counting[usize::from(owner.as_bytes()[0]) % self.counting.len()]
     }
 }
 
@@ -74,14 +83,15 @@ impl SignIn<'_> {
 
     async fn end_beyond(&self, limit: usize, index: &dyn Directory) -> Result<usize, Error> {
         let owner = self.owner.key();
-        let keys = keys_of(index, &owner).await?;
-        if keys.len() <= limit {
+        if keys_of(index, &owner).await?.len() <= limit {
             return Ok(0);
         }
+        let _turn = self.sessions.sign_ins().counting(&owner).lock().await;
+        let keys = keys_of(index, &owner).await?;
         let theirs = self.live_among(&keys, &owner, limit).await?;
         let surplus = theirs.len().saturating_sub(limit);
         let mut ended = 0;
-        for (key, id) in self.unused_longest(theirs).into_iter().take(surplus) {
+        for (key, id) in self.unused_longest(theirs, surplus) {
             ended += usize::from(self.sessions.end_owned(key, id).await?);
         }
         Ok(ended)
@@ -105,30 +115,32 @@ impl SignIn<'_> {
         Ok(unique(theirs))
     }
 
-    /// The sessions that may be ended for this one, in the order in which they go.
+    /// The sessions that are ended for this one: of the `surplus` that were not used for the longest
+    /// time, those that may go. No others take the place of those that stay, because another process
+    /// may end these.
     ///
     /// Of sign-ins at the same time none ends another: those of later moments stay, and in this
     /// process those that were under way together with this one. Only two processes that sign an
     /// owner in within one millisecond cannot tell which of the two was first.
-    fn unused_longest(&self, theirs: Vec<Reached>) -> Vec<(RecordKey, SessionId)> {
+    fn unused_longest(&self, theirs: Vec<Reached>, surplus: usize) -> Vec<(RecordKey, SessionId)> {
         let lifetimes = self.sessions.context().lifetimes();
-        let met: HashSet<_> = {
-            let under_way = self.sessions.sign_ins().lock();
-            let ended = under_way.get(&self.owner.id).into_iter().flatten();
-            under_way.keys().chain(ended).copied().collect()
-        };
         let mut others: Vec<_> = theirs
             .into_iter()
             .filter_map(|Reached { key, stored, record }| {
                 let Owner { since, id, .. } = *record.owner.as_ref()?;
-                let may_go = since <= self.owner.since && !met.contains(&id);
                 // The deadline tells the last use to a tenth of the idle timeout only.
                 let used = lifetimes.last_used(&record, stored.expires).max(since);
-                may_go.then_some((used, since, key, id))
+                (id != self.owner.id).then_some((used, since, id, key))
             })
             .collect();
-        others.sort_unstable_by_key(|(used, since, ..)| (*used, *since));
-        others.into_iter().map(|(_, _, key, id)| (key, id)).collect()
+        others.sort_unstable_by_key(|(used, since, id, _)| (*used, *since, *id));
+        others.truncate(surplus);
+        let under_way = self.sessions.sign_ins().lock();
+        let met = under_way.get(&self.owner.id);
+        let may_go =
+            |id: &SessionId| !under_way.contains_key(id) && met.is_none_or(|met| !met.contains(id));
+        others.retain(|(_, since, id, _)| *since <= self.owner.since && may_go(id));
+        others.into_iter().map(|(.., id, key)| (key, id)).collect()
     }
 }
 

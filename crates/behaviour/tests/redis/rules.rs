@@ -6,7 +6,7 @@ use behaviour::redis::RedisServer;
 use cloakroom::{
     clock::FakeClock,
     conformance,
-    store::{Commit, Store},
+    store::{Commit, Directory, OwnerKey, Place, Store},
 };
 
 use super::{HOUR, builder, create, draft, key, store, text, with_clock};
@@ -47,7 +47,7 @@ fn without_ttl(server: &RedisServer) -> usize {
 async fn a_session_that_ends_leaves_the_index_of_its_owner() {
     let server = RedisServer::start();
     let store = store(&server.url());
-    let owner = cloakroom::store::OwnerKey::of("user-42");
+    let owner = OwnerKey::of("user-42");
     let entries = || server.cli(&["ZCARD", &format!("session:owner:{owner}")]);
     let tombstone = cloakroom::clock::Clock::now(&cloakroom::clock::SystemClock) + HOUR;
     let endings = |number| {
@@ -69,6 +69,29 @@ async fn a_session_that_ends_leaves_the_index_of_its_owner() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_long_list_of_an_owner_comes_in_pages() {
+    const LONG: usize = 300;
+    let server = RedisServer::start();
+    let store = store(&server.url());
+    let owner = OwnerKey::of("user-42");
+    for number in 0..LONG as u64 {
+        let mut record = draft("values");
+        record.owner = Some(owner);
+        store.commit(Commit::Create { key: key(number), record }).await.unwrap();
+    }
+    let (mut sizes, mut keys) = (Vec::new(), std::collections::HashSet::new());
+    let mut next = Some(Place::default());
+    while let Some(from) = next {
+        let page = store.keys_of(&owner, from, 20).await.unwrap();
+        sizes.push(page.keys.len());
+        keys.extend(page.keys);
+        next = page.next;
+    }
+    assert_eq!(keys.len(), LONG);
+    assert!(sizes.iter().all(|size| *size < 60), "{sizes:?}");
 }
 
 // Requirements 66 and R31.

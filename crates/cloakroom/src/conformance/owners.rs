@@ -1,7 +1,5 @@
 //! What a directory owes: it never misses a live record.
 
-use futures_util::future::join_all;
-
 use super::{FAR, NEAR, Subject, new_key, new_key_beside};
 use crate::store::{Commit, Directory, KeyPage, Outcome, OwnerKey, Place, RecordKey};
 
@@ -23,7 +21,6 @@ pub(super) async fn check(it: &Subject<'_>, directory: &dyn Directory) -> usize 
         what_other_owners_have_is_not_found,
         the_index_forgets_what_has_ended,
         pages_of_any_size_name_every_record,
-        a_long_list_comes_in_pages,
         a_record_that_is_rotated_between_two_pages_is_named,
         records_are_found_by_their_tag,
     )
@@ -146,24 +143,14 @@ async fn the_index_forgets_what_has_ended(it: &Subject<'_>, directory: &dyn Dire
 async fn pages_of_any_size_name_every_record(it: &Subject<'_>, directory: &dyn Directory) {
     let owner = new_owner();
     let mut created = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..4 {
         let key = create(it, owner).await;
         created.extend([key, create_at(it, new_key_beside(key), owner).await]);
     }
     created.sort();
-    for limit in [1, 2, 7, 20, 1_000] {
+    for limit in [1, 2, 7, 8, 1_000] {
         assert_eq!(keys_in_pages(directory, owner, limit).await, created, "in pages of {limit}");
     }
-}
-
-/// Not exactly as long as asked for, but not the whole list either.
-async fn a_long_list_comes_in_pages(it: &Subject<'_>, directory: &dyn Directory) {
-    const LONG: usize = 160;
-    let owner = new_owner();
-    join_all((0..LONG).map(|_| create(it, owner))).await;
-    let first = page(directory, owner, Place::default(), 10).await;
-    assert!(first.keys.len() < LONG && first.next.is_some(), "{} keys", first.keys.len());
-    assert_eq!(keys_in_pages(directory, owner, 10).await.len(), LONG);
 }
 
 async fn a_record_that_is_rotated_between_two_pages_is_named(
@@ -172,7 +159,7 @@ async fn a_record_that_is_rotated_between_two_pages_is_named(
 ) {
     let owner = new_owner();
     let mut records = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..6 {
         records.push(vec![create(it, owner).await]);
     }
     let (mut named, mut next) = (Vec::new(), Some(Place::default()));

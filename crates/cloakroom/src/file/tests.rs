@@ -232,6 +232,24 @@ async fn a_sweep_deletes_what_has_expired_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_list_of_an_owner_comes_in_pages() {
+    let place = Place::new();
+    let owner = OwnerKey::of("user-42");
+    for number in 0..25 {
+        let mut record = place.draft("values");
+        record.owner = Some(owner);
+        place.store.commit(Commit::Create { key: key(number), record }).await.unwrap();
+    }
+    let (mut sizes, mut next) = (Vec::new(), Some(crate::store::Place::default()));
+    while let Some(from) = next {
+        let page = place.store.keys_of(&owner, from, 10).await.unwrap();
+        sizes.push(page.keys.len());
+        next = page.next;
+    }
+    assert_eq!(sizes, [10, 10, 5]);
+}
+
+#[tokio::test]
 async fn index_entries_that_a_crash_left_over_are_swept() {
     let place = Place::new();
     let owner = OwnerKey::of("user-42");
