@@ -46,7 +46,7 @@ impl EnvFile {
     }
 
     /// The text with `APP_KEY` set to `keys`: in the place of those of before, or at the end.
-    /// Fails [where it is written](write) if that is not what an application would read.
+    /// Fails [where it is written](write()) if that is not what an application would read.
     pub(crate) fn with_keys(&self, keys: &str) -> String {
         let mut lines: Vec<_> = self.text.split_inclusive('\n').map(ToOwned::to_owned).collect();
         if let Some(line) = lines.iter_mut().find(|line| value_of(line).is_some()) {
