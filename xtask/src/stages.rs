@@ -56,7 +56,7 @@ fn clippy() -> Result<(), Failure> {
     ])
 }
 
-/// What is counted of a request holds without the features that count, too.
+/// The limits of a request's allocations are lower without the feature `metrics`.
 fn test() -> Result<(), Failure> {
     commands::cargo(&["test", "--workspace", "--all-features"])?;
     commands::cargo(&["test", "--package", "cloakroom-axum", "--test", "allocations"])

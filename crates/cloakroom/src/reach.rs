@@ -179,7 +179,8 @@ impl Sessions {
 
     /// A record, if a request would take it for a session.
     async fn reached(&self, key: RecordKey, stored: Stored) -> Result<Option<Reached>, Error> {
-        let Some(record) = read_live(&stored, self.context()) else { return Ok(None) };
+        let now = self.context().now();
+        let Some(record) = read_live(&stored, now, self.context()) else { return Ok(None) };
         let is_revoked = is_revoked(&record, self.context()).await?;
         Ok((!is_revoked).then_some(Reached { key, stored, record }))
     }

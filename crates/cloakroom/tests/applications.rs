@@ -2,25 +2,13 @@
 //! process, because what is logged is decided once for all threads.
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+mod log;
+
+use std::sync::Arc;
 
 use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings, store::Place};
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use log::Log;
 
 fn application(store: &Arc<MemoryStore>) -> Sessions {
     let sessions = Sessions::store(store.clone(), AppKeys::random());
@@ -70,6 +58,6 @@ async fn records_of_another_application_are_absences_with_one_warning() {
     let session = shop.visit().session([("cookie", &cookie)].as_slice()).await.unwrap();
     assert_eq!(session.owner().as_deref(), Some("virk"));
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert_eq!(log.matches("of another application").count(), 1, "{log}");
 }

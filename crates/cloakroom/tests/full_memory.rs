@@ -2,25 +2,13 @@
 //! once for all threads.
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+mod log;
+
+use std::sync::Arc;
 
 use cloakroom::{AppKeys, MemoryStore, Sessions, store::Place};
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use log::Log;
 
 #[tokio::test]
 async fn a_full_memory_store_warns_once_and_keeps_owners() {
@@ -43,6 +31,6 @@ async fn a_full_memory_store_warns_once_and_keeps_owners() {
     assert!((50..=100).contains(&store.len()), "{}", store.len());
     let listed = sessions.directory().unwrap().sessions_of("virk", Place::default()).await.unwrap();
     assert_eq!(listed.sessions.len(), 1);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert_eq!(log.matches("the memory store is full").count(), 1, "{log}");
 }

@@ -2,10 +2,9 @@
 //! process, because what is logged is decided once for all threads.
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+mod log;
+
+use std::sync::Arc;
 
 use cloakroom::{
     AppKeys, Error, MemoryStore, Session, Sessions, clock::FakeClock, cookie::CookieSettings,
@@ -15,6 +14,8 @@ use metrics_util::{
     CompositeKey,
     debugging::{DebugValue, DebuggingRecorder},
 };
+
+use log::Log;
 
 /// One request with this cookie; the cookie that the visitor has afterwards.
 async fn visit(
@@ -79,20 +80,6 @@ async fn live_a_life() {
     assert!(matches!(admitted.await, Err(Failure::Forged(_))));
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_life_is_told_in_spans_events_and_metrics_and_nothing_secret() {
     let log = Log::default();
@@ -108,7 +95,7 @@ fn a_life_is_told_in_spans_events_and_metrics_and_nothing_secret() {
     tracing::subscriber::with_default(subscriber, || {
         metrics::with_local_recorder(&recorder, || runtime.block_on(live_a_life()));
     });
-    logged(&String::from_utf8(log.0.lock().unwrap().clone()).unwrap());
+    logged(&log.text());
     counted(&snapshotter.snapshot().into_vec());
 }
 

@@ -118,7 +118,7 @@ impl Batch {
 
     /// Continues on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &Stored, context: &Context) {
-        match read_live(stored, context) {
+        match read_live(stored, context.now(), context) {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
             None => self.end(context),
         }

@@ -153,15 +153,15 @@ impl LoadedSession {
     }
 }
 
-/// Reads a record, if it is live. One that cannot be read is an absence, because an error at each
+/// Reads a record, if it is live at `now`. One that cannot be read is an absence, because an error at each
 /// request would lock the visitor out. So is one of another application.
-pub(crate) fn read_live(stored: &Stored, context: &Context) -> Option<Record> {
+pub(crate) fn read_live(stored: &Stored, now: Timestamp, context: &Context) -> Option<Record> {
     let record = Record::decode_of(&stored.record, context.apps());
     if record.as_ref().is_err_and(|error| *error == NoRecord::Unreadable) {
         let bytes = stored.record.len();
         tracing::warn!(bytes, "ignoring an unreadable session record");
     }
-    record.ok().filter(|record| is_live(record, stored.expires, context.now()))
+    record.ok().filter(|record| is_live(record, stored.expires, now))
 }
 
 /// Chooses one session among those that a request's cookies name: a live one, or else one that has

@@ -107,7 +107,7 @@ impl StoreBackend {
         let found = found.unwrap_or_else(|| Err(attempts.no_answer()));
         let found = found.map_err(|cause| failed("load the session", cause))?;
         let Some(Found::Live(stored)) = found else { return Ok(ended()) };
-        let record = read_live(&stored, context);
+        let record = read_live(&stored, context.now(), context);
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
 
@@ -118,12 +118,13 @@ impl StoreBackend {
 
 /// Reads a stored record, if it is live.
 fn read(token: Token, key: RecordKey, stored: &Stored, context: &Context) -> Option<LoadedSession> {
-    let record = Arc::new(read_live(stored, context)?);
+    let at = context.now();
+    let record = Arc::new(read_live(stored, at, context)?);
     let seal = match record.tag_key {
         TagKey::Newest => Seal::Current,
         TagKey::Older => Seal::OfOldKey,
     };
-    let (persistence, at) = (stored.into(), context.now());
+    let persistence = stored.into();
     Some(LoadedSession { persistence, key: Some(key), token, record, seal, at })
 }
 

@@ -9,9 +9,8 @@
 //! panic, by a cancelled commit, or on its way to a commit that has stopped waiting.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{VecDeque, hash_map::Entry},
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +27,7 @@ use super::{
     batch::Finished,
     commit::{PendingCommit, Persistence, TokenAction},
 };
-use crate::{record::Record, store::RecordKey};
+use crate::{record::Record, store::RecordKey, token::KeyMap};
 
 const SHARDS: usize = 64;
 /// How many commits one leader takes along at most, so that none waits too long for its own.
@@ -39,7 +38,7 @@ pub(crate) struct Turns {
     shards: Box<[Mutex<Queues>]>,
 }
 
-type Queues = HashMap<RecordKey, VecDeque<Ticket>, BuildHasherDefault<KeyHasher>>;
+type Queues = KeyMap<VecDeque<Ticket>>;
 
 /// A commit that waits for its turn.
 pub(super) struct Ticket {
@@ -231,22 +230,6 @@ impl Drop for Lead {
             back.turns = None;
             self.newest = std::mem::take(&mut back.newest);
         }
-    }
-}
-
-/// A record key is a hash already.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(start) = bytes.last_chunk() {
-            self.0 ^= u64::from_ne_bytes(*start);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

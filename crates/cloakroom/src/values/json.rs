@@ -1,7 +1,7 @@
 //! The texts of JSON values: writing one, and finding the way in one without parsing it.
 //!
-//! What finds the way takes valid JSON for granted. What it says of anything else means nothing,
-//! and whoever asks for the value learns there that it is none.
+//! The functions that find the way take valid JSON for granted, which is not checked. Of any other
+//! text their results mean nothing, and deserializing the value that was found is the error.
 
 use std::borrow::Cow;
 
