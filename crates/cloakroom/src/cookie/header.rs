@@ -4,17 +4,31 @@
 //! `%5F%5FHost-session` could pass for `__Host-session`. A pair that is no pair is passed over and
 //! hides no other.
 
-/// The cookies of `headers`, as pairs of name and value, in the order in which they came.
+use std::iter;
+
+use memchr::memchr;
+
+/// The names and values of all cookies, in the order in which they came.
 pub(super) fn pairs<'h>(
     headers: impl Iterator<Item = &'h [u8]>,
 ) -> impl Iterator<Item = (&'h [u8], &'h [u8])> {
-    headers.flat_map(|header| header.split(|byte| *byte == b';')).filter_map(|pair| {
-        let equals = pair.iter().position(|byte| *byte == b'=')?;
+    headers.flat_map(split).filter_map(|pair| {
+        let equals = memchr(b'=', pair)?;
         Some((trim(&pair[..equals]), trim(&pair[equals + 1..])))
     })
 }
 
-/// Without the spaces and tabs around, and no other octets.
+/// Returns what stands between the semicolons.
+fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(header);
+    iter::from_fn(move || {
+        let rest = left?;
+        let end = memchr(b';', rest);
+        left = end.map(|end| &rest[end + 1..]);
+        Some(&rest[..end.unwrap_or(rest.len())])
+    })
+}
+
 fn trim(mut octets: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = octets {
         octets = rest;

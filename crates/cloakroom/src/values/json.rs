@@ -130,10 +130,12 @@ impl<'t> Scanner<'t> {
 
     /// Goes to the next byte that is not whitespace.
     fn next(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                found => return found,
+            }
         }
-        self.peek()
     }
 
     /// Goes behind `byte`, if it comes next.
@@ -163,20 +165,20 @@ impl<'t> Scanner<'t> {
     /// Goes behind a string. Returns it with its quotes, and whether it has escapes.
     fn string(&mut self) -> Option<(&'t str, bool)> {
         self.eat(b'"')?;
-        let begin = self.at - 1;
-        let mut has_escapes = false;
+        let (bytes, begin) = (self.text.as_bytes(), self.at - 1);
+        let (mut at, mut has_escapes) = (self.at, false);
         loop {
-            match self.peek()? {
+            match bytes.get(at)? {
                 b'"' => break,
                 b'\\' => {
                     has_escapes = true;
                     // What is escaped is one byte at least.
-                    self.at += 2;
+                    at += 2;
                 }
-                _ => self.at += 1,
+                _ => at += 1,
             }
         }
-        self.at += 1;
+        self.at = at + 1;
         Some((self.text.get(begin..self.at)?, has_escapes))
     }
 
@@ -185,12 +187,13 @@ impl<'t> Scanner<'t> {
         let first = self.next()?;
         let begin = self.at;
         match first {
-            b'"' => drop(self.string()?),
+            b'"' => return Some(self.string()?.0),
             b'{' | b'[' => drop(self.nested()?),
             _ => {
-                while self.peek().is_some_and(|byte| !b",]} \t\n\r".contains(&byte)) {
-                    self.at += 1;
-                }
+                let ends =
+                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+                let rest = &self.text.as_bytes()[begin..];
+                self.at = begin + rest.iter().position(ends).unwrap_or(rest.len());
             }
         }
         self.text.get(begin..self.at).filter(|text| !text.is_empty())
@@ -198,20 +201,22 @@ impl<'t> Scanner<'t> {
 
     /// Goes behind an object or a list, however deep it is. Returns how deep: 0 for what is neither.
     fn nested(&mut self) -> Option<usize> {
+        let bytes = self.text.as_bytes();
         let (mut depth, mut deepest) = (0_usize, 0);
         loop {
-            match self.peek()? {
+            match bytes.get(self.at)? {
                 b'"' => drop(self.string()?),
-                byte => {
-                    match byte {
-                        b'{' | b'[' => depth += 1,
-                        b'}' | b']' => depth = depth.saturating_sub(1),
-                        _ => (),
-                    }
+                b'{' | b'[' => {
+                    depth += 1;
+                    deepest = deepest.max(depth);
                     self.at += 1;
                 }
+                b'}' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    self.at += 1;
+                }
+                _ => self.at += 1,
             }
-            deepest = deepest.max(depth);
             if depth == 0 {
                 return Some(deepest);
             }
