@@ -119,7 +119,7 @@ impl Inner {
         let revision = draw_revision();
         let [before, behind] = wire::replacement(draft, revision);
         let index = self.index_first(draft.owner, key, &before).await?;
-        let expected = wire::revision(expected).into_bytes();
+        let expected = wire::revision(expected).to_vec();
         let arguments = vec![number(self.clock.now()), name(key), before, expected, behind];
         let keys = std::iter::once(self.key(key)).chain(index).collect();
         self.eval(&self.scripts.replace, &Call { keys, arguments }).await?.outcome(revision)
@@ -134,8 +134,8 @@ impl Inner {
         let arguments = vec![
             number(self.clock.now()),
             name(key),
-            wire::deadline(expires).into_bytes(),
-            wire::revision(expected).into_bytes(),
+            wire::deadline(expires).to_vec(),
+            wire::revision(expected).to_vec(),
         ];
         let call = Call { keys: vec![self.key(key)], arguments };
         let reply = self.eval(&self.scripts.touch, &call).await?;
@@ -160,7 +160,7 @@ impl Inner {
         let value = wire::record(draft, revision);
         let index = self.index_first(draft.owner, to, &value).await?;
         let tombstone = wire::tombstone(until, expected.map(|_| *to), draw_revision());
-        let expected = expected.map(|revision| wire::revision(revision).into_bytes());
+        let expected = expected.map(|revision| wire::revision(revision).to_vec());
         let arguments = vec![
             number(self.clock.now()),
             name(to),

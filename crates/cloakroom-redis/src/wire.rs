@@ -40,10 +40,19 @@ use cloakroom::{
 };
 
 const HEADER: usize = 168;
-/// Where the history is.
+const KIND: usize = 3;
+const EXPIRES: Range<usize> = 5..21;
+const IDLE: Range<usize> = 22..38;
+const REVISION: Range<usize> = 39..55;
 const HISTORY: Range<usize> = 56..123;
-/// The history of a record that is new under its key.
-const NO_HISTORY: &str = "---------------- ---------------- ---------------- ----------------";
+const LINK: Range<usize> = 124..167;
+/// Where all headers are the same.
+const PUNCTUATION: [usize; 9] = [0, 1, 2, 4, 21, 38, 55, 123, 167];
+/// A header without a history and a link.
+const EMPTY_HEADER: &[u8; HEADER] = b"\
+    CR1- 0000000000000000 0000000000000000 0000000000000000 \
+    ---------------- ---------------- ---------------- ---------------- \
+    -------------------------------------------\n";
 const NOBODY: &str = "-------------------------------------------";
 
 /// A value as it was read.
@@ -56,14 +65,24 @@ pub(crate) struct Parsed {
 
 /// The key of a record: `session:{3f9a}mY6…`.
 pub(crate) fn key(prefix: &str, key: &RecordKey) -> String {
-    let [high, low] = key.tag();
-    format!("{prefix}{{{high:02x}{low:02x}}}{key}")
+    let mut name = String::with_capacity(prefix.len() + "{3f9a}".len() + NOBODY.len());
+    name.push_str(prefix);
+    name.push('{');
+    name.extend(hash_tag(key).map(char::from));
+    name.push('}');
+    name.push_str(&key.to_string());
+    name
 }
 
 /// The slot of a record in a cluster.
 pub(crate) fn slot(key: &RecordKey) -> u16 {
-    let [high, low] = key.tag();
-    crc16::State::<crc16::XMODEM>::calculate(format!("{high:02x}{low:02x}").as_bytes()) % 16_384
+    crc16::State::<crc16::XMODEM>::calculate(&hash_tag(key)) % 16_384
+}
+
+fn hash_tag(key: &RecordKey) -> [u8; 4] {
+    let mut digits = [0; 4];
+    write_number::<16>(&mut digits, u16::from_be_bytes(key.tag()).into());
+    digits
 }
 
 /// The key of an owner's index.
@@ -88,8 +107,9 @@ pub(crate) fn index_deadline(score: f64) -> Timestamp {
 
 /// Returns the value of a record that is new under its key.
 pub(crate) fn record(draft: &Draft, revision: Revision) -> Vec<u8> {
-    let link = draft.owner.map_or_else(|| NOBODY.to_owned(), |owner| owner.to_string());
-    let mut value = header('R', draft.expires, draft.idle, revision, &link);
+    let link = draft.owner.map(|owner| owner.to_string());
+    let mut value = Vec::with_capacity(HEADER + draft.record.len());
+    value.extend_from_slice(&header(b'R', draft.expires, draft.idle, revision, link.as_deref()));
     value.extend_from_slice(&draft.record);
     value
 }
@@ -105,34 +125,53 @@ pub(crate) fn replacement(draft: &Draft, revision: Revision) -> [Vec<u8>; 2] {
 
 /// Returns the value of a tombstone. The script that leaves it puts in the history.
 pub(crate) fn tombstone(until: Timestamp, successor: Option<RecordKey>, mark: Revision) -> Vec<u8> {
-    let link = successor.map_or_else(|| NOBODY.to_owned(), |key| key.to_string());
-    header('T', until, Duration::ZERO, mark, &link)
+    let link = successor.map(|key| key.to_string());
+    header(b'T', until, Duration::ZERO, mark, link.as_deref()).to_vec()
 }
 
+/// Returns a header without a history. Each part is written to its place in an empty one.
 fn header(
-    kind: char,
+    kind: u8,
     expires: Timestamp,
     idle: Duration,
     revision: Revision,
-    link: &str,
-) -> Vec<u8> {
-    let expires = deadline(expires);
-    let idle = idle.as_millis().min(u128::from(MOST));
-    let revision = self::revision(revision);
-    format!("CR1{kind} {expires} {idle:016} {revision} {NO_HISTORY} {link}\n").into_bytes()
+    link: Option<&str>,
+) -> [u8; HEADER] {
+    let mut header = *EMPTY_HEADER;
+    header[KIND] = kind;
+    header[EXPIRES].copy_from_slice(&deadline(expires));
+    let idle = idle.as_millis().try_into().unwrap_or(u64::MAX);
+    write_number::<10>(&mut header[IDLE], idle.min(MOST));
+    header[REVISION].copy_from_slice(&self::revision(revision));
+    if let Some(link) = link {
+        header[LINK].copy_from_slice(link.as_bytes());
+    }
+    header
 }
 
 /// As far as sixteen digits go.
 const MOST: u64 = 9_999_999_999_999_999;
 
 /// A deadline as the header has it.
-pub(crate) fn deadline(at: Timestamp) -> String {
-    format!("{:016}", at.as_millis().min(MOST))
+pub(crate) fn deadline(at: Timestamp) -> [u8; 16] {
+    let mut digits = [0; 16];
+    write_number::<10>(&mut digits, at.as_millis().min(MOST));
+    digits
 }
 
 /// A revision as the header has it.
-pub(crate) fn revision(revision: Revision) -> String {
-    format!("{:016x}", revision.0)
+pub(crate) fn revision(revision: Revision) -> [u8; 16] {
+    let mut digits = [0; 16];
+    write_number::<16>(&mut digits, revision.0);
+    digits
+}
+
+/// Writes a number to the base `BASE`, with zeros before it.
+fn write_number<const BASE: u64>(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[usize::try_from(number % BASE).unwrap_or_default()];
+        number /= BASE;
+    }
 }
 
 /// Reads a revision as the header has it.
@@ -142,21 +181,27 @@ pub(crate) fn parse_revision(text: &[u8]) -> Option<Revision> {
 
 /// Reads a value. Returns `None` if it is none of ours or spoilt.
 pub(crate) fn parse(value: &Bytes) -> Option<Parsed> {
-    let header = std::str::from_utf8(value.get(..HEADER)?).ok()?;
-    let fields: Vec<_> = header.strip_suffix('\n')?.split(' ').collect();
-    let [kind, expires, idle, revision, _, _, _, _, link] = fields.as_slice() else { return None };
-    let expires = Timestamp::from_millis(expires.parse().ok()?);
-    let idle = Duration::from_millis(idle.parse().ok()?);
-    let revision = parse_revision(revision.as_bytes())?;
-    let linked = *link != NOBODY;
-    let found = match *kind {
-        "CR1R" => Found::Live(Stored { record: value.slice(HEADER..), revision, expires }),
-        "CR1T" if linked => Found::Tombstone { successor: Some(RecordKey::parse(link)?), expires },
-        "CR1T" => Found::Tombstone { successor: None, expires },
+    let header: &[u8; HEADER] = value.first_chunk()?;
+    let has = |at: usize| header[at] == EMPTY_HEADER[at];
+    if !PUNCTUATION.into_iter().all(has) {
+        return None;
+    }
+    let text = |range| std::str::from_utf8(&header[range]).ok();
+    let number = |range| text(range)?.parse().ok();
+    let expires = Timestamp::from_millis(number(EXPIRES)?);
+    let idle = Duration::from_millis(number(IDLE)?);
+    let revision = parse_revision(&header[REVISION])?;
+    let link = text(LINK).filter(|link| *link != NOBODY);
+    let found = match header[KIND] {
+        b'R' => Found::Live(Stored { record: value.slice(HEADER..), revision, expires }),
+        b'T' => {
+            let successor = link.map(|link| RecordKey::parse(link).ok_or(())).transpose().ok()?;
+            Found::Tombstone { successor, expires }
+        }
         _ => return None,
     };
-    let owner = match &found {
-        Found::Live(_) if linked => Some(OwnerKey::parse(link)?),
+    let owner = match (&found, link) {
+        (Found::Live(_), Some(link)) => Some(OwnerKey::parse(link)?),
         _ => None,
     };
     Some(Parsed { found, idle, owner })
@@ -189,7 +234,7 @@ mod tests {
         let value = record(&draft(Some(OwnerKey::of("user-42"))), Revision(0xdead_beef));
         let revision: &[u8] = b"00000000deadbeef";
         assert_eq!(&value[39..55], revision, "40 to 55 in Lua");
-        assert_eq!(&value[HISTORY], NO_HISTORY.as_bytes(), "57 to 123 in Lua");
+        assert_eq!(&value[HISTORY], &EMPTY_HEADER[HISTORY], "57 to 123 in Lua");
         assert_eq!(&value[107..123], b"----------------", "the oldest, 108 to 123 in Lua");
         assert_eq!(value[124..167], *OwnerKey::of("user-42").to_string().as_bytes());
         assert_eq!(value[HEADER - 1], b'\n');
