@@ -120,6 +120,13 @@ async fn secret_fields_are_never_given_back(server: Server) {
         "clientSecret",
         "passwd",
     ];
+        "totp",
+        "pincode",
+        "userpin",
+        "creditcardnumber",
+        "myapikey",
+        "cards[0][number]",
+        "PINcode",
     let shown = ["name", "shipping", "footprint", "user[opinion]", "card[holder]"];
     let old = async |visitor: &mut Client| {
         let fields = secret.iter().chain(&shown);

@@ -31,11 +31,9 @@ impl Session {
         self.add(Bags { messages: encode_object("flash", &messages)?, ..Bags::default() })
     }
 
-    /// Flashes the request's form, so that the page can fill it in again. Files and fields with secret
-    /// names stay out: those that contain `passw`, `secret` or `token`, and those with the words `cvv`,
-    /// `cvc`, `otp`, `pin`, `card_number` or `api_key`, unless
-    /// [set otherwise](crate::SessionsBuilder::secret_fields). [`SecretFields`](crate::form::SecretFields)
-    /// says how names are read.
+    /// Flashes the request's form, so that the page can fill it in again. Files stay out, and so do fields
+    /// with secret names: [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
+    /// [set otherwise](crate::SessionsBuilder::secret_fields).
     ///
     /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
     /// form that an earlier request flashed. If the session would be too large with it, the commit
