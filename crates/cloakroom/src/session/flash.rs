@@ -110,7 +110,8 @@ impl Session {
     }
 
     /// Keeps everything that came to be shown on this page for one more page. What this request flashes
-    /// under the same name is newer and stays; what [`flash_now`](Self::flash_now) shows is not kept.
+    /// under the same name, and input or errors that it flashes, are newer and hide what is kept, as does
+    /// what another request flashes meanwhile. What [`flash_now`](Self::flash_now) shows is not kept.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();

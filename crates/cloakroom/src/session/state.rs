@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) effects: ResponseEffects,
     /// The batch that this request writes.
     batch: Option<BatchId>,
-    /// The batch of what it keeps of older flash, which what it flashes itself hides.
+    /// The batch of what it keeps of older flash.
     kept: Option<BatchId>,
     /// The record that the request loaded, and the name that it had in its owner's list.
     loaded: (Option<RecordKey>, Option<SessionId>),
@@ -119,19 +119,13 @@ impl State {
     }
 
     /// Keeps `bags`, which came to be shown, for the next page. What this request flashes is newer.
-    pub(super) fn keep(
-        &mut self,
-        mut bags: Bags,
-        draw: impl FnOnce() -> BatchId,
-    ) -> Result<(), Error> {
-        if let Some(own) = self.outgoing_flash() {
-            bags.remove_what_is_hidden_by(own);
-        }
+    pub(super) fn keep(&mut self, bags: Bags, draw: impl FnOnce() -> BatchId) -> Result<(), Error> {
         if bags.is_empty() {
             return Ok(());
         }
         let id = *self.kept.get_or_insert_with(draw);
-        self.work.change(Change::Flash(Box::new(Batch { id, bags })))
+        let seen = self.flash.incoming_ids().to_vec();
+        self.work.change(Change::Keep { batch: Box::new(Batch { id, bags }), seen })
     }
 
     /// Consumes the flash that came with the request, if it was read or `shown_anyway`.
