@@ -142,12 +142,10 @@ impl ChangeLog {
         matches!(last, Some(Change::Own(Some(_))))
     }
 
-    /// Returns the batches of flash that have old input.
-    pub(crate) fn flashed_input(&self) -> Vec<BatchId> {
+    /// Returns the batches of flash that these changes write.
+    pub(crate) fn flashed(&self) -> Vec<BatchId> {
         let id = |change: &Change| match change {
-            Change::Flash(batch) | Change::Keep { batch, .. } if !batch.bags.input.is_empty() => {
-                Some(batch.id)
-            }
+            Change::Flash(batch) | Change::Keep { batch, .. } => Some(batch.id),
             _ => None,
         };
         self.changes().iter().filter_map(id).collect()

@@ -84,6 +84,20 @@ pub(crate) struct Batch {
     pub(crate) bags: Bags,
 }
 
+/// How many fields were left out because a record was too large with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) input: usize,
+    pub(crate) errors: usize,
+}
+
+impl std::ops::AddAssign for LeftOut {
+    fn add_assign(&mut self, more: Self) {
+        self.input += more.input;
+        self.errors += more.errors;
+    }
+}
+
 /// All that waits to be shown: one batch per request that flashed.
 ///
 /// A request consumes the batches that it saw when it loaded the session, by their ids. What
@@ -138,21 +152,26 @@ impl Flash {
         self.0.retain(|batch| !seen.contains(&batch.id));
     }
 
-    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches.
-    /// Returns how many.
-    pub(crate) fn leave_input_out(
+    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches,
+    /// or out of their errors if they have no input.
+    pub(crate) fn leave_out(
         &mut self,
         batches: &[BatchId],
         excess: usize,
-    ) -> Result<usize, Error> {
-        let mut count = 0;
+    ) -> Result<LeftOut, Error> {
+        let mut left_out = LeftOut::default();
         for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
             let mut input = batch.bags.input.all();
-            count += remove_largest(&mut input, excess);
+            left_out.input += remove_largest(&mut input, excess);
             batch.bags.input = encode_object("input", &input)?;
         }
+        if left_out.input == 0 {
+            for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
+                left_out.errors += batch.bags.errors.remove_largest(excess);
+            }
+        }
         self.0.retain(|batch| !batch.bags.is_empty());
-        Ok(count)
+        Ok(left_out)
     }
 
     /// What is in one batch.

@@ -36,7 +36,7 @@ impl Session {
     /// [set otherwise](crate::SessionsBuilder::secret_fields).
     ///
     /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
-    /// form that an earlier request flashed. If the session would be too large with it, the commit
+    /// form that an earlier request flashed, with its errors. If the session would be too large with it, the commit
     /// leaves its largest fields out.
     ///
     /// ```
@@ -94,7 +94,9 @@ impl Session {
 
     /// Adds errors by field, from anything that is [`IntoFieldErrors`]: pairs, maps, lists of
     /// `{field, message}`, the errors of a failed `Input`. They add to what this request has flashed
-    /// and replace what an earlier one has. Each message of a field is kept once.
+    /// and replace the form that an earlier one has, with its errors. Each message of a field is kept
+    /// once. The errors of at most 100 fields are kept, the first by name. If the session would be too
+    /// large with them although all input is left out, the commit leaves out the longest.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();

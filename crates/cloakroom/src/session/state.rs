@@ -12,11 +12,16 @@ use crate::{
     clock::Timestamp,
     error::Error,
     flash::{Bags, Batch, BatchId},
-    lifetimes,
+    form::FieldErrors,
+    lifetimes, observe,
     owner::{Owner, SessionId},
     store::RecordKey,
     values::Values,
 };
+
+/// How many fields with errors a session keeps of one request: a form has a thousand, of which each may
+/// be wrong.
+const MAX_ERRORS: usize = 100;
 
 /// Where a session is stored, as its readers outside of the request have to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,12 +113,19 @@ impl State {
         self.work.record().flash.bags(self.batch?)
     }
 
-    /// Adds `bags` to what this request flashes. `draw` names the batch if it is the first.
+    /// Adds `bags` to what this request flashes, with the errors of at most 100 fields. `draw` names the
+    /// batch if it is the first.
     pub(super) fn flash(
         &mut self,
-        bags: Bags,
+        mut bags: Bags,
         draw: impl FnOnce() -> BatchId,
     ) -> Result<(), Error> {
+        let none = FieldErrors::new();
+        let flashed = self.outgoing_flash().map_or(&none, |bags| &bags.errors);
+        let left_out = bags.errors.limit(MAX_ERRORS, flashed);
+        if left_out > 0 {
+            observe::errors_over_limit(left_out, MAX_ERRORS);
+        }
         let id = *self.batch.get_or_insert_with(draw);
         self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
