@@ -48,6 +48,11 @@ pub(crate) enum Change {
     /// The absolute deadline.
     Until(Option<Timestamp>),
     Flash(Box<Batch>),
+    /// What is kept of the batches `seen`.
+    Keep {
+        batch: Box<Batch>,
+        seen: Vec<BatchId>,
+    },
     Consume(Vec<BatchId>),
 }
 
@@ -71,6 +76,7 @@ impl Change {
             Self::Age(millis) => record.age = Some(*millis),
             Self::Until(deadline) => record.until = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
+            Self::Keep { batch, seen } => record.flash.keep(Batch::clone(batch), seen),
             Self::Consume(seen) => record.flash.consume(seen),
         }
         Ok(())
@@ -88,6 +94,7 @@ impl Change {
             Self::Age(_) => "age",
             Self::Until(_) => "until",
             Self::Flash(_) => "flash",
+            Self::Keep { .. } => "keep",
             Self::Consume(_) => "consume",
         }
     }
@@ -135,10 +142,10 @@ impl ChangeLog {
         matches!(last, Some(Change::Own(Some(_))))
     }
 
-    /// Returns the batches of flash that have old input.
-    pub(crate) fn flashed_input(&self) -> Vec<BatchId> {
+    /// Returns the batches of flash that these changes write.
+    pub(crate) fn flashed(&self) -> Vec<BatchId> {
         let id = |change: &Change| match change {
-            Change::Flash(batch) if !batch.bags.input.is_empty() => Some(batch.id),
+            Change::Flash(batch) | Change::Keep { batch, .. } => Some(batch.id),
             _ => None,
         };
         self.changes().iter().filter_map(id).collect()

@@ -5,8 +5,10 @@
 //!
 //! 1. A name is split at dots and at brackets. Empty parts do not count.
 //! 2. A name whose brackets do not close, or have text right behind them, is split at dots alone.
-//! 3. Where fields are picked or dropped, numbers may be left out: `items.pin` is the `pin` of every
-//!    entry of `items`. A name covers what is below it: `user` covers `user.name`.
+//! 3. Where fields are picked or dropped, numbers may be left out behind the first part: `items.pin` is
+//!    the `pin` of every entry of `items`. A number that is given is that of an entry: `matrix[][0]` is
+//!    `matrix.0`, the first row, because empty parts do not count. A name covers what is below it:
+//!    `user` covers `user.name`.
 
 mod shrink;
 mod walk;
@@ -57,96 +59,117 @@ pub(crate) fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What remains of a path behind a child of this name. Empty where the path covers the child, `None`
-/// where it leads elsewhere.
-fn behind<'p, 'n>(path: &'p [&'n str], name: &str) -> Option<&'p [&'n str]> {
+/// Takes one `step` from `start` for each part of a name. Returns `None` if one of them leads nowhere.
+fn follow<P>(start: P, name: &str, step: impl Fn(P, &str) -> Option<P>) -> Option<P> {
     // Most names have one part.
-    if !name.contains(['.', '[']) {
-        let (first, rest) = path.split_first()?;
-        return (*first == name).then_some(rest);
+    if name.contains(['.', '[']) {
+        parts(name).into_iter().try_fold(start, step)
+    } else {
+        step(start, name)
     }
-    let name = parts(name);
-    let fits = path.iter().zip(&name).all(|(part, own)| part == own);
-    fits.then(|| path.get(name.len()..).unwrap_or_default())
 }
 
-/// The same below the first part, where numbers may be left out.
-fn behind_any<'p, 'n>(path: &'p [&'n str], name: &str) -> Option<&'p [&'n str]> {
-    let may_skip = || is_number(name) && path.first().is_some_and(|part| !is_number(part));
-    behind(path, name).or_else(|| may_skip().then_some(path))
+/// What remains of the path to a field that a call names.
+#[derive(Clone, Copy)]
+struct FieldPath<'p, 'n> {
+    rest: &'p [&'n str],
+    /// Whether it is below the first part of the field's name, where numbers may be left out.
+    is_below: bool,
+}
+
+impl<'p, 'n> FieldPath<'p, 'n> {
+    fn to(field: &'p [&'n str]) -> Self {
+        Self { rest: field, is_below: false }
+    }
+
+    /// Returns what remains behind a child of this name, or nothing where the path leads elsewhere.
+    fn behind(self, name: &str) -> Option<Self> {
+        follow(self, name, Self::step)
+    }
+
+    fn step(self, part: &str) -> Option<Self> {
+        let rest = match self.rest {
+            [] => self.rest,
+            [first, rest @ ..] if *first == part => rest,
+            [first, ..] if self.is_below && is_number(part) && !is_number(first) => self.rest,
+            _ => return None,
+        };
+        Some(Self { rest, is_below: true })
+    }
+
+    /// Returns whether it leads no further, so that it covers what is here.
+    fn covers(&self) -> bool {
+        self.rest.is_empty()
+    }
 }
 
 /// The fields that a call names.
 pub(crate) struct Fields<'n>(Vec<Vec<&'n str>>);
-
-/// The named fields that may be below a place: what remains of the path to each.
-type Below<'p, 'n> = Vec<&'p [&'n str]>;
 
 impl<'n> Fields<'n> {
     pub(crate) fn named(names: &[&'n str]) -> Self {
         Self(names.iter().map(|name| parts(name)).collect())
     }
 
+    fn paths(&self) -> Vec<FieldPath<'_, 'n>> {
+        self.0.iter().map(|field| FieldPath::to(field)).collect()
+    }
+
     /// Returns whether one of the fields is `field`, or has it within.
     pub(crate) fn cover(&self, field: &str) -> bool {
-        let field = parts(field);
-        self.0.iter().any(|path| {
-            let (first, rest) = (field.first(), field.get(1..).unwrap_or_default());
-            let start = first.and_then(|first| behind(path, first));
-            let end = rest.iter().try_fold(start, |path, part| match path {
-                None | Some([]) => Err(path),
-                Some(path) => Ok(behind_any(path, part)),
-            });
-            matches!(end, Ok(Some([])) | Err(Some([])))
-        })
+        behind(&self.paths(), field).iter().any(FieldPath::covers)
     }
 
     /// Returns the named fields alone. Where a part of a list is picked, the entries keep their
     /// numbers, as names.
     pub(crate) fn only(&self, members: &Map<String, Value>) -> Map<String, Value> {
-        let picked = |(name, value): (&String, &Value)| {
-            let below = self.0.iter().filter_map(|path| behind(path, name)).collect();
-            Some((name.clone(), pick(value, &below)?))
-        };
-        members.iter().filter_map(picked).collect()
+        pick_members(members, &self.paths())
     }
 
     /// Removes the named fields. An entry of a list becomes `null`, so that the others keep their
     /// numbers.
     pub(crate) fn remove_from(&self, members: &mut Map<String, Value>) {
-        let whole: Below<'_, 'n> = self.0.iter().map(Vec::as_slice).collect();
-        retain(members, &(0, whole), &|(depth, paths), name| {
-            let behind = if *depth == 0 { behind } else { behind_any };
-            let below: Below<'_, 'n> = paths.iter().filter_map(|path| behind(path, name)).collect();
-            match below.as_slice() {
-                [] => Choice::Keep,
-                below if below.iter().any(|path| path.is_empty()) => Choice::Drop,
-                _ => Choice::Descend((depth + 1, below)),
+        retain(members, &self.paths(), &|paths, name| {
+            let below = behind(paths, name);
+            if below.is_empty() {
+                Choice::Keep
+            } else if below.iter().any(FieldPath::covers) {
+                Choice::Drop
+            } else {
+                Choice::Descend(below)
             }
         });
     }
 }
 
+/// Returns what remains of the paths that lead to a child of this name, or below it.
+fn behind<'p, 'n>(paths: &[FieldPath<'p, 'n>], name: &str) -> Vec<FieldPath<'p, 'n>> {
+    paths.iter().filter_map(|path| path.behind(name)).collect()
+}
+
+fn pick_members(members: &Map<String, Value>, paths: &[FieldPath<'_, '_>]) -> Map<String, Value> {
+    let picked =
+        |(name, value): (&String, &Value)| Some((name.clone(), pick(value, &behind(paths, name))?));
+    members.iter().filter_map(picked).collect()
+}
+
 /// Returns what paths lead to in `value`, if anything.
-fn pick(value: &Value, paths: &Below<'_, '_>) -> Option<Value> {
+fn pick(value: &Value, paths: &[FieldPath<'_, '_>]) -> Option<Value> {
     if paths.is_empty() {
         return None;
     }
-    if paths.iter().any(|path| path.is_empty()) {
+    if paths.iter().any(FieldPath::covers) {
         return Some(value.clone());
     }
-    let child = |name: String, value: &Value| {
-        let below = paths.iter().filter_map(|path| behind_any(path, &name)).collect();
-        Some((name, pick(value, &below)?))
-    };
-    let picked: Map<_, _> = match value {
-        Value::Object(members) => {
-            members.iter().filter_map(|(name, value)| child(name.clone(), value)).collect()
-        }
+    let picked = match value {
+        Value::Object(members) => pick_members(members, paths),
         Value::Array(entries) => {
-            let numbered = entries.iter().enumerate();
-            let picked = numbered.filter_map(|(index, entry)| child(index.to_string(), entry));
-            let picked: Vec<_> = picked.collect();
+            let numbered = entries.iter().enumerate().filter_map(|(index, entry)| {
+                let index = index.to_string();
+                let picked = pick(entry, &behind(paths, &index))?;
+                Some((index, picked))
+            });
+            let picked: Vec<_> = numbered.collect();
             if picked.len() == entries.len() && !picked.is_empty() {
                 return Some(picked.into_iter().map(|(_, entry)| entry).collect());
             }
@@ -265,6 +288,34 @@ mod tests {
         assert_eq!(only(&["user.name.x", "pin"]), json!({}));
     }
 
+    /// What a visitor writes into one name is what others write into several levels.
+    #[test]
+    fn numbers_may_be_left_out_within_a_name_as_between_names() {
+        let named = Fields::named(&["items[][answer]"]);
+        for form in [
+            json!({"items.0.answer": 42}),
+            json!({"items": {"0.answer": 42}}),
+            json!({"items.0": {"answer": 42}}),
+            json!({"items": [{"answer": 42}]}),
+            json!({"items.0.1.answer": {"deep": 42}}),
+        ] {
+            let mut rest = form.as_object().unwrap().clone();
+            assert_eq!(json!(named.only(&rest)), form);
+            named.remove_from(&mut rest);
+            assert!(!json!(rest).to_string().contains("42"), "{rest:?}");
+        }
+        let form = json!({"0.answer": 1, "items.x.answer": 1, "items.0.answers": 1, "answer": 1});
+        assert_eq!(named.only(form.as_object().unwrap()), Map::new());
+    }
+
+    #[test]
+    fn a_number_behind_empty_brackets_is_that_of_an_entry() {
+        let form = json!({"matrix": [[1, 2], [3, 4]]});
+        let mut rest = form.as_object().unwrap().clone();
+        Fields::named(&["matrix[][0]"]).remove_from(&mut rest);
+        assert_eq!(json!(rest), json!({"matrix": [null, [3, 4]]}));
+    }
+
     #[test]
     fn a_named_field_covers_the_errors_below_it() {
         let covers = |name: &str, field: &str| Fields::named(&[name]).cover(field);
@@ -272,6 +323,7 @@ mod tests {
             ("user", "user.name"),
             ("items[]", "items.0.q"),
             ("items[][q]", "items.0.q"),
+            ("items[][q]", "items.0.1.q.r"),
             ("a[b]", "a.b"),
         ] {
             assert!(covers(name, field), "{name} {field}");

@@ -46,14 +46,12 @@ impl Bags {
         self.errors.extend(newer.errors);
     }
 
-    /// Drops what `newer`, of another request, hides: messages by name, and input and errors as a
-    /// whole, because they belong to one form.
-    pub(crate) fn remove_what_is_hidden_by(&mut self, newer: &Self) {
+    /// Drops what `newer`, of another request, hides: messages by name, and input and errors together,
+    /// because they belong to one form.
+    fn remove_what_is_hidden_by(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
-        if !newer.input.is_empty() {
+        if !newer.input.is_empty() || !newer.errors.is_empty() {
             self.input = Values::default();
-        }
-        if !newer.errors.is_empty() {
             self.errors = FieldErrors::new();
         }
     }
@@ -86,6 +84,20 @@ pub(crate) struct Batch {
     pub(crate) bags: Bags,
 }
 
+/// How many fields were left out because a record was too large with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) input: usize,
+    pub(crate) errors: usize,
+}
+
+impl std::ops::AddAssign for LeftOut {
+    fn add_assign(&mut self, more: Self) {
+        self.input += more.input;
+        self.errors += more.errors;
+    }
+}
+
 /// All that waits to be shown: one batch per request that flashed.
 ///
 /// A request consumes the batches that it saw when it loaded the session, by their ids. What
@@ -98,18 +110,32 @@ impl Flash {
         self.0.is_empty()
     }
 
-    /// Adds `batch`, to the batch of the same request if there is one. At most 16 wait: the oldest
-    /// goes.
-    ///
-    /// Invariant: no message's name stands in two batches, and one has input, and one errors, so that
-    /// the size is bounded by what can be shown.
+    /// Adds `batch` as the newest, to the batch of the same request if there is one. At most 16 wait:
+    /// the oldest goes.
     pub(crate) fn add(&mut self, batch: Batch) {
-        for older in self.0.iter_mut().filter(|older| older.id != batch.id) {
+        self.insert(self.0.len(), batch);
+    }
+
+    /// Adds `batch`, which a request keeps of the batches `seen` that it loaded. It is as old as they
+    /// are: what another request has flashed since then hides it.
+    pub(crate) fn keep(&mut self, batch: Batch, seen: &[BatchId]) {
+        let last_seen = self.0.iter().rposition(|batch| seen.contains(&batch.id));
+        self.insert(last_seen.map_or(0, |last| last + 1), batch);
+    }
+
+    /// Invariant: no message's name stands in two batches, and one has input and errors, so that the
+    /// size is bounded by what can be shown.
+    fn insert(&mut self, at: usize, mut batch: Batch) {
+        let (older, newer) = self.0.split_at_mut(at);
+        for older in older.iter_mut().filter(|older| older.id != batch.id) {
             older.bags.remove_what_is_hidden_by(&batch.bags);
+        }
+        for newer in newer.iter().filter(|newer| newer.id != batch.id) {
+            batch.bags.remove_what_is_hidden_by(&newer.bags);
         }
         match self.0.iter_mut().find(|own| own.id == batch.id) {
             Some(own) => own.bags.extend(batch.bags),
-            None => self.0.push(batch),
+            None => self.0.insert(at, batch),
         }
         self.0.retain(|batch| !batch.bags.is_empty());
         let too_many = self.0.len().saturating_sub(MAX_BATCHES);
@@ -126,21 +152,26 @@ impl Flash {
         self.0.retain(|batch| !seen.contains(&batch.id));
     }
 
-    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches.
-    /// Returns how many.
-    pub(crate) fn leave_input_out(
+    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches,
+    /// or out of their errors if they have no input.
+    pub(crate) fn leave_out(
         &mut self,
         batches: &[BatchId],
         excess: usize,
-    ) -> Result<usize, Error> {
-        let mut count = 0;
+    ) -> Result<LeftOut, Error> {
+        let mut left_out = LeftOut::default();
         for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
             let mut input = batch.bags.input.all();
-            count += remove_largest(&mut input, excess);
+            left_out.input += remove_largest(&mut input, excess);
             batch.bags.input = encode_object("input", &input)?;
         }
+        if left_out.input == 0 {
+            for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
+                left_out.errors += batch.bags.errors.remove_largest(excess);
+            }
+        }
         self.0.retain(|batch| !batch.bags.is_empty());
-        Ok(count)
+        Ok(left_out)
     }
 
     /// What is in one batch.
@@ -216,6 +247,51 @@ mod tests {
         let shown = flash.shown().unwrap();
         assert_eq!(json!(shown.input.all()), json!({"b": 2, "c": 2}));
         assert_eq!(json!(shown.errors), json!({"b": ["is wrong"], "c": ["is wrong"]}));
+    }
+
+    #[test]
+    fn half_of_a_newer_form_hides_the_older_one_whole() {
+        for half in ["input", "errors"] {
+            let mut newer = form(2, "b");
+            match half {
+                "input" => newer.bags.errors = FieldErrors::new(),
+                _ => newer.bags.input = Values::default(),
+            }
+            let mut flash = Flash::default();
+            flash.add(form(1, "a"));
+            flash.add(newer);
+            assert_eq!(flash.ids(), [BatchId(2)], "{half}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_as_old_as_what_it_was_kept_of() {
+        let mut flash = Flash::default();
+        flash.add(batch(1, &json!({"a": 1, "b": 1})));
+        let seen = flash.ids();
+        flash.add(form(2, "newer"));
+        flash.add(batch(2, &json!({"b": 2})));
+        let mut kept = form(3, "older");
+        kept.bags.messages = encode_object("flash", &json!({"a": 3, "b": 3})).unwrap();
+        flash.keep(kept, &seen);
+        assert_eq!(flash.ids(), [BatchId(3), BatchId(2)]);
+        let shown = flash.shown().unwrap();
+        assert_eq!(json!(shown.messages.all()), json!({"a": 3, "b": 2}));
+        assert_eq!(json!(shown.input.all()), json!({"newer": 2}));
+        flash.consume(&seen);
+        assert_eq!(flash.ids(), [BatchId(3), BatchId(2)]);
+    }
+
+    #[test]
+    fn what_is_kept_of_sixteen_batches_is_not_the_oldest_of_them() {
+        let mut flash = Flash::default();
+        for id in 0..16 {
+            flash.add(batch(id, &json!({ id.to_string(): id, "x": id })));
+        }
+        let seen = flash.ids();
+        flash.keep(batch(16, &json!({"x": 15})), &seen);
+        flash.consume(&seen);
+        assert_eq!(flash.ids(), [BatchId(16)]);
     }
 
     #[test]

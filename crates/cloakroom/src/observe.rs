@@ -15,6 +15,7 @@
 //! | event "gone", the session ended before or during the request, whose changes are dropped | info | `session`, `changes` |
 //! | event "regenerate dropped", the same of a request that called `regenerate`: a sign-in, probably, that the visitor has to repeat | warn | `session`, `changes` |
 //! | event "old input left out", a form that does not fit into the session | warn | `fields`: how many |
+//! | event "errors left out", errors that do not fit, or more than a session keeps | warn | `fields`: how many; `limit` |
 //! | event "refuse", a commit that failed | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
 //! | event "a session cookie without `Secure` was issued …", once a process, where the request's `Host` is not a loopback one, or a proxy says that it came by https | warn | |
@@ -43,6 +44,7 @@ use meter::Began;
 
 use crate::{
     error::{Error, WithCauses},
+    flash::LeftOut,
     store::{Commit, Found, Outcome, StoreError},
 };
 
@@ -157,13 +159,34 @@ pub(crate) fn touch_failed(error: &Error) {
     tracing::warn!(target: TARGET, %error, "touch failed: the session keeps its deadline");
 }
 
-/// Old input did not fit.
-pub(crate) fn input_left_out(fields: usize) {
+/// Old input, or errors, did not fit.
+pub(crate) fn left_out(left_out: LeftOut) {
+    if left_out.input > 0 {
+        tracing::warn!(
+            target: TARGET,
+            fields = left_out.input,
+            "old input left out: the session is too large with it, so the form will be shown with its \
+             largest fields empty"
+        );
+    }
+    if left_out.errors > 0 {
+        tracing::warn!(
+            target: TARGET,
+            fields = left_out.errors,
+            "errors left out: the session is too large with them, so the form will be shown without its \
+             longest errors"
+        );
+    }
+}
+
+/// More fields have errors than a session keeps.
+pub(crate) fn errors_over_limit(fields: usize, limit: usize) {
     tracing::warn!(
         target: TARGET,
         fields,
-        "old input left out: the session is too large with it, so the form will be shown with its \
-         largest fields empty"
+        limit,
+        "errors left out: more fields have errors than a session keeps, so the form will be shown with \
+         the first ones by name"
     );
 }
 

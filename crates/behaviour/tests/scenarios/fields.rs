@@ -21,6 +21,10 @@ every_driver! {
     a_newer_form_replaces_the_older_one_whole,
     sixteen_batches_wait_and_the_oldest_goes,
     a_json_form_has_a_thousand_members_at_most,
+    flash_except_drops_a_field_below_numbers_in_flat_names,
+    half_of_a_newer_form_replaces_the_older_one_whole,
+    a_form_beyond_a_limit_is_refused,
+    a_hundred_fields_with_errors_are_kept,
 }
 
 const FORM: &str = "user[name]=Virk&user[answer]=42&tags[]=a&tags[]=b&codes[]=1&codes[]=2\
@@ -69,6 +73,17 @@ async fn flash_except_drops_a_field_however_it_is_spelled(server: Server) {
     let mut visitor = flashed(&server, step).await;
     let fields = ["items[1][answer]", "items[0][q]", "dotted.name"];
     assert_eq!(old(&mut visitor, &fields).await, [json!("42"), json!("1"), Value::Null]);
+}
+
+async fn flash_except_drops_a_field_below_numbers_in_flat_names(server: Server) {
+    for name in ["items.0.answer", "items[0.answer]", "items.0[answer]", "items[0][answer]"] {
+        let mut visitor = server.client();
+        let post = json!([{"do": "flash_except", "fields": ["items[][answer]"]}]);
+        let form = Sent::form(&format!("{name}=42&name=Virk"));
+        visitor.script_with(&post, form).await;
+        let shown = old(&mut visitor, &[name, "name"]).await;
+        assert_eq!(shown, [Value::Null, json!("Virk")], "{name}");
+    }
 }
 
 async fn flash_only_picks_a_field_however_it_is_spelled(server: Server) {
@@ -177,6 +192,22 @@ async fn a_newer_form_replaces_the_older_one_whole(server: Server) {
     }
 }
 
+async fn half_of_a_newer_form_replaces_the_older_one_whole(server: Server) {
+    let page = json!([{"do": "old", "key": "a"}, {"do": "errors"}]);
+    for (newer, expected) in [
+        (json!({"do": "flash_all"}), [json!("2"), json!({})]),
+        (json!({"do": "with_errors", "errors": {"b": "y"}}), [Value::Null, json!({"b": ["y"]})]),
+    ] {
+        let mut visitor = server.client();
+        let older = json!([{"do": "with_errors", "errors": {"a": "x"}}, {"do": "flash_all"}]);
+        for (steps, form) in [(older, "a=1"), (json!([newer]), "a=2")] {
+            visitor.script_with(&steps, Sent::form(form).and("sec-fetch-mode", "cors")).await;
+        }
+        let shown = visitor.script(&page).await;
+        assert_eq!([0, 1].map(|index| shown.result(index)), expected, "{newer}");
+    }
+}
+
 async fn sixteen_batches_wait_and_the_oldest_goes(server: Server) {
     let mut visitor = server.client();
     for number in 0..20 {
@@ -203,6 +234,51 @@ async fn a_json_form_has_a_thousand_members_at_most(server: Server) {
             reply.text()
         );
     }
+}
+
+async fn a_form_beyond_a_limit_is_refused(server: Server) {
+    let (longest, longer) = ("n".repeat(1_024), "n".repeat(1_025));
+    let multipart = |name: &str| {
+        let part = "content-disposition: form-data; name=";
+        Sent::body(
+            "multipart/form-data; boundary=x",
+            format!("--x\r\n{part}\"{name}\"\r\n\r\n1\r\n--x--\r\n").as_bytes(),
+        )
+    };
+    let urlencoded = |name: &str| Sent::form(&format!("{name}=1"));
+    let json = |form: Value| Sent::body("application/json", form.to_string().as_bytes());
+    let name = "longer than 1024 bytes";
+    for (sent, refused) in [
+        (urlencoded(&longest), None),
+        (urlencoded(&longer), Some(name)),
+        (multipart(&longest), None),
+        (multipart(&longer), Some(name)),
+        (json(json!({&longest: 1})), None),
+        (json(json!({&longer: 1})), Some(name)),
+        (json(json!({"n": {&longest: 1}})), Some(name)),
+        (json(json!({"list": vec![0; 9_999]})), None),
+        (json(json!({"list": vec![0; 10_000]})), Some("more than 10000 values")),
+    ] {
+        let reply = server.client().script_with(&json!([]), sent).await;
+        let status = if refused.is_some() { 400 } else { 200 };
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert!(reply.text().contains(refused.unwrap_or_default()), "{}", reply.text());
+    }
+}
+
+async fn a_hundred_fields_with_errors_are_kept(server: Server) {
+    let mut visitor = server.client();
+    let errors = |numbers: std::ops::Range<u32>| -> serde_json::Map<_, _> {
+        numbers.map(|number| (format!("f{number:03}"), json!("is wrong"))).collect()
+    };
+    let steps = json!([
+        {"do": "with_errors", "errors": errors(0..60)},
+        {"do": "with_errors", "errors": errors(50..200)},
+    ]);
+    visitor.script(&steps).await;
+    let shown = visitor.step(json!({"do": "errors"})).await;
+    let shown: Vec<_> = shown.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(shown, errors(0..100).keys().cloned().collect::<Vec<_>>());
 }
 
 /// Large enough for no driver of these tests.
@@ -237,10 +313,10 @@ async fn old_input_that_does_not_fit_is_left_out_and_the_errors_stay() {
             {"do": "get", "key": "kept"},
         ]);
         let shown = visitor.script(&page).await;
-        let shown: Vec<_> = (1..7).map(|index| shown.result(index)).collect();
+        let shown: Vec<_> = (0..7).map(|index| shown.result(index)).collect();
         assert_eq!(
             json!(shown),
-            json!(["Virk", "Oslo", "a", "is taken", "look again", 1]),
+            json!([null, "Virk", "Oslo", "a", "is taken", "look again", 1]),
             "{setup:?}"
         );
     }
@@ -273,20 +349,66 @@ fn taken(profile: &Profile) -> Result<(), [(&'static str, String); 1]> {
     Err([("name", format!("{} is taken", profile.name))])
 }
 
-async fn on_axum(
-    input: cloakroom_axum::Input<Profile>,
-) -> Result<&'static str, cloakroom_axum::SessionError> {
-    input.check(taken).map(|_| "saved")
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what is sent is not a `Strict`")]
+struct Strict {
+    name: String,
 }
 
-async fn on_actix(
-    input: cloakroom_actix::Input<Profile>,
-) -> Result<&'static str, cloakroom_actix::SessionError> {
-    input.check(taken).map(|_| "saved")
+/// An order of which each item is wrong, in a way that takes many words.
+#[derive(Deserialize)]
+struct Order {
+    items: Vec<String>,
 }
 
-#[tokio::test]
-async fn an_invalid_form_that_is_too_long_to_keep_sends_the_visitor_back() {
+fn wrong_items(order: &Order) -> Result<(), Vec<(String, String)>> {
+    let wrong = |index| (format!("items.{index}.quantity"), "must be less ".repeat(LONG / 500));
+    Err((0..order.items.len()).map(wrong).collect())
+}
+
+mod on_axum {
+    use super::*;
+    use cloakroom_axum::{Input, SessionError};
+
+    type Reply = Result<&'static str, SessionError>;
+
+    pub(super) async fn profile(input: Input<Profile>) -> Reply {
+        input.check(taken).map(|_| "saved")
+    }
+
+    pub(super) async fn strict(input: Input<Strict>) -> Reply {
+        input.valid().map(|_| "saved")
+    }
+
+    pub(super) async fn order(input: Input<Order>) -> Reply {
+        input.check(wrong_items).map(|_| "saved")
+    }
+}
+
+mod on_actix {
+    use super::*;
+    use cloakroom_actix::{Input, SessionError};
+
+    type Reply = Result<&'static str, SessionError>;
+
+    pub(super) async fn profile(input: Input<Profile>) -> Reply {
+        input.check(taken).map(|_| "saved")
+    }
+
+    pub(super) async fn strict(input: Input<Strict>) -> Reply {
+        input.valid().map(|_| "saved")
+    }
+
+    pub(super) async fn order(input: Input<Order>) -> Reply {
+        input.check(wrong_items).map(|_| "saved")
+    }
+}
+
+/// Sends a form to the handler at `path` on every framework, with sessions that have little room, and
+/// returns what the next page shows of `steps`.
+async fn sent_back(path: &str, form: &str, steps: &Value) -> Vec<Vec<Value>> {
+    let mut pages = Vec::new();
     for framework in Framework::ALL {
         for builder in [
             Sessions::cookie(AppKeys::random()),
@@ -295,27 +417,61 @@ async fn an_invalid_form_that_is_too_long_to_keep_sends_the_visitor_back() {
             let sessions = builder.cookie_settings(CookieSettings::development()).build().unwrap();
             let (address, _serving) = match framework {
                 Framework::Axum => {
-                    let app = probe::axum::routes().route("/profile", post(on_axum));
+                    let app = probe::axum::routes()
+                        .route("/profile", post(on_axum::profile))
+                        .route("/strict", post(on_axum::strict))
+                        .route("/order", post(on_axum::order));
                     serve(app.layer(cloakroom_axum::SessionLayer::new(sessions))).await
                 }
                 Framework::Actix => serve_actix(move |app| {
-                    let routes = web::scope("").route("/profile", web::post().to(on_actix));
+                    let routes = web::scope("")
+                        .route("/profile", web::post().to(on_actix::profile))
+                        .route("/strict", web::post().to(on_actix::strict))
+                        .route("/order", web::post().to(on_actix::order));
                     let layer = cloakroom_actix::SessionMiddleware::new(sessions.clone());
                     app.service(routes.configure(probe::actix::routes).wrap(layer));
                 }),
             };
             let mut visitor = Client::new(address);
-            let form = Sent::form(&format!("name=Virk&bio={}", "x".repeat(LONG)));
-            let back = visitor.send("/profile", &Value::Null, form).await;
+            let back = visitor.send(path, &Value::Null, Sent::form(form)).await;
             assert_eq!(back.status, 303, "{framework:?}: {}", back.text());
-            let page = json!([
-                {"do": "old", "key": "name"}, {"do": "old", "key": "bio"},
-                {"do": "get_error_for", "field": "name"},
-            ]);
-            let shown = visitor.script(&page).await;
-            let shown = [0, 1, 2].map(|index| shown.result(index));
-            assert_eq!(shown, [json!("Virk"), Value::Null, json!("Virk is taken")]);
+            let shown = visitor.script(steps).await;
+            let count = steps.as_array().map_or(0, Vec::len);
+            pages.push((0..count).map(|index| shown.result(index)).collect());
         }
+    }
+    pages
+}
+
+#[tokio::test]
+async fn an_invalid_form_that_is_too_long_to_keep_sends_the_visitor_back() {
+    let form = format!("name=Virk&bio={}", "x".repeat(LONG));
+    let page = json!([
+        {"do": "old", "key": "name"}, {"do": "old", "key": "bio"},
+        {"do": "get_error_for", "field": "name"},
+    ]);
+    for shown in sent_back("/profile", &form, &page).await {
+        assert_eq!(shown, [json!("Virk"), Value::Null, json!("Virk is taken")]);
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_an_unknown_field_is_quoted_in_no_error() {
+    let name = "unknown".repeat(100);
+    let form = format!("name=Virk&{name}=1");
+    for shown in sent_back("/strict", &form, &json!([{"do": "errors"}])).await {
+        assert_eq!(shown, [json!({&name: ["is unknown; known are: name"]})]);
+    }
+}
+
+#[tokio::test]
+async fn errors_that_do_not_fit_are_left_out_last() {
+    let form: Vec<_> = (0..900).map(|number| format!("items[]={number}")).collect();
+    let page = json!([{"do": "errors"}, {"do": "old", "key": "items"}]);
+    for shown in sent_back("/order", &form.join("&"), &page).await {
+        let kept = shown[0].as_object().unwrap().len();
+        assert!((10..100).contains(&kept), "no more are left out than have to be: {kept}");
+        assert_eq!(shown[1], Value::Null, "input is left out first");
     }
 }
 

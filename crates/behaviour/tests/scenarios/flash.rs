@@ -32,6 +32,7 @@ every_driver! {
 server_side! {
     parallel_pages_show_a_message_and_lose_none,
     a_message_flashed_meanwhile_survives_the_reader,
+    a_form_posted_meanwhile_survives_a_reflash,
 }
 
 fn message() -> Value {
@@ -119,6 +120,13 @@ async fn secret_fields_are_never_given_back(server: Server) {
         "user[newPin]",
         "clientSecret",
         "passwd",
+        "totp",
+        "pincode",
+        "userpin",
+        "creditcardnumber",
+        "myapikey",
+        "cards[0][number]",
+        "PINcode",
     ];
     let shown = ["name", "shipping", "footprint", "user[opinion]", "card[holder]"];
     let old = async |visitor: &mut Client| {
@@ -387,4 +395,30 @@ async fn a_message_flashed_meanwhile_survives_the_reader(server: Server) {
         )
         .await;
     assert_eq!([shown.result(0), shown.result(1)], [Value::Null, json!(2)]);
+}
+
+async fn a_form_posted_meanwhile_survives_a_reflash(server: Server) {
+    let mut visitor = server.client();
+    let post = |error: &str| {
+        json!([
+            {"do": "with_errors", "errors": {"name": error}},
+            {"do": "flash_all"},
+            {"do": "flash", "values": {error: 1}},
+        ])
+    };
+    visitor.script_with(&post("older"), Sent::form("name=a&only=older")).await;
+    let mut reader = visitor.clone();
+    let slow = json!([{"do": "reflash"}, {"do": "sleep", "ms": 200}]);
+    let reading = tokio::spawn(async move { reader.script(&slow).await });
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    let form = Sent::form("name=b").and("sec-fetch-mode", "cors");
+    visitor.script_with(&post("newer"), form).await;
+    assert_eq!(reading.await.unwrap().status, 200);
+    let page = json!([
+        {"do": "errors"}, {"do": "old", "key": "name"}, {"do": "old", "key": "only"},
+        {"do": "flash_message", "key": "older"}, {"do": "flash_message", "key": "newer"},
+    ]);
+    let shown = visitor.script(&page).await;
+    let expected = [json!({"name": ["newer"]}), json!("b"), Value::Null, json!(1), json!(1)];
+    assert_eq!([0, 1, 2, 3, 4].map(|index| shown.result(index)), expected);
 }

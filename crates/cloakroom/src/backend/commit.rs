@@ -202,10 +202,10 @@ impl Changes {
         matches!(self, Self::Log(log) if log.sets_owner())
     }
 
-    /// Returns the batches of flash that have old input.
-    pub(super) fn flashed_input(&self) -> Vec<BatchId> {
+    /// Returns the batches of flash that these changes write.
+    pub(super) fn flashed(&self) -> Vec<BatchId> {
         match self {
-            Self::Log(log) => log.flashed_input(),
+            Self::Log(log) => log.flashed(),
             Self::Exact(_) => Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::behind;
+use super::follow;
 use crate::values::{Values, each_entry, each_member};
 
 /// What has others within: members by their names, entries of lists by their numbers.
@@ -68,7 +68,7 @@ impl<'t> Node for &'t str {
 /// Returns what is at `path`, if anything. A member whose own name is the whole path comes first.
 pub(crate) fn find<N: Node>(parent: N, path: &[&str]) -> Option<N::Child> {
     let (mut here, mut below) = (None, None);
-    parent.each_child(|name, child| match exactly_behind(path, name) {
+    parent.each_child(|name, child| match follow(path, name, step) {
         Some([]) => here = Some(child),
         Some(rest) if below.is_none() => below = find(child, rest),
         Some(_) | None => (),
@@ -76,9 +76,10 @@ pub(crate) fn find<N: Node>(parent: N, path: &[&str]) -> Option<N::Child> {
     here.or(below)
 }
 
-/// As [`behind`], where a path has to lead to the child's very name.
-fn exactly_behind<'p, 'n>(path: &'p [&'n str], name: &str) -> Option<&'p [&'n str]> {
-    behind(path, name).filter(|rest| !rest.is_empty() || super::parts(name).len() <= path.len())
+/// Goes on behind the first part of a path if it is `part`. Where a field is looked up, numbers are not
+/// left out.
+fn step<'p, 'n>(path: &'p [&'n str], part: &str) -> Option<&'p [&'n str]> {
+    path.split_first().filter(|(first, _)| **first == part).map(|(_, rest)| rest)
 }
 
 /// What becomes of a child.

@@ -8,14 +8,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::field::dotted;
+use crate::field::{dotted, remove_largest};
 
 /// Messages by field. Nested fields have dotted names: `user.name`, `items.0.quantity`. A name that is
 /// spelled as in the form (`items[0][quantity]`, `tags[]`) is turned into that, on adding and on
 /// looking up.
 ///
 /// The messages of a field are in the order in which they were added, each of them once. A field
-/// without messages has no error.
+/// without messages has no error. A session keeps the errors of 100 fields, the first by name.
 ///
 /// ```
 /// use cloakroom::form::FieldErrors;
@@ -69,6 +69,33 @@ impl FieldErrors {
                 self.add(field.as_str(), message);
             }
         }
+    }
+
+    /// Leaves out the last fields until there are `most` together with those of `others`. Returns how
+    /// many were left out.
+    pub(crate) fn limit(&mut self, most: usize, others: &Self) -> usize {
+        let before = self.0.len();
+        let mut room = most.saturating_sub(others.0.len());
+        self.0.retain(|field, _| {
+            let is_new = !others.0.contains_key(field);
+            let fits = !is_new || room > 0;
+            room -= usize::from(is_new && fits);
+            fits
+        });
+        before - self.0.len()
+    }
+
+    /// Removes the fields with the longest messages until about `excess` bytes of JSON text are gone,
+    /// one field at least. Returns how many were removed: 0 if there are no errors.
+    pub(crate) fn remove_largest(&mut self, excess: usize) -> usize {
+        let errors = std::mem::take(&mut self.0).into_iter();
+        let mut errors = errors.map(|(field, messages)| (field, messages.into())).collect();
+        let removed = remove_largest(&mut errors, excess);
+        let rest = errors
+            .into_iter()
+            .filter_map(|(field, messages)| Some((field, serde_json::from_value(messages).ok()?)));
+        self.0 = rest.collect();
+        removed
     }
 
     /// Keeps the fields whose dotted names `keep` accepts.
@@ -270,6 +297,34 @@ mod tests {
         for other in [json!(1), json!("x"), json!([1]), json!({"a": 1}), json!(null)] {
             assert_eq!(FieldErrors::from_json(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_first_fields_fit_and_those_that_are_there_count() {
+        let all = |names: &[&str]| names.iter().map(|name| (*name, "x")).collect::<FieldErrors>();
+        for (there, added, kept) in [
+            (&[] as &[_], &["a", "b", "c", "d"] as &[_], &["a", "b", "c"] as &[_]),
+            (&["b", "x"], &["a", "b", "c"], &["a", "b"]),
+            (&["x", "y", "z"], &["a", "z"], &["z"]),
+        ] {
+            let mut errors = all(added);
+            assert_eq!(errors.limit(3, &all(there)), added.len() - kept.len());
+            assert_eq!(errors, all(kept));
+        }
+    }
+
+    #[test]
+    fn the_longest_errors_are_removed_first() {
+        let mut errors = FieldErrors::new();
+        for (field, message) in [("a", "long and longer"), ("a", "more"), ("b", "short"), ("c", "")]
+        {
+            errors.add(field, message);
+        }
+        assert_eq!(
+            (errors.remove_largest(10), json!(errors)),
+            (1, json!({"b": ["short"], "c": [""]}))
+        );
+        assert_eq!((errors.remove_largest(99), errors.remove_largest(1)), (2, 0));
     }
 
     #[test]

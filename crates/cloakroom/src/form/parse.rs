@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{FormInput, multipart, tree::Tree};
 use crate::values::MAX_NESTING;
@@ -15,6 +15,13 @@ const JSON: &str = "application/json";
 /// How many fields a form may have.
 pub(super) const MAX_FIELDS: usize = 1_000;
 
+/// How many bytes the name of a field may have, as a key of the session may.
+const MAX_NAME: usize = 1_024;
+
+/// How many values a JSON form may have: objects, lists, and everything in them. Entries of lists have
+/// no names, so that the number of fields does not bound them.
+const MAX_VALUES: usize = 10_000;
+
 const ACCEPTED: &str =
     "application/x-www-form-urlencoded, multipart/form-data and application/json are accepted";
 
@@ -25,8 +32,10 @@ impl FormInput {
     ///
     /// # Errors
     /// When the type is no form's or the body is not of its type, and where names nest more than 16
-    /// deep, contradict each other, or there are more than 1,000 fields. In JSON each member of an
-    /// object is a field, on all levels, and lists and objects may nest 64 deep.
+    /// deep, are longer than 1,024 bytes, contradict each other, or there are more than 1,000 fields.
+    /// In JSON each member of an object is a field, on all levels, and its name is as long as the names
+    /// that lead to it together. Lists and objects may nest 64 deep, and there may be 10,000 values,
+    /// entries of lists included.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -87,33 +96,61 @@ fn urlencoded(body: &[u8]) -> Result<FormInput, FormError> {
 
 fn json(body: &[u8]) -> Result<FormInput, FormError> {
     match serde_json::from_slice(body) {
-        Ok(form @ Value::Object(_)) if fields(&form) > MAX_FIELDS => {
-            Err(Problem::TooManyFields(MAX_FIELDS).into())
+        Ok(Value::Object(members)) => {
+            Tally::default().members(&members, 1, 0)?;
+            Ok(FormInput::of(members))
         }
-        Ok(form @ Value::Object(_)) if depth(&form) > MAX_NESTING => {
-            Err(Problem::TooDeep(MAX_NESTING).into())
-        }
-        Ok(Value::Object(members)) => Ok(FormInput::of(members)),
         Ok(_) => Err(Problem::NotAnObject.into()),
         Err(error) => Err(Problem::Malformed("JSON", error.to_string()).into()),
     }
 }
 
-/// How many members objects have, on all levels. The parser has bounded the recursion.
-fn fields(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => members.len() + members.values().map(fields).sum::<usize>(),
-        Value::Array(entries) => entries.iter().map(fields).sum(),
-        _ => 0,
-    }
+/// Refuses a name that is too long.
+pub(super) fn check_name(bytes: usize) -> Result<(), Problem> {
+    if bytes > MAX_NAME { Err(Problem::NameTooLong(MAX_NAME)) } else { Ok(()) }
 }
 
-/// How deep lists and objects nest.
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
-        Value::Array(entries) => 1 + entries.iter().map(depth).max().unwrap_or_default(),
-        _ => 0,
+/// What a JSON form has on all levels.
+#[derive(Default)]
+struct Tally {
+    fields: usize,
+    values: usize,
+}
+
+impl Tally {
+    /// Counts members of objects and entries of lists. `depth` is how deep they are, and `above` the
+    /// length of the names that lead to them. The parser has bounded the recursion.
+    fn members(
+        &mut self,
+        members: &Map<String, Value>,
+        depth: usize,
+        above: usize,
+    ) -> Result<(), Problem> {
+        self.fields += members.len();
+        if self.fields > MAX_FIELDS {
+            return Err(Problem::TooManyFields(MAX_FIELDS));
+        }
+        members.iter().try_for_each(|(name, value)| {
+            check_name(above + name.len())?;
+            self.value(value, depth, above + name.len())
+        })
+    }
+
+    fn value(&mut self, value: &Value, depth: usize, above: usize) -> Result<(), Problem> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(Problem::TooManyValues(MAX_VALUES));
+        }
+        if depth >= MAX_NESTING && (value.is_array() || value.is_object()) {
+            return Err(Problem::TooDeep(MAX_NESTING));
+        }
+        match value {
+            Value::Object(members) => self.members(members, depth + 1, above),
+            Value::Array(entries) => {
+                entries.iter().try_for_each(|entry| self.value(entry, depth + 1, above))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -128,7 +165,9 @@ pub(super) enum Problem {
     NotAnObject,
     Malformed(&'static str, String),
     TooManyFields(usize),
+    TooManyValues(usize),
     TooDeep(usize),
+    NameTooLong(usize),
     Contradiction(String),
 }
 
@@ -162,6 +201,10 @@ impl fmt::Display for FormError {
             }
             Problem::Malformed(kind, why) => write!(f, "the body is not {kind}: {why}"),
             Problem::TooManyFields(most) => write!(f, "the form has more than {most} fields"),
+            Problem::TooManyValues(most) => write!(f, "the form has more than {most} values"),
+            Problem::NameTooLong(most) => {
+                write!(f, "a field's name is longer than {most} bytes")
+            }
             Problem::TooDeep(most) => write!(f, "a field's name nests more than {most} deep"),
             Problem::Contradiction(name) => {
                 write!(f, "the field `{}` has both a value and fields within", name.escape_debug())
@@ -175,7 +218,7 @@ impl std::error::Error for FormError {}
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -203,6 +246,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_json_form_has_ten_thousand_values_at_most() {
+        let list = |count| json!({ "list": vec![0; count], "open": { "n": null } }).to_string();
+        assert!(read(&list(9_997)).is_ok());
+        assert_eq!(read(&list(9_998)).unwrap_err(), Problem::TooManyValues(MAX_VALUES).into());
+    }
+
+    #[test]
+    fn a_name_has_a_kibibyte_at_most_and_in_json_with_the_names_above() {
+        let too_long = FormError::from(Problem::NameTooLong(MAX_NAME));
+        for (above, below, accepted) in
+            [("a", 1_023, true), ("a", 1_024, false), ("ab", 1_023, false)]
+        {
+            let form = read(&json!({ above: [{ "n".repeat(below): 1 }] }).to_string());
+            assert_eq!(form.err(), (!accepted).then(|| too_long.clone()), "{above} {below}");
+        }
+        for (length, accepted) in [(1_024, true), (1_025, false)] {
+            let form = FormInput::from_query(&format!("{}=1", "n".repeat(length)));
+            assert_eq!(form.err(), (!accepted).then(|| too_long.clone()), "{length}");
+        }
+        assert_eq!(too_long.http_status(), 400);
     }
 
     #[test]

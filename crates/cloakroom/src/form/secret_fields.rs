@@ -1,6 +1,6 @@
 //! Which fields of a form are secret by their name.
 
-use std::fmt;
+use std::{fmt, rc::Rc};
 
 use serde_json::{Map, Value};
 
@@ -11,11 +11,14 @@ use crate::field::{Choice, dotted, is_number, parts, retain};
 /// `flash_all` and `flash_except` leave them out, at any depth.
 ///
 /// A name is read as words: it is split at everything that is no letter or digit (`card-number`,
-/// `card[number]`), where a capital begins a word (`cardNumber`), and between letters and digits
-/// (`cvv2`). Upper and lower case are alike.
-/// - `card_number` names the fields in which its words follow each other, written together or not:
-///   `card_number`, `billing[cardNumber]`, `cardnumber`. So `pin` names `pin` and `newPin`, and neither
-///   `shipping` nor `opinion`.
+/// `card[number]`), where a capital begins a word (`cardNumber`), behind several capitals (`PINcode`),
+/// and between letters and digits (`cvv2`). Upper and lower case are alike, and the numbers of entries
+/// do not count (`card[0][number]`). A pattern is compared with the words written together:
+/// - `card_number` names the fields in which it begins and ends with a word: `card_number`,
+///   `billing[cardNumber]`, `cardnumber`. So `pin` names `pin` and `newPin`, and neither `shipping` nor
+///   `opinion`.
+/// - `otp*` names those in which it begins with a word (`otpcode`), and `*otp` those in which it ends
+///   with one (`totp`).
 /// - `*passw*` names the fields in which it stands anywhere: `passwd`, `new_password`, `mypassword2`.
 ///
 /// The field of the CSRF token (`_csrf`) is always left out.
@@ -34,25 +37,53 @@ use crate::field::{Choice, dotted, is_number, parts, retain};
 pub struct SecretFields(Vec<Pattern>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    /// Words that follow each other, written together.
-    Words(String),
-    /// Text that stands anywhere.
-    Anywhere(String),
+struct Pattern {
+    /// In lower case, its words written together.
+    text: String,
+    begins: At,
+    ends: At,
+}
+
+/// Where in a name a pattern may begin or end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Anywhere,
+    WordBoundary,
 }
 
 impl SecretFields {
-    /// The patterns unless set. `secret` and `token` stand anywhere like `passw`, because names such as
-    /// `clientsecret` and `accesstoken` are common.
-    pub const DEFAULT: [&str; 9] =
-        ["*passw*", "*secret*", "*token*", "cvv", "cvc", "otp", "pin", "card_number", "api_key"];
+    /// The patterns unless set.
+    ///
+    /// Most stand anywhere, because names such as `clientsecret`, `accesstoken` and `creditcardnumber`
+    /// are common. Words such as `footprint` and `spin` are not secret, so `otp` has to begin or end a
+    /// word, and `pin` is one, or ends a word with what often stands before it. `cards_number` is for
+    /// lists: `cards[0][number]`.
+    pub const DEFAULT: [&str; 17] = [
+        "*passw*",
+        "*secret*",
+        "*token*",
+        "*cvv*",
+        "*cvc*",
+        "otp*",
+        "*otp",
+        "pin",
+        "*pin_code*",
+        "*user_pin",
+        "*card_pin",
+        "*new_pin",
+        "*old_pin",
+        "*my_pin",
+        "*card_number*",
+        "*cards_number*",
+        "*api_key*",
+    ];
 
     /// Makes these patterns the list, in place of [`DEFAULT`](Self::DEFAULT). An empty list keeps the
     /// field of the CSRF token out and no other.
     ///
     /// # Errors
-    /// When a pattern is not letters and digits with `_`, `-`, `.` or brackets between, or the same
-    /// between two asterisks.
+    /// When a pattern is not letters and digits with `_`, `-`, `.` or brackets between, with or without
+    /// an asterisk before or behind.
     pub fn new<P: AsRef<str>>(
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, SecretFieldError> {
@@ -69,40 +100,34 @@ impl SecretFields {
     /// assert!(!SecretFields::default().has("shipping"));
     /// ```
     pub fn has(&self, name: &str) -> bool {
-        self.matches(&path_of("", name))
+        matches!(self.choose(&Rc::default(), name), Choice::Drop)
     }
 
     /// Removes the secret fields of a form. Names above count, because a pattern may reach over
     /// several.
     pub(super) fn remove_from(&self, fields: &mut Map<String, Value>) {
-        retain(fields, &String::new(), &|above, name| {
-            let path = path_of(above, name);
-            // An entry of a list is as secret as the list.
-            if path.len() > above.len() && self.matches(&path) {
-                Choice::Drop
-            } else {
-                Choice::Descend(path)
-            }
-        });
+        retain(fields, &Rc::default(), &|above, name| self.choose(above, name));
     }
 
-    fn matches(&self, path: &str) -> bool {
-        let words = words(path);
-        let last = path.rsplit('.').next();
-        last == Some(CSRF_FIELD) || self.0.iter().any(|pattern| pattern.matches(&words, path))
-    }
-}
-
-/// The dotted name of a field below `above`, without the numbers of entries.
-fn path_of(above: &str, name: &str) -> String {
-    let mut path = above.to_owned();
-    for part in parts(name).into_iter().filter(|part| !is_number(part)) {
-        if !path.is_empty() {
-            path.push('.');
+    /// Decides on a field below `above`.
+    fn choose(&self, above: &Rc<Words>, name: &str) -> Choice<Rc<Words>> {
+        // Entries of lists come by the thousand.
+        if is_number(name) {
+            return Choice::Descend(above.clone());
         }
-        path.push_str(part);
+        let mut words = Words::clone(above);
+        for part in parts(name).into_iter().filter(|part| !is_number(part)) {
+            if part == CSRF_FIELD {
+                return Choice::Drop;
+            }
+            words.extend(part);
+        }
+        if self.0.iter().any(|pattern| pattern.matches(&words, above.text.len())) {
+            Choice::Drop
+        } else {
+            Choice::Descend(Rc::new(words))
+        }
     }
-    path
 }
 
 impl Default for SecretFields {
@@ -112,66 +137,86 @@ impl Default for SecretFields {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, SecretFieldError> {
-        let refused = || SecretFieldError { pattern: text.to_owned() };
-        let anywhere = text.strip_prefix('*').and_then(|text| text.strip_suffix('*'));
-        let plain = &*dotted(anywhere.unwrap_or(text));
+    fn parse(pattern: &str) -> Result<Self, SecretFieldError> {
+        let refused = || SecretFieldError { pattern: pattern.to_owned() };
+        let (text, begins) = match pattern.strip_prefix('*') {
+            Some(text) => (text, At::Anywhere),
+            None => (pattern, At::WordBoundary),
+        };
+        let (text, ends) = match text.strip_suffix('*') {
+            Some(text) => (text, At::Anywhere),
+            None => (text, At::WordBoundary),
+        };
+        let plain = &*dotted(text);
         let is_accepted = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if !plain.contains(char::is_alphanumeric) || !plain.chars().all(is_accepted) {
             return Err(refused());
         }
-        Ok(match anywhere {
-            Some(_) => Self::Anywhere(plain.to_lowercase()),
-            None => Self::Words(words(plain).concat()),
+        let mut words = Words::default();
+        words.extend(plain);
+        Ok(Self { text: words.text, begins, ends })
+    }
+
+    /// Returns whether a name has this in it that ends behind its first `above` bytes. Names above have
+    /// been asked for what ends before.
+    fn matches(&self, name: &Words, above: usize) -> bool {
+        let first = (above + 1).saturating_sub(self.text.len());
+        (first..name.text.len()).any(|begin| {
+            let end = begin + self.text.len();
+            name.text.as_bytes()[begin..].starts_with(self.text.as_bytes())
+                && (self.begins == At::Anywhere || name.has_boundary(begin))
+                && (self.ends == At::Anywhere || name.has_boundary(end))
         })
     }
-
-    fn matches(&self, words: &[String], path: &str) -> bool {
-        match self {
-            Self::Anywhere(text) => path.to_lowercase().contains(text),
-            Self::Words(joined) => (0..words.len()).any(|from| begins_with(&words[from..], joined)),
-        }
-    }
-}
-
-/// Returns whether the first words are `joined` when they are written together.
-fn begins_with(words: &[String], joined: &str) -> bool {
-    let mut rest = joined;
-    for word in words {
-        match rest.strip_prefix(word.as_str()) {
-            Some("") => return true,
-            Some(behind) => rest = behind,
-            None => return false,
-        }
-    }
-    false
 }
 
 /// The words of a name, in lower case.
-fn words(name: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for part in name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
-        let characters: Vec<char> = part.chars().collect();
-        let mut word = String::new();
-        for (index, character) in characters.iter().enumerate() {
-            if index > 0 && begins_word(&characters, index) {
-                words.push(std::mem::take(&mut word));
-            }
-            word.extend(character.to_lowercase());
-        }
-        words.push(word);
-    }
-    words
+#[derive(Clone, Debug, Default)]
+struct Words {
+    /// All words, written together.
+    text: String,
+    /// Where words begin and end in the text, in order.
+    boundaries: Vec<usize>,
 }
 
-/// `newPin` and `PINCode` have two words each, and so has `cvv2`.
+impl Words {
+    fn has_boundary(&self, at: usize) -> bool {
+        self.boundaries.binary_search(&at).is_ok()
+    }
+
+    /// Adds the words of what follows in the name.
+    fn extend(&mut self, name: &str) {
+        for part in name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
+            let characters: Vec<char> = part.chars().collect();
+            for (index, character) in characters.iter().enumerate() {
+                if begins_word(&characters, index) {
+                    self.bound();
+                }
+                self.text.extend(character.to_lowercase());
+            }
+            self.bound();
+        }
+    }
+
+    fn bound(&mut self) {
+        if !self.has_boundary(self.text.len()) {
+            self.boundaries.push(self.text.len());
+        }
+    }
+}
+
+/// `newPin` and `PINCode` have two words each, and so has `cvv2`. Behind several capitals a word begins
+/// as well, for `PINcode`: the last of them may belong to either.
 fn begins_word(characters: &[char], index: usize) -> bool {
-    let (before, here) = (characters[index - 1], characters[index]);
-    let is_lower = |c: Option<&char>| c.is_some_and(|c| c.is_lowercase());
-    let is_capital = here.is_uppercase()
-        && (before.is_lowercase()
-            || (before.is_uppercase() && is_lower(characters.get(index + 1))));
-    is_capital || before.is_numeric() != here.is_numeric()
+    let has = |back: usize, is: fn(char) -> bool| {
+        index.checked_sub(back).and_then(|at| characters.get(at)).is_some_and(|c| is(*c))
+    };
+    let (is_capital, is_small) = (char::is_uppercase, char::is_lowercase);
+    let next_is_small = characters.get(index + 1).is_some_and(|c| c.is_lowercase());
+    index == 0
+        || (has(0, is_capital) && (has(1, is_small) || (has(1, is_capital) && next_is_small)))
+        || (has(0, is_small) && has(1, is_capital) && has(2, is_capital))
+        || has(0, char::is_numeric) != has(1, char::is_numeric)
 }
 
 /// A pattern of [`SecretFields`] that names no field.
@@ -185,7 +230,7 @@ impl fmt::Display for SecretFieldError {
         write!(
             f,
             "`{}` names no field: letters and digits are accepted, with `_`, `-`, `.` or brackets between, \
-             such as `card_number` or `card[number]`, or the same between two asterisks, such as `*passw*`",
+             such as `card_number` or `card[number]`, and an asterisk before or behind, such as `*passw*`",
             self.pattern
         )
     }
@@ -231,6 +276,27 @@ mod tests {
             "API-Key",
             "apikey",
             "_csrf",
+            "user[_csrf]",
+            "pass_word",
+            "totp",
+            "totp_code",
+            "hotp",
+            "smsotp",
+            "otpcode",
+            "OTPcode",
+            "otp2",
+            "pincode",
+            "PINcode",
+            "newPINcode",
+            "userpin",
+            "mypin",
+            "cvvcode",
+            "cardcvc",
+            "creditcardnumber",
+            "creditcardNumber",
+            "myapikey",
+            "cards[0][number]",
+            "cards.1.number",
         ];
         let open = [
             "name",
@@ -238,11 +304,21 @@ mod tests {
             "opinion",
             "pinned",
             "spin",
+            "spinner",
+            "Spinner",
+            "SPINner",
+            "shipping_address",
+            "SHIPping",
+            "shipPingTime",
+            "group_in",
+            "userping",
+            "hotplate",
+            "potpourri",
+            "cards",
             "footprint",
             "option",
             "optional",
             "laptop",
-            "discard_numbers",
             "card",
             "number",
             "key",
@@ -254,10 +330,10 @@ mod tests {
         ];
         let fields = SecretFields::default();
         for name in secret {
-            assert!(fields.has(name), "{name}: {:?}", words(name));
+            assert!(fields.has(name), "{name}");
         }
         for name in open {
-            assert!(!fields.has(name), "{name}: {:?}", words(name));
+            assert!(!fields.has(name), "{name}");
         }
     }
 
@@ -290,8 +366,54 @@ mod tests {
     }
 
     #[test]
+    fn an_asterisk_stands_for_the_rest_of_a_word() {
+        for (pattern, named, others) in [
+            ("tax", ["tax", "my_tax"], ["syntax", "taxi"]),
+            ("tax*", ["tax", "taxi"], ["syntax", "mytaxi"]),
+            ("*tax", ["tax", "syntax"], ["taxi", "mytaxi"]),
+            ("*tax*", ["syntax", "mytaxi"], ["ta", "x"]),
+        ] {
+            let fields = SecretFields::new([pattern]).unwrap();
+            assert!(named.iter().all(|name| fields.has(name)), "{pattern}");
+            assert!(!others.iter().any(|name| fields.has(name)), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_reaches_over_names_above_and_begins_in_any_of_them() {
+        let fields = SecretFields::new(["card_number", "*été*"]).unwrap();
+        let mut form = serde_json::json!({
+            "my": {"card": [{"number": 1, "n": {"umber": 1}, "holder": 2}], "numbers": 3},
+            "é": {"té": 1, "t": 2},
+        });
+        fields.remove_from(form.as_object_mut().unwrap());
+        let left = serde_json::json!({
+            "my": {"card": [{"n": {}, "holder": 2}], "numbers": 3},
+            "é": {"t": 2},
+        });
+        assert_eq!(form, left);
+    }
+
+    /// The largest forms that are accepted, in the shapes that cost most.
+    #[test]
+    fn the_work_on_a_form_does_not_multiply_with_its_depth() {
+        let dots = "a.".repeat(500);
+        let children: Map<_, _> = (0..999).map(|n| (format!("k{n}"), 1.into())).collect();
+        let mut deep = serde_json::json!(vec![0; 9_900]);
+        (0..60).for_each(|_| deep = serde_json::json!({"aaaaaaaaaaaaaaa": [deep]}));
+        let wide = serde_json::json!({ dots: children });
+        let started = std::time::Instant::now();
+        for mut form in [wide, deep] {
+            let before = form.clone();
+            SecretFields::default().remove_from(form.as_object_mut().unwrap());
+            assert_eq!(form, before);
+        }
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    }
+
+    #[test]
     fn a_pattern_that_names_no_field_is_refused() {
-        for pattern in ["", "_", "*", "**", "*_*", "passw*", "*passw", "a b", "card[number"] {
+        for pattern in ["", "_", "*", "**", "*_*", "***", "pass*w", "a b", "card[number"] {
             let error = SecretFields::new([pattern]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{pattern}` names no field")), "{error}");
         }

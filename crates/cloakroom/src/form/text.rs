@@ -6,7 +6,7 @@ use serde::{
     Deserializer,
     de::{
         self, DeserializeOwned, IntoDeserializer, Unexpected, Visitor,
-        value::{MapDeserializer, SeqDeserializer, StrDeserializer},
+        value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer},
     },
     forward_to_deserialize_any,
 };
@@ -61,7 +61,10 @@ impl std::error::Error for Problem {}
 
 impl de::Error for Problem {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Said(message.to_string())
+        let message = message.to_string();
+        // `deny_unknown_fields` beside `flatten` reports a name in this way, on what the field is in.
+        let quotes_name = message.starts_with("unknown field `");
+        Self::Said(if quotes_name { "has an unknown field".to_owned() } else { message })
     }
 
     fn missing_field(name: &'static str) -> Self {
@@ -80,6 +83,14 @@ impl de::Error for Problem {
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
         Self::Said(format!("must be one of: {}", expected.join(", ")))
+    }
+
+    /// Does not quote the name, because the visitor chose it. It is the field's own in any case.
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::Said(match expected {
+            [] => "is unknown".to_owned(),
+            known => format!("is unknown; known are: {}", known.join(", ")),
+        })
     }
 }
 
@@ -226,7 +237,7 @@ impl<'de> Deserializer<'de> for Field<'de> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
@@ -235,9 +246,11 @@ impl<'de> Deserializer<'de> for Field<'de> {
                 let variant: StrDeserializer<'_, Problem> = text.as_str().into_deserializer();
                 visitor.visit_enum(variant)
             }
-            other => other
-                .deserialize_enum(name, variants, visitor)
-                .map_err(|error| Problem::Said(error.to_string())),
+            Value::Object(members) if members.len() == 1 => {
+                let members = MapDeserializer::new(Fields(members).members());
+                visitor.visit_enum(MapAccessDeserializer::new(members))
+            }
+            _ => Err(de::Error::unknown_variant("", variants)),
         }
     }
 
@@ -348,5 +361,53 @@ mod tests {
         let mut form = good();
         form["places"][1].as_object_mut().unwrap().remove("city");
         assert_eq!(read(&form).unwrap_err().messages_for("places.1.city"), ["is required"]);
+    }
+
+    #[test]
+    fn no_error_quotes_what_the_visitor_has_sent() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "it is read and not looked at")]
+        struct Strict {
+            name: String,
+            #[serde(default)]
+            inner: Option<Flat>,
+            #[serde(default)]
+            shape: Option<Shape>,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "it is read and not looked at")]
+        struct Flat {
+            #[serde(flatten)]
+            age: Option<AgeOnly>,
+        }
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "it is read and not looked at")]
+        struct AgeOnly {
+            age: u8,
+        }
+        #[derive(Debug, Deserialize, PartialEq)]
+        enum Shape {
+            Circle { radius: u8 },
+        }
+        let read = |form: Value| deserialize::<Strict>(form.as_object().unwrap());
+        for (form, field, message) in [
+            (json!({"name": "", "xyz": 1}), "xyz", "is unknown; known are: name, inner, shape"),
+            (json!({"name": "", "inner": {"age": 1, "xyz": 1}}), "inner", "has an unknown field"),
+            (json!({"name": "", "shape": {"xyz": 1}}), "shape", "must be one of: Circle"),
+            (json!({"name": "", "shape": ["xyz"]}), "shape", "must be one of: Circle"),
+            (json!({"name": "", "shape": "xyz"}), "shape", "must be one of: Circle"),
+            (
+                json!({"name": "", "shape": {"Circle": {"radius": "xyz"}}}),
+                "shape.radius",
+                "must be a whole number from 0 to 255",
+            ),
+        ] {
+            let errors = read(form.clone()).unwrap_err();
+            assert_eq!(errors.messages_for(field), [message], "{form}: {errors:?}");
+        }
+        let round = read(json!({"name": "", "shape": {"Circle": {"radius": "2"}}})).unwrap();
+        assert_eq!(round.shape, Some(Shape::Circle { radius: 2 }));
     }
 }

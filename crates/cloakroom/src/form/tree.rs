@@ -9,7 +9,7 @@ use serde_json::{Map, Value, map::Entry};
 
 use super::{
     FormError, FormInput,
-    parse::{MAX_FIELDS, Problem},
+    parse::{MAX_FIELDS, Problem, check_name},
 };
 use crate::field::brackets;
 
@@ -35,6 +35,7 @@ impl Tree {
         if self.fields > MAX_FIELDS {
             return Err(Problem::TooManyFields(MAX_FIELDS).into());
         }
+        check_name(name.len())?;
         let (root, rest) = segments(name)?;
         place(self.root.entry(root), &rest, value)
             .ok_or_else(|| Problem::Contradiction(name.to_owned()).into())
@@ -152,13 +153,15 @@ mod tests {
 
     #[test]
     fn contradictions_and_excess_are_errors_that_say_so() {
-        let deep = format!("a{}=1", "[b]".repeat(100_000));
+        let nested = |depth| format!("a{}=1", "[b]".repeat(depth));
+        let (deep, long) = (nested(100), nested(100_000));
         let many = "a=1&".repeat(1_001);
         for (query, said) in [
             ("a=1&a[b]=2", "`a[b]`"),
             ("a[b]=2&a=1", "`a`"),
             ("a[]=1&a[b]=2", "`a[b]`"),
             (deep.as_str(), "16 deep"),
+            (long.as_str(), "longer than 1024 bytes"),
             (many.as_str(), "1000 fields"),
         ] {
             let error = FormInput::from_query(query).unwrap_err().to_string();

@@ -31,14 +31,12 @@ impl Session {
         self.add(Bags { messages: encode_object("flash", &messages)?, ..Bags::default() })
     }
 
-    /// Flashes the request's form, so that the page can fill it in again. Files and fields with secret
-    /// names stay out: those that contain `passw`, `secret` or `token`, and those with the words `cvv`,
-    /// `cvc`, `otp`, `pin`, `card_number` or `api_key`, unless
-    /// [set otherwise](crate::SessionsBuilder::secret_fields). [`SecretFields`](crate::form::SecretFields)
-    /// says how names are read.
+    /// Flashes the request's form, so that the page can fill it in again. Files stay out, and so do fields
+    /// with secret names: [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
+    /// [set otherwise](crate::SessionsBuilder::secret_fields).
     ///
     /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
-    /// form that an earlier request flashed. If the session would be too large with it, the commit
+    /// form that an earlier request flashed, with its errors. If the session would be too large with it, the commit
     /// leaves its largest fields out.
     ///
     /// ```
@@ -96,7 +94,9 @@ impl Session {
 
     /// Adds errors by field, from anything that is [`IntoFieldErrors`]: pairs, maps, lists of
     /// `{field, message}`, the errors of a failed `Input`. They add to what this request has flashed
-    /// and replace what an earlier one has. Each message of a field is kept once.
+    /// and replace the form that an earlier one has, with its errors. Each message of a field is kept
+    /// once. The errors of at most 100 fields are kept, the first by name. If the session would be too
+    /// large with them although all input is left out, the commit leaves out the longest.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -112,7 +112,8 @@ impl Session {
     }
 
     /// Keeps everything that came to be shown on this page for one more page. What this request flashes
-    /// under the same name is newer and stays; what [`flash_now`](Self::flash_now) shows is not kept.
+    /// under the same name, and input or errors that it flashes, are newer and hide what is kept, as does
+    /// what another request flashes meanwhile. What [`flash_now`](Self::flash_now) shows is not kept.
     ///
     /// ```
     /// # let session = cloakroom::testing::session();

@@ -41,6 +41,11 @@ impl IncomingFlash {
         Arc::make_mut(self.visible.get_or_insert_default()).extend(now);
     }
 
+    /// Returns the batches that came with the request.
+    pub(super) fn incoming_ids(&self) -> &[BatchId] {
+        &self.incoming_ids
+    }
+
     /// Returns the batches of `flash` that this request consumes, if it has read them or has
     /// `shown_anyway` a page.
     pub(super) fn consumed(&self, flash: &Flash, shown_anyway: bool) -> Option<Vec<BatchId>> {

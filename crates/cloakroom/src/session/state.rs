@@ -12,11 +12,16 @@ use crate::{
     clock::Timestamp,
     error::Error,
     flash::{Bags, Batch, BatchId},
-    lifetimes,
+    form::FieldErrors,
+    lifetimes, observe,
     owner::{Owner, SessionId},
     store::RecordKey,
     values::Values,
 };
+
+/// How many fields with errors a session keeps of one request: a form has a thousand, of which each may
+/// be wrong.
+const MAX_ERRORS: usize = 100;
 
 /// Where a session is stored, as its readers outside of the request have to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ pub(super) struct State {
     pub(super) effects: ResponseEffects,
     /// The batch that this request writes.
     batch: Option<BatchId>,
-    /// The batch of what it keeps of older flash, which what it flashes itself hides.
+    /// The batch of what it keeps of older flash.
     kept: Option<BatchId>,
     /// The record that the request loaded, and the name that it had in its owner's list.
     loaded: (Option<RecordKey>, Option<SessionId>),
@@ -108,30 +113,31 @@ impl State {
         self.work.record().flash.bags(self.batch?)
     }
 
-    /// Adds `bags` to what this request flashes. `draw` names the batch if it is the first.
+    /// Adds `bags` to what this request flashes, with the errors of at most 100 fields. `draw` names the
+    /// batch if it is the first.
     pub(super) fn flash(
         &mut self,
-        bags: Bags,
+        mut bags: Bags,
         draw: impl FnOnce() -> BatchId,
     ) -> Result<(), Error> {
+        let none = FieldErrors::new();
+        let flashed = self.outgoing_flash().map_or(&none, |bags| &bags.errors);
+        let left_out = bags.errors.limit(MAX_ERRORS, flashed);
+        if left_out > 0 {
+            observe::errors_over_limit(left_out, MAX_ERRORS);
+        }
         let id = *self.batch.get_or_insert_with(draw);
         self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
 
     /// Keeps `bags`, which came to be shown, for the next page. What this request flashes is newer.
-    pub(super) fn keep(
-        &mut self,
-        mut bags: Bags,
-        draw: impl FnOnce() -> BatchId,
-    ) -> Result<(), Error> {
-        if let Some(own) = self.outgoing_flash() {
-            bags.remove_what_is_hidden_by(own);
-        }
+    pub(super) fn keep(&mut self, bags: Bags, draw: impl FnOnce() -> BatchId) -> Result<(), Error> {
         if bags.is_empty() {
             return Ok(());
         }
         let id = *self.kept.get_or_insert_with(draw);
-        self.work.change(Change::Flash(Box::new(Batch { id, bags })))
+        let seen = self.flash.incoming_ids().to_vec();
+        self.work.change(Change::Keep { batch: Box::new(Batch { id, bags }), seen })
     }
 
     /// Consumes the flash that came with the request, if it was read or `shown_anyway`.

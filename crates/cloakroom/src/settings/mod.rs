@@ -75,11 +75,16 @@ pub struct Settings {
     #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]
     pub commit_deadline: Duration,
 
-    /// Fields of forms that `flash_all` leaves out: by the words of their names, as `card_number`, or
-    /// between asterisks by what stands anywhere in them, as `*passw*`. This list takes the place of
-    /// the default; in the environment it has commas between. The CSRF field is always left out.
+    /// Fields of forms that `flash_all` leaves out: by the words of their names, as `card_number`, with
+    /// an asterisk for the rest of a word, as `otp*`, or between asterisks by what stands anywhere in
+    /// them, as `*passw*`. This list takes the place of the default; in the environment it has commas
+    /// between. The CSRF field is always left out.
     #[config(
-        default = ["*passw*", "*secret*", "*token*", "cvv", "cvc", "otp", "pin", "card_number", "api_key"],
+        default = [
+            "*passw*", "*secret*", "*token*", "*cvv*", "*cvc*", "otp*", "*otp", "pin", "*pin_code*",
+            "*user_pin", "*card_pin", "*new_pin", "*old_pin", "*my_pin", "*card_number*",
+            "*cards_number*", "*api_key*",
+        ],
         env = "SESSION_SECRET_FIELDS",
         deserialize_with = values::secret_fields
     )]
