@@ -83,13 +83,15 @@ impl Sessions {
     /// A commit of `change` alone, from outside of the session's requests.
     fn exact(&self, reached: Reached, change: ExactChange) -> Box<PendingCommit> {
         let Reached { key, stored, record } = reached;
+        let record = Arc::new(record);
         Box::new(PendingCommit {
             persistence: (&stored).into(),
             key: Some(key),
             token: None,
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
-            record: Arc::new(record),
+            before: record.clone(),
+            record,
             required: Worth::Nothing,
             seal: Seal::Current,
             usage: Usage::Unused,

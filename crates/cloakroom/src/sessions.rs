@@ -288,7 +288,7 @@ impl SessionsBuilder {
 
     /// Sets how many bytes the record of a session may have in a store. A change that makes it
     /// larger fails with an error that [`is_too_large`](Error::is_too_large), and the session stays
-    /// as it is. Old input of a form is left out before that, largest fields first, with a warning.
+    /// as it is. A record that is above a lowered limit may shrink. Old input of a form is left out before that, largest fields first, with a warning.
     /// Default: 262,144 (256 KiB). The cookie driver has
     /// [chunks](CookieSettings::max_chunks) instead.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
