@@ -135,14 +135,13 @@ impl Batch {
     }
 
     /// Draws a new token. The key of the last one is taken, which its random bits rule out but a
-    /// faulty store does not. The tag stays, because handles name the session by it.
+    /// faulty store does not. The tag stays, because handles name the session by it, and the seed, so
+    /// that CSRF tokens that the page shows stay valid.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
-        // CSRF tokens that the page shows stay valid.
-        let redrawn = |token: &Token| Token::with_seed(token.seed());
         match action {
-            TokenAction::Keep => *token = token.as_ref().map(redrawn),
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = redrawn(next),
+            TokenAction::Keep => *token = token.as_ref().map(Token::redrawn),
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.redrawn(),
         }
     }
 
