@@ -303,7 +303,7 @@ impl<'c> Committer<'c> {
         attempts: &mut Attempts<'_>,
     ) -> Result<bool, Error> {
         let Some(key) = logout.key else { return Ok(false) };
-        let find = || find_following_rotations(self.store, key);
+        let find = || self.find_following_rotations(key);
         let destroyed = self.destroy_with(attempts, None, Burial::Remembered, find).await?;
         if !destroyed && self.context.now() >= logout.loaded_at + SUCCESSOR {
             // A tombstone from the time when the request began may be gone.
@@ -314,6 +314,15 @@ impl<'c> Committer<'c> {
             return Err(failed("destroy the session", cause));
         }
         Ok(destroyed)
+    }
+
+    /// Finds the live record of this application that `key` names, or that rotations have moved from
+    /// there. A tombstone does not say whose it is.
+    async fn find_following_rotations(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let found = load_following_rotations(self.store, key).await?;
+        let is_own =
+            |stored: &Stored| read_live(stored, self.context.now(), self.context).is_some();
+        Ok(found.filter(|(_, stored)| is_own(stored)).map(|(key, _)| key))
     }
 
     /// Ends the session under `key`, or where it has moved meanwhile, under the key that `find`
@@ -388,15 +397,8 @@ fn pass_on(lead: &mut Option<Lead>, newest: Newest) {
     }
 }
 
-/// Finds the live record that `key` names, or that rotations have moved from there.
-async fn find_following_rotations(
-    store: &dyn Store,
-    key: RecordKey,
-) -> Result<Option<RecordKey>, Error> {
-    Ok(load_following_rotations(store, key).await?.map(|(key, _)| key))
-}
-
-/// Loads the live record that `key` names, or that rotations have moved from there.
+/// Loads the live record that `key` names, or that rotations have moved from there, of whichever
+/// application it is.
 pub(crate) async fn load_following_rotations(
     store: &dyn Store,
     mut key: RecordKey,
