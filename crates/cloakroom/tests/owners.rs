@@ -15,7 +15,8 @@ use cloakroom::{
     clock::{Clock, FakeClock, Timestamp},
     cookie::CookieSettings,
     store::{
-        Commit, Directory, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store, StoreError,
+        Commit, Directory, Draft, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
+        StoreError,
     },
 };
 
@@ -443,4 +444,51 @@ async fn a_sign_in_succeeds_although_the_list_cannot_be_read() {
     let sessions = build(sessions, &clock);
     let browser = Browser::signed_in(&sessions, "browser").await;
     assert!(browser.is_signed_in().await);
+}
+
+/// A memory store in which a session gets another record right after it was read.
+#[derive(Debug, Default)]
+struct Swapping {
+    store: MemoryStore,
+    next: Mutex<Option<(RecordKey, Draft)>>,
+    created: Mutex<Vec<RecordKey>>,
+}
+
+#[async_trait]
+impl Store for Swapping {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        let found = self.store.load(key).await?;
+        let next = self.next.lock().unwrap().take_if(|(swapped, _)| swapped == key);
+        if let (Some((key, record)), Some(Found::Live(stored))) = (next, &found) {
+            let expected = stored.revision;
+            self.store.commit(Commit::Replace { key, expected, record }).await?;
+        }
+        Ok(found)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        if let Commit::Create { key, .. } = &commit {
+            self.created.lock().unwrap().push(*key);
+        }
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_changes_hands_while_its_owner_s_are_ended_stays() {
+    let store = Arc::new(Swapping::default());
+    let sessions = Sessions::store(store.clone(), AppKeys::random());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    let browser = Browser::signed_in(&sessions, "browser").await;
+    let mut other = Browser::new(&sessions);
+    other.request(|session| session.set_owner("user-43")).await.unwrap();
+    let [key, others] = store.created.lock().unwrap()[..] else { panic!("two sessions") };
+    let Some(Found::Live(theirs)) = store.store.load(&others).await.unwrap() else { panic!() };
+    *store.next.lock().unwrap() = Some((key, Draft::copy_of(&theirs, DEFAULT_AGE).unwrap()));
+    assert_eq!(sessions.directory().unwrap().destroy_all(OWNER).await.unwrap(), 0);
+    assert_eq!(browser.open().await.owner().as_deref(), Some("user-43"));
 }

@@ -304,7 +304,7 @@ impl<'c> Committer<'c> {
     ) -> Result<bool, Error> {
         let Some(key) = logout.key else { return Ok(false) };
         let find = || self.find_following_rotations(key);
-        let destroyed = self.destroy_with(attempts, None, Burial::Remembered, find).await?;
+        let destroyed = self.destroy_with(attempts, Burial::Remembered, find).await?;
         if !destroyed && self.context.now() >= logout.loaded_at + SUCCESSOR {
             // A tombstone from the time when the request began may be gone.
             let cause = StoreError::failed(
@@ -325,26 +325,19 @@ impl<'c> Committer<'c> {
         Ok(found.filter(|(_, stored)| is_own(stored)).map(|(key, _)| key))
     }
 
-    /// Ends the session under `key`, or where it has moved meanwhile, under the key that `find`
-    /// returns. Returns whether there was one.
-    pub(crate) async fn destroy<F, L>(
-        &self,
-        key: RecordKey,
-        burial: Burial,
-        find: F,
-    ) -> Result<bool, Error>
+    /// Ends the session under the key that `find` returns, again and again while it moves in between.
+    /// Returns whether there was one.
+    pub(crate) async fn destroy<F, L>(&self, burial: Burial, find: F) -> Result<bool, Error>
     where
         F: Fn() -> L + Send,
         L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
     {
-        let mut attempts = Attempts::new(self.context);
-        self.destroy_with(&mut attempts, Some(key), burial, find).await
+        self.destroy_with(&mut Attempts::new(self.context), burial, find).await
     }
 
     async fn destroy_with<F, L>(
         &self,
         attempts: &mut Attempts<'_>,
-        mut known: Option<RecordKey>,
         burial: Burial,
         find: F,
     ) -> Result<bool, Error>
@@ -353,10 +346,7 @@ impl<'c> Committer<'c> {
         L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
     {
         loop {
-            let found = match known.take() {
-                None => attempts.within(Box::pin(find())).await,
-                known => Some(Ok(known)),
-            };
+            let found = attempts.within(Box::pin(find())).await;
             let no_answer = || Err(failed("find a session", attempts.no_answer()));
             let Some(key) = found.unwrap_or_else(no_answer)? else { return Ok(false) };
             let now = self.context.now();
