@@ -300,6 +300,29 @@ async fn a_session_that_names_its_owner_once_more_ends_no_other() {
 }
 
 #[tokio::test]
+async fn a_session_that_names_its_owner_once_more_keeps_its_handle() {
+    let (sessions, clock) = in_memory();
+    let mut browser = Browser::signed_in(&sessions, "browser").await;
+    let handle = browser.open().await.handle().unwrap();
+    clock.advance(Duration::from_mins(1));
+    for regenerates in [false, true] {
+        let again = |session: &Session| {
+            if regenerates {
+                session.regenerate()?;
+            }
+            session.set_owner(OWNER)
+        };
+        browser.request(again).await.unwrap();
+        assert_eq!(browser.open().await.handle().unwrap(), handle);
+    }
+    let directory = sessions.directory().unwrap();
+    let page = directory.sessions_of(OWNER, Place::default()).await.unwrap();
+    assert_eq!((page.sessions.len(), page.sessions[0].signed_in), (1, clock.now()));
+    browser.request(|session| session.set_owner("user-43")).await.unwrap();
+    assert_ne!(browser.open().await.handle().unwrap(), handle, "another owner's list");
+}
+
+#[tokio::test]
 async fn an_owner_without_limit_has_pages_of_sessions() {
     let (sessions, clock) = limited(None);
     for number in 0..300 {
