@@ -154,11 +154,13 @@ impl Sessions {
     }
 
     /// Returns what a page leaves behind that shows a CSRF token to a visitor without a session. The
-    /// cookie driver's record is in the cookie anyway, and a bearer's token is its record's.
+    /// cookie driver's record is in the cookie anyway. Nobody could reach a record of a bearer who is
+    /// not given its token.
     pub(crate) fn worth_of_csrf_token(&self) -> Worth {
         match (self.carrier, self.backend()) {
+            (Carrier::Bearer, _) => Worth::Nothing,
             (Carrier::Cookie, Backend::Store(_)) => Worth::Cookie,
-            (Carrier::Bearer, _) | (_, Backend::Cookie(_)) => Worth::Record,
+            (Carrier::Cookie, Backend::Cookie(_)) => Worth::Record,
         }
     }
 
