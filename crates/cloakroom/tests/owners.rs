@@ -469,6 +469,83 @@ async fn a_sign_in_succeeds_although_the_list_cannot_be_read() {
     assert!(browser.is_signed_in().await);
 }
 
+/// A memory store whose list of one owner hangs.
+#[derive(Debug)]
+struct Hanging {
+    store: MemoryStore,
+    /// Of this owner, once so many pages were read.
+    owner: OwnerKey,
+    pages: Mutex<usize>,
+}
+
+#[async_trait]
+impl Store for Hanging {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.store.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl Directory for Hanging {
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
+        let hangs = *owner == self.owner && {
+            let mut pages = self.pages.lock().unwrap();
+            *pages = pages.saturating_sub(1);
+            *pages == 0
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.store.keys_of(owner, from, limit).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_list_hangs_keeps_no_other_waiting() {
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    // Its second sign-in looks whether there are too many, and once more when it is its turn.
+    let store = Hanging { store, owner: OwnerKey::of("slow"), pages: Mutex::new(3) };
+    let sessions = build(Sessions::store(store, AppKeys::random()).max_sessions(Some(1)), &clock);
+    let sign_in = |owner: String| {
+        let sessions = sessions.clone();
+        async move {
+            let mut browser = Browser::new(&sessions);
+            browser.request(|session| session.set_owner(&owner)).await.unwrap();
+        }
+    };
+    sign_in("slow".to_owned()).await;
+    let slow = tokio::spawn(sign_in("slow".to_owned()));
+    tokio::task::yield_now().await;
+    let began = tokio::time::Instant::now();
+    for number in 0..200 {
+        let owner = format!("user-{number}");
+        for _ in 0..2 {
+            sign_in(owner.clone()).await;
+            clock.advance(Duration::from_secs(1));
+        }
+        let directory = sessions.directory().unwrap();
+        let page = directory.sessions_of(&owner, Place::default()).await.unwrap();
+        assert_eq!(page.sessions.len(), 1, "{owner}");
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert!(!slow.is_finished());
+    slow.await.unwrap();
+}
+
 /// A memory store in which a session gets another record right after it was read.
 #[derive(Debug, Default)]
 struct Swapping {
