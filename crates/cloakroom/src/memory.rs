@@ -507,8 +507,9 @@ impl Sweep for MemoryStore {
     async fn sweep(&self, _limit: usize) -> Result<Swept, StoreError> {
         let now = self.clock.now();
         let index = self.next_sweep.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-        let removed = lock(&self.shards[index]).sweep(now);
-        Ok(Swept { removed, finished: index == self.shards.len() - 1, busy: false })
+        let mut shard = lock(&self.shards[index]);
+        let (seen, removed) = (shard.slots.len(), shard.sweep(now));
+        Ok(Swept { seen, removed, finished: index == self.shards.len() - 1, busy: false })
     }
 }
 

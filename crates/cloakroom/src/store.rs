@@ -351,7 +351,10 @@ pub trait Sweep: Store {
 /// What one batch of a [`Sweep`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swept {
-    /// How many entries were deleted.
+    /// How many entries were looked at, which may be a few more than the limit. A sweep in the
+    /// background speeds up while more than half of them have expired.
+    pub seen: usize,
+    /// How many of these were deleted.
     pub removed: usize,
     /// Whether this batch ended a round over the whole store.
     pub finished: bool,
