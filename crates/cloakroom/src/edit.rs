@@ -19,7 +19,7 @@ use crate::{
     reach::Reached,
     record::Record,
     typed_key::{AsKey, KeyOf},
-    values::{Path, encode, encode_object},
+    values::{Path, encode_object},
 };
 
 /// A session in the hands of a task outside its requests. See [`Sessions::edit`].
@@ -120,7 +120,7 @@ impl SessionEditor<'_> {
     /// When the value cannot be written, or below something that is not an object.
     pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
         let path = Path::of(&key)?;
-        let value = encode(path.text(), &value)?;
+        let value = path.encode(&value)?;
         Change::Put { path: path.to_owned(), value }.apply(self.record)
     }
 
