@@ -592,3 +592,56 @@ async fn a_session_that_changes_hands_while_its_owner_s_are_ended_stays() {
     assert_eq!(sessions.directory().unwrap().destroy_all(OWNER).await.unwrap(), 0);
     assert_eq!(browser.open().await.owner().as_deref(), Some("user-43"));
 }
+
+/// A memory store that says of each new key once that it is taken.
+#[derive(Debug, Default)]
+struct Taken {
+    store: MemoryStore,
+    refused: Mutex<Vec<RecordKey>>,
+}
+
+#[async_trait]
+impl Store for Taken {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        if let Commit::Create { key, .. } | Commit::Rotate { to: key, .. } = &commit {
+            let mut refused = self.refused.lock().unwrap();
+            if refused.len().is_multiple_of(2) {
+                refused.push(*key);
+                return Ok(Outcome::Exists);
+            }
+            assert_eq!(refused.last().map(RecordKey::tag), Some(key.tag()));
+            refused.push(*key);
+        }
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_key_is_taken_gives_way_to_one_of_the_same_place() {
+    let sessions = Sessions::store(Taken::default(), AppKeys::random());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    let mut token = String::new();
+    let mut browser = Browser::signed_in(&sessions, "browser").await;
+    for _ in 0..2 {
+        let session = browser.open().await;
+        assert!(
+            session.owner().is_some() && (token.is_empty() || session.verify_csrf_token(&token))
+        );
+        let handle = session.handle().unwrap();
+        assert_eq!(sessions.edit(&handle, |_| Ok(())).await.unwrap(), Some(()), "by its tag");
+        let regenerate = |session: &Session| {
+            session.regenerate()?;
+            token = session.csrf_token();
+            Ok(())
+        };
+        browser.request(regenerate).await.unwrap();
+    }
+}
