@@ -177,13 +177,13 @@ pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> 
             let mut progress = Progress::begin("sweeping", shared.count().await?);
             let mut removed = 0;
             loop {
-                let Swept { removed: some, finished, busy } = store.sweep(BATCH).await?;
+                let Swept { seen, removed: some, finished, busy } = store.sweep(BATCH).await?;
                 removed += some;
                 is_busy |= busy;
                 if finished {
                     break removed;
                 }
-                if !progress.advance(BATCH as u64) {
+                if !progress.advance(seen as u64) {
                     return Err(stopped(&format!("{removed} deleted so far")));
                 }
             }

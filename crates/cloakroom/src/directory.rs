@@ -144,10 +144,8 @@ impl SessionDirectory {
         let Some(handle) = Handle::parse(handle).filter(|handle| self.may_end(handle)) else {
             return Ok(false);
         };
-        match self.sessions.reach_owned(handle).await?.and_then(Entry::of) {
-            Some(entry) => self.sessions.end_owned(entry.key, entry.owner.id).await,
-            None => Ok(false),
-        }
+        let find = async || Ok(self.sessions.reach_owned(handle).await?.map(|it| it.key));
+        self.sessions.committer("end a session")?.destroy(Burial::Forgotten, find).await
     }
 
     /// Ends every session of `owner`, the current one included, and says how many there were.
@@ -223,14 +221,14 @@ impl Entry {
 }
 
 impl Sessions {
-    /// Ends the session that was found under `key` with this id, also if it is regenerated in
-    /// between. Returns whether it was there.
+    /// Ends the session that was found under `key` with this id, unless it is another owner's by now.
+    /// Follows it if it is regenerated in between. Returns whether it was there.
     pub(crate) async fn end_owned(&self, key: RecordKey, id: SessionId) -> Result<bool, Error> {
         let find = async || {
             let moved = self.reach_successor(key).await?;
             let is_it = |it: &Reached| it.record.owner.as_ref().is_some_and(|owner| owner.id == id);
             Ok(moved.filter(is_it).map(|reached| reached.key))
         };
-        self.committer("end a session")?.destroy(key, Burial::Forgotten, find).await
+        self.committer("end a session")?.destroy(Burial::Forgotten, find).await
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     reach::Reached,
     record::Record,
     typed_key::{AsKey, KeyOf},
-    values::{Path, encode, encode_object},
+    values::{Path, encode_object},
 };
 
 /// A session in the hands of a task outside its requests. See [`Sessions::edit`].
@@ -83,13 +83,15 @@ impl Sessions {
     /// A commit of `change` alone, from outside of the session's requests.
     fn exact(&self, reached: Reached, change: ExactChange) -> Box<PendingCommit> {
         let Reached { key, stored, record } = reached;
+        let record = Arc::new(record);
         Box::new(PendingCommit {
             persistence: (&stored).into(),
             key: Some(key),
             token: None,
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
-            record: Arc::new(record),
+            before: record.clone(),
+            record,
             required: Worth::Nothing,
             seal: Seal::Current,
             usage: Usage::Unused,
@@ -118,7 +120,7 @@ impl SessionEditor<'_> {
     /// When the value cannot be written, or below something that is not an object.
     pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
         let path = Path::of(&key)?;
-        let value = encode(path.text(), &value)?;
+        let value = path.encode(&value)?;
         Change::Put { path: path.to_owned(), value }.apply(self.record)
     }
 

@@ -191,7 +191,8 @@ impl fmt::Display for Error {
             Kind::Encode { key, .. } => write!(f, "the value for `{key}` cannot be written as JSON"),
             Kind::TooDeep { key, limit } => write!(
                 f,
-                "the value for `{key}` is nested deeper than {limit} levels of lists and objects"
+                "the value for `{key}` is nested deeper than {limit} levels of lists and objects, those \
+                 between the key's dots included"
             ),
             Kind::BadKey { begins, problem } => {
                 match problem {

@@ -149,10 +149,8 @@ impl Inventory {
     /// When the store fails; [`Error::is_contention`] when its own requests regenerated it faster,
     /// until the [deadline](crate::SessionsBuilder::commit_deadline).
     pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
-        let committer = self.0.committer("end a session")?;
         let find = async || Ok(self.0.reach_to_end(handle).await?.map(|reached| reached.key));
-        let Some(key) = find().await? else { return Ok(false) };
-        committer.destroy(key, Burial::Forgotten, find).await
+        self.0.committer("end a session")?.destroy(Burial::Forgotten, find).await
     }
 
     fn summary(&self, Reached { key, stored, record }: &Reached) -> SessionSummary {

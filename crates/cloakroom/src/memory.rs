@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -26,7 +27,7 @@ const SHARDS: usize = 64;
 /// How many entries a shard of a bounded store has room for at least, so that what leaves it is old.
 const SMALLEST_SHARD: usize = 16;
 /// A full shard makes room for one in so many of its entries at once, because finding what has expired
-/// or is oldest means looking at all.
+/// or was unused longest means looking at all. Owners' sessions make room for one.
 const ROOM: usize = 16;
 /// A shard smaller than this is not worth sweeping.
 const SMALLEST_SWEEP: usize = 64;
@@ -65,6 +66,8 @@ struct Shard {
 
 struct Slot {
     expires: Timestamp,
+    /// How long a record lives on when it is used.
+    idle: Duration,
     revision: Revision,
     owner: Option<OwnerKey>,
     content: Content,
@@ -73,6 +76,15 @@ struct Slot {
 enum Content {
     Record(Bytes),
     Tombstone { successor: Option<RecordKey> },
+}
+
+/// What a full shard makes room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Newcomer {
+    Guest,
+    Owned,
+    /// A session that moves there from this key, which does not leave.
+    Rotated(RecordKey),
 }
 
 impl MemoryStore {
@@ -97,13 +109,16 @@ impl MemoryStore {
     /// included; at least one. Call it on an empty store: it starts over. Default: no limit.
     ///
     /// Where a session finds no room, what has expired leaves first, then the sessions without an owner
-    /// that were unused longest, then those marks, then the sessions of owners. The first time that
-    /// a session leaves so, a warning says it. Visitors whose sessions have left begin again.
+    /// that were unused longest, then those marks. Where all others have owners, a new session without
+    /// an owner is refused with an error that is [unavailable](StoreError::is_unavailable), and a new
+    /// session of an owner takes the place of the one that was unused longest. The first time that a
+    /// session leaves so, a warning says it. Visitors whose sessions have left begin again.
     ///
     /// The store is cut into 64 parts, or fewer for less than 1,024 sessions, and each part holds its
-    /// share. So a session may leave a little before the store as a whole is full, and it is the oldest
-    /// of its part. A full part makes room for a sixteenth of its sessions at once. No session takes
-    /// more memory for it.
+    /// share. So a session may leave a little before the store as a whole is full, and it is the one of
+    /// its part that was unused longest. A full part makes room for a sixteenth of its sessions at once,
+    /// as long as these have no owner. A session that is regenerated always finds room: a part that is
+    /// full of owners' sessions holds one entry more then.
     ///
     /// ```
     /// use cloakroom::{AppKeys, MemoryStore, Sessions};
@@ -137,9 +152,14 @@ impl MemoryStore {
         lock(&self.shards[usize::from(u16::from_be_bytes(key.tag())) % self.shards.len()])
     }
 
-    /// Warns once if sessions had to leave.
-    fn say_if_full(&self, left: usize) {
-        if left > 0 {
+    /// Makes room in a shard, and warns once if sessions had to leave.
+    fn make_room(
+        &self,
+        shard: &mut Shard,
+        newcomer: Newcomer,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if shard.make_room(newcomer, now)? > 0 {
             self.warned.call_once(|| {
                 tracing::warn!(
                     "the memory store is full: sessions end early, those without an owner first; give \
@@ -147,6 +167,7 @@ impl MemoryStore {
                 );
             });
         }
+        Ok(())
     }
 }
 
@@ -199,7 +220,9 @@ impl Store for MemoryStore {
         Ok(match commit {
             Commit::Create { key, record } => {
                 let mut shard = self.shard(&key);
-                self.say_if_full(shard.make_room(now, None));
+                let is_owned = record.owner.is_some();
+                let newcomer = if is_owned { Newcomer::Owned } else { Newcomer::Guest };
+                self.make_room(&mut shard, newcomer, now)?;
                 shard.create(key, record, now)
             }
             Commit::Replace { key, expected, record } => {
@@ -215,7 +238,7 @@ impl Store for MemoryStore {
                     Outcome::Done(_) => (),
                     refused => return Ok(refused),
                 }
-                self.say_if_full(shard.make_room(now, Some(&from)));
+                self.make_room(&mut shard, Newcomer::Rotated(from), now)?;
                 let created = shard.create(to, record, now);
                 if matches!(created, Outcome::Done(_)) {
                     shard.bury(&from, expected.map(|_| to), tombstone, now);
@@ -280,25 +303,44 @@ impl Shard {
         std::iter::repeat_with(shard).take(count).collect()
     }
 
-    /// Makes room for one more entry. Returns how many had to leave that were live. `kept` does not
-    /// leave.
-    fn make_room(&mut self, now: Timestamp, kept: Option<&RecordKey>) -> usize {
+    /// Makes room for one more entry. Returns how many had to leave that were live.
+    ///
+    /// # Errors
+    /// When a guest finds no room because all others have owners.
+    fn make_room(&mut self, newcomer: Newcomer, now: Timestamp) -> Result<usize, StoreError> {
         if self.slots.len() < self.capacity {
-            return 0;
+            return Ok(0);
         }
         self.sweep(now);
+        let is_kept = |key: &RecordKey| newcomer == Newcomer::Rotated(*key);
+        let unowned = self.slots.iter().filter(|(key, slot)| slot.owner.is_none() && !is_kept(key));
+        let mut leaving: Vec<_> = unowned.map(|(key, slot)| (slot.rank(), *key)).collect();
         let room = (self.capacity / ROOM).max(1);
-        let mut order: Vec<_> = self.slots.iter().map(|(key, slot)| (slot.rank(), *key)).collect();
-        order.retain(|(_, key)| Some(key) != kept);
-        let leaving = (self.slots.len() + room).saturating_sub(self.capacity).min(order.len());
-        if leaving < order.len() {
-            order.select_nth_unstable(leaving);
+        let count = (self.slots.len() + room).saturating_sub(self.capacity);
+        if count < leaving.len() {
+            leaving.select_nth_unstable(count);
+            leaving.truncate(count);
         }
-        for (_, key) in &order[..leaving] {
+        if self.slots.len() - leaving.len() >= self.capacity {
+            match newcomer {
+                Newcomer::Rotated(_) => (),
+                Newcomer::Guest => {
+                    return Err(StoreError::unavailable(
+                        "begin a session",
+                        "the memory store is full of sessions that have owners",
+                    ));
+                }
+                Newcomer::Owned => {
+                    let owned = self.slots.iter().filter(|(_, slot)| slot.owner.is_some());
+                    leaving.extend(owned.map(|(key, slot)| (slot.rank(), *key)).min());
+                }
+            }
+        }
+        for (_, key) in &leaving {
             let owner = self.slots.remove(key).and_then(|slot| slot.owner);
             self.disown(key, owner);
         }
-        leaving
+        Ok(leaving.len())
     }
 
     /// The entry under `key`, unless its deadline has passed.
@@ -339,11 +381,11 @@ impl Shard {
     }
 
     fn put(&mut self, key: RecordKey, revision: Revision, draft: Draft) {
-        let Draft { record, expires, owner, .. } = draft;
+        let Draft { record, expires, idle, owner } = draft;
         if let Some(owner) = owner {
             self.owners.entry(owner).or_default().insert(key);
         }
-        let slot = Slot { expires, revision, owner, content: Content::Record(record) };
+        let slot = Slot { expires, idle, revision, owner, content: Content::Record(record) };
         let before = self.slots.insert(key, slot).and_then(|slot| slot.owner);
         if before != owner {
             self.disown(&key, before);
@@ -427,14 +469,15 @@ impl Shard {
 }
 
 impl Slot {
-    /// What comes first here leaves a full store first.
-    fn rank(&self) -> (u8, Timestamp) {
-        let kind = match (&self.content, self.owner) {
-            (Content::Record(_), None) => 0,
-            (Content::Tombstone { .. }, _) => 1,
-            (Content::Record(_), Some(_)) => 2,
-        };
-        (kind, self.expires)
+    /// Of the entries without an owner and of those with one, what comes first here leaves a full
+    /// store first: the record that was unused longest, and after the records the tombstone that goes
+    /// first anyway.
+    fn rank(&self) -> (bool, Duration) {
+        let expires = Timestamp::from_millis(0).until(self.expires);
+        match &self.content {
+            Content::Record(_) => (false, expires.saturating_sub(self.idle)),
+            Content::Tombstone { .. } => (true, expires),
+        }
     }
 
     fn found(&self) -> Found {
@@ -464,8 +507,9 @@ impl Sweep for MemoryStore {
     async fn sweep(&self, _limit: usize) -> Result<Swept, StoreError> {
         let now = self.clock.now();
         let index = self.next_sweep.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-        let removed = lock(&self.shards[index]).sweep(now);
-        Ok(Swept { removed, finished: index == self.shards.len() - 1, busy: false })
+        let mut shard = lock(&self.shards[index]);
+        let (seen, removed) = (shard.slots.len(), shard.sweep(now));
+        Ok(Swept { seen, removed, finished: index == self.shards.len() - 1, busy: false })
     }
 }
 

@@ -154,11 +154,13 @@ impl Sessions {
     }
 
     /// Returns what a page leaves behind that shows a CSRF token to a visitor without a session. The
-    /// cookie driver's record is in the cookie anyway, and a bearer's token is its record's.
+    /// cookie driver's record is in the cookie anyway. Nobody could reach a record of a bearer who is
+    /// not given its token.
     pub(crate) fn worth_of_csrf_token(&self) -> Worth {
         match (self.carrier, self.backend()) {
+            (Carrier::Bearer, _) => Worth::Nothing,
             (Carrier::Cookie, Backend::Store(_)) => Worth::Cookie,
-            (Carrier::Bearer, _) | (_, Backend::Cookie(_)) => Worth::Record,
+            (Carrier::Cookie, Backend::Cookie(_)) => Worth::Record,
         }
     }
 
@@ -288,7 +290,7 @@ impl SessionsBuilder {
 
     /// Sets how many bytes the record of a session may have in a store. A change that makes it
     /// larger fails with an error that [`is_too_large`](Error::is_too_large), and the session stays
-    /// as it is. Old input of a form is left out before that, largest fields first, with a warning.
+    /// as it is. A record that is above a lowered limit may shrink. Old input of a form is left out before that, largest fields first, with a warning.
     /// Default: 262,144 (256 KiB). The cookie driver has
     /// [chunks](CookieSettings::max_chunks) instead.
     pub fn max_bytes(mut self, bytes: usize) -> Self {

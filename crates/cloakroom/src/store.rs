@@ -282,18 +282,28 @@ pub trait Directory: Store {
         owner: &OwnerKey,
         tag: [u8; RecordKey::TAG_BYTES],
     ) -> Result<Vec<RecordKey>, StoreError> {
-        let (mut found, mut next) = (Vec::new(), Some(Place::default()));
-        while let Some(from) = next {
-            let page = self.keys_of(owner, from, NAMES).await?;
-            found.extend(page.keys.into_iter().filter(|key| key.tag() == tag));
-            next = page.next;
-        }
-        Ok(found)
+        let mut keys = all_keys_of(self, owner).await?;
+        keys.retain(|key| key.tag() == tag);
+        Ok(keys)
     }
 }
 
 /// How many keys of an owner are asked for where no records are loaded.
 pub(crate) const NAMES: usize = 1024;
+
+/// Returns all keys that the index has for an owner.
+pub(crate) async fn all_keys_of<D: Directory + ?Sized>(
+    index: &D,
+    owner: &OwnerKey,
+) -> Result<Vec<RecordKey>, StoreError> {
+    let (mut keys, mut next) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = next {
+        let page = index.keys_of(owner, from, NAMES).await?;
+        keys.extend(page.keys);
+        next = page.next;
+    }
+    Ok(keys)
+}
 
 /// Goes through everything that a store keeps, for tools that list sessions or move them.
 #[async_trait]
@@ -341,7 +351,10 @@ pub trait Sweep: Store {
 /// What one batch of a [`Sweep`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swept {
-    /// How many entries were deleted.
+    /// How many entries were looked at, which may be a few more than the limit. A sweep in the
+    /// background speeds up while more than half of them have expired.
+    pub seen: usize,
+    /// How many of these were deleted.
     pub removed: usize,
     /// Whether this batch ended a round over the whole store.
     pub finished: bool,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::{
@@ -14,17 +14,19 @@ use crate::{
     observe,
     owner::{Owner, OwnerKey, SessionId},
     reach::{Reached, unique},
-    store::{Directory, NAMES, Place, RecordKey},
+    store::{Directory, NAMES, RecordKey, all_keys_of},
 };
 
 /// The sign-ins that are under way in this process, each with those that ended in the meantime.
 #[derive(Debug, Default)]
 pub(crate) struct SignIns {
     under_way: Mutex<HashMap<SessionId, Vec<SessionId>>>,
-    /// Held while an owner's sessions are counted and ended, because two that count the same surplus
-    /// at once could both end that many. Owners share these locks.
-    counting: [tokio::sync::Mutex<()>; 32],
+    counting: Mutex<HashMap<OwnerKey, Weak<Counting>>>,
 }
+
+/// Held while an owner's sessions are counted and ended, because two that count the same surplus at
+/// once could both end that many.
+type Counting = tokio::sync::Mutex<()>;
 
 /// A sign-in, from before its commit until the owner's other sessions have been counted.
 pub(crate) struct SignIn<'s> {
@@ -38,8 +40,15 @@ impl SignIns {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn counting(&self, owner: &OwnerKey) -> &tokio::sync::Mutex<()> {
-        &self.counting[usize::from(owner.as_bytes()[0]) % self.counting.len()]
+    /// Returns the owner's lock, which lasts as long as somebody holds it or waits for it.
+    fn counting(&self, owner: &OwnerKey) -> Arc<Counting> {
+        let mut all = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(owner).and_then(Weak::upgrade).unwrap_or_else(|| {
+            all.retain(|_, lock| lock.strong_count() > 0);
+            let lock = Arc::default();
+            all.insert(*owner, Arc::downgrade(&lock));
+            lock
+        })
     }
 }
 
@@ -86,7 +95,8 @@ impl SignIn<'_> {
         if keys_of(index, &owner).await?.len() <= limit {
             return Ok(0);
         }
-        let _turn = self.sessions.sign_ins().counting(&owner).lock().await;
+        let counting = self.sessions.sign_ins().counting(&owner);
+        let _turn = counting.lock().await;
         let keys = keys_of(index, &owner).await?;
         let theirs = self.live_among(&keys, &owner, limit).await?;
         let surplus = theirs.len().saturating_sub(limit);
@@ -146,12 +156,6 @@ impl SignIn<'_> {
 
 /// The keys that the index has for an owner.
 async fn keys_of(index: &dyn Directory, owner: &OwnerKey) -> Result<Vec<RecordKey>, Error> {
-    let (mut keys, mut next) = (Vec::new(), Some(Place::default()));
-    while let Some(from) = next {
-        let page = index.keys_of(owner, from, NAMES).await;
-        let page = page.map_err(|cause| failed("count an owner's sessions", cause))?;
-        keys.extend(page.keys);
-        next = page.next;
-    }
-    Ok(keys)
+    let keys = all_keys_of(index, owner).await;
+    keys.map_err(|cause| failed("count an owner's sessions", cause))
 }

@@ -50,7 +50,7 @@ impl Pace {
 
     /// Returns how long to rest after a piece.
     fn rest_after(&mut self, swept: Swept) -> Duration {
-        let mostly_expired = swept.removed > self.piece() / 2;
+        let mostly_expired = swept.removed > swept.seen / 2;
         self.speed =
             if mostly_expired { (self.speed * 2).min(MAX_SPEED) } else { (self.speed / 2).max(1) };
         if swept.finished {
@@ -128,7 +128,7 @@ mod tests {
             store.live -= live;
             store.seen.push((removed + live, Instant::now()));
             let finished = store.expired + store.live == 0;
-            Ok(Swept { removed, finished, busy: false })
+            Ok(Swept { seen: removed + live, removed, finished, busy: false })
         }
     }
 
@@ -156,6 +156,20 @@ mod tests {
     async fn a_sweep_of_live_entries_keeps_to_its_budget() {
         let seconds = swept(0, 100_000, 5).await;
         assert!(seconds.iter().all(|count| (900..=1_100).contains(count)), "{seconds:?}");
+    }
+
+    /// A store that looks at more than it was asked for, of which less than half has expired.
+    #[test]
+    fn what_a_store_sees_beyond_its_limit_counts() {
+        let budget = SweepBudget::default();
+        let mut pace = Pace::new(budget);
+        assert_eq!(pace.piece(), 100);
+        let swept = |removed| Swept { seen: 128, removed, finished: false, busy: false };
+        let rest = Duration::from_millis(100);
+        assert_eq!((pace.rest_after(swept(52)), pace.rest_after(swept(64))), (rest, rest));
+        assert_eq!(pace.rest_after(swept(65)), rest / 2);
+        let nothing = Swept { seen: 0, removed: 0, finished: true, busy: true };
+        assert_eq!((pace.rest_after(nothing), pace.speed), (budget.pause, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,6 +25,8 @@ impl Token {
     pub(crate) const BYTES: usize = 32;
     /// How many bytes the [seed](Self::seed) has.
     pub(crate) const SEED_BYTES: usize = 16;
+    /// Where the seed ends, which begins behind the tag.
+    const SEED_END: usize = RecordKey::TAG_BYTES + Self::SEED_BYTES;
     /// Length of the base64url text in the cookie, which has no padding.
     pub(crate) const CHARS: usize = 43;
 
@@ -43,17 +45,25 @@ impl Token {
         next
     }
 
-    /// Draws a token with this seed. Whoever knows the seed has 128 bits left to guess.
+    /// Draws a token with this seed. Whoever knows the seed has 128 bits left to guess, and does not
+    /// choose the tag.
     pub(crate) fn with_seed(seed: &[u8; Self::SEED_BYTES]) -> Self {
         let mut token = Self::draw();
-        token.0[..Self::SEED_BYTES].copy_from_slice(seed);
+        token.0[RecordKey::TAG_BYTES..Self::SEED_END].copy_from_slice(seed);
         token
     }
 
-    /// Returns the part of the token that its CSRF tokens are derived from. A session has the seed of
-    /// the pre-session that it began with, and `regenerate` draws a new one.
+    /// Draws another token with the tag and the seed of this one.
+    pub(crate) fn redrawn(&self) -> Self {
+        let mut token = Self::draw();
+        token.0[..Self::SEED_END].copy_from_slice(&self.0[..Self::SEED_END]);
+        token
+    }
+
+    /// Returns the part of the token that its CSRF tokens are derived from: 16 bytes behind the tag. A
+    /// session has the seed of the pre-session that it began with, and `regenerate` draws a new one.
     pub(crate) fn seed(&self) -> &[u8; Self::SEED_BYTES] {
-        self.0.first_chunk().unwrap_or(&[0; Self::SEED_BYTES])
+        self.0[RecordKey::TAG_BYTES..].first_chunk().unwrap_or(&[0; Self::SEED_BYTES])
     }
 
     /// Reads a cookie's value; anything but 43 characters of canonical base64url is no token.
@@ -242,9 +252,20 @@ mod tests {
         let token = Token::draw();
         let other = Token::with_seed(token.seed());
         assert_eq!(other.seed(), token.seed());
-        assert_ne!(other.as_bytes()[16..], token.as_bytes()[16..]);
+        assert_ne!(other.as_bytes()[18..], token.as_bytes()[18..]);
         assert_ne!(other.record_key(), token.record_key());
         assert_ne!(token.successor().seed(), token.seed());
+        let tag = token.record_key().tag();
+        let others = || Token::with_seed(token.seed()).record_key().tag();
+        assert!((0..4).any(|_| others() != tag), "the seed does not choose the tag");
+    }
+
+    #[test]
+    fn a_redrawn_token_shares_tag_and_seed_and_no_more() {
+        let token = Token::draw();
+        let other = token.redrawn();
+        assert_eq!(other.as_bytes()[..18], token.as_bytes()[..18]);
+        assert_ne!(other.as_bytes()[18..], token.as_bytes()[18..]);
     }
 
     #[test]

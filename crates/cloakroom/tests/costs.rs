@@ -192,6 +192,37 @@ async fn a_csrf_token_costs_no_call_until_something_changes() {
     assert!(calls.is_empty(), "the page after it left a pre-session with a seed of its own");
 }
 
+/// Nobody reaches a record whose token is not handed out.
+#[tokio::test]
+async fn a_csrf_token_in_a_bearer_s_page_makes_no_record() {
+    let stage = Stage::set();
+    let api = stage.sessions.bearer().unwrap();
+    let visit = api.visit();
+    let none: &[(&str, &str)] = &[];
+    drop(visit.session(none).await.unwrap().csrf_token());
+    assert!(visit.finish(200).await.unwrap().set_cookie.is_empty());
+    assert!(stage.spy.calls.lock().unwrap().is_empty());
+}
+
+/// The tag chooses the place in the store, so a visitor must not choose the tag.
+#[tokio::test]
+async fn sessions_that_begin_with_one_pre_session_share_no_tag() {
+    let mut stage = Stage::set();
+    let page = |session: &Session| {
+        drop(session.csrf_token());
+        Ok(())
+    };
+    stage.request(page).await;
+    let pre_session = stage.cookie.clone();
+    let mut tags = std::collections::HashSet::new();
+    for _ in 0..64 {
+        stage.cookie.clone_from(&pre_session);
+        stage.request(|session| session.put("cart", 1)).await;
+        tags.insert(find_key(&stage).await.tag());
+    }
+    assert!(tags.len() > 32, "{} tags of 64 sessions", tags.len());
+}
+
 /// Bearers have no pre-sessions: what the application hands out names a record.
 #[tokio::test]
 async fn a_bearer_token_is_that_of_a_record() {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use cloakroom::{AppKeys, Error, Key, MemoryStore, Session, Sessions};
+use serde_json::Value;
 
 /// Dots at the places where splitting goes wrong first.
 const NAME: &str = "..shop.example.org.";
@@ -86,4 +87,26 @@ async fn a_bad_key_is_refused_by_every_method() {
     });
     refused(edited.await.unwrap_err());
     assert_eq!(session.all().len(), 1, "nothing but what was there");
+}
+
+/// Lists in lists.
+fn nested(depth: usize) -> Value {
+    (1..depth).fold(Value::Array(Vec::new()), |inner, _| Value::Array(vec![inner]))
+}
+
+#[tokio::test]
+async fn what_is_put_below_a_long_key_can_be_updated_from_its_root() {
+    let session = session(&sessions()).await;
+    let key = ["s"; 32].join(".");
+    for depth in [34, 64] {
+        let error = session.put(&key, nested(depth)).unwrap_err();
+        assert_eq!(error.code(), "encode", "{error}");
+        let error =
+            session.update(&key, move |value: &mut Value| *value = nested(depth)).unwrap_err();
+        assert_eq!(error.code(), "encode", "{error}");
+    }
+    session.put(&key, nested(33)).unwrap();
+    session.update("s", |_: &mut Value| ()).unwrap();
+    session.put(Key::literal(&key), nested(64)).unwrap();
+    session.update(Key::literal(&key), |_: &mut Value| ()).unwrap();
 }

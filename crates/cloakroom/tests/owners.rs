@@ -15,7 +15,8 @@ use cloakroom::{
     clock::{Clock, FakeClock, Timestamp},
     cookie::CookieSettings,
     store::{
-        Commit, Directory, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store, StoreError,
+        Commit, Directory, Draft, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
+        StoreError,
     },
 };
 
@@ -299,6 +300,29 @@ async fn a_session_that_names_its_owner_once_more_ends_no_other() {
 }
 
 #[tokio::test]
+async fn a_session_that_names_its_owner_once_more_keeps_its_handle() {
+    let (sessions, clock) = in_memory();
+    let mut browser = Browser::signed_in(&sessions, "browser").await;
+    let handle = browser.open().await.handle().unwrap();
+    clock.advance(Duration::from_mins(1));
+    for regenerates in [false, true] {
+        let again = |session: &Session| {
+            if regenerates {
+                session.regenerate()?;
+            }
+            session.set_owner(OWNER)
+        };
+        browser.request(again).await.unwrap();
+        assert_eq!(browser.open().await.handle().unwrap(), handle);
+    }
+    let directory = sessions.directory().unwrap();
+    let page = directory.sessions_of(OWNER, Place::default()).await.unwrap();
+    assert_eq!((page.sessions.len(), page.sessions[0].signed_in), (1, clock.now()));
+    browser.request(|session| session.set_owner("user-43")).await.unwrap();
+    assert_ne!(browser.open().await.handle().unwrap(), handle, "another owner's list");
+}
+
+#[tokio::test]
 async fn an_owner_without_limit_has_pages_of_sessions() {
     let (sessions, clock) = limited(None);
     for number in 0..300 {
@@ -443,4 +467,181 @@ async fn a_sign_in_succeeds_although_the_list_cannot_be_read() {
     let sessions = build(sessions, &clock);
     let browser = Browser::signed_in(&sessions, "browser").await;
     assert!(browser.is_signed_in().await);
+}
+
+/// A memory store whose list of one owner hangs.
+#[derive(Debug)]
+struct Hanging {
+    store: MemoryStore,
+    /// Of this owner, once so many pages were read.
+    owner: OwnerKey,
+    pages: Mutex<usize>,
+}
+
+#[async_trait]
+impl Store for Hanging {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.store.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl Directory for Hanging {
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
+        let hangs = *owner == self.owner && {
+            let mut pages = self.pages.lock().unwrap();
+            *pages = pages.saturating_sub(1);
+            *pages == 0
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.store.keys_of(owner, from, limit).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_list_hangs_keeps_no_other_waiting() {
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    // Its second sign-in looks whether there are too many, and once more when it is its turn.
+    let store = Hanging { store, owner: OwnerKey::of("slow"), pages: Mutex::new(3) };
+    let sessions = build(Sessions::store(store, AppKeys::random()).max_sessions(Some(1)), &clock);
+    let sign_in = |owner: String| {
+        let sessions = sessions.clone();
+        async move {
+            let mut browser = Browser::new(&sessions);
+            browser.request(|session| session.set_owner(&owner)).await.unwrap();
+        }
+    };
+    sign_in("slow".to_owned()).await;
+    let slow = tokio::spawn(sign_in("slow".to_owned()));
+    tokio::task::yield_now().await;
+    let began = tokio::time::Instant::now();
+    for number in 0..200 {
+        let owner = format!("user-{number}");
+        for _ in 0..2 {
+            sign_in(owner.clone()).await;
+            clock.advance(Duration::from_secs(1));
+        }
+        let directory = sessions.directory().unwrap();
+        let page = directory.sessions_of(&owner, Place::default()).await.unwrap();
+        assert_eq!(page.sessions.len(), 1, "{owner}");
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert!(!slow.is_finished());
+    slow.await.unwrap();
+}
+
+/// A memory store in which a session gets another record right after it was read.
+#[derive(Debug, Default)]
+struct Swapping {
+    store: MemoryStore,
+    next: Mutex<Option<(RecordKey, Draft)>>,
+    created: Mutex<Vec<RecordKey>>,
+}
+
+#[async_trait]
+impl Store for Swapping {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        let found = self.store.load(key).await?;
+        let next = self.next.lock().unwrap().take_if(|(swapped, _)| swapped == key);
+        if let (Some((key, record)), Some(Found::Live(stored))) = (next, &found) {
+            let expected = stored.revision;
+            self.store.commit(Commit::Replace { key, expected, record }).await?;
+        }
+        Ok(found)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        if let Commit::Create { key, .. } = &commit {
+            self.created.lock().unwrap().push(*key);
+        }
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_changes_hands_while_its_owner_s_are_ended_stays() {
+    let store = Arc::new(Swapping::default());
+    let sessions = Sessions::store(store.clone(), AppKeys::random());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    let browser = Browser::signed_in(&sessions, "browser").await;
+    let mut other = Browser::new(&sessions);
+    other.request(|session| session.set_owner("user-43")).await.unwrap();
+    let [key, others] = store.created.lock().unwrap()[..] else { panic!("two sessions") };
+    let Some(Found::Live(theirs)) = store.store.load(&others).await.unwrap() else { panic!() };
+    *store.next.lock().unwrap() = Some((key, Draft::copy_of(&theirs, DEFAULT_AGE).unwrap()));
+    assert_eq!(sessions.directory().unwrap().destroy_all(OWNER).await.unwrap(), 0);
+    assert_eq!(browser.open().await.owner().as_deref(), Some("user-43"));
+}
+
+/// A memory store that says of each new key once that it is taken.
+#[derive(Debug, Default)]
+struct Taken {
+    store: MemoryStore,
+    refused: Mutex<Vec<RecordKey>>,
+}
+
+#[async_trait]
+impl Store for Taken {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.store.directory()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        if let Commit::Create { key, .. } | Commit::Rotate { to: key, .. } = &commit {
+            let mut refused = self.refused.lock().unwrap();
+            if refused.len().is_multiple_of(2) {
+                refused.push(*key);
+                return Ok(Outcome::Exists);
+            }
+            assert_eq!(refused.last().map(RecordKey::tag), Some(key.tag()));
+            refused.push(*key);
+        }
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_key_is_taken_gives_way_to_one_of_the_same_place() {
+    let sessions = Sessions::store(Taken::default(), AppKeys::random());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    let mut token = String::new();
+    let mut browser = Browser::signed_in(&sessions, "browser").await;
+    for _ in 0..2 {
+        let session = browser.open().await;
+        assert!(
+            session.owner().is_some() && (token.is_empty() || session.verify_csrf_token(&token))
+        );
+        let handle = session.handle().unwrap();
+        assert_eq!(sessions.edit(&handle, |_| Ok(())).await.unwrap(), Some(()), "by its tag");
+        let regenerate = |session: &Session| {
+            session.regenerate()?;
+            token = session.csrf_token();
+            Ok(())
+        };
+        browser.request(regenerate).await.unwrap();
+    }
 }

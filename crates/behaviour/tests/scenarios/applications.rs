@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 server_side! {
     applications_see_nothing_of_each_other,
     a_new_key_keeps_the_sessions,
+    a_logout_ends_no_session_of_another_application,
 }
 
 /// Starts an application with these keys on the store of `server`.
@@ -81,4 +82,16 @@ async fn a_new_key_keeps_the_sessions(server: Server) {
     let found = after.script(&all()).await.result(0);
     assert_eq!(found, json!({"user": "virk"}), "one read has given it the tag of the new key");
     assert_eq!(before.script(&all()).await.result(0), json!({}), "which the old one does not know");
+}
+
+/// A tombstone does not say whose it is. The record that it leads to does.
+async fn a_logout_ends_no_session_of_another_application(server: Server) {
+    let (mut shop, _shop) = application(&server, &AppKeys::generate()).await;
+    let (mut blog, _blog) = application(&server, &AppKeys::generate()).await;
+    shop.script(&json!([{"do": "put", "key": "user", "value": "virk"}])).await;
+    blog.jar = shop.jar.clone();
+    shop.script(&json!([{"do": "regenerate"}])).await;
+    let reply = blog.script(&json!([{"do": "destroy"}])).await;
+    assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
+    assert_eq!(shop.script(&all()).await.result(0), json!({"user": "virk"}));
 }

@@ -71,6 +71,7 @@ mod files;
 mod flash;
 mod layers;
 mod lifecycle;
+mod limits;
 mod middleware;
 mod nesting;
 mod overlaps;

@@ -10,8 +10,7 @@ use super::{
         Changes, CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction, Usage,
     },
     decide::{Accepts, Contents, CookieRule, Deadlines, Decision, Step, Wanted, decide},
-    fit::fitting,
-    member::{Follower, Member, SizeCheck, check_size},
+    member::{Follower, Member, SizeCheck},
     read_live,
     turns::{Lead, Newest, Ticket},
 };
@@ -50,9 +49,13 @@ pub(super) type Finished = Result<CommitOutcome, Failure>;
 
 /// Commits of one record, in the order in which they take effect.
 pub(super) struct Batch {
+    /// Invariant: while the base has its changes already, there are no others, because a failure
+    /// could not be kept apart from theirs.
     own: Member,
     others: Vec<Follower>,
     base: Base,
+    /// Why the changes that follow the leader's logout were dropped.
+    refused: Option<Error>,
 }
 
 /// What the changes are made on.
@@ -62,11 +65,6 @@ struct Base {
     /// Whether the record came from the store or the leader before, rather than from the leader's
     /// request, which read it some time ago.
     is_newest: bool,
-    /// Whether the record has the leader's own changes already.
-    ///
-    /// Invariant: then there are no others, because a failure of the leader's own changes could not
-    /// be kept apart from theirs.
-    has_own_changes: bool,
     /// Whether the session was ended under another key, so that the cookie has to go.
     removes_cookie: bool,
 }
@@ -88,10 +86,11 @@ impl Batch {
             persistence: pending.persistence,
             record: pending.record.clone(),
             is_newest: false,
-            has_own_changes: matches!(&pending.changes, Changes::Log(log) if !log.is_empty()),
             removes_cookie: false,
         };
-        Self { own: Member::new(pending), others: Vec::new(), base }
+        let is_applied = matches!(&pending.changes, Changes::Log(log) if !log.is_empty());
+        let own = Member { is_applied, ..Member::new(pending) };
+        Self { own, others: Vec::new(), base, refused: None }
     }
 
     /// A batch of one commit, on what the leader before it has made of the record.
@@ -109,10 +108,10 @@ impl Batch {
         self.base.persistence = persistence;
         // The record of a session that is destroyed goes, whatever is in it. What the request holds
         // belongs to the session after it.
-        if !matches!(self.own.pending.action, TokenAction::Destroy(_)) {
+        if !self.own.pending.is_logout() {
             self.base.record = record;
             self.base.is_newest = true;
-            self.base.has_own_changes = false;
+            self.own.is_applied = false;
         }
     }
 
@@ -136,20 +135,19 @@ impl Batch {
     }
 
     /// Draws a new token. The key of the last one is taken, which its random bits rule out but a
-    /// faulty store does not. The tag stays, because handles name the session by it.
+    /// faulty store does not. The tag stays, because handles name the session by it, and the seed, so
+    /// that CSRF tokens that the page shows stay valid.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
-        // CSRF tokens that the page shows stay valid.
-        let redrawn = |token: &Token| Token::with_seed(token.seed());
         match action {
-            TokenAction::Keep => *token = token.as_ref().map(redrawn),
-            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = redrawn(next),
+            TokenAction::Keep => *token = token.as_ref().map(Token::redrawn),
+            TokenAction::Rotate(next) | TokenAction::Destroy(next) => *next = next.redrawn(),
         }
     }
 
     /// Takes along the commits that wait. Returns the latest deadline of their requests.
     pub(super) fn take_along(&mut self, lead: &Lead) -> Option<Instant> {
-        if self.base.has_own_changes || !self.own.pending.can_be_merged() {
+        if self.own.is_applied || !self.own.pending.can_be_merged() {
             return None;
         }
         let taken = lead.take_waiting(1 + self.others.len());
@@ -178,41 +176,37 @@ impl Batch {
         std::iter::once(&self.own).chain(self.others.iter().map(|follower| &follower.member))
     }
 
-    /// Makes all changes on the base and decides what is to be done.
+    /// Makes all changes on the base and decides what is to be done. A logout is carried out even if
+    /// the changes that follow it cannot be made: these are dropped.
     ///
     /// # Errors
-    /// When the leader's own changes cannot be made and there are no others.
+    /// When the leader's own changes cannot be made, and there are neither others nor a logout.
     pub(super) fn prepare(&mut self, context: &Context) -> Result<Prepared, Failure> {
-        let now = context.now();
-        let mut prepared = self.merge(now, SizeCheck::Whole, context)?;
+        let mut prepared = self.merge(SizeCheck::Whole, context)?;
         if prepared.bytes.len() > context.max_bytes() {
-            prepared = self.merge(now, SizeCheck::Each, context)?;
+            prepared = self.merge(SizeCheck::Each, context)?;
         }
-        if self.others.is_empty()
-            && let Some(failure) = self.own.failure.take()
-        {
-            return Err(failure);
+        if !self.others.is_empty() {
+            return Ok(prepared);
         }
-        Ok(prepared)
+        match self.own.failure.take() {
+            None => Ok(prepared),
+            Some(Failure::Error(error)) if self.own.pending.is_logout() => {
+                self.refused = Some(error);
+                self.own.pending.drop_changes(context);
+                self.base.record = self.own.pending.record.clone();
+                self.merge(SizeCheck::Whole, context)
+            }
+            Some(failure) => Err(failure),
+        }
     }
 
-    fn merge(
-        &mut self,
-        now: Timestamp,
-        check: SizeCheck,
-        context: &Context,
-    ) -> Result<Prepared, Failure> {
+    fn merge(&mut self, check: SizeCheck, context: &Context) -> Result<Prepared, Failure> {
+        let now = context.now();
         let mut record = self.base.record.clone();
-        if self.base.has_own_changes {
-            if check == SizeCheck::Each {
-                let changes = &self.own.pending.changes;
-                fitting(&mut record, changes, |record| check_size(record, context))?;
-            }
-        } else {
-            let others = self.others.iter_mut().map(|follower| &mut follower.member);
-            for member in std::iter::once(&mut self.own).chain(others) {
-                member.failure = member.apply(&mut record, check, context).err();
-            }
+        let others = self.others.iter_mut().map(|follower| &mut follower.member);
+        for member in std::iter::once(&mut self.own).chain(others) {
+            member.failure = member.apply(&mut record, check, context).err();
         }
         let deadlines = context.deadlines(&record);
         let mut decision = decide(self.base.persistence, self.wanted(&record), deadlines, now);
@@ -313,12 +307,14 @@ impl Batch {
             token: token.cloned(),
             record: Some(record.clone()),
             cookie: prepared.cookie(token, persistence, context),
+            refused: None,
         };
         for Follower { member, seat } in self.others.drain(..) {
             let outcome = outcome(member.pending.token.as_ref());
             seat.reply(member.failure.map_or(Ok(outcome), Err));
         }
-        (newest, self.own.failure.take().map_or_else(|| Ok(outcome(token)), Err))
+        let own = CommitOutcome { refused: self.refused.take(), ..outcome(token) };
+        (newest, self.own.failure.take().map_or(Ok(own), Err))
     }
 
     /// Replies to all members that the session has ended: their changes are dropped.

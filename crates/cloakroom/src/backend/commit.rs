@@ -10,6 +10,7 @@ use super::decide::{Action, Contents, Wanted, Worth};
 use crate::{
     change::ChangeLog,
     clock::Timestamp,
+    context::Context,
     error::Error,
     flash::BatchId,
     record::Record,
@@ -109,6 +110,8 @@ pub(crate) struct PendingCommit {
     pub(crate) changes: Changes,
     /// The record that the changes start from. It has those of a log already.
     pub(crate) record: Arc<Record>,
+    /// The record without the changes of a log.
+    pub(crate) before: Arc<Record>,
     /// What the request needs of a session that is stored nowhere, whatever is in it.
     pub(crate) required: Worth,
     pub(crate) seal: Seal,
@@ -130,10 +133,21 @@ impl PendingCommit {
         }
     }
 
+    /// Returns whether this ends the session. The changes belong to the one that begins after it.
+    pub(super) fn is_logout(&self) -> bool {
+        self.action.kind() == Action::Destroy
+    }
+
     /// Returns whether this ends the session that a new one is in place of, if it was moved.
-    pub(crate) fn ends_former_session(&self) -> bool {
-        let is_former = self.persistence == Persistence::New && self.key.is_some();
-        is_former && self.action.kind() == Action::Destroy
+    pub(super) fn ends_former_session(&self) -> bool {
+        self.is_logout() && self.persistence == Persistence::New && self.key.is_some()
+    }
+
+    /// Drops the changes, and with them the session that was to begin after a logout.
+    pub(super) fn drop_changes(&mut self, context: &Context) {
+        self.changes = Changes::Log(ChangeLog::default());
+        self.record = Arc::new(context.empty_record());
+        self.required = Worth::Nothing;
     }
 
     /// Returns the token that the visitor has once this is committed.
@@ -239,6 +253,8 @@ pub(crate) struct CommitOutcome {
     /// The record as it is stored now, if that differs from the one that was to be committed.
     pub(crate) record: Option<Arc<Record>>,
     pub(crate) cookie: CookieUpdate,
+    /// Why the changes that follow a logout were dropped. The logout itself is carried out.
+    pub(crate) refused: Option<Error>,
 }
 
 /// What becomes of the visitor's cookie.

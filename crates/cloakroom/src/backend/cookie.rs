@@ -84,8 +84,25 @@ fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &[u8]) -> Ve
     plaintext
 }
 
-/// Seals the session, if anything about it has changed.
+/// Seals the session, if anything about it has changed. A logout is carried out even if what follows
+/// it cannot be sealed.
 pub(crate) fn commit(
+    sealer: &Sealer,
+    pending: &PendingCommit,
+    context: &Context,
+) -> Result<CommitOutcome, Error> {
+    match seal(sealer, pending, context) {
+        Err(error) if pending.is_logout() => {
+            let mut logout = pending.clone();
+            logout.drop_changes(context);
+            let outcome = seal(sealer, &logout, context)?;
+            Ok(CommitOutcome { record: Some(logout.record), refused: Some(error), ..outcome })
+        }
+        outcome => outcome,
+    }
+}
+
+fn seal(
     sealer: &Sealer,
     pending: &PendingCommit,
     context: &Context,
@@ -108,7 +125,8 @@ pub(crate) fn commit(
             _ => (pending.persistence, CookieUpdate::Keep),
         };
         let token = Some(token);
-        return Ok(CommitOutcome { persistence, key: None, token, record: None, cookie });
+        let (record, refused) = (None, None);
+        return Ok(CommitOutcome { persistence, key: None, token, record, cookie, refused });
     };
     let max_age = deadlines.max_age(expires, now);
     let mut record = pending.record.clone();
@@ -124,5 +142,6 @@ pub(crate) fn commit(
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
     let cookie = CookieUpdate::Set { value, max_age };
     let record = (!Arc::ptr_eq(&record, &pending.record)).then_some(record);
-    Ok(CommitOutcome { persistence, key: None, token: Some(token), record, cookie })
+    let token = Some(token);
+    Ok(CommitOutcome { persistence, key: None, token, record, cookie, refused: None })
 }

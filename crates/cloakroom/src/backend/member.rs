@@ -23,6 +23,8 @@ use crate::{
 /// One commit of a batch.
 pub(super) struct Member {
     pub(super) pending: Box<PendingCommit>,
+    /// Whether the record that the batch starts from has its changes already.
+    pub(super) is_applied: bool,
     /// Why its changes cannot be made on the record as it is.
     pub(super) failure: Option<Failure>,
 }
@@ -44,7 +46,7 @@ pub(super) enum SizeCheck {
 
 impl Member {
     pub(super) fn new(pending: Box<PendingCommit>) -> Self {
-        Self { pending, failure: None }
+        Self { pending, is_applied: false, failure: None }
     }
 
     pub(super) fn contents(&self) -> Contents {
@@ -58,19 +60,21 @@ impl Member {
         check: SizeCheck,
         context: &Context,
     ) -> Result<(), Failure> {
-        let changes = &self.pending.changes;
-        if changes.is_empty() {
+        let PendingCommit { changes, before, .. } = &*self.pending;
+        if changes.is_empty() || (self.is_applied && check == SizeCheck::Whole) {
             return Ok(());
         }
         if check == SizeCheck::Whole && !changes.can_fail() {
             return Ok(changes.apply(Arc::make_mut(record))?);
         }
-        let mut changed = Record::clone(record);
-        catch_unwind(AssertUnwindSafe(|| changes.apply(&mut changed)))
-            .map_err(Failure::Panic)??;
-        let mut changed = Arc::new(changed);
+        let mut changed = record.clone();
+        if !self.is_applied {
+            let apply = || changes.apply(Arc::make_mut(&mut changed));
+            catch_unwind(AssertUnwindSafe(apply)).map_err(Failure::Panic)??;
+        }
         if check == SizeCheck::Each {
-            fitting(&mut changed, changes, |record| check_size(record, context))?;
+            let before = if self.is_applied { before } else { &*record };
+            fitting(&mut changed, changes, |changed| check_size(changed, before, context))?;
         }
         *record = changed;
         Ok(())
@@ -93,6 +97,7 @@ impl Member {
             token: token.clone(),
             record: Some(empty.clone()),
             cookie: CookieUpdate::Keep,
+            refused: None,
         }
     }
 }
@@ -109,7 +114,14 @@ impl From<Follower> for Ticket {
     }
 }
 
-pub(super) fn check_size(record: &Record, context: &Context) -> Result<(), Error> {
-    let (size, limit) = (record.encode(Some(context.apps()))?.len(), context.max_bytes());
+/// Checks the size of a changed record. One above the limit is accepted if it is no larger than it was
+/// `before`, because the limit may be lower than when it was written.
+fn check_size(record: &Record, before: &Record, context: &Context) -> Result<(), Error> {
+    let size_of = |record: &Record| record.encode(Some(context.apps())).map(|text| text.len());
+    let (size, limit) = (size_of(record)?, context.max_bytes());
+    if size <= limit {
+        return Ok(());
+    }
+    let limit = limit.max(size_of(before)?);
     if size > limit { Err(Kind::RecordTooLarge { size, limit }.into()) } else { Ok(()) }
 }

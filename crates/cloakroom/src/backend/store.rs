@@ -303,8 +303,8 @@ impl<'c> Committer<'c> {
         attempts: &mut Attempts<'_>,
     ) -> Result<bool, Error> {
         let Some(key) = logout.key else { return Ok(false) };
-        let find = || find_following_rotations(self.store, key);
-        let destroyed = self.destroy_with(attempts, None, Burial::Remembered, find).await?;
+        let find = || self.find_following_rotations(key);
+        let destroyed = self.destroy_with(attempts, Burial::Remembered, find).await?;
         if !destroyed && self.context.now() >= logout.loaded_at + SUCCESSOR {
             // A tombstone from the time when the request began may be gone.
             let cause = StoreError::failed(
@@ -316,26 +316,28 @@ impl<'c> Committer<'c> {
         Ok(destroyed)
     }
 
-    /// Ends the session under `key`, or where it has moved meanwhile, under the key that `find`
-    /// returns. Returns whether there was one.
-    pub(crate) async fn destroy<F, L>(
-        &self,
-        key: RecordKey,
-        burial: Burial,
-        find: F,
-    ) -> Result<bool, Error>
+    /// Finds the live record of this application that `key` names, or that rotations have moved from
+    /// there. A tombstone does not say whose it is.
+    async fn find_following_rotations(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let found = load_following_rotations(self.store, key).await?;
+        let is_own =
+            |stored: &Stored| read_live(stored, self.context.now(), self.context).is_some();
+        Ok(found.filter(|(_, stored)| is_own(stored)).map(|(key, _)| key))
+    }
+
+    /// Ends the session under the key that `find` returns, again and again while it moves in between.
+    /// Returns whether there was one.
+    pub(crate) async fn destroy<F, L>(&self, burial: Burial, find: F) -> Result<bool, Error>
     where
         F: Fn() -> L + Send,
         L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
     {
-        let mut attempts = Attempts::new(self.context);
-        self.destroy_with(&mut attempts, Some(key), burial, find).await
+        self.destroy_with(&mut Attempts::new(self.context), burial, find).await
     }
 
     async fn destroy_with<F, L>(
         &self,
         attempts: &mut Attempts<'_>,
-        mut known: Option<RecordKey>,
         burial: Burial,
         find: F,
     ) -> Result<bool, Error>
@@ -344,10 +346,7 @@ impl<'c> Committer<'c> {
         L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
     {
         loop {
-            let found = match known.take() {
-                None => attempts.within(Box::pin(find())).await,
-                known => Some(Ok(known)),
-            };
+            let found = attempts.within(Box::pin(find())).await;
             let no_answer = || Err(failed("find a session", attempts.no_answer()));
             let Some(key) = found.unwrap_or_else(no_answer)? else { return Ok(false) };
             let now = self.context.now();
@@ -388,15 +387,8 @@ fn pass_on(lead: &mut Option<Lead>, newest: Newest) {
     }
 }
 
-/// Finds the live record that `key` names, or that rotations have moved from there.
-async fn find_following_rotations(
-    store: &dyn Store,
-    key: RecordKey,
-) -> Result<Option<RecordKey>, Error> {
-    Ok(load_following_rotations(store, key).await?.map(|(key, _)| key))
-}
-
-/// Loads the live record that `key` names, or that rotations have moved from there.
+/// Loads the live record that `key` names, or that rotations have moved from there, of whichever
+/// application it is.
 pub(crate) async fn load_following_rotations(
     store: &dyn Store,
     mut key: RecordKey,

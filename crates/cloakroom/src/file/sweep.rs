@@ -31,7 +31,7 @@ pub(super) struct Round {
 /// What one step did.
 #[derive(Default)]
 struct Step {
-    looked_at: usize,
+    seen: usize,
     removed: usize,
 }
 
@@ -41,18 +41,20 @@ pub(super) fn go_on(round: &mut Option<Round>, inner: &Inner, limit: usize) -> i
         Some(round) => round,
         None => match Round::begin(inner)? {
             Some(begun) => round.insert(begun),
-            None => return Ok(Swept { removed: 0, finished: true, busy: true }),
+            None => return Ok(Swept { seen: 0, removed: 0, finished: true, busy: true }),
         },
     };
-    let (mut looked_at, mut removed) = (0, 0);
-    while looked_at < limit {
-        let Some(step) = round.step(inner)? else {
-            return Ok(Swept { removed, finished: true, busy: false });
-        };
-        looked_at += step.looked_at;
-        removed += step.removed;
+    let mut swept = Swept { seen: 0, removed: 0, finished: false, busy: false };
+    while swept.seen < limit && !swept.finished {
+        match round.step(inner)? {
+            Some(Step { seen, removed }) => {
+                swept.seen += seen;
+                swept.removed += removed;
+            }
+            None => swept.finished = true,
+        }
     }
-    Ok(Swept { removed, finished: false, busy: false })
+    Ok(swept)
 }
 
 impl Round {
@@ -67,7 +69,7 @@ impl Round {
         let name = |place: usize| hex(&[u8::try_from(place % SHARDS).unwrap_or_default()]);
         if let Some((shard, names)) = &mut self.shard {
             let step = passed_over(&name(self.place - 1), sweep_files(shard, names, inner))?;
-            if step.looked_at == 0 {
+            if step.seen == 0 {
                 self.shard = None;
             }
             return Ok(Some(step));
@@ -108,16 +110,16 @@ fn shard_named(name: &str, inner: &Inner) -> io::Result<Option<(Arc<Shard>, Name
 /// Deletes what has expired among the next few files of a shard.
 fn sweep_files(shard: &Arc<Shard>, names: &mut Names, inner: &Inner) -> io::Result<Step> {
     let now = inner.clock.now();
-    let (mut looked_at, mut doomed) = (0, Vec::new());
+    let (mut seen, mut doomed) = (0, Vec::new());
     for name in names.by_ref().take(BATCH) {
         let name = name?;
-        looked_at += 1;
+        seen += 1;
         if is_left_over(&name, now) || passed_over(&name, is_dead(shard, &name, now))?.is_some() {
             doomed.push(name);
         }
     }
     let removed = if doomed.is_empty() { 0 } else { delete(shard, &doomed, inner)? };
-    Ok(Step { looked_at, removed })
+    Ok(Step { seen, removed })
 }
 
 /// Returns `true` for the name of a file that is no record and is not needed any more.
@@ -173,7 +175,7 @@ fn sweep_owners(start: &str, inner: &Inner) -> io::Result<Step> {
             continue;
         };
         for key in passed_over(&name, inner.owners.keys_of(&owner))? {
-            step.looked_at += 1;
+            step.seen += 1;
             let dropped = drop_entry(&owner, &key, inner);
             step.removed += usize::from(passed_over(&name_of(&key), dropped)?);
         }

@@ -94,3 +94,63 @@ fn a_regenerated_session_does_not_make_room_for_itself() {
     let found = stage.store.load(&from).now_or_never().unwrap().unwrap();
     assert!(matches!(found, Some(Found::Tombstone { .. })));
 }
+
+/// A key of the first shard of a large store.
+fn in_first_shard(number: u16) -> u16 {
+    number * 64
+}
+
+/// A store whose first shard is full of owners.
+fn full_of_owners() -> Stage {
+    let stage = Stage::new(64 * 64);
+    let owner = OwnerKey::of("virk");
+    (0..64).for_each(|number| stage.create(in_first_shard(number), Some(owner)));
+    stage
+}
+
+#[test]
+fn owners_make_room_for_owners_one_at_a_time() {
+    let stage = full_of_owners();
+    stage.create(in_first_shard(64), Some(OwnerKey::of("other")));
+    assert!(!stage.lives(0), "the oldest");
+    assert!((1..=64).all(|number| stage.lives(in_first_shard(number))));
+}
+
+#[test]
+fn owners_make_no_room_for_guests() {
+    let stage = full_of_owners();
+    let record = Draft::new("x", stage.clock.now(), IDLE);
+    let (key, other_shard) = (key(in_first_shard(64)), key(1));
+    let created = stage.store.commit(Commit::Create { key, record: record.clone() });
+    assert!(created.now_or_never().unwrap().unwrap_err().is_unavailable());
+    assert_eq!(stage.store.len(), 64);
+    let elsewhere = Commit::Create { key: other_shard, record };
+    assert!(matches!(stage.commit(elsewhere), Outcome::Done(_)), "another shard has room");
+}
+
+/// A logout with a goodbye message must not fail for want of room, nor a sign-in.
+#[test]
+fn a_full_store_has_room_for_rotations() {
+    let stage = full_of_owners();
+    for number in 0..64 {
+        let record = Draft::new("goodbye", stage.clock.now(), IDLE);
+        let tombstone = stage.clock.now() + IDLE;
+        let (from, to) = (key(in_first_shard(number)), key(in_first_shard(100 + number)));
+        let rotated = stage.commit(Commit::Rotate { from, expected: None, to, record, tombstone });
+        assert!(matches!(rotated, Outcome::Done(_)), "{number}: {rotated:?}");
+        let found = stage.store.load(&from).now_or_never().unwrap().unwrap();
+        assert!(matches!(found, Some(Found::Tombstone { .. })));
+        let entries = stage.store.shards[0].lock().unwrap().slots.len();
+        assert!(entries <= 65, "{entries}");
+    }
+}
+
+#[test]
+fn the_session_unused_longest_leaves_and_not_the_one_that_ends_first() {
+    let stage = Stage::new(2);
+    let record = Draft::new("remembered", stage.clock.now(), IDLE * 10);
+    stage.commit(Commit::Create { key: key(0), record });
+    stage.create(1, None);
+    stage.create(2, None);
+    assert!(!stage.lives(0) && stage.lives(1) && stage.lives(2));
+}

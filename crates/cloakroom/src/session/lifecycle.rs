@@ -71,7 +71,8 @@ impl Session {
     /// still under way cannot bring it back.
     ///
     /// What is put or flashed after it, such as a goodbye message, goes into a new session under a
-    /// new token.
+    /// new token. If that is too large, it is dropped: the session ends, and the commit fails with an
+    /// error that [`is_too_large`](Error::is_too_large).
     ///
     /// ```
     /// # let session = cloakroom::testing::session();
@@ -176,8 +177,7 @@ impl Session {
                     let pending = self.state().work.pending();
                     let checkpoint = self.state().work.checkpoint();
                     let outcome = cookie::commit(sealer, &pending, sessions.context())?;
-                    self.apply(outcome, &checkpoint);
-                    Ok(())
+                    self.apply(outcome, &checkpoint)
                 });
                 let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));
                 Ending::ready(self.concluded(sealed))
@@ -294,13 +294,16 @@ impl Session {
         let sessions = self.sessions();
         let outcome = sessions.backend().commit(pending, sessions.context()).await?;
         let persistence = outcome.persistence;
-        self.apply(outcome, checkpoint);
+        self.apply(outcome, checkpoint)?;
         Ok(persistence)
     }
 
     /// Takes over an outcome, and makes what was changed since the checkpoint again: a clone of the
     /// session may have been busy. Closures of the application run without the lock.
-    fn apply(&self, outcome: CommitOutcome, checkpoint: &Checkpoint) {
+    ///
+    /// # Errors
+    /// That of the changes that were dropped after a logout.
+    fn apply(&self, outcome: CommitOutcome, checkpoint: &Checkpoint) -> Result<(), Error> {
         loop {
             let (rest, mut record) = self.state().work.rest(&outcome, checkpoint);
             if !rest.is_empty() && outcome.record.is_some() {
@@ -309,7 +312,7 @@ impl Session {
             let mut state = self.state();
             if state.work.apply(&outcome, checkpoint, &rest, &record) {
                 state.effects.note(outcome.cookie, outcome.persistence);
-                return;
+                return outcome.refused.map_or(Ok(()), Err);
             }
         }
     }
@@ -325,8 +328,7 @@ impl Session {
     }
 
     pub(crate) fn discard_changes(&self) {
-        let empty = self.sessions().context().empty_record();
-        self.state().work.discard_changes(empty);
+        self.state().work.discard_changes();
     }
 
     pub(crate) fn is_destroyed(&self) -> bool {

@@ -14,8 +14,8 @@ impl Session {
     /// about. Call it at sign-in, next to [`regenerate`](Self::regenerate).
     ///
     /// An owner who has [`max_sessions`](crate::SessionsBuilder::max_sessions) already loses the one
-    /// that was not used for the longest time, at the commit. The same owner once more changes
-    /// nothing.
+    /// that was not used for the longest time, at the commit. The same owner once more moves the time
+    /// of the sign-in: the session keeps its [`handle`](Self::handle), and no other ends.
     ///
     /// The owner is not a value: [`all`](Self::all) does not show it and [`clear`](Self::clear)
     /// leaves it. Concurrent requests that set it decide as two `put`s of one key would.
@@ -44,8 +44,11 @@ impl Session {
             return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
         }
         let mut state = self.state();
-        let tag = state.work.current_token().record_key().tag();
-        let owner = Owner::new(owner, sessions.context().now(), tag);
+        let now = sessions.context().now();
+        let owner = match state.owner() {
+            Some(had) if *had.name == *owner => Owner { since: now, ..had.clone() },
+            _ => Owner::new(owner, now, state.work.current_token().record_key().tag()),
+        };
         state.work.change(Change::Own(Some(owner)))
     }
 

@@ -69,8 +69,8 @@ pub(super) struct UnitOfWork {
     seal: Seal,
     loaded_at: Timestamp,
     phase: Phase,
-    /// The record as it was before any change: what stays when the changes are discarded and the
-    /// session gets a new token or deadline all the same.
+    /// The record without the changes of the log, which after a `destroy` is empty: what stays when
+    /// the changes are discarded and the session gets a new token or deadline all the same.
     untouched: Arc<Record>,
 }
 
@@ -136,9 +136,8 @@ impl UnitOfWork {
     pub(super) fn destroy(&mut self, empty: Record) -> Result<(), Error> {
         self.check_open()?;
         self.action = TokenAction::Destroy(self.token.successor());
-        self.record = Arc::new(empty);
-        self.log = ChangeLog::default();
-        self.required = Worth::Nothing;
+        self.untouched = Arc::new(empty);
+        self.discard_changes();
         Ok(())
     }
 
@@ -251,6 +250,7 @@ impl UnitOfWork {
             action: self.action.clone(),
             changes: Changes::Log(self.log.clone()),
             record: self.record.clone(),
+            before: self.untouched.clone(),
             required: self.required,
             seal: self.seal,
             usage: Usage::Used,
@@ -351,11 +351,8 @@ impl UnitOfWork {
     }
 
     /// Forgets the ordinary changes. `destroy` and `regenerate` stay.
-    pub(super) fn discard_changes(&mut self, empty: Record) {
-        self.record = match &self.action {
-            TokenAction::Keep | TokenAction::Rotate(_) => self.untouched.clone(),
-            TokenAction::Destroy(_) => Arc::new(empty),
-        };
+    pub(super) fn discard_changes(&mut self) {
+        self.record = self.untouched.clone();
         self.log = ChangeLog::default();
         self.required = Worth::Nothing;
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind},
     number::Numeric,
     typed_key::{AsKey, KeyOf},
-    values::{Path, decode, encode},
+    values::{Path, decode},
 };
 
 impl Session {
@@ -40,7 +40,7 @@ impl Session {
     /// ```
     pub fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
         let path = Path::of(&key)?;
-        let value = encode(path.text(), &value)?;
+        let value = path.encode(&value)?;
         self.state().work.change(Change::Put { path: path.to_owned(), value })
     }
 
@@ -259,12 +259,13 @@ impl Session {
     {
         let path = Path::of(&key)?;
         let rerun: Rerun = {
-            let key = path.text().to_owned();
+            let path = path.to_owned();
             Arc::new(move |current: Option<&str>| {
-                let stored = current.map_or(Ok(None), |raw| decode(&key, raw))?;
+                let path = path.borrow();
+                let stored = current.map_or(Ok(None), |raw| decode(path.text(), raw))?;
                 let mut value: T = stored.unwrap_or_default();
                 change(&mut value);
-                encode(&key, &value)
+                path.encode(&value)
             })
         };
         closure::refuse_change()?;

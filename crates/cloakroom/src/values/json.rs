@@ -14,11 +14,20 @@ use crate::error::{Error, Kind};
 /// How deeply lists and objects may be nested: as deep as readers of JSON everywhere go.
 pub(crate) const MAX_NESTING: usize = 64;
 
-/// Serializes `value`. The error names `key`.
+/// Serializes the value of a member of the outermost object. The error names `key`.
 pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<ByteString, Error> {
+    encode_below(key, 0, value)
+}
+
+/// Serializes a value that comes below so many objects that the key names.
+pub(super) fn encode_below<T: Serialize + ?Sized>(
+    key: &str,
+    objects: usize,
+    value: &T,
+) -> Result<ByteString, Error> {
     let text = serde_json::to_string(value);
     let text = text.map_err(|cause| Error::from(Kind::Encode { key: key.to_owned(), cause }))?;
-    if Scanner::new(&text).nested() > Some(MAX_NESTING) {
+    if Scanner::new(&text).nested().is_some_and(|depth| depth + objects > MAX_NESTING) {
         return Err(Kind::TooDeep { key: key.to_owned(), limit: MAX_NESTING }.into());
     }
     Ok(text.into())

@@ -1,5 +1,9 @@
 //! A key that was checked: the only thing by which values are reached.
 
+use bytestring::ByteString;
+use serde::Serialize;
+
+use super::json::encode_below;
 use crate::{
     error::{BadKey, Error, Kind},
     typed_key::{AsKey, Key, Notation},
@@ -41,6 +45,14 @@ impl<'k> Path<&'k str> {
     /// Returns the key's text.
     pub(crate) fn text(self) -> &'k str {
         self.text
+    }
+
+    /// Serializes a value that is to be put here. Together with the objects on the way to it, it may be
+    /// nested as deeply as a value of one member.
+    pub(crate) fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<ByteString, Error> {
+        let below = self.split_root().1;
+        let objects = below.map_or(0, |below| below.split('.').count());
+        encode_below(self.text, objects, value)
     }
 
     /// Returns the name of the outermost member, and the path below it.
