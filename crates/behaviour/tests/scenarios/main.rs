@@ -73,6 +73,7 @@ mod layers;
 mod lifecycle;
 mod middleware;
 mod nesting;
+mod on_failure;
 mod overlaps;
 mod owners;
 mod redirects;
