@@ -95,11 +95,13 @@ macro_rules! handlers {
         let login = async |session: Session| -> Result<&str, SessionError> {
             session.put("user", 1)?;
             session.put("text", "no number")?;
+            session.flash(serde_json::json!({ "note": "welcome" }))?;
             Ok("in")
         };
         let read = async |session: Session| -> Result<String, SessionError> {
             Ok(session.get_or("user", 0)?.to_string())
         };
+        let note = async |session: Session| session.view().flash_message("note", "none");
         let fail = async |session: Session| -> Result<String, SessionError> {
             session.put("user", 2)?;
             session.put("text", "no number")?;
@@ -126,13 +128,13 @@ macro_rules! handlers {
                 Ok::<_, SessionError>("never")
             }
         };
-        (login, read, fail, logout, panics, unsaved)
+        (login, read, note, fail, logout, panics, unsaved)
     }};
 }
 
 fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
     use cloakroom_axum::SessionLayer;
-    let (login, read, fail, logout, panics, unsaved) =
+    let (login, read, note, fail, logout, panics, unsaved) =
         handlers!(cloakroom_axum, setup.store.clone());
     let compress = |mut response: Response| async {
         if response.status() == 500 {
@@ -148,6 +150,7 @@ fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
     let app = Router::new()
         .route("/login", get(login))
         .route("/read", get(read))
+        .route("/note", get(note))
         .route("/fail", get(fail))
         .route("/logout", get(logout))
         .route("/panics", get(panics))
@@ -165,7 +168,7 @@ fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
 
 fn actix_app(app: &mut web::ServiceConfig, setup: &Setup, sessions: &Sessions) {
     use cloakroom_actix::SessionMiddleware;
-    let (login, read, fail, logout, panics, unsaved) =
+    let (login, read, note, fail, logout, panics, unsaved) =
         handlers!(cloakroom_actix, setup.store.clone());
     let compress = async |request: ServiceRequest, next: Next<BoxBody>| {
         let mut response = next.call(request).await?;
@@ -182,6 +185,7 @@ fn actix_app(app: &mut web::ServiceConfig, setup: &Setup, sessions: &Sessions) {
     let routes = web::scope("")
         .route("/login", web::get().to(login))
         .route("/read", web::get().to(read))
+        .route("/note", web::get().to(note))
         .route("/fail", web::get().to(fail))
         .route("/logout", web::get().to(logout))
         .route("/panics", web::get().to(panics))
@@ -272,6 +276,19 @@ async fn a_timeout_that_the_handler_for_failures_replies_discards_nothing() {
         assert_eq!(user(&mut visitor).await, "2", "{name}");
     })
     .await;
+}
+
+/// A redirect shows no page, whatever it was made of.
+#[tokio::test]
+async fn flash_waits_for_the_page_if_the_handler_for_failures_redirects() {
+    for (status, expected) in [(303, "welcome"), (200, "none")] {
+        for_each(Setup::new(Handler::Replies(status)), async |mut visitor, _, name| {
+            visitor.get("/login").await;
+            assert_eq!(visitor.get("/fail").await.status, status, "{name}");
+            assert_eq!(visitor.get("/note").await.text(), expected, "{name}");
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
