@@ -1,37 +1,48 @@
 //! Responses that the library makes itself, on their way out through the session middleware.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::ServiceResponse,
     error::InternalError,
-    http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, SET_COOKIE, VARY},
+    http::{StatusCode, header::HeaderMap},
 };
 use cloakroom::{
-    Visit,
-    visit::{Failure, Problem},
+    ResponseHeaders, Visit,
+    visit::{Failure, HeaderOfReplaced, Problem, Replacement},
 };
 
-use crate::rejection::{problem_of, render, respond};
-
-type Handler = dyn Fn(&Problem) -> HttpResponse + Send + Sync;
+use crate::{
+    headers::ResponseHeaderMap,
+    rejection::{problem_of, render, respond},
+};
 
 /// The application's handler for failures, if it has one.
-#[derive(Clone, Default)]
-pub(crate) struct OnFailure(Option<Arc<Handler>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OnFailure(cloakroom::visit::OnFailure<HttpResponse>);
+
+/// The status that a response had before the application's handler replaced it, in its extensions.
+#[derive(Clone, Copy)]
+struct GivenStatus(u16);
+
+/// Returns the status of a response as the code further inside gave it.
+pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> u16 {
+    let replaced = response.extensions().get().map(|GivenStatus(status)| *status);
+    replaced.unwrap_or_else(|| response.status().as_u16())
+}
 
 impl OnFailure {
     pub(crate) fn new(handler: impl Fn(&Problem) -> HttpResponse + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(handler)))
+        Self(cloakroom::visit::OnFailure::new(handler))
     }
 
     /// Makes the response to a failure of the middleware itself, which goes to the log.
     pub(crate) fn respond(&self, failure: Failure, visit: &Visit) -> HttpResponse {
         let problem = visit.complete(failure);
         let response = respond(&problem);
-        self.instead_of(&problem, visit).unwrap_or(response)
+        self.instead_of(&problem, given_status(&response), visit).unwrap_or(response)
     }
 
     /// Replaces a response that was made from a problem further inside.
@@ -41,51 +52,95 @@ impl OnFailure {
         visit: &Visit,
     ) -> ServiceResponse<EitherBody<B>> {
         let given = response.response().extensions().get::<Problem>().cloned();
-        let Some(mut made) = given.and_then(|problem| self.instead_of(&problem, visit)) else {
-            return response.map_into_left_body();
-        };
+        let status = given_status(response.response());
+        let made = given.and_then(|problem| self.instead_of(&problem, status, visit));
+        let Some(mut made) = made else { return response.map_into_left_body() };
         keep_headers(made.headers_mut(), response.headers());
         response.into_response(made).map_into_right_body()
     }
 
     /// Replaces the response of an error that middleware returned.
     pub(crate) fn replace_error(&self, error: Error, visit: &Visit) -> Error {
-        match problem_of(&error).and_then(|problem| self.instead_of(problem, visit)) {
-            Some(made) => InternalError::from_response(error, made).into(),
+        let given = MiddlewareError::given_status(&error);
+        match problem_of(&error).and_then(|problem| self.instead_of(problem, given, visit)) {
+            Some(made) => MiddlewareError::replaced(error, made),
             None => error,
         }
     }
 
-    /// Returns the response of the application's handler. Without a handler, returns JSON if the
-    /// client wants it and the code that made the response did not know that.
-    fn instead_of(&self, given: &Problem, visit: &Visit) -> Option<HttpResponse> {
-        let problem = visit.complete(given.clone());
-        if let Some(handler) = self.0.as_ref().filter(|_| problem.is_replaceable()) {
-            return Some(handler(&problem));
+    /// Returns the response in the place of one of status `status` that was made from `given`, where
+    /// [`OnFailure`](cloakroom::visit::OnFailure) says so.
+    fn instead_of(&self, given: &Problem, status: u16, visit: &Visit) -> Option<HttpResponse> {
+        let Replacement { mut response, problem, .. } = self.0.replace(given, visit, render)?;
+        response.extensions_mut().insert(GivenStatus(status));
+        if let Some(problem) = problem {
+            response.extensions_mut().insert(problem);
         }
-        if problem.wants_json() == given.wants_json() || !problem.is_replaceable() {
-            return None;
-        }
-        let mut response = render(problem.answer());
-        // For middleware further out.
-        response.extensions_mut().insert(problem);
         Some(response)
     }
 }
 
-/// Keeps what middleware further inside has added, such as cookies.
 fn keep_headers(made: &mut HeaderMap, given: &HeaderMap) {
     for (name, value) in given {
-        let is_list = *name == SET_COOKIE || *name == VARY;
-        let is_of_body = *name == CONTENT_TYPE || *name == CONTENT_LENGTH;
-        if is_list || !(is_of_body || made.contains_key(name)) {
+        let kept = match HeaderOfReplaced::of(name.as_str()) {
+            HeaderOfReplaced::Added => true,
+            HeaderOfReplaced::Kept => !made.contains_key(name),
+            HeaderOfReplaced::Dropped => false,
+        };
+        if kept {
             made.append(name.clone(), value.clone());
         }
     }
 }
 
-impl fmt::Debug for OnFailure {
+/// An error of middleware, whose response carries what its session asks for, however often it is asked
+/// for the response.
+#[derive(Debug)]
+pub(crate) struct MiddlewareError {
+    error: Error,
+    session: ResponseHeaders,
+    /// The status of the error before the application's handler replaced its response.
+    given: u16,
+}
+
+impl MiddlewareError {
+    /// Returns the status of an error as the code further inside gave it.
+    pub(crate) fn given_status(error: &Error) -> u16 {
+        let own = error.as_error::<Self>().map(|own| own.given);
+        own.unwrap_or_else(|| error.as_response_error().status_code().as_u16())
+    }
+
+    /// An error with the response `made` in place of its own.
+    pub(crate) fn replaced<T: fmt::Debug + fmt::Display + 'static>(
+        error: T,
+        made: HttpResponse,
+    ) -> Error {
+        let given = given_status(&made);
+        let error = InternalError::from_response(error, made).into();
+        Self { error, session: ResponseHeaders::default(), given }.into()
+    }
+
+    /// An error whose response carries what its session asks for.
+    pub(crate) fn with_session(error: Error, session: ResponseHeaders) -> Error {
+        let given = Self::given_status(&error);
+        Self { error, session, given }.into()
+    }
+}
+
+impl fmt::Display for MiddlewareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "OnFailure(set)" } else { "OnFailure(default)" })
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for MiddlewareError {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        self.session.clone().write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        response
     }
 }

@@ -1,17 +1,14 @@
 //! The middleware that gives requests their sessions.
 
 use std::{
-    fmt,
     future::{Ready, ready},
     panic::{AssertUnwindSafe, Location, resume_unwind},
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    error::InternalError,
-    http::StatusCode,
 };
 use cloakroom::{
     ResponseHeaders, Sessions, Uncommitted, Visit,
@@ -21,7 +18,7 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
     SessionRejection,
-    failure::OnFailure,
+    failure::{MiddlewareError, OnFailure, given_status},
     headers::{RequestHeaders, ResponseHeaderMap},
 };
 
@@ -103,6 +100,11 @@ impl SessionMiddleware {
     /// The handler chooses the status, too. The middleware adds cookies that the request has earned,
     /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
     /// describes.
+    ///
+    /// The handler decides what the client sees, and nothing about the session: with
+    /// [`ServerErrors::Discard`](cloakroom::ServerErrors) changes are discarded by the status of the
+    /// failure, whatever the handler's is. If the handler panics, the log says so and the response is
+    /// the default one.
     ///
     /// Of several ones around a route, the innermost that has a handler and sees the failure calls
     /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
@@ -243,7 +245,8 @@ async fn conclude<B: MessageBody>(
     match AssertUnwindSafe(handling).catch_unwind().await {
         Ok(Ok(response)) => {
             let mut response = on_failure.replace(response, &visit);
-            match visit.finish(response.status().as_u16()).await {
+            let given = given_status(response.response());
+            match visit.finish_replaced(given, response.status().as_u16()).await {
                 Ok(session) => {
                     session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
                     Ok(response)
@@ -255,11 +258,12 @@ async fn conclude<B: MessageBody>(
         }
         Ok(Err(error)) => {
             let error = on_failure.replace_error(error, &visit);
-            let status = error.as_response_error().status_code().as_u16();
-            Err(match visit.finish(status).await {
+            let given = MiddlewareError::given_status(&error);
+            let sent = error.as_response_error().status_code().as_u16();
+            Err(match visit.finish_replaced(given, sent).await {
                 Ok(session) if session == ResponseHeaders::default() => error,
-                Ok(session) => WithSession { error, session }.into(),
-                Err(failed) => InternalError::from_response(error, not_committed(failed)).into(),
+                Ok(session) => MiddlewareError::with_session(error, session),
+                Err(failed) => MiddlewareError::replaced(error, not_committed(failed)),
             })
         }
         Err(payload) => {
@@ -270,33 +274,7 @@ async fn conclude<B: MessageBody>(
             }
             let mut response = on_failure.respond(Failure::Panicked, &visit);
             session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
-            Err(InternalError::from_response("the handler panicked", response).into())
+            Err(MiddlewareError::replaced("the handler panicked", response))
         }
-    }
-}
-
-/// An error of middleware, whose response carries what its session asks for, however often it is asked
-/// for the response.
-#[derive(Debug)]
-struct WithSession {
-    error: Error,
-    session: ResponseHeaders,
-}
-
-impl fmt::Display for WithSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl ResponseError for WithSession {
-    fn status_code(&self) -> StatusCode {
-        self.error.as_response_error().status_code()
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let mut response = self.error.error_response();
-        self.session.clone().write_to(&mut ResponseHeaderMap(response.headers_mut()));
-        response
     }
 }

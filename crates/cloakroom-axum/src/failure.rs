@@ -1,28 +1,36 @@
 //! Responses that the library makes itself, on their way out through the session layer.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::any::Any;
 
 use axum_core::{body::Body, response::Response as AxumResponse};
 use cloakroom::{
     Visit,
-    visit::{Failure, Problem},
+    visit::{Failure, HeaderOfReplaced, Problem, Replacement},
 };
 use http::{
     HeaderMap, Response,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, VARY},
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
 use crate::rejection::{render, respond};
 
-type Handler = dyn Fn(&Problem) -> AxumResponse + Send + Sync;
-
 /// The application's handler for failures, if it has one.
-#[derive(Clone, Default)]
-pub(crate) struct OnFailure(Option<Arc<Handler>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OnFailure(cloakroom::visit::OnFailure<AxumResponse>);
+
+/// The status that a response had before the application's handler replaced it, in its extensions.
+#[derive(Clone, Copy)]
+struct GivenStatus(u16);
+
+/// Returns the status of a response as the code further inside gave it.
+pub(crate) fn given_status<B>(response: &Response<B>) -> u16 {
+    let replaced = response.extensions().get().map(|GivenStatus(status)| *status);
+    replaced.unwrap_or_else(|| response.status().as_u16())
+}
 
 impl OnFailure {
     pub(crate) fn new(handler: impl Fn(&Problem) -> AxumResponse + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(handler)))
+        Self(cloakroom::visit::OnFailure::new(handler))
     }
 
     /// Makes the response to a failure of the session layer itself, which goes to the log.
@@ -34,39 +42,38 @@ impl OnFailure {
         self.replace(with_body(respond(visit.complete(failure))), visit)
     }
 
-    /// Replaces a response that was made from a problem further inside with that of the application's
-    /// handler. Without a handler, makes it JSON if the client wants JSON and the code that made the
-    /// response did not know that.
+    /// Replaces a response that was made from a problem further inside, where
+    /// [`OnFailure`](cloakroom::visit::OnFailure) says so.
     pub(crate) fn replace<B: Default + 'static>(
         &self,
         mut response: Response<B>,
         visit: &Visit,
     ) -> Response<B> {
-        let Some(given) = response.extensions().get::<Problem>() else { return response };
-        let problem = visit.complete(given.clone());
-        let made = match &self.0 {
-            Some(handler) => handler(&problem),
-            None if problem.wants_json() != given.wants_json() => render(problem.answer()),
-            None => return response,
+        let given = response.extensions().get::<Problem>();
+        let replacement = given.and_then(|given| self.0.replace(given, visit, render));
+        let Some(Replacement { response: made, problem, .. }) = replacement else {
+            return response;
         };
+        let status = GivenStatus(given_status(&response));
         let mut made = with_body(made);
-        if self.0.is_some() {
-            // Layers further out leave it at that.
-            response.extensions_mut().remove::<Problem>();
+        let mut extensions = std::mem::take(response.extensions_mut());
+        extensions.remove::<Problem>();
+        made.extensions_mut().extend(extensions);
+        made.extensions_mut().insert(status);
+        if let Some(problem) = problem {
+            made.extensions_mut().insert(problem);
         }
-        made.extensions_mut().extend(std::mem::take(response.extensions_mut()));
         keep_headers(made.headers_mut(), response.headers());
         made
     }
 }
 
-/// Keeps what layers further inside have added, such as cookies.
 fn keep_headers(made: &mut HeaderMap, given: &HeaderMap) {
     for (name, value) in given {
-        if *name == SET_COOKIE || *name == VARY {
-            made.append(name, value.clone());
-        } else if *name != CONTENT_TYPE && *name != CONTENT_LENGTH {
-            made.entry(name).or_insert_with(|| value.clone());
+        match HeaderOfReplaced::of(name.as_str()) {
+            HeaderOfReplaced::Added => _ = made.append(name, value.clone()),
+            HeaderOfReplaced::Kept => _ = made.entry(name).or_insert_with(|| value.clone()),
+            HeaderOfReplaced::Dropped => (),
         }
     }
 }
@@ -83,10 +90,4 @@ fn with_body<B: Default + 'static>(response: AxumResponse) -> Response<B> {
         parts.headers.remove(CONTENT_LENGTH);
     }
     Response::from_parts(parts, body)
-}
-
-impl fmt::Debug for OnFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "OnFailure(set)" } else { "OnFailure(default)" })
-    }
 }

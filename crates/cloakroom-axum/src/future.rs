@@ -15,7 +15,10 @@ use cloakroom::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{failure::OnFailure, headers::ResponseHeaderMap};
+use crate::{
+    failure::{OnFailure, given_status},
+    headers::ResponseHeaderMap,
+};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -88,7 +91,8 @@ where
             }
             let (ending, then) = match outcome {
                 Ok(Ok(response)) => {
-                    (this.visit.finish(response.status().as_u16()), Then::Respond(response))
+                    let (given, sent) = (given_status(&response), response.status().as_u16());
+                    (this.visit.finish_replaced(given, sent), Then::Respond(response))
                 }
                 Ok(Err(error)) => {
                     tokio::spawn(this.visit.abandon());

@@ -86,6 +86,11 @@ impl SessionLayer {
     /// `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
     /// describes.
     ///
+    /// The handler decides what the client sees, and nothing about the session: with
+    /// [`ServerErrors::Discard`](cloakroom::ServerErrors) changes are discarded by the status of the
+    /// failure, whatever the handler's is. If the handler panics, the log says so and the response is
+    /// the default one.
+    ///
     /// Of several layers around a route, the innermost that has a handler and sees the failure calls
     /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
     /// one then.

@@ -1,12 +1,15 @@
 //! The file of variables, changed at one place so that everything else in it stays as it is.
 
 use std::{
+    fs::Metadata,
     io::{self, ErrorKind, Write},
     path::Path,
 };
 
 use cloakroom::{AppKeys, settings::DotEnv};
 use tempfile::NamedTempFile;
+
+use crate::output::warning;
 
 const APP_KEY: &str = "APP_KEY";
 
@@ -91,7 +94,8 @@ fn value_of(line: &str) -> Option<&str> {
 }
 
 /// Replaces a file of variables as a whole, so that no crash loses the old keys. Only its owner may
-/// read it afterwards (mode 0600), even if others could before. Follows a link.
+/// read it afterwards (mode 0600), even if others could before. Its owner is the user who runs this, and
+/// a warning names another user or group that loses the file. Follows a link.
 ///
 /// # Errors
 /// If an application would not read `keys` from `text`, or the file cannot be written. The file is
@@ -101,6 +105,7 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
         other => other.map_err(|error| error.to_string())?,
     };
+    let before = std::fs::metadata(&path).ok();
     let file = write_beside(&path, text).map_err(|error| error.to_string())?;
     let read = DotEnv::read(file.path()).map_err(|error| error.to_string())?;
     if read.variable(APP_KEY).as_deref() != Some(keys) {
@@ -109,8 +114,37 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
              one line, without variables ($)"
         ));
     }
-    file.persist(&path).map(drop).map_err(|error| error.to_string())
+    let file = file.persist(&path).map_err(|error| error.to_string())?;
+    if let (Some(before), Ok(after)) = (before, file.metadata()) {
+        warn_of_lost_access(&path, &before, &after);
+    }
+    Ok(())
 }
+
+/// Warns if the file belonged to another user, or to another group that could read it: an application
+/// that runs as that user, or in that group, cannot read its keys any more.
+#[cfg(unix)]
+fn warn_of_lost_access(path: &Path, before: &Metadata, after: &Metadata) {
+    use std::os::unix::fs::MetadataExt;
+    let path = path.display();
+    if before.uid() != after.uid() {
+        let user = before.uid();
+        warning(format!(
+            "{path} belonged to user {user}, who cannot read it any more; `chown {user} {path}` gives \
+             it back"
+        ));
+    }
+    if before.gid() != after.gid() && before.mode() & 0o040 != 0 {
+        let group = before.gid();
+        warning(format!(
+            "group {group} could read {path} and cannot any more; `chgrp {group} {path} && chmod 640 \
+             {path}` lets it"
+        ));
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_lost_access(_: &Path, _: &Metadata, _: &Metadata) {}
 
 /// Replaces a file as a whole. Its mode is 0600 afterwards.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {

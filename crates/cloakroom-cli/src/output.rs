@@ -74,6 +74,11 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// A warning, which does not stop the command.
+pub(crate) fn warning(text: impl Display) {
+    eprintln!("{DOUBTFUL}warning:{DOUBTFUL:#} {text}");
+}
+
 /// A remark that is no result.
 pub(crate) fn remark(text: impl Display) {
     eprintln!("{QUIET}{text}{QUIET:#}");

@@ -1,6 +1,9 @@
 //! The connection over which Redis says what changed, for the near cache.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use redis::{ProtocolVersion, RedisError, RedisResult, cmd};
 
@@ -51,8 +54,13 @@ impl Attempts {
         self.failed_in_a_row += 1;
     }
 
-    /// Notes that the server has pushed changes, and answered, for some time.
-    fn succeeded(&mut self) {
+    /// Notes that the server has answered over a connection that was made at `connected`. A
+    /// connection that breaks soon after it was made is one more failure in a row, although the
+    /// server has answered in between.
+    fn answered(&mut self, connected: Instant) {
+        if connected.elapsed() < LONGEST {
+            return;
+        }
         if self.failed_in_a_row > 0 {
             tracing::info!("the near cache is on again");
         }
@@ -85,10 +93,11 @@ async fn track_once(
         Some(cache) => cache.set_live(true),
         None => return Ok(()),
     }
+    let connected = Instant::now();
     while cache.strong_count() > 0 {
         tokio::time::sleep(LONGEST / 5).await;
         cmd("PING").exec_async(&mut connection).await?;
-        attempts.succeeded();
+        attempts.answered(connected);
     }
     Ok(())
 }

@@ -8,12 +8,14 @@
 //! 4. [`Visit::abandon`] instead, when the handler panicked.
 //!
 //! Forms are [captured](Visit::capture) and handed on as [`Submission`](crate::form::Submission);
-//! what goes wrong is a [`Failure`], whose [`Problem`] knows its answer.
+//! what goes wrong is a [`Failure`], whose [`Problem`] knows its answer, and [`OnFailure`] when the
+//! application makes another.
 
 mod ending;
 mod failure;
 mod headers;
 mod nesting;
+mod on_failure;
 mod problem;
 
 use std::{
@@ -25,6 +27,7 @@ use std::{
 pub use ending::Ending;
 pub use failure::{Answer, Failure};
 pub use headers::{HeadersMut, ResponseHeaders};
+pub use on_failure::{HeaderOfReplaced, OnFailure, Replacement};
 use problem::ClientFormat;
 pub use problem::Problem;
 
@@ -242,15 +245,22 @@ impl Visit {
     /// With a status of 408 or 504 ordinary changes are discarded, and flash that was read stays for
     /// the next page: a timeout inside of the session layer has cut the handler off in the middle.
     pub fn finish(&self, status: u16) -> Ending {
+        self.finish_replaced(status, status)
+    }
+
+    /// Commits the session as [`finish`](Self::finish) does, where a handler for failures has
+    /// [replaced](OnFailure) a response of status `given` by one of status `sent`. That the request has
+    /// failed decides what is discarded. What is sent decides whether the visitor was shown the flash.
+    pub fn finish_replaced(&self, given: u16, sent: u16) -> Ending {
         let Some(session) = self.close() else { return Ending::without_session() };
         let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
         let is_discarded =
-            matches!(status, 408 | 504) || (discards_errors && (500..600).contains(&status));
+            matches!(given, 408 | 504) || (discards_errors && (500..600).contains(&given));
         if is_discarded {
             session.discard_changes();
             return session.end(Shown::Nothing);
         }
-        session.end(if (300..400).contains(&status) { Shown::Redirect } else { Shown::Page })
+        session.end(if (300..400).contains(&sent) { Shown::Redirect } else { Shown::Page })
     }
 
     /// Ends a request whose handler panicked: a `destroy` takes effect, and nothing else that was not

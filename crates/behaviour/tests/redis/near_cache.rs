@@ -182,6 +182,26 @@ async fn a_cache_that_may_not_track_pauses_longer_and_longer_and_warns_once() {
 }
 
 #[tokio::test]
+async fn a_link_that_dies_soon_after_each_answer_warns_once() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(server.address()).await;
+    create(&store(&server.url()), 1, "values").await;
+    let cached = warm(&proxy.url()).await;
+    let log = Log::default();
+    let _logged = log.collect();
+    // A link is asked for an answer once a second: it gives one, and the next finds it dead.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(1_300)).await;
+        proxy.start_over();
+        tokio::time::sleep(Duration::from_millis(800)).await;
+    }
+    let failures = log.count("DEBUG", "near cache");
+    assert!(failures >= 1, "{}", log.text());
+    assert_eq!(log.count("WARN", "near cache"), 1, "{}", log.text());
+    drop(cached);
+}
+
+#[tokio::test]
 async fn a_cache_whose_server_is_away_pauses_longer_and_longer_and_comes_back() {
     let mut server = RedisServer::start();
     let cached = builder(&server.url()).near_cache(true).build().unwrap();

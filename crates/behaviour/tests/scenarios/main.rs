@@ -74,6 +74,7 @@ mod lifecycle;
 mod limits;
 mod middleware;
 mod nesting;
+mod on_failure;
 mod overlaps;
 mod owners;
 mod redirects;

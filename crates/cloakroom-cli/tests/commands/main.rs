@@ -212,6 +212,30 @@ fn a_file_that_gets_a_key_is_for_its_owner_alone() {
     }
 }
 
+/// Only root can give a file away.
+#[test]
+fn a_user_or_group_that_loses_the_file_is_named() {
+    let project = Project::new();
+    let file = project.path().join(".env");
+    std::fs::write(&file, "RUST_LOG=info\n").unwrap();
+    let said = project.run(&["key", "generate"]).err();
+    assert!(!said.contains("warning"), "{said}");
+    if rustix::process::geteuid().is_root() {
+        let rotate = &["key", "generate", "--rotate"];
+        let give_away = |user, group, mode| {
+            std::os::unix::fs::chown(&file, user, group).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            project.run(rotate).err()
+        };
+        let said = give_away(Some(12_345), None, 0o600);
+        assert!(said.contains("warning:") && said.contains("chown 12345"), "{said}");
+        let said = give_away(None, Some(12_345), 0o640);
+        assert!(said.contains("chgrp 12345") && !said.contains("chown"), "{said}");
+        let said = give_away(None, Some(12_345), 0o600);
+        assert!(!said.contains("warning"), "the group could not read it before: {said}");
+    }
+}
+
 #[test]
 fn the_doctor_finds_what_goes_wrong() {
     let healthy = Project::new().with("APP_KEY", &AppKeys::generate());

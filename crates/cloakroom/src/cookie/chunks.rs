@@ -92,6 +92,8 @@ pub(crate) struct Presented<'h> {
 /// What came under one chunk's name.
 #[derive(Clone, Copy)]
 enum Part<'h> {
+    /// Only values of another form, which are not ours.
+    Junk,
     One(&'h [u8]),
     /// Different values: no one can say which is ours.
     Torn,
@@ -135,7 +137,7 @@ impl<'h> Presented<'h> {
                     whole.push(value);
                 }
             } else if let Some(number) = suffix.strip_prefix(b".").and_then(number) {
-                parts.add(number, value);
+                parts.add(number, Some(value).filter(|value| form.admits_chunk(value)));
             }
         }
         if whole.len() > MOST_CANDIDATES {
@@ -152,17 +154,18 @@ impl<'h> Presented<'h> {
 struct Parts<'h>(Vec<(u8, Part<'h>)>);
 
 impl<'h> Parts<'h> {
-    fn add(&mut self, number: u8, value: &'h [u8]) {
+    /// Adds a chunk, whose value is `None` if it has another form than ours.
+    fn add(&mut self, number: u8, value: Option<&'h [u8]>) {
         match self.0.iter_mut().find(|(known, _)| *known == number) {
             Some((_, part)) => *part = part.with(value),
-            None => self.0.push((number, Part::One(value))),
+            None => self.0.push((number, Part::Junk.with(value))),
         }
     }
 
     fn get(&self, number: u8) -> Option<&'h [u8]> {
         match self.0.iter().find(|(known, _)| *known == number)? {
             (_, Part::One(value)) => Some(value),
-            (_, Part::Torn) => None,
+            (_, Part::Junk | Part::Torn) => None,
         }
     }
 
@@ -174,10 +177,12 @@ impl<'h> Parts<'h> {
 }
 
 impl<'h> Part<'h> {
-    fn with(self, value: &'h [u8]) -> Self {
-        match self {
-            Self::One(same) if same == value => self,
-            Self::One(_) | Self::Torn => Self::Torn,
+    fn with(self, value: Option<&'h [u8]>) -> Self {
+        match (self, value) {
+            (part, None) => part,
+            (Self::Junk, Some(value)) => Self::One(value),
+            (Self::One(same), Some(value)) if same == value => self,
+            (Self::One(_) | Self::Torn, Some(_)) => Self::Torn,
         }
     }
 }

@@ -13,13 +13,20 @@ use crate::request::Headers;
 pub(crate) fn is_public(headers: &(impl Headers + ?Sized)) -> bool {
     let by_https =
         headers.text("x-forwarded-proto").is_some_and(|scheme| has_prefix(scheme, "https"))
-            || headers.text("forwarded").is_some_and(|proxies| {
-                proxies.split([';', ',']).any(|pair| has_prefix(pair.trim(), "proto=https"))
-            });
+            || headers
+                .text("forwarded")
+                .is_some_and(|proxies| proxies.split([';', ',']).any(is_by_https));
     by_https
         || headers
             .text("host")
             .map_or_else(|| headers.text("sec-fetch-mode").is_some(), |host| !is_loopback(host))
+}
+
+/// Returns whether a pair of a `Forwarded` header is `proto=https`. The value may be in quotes.
+fn is_by_https(pair: &str) -> bool {
+    pair.split_once('=').is_some_and(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("proto") && has_prefix(value.trim_matches('"'), "https")
+    })
 }
 
 /// Returns whether a `Host` header names this machine (RFC 6761, 6.3, and the loopback addresses).
@@ -47,8 +54,15 @@ mod tests {
         {
             assert!(!is_public(&[("host", host)]), "{host}");
             assert!(is_public(&[("host", host), ("x-forwarded-proto", "HTTPS")]), "{host}");
-            let forwarded = "for=192.0.2.60; Proto=https;by=203.0.113.43";
-            assert!(is_public(&[("host", host), ("forwarded", forwarded)]), "{host}");
+            for forwarded in [
+                "for=192.0.2.60; Proto=https;by=203.0.113.43",
+                "for=192.0.2.60;proto=\"https\"",
+                "for=\"[2001:db8::1]\", proto=\"HTTPS\"; by=_proxy",
+            ] {
+                assert!(is_public(&[("host", host), ("forwarded", forwarded)]), "{host}");
+            }
+            let plain = "for=\"[2001:db8::1]\";proto=\"http\"";
+            assert!(!is_public(&[("host", host), ("forwarded", plain)]), "{host}");
             assert!(!is_public(&[("host", host), ("x-forwarded-proto", "http")]), "{host}");
         }
         for host in

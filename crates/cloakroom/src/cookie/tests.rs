@@ -214,6 +214,11 @@ fn chunks_are_all_or_nothing() {
         rest.remove(missing);
         assert!(!whole(&rest), "without {missing}");
     }
+    for junk in ["__Host-session.2=!", "__Host-session.2=", "__Host-session.2=a b"] {
+        assert!(whole(&[junk, pairs[0], pairs[1], pairs[2]]), "{junk} is no chunk");
+        assert!(whole(&[pairs[0], pairs[1], pairs[2], junk]), "{junk} is no chunk");
+        assert!(!whole(&[pairs[0], junk, pairs[2]]), "{junk} takes no chunk's place");
+    }
     let foreign = "__Host-session.2=other";
     assert!(!whole(&[pairs[0], pairs[1], pairs[2], foreign]), "two chunks of one number");
     let count = pairs[0].replace("=3.", "=2.");

@@ -25,6 +25,11 @@ impl ValueForm {
             }
         }
     }
+
+    /// Returns whether the value of a cookie may be a chunk of ours, from the second on.
+    pub(super) fn admits_chunk(self, value: &[u8]) -> bool {
+        self == Self::Sealed && !value.is_empty() && is_base64url(value)
+    }
 }
 
 /// Returns whether all octets are of the alphabet of base64url (RFC 4648, 5).

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use super::{
     folder::proves_absence,
     format::{HEADER, Header, decode, is_whole},
-    shard::{found, hex, name_of},
+    shard::{Content, found, hex, name_of},
 };
 use crate::{
     clock::Timestamp,
@@ -67,7 +67,10 @@ impl Cached {
 
 fn load(location: &Path, key: &RecordKey, now: Timestamp) -> io::Result<Option<Found>> {
     let Some((header, record)) = content(location, key)? else { return Ok(None) };
-    let header_of = |key: &RecordKey| Ok(content(location, key)?.map(|(header, _)| header));
+    let header_of = |key: &RecordKey| {
+        let content = content(location, key)?;
+        Ok(content.map_or(Content::Nothing, |(header, _)| Content::Whole(header, ())))
+    };
     found(key, header, record, now, header_of)
 }
 

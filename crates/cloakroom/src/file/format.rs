@@ -1,10 +1,10 @@
 //! The bytes of a session file.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //! A header of 128 bytes at fixed offsets, numbers big-endian, then the record as it was given.
 //! ```text
 //!   0   4  "CLKR"
-//!   4   1  version, 1
+//!   4   1  version, 2
 //!   5   1  kind: 1 record, 2 tombstone, 3 tombstone of a session that ended when another began
 //!   6   2  zero
 //!   8   8  deadline, in ms since the Unix epoch
@@ -13,12 +13,12 @@
 //!  32  32  record: the key that it was rotated from; tombstone: the key that it was rotated to; or
 //!          zero
 //!  64  32  owner's key, or zero
-//!  96   8  zero
+//!  96   8  start of the SHA-256 of the key that the file is named by and of the 96 bytes before
 //! 104  24  start of the SHA-256 of the key that the file is named by and of everything else
 //! ```
-//! What sweeping needs stands at the front, so that it reads one header of each file and no record.
-//! Because the key is part of the checksum, a file that was renamed, copied or linked to another name
-//! is not the record of that name.
+//! What sweeping needs stands at the front, with a checksum of its own, so that it reads one header of
+//! each file and no record. Because the key is part of both checksums, a file that was renamed, copied
+//! or linked to another name is not the record of that name.
 
 use sha2::{Digest, Sha256};
 
@@ -29,8 +29,10 @@ use crate::{
 
 pub(super) const HEADER: usize = 128;
 const MAGIC: &[u8] = b"CLKR";
-const VERSION: u8 = 1;
-const CHECKED: usize = 104;
+const VERSION: u8 = 2;
+/// Where the checksums stand, each after what it is of.
+const HEADER_CHECK: usize = 96;
+const CHECK: usize = 104;
 
 /// What a file says before its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,14 +89,15 @@ pub(super) fn encode(key: &RecordKey, header: &Header, record: &[u8]) -> Vec<u8>
     bytes.extend_from_slice(&(record.len() as u64).to_be_bytes());
     bytes.extend_from_slice(header.kind.link().map_or(none, |key| key.as_bytes()));
     bytes.extend_from_slice(header.owner.as_ref().map_or(none, |owner| owner.as_bytes()));
-    bytes.extend_from_slice(&[0; 8]);
-    let check = checksum(key, &bytes, record);
-    bytes.extend_from_slice(&check);
+    let check = hash(key, &bytes, &[]);
+    bytes.extend_from_slice(&check[..CHECK - HEADER_CHECK]);
+    let check = hash(key, &bytes, record);
+    bytes.extend_from_slice(&check[..HEADER - CHECK]);
     bytes.extend_from_slice(record);
     bytes
 }
 
-/// Reads a header. It is not checked against the record: [`is_whole`] does that.
+/// Reads a header, which [`is_whole`] checks together with the record, and [`is_genuine`] alone.
 pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
     let field = |at: usize| -> [u8; 8] {
         let mut field = [0; 8];
@@ -127,15 +130,20 @@ pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
 /// Returns `true` if a file is, to the last bit, what was written under `key`.
 pub(super) fn is_whole(key: &RecordKey, header: &[u8; HEADER], record: &[u8]) -> bool {
     header[24..32] == (record.len() as u64).to_be_bytes()
-        && header[CHECKED..] == checksum(key, &header[..CHECKED], record)
+        && header[CHECK..] == hash(key, &header[..CHECK], record)[..HEADER - CHECK]
 }
 
-fn checksum(key: &RecordKey, front: &[u8], record: &[u8]) -> [u8; HEADER - CHECKED] {
+/// Returns `true` if a header is, to the last bit of what it says, what was written under `key`.
+/// Nothing is known of the record.
+pub(super) fn is_genuine(key: &RecordKey, header: &[u8; HEADER]) -> bool {
+    let check = hash(key, &header[..HEADER_CHECK], &[]);
+    header[HEADER_CHECK..CHECK] == check[..CHECK - HEADER_CHECK]
+}
+
+/// Returns the hash whose first bytes are a checksum.
+fn hash(key: &RecordKey, front: &[u8], record: &[u8]) -> [u8; 32] {
     let hash = Sha256::new().chain_update(key.as_bytes()).chain_update(front);
-    let hash: [u8; 32] = hash.chain_update(record).finalize().into();
-    let mut check = [0; HEADER - CHECKED];
-    check.copy_from_slice(&hash[..HEADER - CHECKED]);
-    check
+    hash.chain_update(record).finalize().into()
 }
 
 #[cfg(test)]
@@ -173,18 +181,21 @@ mod tests {
         for header in headers() {
             let bytes = encode(&KEY, &header, b"values");
             assert_eq!(read(&bytes), Some((header, b"values".to_vec())));
+            let front = bytes.first_chunk().unwrap();
+            assert!(is_genuine(&KEY, front));
+            assert!(!is_genuine(&RecordKey::from_bytes([8; 32]), front));
         }
     }
 
     /// The vector was computed from the description above by another program.
     #[test]
-    fn the_bytes_are_those_of_version_1() {
+    fn the_bytes_are_those_of_version_2() {
         let owner = Some(OwnerKey::from_bytes([5; 32]));
         let bytes = encode(&KEY, &Header { owner, ..headers()[1].clone() }, b"values");
-        let numbers = "434c4b5201010000000001941f297c0000000000000000090000000000000006";
-        let keys = "07".repeat(32) + &"05".repeat(32) + &"00".repeat(8);
-        let check = "2566a7009cb9b3bfe35a3251e39c8b124f52b2cd9ef5a591";
-        assert_eq!(hex(&bytes), format!("{numbers}{keys}{check}76616c756573"));
+        let numbers = "434c4b5202010000000001941f297c0000000000000000090000000000000006";
+        let keys = "07".repeat(32) + &"05".repeat(32);
+        let checks = "617678394180019f38f424a24e3bf79497f3604e644e390311cf30b9fe58bc40";
+        assert_eq!(hex(&bytes), format!("{numbers}{keys}{checks}76616c756573"));
     }
 
     #[test]

@@ -34,7 +34,8 @@
 //! # Rotations
 //! A rotation changes two files. The new record is written first and names the key that it comes
 //! from; it is not live before the tombstone stands under that key. Renaming the tombstone into its
-//! place is the one step that ends the old record and makes the new one live.
+//! place is the one step that ends the old record and makes the new one live. A file of the old key that
+//! cannot be read makes nothing live, because no one can tell whether it was that tombstone.
 //!
 //! # Where it may live
 //! On a local file system of Linux, macOS or a BSD, whose renames are atomic and whose `flock` holds

@@ -174,7 +174,7 @@ impl Inner {
     /// Whether there is a record or tombstone of `owner` under `key`.
     fn is_owned(&self, key: &RecordKey, owner: &OwnerKey, now: Timestamp) -> io::Result<bool> {
         let Some(shard) = missing_is_none(self.shard(key))? else { return Ok(false) };
-        let header = shard.header(&name_of(key))?;
+        let header = shard.header(key)?.header();
         Ok(header.is_some_and(|header| header.owner == Some(*owner) && header.expires > now))
     }
 }

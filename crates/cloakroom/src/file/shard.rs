@@ -13,7 +13,7 @@ use rustix::fs::Stat;
 
 use super::{
     folder::{Entry, Folder, Lock},
-    format::{HEADER, Header, Kind, decode, encode, is_whole},
+    format::{HEADER, Header, Kind, decode, encode, is_genuine, is_whole},
     owners::{Owners, key_named},
 };
 use crate::{
@@ -48,13 +48,23 @@ pub(super) struct Locked<'a> {
 }
 
 /// What is under a key, dead or alive.
-enum Content {
+pub(super) enum Content<R> {
     Nothing,
     /// Not ours; the name is taken and stays so.
     Foreign,
     /// Ours, and spoilt.
     Corrupt,
-    Whole(Header, Bytes),
+    Whole(Header, R),
+}
+
+impl Content<()> {
+    /// Returns the header of a file of ours.
+    pub(super) fn header(self) -> Option<Header> {
+        match self {
+            Self::Whole(header, ()) => Some(header),
+            Self::Nothing | Self::Foreign | Self::Corrupt => None,
+        }
+    }
 }
 
 /// The name of a record's file.
@@ -98,17 +108,14 @@ impl Shard {
                 Ok(None)
             }
             Content::Corrupt => {
-                tracing::warn!(?key, "a session file cannot be read; setting it aside");
-                if let Err(error) = self.set_aside(key, now) {
-                    tracing::warn!(?key, %error, "could not set a session file aside");
-                }
+                self.set_aside(key, now);
                 Ok(None)
             }
             Content::Whole(header, record) => self.found(key, header, record, now),
         }
     }
 
-    fn content(&self, key: &RecordKey) -> io::Result<Content> {
+    fn content(&self, key: &RecordKey) -> io::Result<Content<Bytes>> {
         Ok(match self.folder.entry(&name_of(key))? {
             Entry::Nothing => Content::Nothing,
             Entry::Foreign => Content::Foreign,
@@ -123,7 +130,7 @@ impl Shard {
         record: Bytes,
         now: Timestamp,
     ) -> io::Result<Option<Found>> {
-        found(key, header, record, now, |from| self.header(&name_of(from)))
+        found(key, header, record, now, |from| self.header(from))
     }
 
     /// Returns `true` if the rotation `from` → `to` was carried out to its end.
@@ -133,26 +140,65 @@ impl Shard {
         to: &RecordKey,
         now: Timestamp,
     ) -> io::Result<bool> {
-        Ok(is_rotated(self.header(&name_of(from))?, to, now))
+        Ok(is_rotated(self.header(from)?, to, now))
     }
 
-    /// The header of a file, if it is one of ours.
-    pub(super) fn header(&self, name: &str) -> io::Result<Option<Header>> {
-        let Entry::File(file, _) = self.folder.entry(name)? else { return Ok(None) };
-        let mut header = [0; HEADER];
-        match file.read_exact_at(&mut header, 0) {
-            Ok(()) => Ok(decode(&header)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
+    /// Returns what is under `key`, without the record, which is not checked.
+    pub(super) fn header(&self, key: &RecordKey) -> io::Result<Content<()>> {
+        let file = match self.folder.entry(&name_of(key))? {
+            Entry::Nothing => return Ok(Content::Nothing),
+            Entry::Foreign => return Ok(Content::Foreign),
+            Entry::File(file, _) => file,
+        };
+        let mut front = [0; HEADER];
+        match file.read_exact_at(&mut front, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Content::Corrupt);
+            }
+            read => read?,
+        }
+        Ok(match decode(&front).filter(|_| is_genuine(key, &front)) {
+            Some(header) => Content::Whole(header, ()),
+            None => Content::Corrupt,
+        })
+    }
+
+    /// Returns the header of a file of ours. Sets a file aside whose header cannot be read.
+    pub(super) fn header_or_set_aside(
+        &self,
+        key: &RecordKey,
+        now: Timestamp,
+    ) -> io::Result<Option<Header>> {
+        let content = self.header(key)?;
+        if matches!(content, Content::Corrupt) {
+            self.set_aside(key, now);
+        }
+        Ok(content.header())
+    }
+
+    fn set_aside(&self, key: &RecordKey, now: Timestamp) {
+        tracing::warn!(?key, "a session file cannot be read; setting it aside");
+        if let Err(error) = self.try_set_aside(key, now) {
+            tracing::warn!(?key, %error, "could not set a session file aside");
         }
     }
 
     /// Gives a file that cannot be read another name, unless a good one took its place meanwhile.
-    fn set_aside(&self, key: &RecordKey, now: Timestamp) -> io::Result<()> {
+    ///
+    /// It may have been the record that a rotation had not ended yet. An expired tombstone in its place
+    /// keeps the rotation's new record from becoming live, until the sweep has removed both.
+    fn try_set_aside(&self, key: &RecordKey, now: Timestamp) -> io::Result<()> {
         let _lock = self.take_lock()?;
         let name = name_of(key);
         if matches!(self.content(key)?, Content::Corrupt) {
             self.folder.rename(&name, &format!("{name}.{}{SET_ASIDE}", now.as_millis()))?;
+            let header = Header {
+                kind: Kind::Tombstone { successor: None },
+                expires: now,
+                revision: Revision(now.as_millis()),
+                owner: None,
+            };
+            self.folder.put(&name, &encode(key, &header, &[]), false)?;
         }
         Ok(())
     }
@@ -175,7 +221,7 @@ impl Shard {
 }
 
 /// Reads a file in one piece: it never changes its size once it has its name.
-fn read(key: &RecordKey, file: &File, about: &Stat) -> io::Result<Content> {
+fn read(key: &RecordKey, file: &File, about: &Stat) -> io::Result<Content<Bytes>> {
     let size = usize::try_from(about.st_size).unwrap_or_default();
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size)?;
@@ -202,7 +248,7 @@ pub(super) fn found(
     header: Header,
     record: Bytes,
     now: Timestamp,
-    header_of: impl FnOnce(&RecordKey) -> io::Result<Option<Header>>,
+    header_of: impl FnOnce(&RecordKey) -> io::Result<Content<()>>,
 ) -> io::Result<Option<Found>> {
     if header.expires <= now {
         return Ok(None);
@@ -218,16 +264,17 @@ pub(super) fn found(
     })
 }
 
-/// Returns `true` if `before`, the file of the rotation's old key, leaves no record live under that
-/// key.
-fn is_rotated(before: Option<Header>, to: &RecordKey, now: Timestamp) -> bool {
-    match before {
-        Some(Header { kind: Kind::Record { .. }, expires, .. }) => expires <= now,
-        Some(Header {
-            kind: Kind::Tombstone { successor: link } | Kind::Replaced { by: link },
-            ..
-        }) => link == Some(*to),
-        None => true,
+/// Returns `true` if `before`, the file of the rotation's old key, shows that the rotation has ended
+/// the record under that key. A file that cannot be read shows nothing.
+fn is_rotated(before: Content<()>, to: &RecordKey, now: Timestamp) -> bool {
+    let header = match before {
+        Content::Nothing => return true,
+        Content::Foreign | Content::Corrupt => return false,
+        Content::Whole(header, ()) => header,
+    };
+    match header.kind {
+        Kind::Record { .. } => header.expires <= now,
+        Kind::Tombstone { successor: link } | Kind::Replaced { by: link } => link == Some(*to),
     }
 }
 

@@ -114,7 +114,12 @@ fn sweep_files(shard: &Arc<Shard>, names: &mut Names, inner: &Inner) -> io::Resu
     for name in names.by_ref().take(BATCH) {
         let name = name?;
         seen += 1;
-        if is_left_over(&name, now) || passed_over(&name, is_dead(shard, &name, now))?.is_some() {
+        let is_doomed = || -> io::Result<bool> {
+            let Some(key) = key_named(&name) else { return Ok(is_left_over(&name, now)) };
+            let header = shard.header_or_set_aside(&key, now)?;
+            header.map_or(Ok(false), |header| is_dead(shard, &key, &header, now))
+        };
+        if passed_over(&name, is_doomed())? {
             doomed.push(name);
         }
     }
@@ -127,17 +132,14 @@ fn is_left_over(name: &str, now: Timestamp) -> bool {
     name.starts_with(TEMPORARY) || is_aside_too_long(name, now)
 }
 
-/// The header of a file that leads nowhere any more: expired, or left over by a rotation that a
+/// Returns `true` for a file that leads nowhere any more: expired, or left over by a rotation that a
 /// crash interrupted.
-fn is_dead(shard: &Shard, name: &str, now: Timestamp) -> io::Result<Option<Header>> {
-    let Some(key) = key_named(name) else { return Ok(None) };
-    let Some(header) = shard.header(name)? else { return Ok(None) };
-    let dead = header.expires <= now
+fn is_dead(shard: &Shard, key: &RecordKey, header: &Header, now: Timestamp) -> io::Result<bool> {
+    Ok(header.expires <= now
         || match &header.kind {
-            Kind::Record { rotated_from: Some(from) } => !shard.was_rotated(from, &key, now)?,
+            Kind::Record { rotated_from: Some(from) } => !shard.was_rotated(from, key, now)?,
             _ => false,
-        };
-    Ok(dead.then_some(header))
+        })
 }
 
 /// Looks again under the lock, where nothing changes, and deletes: a session that was refreshed since
@@ -153,14 +155,15 @@ pub(super) fn delete(shard: &Arc<Shard>, doomed: &[String], inner: &Inner) -> io
 
 fn delete_one(shard: &Shard, name: &str, inner: &Inner) -> io::Result<bool> {
     let now = inner.clock.now();
-    if is_left_over(name, now) {
-        return shard.folder().remove(name);
+    let Some(key) = key_named(name) else {
+        return if is_left_over(name, now) { shard.folder().remove(name) } else { Ok(false) };
+    };
+    let Some(header) = shard.header(&key)?.header() else { return Ok(false) };
+    if !is_dead(shard, &key, &header, now)? {
+        return Ok(false);
     }
-    let Some(header) = is_dead(shard, name, now)? else { return Ok(false) };
     let removed = shard.folder().remove(name)?;
-    if let Some(key) = key_named(name) {
-        inner.owners.remove(header.owner, &key);
-    }
+    inner.owners.remove(header.owner, &key);
     Ok(removed)
 }
 
@@ -187,7 +190,7 @@ fn sweep_owners(start: &str, inner: &Inner) -> io::Result<Step> {
 /// Deletes an entry that names no record of its owner. Answers whether it did.
 fn drop_entry(owner: &OwnerKey, key: &RecordKey, inner: &Inner) -> io::Result<bool> {
     let names_a_file = |shard: &Shard| -> io::Result<bool> {
-        Ok(shard.header(&name_of(key))?.is_some_and(|header| header.owner == Some(*owner)))
+        Ok(shard.header(key)?.header().is_some_and(|header| header.owner == Some(*owner)))
     };
     let shard = missing_is_none(inner.shard(key))?;
     let stays = match &shard {

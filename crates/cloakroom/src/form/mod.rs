@@ -41,7 +41,8 @@ pub use submission::{InvalidForm, Submission};
 
 use crate::request::Headers;
 
-/// Whether the client wants its answer as JSON: it says so, or it sent JSON and does not ask for a page.
+/// Returns whether the client wants JSON: it accepts JSON, or it sent JSON, and it accepts no page.
+/// What it refuses with `q=0` it does not accept (RFC 9110, 12.4.2).
 ///
 /// ```
 /// use cloakroom::form::wants_json;
@@ -51,9 +52,30 @@ use crate::request::Headers;
 /// assert!(!wants_json([("accept", "text/html,application/json;q=0.9")].as_slice()));
 /// ```
 pub fn wants_json(headers: &(impl Headers + ?Sized)) -> bool {
-    let accept = headers.text("accept").unwrap_or_default();
-    let sends_json = || headers.text("content-type").is_some_and(|sent| sent.contains("json"));
-    !accept.contains("text/html") && (accept.contains("json") || sends_json())
+    let (mut accepts_json, mut refuses_json) = (false, false);
+    for range in headers.all("accept").flat_map(|line| line.split(|byte| *byte == b',')) {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let media_type = parts.next().unwrap_or_default();
+        let is_refused = parts.any(is_zero_weight);
+        if media_type.eq_ignore_ascii_case(b"text/html") && !is_refused {
+            return false;
+        }
+        if names_json(media_type) {
+            *(if is_refused { &mut refuses_json } else { &mut accepts_json }) = true;
+        }
+    }
+    let sends_json = || headers.all("content-type").next().is_some_and(names_json);
+    accepts_json || (!refuses_json && sends_json())
+}
+
+fn names_json(media_type: &[u8]) -> bool {
+    media_type.windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))
+}
+
+/// Returns whether a parameter is `q=0`, which may have decimals.
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    matches!(parameter, [b'q' | b'Q', b'=', b'0', decimals @ ..]
+        if decimals.iter().all(|byte| matches!(byte, b'.' | b'0')))
 }
 
 /// How many bytes a form may have unless the application says otherwise: 2 MiB.
@@ -61,3 +83,38 @@ pub const DEFAULT_BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 /// The form field that carries the CSRF token.
 pub const CSRF_FIELD: &str = "_csrf";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_wanted_by_what_all_accept_lines_say_in_any_case() {
+        let wants = |headers: &[(&str, &str)]| wants_json(headers);
+        for accept in [
+            "Application/JSON",
+            "text/html;q=0, application/json",
+            "application/problem+json;q=0.5",
+            "text/html; charset=utf-8; Q=0.000, application/json",
+        ] {
+            assert!(wants(&[("accept", accept)]), "{accept}");
+        }
+        for accept in [
+            "TEXT/HTML, application/json",
+            "application/json;q=0",
+            "application/json; q=0.0",
+            "*/*",
+            "",
+        ] {
+            assert!(!wants(&[("accept", accept)]), "{accept}");
+        }
+        assert!(wants(&[("accept", "text/plain"), ("accept", "application/json")]));
+        assert!(!wants(&[("accept", "application/json"), ("accept", "text/html")]));
+        let sent = ("content-type", "Application/JSON; charset=utf-8");
+        assert!(wants(&[sent]));
+        assert!(wants(&[sent, ("accept", "*/*")]));
+        assert!(wants(&[sent, ("accept", "text/html;q=0")]));
+        assert!(!wants(&[sent, ("accept", "*/*"), ("accept", "text/html")]));
+        assert!(!wants(&[sent, ("accept", "application/json;q=0, text/plain")]));
+    }
+}

@@ -94,7 +94,6 @@ async fn a_spoilt_file_is_an_absence_once_and_set_aside() {
     for bytes in cuts.chain(flips) {
         fs::write(&path, &bytes).unwrap();
         assert_eq!(place.load(key(1)).await, None);
-        assert!(!path.exists(), "it stands in the way no longer");
         let aside = set_aside(&place, key(1));
         assert_eq!(fs::read(&aside).unwrap(), bytes, "someone may want to look at it");
         fs::remove_file(aside).unwrap();
@@ -110,11 +109,78 @@ async fn a_spoilt_file_is_kept_for_a_day() {
     assert_eq!(place.load(key(1)).await, None);
     let aside = set_aside(&place, key(1));
     place.clock.advance(Duration::from_hours(23));
-    assert_eq!(place.sweep().await, 0);
-    assert!(aside.exists());
+    assert_eq!(place.sweep().await, 1, "the tombstone in its place");
+    assert!(aside.exists() && !place.path(key(1)).exists());
     place.clock.advance(HOUR);
     assert_eq!(place.sweep().await, 1);
     assert!(!aside.exists());
+}
+
+#[tokio::test]
+async fn the_sweep_sets_aside_what_nobody_loads() {
+    let place = Place::new();
+    let keys = [1, 2, 3, 4, 5].map(key);
+    for key in keys {
+        place.create(key, "values").await;
+    }
+    let [short, far_away, garbage, copied, good] = keys;
+    fs::write(place.path(short), "CLKR").unwrap();
+    let mut bytes = fs::read(place.path(far_away)).unwrap();
+    // The first bit of the deadline.
+    bytes[8] ^= 0x80;
+    fs::write(place.path(far_away), bytes).unwrap();
+    fs::write(place.path(garbage), [0x5a; 300]).unwrap();
+    fs::copy(place.path(good), place.path(copied)).unwrap();
+    place.sweep().await;
+    for key in [short, far_away, garbage, copied] {
+        assert!(set_aside(&place, key).exists(), "{key:?}");
+        assert_eq!(place.load(key).await, None, "{key:?}");
+    }
+    assert_eq!(place.text(good).await.as_deref(), Some("values"));
+    place.clock.advance(Duration::from_hours(24));
+    place.sweep().await;
+    let names = below(place.store.location());
+    let locks = names.iter().filter(|path| path.is_file() && path.ends_with(".lock"));
+    let files = names.iter().filter(|path| path.is_file());
+    assert_eq!(files.count(), locks.count() + 1, "the sweep's own lock: {names:?}");
+}
+
+#[tokio::test]
+async fn a_spoilt_or_renamed_file_is_in_no_list_of_an_owner() {
+    let place = Place::new();
+    let owner = OwnerKey::of("user-42");
+    for number in [1, 2] {
+        let mut record = place.draft("values");
+        record.owner = Some(owner);
+        place.store.commit(Commit::Create { key: beside(number), record }).await.unwrap();
+    }
+    place.store.0.owners.add(&owner, &key(2), false).unwrap();
+    fs::rename(place.path(beside(2)), place.path(key(2))).unwrap();
+    assert_eq!(place.keys_of(&owner).await, [beside(1)]);
+    let mut bytes = fs::read(place.path(beside(1))).unwrap();
+    bytes[20] ^= 1;
+    fs::write(place.path(beside(1)), bytes).unwrap();
+    assert_eq!(place.keys_of(&owner).await, []);
+}
+
+/// No one can tell whether the file of the old key was the tombstone that makes the new one live.
+#[tokio::test]
+async fn a_rotation_whose_old_file_is_spoilt_makes_nothing_live() {
+    let place = Place::new();
+    for finds in ["nothing", "a load", "a sweep"] {
+        let (from, to) = half_rotated(&place).await;
+        fs::write(place.path(from), "spoilt").unwrap();
+        match finds {
+            "a load" => assert_eq!(place.load(from).await, None),
+            "a sweep" => assert!(place.sweep().await > 0),
+            _ => (),
+        }
+        assert_eq!(place.load(to).await, None, "{finds}");
+        assert_eq!(place.keys_of(&OwnerKey::of("user-42")).await, [], "{finds}");
+        place.sweep().await;
+        place.sweep().await;
+        assert!(!place.path(to).exists() && !place.path(from).exists(), "{finds}");
+    }
 }
 
 #[tokio::test]
@@ -130,7 +196,9 @@ async fn a_file_under_another_name_is_no_session() {
         plant(&place.path(beside(1)));
         assert_eq!(place.load(beside(1)).await, None, "{what}");
         assert!(set_aside(&place, beside(1)).exists(), "{what}: set aside");
+        place.sweep().await;
         plant_again_and_commit(&place, plant, what).await;
+        place.sweep().await;
     }
 }
 
