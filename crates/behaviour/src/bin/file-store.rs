@@ -35,10 +35,8 @@ fn main() -> ExitCode {
     };
     // Without input and output of its own, so that all system calls seen are the store's. One
     // thread makes them all: `strace` counts the calls of each thread apart.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .max_blocking_threads(1)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
     let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
     println!("ready");
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

@@ -60,6 +60,7 @@ pub(crate) use {each_driver, each_framework, each_scenario, on_drivers};
 mod actix;
 mod anonymous;
 mod applications;
+mod compressed_forms;
 mod concurrency;
 mod contract;
 mod cookies;
