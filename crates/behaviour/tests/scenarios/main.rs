@@ -70,6 +70,7 @@ mod faults;
 mod fields;
 mod files;
 mod flash;
+mod http2;
 mod layers;
 mod lifecycle;
 mod middleware;
