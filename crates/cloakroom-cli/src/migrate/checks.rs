@@ -135,6 +135,7 @@ enum Look {
 }
 
 #[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering},

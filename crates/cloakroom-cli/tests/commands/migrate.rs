@@ -67,7 +67,9 @@ impl Move {
             return self.forget_tombstone(handle);
         }
         let key = cloakroom::store::RecordKey::parse(handle).unwrap();
-        let name: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let (halves, _) = key.as_bytes().as_chunks().0.split_first_chunk::<2>().unwrap();
+        let [high, low] = halves.map(u128::from_be_bytes);
+        let name = format!("{high:032x}{low:032x}");
         let path = self.project.path().join("tmp/sessions").join(&name[..2]).join(&name);
         std::fs::remove_file(path).unwrap();
     }
