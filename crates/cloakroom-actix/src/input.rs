@@ -48,8 +48,9 @@ use crate::{
 /// }
 /// ```
 ///
-/// The body may have 256 kB, or what [`PayloadConfig`](actix_web::web::PayloadConfig) says. Asking
-/// for the form of a request that wants a page loads its session.
+/// The body may have 256 kB, or what [`PayloadConfig`](actix_web::web::PayloadConfig) says. A body
+/// with a `Content-Encoding` gets status 415 and is not read, because a few hundred bytes can
+/// decompress to a gigabyte. Asking for the form of a request that wants a page loads its session.
 #[derive(Clone, Debug)]
 pub struct Input<T>(Submission<T>);
 
@@ -115,6 +116,9 @@ async fn capture(
     let input = if matches!(*request.method(), Method::GET | Method::HEAD) {
         FormInput::from_query(request.query_string())
     } else {
+        // `Bytes` decompresses each chunk as a whole before it looks at its limit.
+        let headers = RequestHeaders(request.headers());
+        FormInput::check_encoding(&headers).map_err(Failure::NotAForm)?;
         // Also where the CSRF middleware has captured the form: its limit is not that of this route.
         let body = read(request, &mut payload).await?;
         if visit.input().is_some() {

@@ -50,7 +50,8 @@ use crate::{
 /// ```
 ///
 /// The body may have 2 MiB, or what [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) says.
-/// Asking for the form of a request that wants a page loads its session.
+/// A body with a `Content-Encoding` gets status 415 and is not read: nothing here decompresses. Asking
+/// for the form of a request that wants a page loads its session.
 #[derive(Clone, Debug)]
 pub struct Input<T>(Submission<T>);
 
@@ -114,6 +115,7 @@ async fn capture<S: Send + Sync>(
     let input = if matches!(parts.method, Method::GET | Method::HEAD) {
         FormInput::from_query(parts.uri.query().unwrap_or_default())
     } else {
+        FormInput::check_encoding(&RequestHeaders(&parts.headers)).map_err(Failure::NotAForm)?;
         // Also where the CSRF layer has captured the form: its limit is not that of this route.
         let body = read(Request::from_parts(parts.clone(), body), state).await?;
         if visit.input().is_some() {

@@ -63,8 +63,8 @@ impl SessionRejection {
 pub struct SessionError(Problem);
 
 /// Why a request's form could not be taken: no session layer (500), a session that cannot be loaded
-/// (503 or 500), a body that is too long (413), a content type that is no form (415), or a body that
-/// is not what its content type says (400).
+/// (503 or 500), a body that is too long (413), a content type that is no form or a content encoding
+/// (415), or a body that is not what its content type says (400).
 /// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the response.
 #[derive(Debug)]
 pub struct InputRejection(Problem);

@@ -194,6 +194,11 @@ pub(crate) struct Migrate {
     /// have ended in the source
     #[arg(long)]
     pub(crate) allow_removals: bool,
+
+    /// Copies a session again whose earlier copy in the target has expired: who used it there after
+    /// the copy and signed out is signed in again
+    #[arg(long)]
+    pub(crate) copy_expired: bool,
 }
 
 /// Drivers whose sessions another process can reach.

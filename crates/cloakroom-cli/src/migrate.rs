@@ -48,6 +48,9 @@ enum Fate {
     Different,
     /// It ended, in either place.
     Ended,
+    /// Its copy in the target is not there any more and had a deadline that has passed: it expired, or
+    /// was used there and ended later.
+    Expired,
     Unreadable,
 }
 
@@ -70,13 +73,14 @@ struct Tally {
     newer: u64,
     different: u64,
     ended: u64,
+    expired: u64,
     unreadable: u64,
 }
 
 impl Tally {
     fn total(&self) -> u64 {
-        let Self { copied, updated, same, newer, different, ended, unreadable } = self;
-        copied + updated + same + newer + different + ended + unreadable
+        let Self { copied, updated, same, newer, different, ended, expired, unreadable } = self;
+        copied + updated + same + newer + different + ended + expired + unreadable
     }
 
     fn add(&mut self, fate: Fate) {
@@ -87,6 +91,7 @@ impl Tally {
             Fate::Newer => &mut self.newer,
             Fate::Different => &mut self.different,
             Fate::Ended => &mut self.ended,
+            Fate::Expired => &mut self.expired,
             Fate::Unreadable => &mut self.unreadable,
         } += 1;
     }
@@ -98,6 +103,8 @@ struct Run<'a> {
     to: &'a dyn Store,
     sides: [&'a Side<'a>; 2],
     age: Duration,
+    /// Whether a session comes again whose copy has expired.
+    copy_expired: bool,
     journal: Journal<'a>,
 }
 
@@ -115,6 +122,7 @@ pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Res
         to: to.store(),
         sides: sides.each_ref(),
         age: settings.age,
+        copy_expired: options.copy_expired,
         journal,
     };
     run.check_target(options).await?;
@@ -130,16 +138,23 @@ pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Res
 }
 
 fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {
-    let Tally { copied, updated, same, newer, different, ended, unreadable } = tally;
+    let Tally { copied, updated, same, newer, different, ended, expired, unreadable } = tally;
     let (from, to, journal) = (run.from.name(), run.to.name(), run.journal.shown());
     let stores = run.sides.map(Side::shown);
     if tally.total() == 0 {
         remark(format!("there are no sessions in {}; is it the store that has them?", stores[0]));
     }
+    if *expired > 0 {
+        remark(format!(
+            "{expired} live in {from}, and their earlier copies in {to} are over. Their visitors have to \
+             sign in again, because they may have signed out in {to}. If no application has used {to} \
+             since the copy, run it again with --copy-expired"
+        ));
+    }
     let value = json!({
         "from": from, "to": to, "copied": copied, "updated": updated, "same": same,
-        "newer_in_target": newer, "different": different, "ended": ended, "removed": removed,
-        "unreadable": unreadable, "verified": copied + updated, "stores": stores, "journal": journal,
+        "newer_in_target": newer, "different": different, "ended": ended, "expired": expired,
+        "removed": removed, "unreadable": unreadable, "verified": copied + updated, "stores": stores, "journal": journal,
     });
     let text = format!(
         "{copied} copied, {updated} brought up to date, {same} there already; {} verified by reading \
@@ -212,9 +227,13 @@ impl Run<'_> {
         let known = self.journal.get(key);
         let now = SystemClock.now();
         Ok(match self.to.load(key).await? {
-            // It was there, and its time was not up: it ended there.
+            // It was there. If its time was not up, it ended there; otherwise it expired, or was used
+            // there longer than is noted and then ended.
             None if known.is_some_and(|it| it.to.is_some_and(|to| to.expires > now)) => {
                 Plan::Leave(Fate::Ended, None)
+            }
+            None if !self.copy_expired && known.is_some_and(|it| it.to.is_some()) => {
+                Plan::Leave(Fate::Expired, None)
             }
             None => Plan::Write {
                 commit: Commit::Create { key: *key, record },

@@ -26,7 +26,7 @@
 //! +get                                              a load
 //! +eval +evalsha +set +setrange +pexpire +pttl
 //! +del +zadd +zremrangebyscore                      a commit; all but the first two in its script
-//! +zscan +zrem                                      the sessions of an owner
+//! +zscan +zrange +zrem                              the sessions of an owner
 //! +info                                             warnings about the server's settings
 //! ```
 //! `+scan` for going through all sessions, `+rpush +pexpire +lrange` for the journal of `cloakroom migrate`, `+ping +time` for [`RedisStore::health`], `+wait` for

@@ -78,7 +78,7 @@ impl Inner {
     }
 
     async fn index(&self, owner: &OwnerKey, key: &RecordKey, value: &[u8]) -> RedisResult<()> {
-        let keys = vec![wire::index(&self.prefix, owner)];
+        let keys = wire::index(&self.prefix, owner).into();
         let arguments = vec![number(self.clock.now()), name(key), value.to_vec()];
         self.eval(&self.scripts.index, &Call { keys, arguments }).await.map(drop)
     }
@@ -91,13 +91,14 @@ impl Inner {
         owner: Option<OwnerKey>,
         key: &RecordKey,
         value: &[u8],
-    ) -> RedisResult<Option<String>> {
+    ) -> RedisResult<Vec<String>> {
         match owner {
             Some(owner) if self.connections.servers().is_cluster() => {
                 self.index(&owner, key, value).await?;
-                Ok(None)
+                Ok(Vec::new())
             }
-            owner => Ok(owner.map(|owner| wire::index(&self.prefix, &owner))),
+            Some(owner) => Ok(wire::index(&self.prefix, &owner).into()),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -193,12 +194,16 @@ impl Inner {
     /// it: an entry that stays is passed over, and goes when its time has come.
     fn forget_ended(&self, key: &RecordKey, ended: Option<Parsed>) {
         let Some(owner) = ended.and_then(|record| record.owner) else { return };
-        let mut command = cmd("ZREM");
-        command.arg(wire::index(&self.prefix, &owner)).arg(name(key));
+        let [by_deadline, by_name] = wire::index(&self.prefix, &owner);
+        let name = name(key);
         let connections = self.connections.clone();
         self.connections.spawn(async move {
-            if let Err(error) = connections.run(&command).await {
-                tracing::debug!(%error, "an entry of an owner's sessions stays until its time has come");
+            // The set by deadline last: what it has not any more never leaves the other.
+            for set in [by_name, by_deadline] {
+                if let Err(error) = connections.run(cmd("ZREM").arg(set).arg(&name)).await {
+                    tracing::debug!(%error, "an entry of an owner's sessions stays until its time has come");
+                    return;
+                }
             }
         });
     }

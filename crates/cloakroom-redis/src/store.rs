@@ -18,7 +18,9 @@ use cloakroom::{
         StoreError,
     },
 };
-use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value,
+};
 
 use crate::{
     ConfigError, RedisStoreBuilder, Servers,
@@ -142,27 +144,30 @@ impl Inner {
         Ok(Some(parsed).filter(|parsed| parsed.found.expires() > self.clock.now()))
     }
 
-    /// One step through the index of an owner: the keys whose names match `pattern`.
+    /// One step through the index of an owner.
     async fn scan_index(
         &self,
         owner: &OwnerKey,
         from: Place,
         limit: usize,
-        pattern: &str,
     ) -> Result<KeyPage, StoreError> {
+        let [by_deadline, _] = wire::index(&self.prefix, owner);
         let mut command = cmd("ZSCAN");
-        command.arg(wire::index(&self.prefix, owner)).arg(from.offset);
-        command.arg("MATCH").arg(pattern).arg("COUNT").arg(limit.clamp(1, LOOK_AT));
-        let answer = self.connections.run(&command).await;
-        let answer = answer.and_then(|answer| Ok(from_redis_value(answer)?));
-        let (cursor, entries): (u64, Vec<(String, f64)>) =
-            answer.map_err(|error| self.failed("list an owner's sessions in", error))?;
+        command.arg(by_deadline).arg(from.offset).arg("COUNT").arg(limit.clamp(1, LOOK_AT));
+        let (cursor, entries): (u64, Vec<(String, f64)>) = self.look_up(&command).await?;
         let now = self.clock.now();
         let is_kept = |until: f64| wire::index_deadline(until) > now;
         let keys = entries.iter().filter(|(_, until)| is_kept(*until));
         let keys = keys.filter_map(|(name, _)| RecordKey::parse(name)).collect();
         let next = (cursor != 0).then_some(Place { offset: cursor, ..from });
         Ok(KeyPage { keys, next })
+    }
+
+    /// Runs a command on the index of an owner.
+    async fn look_up<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let answer = self.connections.run(command).await;
+        let answer = answer.and_then(|answer| Ok(from_redis_value(answer)?));
+        answer.map_err(|error| self.failed("list an owner's sessions in", error))
     }
 
     fn evict(&self, commit: &Commit) {
@@ -303,7 +308,7 @@ impl Directory for RedisStore {
         limit: usize,
     ) -> Result<KeyPage, StoreError> {
         self.0.start();
-        self.0.scan_index(owner, from, limit, "*").await
+        self.0.scan_index(owner, from, limit).await
     }
 
     async fn keys_with_tag(
@@ -312,14 +317,13 @@ impl Directory for RedisStore {
         tag: [u8; RecordKey::TAG_BYTES],
     ) -> Result<Vec<RecordKey>, StoreError> {
         self.0.start();
-        let pattern = wire::beginning_with(tag);
-        let (mut keys, mut next) = (Vec::new(), Some(Place::default()));
-        while let Some(from) = next {
-            let page = self.0.scan_index(owner, from, LOOK_AT, &pattern).await?;
-            keys.extend(page.keys.into_iter().filter(|key| key.tag() == tag));
-            next = page.next;
-        }
-        Ok(keys)
+        let [_, by_name] = wire::index(&self.0.prefix, owner);
+        let [first, last] = wire::beginning_with(tag);
+        let mut command = cmd("ZRANGE");
+        command.arg(by_name).arg(first).arg(last).arg("BYLEX");
+        let names: Vec<String> = self.0.look_up(&command).await?;
+        let keys = names.iter().filter_map(|name| RecordKey::parse(name));
+        Ok(keys.filter(|key| key.tag() == tag).collect())
     }
 }
 

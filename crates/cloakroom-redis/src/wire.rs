@@ -4,8 +4,10 @@
 //! ```text
 //! session:{3f9a}mY6…                a record or a tombstone; in braces the tag, by which a cluster
 //!                                   chooses the slot: the keys of a rotation share it
-//! session:owner:Zk2…                a sorted set: the names of an owner's records, by the time
+//! session:owner:{Zk2…}              a sorted set: the names of an owner's records, by the time
 //!                                   until which an entry is kept; it goes when the session ends
+//! session:owner:{Zk2…}:names        a sorted set: the same names in their order, which begin with
+//!                                   the tag, so that a handle is found without reading the others
 //! session:log:vF1…                  a list: lines that a tool keeps beside the sessions
 //! ```
 //!
@@ -85,18 +87,21 @@ fn hash_tag(key: &RecordKey) -> [u8; 4] {
     digits
 }
 
-/// The key of an owner's index.
-pub(crate) fn index(prefix: &str, owner: &OwnerKey) -> String {
-    format!("{prefix}owner:{owner}")
+/// The two keys of an owner's index, which have one slot: by deadline, and by name.
+pub(crate) fn index(prefix: &str, owner: &OwnerKey) -> [String; 2] {
+    let by_deadline = format!("{prefix}owner:{{{owner}}}");
+    let by_name = format!("{by_deadline}:names");
+    [by_deadline, by_name]
 }
 
-/// A pattern for the names of keys with this tag in an index. It matches others as well, because the
+/// The ends of a range by name that has the keys with this tag. It has others as well, because the
 /// tag ends within a character.
-pub(crate) fn beginning_with(tag: [u8; RecordKey::TAG_BYTES]) -> String {
+pub(crate) fn beginning_with(tag: [u8; RecordKey::TAG_BYTES]) -> [String; 2] {
     let mut key = [0; 32];
     key[..RecordKey::TAG_BYTES].copy_from_slice(&tag);
     let name = RecordKey::from_bytes(key).to_string();
-    format!("{}*", &name[..2])
+    // `~` is behind each character of a name.
+    [format!("[{}", &name[..2]), format!("[{}~", &name[..2])]
 }
 
 /// Until when an entry of an index is kept: its score.

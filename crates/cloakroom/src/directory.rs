@@ -122,6 +122,10 @@ impl SessionDirectory {
     /// [`max_sessions`](crate::SessionsBuilder::max_sessions) is below. Begin with
     /// [`Place::default`]; a session may be on two pages.
     ///
+    /// A page looks at about 1,024 entries of the store's index. It is shorter, or empty although
+    /// more follow, if most of these name sessions that have ended: go on until
+    /// [`next`](SessionPage::next) is `None`.
+    ///
     /// # Errors
     /// When the store fails.
     pub async fn sessions_of(&self, owner: &str, from: Place) -> Result<SessionPage, Error> {

@@ -117,7 +117,9 @@ impl Inventory {
         Ok(InventoryPage { sessions, next })
     }
 
-    /// Some live sessions of one owner, from `place` on, without going through those of others.
+    /// Returns live sessions of one owner, from `place` on, without going through those of others.
+    /// A page looks at about 1,024 entries of the store's index, so it may be empty although more
+    /// follow.
     ///
     /// # Errors
     /// When the store fails; [`Error::is_unsupported`] where it keeps no index of owners.

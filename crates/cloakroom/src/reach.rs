@@ -20,6 +20,8 @@ use crate::{
 pub(crate) const BATCH: usize = 32;
 /// So many sessions of an owner are on a page, or a few more.
 const PAGE: usize = 128;
+/// So many entries of an owner's index one page looks at, or a few more.
+const LOOKED_AT: usize = 1024;
 
 /// What a handle names.
 enum Named {
@@ -121,7 +123,7 @@ impl Sessions {
     }
 
     /// Loads live sessions of an owner from the place `from` on: [`PAGE`] or more, unless these are
-    /// the last.
+    /// the last or there are few of them among the next [`LOOKED_AT`] entries.
     pub(crate) async fn reach_page_of(
         &self,
         owner: &OwnerKey,
@@ -129,13 +131,15 @@ impl Sessions {
     ) -> Result<(Vec<Reached>, Option<Place>), Error> {
         let attempted = "list an owner's sessions";
         let index = self.index(attempted)?;
-        let mut theirs = Vec::new();
+        let (mut theirs, mut looked_at) = (Vec::new(), 0);
         loop {
             let page = index.keys_of(owner, from, PAGE).await;
             let KeyPage { keys, next } = page.map_err(|cause| failed(attempted, cause))?;
             theirs.extend(self.reach_owned_by(owner, &keys).await?);
+            // A step that names nothing has cost one as well.
+            looked_at += keys.len().max(1);
             match next {
-                Some(next) if theirs.len() < PAGE => from = next,
+                Some(next) if theirs.len() < PAGE && looked_at < LOOKED_AT => from = next,
                 next => return Ok((unique(theirs), next)),
             }
         }

@@ -368,6 +368,82 @@ impl Store for Counted {
     }
 }
 
+/// A store whose index has many entries of sessions that have ended, and behind them those that live.
+#[derive(Debug)]
+struct Outdated {
+    store: Counted,
+    dead: u64,
+}
+
+#[async_trait]
+impl Store for Outdated {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        self.store.load(key).await
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.store.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl Directory for Outdated {
+    async fn keys_of(
+        &self,
+        owner: &OwnerKey,
+        from: Place,
+        limit: usize,
+    ) -> Result<KeyPage, StoreError> {
+        if from.part == 1 {
+            let mut page =
+                self.store.store.keys_of(owner, Place { part: 0, ..from }, limit).await?;
+            page.next = page.next.map(|next| Place { part: 1, ..next });
+            return Ok(page);
+        }
+        let until = self.dead.min(from.offset + limit as u64);
+        let keys = (from.offset..until).map(|number| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            RecordKey::from_bytes(bytes)
+        });
+        let next = match until {
+            until if until == self.dead => Place { part: 1, ..Place::default() },
+            offset => Place { offset, ..from },
+        };
+        Ok(KeyPage { keys: keys.collect(), next: Some(next) })
+    }
+}
+
+#[tokio::test]
+async fn a_page_over_entries_that_lead_to_nothing_ends_and_the_next_goes_on() {
+    let clock = Arc::new(FakeClock::default());
+    let store = MemoryStore::with_clock(clock.clone());
+    let store = Counted { store, loads: AtomicUsize::new(0) };
+    let store = Arc::new(Outdated { store, dead: 10_000 });
+    let sessions = Sessions::store(store.clone(), AppKeys::random()).max_sessions(None);
+    let sessions = build(sessions, &clock);
+    for number in 0..3 {
+        Browser::signed_in(&sessions, &number.to_string()).await;
+    }
+    let directory = sessions.directory().unwrap();
+    let (mut listed, mut pages, mut next) = (0, 0, Some(Place::default()));
+    while let Some(from) = next {
+        let before = store.store.loads.load(Ordering::SeqCst);
+        let page = directory.sessions_of(OWNER, from).await.unwrap();
+        let loads = store.store.loads.load(Ordering::SeqCst) - before;
+        assert!(loads < 1_200, "{loads} records read for a page of {}", page.sessions.len());
+        listed += page.sessions.len();
+        pages += 1;
+        next = page.next;
+    }
+    assert_eq!((listed, pages), (3, 10));
+    assert_eq!(directory.destroy_all(OWNER).await.unwrap(), 3);
+}
+
 #[tokio::test]
 async fn a_handle_and_a_sign_in_read_no_other_records_of_the_owner() {
     let clock = Arc::new(FakeClock::default());

@@ -59,6 +59,9 @@ async fn owners_are_found_across_slots(cluster: &RedisCluster) {
     found.sort();
     keys.sort();
     assert_eq!(found, keys);
+    for key in keys {
+        assert_eq!(store.keys_with_tag(&owner, key.tag()).await.unwrap(), [key]);
+    }
 }
 
 async fn replicas_are_waited_for(cluster: &RedisCluster) {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use behaviour::redis::RedisServer;
 use cloakroom::{
     AppKeys, DEFAULT_AGE, Error, Session, Sessions, clock::FakeClock, cookie::CookieSettings,
+    store::Place,
 };
 
 use super::builder;
@@ -94,6 +95,45 @@ async fn a_sign_in_looks_into_the_list_of_its_owner_once_and_other_requests_neve
         stage.request(handler).await;
         assert_eq!(looks(&stage), 0);
     }
+}
+
+#[tokio::test]
+async fn a_handle_and_a_page_cost_the_same_however_long_the_list_is() {
+    const MANY: usize = 3_001;
+    let server = RedisServer::start();
+    let sessions = Sessions::store(builder(&server.url()).build().unwrap(), AppKeys::random());
+    let sessions = sessions.max_sessions(None).build().unwrap();
+    let mut handle = String::new();
+    for number in 0..MANY {
+        let visit = sessions.visit();
+        let no_headers: &[(&str, &str)] = &[];
+        let session = visit.session(no_headers).await.unwrap();
+        session.set_owner("user-42").unwrap();
+        let _ = visit.finish(200).await.unwrap();
+        if number == MANY / 2 {
+            handle = session.handle().unwrap();
+        }
+    }
+    server.reset_stats();
+    let edited = sessions.edit(&handle, |session| session.put("n", 1)).await.unwrap();
+    assert_eq!(edited, Some(()));
+    let calls = server.calls();
+    let of = |name: &str| calls.get(name).copied().unwrap_or_default();
+    assert_eq!(of("zscan"), 0, "{calls:?}");
+    assert!(of("zrange") <= 2, "{calls:?}");
+    assert!(of("get") <= 4, "its record, perhaps one beside it, and the commit: {calls:?}");
+    let (directory, mut listed) = (sessions.directory().unwrap(), 0);
+    let mut next = Some(Place::default());
+    while let Some(from) = next {
+        server.reset_stats();
+        let page = directory.sessions_of("user-42", from).await.unwrap();
+        let calls = server.calls();
+        let [scans, gets] = ["zscan", "get"].map(|name| calls.get(name).copied().unwrap_or(0));
+        assert!(scans <= 4 && gets <= 400, "{calls:?}");
+        listed += page.sessions.len();
+        next = page.next;
+    }
+    assert!(listed >= MANY);
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
 #[tokio::test]
 async fn the_documented_permissions_are_enough() {
     const COMMANDS: &str = "+get +eval +evalsha +set +setrange +pexpire +pttl +del +zadd \
-                            +zremrangebyscore +zscan +zrem +info";
+                            +zremrangebyscore +zscan +zrange +zrem +info";
     const ON_TOP: &str = "+scan +ping +time +client|tracking +rpush +lrange";
     let server = RedisServer::start();
     let user = |more: &str| {
@@ -203,6 +203,7 @@ async fn the_documented_permissions_are_enough() {
     done(rotate).await;
     assert_eq!(text(&store, 2).await.as_deref(), Some("values"));
     assert!(store.keys_of(&owner, Place::default(), 100).await.unwrap().keys.contains(&two));
+    assert!(store.keys_with_tag(&owner, two.tag()).await.unwrap().contains(&two));
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     done(Commit::Destroy { key: two, tombstone }).await;
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);

@@ -48,7 +48,10 @@ async fn a_session_that_ends_leaves_the_index_of_its_owner() {
     let server = RedisServer::start();
     let store = store(&server.url());
     let owner = OwnerKey::of("user-42");
-    let entries = || server.cli(&["ZCARD", &format!("session:owner:{owner}")]);
+    let entries = || {
+        let sets = ["", ":names"].map(|end| format!("session:owner:{{{owner}}}{end}"));
+        sets.each_ref().map(|set| server.cli(&["ZCARD", set]))
+    };
     let tombstone = cloakroom::clock::Clock::now(&cloakroom::clock::SystemClock) + HOUR;
     let endings = |number| {
         let (from, to) = (key(number), key(number + 1));
@@ -61,10 +64,10 @@ async fn a_session_that_ends_leaves_the_index_of_its_owner() {
         let mut record = draft("values");
         record.owner = Some(owner);
         store.commit(Commit::Create { key: key(number), record }).await.unwrap();
-        assert_eq!(entries(), "1");
+        assert_eq!(entries(), ["1", "1"]);
         store.commit(endings(number)[at].clone()).await.unwrap();
         let waited = std::time::Instant::now();
-        while entries() != "0" {
+        while entries() != ["0", "0"] {
             assert!(waited.elapsed() < std::time::Duration::from_secs(5), "it is still there");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }

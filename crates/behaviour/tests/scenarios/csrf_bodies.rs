@@ -25,6 +25,8 @@ use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, StreamExt, stream};
 use tower::ServiceExt;
 
+use crate::compressed_forms::BOMB;
+
 type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
 const MIB: usize = 1024 * 1024;
@@ -43,8 +45,15 @@ impl Upload {
         Self { headers: vec![("content-type", form)], chunks }
     }
 
+    /// Two hundred bytes that become 256 MiB.
+    fn brotli_bomb() -> Self {
+        let mut upload = Self::of(0).with("content-encoding", "br");
+        upload.chunks = vec![BOMB.into()];
+        upload
+    }
+
     /// A few kilobytes that become 64 MiB.
-    fn bomb() -> Self {
+    fn gzip_bomb() -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         for _ in 0..64 {
             encoder.write_all(&vec![b'a'; MIB]).unwrap();
@@ -140,15 +149,17 @@ async fn no_more_of_a_form_is_read_than_the_limit() {
 async fn a_compressed_form_is_neither_read_nor_decompressed() {
     for policy in [CsrfPolicy::default(), CsrfPolicy::default().log_only()] {
         let expected = if policy.enforces() { 403 } else { 200 };
-        for (status, read) in post_to_both(policy, Upload::bomb).await {
-            assert_eq!((status, read), (expected, 0));
+        for bomb in [Upload::gzip_bomb, Upload::brotli_bomb] {
+            for (status, read) in post_to_both(policy.clone(), bomb).await {
+                assert_eq!((status, read), (expected, 0));
+            }
         }
     }
 }
 
 #[actix_web::test]
 async fn nothing_is_read_for_a_visitor_without_a_session() {
-    for upload in [|| Upload::of(100), Upload::bomb] {
+    for upload in [|| Upload::of(100), Upload::gzip_bomb, Upload::brotli_bomb] {
         let (sessions, _) = a_session().await;
         let policy = CsrfPolicy::default();
         let axum = post_to_axum(sessions.clone(), policy.clone(), upload()).await;

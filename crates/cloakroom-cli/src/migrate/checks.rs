@@ -16,7 +16,7 @@ const UNASKED: usize = 10;
 #[derive(Default)]
 struct Removals {
     /// Those that are to end in the target, because its application has not used them.
-    keys: Vec<RecordKey>,
+    sessions: Vec<(RecordKey, Synced)>,
     /// How many the journal knows that are not over.
     known: usize,
 }
@@ -67,12 +67,12 @@ impl Run<'_> {
         let mut removals = Removals::default();
         for sessions in self.journal.all().chunks(AT_A_TIME) {
             let looks = sessions.iter().map(|(key, synced)| self.look(key, *synced));
-            for (look, (key, _)) in try_join_all(looks).await?.into_iter().zip(sessions) {
+            for (look, session) in try_join_all(looks).await?.into_iter().zip(sessions) {
                 removals.known += usize::from(look != Look::Over);
-                removals.keys.extend((look == Look::Remove).then_some(*key));
+                removals.sessions.extend((look == Look::Remove).then_some(*session));
             }
         }
-        let (removed, known) = (removals.keys.len(), removals.known);
+        let (removed, known) = (removals.sessions.len(), removals.known);
         if options.allow_removals || removed * UNASKED <= known {
             return Ok(removals);
         }
@@ -110,9 +110,13 @@ impl Run<'_> {
         progress: &Progress,
     ) -> Result<u64, Failure> {
         let mut removed = 0;
-        for key in self.removals(options).await?.keys {
+        for (key, synced) in self.removals(options).await?.sessions {
             if progress.stopped() {
                 break;
+            }
+            // It took a while to look at all of them.
+            if self.look(&key, synced).await? != Look::Remove {
+                continue;
             }
             let destroy = Commit::Destroy { key, tombstone: SystemClock.now() + TOMBSTONE };
             removed += u64::from(matches!(self.to.commit(destroy).await?, Outcome::Done(_)));
@@ -128,4 +132,101 @@ enum Look {
     Over,
     Keep,
     Remove,
+}
+
+#[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+    use cloakroom::{
+        FileStore,
+        store::{Draft, Store, StoreError},
+    };
+
+    use super::*;
+    use crate::{arguments::Kept, migrate::Journal, setup::Shared};
+
+    const IDLE: Duration = Duration::from_hours(1);
+
+    /// A target whose application uses all of its sessions at the first removal of one.
+    #[derive(Debug)]
+    struct InUse {
+        store: FileStore,
+        keys: [RecordKey; 3],
+        removals: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Store for InUse {
+        async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+            self.store.load(key).await
+        }
+
+        async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+            let outcome = self.store.commit(commit).await;
+            if self.removals.fetch_add(1, Ordering::Relaxed) == 0 {
+                for key in self.keys {
+                    write(&self.store, key).await;
+                }
+            }
+            outcome
+        }
+    }
+
+    /// Writes under a key that is free or has a record. Returns the record.
+    async fn write(store: &FileStore, key: RecordKey) -> Option<Seen> {
+        let record = Draft::new("values", SystemClock.now(), IDLE);
+        let commit = match store.load(&key).await.unwrap() {
+            Some(Found::Live(stored)) => Commit::Replace { key, expected: stored.revision, record },
+            _ => Commit::Create { key, record },
+        };
+        store.commit(commit).await.unwrap();
+        match store.load(&key).await.unwrap() {
+            Some(Found::Live(stored)) => Some(Seen::of(&stored)),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_the_target_uses_before_its_removal_stays() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [from, to] = folders.each_ref().map(|folder| FileStore::open(folder.path()).unwrap());
+        let keys = [1, 2, 3].map(|byte| RecordKey::from_bytes([byte; 32]));
+        let shared = [Shared::File(from.clone()), Shared::File(to.clone())];
+        let sides = shared.each_ref().map(|shared| Side::of(shared).unwrap());
+        let mut journal = Journal::open(&sides[0], &sides[1]).await.unwrap();
+        for key in keys {
+            let (seen, copy) = (write(&from, key).await, write(&to, key).await);
+            let synced = Synced { from: seen, to: copy, intended: false };
+            journal.note(&[(key, synced)]).await.unwrap();
+            let tombstone = SystemClock.now() + TOMBSTONE;
+            from.commit(Commit::Destroy { key, tombstone }).await.unwrap();
+        }
+        let target = InUse { store: to.clone(), keys, removals: AtomicUsize::new(0) };
+        let run = Run {
+            from: &from,
+            to: &target,
+            sides: sides.each_ref(),
+            age: IDLE,
+            copy_expired: false,
+            journal,
+        };
+        let options = Migrate {
+            from: Kept::File,
+            to: Kept::File,
+            onto_live_sessions: false,
+            allow_removals: true,
+            copy_expired: false,
+        };
+        let progress = Progress::begin("moving", 3);
+        assert_eq!(run.remove_what_ended(&options, &progress).await.unwrap(), 1);
+        let found = try_join_all(keys.iter().map(|key| to.load(key))).await.unwrap();
+        let live = found.iter().filter(|found| matches!(found, Some(Found::Live(_)))).count();
+        assert_eq!(live, 2, "its application went on with them");
+    }
 }

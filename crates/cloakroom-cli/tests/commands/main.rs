@@ -63,7 +63,13 @@ impl Project {
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        Ran(self.command(arguments).output().unwrap())
+        self.run_with(arguments, &[])
+    }
+
+    /// The same with other variables.
+    fn run_with(&self, arguments: &[&str], variables: &[[&str; 2]]) -> Ran {
+        let variables = variables.iter().map(|[name, value]| (name, value));
+        Ran(self.command(arguments).envs(variables).output().unwrap())
     }
 }
 

@@ -60,6 +60,41 @@ impl Move {
         let key = keys.lines().find(|key| key.contains(handle)).unwrap();
         self.server.cli(&["DEL", key]);
     }
+
+    /// The same in either store.
+    fn forget_tombstone_in(&self, store: &str, handle: &str) {
+        if store == "redis" {
+            return self.forget_tombstone(handle);
+        }
+        let key = cloakroom::store::RecordKey::parse(handle).unwrap();
+        let (halves, _) = key.as_bytes().as_chunks().0.split_first_chunk::<2>().unwrap();
+        let [high, low] = halves.map(u128::from_be_bytes);
+        let name = format!("{high:032x}{low:032x}");
+        let path = self.project.path().join("tmp/sessions").join(&name[..2]).join(&name);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    /// Adds lines to the journal in `store` as a run would have noted them a long time ago.
+    fn let_noted_deadlines_pass(&self, store: &str) {
+        let passed = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
+            [key, from, _, to, _] => Some(format!("{key} {from} 1 {to} 1")),
+            _ => None,
+        };
+        if store == "redis" {
+            let journal = self.server.cli(&["KEYS", "session:log:*"]);
+            let lines = self.server.cli(&["LRANGE", journal.trim(), "0", "-1"]);
+            for line in lines.lines().filter_map(passed) {
+                self.server.cli(&["RPUSH", journal.trim(), &line]);
+            }
+            return;
+        }
+        let folder = std::fs::read_dir(self.project.path().join("tmp/sessions")).unwrap();
+        let mut paths = folder.map(|entry| entry.unwrap().path());
+        let path = paths.find(|path| path.to_str().unwrap().contains(".log-")).unwrap();
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let passed: Vec<_> = lines.lines().filter_map(passed).collect();
+        std::fs::write(&path, format!("{lines}{}\n", passed.join("\n"))).unwrap();
+    }
 }
 
 async fn stops(project: &Project, target: &RedisStore) -> String {
@@ -165,6 +200,59 @@ async fn what_has_ended_in_the_target_does_not_come_back() {
     assert_eq!(user(&it.redis, &rotated).await, None);
     assert_eq!(user(&it.redis, &fresh).await.as_deref(), Some("rotated"));
     println!("logouts undone 0, tokens of before revived 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_used_in_the_target_and_ended_later_than_noted_does_not_come_back() {
+    for [from, to] in [["file", "redis"], ["redis", "file"]] {
+        let it = Move::new();
+        let (source, target) =
+            if from == "file" { (&it.files, &it.redis) } else { (&it.redis, &it.files) };
+        let cookie = visit(source, "", |session| session.put("user", "old").unwrap()).await;
+        assert_eq!(it.run_from(from, to, &[])["copied"], 1);
+        // The deadline that the run noted passes. The visitor uses both stores beyond it, and signs out.
+        let handle = handle(source, &cookie).await;
+        it.let_noted_deadlines_pass(to);
+        for sessions in [source, target] {
+            visit(sessions, &cookie, |session| session.put("user", "used").unwrap()).await;
+        }
+        visit(target, &cookie, |session| session.destroy().unwrap()).await;
+        it.forget_tombstone_in(to, &handle);
+        let report = it.run_from(from, to, &[]);
+        assert_eq!((&report["expired"], &report["copied"]), (&json!(1), &json!(0)), "{report}");
+        assert_eq!(user(target, &cookie).await, None, "{from} to {to}");
+        let report = it.run_from(from, to, &["--copy-expired"]);
+        assert_eq!((&report["expired"], &report["copied"]), (&json!(0), &json!(1)), "{report}");
+        assert_eq!(user(target, &cookie).await.as_deref(), Some("used"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_source_that_was_emptied_or_has_another_prefix_removes_nothing() {
+    let it = Move::new();
+    let put = |session: &cloakroom::Session| session.put("user", "any").unwrap();
+    let mut cookies = Vec::new();
+    for _ in 0..5 {
+        cookies.push(visit(&it.redis, "", put).await);
+    }
+    assert_eq!(it.run_from("redis", "file", &[])["copied"], 5);
+    let migrate = ["migrate", "--from", "redis", "--to", "file"];
+    let elsewhere = ["SESSION_REDIS_KEY_PREFIX", "other:"];
+    let ran = it.project.run_with(&migrate, &[elsewhere]);
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    assert!(ran.err().contains("5 live sessions"), "{}", ran.err());
+    assert!(ran.err().contains("--onto-live-sessions"), "{}", ran.err());
+    it.server.cli(&["FLUSHALL"]);
+    let ran = it.project.run(&migrate);
+    assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
+    assert!(
+        ran.err().contains("5 of 5") && ran.err().contains("--allow-removals"),
+        "{}",
+        ran.err()
+    );
+    for cookie in &cookies {
+        assert_eq!(user(&it.files, cookie).await.as_deref(), Some("any"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
--- KEYS: the record's, its owner's index if there is one. ARGV: now, name, value.
+-- KEYS: the record's, the two of its owner's index if there is one. ARGV: now, name, value.
 local kind, value = found(KEYS[1])
 if not kind then
-  index(KEYS[2], ARGV[3])
+  index(KEYS[2], KEYS[3], ARGV[3])
   put(KEYS[1], ARGV[3])
   return { 'done' }
 end

@@ -50,14 +50,22 @@ local function put(key, value)
   redis.call('SET', key, value, 'PX', string.format('%.0f', math.max(1, expires_of(value) - now)))
 end
 
--- Notes in an owner's index that `value` has a record under the name ARGV[2]. The entry outlives the
--- record by one idle time, so that a touch whose own entry is lost does not hide a live session.
-local function index(key, value)
-  if not key then return end
+-- Notes in the two sets of an owner's index that `value` has a record under the name ARGV[2]. The entry
+-- outlives the record by one idle time, so that a touch whose own entry is lost does not hide a live
+-- session.
+local function index(by_deadline, by_name, value)
+  if not by_deadline then return end
   local score = expires_of(value) + (tonumber(value:sub(23, 38)) or 0)
-  redis.call('ZADD', key, 'GT', string.format('%.0f', score), ARGV[2])
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
-  if redis.call('PTTL', key) < score - now then
-    redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, score - now)))
+  local past = string.format('%.0f', now)
+  for _, name in ipairs(redis.call('ZRANGE', by_deadline, '-inf', past, 'BYSCORE')) do
+    redis.call('ZREM', by_name, name)
+  end
+  redis.call('ZREMRANGEBYSCORE', by_deadline, '-inf', past)
+  redis.call('ZADD', by_deadline, 'GT', string.format('%.0f', score), ARGV[2])
+  redis.call('ZADD', by_name, 0, ARGV[2])
+  for _, key in ipairs({ by_deadline, by_name }) do
+    if redis.call('PTTL', key) < score - now then
+      redis.call('PEXPIRE', key, string.format('%.0f', math.max(1, score - now)))
+    end
   end
 end

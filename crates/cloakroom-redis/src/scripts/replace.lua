@@ -1,9 +1,9 @@
--- KEYS: the record's, its owner's index if there is one.
+-- KEYS: the record's, the two of its owner's index if there is one.
 -- ARGV: now, name, value up to the history, expected revision, value from behind the history on. In
 -- parts, because each copy of a long record that Lua makes takes time.
 local kind, value = found(KEYS[1])
 if kind == 'R' and revision_of(value) == ARGV[4] then
-  index(KEYS[2], ARGV[3])
+  index(KEYS[2], KEYS[3], ARGV[3])
   put(KEYS[1], ARGV[3] .. value:sub(40, 106) .. ARGV[5])
   return { 'done' }
 end

@@ -1,4 +1,4 @@
--- KEYS: the old and the new, the index of the owner if there is one.
+-- KEYS: the old and the new, the two of the owner's index if there is one.
 -- ARGV: now, new name, new value, expected revision or '', tombstone.
 -- Without a revision the session ends: replies with the header of its record.
 local kind, value = found(KEYS[1])
@@ -15,7 +15,7 @@ end
 if found(KEYS[2]) then
   return { 'exists' }
 end
-index(KEYS[3], ARGV[3])
+index(KEYS[3], KEYS[4], ARGV[3])
 put(KEYS[2], ARGV[3])
 put(KEYS[1], after(value, ARGV[5]))
 if ARGV[4] == '' then

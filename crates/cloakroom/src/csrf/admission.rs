@@ -110,8 +110,7 @@ impl FormBody {
     }
 
     fn of(headers: &(impl Headers + ?Sized)) -> Self {
-        let is_encoded =
-            headers.all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        let is_encoded = FormInput::check_encoding(headers).is_err();
         // What follows such a request is the other protocol and ends with the connection.
         let is_upgrade = asks_for_websocket(headers);
         if is_encoded || is_upgrade || !headers.text("content-type").is_some_and(is_form) {

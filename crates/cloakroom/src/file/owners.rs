@@ -1,8 +1,11 @@
 //! Which records an owner has: an empty file for each, named by the record's key.
 //!
 //! ```text
-//! owners/4f/4f2a…/9c01…       owner 4f2a… has record 9c01…
+//! owners/4f/4f2a…/9c/9c01…    owner 4f2a… has record 9c01…
 //! ```
+//! An owner's entries are in up to 256 folders by the first byte of the record's key, which is the
+//! first of its tag: a handle leads to one of them, and a page reads those that it shows.
+//!
 //! An entry is made before the record that it names and removed after it, both under the lock of the
 //! record's shard, so a live record always has one. What a crash leaves over names no live record;
 //! looking it up drops it, and the sweep deletes it.
@@ -55,13 +58,20 @@ impl Owners {
         let (all, all_made) = Folder::open(&self.location)?.inner_or_new(FOLDER)?;
         let name = hex(owner.as_bytes());
         let (shard, shard_made) = all.inner_or_new(&name[..2])?;
-        let (entries, made) = shard.inner_or_new(&name)?;
+        let (folders, made) = shard.inner_or_new(&name)?;
+        let (entries, entries_made) = folders.inner_or_new(&first_byte(key))?;
         let marked = entries.mark(&name_of(key))?;
         if !flushed {
             return Ok(());
         }
         let outer = Folder::open(&self.location)?;
-        let changed = [(marked, &entries), (made, &shard), (shard_made, &all), (all_made, &outer)];
+        let changed = [
+            (marked, &entries),
+            (entries_made, &folders),
+            (made, &shard),
+            (shard_made, &all),
+            (all_made, &outer),
+        ];
         self.flushed.once(owner.as_bytes()[0], |is_first| {
             let mut changed = changed.into_iter().filter(|(changed, _)| *changed || is_first);
             changed.try_for_each(|(_, folder)| folder.flush())
@@ -72,25 +82,71 @@ impl Owners {
     /// leads to nothing, for the sweep.
     pub(super) fn remove(&self, owner: Option<OwnerKey>, key: &RecordKey) {
         let Some(owner) = owner else { return };
-        let removed = self
-            .entries(&owner)
+        let entries = self.folders(&owner).and_then(|folders| match folders {
+            Some(folders) => folders.inner(&first_byte(key)),
+            None => Ok(None),
+        });
+        let removed = entries
             .and_then(|entries| entries.map_or(Ok(false), |entries| entries.remove(&name_of(key))));
         if let Err(error) = removed {
             tracing::warn!(?owner, %error, "could not remove an entry of an owner's sessions");
         }
     }
 
-    /// The keys that are noted for `owner`.
+    /// Returns the keys that are noted for `owner`, in their order.
     pub(super) fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
-        let Some(entries) = self.entries(owner)? else { return Ok(Vec::new()) };
+        self.keys_after(owner, None, usize::MAX)
+    }
+
+    /// Returns keys that are noted for `owner` and come after the key `after`, in their order: all of
+    /// them, or more than `enough`.
+    fn keys_after(
+        &self,
+        owner: &OwnerKey,
+        after: Option<RecordKey>,
+        enough: usize,
+    ) -> io::Result<Vec<RecordKey>> {
         let mut keys = Vec::new();
-        for name in entries.names()? {
-            keys.extend(key_named(&name?));
+        let Some(folders) = self.folders(owner)? else { return Ok(keys) };
+        let first = after.map_or_else(String::new, |after| first_byte(&after));
+        for name in names_of_folders(&folders)? {
+            if keys.len() > enough {
+                break;
+            }
+            if name >= first {
+                keys.extend(keys_in(&folders, &name)?);
+                keys.retain(|key| after.is_none_or(|after| *key > after));
+            }
         }
         Ok(keys)
     }
 
-    fn entries(&self, owner: &OwnerKey) -> io::Result<Option<Folder>> {
+    /// Returns the keys with this tag that are noted for `owner`.
+    fn keys_with_tag(
+        &self,
+        owner: &OwnerKey,
+        tag: [u8; RecordKey::TAG_BYTES],
+    ) -> io::Result<Vec<RecordKey>> {
+        let Some(folders) = self.folders(owner)? else { return Ok(Vec::new()) };
+        let mut keys = keys_in(&folders, &hex(&tag[..1]))?;
+        keys.retain(|key| key.tag() == tag);
+        Ok(keys)
+    }
+
+    /// Removes the folders of `owner` that have no entries.
+    pub(super) fn remove_empty(&self, owner: &OwnerKey) -> io::Result<()> {
+        let name = hex(owner.as_bytes());
+        let Some(shard) = self.shard(&name[..2])? else { return Ok(()) };
+        if let Some(folders) = shard.inner(&name)? {
+            for name in names_of_folders(&folders)? {
+                folders.remove_empty(&name)?;
+            }
+        }
+        shard.remove_empty(&name).map(drop)
+    }
+
+    /// Returns the folder with the folders of an owner's entries.
+    fn folders(&self, owner: &OwnerKey) -> io::Result<Option<Folder>> {
         let name = hex(owner.as_bytes());
         let Some(shard) = self.shard(&name[..2])? else { return Ok(None) };
         shard.inner(&name)
@@ -101,6 +157,31 @@ impl Owners {
         let Some(all) = Folder::open(&self.location)?.inner(FOLDER)? else { return Ok(None) };
         all.inner(start)
     }
+}
+
+/// Names the folder of an entry.
+fn first_byte(key: &RecordKey) -> String {
+    hex(&key.as_bytes()[..1])
+}
+
+/// Returns the names of the folders in that of an owner, in their order.
+fn names_of_folders(folders: &Folder) -> io::Result<Vec<String>> {
+    let names: io::Result<Vec<_>> = folders.names()?.collect();
+    let mut names = names?;
+    names.retain(|name| name.len() == 2);
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Returns the keys of the entries in one folder of an owner, in their order.
+fn keys_in(folders: &Folder, name: &str) -> io::Result<Vec<RecordKey>> {
+    let Some(entries) = folders.inner(name)? else { return Ok(Vec::new()) };
+    let mut keys = Vec::new();
+    for name in entries.names()? {
+        keys.extend(key_named(&name?));
+    }
+    keys.sort_unstable();
+    Ok(keys)
 }
 
 const LIST: &str = "list an owner's session files";
@@ -125,36 +206,28 @@ impl Directory for FileStore {
     ) -> Result<Vec<RecordKey>, StoreError> {
         let (inner, owner) = (self.0.clone(), *owner);
         let find = move || {
-            let mut keys = inner.noted_for(&owner)?;
-            keys.retain(|key| key.tag() == tag);
-            inner.owned(&owner, keys)
+            let keys = missing_is_none(inner.owners.keys_with_tag(&owner, tag).map(Some))?;
+            inner.owned(&owner, keys.unwrap_or_default())
         };
         self.0.offload.read(LIST, find).await
     }
 }
 
 impl Inner {
-    /// A page of the keys of `owner` after the key `after`. A page reads the names of all of the
-    /// owner's entries, but only the headers of its own records.
+    /// A page of the keys of `owner` after the key `after`.
     fn keys_of(
         &self,
         owner: &OwnerKey,
         after: Option<RecordKey>,
         limit: usize,
     ) -> io::Result<KeyPage> {
-        let mut keys = self.noted_for(owner)?;
-        keys.retain(|key| after.is_none_or(|after| *key > after));
-        keys.sort_unstable();
+        let keys = missing_is_none(self.owners.keys_after(owner, after, limit).map(Some))?;
+        let mut keys = keys.unwrap_or_default();
         let has_more = keys.len() > limit;
         keys.truncate(limit);
         let next = keys.last().filter(|_| has_more);
         let next = next.map(|last| Place { after: Some(*last), ..Place::default() });
         Ok(KeyPage { keys: self.owned(owner, keys)?, next })
-    }
-
-    /// The keys that the index has for `owner`.
-    fn noted_for(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
-        Ok(missing_is_none(self.owners.keys_of(owner).map(Some))?.unwrap_or_default())
     }
 
     /// Those of `keys` under which `owner` has a record or a tombstone.

@@ -182,7 +182,7 @@ fn sweep_owners(start: &str, inner: &Inner) -> io::Result<Step> {
             let dropped = drop_entry(&owner, &key, inner);
             step.removed += usize::from(passed_over(&name_of(&key), dropped)?);
         }
-        passed_over(&name, owners.remove_empty(&name))?;
+        passed_over(&name, inner.owners.remove_empty(&owner))?;
     }
     Ok(step)
 }

@@ -249,6 +249,57 @@ async fn the_list_of_an_owner_comes_in_pages() {
     assert_eq!(sizes, [10, 10, 5]);
 }
 
+/// Puts a file in the place of each folder of `owner` but that of these keys: it would be an error to
+/// read it.
+fn block_folders(place: &Place, owner: &OwnerKey, but: &[RecordKey]) {
+    let name = super::shard::hex(owner.as_bytes());
+    let folders = place.store.location().join("owners").join(&name[..2]).join(name);
+    let kept: Vec<_> = but.iter().map(|key| folders.join(&name_of(key)[..2])).collect();
+    for entry in fs::read_dir(folders).unwrap() {
+        let path = entry.unwrap().path();
+        if !kept.contains(&path) {
+            fs::rename(&path, path.with_extension("aside")).unwrap();
+            fs::write(&path, "not a folder").unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handle_and_a_page_read_their_part_of_a_long_list() {
+    let mut place = Place::new();
+    let fast = FileStore::builder(place.store.location()).clock(place.clock.clone());
+    let fast = fast.durability(super::Durability::Fast).sweep_budget(None);
+    place.store = fast.open().unwrap();
+    let (owner, mut keys) = (OwnerKey::of("user-42"), Vec::new());
+    for number in 0..3_001_u32 {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        keys.push(RecordKey::from_bytes(bytes));
+        let mut record = place.draft("values");
+        record.owner = Some(owner);
+        place.store.commit(Commit::Create { key: keys[keys.len() - 1], record }).await.unwrap();
+    }
+    let (mut named, mut pages, mut next) = (Vec::new(), 0, Some(crate::store::Place::default()));
+    while let Some(from) = next {
+        let page = place.store.keys_of(&owner, from, 128).await.unwrap();
+        assert!(page.keys.len() <= 128);
+        named.extend(page.keys);
+        next = page.next;
+        pages += 1;
+    }
+    keys.sort_unstable();
+    assert_eq!((named == keys, pages), (true, 3_001_usize.div_ceil(128)));
+    let wanted = keys[1_500];
+    let page = keys[..1_500].iter().rev().take(128).copied().collect::<Vec<_>>();
+    block_folders(&place, &owner, &[&page[..], &[wanted, keys[1_500 - 129]]].concat());
+    let found = place.store.keys_with_tag(&owner, wanted.tag()).await.unwrap();
+    assert!(found.contains(&wanted));
+    let after = Some(keys[1_500 - 129]);
+    let from = crate::store::Place { after, ..crate::store::Place::default() };
+    let found = place.store.keys_of(&owner, from, 100).await.unwrap();
+    assert_eq!(found.keys, keys[1_500 - 128..1_500 - 28]);
+}
+
 #[tokio::test]
 async fn index_entries_that_a_crash_left_over_are_swept() {
     let place = Place::new();

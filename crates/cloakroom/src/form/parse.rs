@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::{FormInput, multipart, tree::Tree};
-use crate::values::MAX_NESTING;
+use crate::{request::Headers, values::MAX_NESTING};
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
@@ -56,6 +56,30 @@ impl FormInput {
             JSON => json(&body),
             "" => Err(Problem::NoType.into()),
             other => Err(Problem::UnsupportedType(other.to_owned()).into()),
+        }
+    }
+
+    /// Checks that a body with these headers can be read as it comes: [`parse`](Self::parse) does
+    /// not decompress, because a few hundred bytes can expand to a gigabyte. Call it before the body
+    /// is read.
+    ///
+    /// # Errors
+    /// If there is a `Content-Encoding` other than `identity`.
+    ///
+    /// ```
+    /// use cloakroom::form::FormInput;
+    ///
+    /// let error = FormInput::check_encoding(&[("content-encoding", "br")][..]).unwrap_err();
+    /// assert_eq!(error.http_status(), 415);
+    /// assert!(FormInput::check_encoding(&[("content-length", "5")][..]).is_ok());
+    /// ```
+    pub fn check_encoding(headers: &(impl Headers + ?Sized)) -> Result<(), FormError> {
+        let mut codings = headers.all("content-encoding");
+        match codings.find(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            Some(coding) => {
+                Err(Problem::Encoded(String::from_utf8_lossy(coding).into_owned()).into())
+            }
+            None => Ok(()),
         }
     }
 
@@ -162,6 +186,7 @@ pub struct FormError(Problem);
 pub(super) enum Problem {
     NoType,
     UnsupportedType(String),
+    Encoded(String),
     NotAnObject,
     Malformed(&'static str, String),
     TooManyFields(usize),
@@ -178,14 +203,20 @@ impl From<Problem> for FormError {
 }
 
 impl FormError {
-    /// Whether the content type is no form's.
+    /// Returns `true` if the content type is no form's.
     pub fn is_unsupported_type(&self) -> bool {
         matches!(self.0, Problem::NoType | Problem::UnsupportedType(_))
     }
 
-    /// What the client is told beside the message: 415 where the content type is no form's, else 400.
+    /// Returns `true` if the body has a content encoding.
+    pub fn is_encoded(&self) -> bool {
+        matches!(self.0, Problem::Encoded(_))
+    }
+
+    /// Returns the status for the client: 415 if the content type is no form's or the body has a
+    /// content encoding, else 400.
     pub fn http_status(&self) -> u16 {
-        if self.is_unsupported_type() { 415 } else { 400 }
+        if self.is_unsupported_type() || self.is_encoded() { 415 } else { 400 }
     }
 }
 
@@ -196,6 +227,11 @@ impl fmt::Display for FormError {
             Problem::UnsupportedType(given) => {
                 write!(f, "a form cannot be read from `{}`; {ACCEPTED}", given.escape_debug())
             }
+            Problem::Encoded(coding) => write!(
+                f,
+                "the body has the content encoding `{}`; send it without one",
+                coding.escape_debug()
+            ),
             Problem::NotAnObject => {
                 f.write_str("the JSON body is not an object, as a form has to be")
             }
