@@ -45,6 +45,27 @@ async fn the_file_store_conforms() {
     }
 }
 
+/// Visitors who keep no cookie, such as crawlers, see a form each time and fill nothing.
+#[cfg(unix)]
+#[tokio::test]
+async fn twenty_thousand_anonymous_pages_leave_no_file() {
+    use cloakroom::{AppKeys, FileStore, Sessions};
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(folder.path().join("sessions")).unwrap();
+    let sessions = Sessions::store(store, AppKeys::random()).build().unwrap();
+    let no_cookie: &[(&str, &str)] = &[("host", "example.org")];
+    let begun = std::time::Instant::now();
+    for _ in 0..20_000 {
+        let visit = sessions.visit();
+        let field = visit.session(no_cookie).await.unwrap().view().csrf_field();
+        assert!(field.contains("_csrf"));
+        assert_eq!(visit.finish(200).await.unwrap().set_cookie.len(), 1);
+    }
+    let files = std::fs::read_dir(folder.path().join("sessions")).into_iter().flatten().count();
+    println!("files after 20,000 anonymous pages with a CSRF token: {files}, in {:?}", begun.elapsed());
+    assert_eq!(files, 0);
+}
+
 /// No unbounded growth: sessions that expire are dropped by those that come, without a sweep.
 #[tokio::test]
 async fn the_memory_store_sweeps_itself() {

@@ -5,6 +5,7 @@ mod costs;
 mod failures;
 mod histories;
 mod near_cache;
+mod neighbours;
 mod network;
 mod resends;
 mod rules;
