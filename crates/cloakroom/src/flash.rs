@@ -46,12 +46,14 @@ impl Bags {
         self.errors.extend(newer.errors);
     }
 
-    /// Drops what `newer`, of another request, hides: messages by name, and input and errors together,
-    /// because they belong to one form.
+    /// Drops what `newer`, of another request, hides: messages by name, input and errors each as a
+    /// whole, because those of two forms belong to different fields.
     fn remove_what_is_hidden_by(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
-        if !newer.input.is_empty() || !newer.errors.is_empty() {
+        if !newer.input.is_empty() {
             self.input = Values::default();
+        }
+        if !newer.errors.is_empty() {
             self.errors = FieldErrors::new();
         }
     }
@@ -123,7 +125,7 @@ impl Flash {
         self.insert(last_seen.map_or(0, |last| last + 1), batch);
     }
 
-    /// Invariant: no message's name stands in two batches, and one has input and errors, so that the
+    /// Invariant: no message's name stands in two batches, and one batch has input, and one errors, so that the
     /// size is bounded by what can be shown.
     fn insert(&mut self, at: usize, mut batch: Batch) {
         let (older, newer) = self.0.split_at_mut(at);
@@ -250,18 +252,16 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_newer_form_hides_the_older_one_whole() {
-        for half in ["input", "errors"] {
-            let mut newer = form(2, "b");
-            match half {
-                "input" => newer.bags.errors = FieldErrors::new(),
-                _ => newer.bags.input = Values::default(),
-            }
-            let mut flash = Flash::default();
-            flash.add(form(1, "a"));
-            flash.add(newer);
-            assert_eq!(flash.ids(), [BatchId(2)], "{half}");
-        }
+    fn half_of_a_newer_form_hides_that_half_of_the_older_one() {
+        let (mut input, mut errors) = (form(2, "b"), form(3, "c"));
+        input.bags.errors = FieldErrors::new();
+        errors.bags.input = Values::default();
+        let mut flash = Flash::default();
+        flash.add(form(1, "a"));
+        flash.add(input);
+        assert_eq!(flash.ids(), [BatchId(1), BatchId(2)]);
+        flash.add(errors);
+        assert_eq!(flash.ids(), [BatchId(2), BatchId(3)]);
     }
 
     #[test]
