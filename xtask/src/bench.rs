@@ -21,9 +21,13 @@ pub(crate) fn http() -> Result<(), Failure> {
     }
 }
 
-/// Builds the servers in `bench/` and compares them: `peers` or `crowd`, with its arguments.
+/// Builds the servers in `bench/` and compares them: `peers`, `instructions` or `crowd`, with its
+/// arguments.
 pub(crate) fn compare(task: &str, arguments: &[&str]) -> Result<(), Failure> {
     tools::require("redis-server")?;
+    if task == "instructions" && !commands::exists("valgrind") {
+        return Err(tools::missing("valgrind"));
+    }
     commands::cargo(&[
         "build",
         "--release",

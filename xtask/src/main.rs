@@ -21,6 +21,8 @@ cargo xtask bench http          the probe beside the bare service, over loopback
 cargo xtask bench peers [--rounds N] [--seconds S] [--only NAME]…
                                 every driver and other session crates beside bare servers, over
                                 loopback; compiles the servers first, which takes minutes
+cargo xtask bench instructions [--only NAME]…
+                                the instructions of a request on each of these servers
 cargo xtask bench crowd [--seconds S] [--processes N] [--connections N] [--only DRIVER]…
                                 several processes with one store, which write one session
 ";
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
         },
         ["bench"] => bench::in_process(),
         ["bench", "http"] => bench::http(),
-        ["bench", task @ ("peers" | "crowd"), arguments @ ..] => bench::compare(task, arguments),
+        ["bench", task @ ("peers" | "instructions" | "crowd"), arguments @ ..] => {
+            bench::compare(task, arguments)
+        }
         ["help"] | [] => {
             print!("{HELP}");
             Ok(())

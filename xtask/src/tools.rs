@@ -51,11 +51,16 @@ pub(crate) fn install() -> Result<(), Failure> {
 /// Fails if the tool of this package is missing, and says how to install it.
 pub(crate) fn require(package: &str) -> Result<(), Failure> {
     if TOOLS.iter().any(|tool| tool.package == package && !(tool.is_there)()) {
-        return Err(format!(
-            "{package} is missing; install it with: apt-get install --no-install-recommends {package}"
-        ));
+        return Err(missing(package));
     }
     Ok(())
+}
+
+/// Returns the failure of a task that needs the tool of this package.
+pub(crate) fn missing(package: &str) -> Failure {
+    format!(
+        "{package} is missing; install it with: apt-get install --no-install-recommends {package}"
+    )
 }
 
 fn is_root() -> bool {

@@ -46,6 +46,7 @@ fn load(arguments: &Arguments) -> String {
     let Arguments { rounds, span, processes, connections, .. } = arguments;
     match arguments.task {
         Task::Peers => format!("{CONNECTIONS} connections, {rounds} pairs of slices of {span:?}"),
+        Task::Instructions => "one connection, one session, one request after the other".to_owned(),
         Task::Crowd => format!("{processes} processes × {connections} connections, {span:?}"),
     }
 }

@@ -5,6 +5,7 @@ use std::{str::FromStr, time::Duration};
 use cloakroom_bench::Failure;
 
 const USAGE: &str = "usage: peers [--rounds N] [--seconds S] [--only NAME]…
+       instructions [--only NAME]…
        crowd [--seconds S] [--processes N] [--connections N] [--only DRIVER]…";
 
 /// What is run.
@@ -12,6 +13,8 @@ const USAGE: &str = "usage: peers [--rounds N] [--seconds S] [--only NAME]…
 pub(crate) enum Task {
     /// Servers beside bare ones.
     Peers,
+    /// The instructions of a request.
+    Instructions,
     /// Several processes that write one session.
     Crowd,
 }
@@ -37,11 +40,11 @@ impl Arguments {
     /// Reads the command line of this process.
     pub(crate) fn read() -> Result<Self, Failure> {
         let mut words = std::env::args().skip(1).peekable();
-        let task = if words.next_if(|word| word == "crowd").is_some() {
-            Task::Crowd
-        } else {
-            words.next_if(|word| word == "peers");
-            Task::Peers
+        let task = match words.next_if(|word| !word.starts_with("--")).as_deref() {
+            None | Some("peers") => Task::Peers,
+            Some("instructions") => Task::Instructions,
+            Some("crowd") => Task::Crowd,
+            Some(word) => return Err(format!("unknown task {word}\n{USAGE}")),
         };
         let seconds = if matches!(task, Task::Crowd) { 30 } else { 1 };
         let span = Duration::from_secs(seconds);
@@ -58,7 +61,7 @@ impl Arguments {
     fn set(&mut self, name: &str, value: String) -> Result<(), Failure> {
         match (name, &self.task) {
             ("--rounds", Task::Peers) => self.rounds = number(name, &value, 1..=1000)?,
-            ("--seconds", _) => {
+            ("--seconds", Task::Peers | Task::Crowd) => {
                 self.span = Duration::from_secs_f64(number(name, &value, 0.05..=3600.0)?);
             }
             ("--processes", Task::Crowd) => self.processes = number(name, &value, 1..=100)?,

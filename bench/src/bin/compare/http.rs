@@ -85,6 +85,11 @@ impl Client {
         body.parse().map_err(|_| format!("no counter in {head}{body}"))
     }
 
+    /// Sends a request that has to succeed.
+    pub(crate) fn send(&mut self, path: &str, cookie: &str) -> Result<(), Failure> {
+        self.ask(path, cookie).map(drop)
+    }
+
     /// Sends a request and returns head and body of the reply.
     fn ask(&mut self, path: &str, cookie: &str) -> Result<(String, String), Failure> {
         let failed = |error| format!("GET {path}: {error}");

@@ -1,5 +1,5 @@
-//! Measures servers with sessions beside bare ones. `cargo xtask bench peers` and `cargo xtask
-//! bench crowd` run it; `docs/benchmarks.md` describes the method.
+//! Measures servers with sessions beside bare ones. `cargo xtask bench` with `peers`, `instructions`
+//! or `crowd` runs it; `docs/benchmarks.md` describes the method.
 //!
 //! It uses nothing of the crate `behaviour`: that one turns on features of the measured crates.
 
@@ -8,6 +8,7 @@ mod arguments;
 mod counter;
 mod crowd;
 mod http;
+mod instructions;
 mod load;
 mod pairs;
 mod peers;
@@ -36,6 +37,7 @@ fn run() -> Result<(), Failure> {
             let (rows, duel) = peers::measure(&arguments)?;
             report::of_peers(&rows, duel.as_ref())
         }
+        Task::Instructions => instructions::run(&arguments)?,
         Task::Crowd => crowd::run(&arguments)?,
     };
     println!("{report}\n{}", about::describe(&arguments));

@@ -45,6 +45,13 @@ impl Process {
         Err(format!("{said} did not start: {}", reason.trim()))
     }
 
+    /// Asks the program to end and waits until it has.
+    pub(crate) fn terminate(mut self) -> Result<(), Failure> {
+        let id = self.0.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status();
+        asked.and_then(|_| self.0.wait()).map(drop).map_err(|error| format!("kill {id}: {error}"))
+    }
+
     /// Returns whether the program has not ended.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))

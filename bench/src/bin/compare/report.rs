@@ -63,7 +63,7 @@ fn beside_peer(duel: &Duel) -> String {
     table(&head, [("read own", &duel.read), ("write own", &duel.write)].into_iter().map(row))
 }
 
-fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
+pub(crate) fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
     rows.fold(format!("{head}\n"), |table, row| table + &row + "\n")
 }
 

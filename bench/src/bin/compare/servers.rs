@@ -1,6 +1,6 @@
 //! The servers that are compared.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command};
+use std::{net::SocketAddr, path::PathBuf};
 
 use cloakroom_bench::Failure;
 use tempfile::TempDir;
@@ -92,6 +92,11 @@ impl Server {
         self.name.starts_with("cloakroom")
     }
 
+    /// Returns whether this is not a bare server.
+    pub(crate) fn has_sessions(self) -> bool {
+        !self.driver.is_empty()
+    }
+
     /// Returns whether sessions are kept by the server. A session that is in its cookie is another
     /// one for each request, so there is nothing that requests could contend for.
     pub(crate) fn keeps_sessions(self) -> bool {
@@ -121,18 +126,25 @@ impl Stores {
 
     /// Starts a server on its core. Servers with the same driver share their store.
     pub(crate) fn open(&self, server: Server) -> Result<(Process, SocketAddr), Failure> {
-        let mut command = self.command(server);
-        if !server.driver.is_empty() {
+        self.open_under(&[], server)
+    }
+
+    /// Starts a server under another program, whose command line is `tool`.
+    pub(crate) fn open_under(
+        &self,
+        tool: &[&str],
+        server: Server,
+    ) -> Result<(Process, SocketAddr), Failure> {
+        let program = self.programs.join(server.program);
+        let program = program.to_string_lossy();
+        let mut words = tool.iter().copied().chain([&*program]);
+        let mut command = pinned(SERVERS, words.next().unwrap_or_default());
+        command.args(words).env("APP_KEY", &self.key);
+        if server.has_sessions() {
             command.arg(server.driver);
         }
         command.args(["--redis", &self.redis.port.to_string()]);
         command.arg("--folder").arg(self.folder.path().join("sessions"));
         Process::start_server(command)
-    }
-
-    fn command(&self, server: Server) -> Command {
-        let mut command = pinned(SERVERS, &self.programs.join(server.program).to_string_lossy());
-        command.env("APP_KEY", &self.key);
-        command
     }
 }
