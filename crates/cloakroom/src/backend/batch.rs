@@ -323,7 +323,7 @@ impl Batch {
         for Follower { member, seat } in self.others.drain(..) {
             seat.reply(Ok(member.ended(&empty)));
         }
-        self.own.ended(&empty)
+        CommitOutcome { refused: self.refused.take(), ..self.own.ended(&empty) }
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.
