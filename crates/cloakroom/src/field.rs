@@ -59,14 +59,10 @@ pub(crate) fn is_number(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Takes one `step` from `start` for each part of a name. Returns `None` if one of them leads nowhere.
-fn follow<P>(start: P, name: &str, step: impl Fn(P, &str) -> Option<P>) -> Option<P> {
-    // Most names have one part.
-    if name.contains(['.', '[']) {
-        parts(name).into_iter().try_fold(start, step)
-    } else {
-        step(start, name)
-    }
+/// Calls `read` with the parts of a name.
+fn with_parts<T>(name: &str, read: impl FnOnce(&[&str]) -> T) -> T {
+    // Most names have one part, which needs no memory.
+    if name.contains(['.', '[']) { read(&parts(name)) } else { read(&[name]) }
 }
 
 /// What remains of the path to a field that a call names.
@@ -82,9 +78,10 @@ impl<'p, 'n> FieldPath<'p, 'n> {
         Self { rest: field, is_below: false }
     }
 
-    /// Returns what remains behind a child of this name, or nothing where the path leads elsewhere.
-    fn behind(self, name: &str) -> Option<Self> {
-        follow(self, name, Self::step)
+    /// Returns what remains behind a child whose name has these parts, or nothing where the path leads
+    /// elsewhere.
+    fn behind(self, parts: &[&str]) -> Option<Self> {
+        parts.iter().try_fold(self, |path, part| path.step(part))
     }
 
     fn step(self, part: &str) -> Option<Self> {
@@ -144,7 +141,7 @@ impl<'n> Fields<'n> {
 
 /// Returns what remains of the paths that lead to a child of this name, or below it.
 fn behind<'p, 'n>(paths: &[FieldPath<'p, 'n>], name: &str) -> Vec<FieldPath<'p, 'n>> {
-    paths.iter().filter_map(|path| path.behind(name)).collect()
+    with_parts(name, |parts| paths.iter().filter_map(|path| path.behind(parts)).collect())
 }
 
 fn pick_members(members: &Map<String, Value>, paths: &[FieldPath<'_, '_>]) -> Map<String, Value> {

@@ -62,6 +62,10 @@ struct Shard {
     sweep_at: usize,
     /// How many entries it holds at most.
     capacity: usize,
+    /// Until when guests are refused without looking for room.
+    ///
+    /// Invariant: until then at least as many live entries have owners as the capacity says.
+    owned_until: Option<Timestamp>,
 }
 
 struct Slot {
@@ -229,7 +233,7 @@ impl Store for MemoryStore {
                 self.shard(&key).replace(key, expected, record, now)
             }
             Commit::Touch { key, expected, expires } => {
-                self.shard(&key).change(&key, Some(expected), now, |slot| slot.expires = expires)
+                self.shard(&key).touch(&key, expected, expires, now)
             }
             Commit::Destroy { key, tombstone } => self.shard(&key).bury(&key, None, tombstone, now),
             Commit::Rotate { from, expected, to, record, tombstone } => {
@@ -311,7 +315,35 @@ impl Shard {
         if self.slots.len() < self.capacity {
             return Ok(0);
         }
+        if newcomer == Newcomer::Guest {
+            self.refuse_guest(now)?;
+        }
         self.sweep(now);
+        let leaving = self.leaving(newcomer);
+        if newcomer == Newcomer::Guest && self.slots.len() - leaving.len() >= self.capacity {
+            let owned = self.slots.values().filter(|slot| slot.owner.is_some());
+            self.owned_until = owned.map(|slot| slot.expires).min();
+            self.refuse_guest(now)?;
+        }
+        for key in &leaving {
+            let owner = self.slots.remove(key).and_then(|slot| slot.owner);
+            self.disown(key, owner);
+        }
+        Ok(leaving.len())
+    }
+
+    /// Refuses a guest for as long as the shard is known to be full of owners.
+    fn refuse_guest(&self, now: Timestamp) -> Result<(), StoreError> {
+        if self.owned_until.is_none_or(|until| until <= now) {
+            return Ok(());
+        }
+        let cause = "the memory store is full of sessions that have owners";
+        Err(StoreError::unavailable("begin a session", cause))
+    }
+
+    /// Chooses who leaves a full shard: the oldest entries without an owner, and where these are too
+    /// few, for an owner the oldest of an owner.
+    fn leaving(&self, newcomer: Newcomer) -> Vec<RecordKey> {
         let is_kept = |key: &RecordKey| newcomer == Newcomer::Rotated(*key);
         let unowned = self.slots.iter().filter(|(key, slot)| slot.owner.is_none() && !is_kept(key));
         let mut leaving: Vec<_> = unowned.map(|(key, slot)| (slot.rank(), *key)).collect();
@@ -321,26 +353,11 @@ impl Shard {
             leaving.select_nth_unstable(count);
             leaving.truncate(count);
         }
-        if self.slots.len() - leaving.len() >= self.capacity {
-            match newcomer {
-                Newcomer::Rotated(_) => (),
-                Newcomer::Guest => {
-                    return Err(StoreError::unavailable(
-                        "begin a session",
-                        "the memory store is full of sessions that have owners",
-                    ));
-                }
-                Newcomer::Owned => {
-                    let owned = self.slots.iter().filter(|(_, slot)| slot.owner.is_some());
-                    leaving.extend(owned.map(|(key, slot)| (slot.rank(), *key)).min());
-                }
-            }
+        if newcomer == Newcomer::Owned && self.slots.len() - leaving.len() >= self.capacity {
+            let owned = self.slots.iter().filter(|(_, slot)| slot.owner.is_some());
+            leaving.extend(owned.map(|(key, slot)| (slot.rank(), *key)).min());
         }
-        for (_, key) in &leaving {
-            let owner = self.slots.remove(key).and_then(|slot| slot.owner);
-            self.disown(key, owner);
-        }
-        Ok(leaving.len())
+        leaving.into_iter().map(|(_, key)| key).collect()
     }
 
     /// The entry under `key`, unless its deadline has passed.
@@ -380,8 +397,20 @@ impl Shard {
         }
     }
 
+    fn touch(
+        &mut self,
+        key: &RecordKey,
+        expected: Revision,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Outcome {
+        self.lower_owned_until(expires);
+        self.change(key, Some(expected), now, |slot| slot.expires = expires)
+    }
+
     fn put(&mut self, key: RecordKey, revision: Revision, draft: Draft) {
         let Draft { record, expires, idle, owner } = draft;
+        self.lower_owned_until(expires);
         if let Some(owner) = owner {
             self.owners.entry(owner).or_default().insert(key);
         }
@@ -426,8 +455,14 @@ impl Shard {
         outcome
     }
 
+    /// Keeps the invariant where an entry gets another deadline.
+    fn lower_owned_until(&mut self, expires: Timestamp) {
+        self.owned_until = self.owned_until.map(|until| until.min(expires));
+    }
+
     fn disown(&mut self, key: &RecordKey, owner: Option<OwnerKey>) {
         let Some(owner) = owner else { return };
+        self.owned_until = None;
         if let Entry::Occupied(mut keys) = self.owners.entry(owner) {
             keys.get_mut().remove(key);
             if keys.get().is_empty() {

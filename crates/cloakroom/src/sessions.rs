@@ -154,8 +154,8 @@ impl Sessions {
     }
 
     /// Returns what a page leaves behind that shows a CSRF token to a visitor without a session. The
-    /// cookie driver's record is in the cookie anyway. Nobody could reach a record of a bearer who is
-    /// not given its token.
+    /// cookie driver's record is in the cookie anyway. A bearer gets no token from such a page, so
+    /// a record of it would be out of reach and is not stored.
     pub(crate) fn worth_of_csrf_token(&self) -> Worth {
         match (self.carrier, self.backend()) {
             (Carrier::Bearer, _) => Worth::Nothing,
@@ -288,10 +288,10 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets how many bytes the record of a session may have in a store. A change that makes it
-    /// larger fails with an error that [`is_too_large`](Error::is_too_large), and the session stays
-    /// as it is. A record that is above a lowered limit may shrink. Old input of a form is left out before that, largest fields first, with a warning.
-    /// Default: 262,144 (256 KiB). The cookie driver has
+    /// Sets how many bytes the record of a session may have in a store. A change that makes it larger
+    /// fails with an error that [`is_too_large`](Error::is_too_large), and the session stays as it is.
+    /// Before that, old input of a form is left out, largest fields first, with a warning. A record
+    /// that is above a lowered limit may shrink. Default: 262,144 (256 KiB). The cookie driver has
     /// [chunks](CookieSettings::max_chunks) instead.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;

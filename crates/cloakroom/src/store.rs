@@ -316,8 +316,9 @@ pub trait Enumerate: Store {
     async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError>;
 }
 
-/// How far an [`Enumerate`] or a [`Directory`] has come. Begins at its default; what the members mean is the store's
-/// business. Write `Place { part: 1, ..Place::default() }`, for there may be more of them one day.
+/// How far an [`Enumerate`] or a [`Directory`] has come. Begins at its default; what the members mean
+/// is the store's business. Write `Place { part: 1, ..Place::default() }`, for there may be more of
+/// them one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// Which part of the store: a shard, a node.

@@ -1,7 +1,8 @@
 //! One request's relation to the session system: what an adapter drives.
 //!
 //! An adapter is glue around four calls:
-//! 1. [`Visits::begin`] when the request comes in, with its method, and the [`Visits`] into the request's extensions;
+//! 1. [`Visits::begin`] when the request comes in, with its method, and the [`Visits`] into the
+//!    request's extensions;
 //! 2. [`Visit::session`] when a handler asks for the session;
 //! 3. [`Visit::finish`] with the response's status, before its first byte; what it answers is
 //!    [written](ResponseHeaders::write_to) into the response's headers;

@@ -189,6 +189,21 @@ async fn a_logout_follows_the_session_although_what_follows_is_too_large() {
     }
 }
 
+/// Another request ends the session between the logout's load and its commit.
+#[tokio::test]
+async fn a_logout_of_a_session_that_has_ended_says_what_was_too_large() {
+    let stage = Stage::new().await;
+    let visit = stage.visit().await;
+    let other = stage.visit().await;
+    session(&other).destroy().unwrap();
+    drop(other.finish(200).await.unwrap());
+    session(&visit).destroy().unwrap();
+    session(&visit).put("last_search", too_much()).unwrap();
+    let uncommitted = visit.finish(200).await.unwrap_err();
+    assert!(uncommitted.error.is_too_large(), "{uncommitted}");
+    assert!(stage.spy.store.is_empty() && session(&visit).is_empty());
+}
+
 #[tokio::test]
 async fn exact_changes_and_edits_keep_to_the_limit() {
     let stage = Stage::new().await;

@@ -23,6 +23,7 @@ every_driver! {
     every_encoding_of_a_form_may_carry_the_token,
     a_body_that_proves_nothing_is_not_waited_for,
     a_form_longer_than_the_limit_is_refused,
+    a_form_that_cannot_be_read_is_no_forgery,
     a_connection_that_changes_its_protocol_is_not_waited_for,
     a_websocket_handshake_is_judged_by_its_origin,
     a_refusal_is_json_for_those_who_want_it,
@@ -152,7 +153,7 @@ async fn a_body_that_proves_nothing_is_not_waited_for(server: Server) {
         (403, &[&cookie, huge]),
         (403, &[&cookie, unmeasured]),
         (403, &[&cookie, huge, "Content-Type: application/octet-stream"]),
-        (403, &[&cookie, FORM, "Content-Length: 809", "Content-Encoding: br"]),
+        (415, &[&cookie, FORM, "Content-Length: 809", "Content-Encoding: br"]),
         (413, &[&cookie, FORM, huge]),
         (413, &[&cookie, FORM, "Content-Length: 2097153"]),
         (200, &[&cookie, &token, "Content-Type: application/octet-stream", huge]),
@@ -174,6 +175,31 @@ async fn a_form_longer_than_the_limit_is_refused(server: Server) {
     if let Ok(reply) = reply.await {
         assert_eq!(reply.status, 413);
         assert!(reply.text().contains("2097152 bytes"), "{}", reply.text());
+    }
+}
+
+async fn a_form_that_cannot_be_read_is_no_forgery(server: Server) {
+    let mut visitor = server.client();
+    let token = token(&mut visitor).await;
+    let form = |rest: &str| Sent::form(&format!("_csrf={token}&{rest}"));
+    let long_name = "n".repeat(1_025) + "=1";
+    let list = json!({"_csrf": token, "list": vec![0; 10_000]}).to_string();
+    for (sent, status, said) in [
+        (form("a=1"), 200, "passed"),
+        (form(&long_name), 400, "longer than 1024 bytes"),
+        (form(&"a=1&".repeat(1_000)), 400, "more than 1000 fields"),
+        (Sent::body("application/json", list.as_bytes()), 400, "more than 10000 values"),
+        (Sent::body("application/json", b"{"), 400, "not JSON"),
+        (form("a=1").and("content-encoding", "br"), 415, "content encoding"),
+        (Sent::body("text/plain", token.as_bytes()), 403, "no CSRF token"),
+        (Sent::body("text/plain", b"").and("content-encoding", "br"), 403, "no CSRF token"),
+    ] {
+        let reply = post(&mut visitor, sent).await;
+        assert_eq!(reply.status, status, "{said}: {}", reply.text());
+        assert!(reply.text().contains(said), "{said}: {}", reply.text());
+    }
+    for sent in [form(&long_name), form("a=1").and("content-encoding", "br")] {
+        assert_eq!(post(&mut server.client(), sent).await.status, 403, "without a session");
     }
 }
 

@@ -160,7 +160,9 @@ fn failures() -> Vec<(&'static str, Sent, u16, &'static str)> {
     let long = "a=".to_owned() + &"x".repeat(2000);
     vec![
         ("/guarded", Sent::form("_csrf=x"), 403, "bad_token"),
-        ("/guarded", Sent::form(&long).and("content-encoding", "br"), 403, "missing_token"),
+        ("/guarded", Sent::body("text/csv", b"a,b"), 403, "missing_token"),
+        ("/guarded", Sent::form(&long).and("content-encoding", "br"), 415, "not_a_form"),
+        ("/guarded", Sent::body("application/json", b"{"), 400, "not_a_form"),
         ("/guarded", Sent::form("").and("origin", "https://evil.example"), 403, "origin"),
         ("/form", Sent::form(&long), 413, "body_too_large"),
         ("/form", Sent::body("text/csv", b"a,b"), 415, "not_a_form"),

@@ -179,6 +179,10 @@ impl Batch {
     /// Makes all changes on the base and decides what is to be done. A logout is carried out even if
     /// the changes that follow it cannot be made: these are dropped.
     ///
+    /// The record may still be larger than `max_bytes` after the second merge, which accepts a member's
+    /// changes above the limit if the record is no larger than it was before them (`before` in
+    /// [`Member::apply`]).
+    ///
     /// # Errors
     /// When the leader's own changes cannot be made, and there are neither others nor a logout.
     pub(super) fn prepare(&mut self, context: &Context) -> Result<Prepared, Failure> {
@@ -323,7 +327,7 @@ impl Batch {
         for Follower { member, seat } in self.others.drain(..) {
             seat.reply(Ok(member.ended(&empty)));
         }
-        self.own.ended(&empty)
+        CommitOutcome { refused: self.refused.take(), ..self.own.ended(&empty) }
     }
 
     /// Replies to all members that the deadline could not be moved and all else is as it was.

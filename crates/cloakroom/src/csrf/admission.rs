@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{CsrfPolicy, Refusal, Verdict, policy::asks_for_websocket};
 use crate::{
     Visits,
-    form::{BodyError, FormInput, is_form},
+    form::{BodyError, FormError, FormInput, is_form},
     observe,
     request::Headers,
     visit::Failure,
@@ -21,7 +21,8 @@ impl CsrfPolicy {
     ///
     /// # Errors
     /// When the request must not reach the handler: [`Failure::Forged`], [`Failure::NotLoaded`],
-    /// [`Failure::BodyTooLarge`] or [`Failure::BodyBroken`]. A policy that
+    /// [`Failure::BodyTooLarge`], [`Failure::BodyBroken`], or [`Failure::NotAForm`] where the token
+    /// would be in a form that is compressed or cannot be read. A policy that
     /// [only logs](Self::log_only) refuses a broken body only.
     pub async fn admit(
         &self,
@@ -44,7 +45,7 @@ impl CsrfPolicy {
             FormBody::Absent => return self.refuse(Refusal::MissingToken.into()),
             // It could turn out to be too long to be kept until the handler reads it.
             FormBody::OfUnknownLength if !self.enforces() => return Ok(()),
-            FormBody::OfUnknownLength | FormBody::OfLength(_) => (),
+            FormBody::Encoded(_) | FormBody::OfUnknownLength | FormBody::OfLength(_) => (),
         }
         let session = match visit.session(headers).await {
             Ok(session) => session,
@@ -57,35 +58,23 @@ impl CsrfPolicy {
         if !session.came_with_token() {
             return self.refuse(Refusal::NoSession.into());
         }
-        let token = match sent {
-            Some(token) => Some(token),
-            None if form.is_longer_than(self.form_limit()) => {
-                return self.refuse(Failure::BodyTooLarge { limit: Some(self.form_limit()) });
+        let token = match (sent, form) {
+            (Some(token), _) => Ok(token),
+            (None, FormBody::Encoded(error)) => Err(Failure::NotAForm(error)),
+            (None, FormBody::OfLength(length)) if length > self.form_limit() => {
+                Err(Failure::BodyTooLarge { limit: Some(self.form_limit()) })
             }
-            None => self.token_in_form(headers, visits, body).await?,
+            (None, _) => {
+                let body = body.await;
+                let body = body.map_err(|error| error.into_failure(Some(self.form_limit())))?;
+                token_in_form(headers, visits, body).await
+            }
         };
         match token {
-            None => self.refuse(Refusal::MissingToken.into()),
-            Some(token) if session.verify_csrf_token(&token) => Ok(()),
-            Some(_) => self.refuse(Refusal::BadToken.into()),
+            Ok(token) if session.verify_csrf_token(&token) => Ok(()),
+            Ok(_) => self.refuse(Refusal::BadToken.into()),
+            Err(failure) => self.refuse(failure),
         }
-    }
-
-    async fn token_in_form(
-        &self,
-        headers: &(impl Headers + ?Sized),
-        visits: &Visits,
-        body: impl Future<Output = Result<Bytes, BodyError>>,
-    ) -> Result<Option<String>, Failure> {
-        let body = body.await.map_err(|error| error.into_failure(Some(self.form_limit())))?;
-        // A form that cannot be read has no token; the handler's extractor says what is wrong with it.
-        let Ok(input) = FormInput::parse(headers.text("content-type"), body).await else {
-            return Ok(None);
-        };
-        let token = input.csrf_token().map(ToOwned::to_owned);
-        // Handlers take the form from the innermost layer, which may be one for bearer tokens.
-        visits.innermost().capture(input);
-        Ok(token)
     }
 
     fn refuse(&self, failure: Failure) -> Result<(), Failure> {
@@ -94,10 +83,26 @@ impl CsrfPolicy {
     }
 }
 
+/// Returns the token in a form, which is captured for the handler.
+async fn token_in_form(
+    headers: &(impl Headers + ?Sized),
+    visits: &Visits,
+    body: Bytes,
+) -> Result<String, Failure> {
+    let input = FormInput::parse(headers.text("content-type"), body).await;
+    let input = input.map_err(Failure::NotAForm)?;
+    let token = input.csrf_token().map(ToOwned::to_owned);
+    // Handlers take the form from the innermost layer, which may be one for bearer tokens.
+    visits.innermost().capture(input);
+    token.ok_or_else(|| Refusal::MissingToken.into())
+}
+
 /// A body in which the token may be, according to the headers.
 enum FormBody {
-    /// There is no form, or none that can be read as it came.
+    /// There is no form.
     Absent,
+    /// A form that cannot be read as it came.
+    Encoded(FormError),
     /// A form of so many bytes.
     OfLength(usize),
     /// A form that does not say how long it is.
@@ -105,16 +110,14 @@ enum FormBody {
 }
 
 impl FormBody {
-    fn is_longer_than(&self, limit: usize) -> bool {
-        matches!(self, Self::OfLength(length) if *length > limit)
-    }
-
     fn of(headers: &(impl Headers + ?Sized)) -> Self {
-        let is_encoded = FormInput::check_encoding(headers).is_err();
         // What follows such a request is the other protocol and ends with the connection.
         let is_upgrade = asks_for_websocket(headers);
-        if is_encoded || is_upgrade || !headers.text("content-type").is_some_and(is_form) {
+        if is_upgrade || !headers.text("content-type").is_some_and(is_form) {
             return Self::Absent;
+        }
+        if let Err(error) = FormInput::check_encoding(headers) {
+            return Self::Encoded(error);
         }
         let length = headers.text("content-length");
         match length.map(|length| length.parse().unwrap_or(usize::MAX)) {

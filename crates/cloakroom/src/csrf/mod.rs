@@ -24,6 +24,10 @@
 //!
 //! Larger, compressed and other uploads send the token in the header and are not read at all.
 //!
+//! A refused request gets status 403. With a session but without the token in a header, a form that
+//! is too long gets 413, a compressed one 415, and one that
+//! [cannot be read](crate::form::FormInput::parse) 400: the statuses that `Input` replies with.
+//!
 //! The token is an HMAC of the seed (16 of the 32 bytes) of the session's token under a key of its
 //! own, masked anew each time it is shown, so that compression leaks nothing (BREACH) and nothing has
 //! to be stored. It belongs to one session and changes at `regenerate`.

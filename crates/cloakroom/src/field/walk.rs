@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::follow;
+use super::with_parts;
 use crate::values::{Values, each_entry, each_member};
 
 /// What has others within: members by their names, entries of lists by their numbers.
@@ -68,18 +68,16 @@ impl<'t> Node for &'t str {
 /// Returns what is at `path`, if anything. A member whose own name is the whole path comes first.
 pub(crate) fn find<N: Node>(parent: N, path: &[&str]) -> Option<N::Child> {
     let (mut here, mut below) = (None, None);
-    parent.each_child(|name, child| match follow(path, name, step) {
-        Some([]) => here = Some(child),
-        Some(rest) if below.is_none() => below = find(child, rest),
-        Some(_) | None => (),
+    parent.each_child(|name, child| {
+        // Where a field is looked up, numbers are not left out.
+        let rest = |parts: &[&str]| path.starts_with(parts).then(|| &path[parts.len()..]);
+        match with_parts(name, rest) {
+            Some([]) => here = Some(child),
+            Some(rest) if below.is_none() => below = find(child, rest),
+            Some(_) | None => (),
+        }
     });
     here.or(below)
-}
-
-/// Goes on behind the first part of a path if it is `part`. Where a field is looked up, numbers are not
-/// left out.
-fn step<'p, 'n>(path: &'p [&'n str], part: &str) -> Option<&'p [&'n str]> {
-    path.split_first().filter(|(first, _)| **first == part).map(|(_, rest)| rest)
 }
 
 /// What becomes of a child.

@@ -13,12 +13,12 @@
 //!
 //! # How it writes
 //! Under the shard's lock: a temporary file in the same folder, its contents, fsync, rename, fsync of
-//! the folder. Commits of one shard that wait in one process at the same time form a group: the lock
-//! is taken once, each has its own file, fsync and rename, and one fsync of the folder follows. All
-//! are acknowledged after it, or all fail with its error. Rotations and destructions form no groups,
-//! because they flush between their steps. Readers take no lock and find the old file or the new one, never a part. A process
-//! that crashes lets go of its lock; a crash between any two of these steps leaves the old record or
-//! the new one.
+//! the folder. Commits of one shard that wait in one process at the same time form a group: the lock is
+//! taken once, each has its own file, fsync and rename, and one fsync of the folder follows. All are
+//! acknowledged after it, or all fail with its error. Rotations and destructions form no groups,
+//! because they flush between their steps. Readers take no lock and find the old file or the new one,
+//! never a part. A process that crashes lets go of its lock; a crash between any two of these steps
+//! leaves the old record or the new one.
 //!
 //! # How it reads
 //! A load of a file that the kernel has in its caches takes place on the calling thread, without

@@ -45,8 +45,9 @@ impl FormInput {
     }
 
     /// The named fields alone. A field may be spelled as in the form (`user[name]`) or with dots.
-    /// Numbers may be left out: `items[][quantity]` is the quantity of every entry. Empty brackets do not
-    /// count, so `matrix[][0]` is `matrix.0`, the first row. Where a part of a list is picked, its entries keep their numbers, as names.
+    /// Numbers may be left out: `items[][quantity]` is the quantity of every entry. Empty brackets do
+    /// not count, so `matrix[][0]` is `matrix.0`, the first row. Where a part of a list is picked, its
+    /// entries keep their numbers, as names.
     ///
     /// ```
     /// # use cloakroom::form::FormInput;

@@ -22,6 +22,7 @@
 mod body;
 mod errors;
 mod input;
+mod json;
 mod multipart;
 mod parse;
 mod secret_fields;

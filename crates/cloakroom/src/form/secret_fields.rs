@@ -1,6 +1,6 @@
 //! Which fields of a form are secret by their name.
 
-use std::{fmt, rc::Rc};
+use std::{fmt, ops::Range, rc::Rc};
 
 use serde_json::{Map, Value};
 
@@ -21,6 +21,11 @@ use crate::field::{Choice, dotted, is_number, parts, retain};
 ///   with one (`totp`).
 /// - `*passw*` names the fields in which it stands anywhere: `passwd`, `new_password`, `mypassword2`.
 ///
+/// A word of a pattern does not reach over brackets or dots: `card_number` names `card[number]`, and
+/// `*token*` does not name `photo[kenya]`. Within them words are joined, so some innocent fields are
+/// left out: `*passw*` names `bypass_warning` too. To show such a field again, name it in
+/// [`flash_only`](crate::Session::flash_only), or set a list without the pattern.
+///
 /// The field of the CSRF token (`_csrf`) is always left out.
 ///
 /// ```
@@ -38,8 +43,7 @@ pub struct SecretFields(Vec<Pattern>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern {
-    /// In lower case, its words written together.
-    text: String,
+    words: Words,
     begins: At,
     ends: At,
 }
@@ -154,29 +158,33 @@ impl Pattern {
         }
         let mut words = Words::default();
         words.extend(plain);
-        Ok(Self { text: words.text, begins, ends })
+        Ok(Self { words, begins, ends })
     }
 
     /// Returns whether a name has this in it that ends behind its first `above` bytes. Names above have
     /// been asked for what ends before.
     fn matches(&self, name: &Words, above: usize) -> bool {
-        let first = (above + 1).saturating_sub(self.text.len());
+        let text = self.words.text.as_bytes();
+        let first = (above + 1).saturating_sub(text.len());
         (first..name.text.len()).any(|begin| {
-            let end = begin + self.text.len();
-            name.text.as_bytes()[begin..].starts_with(self.text.as_bytes())
+            let end = begin + text.len();
+            name.text.as_bytes()[begin..].starts_with(text)
                 && (self.begins == At::Anywhere || name.has_boundary(begin))
                 && (self.ends == At::Anywhere || name.has_boundary(end))
+                && name.joins(begin..end).all(|at| self.words.has_boundary(at - begin))
         })
     }
 }
 
 /// The words of a name, in lower case.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Words {
     /// All words, written together.
     text: String,
     /// Where words begin and end in the text, in order.
     boundaries: Vec<usize>,
+    /// Where names within each other meet in the text, in order.
+    joins: Vec<usize>,
 }
 
 impl Words {
@@ -184,8 +192,17 @@ impl Words {
         self.boundaries.binary_search(&at).is_ok()
     }
 
-    /// Adds the words of what follows in the name.
+    /// Returns where names within each other meet in this range of the text.
+    fn joins(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
+        let first = self.joins.partition_point(|join| *join <= range.start);
+        self.joins[first..].iter().copied().take_while(move |join| *join < range.end)
+    }
+
+    /// Adds the words of a name within.
     fn extend(&mut self, name: &str) {
+        if !self.text.is_empty() {
+            self.joins.push(self.text.len());
+        }
         for part in name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
             let characters: Vec<char> = part.chars().collect();
             for (index, character) in characters.iter().enumerate() {
@@ -338,6 +355,25 @@ mod tests {
     }
 
     #[test]
+    fn words_are_joined_within_a_name_and_not_over_brackets() {
+        let fields = SecretFields::default();
+        for name in ["bypass_warning", "rcv_code", "creditcard[number]", "my[card][number]"] {
+            assert!(fields.has(name), "{name}");
+        }
+        for name in [
+            "compass[width]",
+            "compass.width",
+            "compass[0][width]",
+            "photo[kenya]",
+            "rcv[code]",
+            "p[in]",
+            "card[num][ber]",
+        ] {
+            assert!(!fields.has(name), "{name}");
+        }
+    }
+
+    #[test]
     fn another_list_takes_the_place_of_the_default() {
         let fields = SecretFields::new(["iban", "*geheim*"]).unwrap();
         assert!(fields.has("customer[iban]") && fields.has("Geheimzahl") && fields.has("_csrf"));
@@ -384,12 +420,12 @@ mod tests {
         let fields = SecretFields::new(["card_number", "*été*"]).unwrap();
         let mut form = serde_json::json!({
             "my": {"card": [{"number": 1, "n": {"umber": 1}, "holder": 2}], "numbers": 3},
-            "é": {"té": 1, "t": 2},
+            "é": {"té": 1, "t": 2, "été": 3},
         });
         fields.remove_from(form.as_object_mut().unwrap());
         let left = serde_json::json!({
-            "my": {"card": [{"n": {}, "holder": 2}], "numbers": 3},
-            "é": {"t": 2},
+            "my": {"card": [{"n": {"umber": 1}, "holder": 2}], "numbers": 3},
+            "é": {"té": 1, "t": 2},
         });
         assert_eq!(form, left);
     }

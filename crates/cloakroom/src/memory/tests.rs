@@ -28,9 +28,12 @@ impl Stage {
         assert!(matches!(created, Outcome::Done(_)), "{number}: {created:?}");
     }
 
+    fn load(&self, number: u16) -> Option<Found> {
+        self.store.load(&key(number)).now_or_never().unwrap().unwrap()
+    }
+
     fn lives(&self, number: u16) -> bool {
-        let found = self.store.load(&key(number)).now_or_never().unwrap().unwrap();
-        matches!(found, Some(Found::Live(_)))
+        matches!(self.load(number), Some(Found::Live(_)))
     }
 }
 
@@ -126,6 +129,41 @@ fn owners_make_no_room_for_guests() {
     assert_eq!(stage.store.len(), 64);
     let elsewhere = Commit::Create { key: other_shard, record };
     assert!(matches!(stage.commit(elsewhere), Outcome::Done(_)), "another shard has room");
+}
+
+/// Whoever floods a full store with guests must not make it look at all its entries each time.
+#[test]
+fn guests_are_refused_without_a_search_until_an_owner_s_session_leaves() {
+    let stage = full_of_owners();
+    let owned_until = || stage.store.shards[0].lock().unwrap().owned_until;
+    let mut guests = 64..;
+    let mut guest_is_refused = || {
+        let record = Draft::new("x", stage.clock.now(), IDLE);
+        let key = key(in_first_shard(guests.next().unwrap()));
+        let created = stage.store.commit(Commit::Create { key, record });
+        created.now_or_never().unwrap().is_err()
+    };
+    assert_eq!(owned_until(), None);
+    assert!(guest_is_refused());
+    let Some(Found::Live(first)) = stage.load(0) else { panic!("it is live") };
+    assert_eq!(owned_until(), Some(first.expires));
+
+    // A new deadline is later than the others, or earlier.
+    let now = stage.clock.now();
+    for (expires, expected) in [(now + IDLE * 2, first.expires), (now + IDLE / 2, now + IDLE / 2)] {
+        stage.commit(Commit::Touch { key: key(0), expected: first.revision, expires });
+        assert!(guest_is_refused());
+        assert_eq!(owned_until(), Some(expected));
+    }
+    stage.clock.advance(IDLE / 2);
+    assert!(!guest_is_refused(), "one has expired");
+    assert!(!guest_is_refused() && owned_until().is_none(), "a guest leaves for another");
+
+    stage.create(in_first_shard(0), Some(OwnerKey::of("virk")));
+    assert!(guest_is_refused() && owned_until().is_some());
+    let tombstone = stage.clock.now() + IDLE;
+    stage.commit(Commit::Destroy { key: key(in_first_shard(1)), tombstone });
+    assert!(!guest_is_refused(), "a tombstone leaves");
 }
 
 /// A logout with a goodbye message must not fail for want of room, nor a sign-in.

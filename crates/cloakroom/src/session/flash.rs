@@ -31,13 +31,13 @@ impl Session {
         self.add(Bags { messages: encode_object("flash", &messages)?, ..Bags::default() })
     }
 
-    /// Flashes the request's form, so that the page can fill it in again. Files stay out, and so do fields
-    /// with secret names: [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
+    /// Flashes the request's form, so that the page can fill it in again. Files stay out, and so do
+    /// fields with secret names: [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
     /// [set otherwise](crate::SessionsBuilder::secret_fields).
     ///
     /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
-    /// form that an earlier request flashed, with its errors. If the session would be too large with it, the commit
-    /// leaves its largest fields out.
+    /// form that an earlier request flashed, with its errors. If the session would be too large with
+    /// it, the commit leaves its largest fields out.
     ///
     /// ```
     /// # let session = cloakroom::testing::session_with_form("username=virk&password=secret");
@@ -52,8 +52,8 @@ impl Session {
     }
 
     /// Flashes the named fields of the request's form. A field is named as in the form or with dots:
-    /// `user[name]` or `user.name`. `items[][name]` is the name of every entry. Naming a field is asking for it, so the
-    /// secret ones of [`flash_all`](Self::flash_all) are not left out here.
+    /// `user[name]` or `user.name`. `items[][name]` is the name of every entry. Naming a field is
+    /// asking for it, so the secret ones of [`flash_all`](Self::flash_all) are not left out here.
     ///
     /// ```
     /// # let session = cloakroom::testing::session_with_form("username=virk&email=v@example.org");

@@ -71,8 +71,9 @@ impl Failure {
         }
     }
 
-    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an [`Error::code`], a [`Refusal::reason`],
-    /// `body_too_large`, `body_broken`, `not_a_form` or `invalid_form`.
+    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an
+    /// [`Error::code`], a [`Refusal::reason`], `body_too_large`, `body_broken`, `not_a_form` or
+    /// `invalid_form`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSession(_) => "no_session_layer",
