@@ -93,14 +93,9 @@ impl Owners {
         }
     }
 
-    /// Returns the keys that are noted for `owner`, in their order.
-    pub(super) fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
-        self.keys_after(owner, None, usize::MAX)
-    }
-
     /// Returns keys that are noted for `owner` and come after the key `after`, in their order: all of
     /// them, or more than `enough`.
-    fn keys_after(
+    pub(super) fn keys_after(
         &self,
         owner: &OwnerKey,
         after: Option<RecordKey>,
