@@ -160,7 +160,7 @@ impl Inner {
         let keys = entries.iter().filter(|(_, until)| is_kept(*until));
         let keys = keys.filter_map(|(name, _)| RecordKey::parse(name)).collect();
         let next = (cursor != 0).then_some(Place { offset: cursor, ..from });
-        Ok(KeyPage { keys, next })
+        Ok(KeyPage::new(keys, next).with_seen(entries.len()))
     }
 
     /// Runs a command on the index of an owner.

@@ -310,7 +310,7 @@ impl Enumerate for FileStore {
         let inner = self.0.clone();
         let list = move || inner.keys_in(shard);
         let keys = self.0.offload.read("list the session files", list).await?;
-        Ok(KeyPage { keys, next: Some(Place { part: from.part + 1, ..from }) })
+        Ok(KeyPage::new(keys, Some(Place { part: from.part + 1, ..from })))
     }
 }
 

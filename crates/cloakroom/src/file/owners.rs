@@ -222,7 +222,8 @@ impl Inner {
         keys.truncate(limit);
         let next = keys.last().filter(|_| has_more);
         let next = next.map(|last| Place { after: Some(*last), ..Place::default() });
-        Ok(KeyPage { keys: self.owned(owner, keys)?, next })
+        let seen = keys.len();
+        Ok(KeyPage::new(self.owned(owner, keys)?, next).with_seen(seen))
     }
 
     /// Those of `keys` under which `owner` has a record or a tombstone.
