@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -187,17 +186,12 @@ impl Inner {
     /// Reads a record through the near cache.
     async fn get_nearby(&self, cache: &NearCache, key: &RecordKey) -> RedisResult<Option<Parsed>> {
         let name = self.key(key);
-        let asked = match cache.look_up(&name, self.clock.now()) {
+        let question = match cache.look_up(&name, self.clock.now()) {
             Answer::Known(parsed) => return Ok(Some(parsed)),
-            Answer::Ask(asked) => asked,
+            Answer::Ask(question) => question,
         };
-        let at = Instant::now();
         let parsed = self.get(key).await?;
-        if let Some(parsed) = &parsed
-            && matches!(parsed.found, Found::Live(_))
-        {
-            cache.keep(&name, parsed.clone(), asked, at);
-        }
+        question.answered(parsed.as_ref());
         Ok(parsed)
     }
 
