@@ -62,7 +62,10 @@ async fn twenty_thousand_anonymous_pages_leave_no_file() {
         assert_eq!(visit.finish(200).await.unwrap().set_cookie.len(), 1);
     }
     let files = std::fs::read_dir(folder.path().join("sessions")).into_iter().flatten().count();
-    println!("files after 20,000 anonymous pages with a CSRF token: {files}, in {:?}", begun.elapsed());
+    println!(
+        "files after 20,000 anonymous pages with a CSRF token: {files}, in {:?}",
+        begun.elapsed()
+    );
     assert_eq!(files, 0);
 }
 
