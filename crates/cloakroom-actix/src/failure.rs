@@ -7,11 +7,11 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::ServiceResponse,
     error::InternalError,
-    http::{StatusCode, header::HeaderMap},
+    http::StatusCode,
 };
 use cloakroom::{
     ResponseHeaders, Visit,
-    visit::{Failure, HeaderOfReplaced, Problem, Replacement},
+    visit::{Failure, GivenStatus, Problem, Replacement, headers_of_replaced},
 };
 
 use crate::{
@@ -23,14 +23,9 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnFailure(cloakroom::visit::OnFailure<HttpResponse>);
 
-/// The status that a response had before the application's handler replaced it, in its extensions.
-#[derive(Clone, Copy)]
-struct GivenStatus(u16);
-
 /// Returns the status of a response as the code further inside gave it.
-pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> u16 {
-    let replaced = response.extensions().get().map(|GivenStatus(status)| *status);
-    replaced.unwrap_or_else(|| response.status().as_u16())
+pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> GivenStatus {
+    GivenStatus::of(response.extensions().get(), response.status().as_u16())
 }
 
 impl OnFailure {
@@ -55,7 +50,9 @@ impl OnFailure {
         let status = given_status(response.response());
         let made = given.and_then(|problem| self.instead_of(&problem, status, visit));
         let Some(mut made) = made else { return response.map_into_left_body() };
-        keep_headers(made.headers_mut(), response.headers());
+        for (name, value) in headers_of_replaced(made.headers(), response.headers()) {
+            made.headers_mut().append(name, value);
+        }
         response.into_response(made).map_into_right_body()
     }
 
@@ -70,26 +67,18 @@ impl OnFailure {
 
     /// Returns the response in the place of one of status `status` that was made from `given`, where
     /// [`OnFailure`](cloakroom::visit::OnFailure) says so.
-    fn instead_of(&self, given: &Problem, status: u16, visit: &Visit) -> Option<HttpResponse> {
+    fn instead_of(
+        &self,
+        given: &Problem,
+        status: GivenStatus,
+        visit: &Visit,
+    ) -> Option<HttpResponse> {
         let Replacement { mut response, problem, .. } = self.0.replace(given, visit, render)?;
-        response.extensions_mut().insert(GivenStatus(status));
+        response.extensions_mut().insert(status);
         if let Some(problem) = problem {
             response.extensions_mut().insert(problem);
         }
         Some(response)
-    }
-}
-
-fn keep_headers(made: &mut HeaderMap, given: &HeaderMap) {
-    for (name, value) in given {
-        let kept = match HeaderOfReplaced::of(name.as_str()) {
-            HeaderOfReplaced::Added => true,
-            HeaderOfReplaced::Kept => !made.contains_key(name),
-            HeaderOfReplaced::Dropped => false,
-        };
-        if kept {
-            made.append(name.clone(), value.clone());
-        }
     }
 }
 
@@ -100,14 +89,14 @@ pub(crate) struct MiddlewareError {
     error: Error,
     session: ResponseHeaders,
     /// The status of the error before the application's handler replaced its response.
-    given: u16,
+    given: GivenStatus,
 }
 
 impl MiddlewareError {
     /// Returns the status of an error as the code further inside gave it.
-    pub(crate) fn given_status(error: &Error) -> u16 {
-        let own = error.as_error::<Self>().map(|own| own.given);
-        own.unwrap_or_else(|| error.as_response_error().status_code().as_u16())
+    pub(crate) fn given_status(error: &Error) -> GivenStatus {
+        let own = error.as_error::<Self>().map(|own| &own.given);
+        GivenStatus::of(own, error.as_response_error().status_code().as_u16())
     }
 
     /// An error with the response `made` in place of its own.

@@ -246,7 +246,7 @@ async fn conclude<B: MessageBody>(
         Ok(Ok(response)) => {
             let mut response = on_failure.replace(response, &visit);
             let given = given_status(response.response());
-            match visit.finish_replaced(given, response.status().as_u16()).await {
+            match visit.finish_replaced(given.as_u16(), response.status().as_u16()).await {
                 Ok(session) => {
                     session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
                     Ok(response)
@@ -260,7 +260,7 @@ async fn conclude<B: MessageBody>(
             let error = on_failure.replace_error(error, &visit);
             let given = MiddlewareError::given_status(&error);
             let sent = error.as_response_error().status_code().as_u16();
-            Err(match visit.finish_replaced(given, sent).await {
+            Err(match visit.finish_replaced(given.as_u16(), sent).await {
                 Ok(session) if session == ResponseHeaders::default() => error,
                 Ok(session) => MiddlewareError::with_session(error, session),
                 Err(failed) => MiddlewareError::replaced(error, not_committed(failed)),

@@ -5,10 +5,10 @@ use std::any::Any;
 use axum_core::{body::Body, response::Response as AxumResponse};
 use cloakroom::{
     Visit,
-    visit::{Failure, HeaderOfReplaced, Problem, Replacement},
+    visit::{Failure, GivenStatus, Problem, Replacement, headers_of_replaced},
 };
 use http::{
-    HeaderMap, Response,
+    Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
@@ -18,14 +18,9 @@ use crate::rejection::{render, respond};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnFailure(cloakroom::visit::OnFailure<AxumResponse>);
 
-/// The status that a response had before the application's handler replaced it, in its extensions.
-#[derive(Clone, Copy)]
-struct GivenStatus(u16);
-
 /// Returns the status of a response as the code further inside gave it.
-pub(crate) fn given_status<B>(response: &Response<B>) -> u16 {
-    let replaced = response.extensions().get().map(|GivenStatus(status)| *status);
-    replaced.unwrap_or_else(|| response.status().as_u16())
+pub(crate) fn given_status<B>(response: &Response<B>) -> GivenStatus {
+    GivenStatus::of(response.extensions().get(), response.status().as_u16())
 }
 
 impl OnFailure {
@@ -54,7 +49,7 @@ impl OnFailure {
         let Some(Replacement { response: made, problem, .. }) = replacement else {
             return response;
         };
-        let status = GivenStatus(given_status(&response));
+        let status = given_status(&response);
         let mut made = with_body(made);
         let mut extensions = std::mem::take(response.extensions_mut());
         extensions.remove::<Problem>();
@@ -63,18 +58,10 @@ impl OnFailure {
         if let Some(problem) = problem {
             made.extensions_mut().insert(problem);
         }
-        keep_headers(made.headers_mut(), response.headers());
-        made
-    }
-}
-
-fn keep_headers(made: &mut HeaderMap, given: &HeaderMap) {
-    for (name, value) in given {
-        match HeaderOfReplaced::of(name.as_str()) {
-            HeaderOfReplaced::Added => _ = made.append(name, value.clone()),
-            HeaderOfReplaced::Kept => _ = made.entry(name).or_insert_with(|| value.clone()),
-            HeaderOfReplaced::Dropped => (),
+        for (name, value) in headers_of_replaced(made.headers(), response.headers()) {
+            made.headers_mut().append(name, value);
         }
+        made
     }
 }
 

@@ -92,7 +92,8 @@ where
             let (ending, then) = match outcome {
                 Ok(Ok(response)) => {
                     let (given, sent) = (given_status(&response), response.status().as_u16());
-                    (this.visit.finish_replaced(given, sent), Then::Respond(response))
+                    let ending = this.visit.finish_replaced(given.as_u16(), sent);
+                    (ending, Then::Respond(response))
                 }
                 Ok(Err(error)) => {
                     tokio::spawn(this.visit.abandon());

@@ -154,7 +154,8 @@ fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {
     let value = json!({
         "from": from, "to": to, "copied": copied, "updated": updated, "same": same,
         "newer_in_target": newer, "different": different, "ended": ended, "expired": expired,
-        "removed": removed, "unreadable": unreadable, "verified": copied + updated, "stores": stores, "journal": journal,
+        "removed": removed, "unreadable": unreadable, "verified": copied + updated,
+        "stores": stores, "journal": journal,
     });
     let text = format!(
         "{copied} copied, {updated} brought up to date, {same} there already; {} verified by reading \
@@ -168,7 +169,7 @@ fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {
 }
 
 impl Run<'_> {
-    /// Copies everything. Answers whether it came to the end.
+    /// Copies everything. Returns whether it came to the end.
     async fn copy(&mut self, tally: &mut Tally, progress: &mut Progress) -> Result<bool, Failure> {
         let (mut seen, mut next) = (HashSet::new(), Some(StorePlace::default()));
         while let Some(place) = next {

@@ -174,7 +174,8 @@ pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> 
         #[cfg(unix)]
         Shared::File(store) => {
             use cloakroom::store::{Sweep, Swept};
-            let mut progress = Progress::begin("sweeping", shared.count().await?);
+            // A sweep looks at more than the sessions, such as the index of owners.
+            let mut progress = Progress::begin("sweeping", None);
             let mut removed = 0;
             loop {
                 let Swept { seen, removed: some, finished, busy } = store.sweep(BATCH).await?;

@@ -5,7 +5,9 @@
 //! a changed record from being served:
 //! 1. An answer is kept only if nothing of its shard was evicted since the question was sent,
 //!    because a push may overtake the answer.
-//! 2. Of two answers that differ one is stale, and nothing says which. Neither is kept.
+//! 2. An answer is kept only if every other answer for its key that came since the question was sent
+//!    is the same. Of two that differ one is stale, and nothing says which. Neither is kept, so no
+//!    reader of this process sees a state again that came before one that it has seen.
 //! 3. A commit evicts before it is sent and after it is answered, so the next read here sees it. The
 //!    answer may be an error, and the commit may be carried out later all the same. Its push then
 //!    evicts, as that of another server does.
@@ -66,6 +68,37 @@ struct Shard {
     uses: u64,
     bytes: usize,
     evictions: u64,
+    /// The keys that Redis is being asked for.
+    asked: HashMap<Arc<str>, Answers>,
+    /// How many answers have come.
+    answers: u64,
+}
+
+/// What Redis has said of one key since a question that still waits was sent.
+#[derive(Debug, Default)]
+struct Answers {
+    /// How many questions wait.
+    waiting: usize,
+    last: Option<Found>,
+    /// Which answer of the shard the last one was, or 0 before the first.
+    last_number: u64,
+    /// Which answer was the last one that differs from `last`.
+    other_number: u64,
+}
+
+impl Answers {
+    /// Notes the answer of this number to a question that was sent after so many answers. Returns
+    /// `true` if all answers since then are the same.
+    fn add(&mut self, found: Option<&Found>, number: u64, sent_after: u64) -> bool {
+        let is_same = self.last.as_ref() == found;
+        let agree = if is_same { self.other_number } else { self.last_number } <= sent_after;
+        if !is_same {
+            self.other_number = self.last_number;
+            self.last = found.cloned();
+        }
+        self.last_number = number;
+        agree
+    }
 }
 
 #[derive(Debug)]
@@ -122,16 +155,54 @@ fn size(key: &str, parsed: &Parsed) -> usize {
     OVERHEAD + key.len() + record
 }
 
-/// What has to be true still when the answer to a question comes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+/// What the cache says to a question.
+pub(crate) enum Answer<'a> {
+    Known(Parsed),
+    Ask(Question<'a>),
+}
+
+/// A question to Redis that waits for its answer. It may be dropped without one.
+pub(crate) struct Question<'a> {
+    cache: &'a NearCache,
+    key: Arc<str>,
+    sent: Instant,
+    sent_after: u64,
     evictions: u64,
 }
 
-/// What the cache says to a question.
-pub(crate) enum Answer {
-    Known(Parsed),
-    Ask(Asked),
+impl Question<'_> {
+    /// Keeps the answer if it is a record, unless it may be stale already.
+    pub(crate) fn answered(self, parsed: Option<&Parsed>) {
+        let mut shard = self.cache.shard(&self.key);
+        let is_current = shard.evictions == self.evictions && self.cache.is_live();
+        let found = parsed.map(|parsed| &parsed.found);
+        shard.answers += 1;
+        let number = shard.answers;
+        let answers = shard.asked.get_mut(&self.key);
+        let agree = answers.is_some_and(|it| it.add(found, number, self.sent_after));
+        match parsed {
+            Some(parsed) if is_current && agree && matches!(parsed.found, Found::Live(_)) => {
+                shard.insert(&self.key, parsed.clone(), self.sent, self.cache.room);
+            }
+            // What is kept may be older than this answer, which a reader sees now.
+            _ if shard.records.get(&self.key).is_some_and(|it| Some(&it.parsed.found) != found) => {
+                shard.remove(&self.key);
+            }
+            _ => (),
+        }
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let mut shard = self.cache.shard(&self.key);
+        if let Some(answers) = shard.asked.get_mut(&self.key) {
+            answers.waiting -= 1;
+            if answers.waiting == 0 {
+                shard.asked.remove(&self.key);
+            }
+        }
+    }
 }
 
 impl NearCache {
@@ -147,9 +218,9 @@ impl NearCache {
     }
 
     /// Returns the record under `key` if it may be served at `now`.
-    pub(crate) fn look_up(&self, key: &str, now: Timestamp) -> Answer {
+    pub(crate) fn look_up(&self, key: &str, now: Timestamp) -> Answer<'_> {
         let mut shard = self.shard(key);
-        if self.live.load(Ordering::SeqCst)
+        if self.is_live()
             && let Some(Kept { parsed, at, .. }) = shard.use_record(key)
             && at.elapsed() < LONGEST
             && parsed.found.expires() > now
@@ -157,21 +228,10 @@ impl NearCache {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Answer::Known(parsed.clone());
         }
-        Answer::Ask(Asked { evictions: shard.evictions })
-    }
-
-    /// Keeps the answer to a question that was asked at `asked`, unless it may be stale already.
-    pub(crate) fn keep(&self, key: &str, parsed: Parsed, asked: Asked, at: Instant) {
-        let mut shard = self.shard(key);
-        if shard.evictions != asked.evictions || !self.live.load(Ordering::SeqCst) {
-            return;
-        }
-        if shard.records.get(key).is_some_and(|kept| kept.parsed.found != parsed.found) {
-            shard.remove(key);
-            shard.evictions += 1;
-            return;
-        }
-        shard.insert(key, parsed, at, self.room);
+        let key: Arc<str> = key.into();
+        shard.asked.entry(key.clone()).or_default().waiting += 1;
+        let Shard { answers: sent_after, evictions, .. } = *shard;
+        Answer::Ask(Question { cache: self, key, sent: Instant::now(), sent_after, evictions })
     }
 
     pub(crate) fn evict(&self, key: &str) {
@@ -189,7 +249,10 @@ impl NearCache {
     fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            *shard = Shard { evictions: shard.evictions + 1, ..Shard::default() };
+            shard.records.clear();
+            shard.by_use.clear();
+            shard.bytes = 0;
+            shard.evictions += 1;
         }
     }
 
@@ -208,6 +271,10 @@ impl NearCache {
             (PushKind::Disconnection, _) => self.set_live(false),
             _ => (),
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.live.load(Ordering::SeqCst)
     }
 
     pub(crate) fn hits(&self) -> u64 {
@@ -245,42 +312,96 @@ mod tests {
         wire::parse(&wire::record(&draft, Revision(1)).into()).unwrap()
     }
 
-    fn ask(cache: &NearCache, now: u64) -> Option<Asked> {
+    fn ask(cache: &NearCache, now: u64) -> Option<Question<'_>> {
         match cache.look_up("key", at(now)) {
             Answer::Known(_) => None,
-            Answer::Ask(asked) => Some(asked),
+            Answer::Ask(question) => Some(question),
         }
+    }
+
+    fn live_cache() -> NearCache {
+        let cache = NearCache::new(DEFAULT_BYTES);
+        cache.set_live(true);
+        cache
     }
 
     #[test]
     fn a_record_is_served_until_its_deadline_and_then_asked_for_again() {
-        let cache = NearCache::new(DEFAULT_BYTES);
-        cache.set_live(true);
-        let asked = ask(&cache, 0).unwrap();
-        cache.keep("key", record(1_000), asked, Instant::now());
+        let cache = live_cache();
+        ask(&cache, 0).unwrap().answered(Some(&record(1_000)));
         assert!(ask(&cache, 999).is_none());
         assert_eq!(cache.hits(), 1);
-        let asked = ask(&cache, 1_000).expect("Redis is asked");
+        let question = ask(&cache, 1_000).expect("Redis is asked");
         assert_eq!(cache.hits(), 1, "that was no hit");
 
         // Another server moved the deadline, and its push has not arrived.
-        cache.keep("key", record(2_000), asked, Instant::now());
-        let asked = ask(&cache, 1_000).expect("of two answers neither is kept");
-        cache.keep("key", record(2_000), asked, Instant::now());
+        question.answered(Some(&record(2_000)));
         assert!(ask(&cache, 1_999).is_none());
     }
 
     #[test]
     fn an_answer_that_an_eviction_overtook_is_not_kept() {
-        let cache = NearCache::new(DEFAULT_BYTES);
-        cache.set_live(true);
-        let asked = ask(&cache, 0).unwrap();
+        let cache = live_cache();
+        let question = ask(&cache, 0).unwrap();
         cache.evict("key");
-        cache.keep("key", record(1_000), asked, Instant::now());
-        let asked = ask(&cache, 0).expect("not kept");
+        question.answered(Some(&record(1_000)));
+        let question = ask(&cache, 0).expect("not kept");
         cache.set_live(false);
-        cache.keep("key", record(1_000), asked, Instant::now());
+        question.answered(Some(&record(1_000)));
         assert!(ask(&cache, 0).is_some(), "nor without a connection");
+    }
+
+    /// A push evicts what the first question asks for. The second is sent later and answered from
+    /// before the next change, which the first one has seen.
+    #[test]
+    fn what_a_reader_has_seen_is_not_undone_by_an_older_answer() {
+        let tombstone = || {
+            let tombstone = wire::tombstone(at(1_000), None, Revision(2));
+            wire::parse(&tombstone.into()).unwrap()
+        };
+        for newer in [None, Some(tombstone()), Some(record(2_000))] {
+            for newer_first in [true, false] {
+                let cache = live_cache();
+                let first = ask(&cache, 0).unwrap();
+                cache.evict("key");
+                let second = ask(&cache, 0).unwrap();
+                let older = record(1_000);
+                if newer_first {
+                    first.answered(newer.as_ref());
+                    second.answered(Some(&older));
+                } else {
+                    second.answered(Some(&older));
+                    assert!(ask(&cache, 0).is_none());
+                    first.answered(newer.as_ref());
+                }
+                let question = ask(&cache, 0).expect("the older answer is not served");
+                question.answered(Some(&record(2_000)));
+                assert!(ask(&cache, 0).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_is_kept_although_it_is_asked_for_all_the_time() {
+        let cache = live_cache();
+        let first = ask(&cache, 0).unwrap();
+        cache.evict("key");
+        let second = ask(&cache, 0).unwrap();
+        first.answered(Some(&record(1_000)));
+        let third = ask(&cache, 0).unwrap();
+        second.answered(Some(&record(2_000)));
+        let fourth = ask(&cache, 0).expect("the first two differ");
+        third.answered(Some(&record(2_000)));
+        fourth.answered(Some(&record(2_000)));
+        assert!(ask(&cache, 0).is_none());
+        assert!(cache.shard("key").asked.is_empty());
+    }
+
+    #[test]
+    fn a_question_that_is_dropped_leaves_nothing() {
+        let cache = live_cache();
+        drop(ask(&cache, 0));
+        assert!(cache.shard("key").asked.is_empty());
     }
 
     /// A record of so many bytes.
@@ -290,8 +411,8 @@ mod tests {
     }
 
     fn keep(cache: &NearCache, key: &str, bytes: usize) {
-        if let Answer::Ask(asked) = cache.look_up(key, at(0)) {
-            cache.keep(key, sized(bytes), asked, Instant::now());
+        if let Answer::Ask(question) = cache.look_up(key, at(0)) {
+            question.answered(Some(&sized(bytes)));
         }
     }
 

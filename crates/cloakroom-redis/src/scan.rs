@@ -34,7 +34,7 @@ pub(crate) async fn page(
         offset => Some(Place { offset, ..from }),
     };
     let keys = names.iter().filter_map(|name| key_in(name)).collect();
-    Ok(KeyPage { keys, next })
+    Ok(KeyPage::new(keys, next))
 }
 
 /// Records have their tag in braces right after the prefix; the index of owners has none.

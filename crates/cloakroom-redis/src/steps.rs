@@ -198,7 +198,8 @@ impl Inner {
         let name = name(key);
         let connections = self.connections.clone();
         self.connections.spawn(async move {
-            // The set by deadline last: what it has not any more never leaves the other.
+            // The set by deadline comes last, because expired names are found in it alone: a name
+            // that only the other set has would stay there.
             for set in [by_name, by_deadline] {
                 if let Err(error) = connections.run(cmd("ZREM").arg(set).arg(&name)).await {
                     tracing::debug!(%error, "an entry of an owner's sessions stays until its time has come");

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -160,7 +159,7 @@ impl Inner {
         let keys = entries.iter().filter(|(_, until)| is_kept(*until));
         let keys = keys.filter_map(|(name, _)| RecordKey::parse(name)).collect();
         let next = (cursor != 0).then_some(Place { offset: cursor, ..from });
-        Ok(KeyPage { keys, next })
+        Ok(KeyPage::new(keys, next).with_seen(entries.len()))
     }
 
     /// Runs a command on the index of an owner.
@@ -187,17 +186,12 @@ impl Inner {
     /// Reads a record through the near cache.
     async fn get_nearby(&self, cache: &NearCache, key: &RecordKey) -> RedisResult<Option<Parsed>> {
         let name = self.key(key);
-        let asked = match cache.look_up(&name, self.clock.now()) {
+        let question = match cache.look_up(&name, self.clock.now()) {
             Answer::Known(parsed) => return Ok(Some(parsed)),
-            Answer::Ask(asked) => asked,
+            Answer::Ask(question) => question,
         };
-        let at = Instant::now();
         let parsed = self.get(key).await?;
-        if let Some(parsed) = &parsed
-            && matches!(parsed.found, Found::Live(_))
-        {
-            cache.keep(&name, parsed.clone(), asked, at);
-        }
+        question.answered(parsed.as_ref());
         Ok(parsed)
     }
 

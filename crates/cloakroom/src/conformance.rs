@@ -70,7 +70,9 @@ impl Time for RealTime {
 
 /// Runs every rule against `store` and answers how many there were. The rules of a
 /// [`Directory`](crate::store::Directory) and of an [`Enumerate`](crate::store::Enumerate) are among
-/// them where it is one.
+/// them where it is one. How many entries a directory looks at beyond those that it names shows in its
+/// own [`KeyPage::seen`](crate::store::KeyPage::seen) alone, so test that number yourself if the store
+/// leaves entries out.
 ///
 /// # Panics
 /// At the first rule that the store breaks, naming it.

@@ -136,7 +136,7 @@ impl SessionDirectory {
         Ok(SessionPage { sessions, next })
     }
 
-    /// Ends the session that `handle` names. Answers whether it was there: no handle leads to a
+    /// Ends the session that `handle` names. Returns whether it was there: no handle leads to a
     /// session that has ended, or in a visitor's directory to another owner's.
     ///
     /// Its requests that are under way commit nothing more. To end the current session use

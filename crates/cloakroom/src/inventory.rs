@@ -108,7 +108,7 @@ impl Inventory {
     pub async fn page(&self, place: Place) -> Result<InventoryPage, Error> {
         let store = self.0.enumerable("list sessions")?;
         let page = store.keys_from(place).await;
-        let KeyPage { keys, next } = page.map_err(|cause| failed("list sessions", cause))?;
+        let KeyPage { keys, next, .. } = page.map_err(|cause| failed("list sessions", cause))?;
         let mut sessions = Vec::new();
         for batch in keys.chunks(BATCH) {
             let reached = try_join_all(batch.iter().map(|key| self.0.reach_key(*key))).await?;

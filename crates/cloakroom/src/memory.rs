@@ -268,11 +268,11 @@ impl Directory for MemoryStore {
         for (part, shard) in (0..).zip(&self.shards).skip_while(|(part, _)| *part < from.part) {
             if let Some(tag) = lock(shard).keys_of(owner, tag, limit.max(1), now, &mut keys) {
                 let next = Place { part, offset: tag.into(), ..from };
-                return Ok(KeyPage { keys, next: Some(next) });
+                return Ok(KeyPage::new(keys, Some(next)));
             }
             tag = 0;
         }
-        Ok(KeyPage { keys, next: None })
+        Ok(KeyPage::new(keys, None))
     }
 
     async fn keys_with_tag(
@@ -296,7 +296,7 @@ impl Enumerate for MemoryStore {
         let shard = usize::try_from(from.part).ok().and_then(|part| self.shards.get(part));
         let Some(shard) = shard else { return Ok(KeyPage::default()) };
         let next = Some(Place { part: from.part + 1, ..from });
-        Ok(KeyPage { keys: lock(shard).slots.keys().copied().collect(), next })
+        Ok(KeyPage::new(lock(shard).slots.keys().copied().collect(), next))
     }
 }
 

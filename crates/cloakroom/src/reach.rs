@@ -134,10 +134,10 @@ impl Sessions {
         let (mut theirs, mut looked_at) = (Vec::new(), 0);
         loop {
             let page = index.keys_of(owner, from, PAGE).await;
-            let KeyPage { keys, next } = page.map_err(|cause| failed(attempted, cause))?;
+            let KeyPage { keys, next, seen } = page.map_err(|cause| failed(attempted, cause))?;
             theirs.extend(self.reach_owned_by(owner, &keys).await?);
             // A step that names nothing has cost one as well.
-            looked_at += keys.len().max(1);
+            looked_at += seen.max(1);
             match next {
                 Some(next) if theirs.len() < PAGE && looked_at < LOOKED_AT => from = next,
                 next => return Ok((unique(theirs), next)),

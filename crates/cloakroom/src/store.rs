@@ -258,7 +258,8 @@ pub trait Directory: Store {
     /// Returns some keys of the records whose [owner](Draft::owner) is `owner`, from the place `from`
     /// on: about `limit` of them, in any order. A record that is live from the first page to the last
     /// is named at least once. Keys may come twice, and lead to tombstones, to nothing, or to the
-    /// records of others.
+    /// records of others. A store that leaves these out looks at about `limit` entries all the same,
+    /// and says in [`KeyPage::seen`] how many it were.
     ///
     /// # Errors
     /// When the store cannot tell.
@@ -331,11 +332,43 @@ pub struct Place {
 
 /// Some of a store's keys.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct KeyPage {
     /// The keys, in any order; there may be none although more follow.
     pub keys: Vec<RecordKey>,
     /// Where to go on; nothing at the end.
     pub next: Option<Place>,
+    /// How many entries the store looked at for this page, with those that it left out.
+    pub seen: usize,
+}
+
+impl KeyPage {
+    /// Makes a page for which the store looked at these keys and at nothing else.
+    ///
+    /// ```
+    /// use cloakroom::store::{KeyPage, RecordKey};
+    ///
+    /// let page = KeyPage::new(vec![RecordKey::from_bytes([7; 32])], None);
+    /// assert_eq!(page.seen, 1);
+    /// ```
+    pub fn new(keys: Vec<RecordKey>, next: Option<Place>) -> Self {
+        Self { seen: keys.len(), keys, next }
+    }
+
+    /// Says how many entries the store looked at. Call it if the store leaves out entries that lead
+    /// to nothing: the library bounds its work for one call by this number.
+    ///
+    /// ```
+    /// use cloakroom::store::{KeyPage, RecordKey};
+    ///
+    /// // 128 entries, of which all but one have expired.
+    /// let page = KeyPage::new(vec![RecordKey::from_bytes([7; 32])], None).with_seen(128);
+    /// assert_eq!((page.keys.len(), page.seen), (1, 128));
+    /// ```
+    #[must_use]
+    pub fn with_seen(self, seen: usize) -> Self {
+        Self { seen, ..self }
+    }
 }
 
 /// Deletes what has expired, for stores that do not forget by themselves.

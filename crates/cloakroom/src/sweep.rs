@@ -61,7 +61,7 @@ impl Pace {
     }
 }
 
-/// Sweeps the store that `store` answers, round after round, until it answers none.
+/// Sweeps the store that `store` returns, round after round, until it returns none.
 pub(crate) fn in_background<S: Sweep>(
     budget: SweepBudget,
     store: impl Fn() -> Option<S> + Send + 'static,

@@ -28,7 +28,7 @@ use std::{
 pub use ending::Ending;
 pub use failure::{Answer, Failure};
 pub use headers::{HeadersMut, ResponseHeaders};
-pub use on_failure::{HeaderOfReplaced, OnFailure, Replacement};
+pub use on_failure::{GivenStatus, OnFailure, Replacement, headers_of_replaced};
 use problem::ClientFormat;
 pub use problem::Problem;
 

@@ -66,7 +66,7 @@ impl RedisServer {
         panic!("redis-server did not start in {ATTEMPTS} attempts");
     }
 
-    /// Runs the program. Answers whether it listens; not if another program took the port first.
+    /// Runs the program. Returns whether it listens; not if another program took the port first.
     fn spawn(&mut self) -> bool {
         let mut command = Command::new("redis-server");
         command.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -176,7 +176,7 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
 #[tokio::test]
 async fn the_documented_permissions_are_enough() {
     const COMMANDS: &str = "+get +eval +evalsha +set +setrange +pexpire +pttl +del +zadd \
-                            +zremrangebyscore +zscan +zrange +zrem +info";
+                            +zscan +zrange +zrem +info";
     const ON_TOP: &str = "+scan +ping +time +client|tracking +rpush +lrange";
     let server = RedisServer::start();
     let user = |more: &str| {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use behaviour::redis::RedisServer;
 use cloakroom::{
-    clock::FakeClock,
+    clock::{Clock, FakeClock},
     conformance,
-    store::{Commit, Directory, OwnerKey, Place, Store},
+    store::{Commit, Directory, Draft, OwnerKey, Place, Store},
 };
 
 use super::{HOUR, builder, create, draft, key, store, text, with_clock};
@@ -71,6 +71,30 @@ async fn a_session_that_ends_leaves_the_index_of_its_owner() {
             assert!(waited.elapsed() < std::time::Duration::from_secs(5), "it is still there");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_write_removes_a_bounded_part_of_what_has_expired_from_the_index() {
+    let server = RedisServer::start();
+    let (store, clock) = with_clock(&server);
+    let owner = OwnerKey::of("user-42");
+    let write = async |number| {
+        let mut record = Draft::new("values", Clock::now(&*clock), HOUR);
+        record.owner = Some(owner);
+        store.commit(Commit::Create { key: key(number), record }).await.unwrap();
+    };
+    for number in 0..250 {
+        write(number).await;
+    }
+    clock.advance(3 * HOUR);
+    for (number, left) in [(1_000, 151), (1_001, 52), (1_002, 3), (1_003, 4)] {
+        server.reset_stats();
+        write(number).await;
+        assert!(server.calls().get("zrem").is_none_or(|calls| *calls <= 2), "{:?}", server.calls());
+        let sets = ["", ":names"].map(|end| format!("session:owner:{{{owner}}}{end}"));
+        let entries = sets.each_ref().map(|set| server.cli(&["ZCARD", set]));
+        assert_eq!(entries, [left.to_string(), left.to_string()]);
     }
 }
 

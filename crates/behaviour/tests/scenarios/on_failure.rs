@@ -78,15 +78,26 @@ impl Setup {
     }
 }
 
-/// Headers of a layer that compresses bodies and serves parts of them, and one of another layer.
-const INNER: [(&str, &str); 7] = [
+/// Headers of a layer that compresses bodies, names them and serves parts of them.
+const OF_THE_BODY: [(&str, &str); 8] = [
     ("content-encoding", "gzip"),
     ("etag", "\"1\""),
     ("content-range", "bytes 0-4/5"),
     ("accept-ranges", "bytes"),
     ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ("content-disposition", "attachment"),
+    ("content-digest", "sha-256=:1:"),
+    ("repr-digest", "sha-256=:1:"),
+];
+
+/// Headers of other layers, of which some have several lines.
+const OF_LAYERS: [(&str, &str); 6] = [
     ("vary", "accept-encoding"),
     ("x-inner", "yes"),
+    ("content-security-policy", "default-src 'self'"),
+    ("content-security-policy", "frame-ancestors 'none'"),
+    ("link", "</a>; rel=preload"),
+    ("link", "</b>; rel=preload"),
 ];
 
 macro_rules! handlers {
@@ -139,7 +150,7 @@ fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
     let compress = |mut response: Response| async {
         if response.status() == 500 {
             let headers = response.headers_mut();
-            for (name, value) in INNER {
+            for (name, value) in OF_THE_BODY.into_iter().chain(OF_LAYERS) {
                 let name = HeaderName::from_static(name);
                 headers.append(name, HeaderValue::from_static(value));
             }
@@ -173,7 +184,7 @@ fn actix_app(app: &mut web::ServiceConfig, setup: &Setup, sessions: &Sessions) {
     let compress = async |request: ServiceRequest, next: Next<BoxBody>| {
         let mut response = next.call(request).await?;
         if response.status() == 500 {
-            for (name, value) in INNER {
+            for (name, value) in OF_THE_BODY.into_iter().chain(OF_LAYERS) {
                 let name = actix_web::http::header::HeaderName::from_static(name);
                 let value = actix_web::http::header::HeaderValue::from_static(value);
                 response.headers_mut().append(name, value);
@@ -295,16 +306,26 @@ async fn flash_waits_for_the_page_if_the_handler_for_failures_redirects() {
 async fn headers_of_a_replaced_body_do_not_describe_the_new_one() {
     for_each(Setup::new(Handler::Replies(418)), async |mut visitor, _, name| {
         let Reply { headers, status, .. } = visitor.get("/fail").await;
-        assert_eq!(
-            (status.as_u16(), &headers["x-inner"]),
-            (418, &"yes".parse().unwrap()),
-            "{name}"
-        );
-        for (header, _) in &INNER[..5] {
-            assert!(!headers.contains_key(*header), "{name} {header}");
+        assert_eq!(status, 418, "{name}");
+        for (header, _) in OF_THE_BODY {
+            assert!(!headers.contains_key(header), "{name} {header}");
         }
         let vary: Vec<_> = headers.get_all("vary").iter().collect();
         assert_eq!(vary, ["accept-encoding", "Cookie"], "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn headers_of_layers_keep_all_their_lines() {
+    for_each(Setup::new(Handler::Replies(418)), async |mut visitor, _, name| {
+        let headers = visitor.get("/fail").await.headers;
+        for header in ["x-inner", "content-security-policy", "link"] {
+            let lines = OF_LAYERS.iter().filter(|(name, _)| *name == header);
+            let expected: Vec<_> = lines.map(|(_, value)| *value).collect();
+            let kept: Vec<_> = headers.get_all(header).iter().collect();
+            assert_eq!(kept, expected, "{name} {header}");
+        }
     })
     .await;
 }

@@ -57,10 +57,12 @@ local function index(by_deadline, by_name, value)
   if not by_deadline then return end
   local score = expires_of(value) + (tonumber(value:sub(23, 38)) or 0)
   local past = string.format('%.0f', now)
-  for _, name in ipairs(redis.call('ZRANGE', by_deadline, '-inf', past, 'BYSCORE')) do
-    redis.call('ZREM', by_name, name)
+  -- Some at a time, because a script keeps every other client waiting. The next write goes on.
+  local expired = redis.call('ZRANGE', by_deadline, '-inf', past, 'BYSCORE', 'LIMIT', 0, 100)
+  if #expired > 0 then
+    redis.call('ZREM', by_name, unpack(expired))
+    redis.call('ZREM', by_deadline, unpack(expired))
   end
-  redis.call('ZREMRANGEBYSCORE', by_deadline, '-inf', past)
   redis.call('ZADD', by_deadline, 'GT', string.format('%.0f', score), ARGV[2])
   redis.call('ZADD', by_name, 0, ARGV[2])
   for _, key in ipairs({ by_deadline, by_name }) do

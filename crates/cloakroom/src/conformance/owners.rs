@@ -32,7 +32,14 @@ fn new_owner() -> OwnerKey {
 
 async fn page(directory: &dyn Directory, owner: OwnerKey, from: Place, limit: usize) -> KeyPage {
     let page = directory.keys_of(&owner, from, limit).await;
-    page.unwrap_or_else(|error| panic!("looking up an owner's keys failed: {error:?}"))
+    let page = page.unwrap_or_else(|error| panic!("looking up an owner's keys failed: {error:?}"));
+    let KeyPage { keys, seen, .. } = &page;
+    assert!(
+        *seen >= keys.len(),
+        "a page of {} keys for which {seen} entries were seen",
+        keys.len()
+    );
+    page
 }
 
 async fn keys_of(directory: &dyn Directory, owner: OwnerKey) -> Vec<RecordKey> {

@@ -4,10 +4,10 @@
 //! of the pool costs several times the read itself. On Linux a load therefore tries first what cannot
 //! wait for a disk: `RESOLVE_CACHED` opens a file only if all names on its path are cached,
 //! `RWF_NOWAIT` copies only what is in the page cache, and `O_NOATIME` keeps a read from changing the
-//! file's times. Anything else is an error here, and then the pool reads the file in the usual way: a
-//! file that is not cached, not ours or not whole, or a failure. A kernel or file system without these
-//! flags, as tmpfs, is not asked again. No descriptor stays open, so a folder that was deleted, moved
-//! or replaced is noticed by the next read.
+//! file's times. Anything else is an error here, and then the pool reads the file in the usual way:
+//! a file that is not cached, not ours or not whole, a rotation whose end is not plain to see, or a
+//! failure. A kernel or file system without these flags, as tmpfs, is not asked again. No descriptor
+//! stays open, so a folder that was deleted, moved or replaced is noticed by the next read.
 //!
 //! Closing the file can still wait for the disk in one case: if a writer replaced the file between
 //! the open and the close, the close deletes the old one.
@@ -23,7 +23,7 @@ use bytes::Bytes;
 use super::{
     folder::proves_absence,
     format::{HEADER, Header, decode, is_whole},
-    shard::{Content, found, hex, name_of},
+    shard::{found, hex, name_of},
 };
 use crate::{
     clock::Timestamp,
@@ -67,11 +67,10 @@ impl Cached {
 
 fn load(location: &Path, key: &RecordKey, now: Timestamp) -> io::Result<Option<Found>> {
     let Some((header, record)) = content(location, key)? else { return Ok(None) };
-    let header_of = |key: &RecordKey| {
-        let content = content(location, key)?;
-        Ok(content.map_or(Content::Nothing, |(header, _)| Content::Whole(header, ())))
-    };
-    found(key, header, record, now, header_of)
+    found(header, record, now, |from| match content(location, from)? {
+        Some((before, _)) if before.kind.made_live() == Some(key) => Ok(true),
+        _ => undecided(),
+    })
 }
 
 fn content(location: &Path, key: &RecordKey) -> io::Result<Option<(Header, Bytes)>> {

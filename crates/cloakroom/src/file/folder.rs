@@ -123,7 +123,7 @@ impl Folder {
         }
     }
 
-    /// Opens a folder in this one, which is made where there is none. Answers whether it was.
+    /// Opens a folder in this one and makes it if it does not exist. Returns whether it was made.
     pub(super) fn inner_or_new(&self, name: &str) -> io::Result<(Self, bool)> {
         if let Some(folder) = self.inner(name)? {
             return Ok((folder, false));
@@ -175,7 +175,7 @@ impl Folder {
         if flushed { file.sync_all() } else { Ok(()) }
     }
 
-    /// Makes an empty file under `name` unless one is there. Answers whether it did.
+    /// Makes an empty file under `name` unless one is there. Returns whether it did.
     pub(super) fn mark(&self, name: &str) -> io::Result<bool> {
         match self.write_new(name, &[], false) {
             Ok(()) => Ok(true),
@@ -193,7 +193,7 @@ impl Folder {
         Ok(retry_on_intr(|| renameat(&self.0, from, &self.0, to))?)
     }
 
-    /// Removes a file. Answers whether it was there.
+    /// Removes a file. Returns whether it was there.
     pub(super) fn remove(&self, name: &str) -> io::Result<bool> {
         self.unlink(name, AtFlags::empty())
     }
@@ -236,11 +236,19 @@ impl Folder {
         }
     }
 
-    /// Takes the lock `name` if it is free. A file that lost its name between the open and the
-    /// lock is no lock, because others lock the one that took its place.
+    /// Takes the lock `name` if it is free.
     pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
+        self.lock_opened(name, self.open_lock(name)?)
+    }
+
+    fn open_lock(&self, name: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | FILE;
-        let file = retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?;
+        Ok(retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?)
+    }
+
+    /// Locks a file that was opened under `name`, if it is free. A file that has lost its name since
+    /// then is no lock, because others lock the one that took its place.
+    fn lock_opened(&self, name: &str, file: OwnedFd) -> io::Result<Option<Lock>> {
         match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             locked => locked?,
@@ -287,6 +295,20 @@ impl Iterator for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_file_that_was_removed_since_it_was_opened_is_no_lock() {
+        let location = tempfile::tempdir().unwrap();
+        let folder = Folder::open(location.path()).unwrap();
+        for is_made_again in [false, true] {
+            let opened = folder.open_lock(LOCK_FILE).unwrap();
+            assert!(folder.remove(LOCK_FILE).unwrap());
+            let again = is_made_again.then(|| folder.try_lock(LOCK_FILE).unwrap().unwrap());
+            assert!(folder.lock_opened(LOCK_FILE, opened).unwrap().is_none());
+            assert_eq!(folder.try_lock(LOCK_FILE).unwrap().is_none(), is_made_again);
+            drop(again);
+        }
+    }
 
     #[test]
     fn a_shard_is_flushed_whole_until_that_has_succeeded_and_after_a_failure() {

@@ -1,10 +1,10 @@
 //! The bytes of a session file.
 //!
-//! # Format, version 2
+//! # Format, version 1
 //! A header of 128 bytes at fixed offsets, numbers big-endian, then the record as it was given.
 //! ```text
 //!   0   4  "CLKR"
-//!   4   1  version, 2
+//!   4   1  version, 1
 //!   5   1  kind: 1 record, 2 tombstone, 3 tombstone of a session that ended when another began
 //!   6   2  zero
 //!   8   8  deadline, in ms since the Unix epoch
@@ -19,6 +19,9 @@
 //! What sweeping needs stands at the front, with a checksum of its own, so that it reads one header of
 //! each file and no record. Because the key is part of both checksums, a file that was renamed, copied
 //! or linked to another name is not the record of that name.
+//!
+//! Files of every later version begin with the same four bytes and their version, and have at least
+//! 128 bytes.
 
 use sha2::{Digest, Sha256};
 
@@ -29,7 +32,7 @@ use crate::{
 
 pub(super) const HEADER: usize = 128;
 const MAGIC: &[u8] = b"CLKR";
-const VERSION: u8 = 2;
+const VERSION: u8 = 1;
 /// Where the checksums stand, each after what it is of.
 const HEADER_CHECK: usize = 96;
 const CHECK: usize = 104;
@@ -46,8 +49,8 @@ pub(super) struct Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Record {
-        /// Where a rotation found it. The rotation is done once there is a tombstone, or nothing,
-        /// under that key; until then this record is not live.
+        /// The key that a rotation moved it from. It is live as long as the tombstone under that
+        /// key leads to it. `None` if it does not depend on a tombstone.
         rotated_from: Option<RecordKey>,
     },
     Tombstone {
@@ -74,6 +77,14 @@ impl Kind {
             Self::Record { rotated_from: link }
             | Self::Tombstone { successor: link }
             | Self::Replaced { by: link } => link.as_ref(),
+        }
+    }
+
+    /// Returns the key of the record that a tombstone made live.
+    pub(super) fn made_live(&self) -> Option<&RecordKey> {
+        match self {
+            Self::Record { .. } => None,
+            Self::Tombstone { successor: to } | Self::Replaced { by: to } => to.as_ref(),
         }
     }
 }
@@ -125,6 +136,11 @@ pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
         revision: Revision(u64::from_be_bytes(field(16))),
         owner: key(64).map(OwnerKey::from_bytes),
     })
+}
+
+/// Returns `true` for the header of a file that a later version of the library wrote.
+pub(super) fn is_of_later_version(bytes: &[u8; HEADER]) -> bool {
+    bytes.starts_with(MAGIC) && bytes[4] > VERSION
 }
 
 /// Returns `true` if a file is, to the last bit, what was written under `key`.
@@ -189,12 +205,12 @@ mod tests {
 
     /// The vector was computed from the description above by another program.
     #[test]
-    fn the_bytes_are_those_of_version_2() {
+    fn the_bytes_are_those_of_version_1() {
         let owner = Some(OwnerKey::from_bytes([5; 32]));
         let bytes = encode(&KEY, &Header { owner, ..headers()[1].clone() }, b"values");
-        let numbers = "434c4b5202010000000001941f297c0000000000000000090000000000000006";
+        let numbers = "434c4b5201010000000001941f297c0000000000000000090000000000000006";
         let keys = "07".repeat(32) + &"05".repeat(32);
-        let checks = "617678394180019f38f424a24e3bf79497f3604e644e390311cf30b9fe58bc40";
+        let checks = "5a2576b4d10996f5f291a67615056fd12c6566f6524ba7d7677a3c28679ad343";
         assert_eq!(hex(&bytes), format!("{numbers}{keys}{checks}76616c756573"));
     }
 

@@ -7,15 +7,15 @@
 //!     4f2a…9c                  0600, a record or a tombstone, named by its key in hexadecimal
 //!     4f2a…9c.1735….corrupt    a file that could not be read, and when it was found, kept for a day
 //!     .lock                    held while a file of the shard changes
-//!   owners/4f/4f2a…/9c01…      the index of owners
+//!   owners/4f/4f2a…/9c/9c01…   the index of owners: owner 4f2a… has record 9c01…
 //!   .sweep.lock                held by the process that sweeps
 //! ```
 //!
 //! # How it writes
 //! Under the shard's lock: a temporary file in the same folder, its contents, fsync, rename, fsync of
-//! the folder. Commits of one shard that wait in one process at the same time form a group: the lock is
-//! taken once, each has its own file, fsync and rename, and one fsync of the folder follows. All are
-//! acknowledged after it, or all fail with its error. Rotations and destructions form no groups,
+//! the folder. Commits of one shard that wait in one process at the same time form a group: the lock
+//! is taken once, each has its own file, fsync and rename, and one fsync of the folder follows. All
+//! are acknowledged after it, or all fail with its error. Rotations and destructions form no groups,
 //! because they flush between their steps. Readers take no lock and find the old file or the new one,
 //! never a part. A process that crashes lets go of its lock; a crash between any two of these steps
 //! leaves the old record or the new one.
@@ -33,9 +33,16 @@
 //!
 //! # Rotations
 //! A rotation changes two files. The new record is written first and names the key that it comes
-//! from; it is not live before the tombstone stands under that key. Renaming the tombstone into its
-//! place is the one step that ends the old record and makes the new one live. A file of the old key that
-//! cannot be read makes nothing live, because no one can tell whether it was that tombstone.
+//! from; it is not live before the tombstone under that key leads to it. Renaming the tombstone into
+//! its place is the one step that ends the old record and makes the new one live. If anything else is
+//! in the tombstone's place, or nothing, the new record is not live.
+//!
+//! A change of the new record leaves out the key that it comes from. If there was none until the
+//! tombstone expires, the sweep writes the record again without it, and removes the tombstone then.
+//!
+//! # Later versions
+//! A file that names a later version of the format is not read, and nothing replaces, renames or
+//! removes it: a later version of the library may run beside this one.
 //!
 //! # Where it may live
 //! On a local file system of Linux, macOS or a BSD, whose renames are atomic and whose `flock` holds
@@ -303,7 +310,7 @@ impl Enumerate for FileStore {
         let inner = self.0.clone();
         let list = move || inner.keys_in(shard);
         let keys = self.0.offload.read("list the session files", list).await?;
-        Ok(KeyPage { keys, next: Some(Place { part: from.part + 1, ..from }) })
+        Ok(KeyPage::new(keys, Some(Place { part: from.part + 1, ..from })))
     }
 }
 

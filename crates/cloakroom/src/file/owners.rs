@@ -93,14 +93,9 @@ impl Owners {
         }
     }
 
-    /// Returns the keys that are noted for `owner`, in their order.
-    pub(super) fn keys_of(&self, owner: &OwnerKey) -> io::Result<Vec<RecordKey>> {
-        self.keys_after(owner, None, usize::MAX)
-    }
-
     /// Returns keys that are noted for `owner` and come after the key `after`, in their order: all of
     /// them, or more than `enough`.
-    fn keys_after(
+    pub(super) fn keys_after(
         &self,
         owner: &OwnerKey,
         after: Option<RecordKey>,
@@ -227,7 +222,8 @@ impl Inner {
         keys.truncate(limit);
         let next = keys.last().filter(|_| has_more);
         let next = next.map(|last| Place { after: Some(*last), ..Place::default() });
-        Ok(KeyPage { keys: self.owned(owner, keys)?, next })
+        let seen = keys.len();
+        Ok(KeyPage::new(self.owned(owner, keys)?, next).with_seen(seen))
     }
 
     /// Those of `keys` under which `owner` has a record or a tombstone.

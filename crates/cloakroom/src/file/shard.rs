@@ -13,7 +13,7 @@ use rustix::fs::Stat;
 
 use super::{
     folder::{Entry, Folder, Lock},
-    format::{HEADER, Header, Kind, decode, encode, is_genuine, is_whole},
+    format::{HEADER, Header, Kind, decode, encode, is_genuine, is_of_later_version, is_whole},
     owners::{Owners, key_named},
 };
 use crate::{
@@ -25,6 +25,10 @@ use crate::{
 const SET_ASIDE: &str = ".corrupt";
 /// How long such a file is kept for someone to look at.
 const KEPT_ASIDE: Duration = Duration::from_hours(24);
+
+/// What the log says of a file of a later version.
+pub(super) const LATER_VERSION: &str = "a later version of the library wrote a session file; it stays, \
+    and this version does not read it";
 
 /// How long a step waits for another process's step.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -49,11 +53,16 @@ pub(super) struct Locked<'a> {
 
 /// What is under a key, dead or alive.
 pub(super) enum Content<R> {
+    /// No file.
     Nothing,
-    /// Not ours; the name is taken and stays so.
+    /// A link, a folder or another user's file. It stays, and its name is taken.
     Foreign,
-    /// Ours, and spoilt.
+    /// A file that a later version of the library wrote. It stays, because that version may run
+    /// beside this one.
+    LaterVersion,
+    /// A file that is damaged, or that was written under another name.
     Corrupt,
+    /// A file as it was written.
     Whole(Header, R),
 }
 
@@ -62,7 +71,7 @@ impl Content<()> {
     pub(super) fn header(self) -> Option<Header> {
         match self {
             Self::Whole(header, ()) => Some(header),
-            Self::Nothing | Self::Foreign | Self::Corrupt => None,
+            Self::Nothing | Self::Foreign | Self::LaterVersion | Self::Corrupt => None,
         }
     }
 }
@@ -107,6 +116,10 @@ impl Shard {
                 tracing::warn!(?key, "what is in a session file's place is not a file of ours");
                 Ok(None)
             }
+            Content::LaterVersion => {
+                tracing::warn!(?key, "{LATER_VERSION}");
+                Ok(None)
+            }
             Content::Corrupt => {
                 self.set_aside(key, now);
                 Ok(None)
@@ -130,17 +143,45 @@ impl Shard {
         record: Bytes,
         now: Timestamp,
     ) -> io::Result<Option<Found>> {
-        found(key, header, record, now, |from| self.header(from))
+        found(header, record, now, |from| self.was_rotated(from, key))
     }
 
-    /// Returns `true` if the rotation `from` → `to` was carried out to its end.
-    pub(super) fn was_rotated(
-        &self,
-        from: &RecordKey,
-        to: &RecordKey,
-        now: Timestamp,
-    ) -> io::Result<bool> {
-        Ok(is_rotated(self.header(from)?, to, now))
+    /// Returns `true` if the rotation `from` → `to` was carried out to its end, given that the record
+    /// under `to` was read and depends on it.
+    pub(super) fn was_rotated(&self, from: &RecordKey, to: &RecordKey) -> io::Result<bool> {
+        let before = self.header(from)?.header();
+        if before.is_some_and(|header| header.kind.made_live() == Some(to)) {
+            return Ok(true);
+        }
+        // The sweep may have detached the record since it was read, and removed the tombstone.
+        let after = self.header(to)?.header();
+        Ok(after.is_some_and(|header| header.kind == detached()))
+    }
+
+    /// Writes the record under `to` again if it depends on the tombstone under `from`, so that it
+    /// stays live without the tombstone.
+    pub(super) fn detach(&self, to: &RecordKey, from: &RecordKey, flushed: bool) -> io::Result<()> {
+        if !self.depends(to, from)? {
+            return Ok(());
+        }
+        let _lock = self.take_lock()?;
+        self.detach_locked(to, from, flushed)
+    }
+
+    fn detach_locked(&self, to: &RecordKey, from: &RecordKey, flushed: bool) -> io::Result<()> {
+        let Content::Whole(header, record) = self.content(to)? else { return Ok(()) };
+        if header.kind != (Kind::Record { rotated_from: Some(*from) }) {
+            return Ok(());
+        }
+        let header = Header { kind: detached(), ..header };
+        self.folder.put(&name_of(to), &encode(to, &header, &record), flushed)?;
+        if flushed { self.folder.flush() } else { Ok(()) }
+    }
+
+    /// Returns `true` if the record under `to` is live because of the tombstone under `from`.
+    pub(super) fn depends(&self, to: &RecordKey, from: &RecordKey) -> io::Result<bool> {
+        let header = self.header(to)?.header();
+        Ok(header.is_some_and(|it| it.kind == Kind::Record { rotated_from: Some(*from) }))
     }
 
     /// Returns what is under `key`, without the record, which is not checked.
@@ -159,24 +200,12 @@ impl Shard {
         }
         Ok(match decode(&front).filter(|_| is_genuine(key, &front)) {
             Some(header) => Content::Whole(header, ()),
+            None if is_of_later_version(&front) => Content::LaterVersion,
             None => Content::Corrupt,
         })
     }
 
-    /// Returns the header of a file of ours. Sets a file aside whose header cannot be read.
-    pub(super) fn header_or_set_aside(
-        &self,
-        key: &RecordKey,
-        now: Timestamp,
-    ) -> io::Result<Option<Header>> {
-        let content = self.header(key)?;
-        if matches!(content, Content::Corrupt) {
-            self.set_aside(key, now);
-        }
-        Ok(content.header())
-    }
-
-    fn set_aside(&self, key: &RecordKey, now: Timestamp) {
+    pub(super) fn set_aside(&self, key: &RecordKey, now: Timestamp) {
         tracing::warn!(?key, "a session file cannot be read; setting it aside");
         if let Err(error) = self.try_set_aside(key, now) {
             tracing::warn!(?key, %error, "could not set a session file aside");
@@ -184,21 +213,11 @@ impl Shard {
     }
 
     /// Gives a file that cannot be read another name, unless a good one took its place meanwhile.
-    ///
-    /// It may have been the record that a rotation had not ended yet. An expired tombstone in its place
-    /// keeps the rotation's new record from becoming live, until the sweep has removed both.
     fn try_set_aside(&self, key: &RecordKey, now: Timestamp) -> io::Result<()> {
         let _lock = self.take_lock()?;
         let name = name_of(key);
         if matches!(self.content(key)?, Content::Corrupt) {
             self.folder.rename(&name, &format!("{name}.{}{SET_ASIDE}", now.as_millis()))?;
-            let header = Header {
-                kind: Kind::Tombstone { successor: None },
-                expires: now,
-                revision: Revision(now.as_millis()),
-                owner: None,
-            };
-            self.folder.put(&name, &encode(key, &header, &[]), false)?;
         }
         Ok(())
     }
@@ -237,18 +256,18 @@ fn read(key: &RecordKey, file: &File, about: &Stat) -> io::Result<Content<Bytes>
         Some(header) if is_whole(key, front, record) => {
             Content::Whole(header, Bytes::from(bytes).split_off(HEADER))
         }
+        None if is_of_later_version(front) => Content::LaterVersion,
         _ => Content::Corrupt,
     })
 }
 
-/// Returns what is live, given the file under `key`. `header_of` reads the header of another file of
-/// the shard, which is necessary after a rotation.
+/// Returns what is live, given a file. `was_rotated` returns whether the rotation of its argument to the
+/// key of this file was carried out to its end.
 pub(super) fn found(
-    key: &RecordKey,
     header: Header,
     record: Bytes,
     now: Timestamp,
-    header_of: impl FnOnce(&RecordKey) -> io::Result<Content<()>>,
+    was_rotated: impl FnOnce(&RecordKey) -> io::Result<bool>,
 ) -> io::Result<Option<Found>> {
     if header.expires <= now {
         return Ok(None);
@@ -257,25 +276,9 @@ pub(super) fn found(
     Ok(match header.kind {
         Kind::Tombstone { successor } => Some(Found::Tombstone { successor, expires }),
         Kind::Replaced { .. } => Some(Found::Tombstone { successor: None, expires }),
-        Kind::Record { rotated_from: Some(from) } if !is_rotated(header_of(&from)?, key, now) => {
-            None
-        }
+        Kind::Record { rotated_from: Some(from) } if !was_rotated(&from)? => None,
         Kind::Record { .. } => Some(Found::Live(Stored { record, revision, expires })),
     })
-}
-
-/// Returns `true` if `before`, the file of the rotation's old key, shows that the rotation has ended
-/// the record under that key. A file that cannot be read shows nothing.
-fn is_rotated(before: Content<()>, to: &RecordKey, now: Timestamp) -> bool {
-    let header = match before {
-        Content::Nothing => return true,
-        Content::Foreign | Content::Corrupt => return false,
-        Content::Whole(header, ()) => header,
-    };
-    match header.kind {
-        Kind::Record { .. } => header.expires <= now,
-        Kind::Tombstone { successor: link } | Kind::Replaced { by: link } => link == Some(*to),
-    }
 }
 
 /// A live record, as a step finds it.
@@ -302,7 +305,7 @@ impl Locked<'_> {
             }
             Commit::Touch { key, expected, expires } => self.change(&key, Some(expected), |live| {
                 let Stored { record, revision, .. } = live.stored;
-                let header = Header { expires, kind: settled(), ..live.header };
+                let header = Header { expires, kind: detached(), ..live.header };
                 self.put(&key, &header, &record)?;
                 Ok(Outcome::Done(revision))
             }),
@@ -335,7 +338,7 @@ impl Locked<'_> {
         rotated_from: Option<RecordKey>,
     ) -> io::Result<Outcome> {
         let nobody = Header {
-            kind: settled(),
+            kind: detached(),
             expires: self.now,
             // By the clock, so that no reader of an earlier record under this key can mistake this
             // one for it.
@@ -344,10 +347,13 @@ impl Locked<'_> {
         };
         let before = match self.shard.content(key)? {
             Content::Nothing | Content::Corrupt => nobody,
-            Content::Foreign => return Ok(Outcome::Exists),
+            Content::Foreign | Content::LaterVersion => return Ok(Outcome::Exists),
             Content::Whole(header, _) if header.expires > self.now => return Ok(Outcome::Exists),
             Content::Whole(header, _) => header,
         };
+        if let Some(to) = before.kind.made_live() {
+            self.shard.detach_locked(to, key, self.flushed)?;
+        }
         let revision = Revision(before.revision.0.max(self.now.as_millis()) + 1);
         self.write(key, draft, revision, rotated_from, &before)
     }
@@ -436,7 +442,7 @@ impl Locked<'_> {
     }
 }
 
-/// A record that waits for no rotation to end.
-fn settled() -> Kind {
+/// Returns the kind of a record that depends on no tombstone.
+fn detached() -> Kind {
     Kind::Record { rotated_from: None }
 }

@@ -1,15 +1,15 @@
 //! Deleting what has expired, a few files at a time.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use super::{
-    Inner, SHARDS,
+    Durability, Inner, SHARDS,
     folder::{Lock, Names, TEMPORARY},
     format::{Header, Kind},
     missing_is_none,
     offload::is_short_of_descriptors,
     owners::key_named,
-    shard::{Shard, hex, is_aside_too_long, name_of},
+    shard::{Content, LATER_VERSION, Shard, hex, is_aside_too_long, name_of},
 };
 use crate::{
     clock::Timestamp,
@@ -25,7 +25,17 @@ const BATCH: usize = 64;
 pub(super) struct Round {
     _lock: Lock,
     place: usize,
-    shard: Option<(Arc<Shard>, Names)>,
+    part: Option<Part>,
+    /// Whether a file of a later version was met, which is logged once a round.
+    met_later_version: bool,
+}
+
+/// One of the folders that a round goes through.
+enum Part {
+    /// A shard, and the names of its files.
+    Files(Shard, Names),
+    /// A folder of the index: the names of its owners, and how far the sweep has come with one.
+    Owners(Names, Option<(OwnerKey, Option<RecordKey>)>),
 }
 
 /// What one step did.
@@ -46,7 +56,7 @@ pub(super) fn go_on(round: &mut Option<Round>, inner: &Inner, limit: usize) -> i
     };
     let mut swept = Swept { seen: 0, removed: 0, finished: false, busy: false };
     while swept.seen < limit && !swept.finished {
-        match round.step(inner)? {
+        match round.step(inner, BATCH.min(limit - swept.seen))? {
             Some(Step { seen, removed }) => {
                 swept.seen += seen;
                 swept.removed += removed;
@@ -61,34 +71,39 @@ impl Round {
     /// Begins a round, unless another process is at it.
     fn begin(inner: &Inner) -> io::Result<Option<Self>> {
         let lock = missing_is_none(inner.root().and_then(|root| root.try_lock(LOCK)))?;
-        Ok(lock.map(|lock| Self { _lock: lock, place: 0, shard: None }))
+        Ok(lock.map(|lock| Self { _lock: lock, place: 0, part: None, met_later_version: false }))
     }
 
-    /// Goes on; nothing when the round is over.
-    fn step(&mut self, inner: &Inner) -> io::Result<Option<Step>> {
+    /// Looks at up to `limit` entries of one folder. Returns `None` when the round is over.
+    fn step(&mut self, inner: &Inner, limit: usize) -> io::Result<Option<Step>> {
         let name = |place: usize| hex(&[u8::try_from(place % SHARDS).unwrap_or_default()]);
-        if let Some((shard, names)) = &mut self.shard {
-            let step = passed_over(&name(self.place - 1), sweep_files(shard, names, inner))?;
+        if let Some(part) = &mut self.part {
+            let swept = match part {
+                Part::Files(shard, names) => {
+                    let names = names.by_ref().take(limit);
+                    sweep_files(shard, names, inner, &mut self.met_later_version)
+                }
+                Part::Owners(owners, current) => sweep_owners(owners, current, inner, limit),
+            };
+            let step = passed_over(&name(self.place - 1), swept)?;
             if step.seen == 0 {
-                self.shard = None;
+                self.part = None;
             }
             return Ok(Some(step));
         }
+        if self.place == 2 * SHARDS {
+            return Ok(None);
+        }
         let (place, name) = (self.place, name(self.place));
         self.place += 1;
-        if place < SHARDS {
-            self.shard = passed_over(&name, shard_named(&name, inner))?;
-            Ok(Some(Step::default()))
-        } else if place < 2 * SHARDS {
-            passed_over(&name, sweep_owners(&name, inner)).map(Some)
-        } else {
-            Ok(None)
-        }
+        let part = if place < SHARDS { files_in(&name, inner) } else { owners_in(&name, inner) };
+        self.part = passed_over(&name, part)?;
+        Ok(Some(Step::default()))
     }
 }
 
-/// Takes nothing for what could not be done to `name`, with a warning, so that the sweep goes on. An
-/// error that would meet every file ends the sweep.
+/// Replaces a failure with a default value and a warning that names the file, so that the sweep goes
+/// on. Returns an error that would meet every file, because going on makes no sense then.
 fn passed_over<T: Default>(name: &str, outcome: io::Result<T>) -> io::Result<T> {
     outcome.or_else(|error| {
         if is_short_of_descriptors(&error) {
@@ -99,32 +114,67 @@ fn passed_over<T: Default>(name: &str, outcome: io::Result<T>) -> io::Result<T> 
     })
 }
 
-fn shard_named(name: &str, inner: &Inner) -> io::Result<Option<(Arc<Shard>, Names)>> {
-    let Some(folder) = missing_is_none(inner.root().and_then(|root| root.inner(name)))? else {
+fn files_in(shard: &str, inner: &Inner) -> io::Result<Option<Part>> {
+    let Some(folder) = missing_is_none(inner.root().and_then(|root| root.inner(shard)))? else {
         return Ok(None);
     };
     let names = folder.names()?;
-    Ok(Some((Arc::new(Shard::new(folder)), names)))
+    Ok(Some(Part::Files(Shard::new(folder), names)))
 }
 
-/// Deletes what has expired among the next few files of a shard.
-fn sweep_files(shard: &Arc<Shard>, names: &mut Names, inner: &Inner) -> io::Result<Step> {
+fn owners_in(shard: &str, inner: &Inner) -> io::Result<Option<Part>> {
+    let folder = missing_is_none(inner.owners.shard(shard))?;
+    folder.map(|folder| Ok(Part::Owners(folder.names()?, None))).transpose()
+}
+
+/// Deletes what has expired among these files of a shard.
+fn sweep_files(
+    shard: &Shard,
+    names: impl Iterator<Item = io::Result<String>>,
+    inner: &Inner,
+    met_later_version: &mut bool,
+) -> io::Result<Step> {
     let now = inner.clock.now();
     let (mut seen, mut doomed) = (0, Vec::new());
-    for name in names.by_ref().take(BATCH) {
+    for name in names {
         let name = name?;
         seen += 1;
-        let is_doomed = || -> io::Result<bool> {
-            let Some(key) = key_named(&name) else { return Ok(is_left_over(&name, now)) };
-            let header = shard.header_or_set_aside(&key, now)?;
-            header.map_or(Ok(false), |header| is_dead(shard, &key, &header, now))
-        };
-        if passed_over(&name, is_doomed())? {
+        if passed_over(&name, is_doomed(shard, &name, inner, now, met_later_version))? {
             doomed.push(name);
         }
     }
     let removed = if doomed.is_empty() { 0 } else { delete(shard, &doomed, inner)? };
     Ok(Step { seen, removed })
+}
+
+/// Returns `true` for a file to delete, and makes it ready for that. Sets aside what cannot be read.
+fn is_doomed(
+    shard: &Shard,
+    name: &str,
+    inner: &Inner,
+    now: Timestamp,
+    met_later_version: &mut bool,
+) -> io::Result<bool> {
+    let Some(key) = key_named(name) else { return Ok(is_left_over(name, now)) };
+    let header = match shard.header(&key)? {
+        Content::Whole(header, ()) => header,
+        Content::Corrupt => {
+            shard.set_aside(&key, now);
+            return Ok(false);
+        }
+        Content::LaterVersion => {
+            if !std::mem::replace(met_later_version, true) {
+                tracing::warn!(?key, "{LATER_VERSION}");
+            }
+            return Ok(false);
+        }
+        Content::Nothing | Content::Foreign => return Ok(false),
+    };
+    let is_dead = is_dead(shard, &key, &header, now)?;
+    if is_dead && let Some(to) = header.kind.made_live() {
+        shard.detach(to, &key, inner.durability == Durability::Full)?;
+    }
+    Ok(is_dead)
 }
 
 /// Returns `true` for the name of a file that is no record and is not needed any more.
@@ -137,14 +187,14 @@ fn is_left_over(name: &str, now: Timestamp) -> bool {
 fn is_dead(shard: &Shard, key: &RecordKey, header: &Header, now: Timestamp) -> io::Result<bool> {
     Ok(header.expires <= now
         || match &header.kind {
-            Kind::Record { rotated_from: Some(from) } => !shard.was_rotated(from, key, now)?,
+            Kind::Record { rotated_from: Some(from) } => !shard.was_rotated(from, key)?,
             _ => false,
         })
 }
 
 /// Looks again under the lock, where nothing changes, and deletes: a session that was refreshed since
 /// stays, and a temporary file found here has no writer any more.
-pub(super) fn delete(shard: &Arc<Shard>, doomed: &[String], inner: &Inner) -> io::Result<usize> {
+pub(super) fn delete(shard: &Shard, doomed: &[String], inner: &Inner) -> io::Result<usize> {
     let _lock = shard.take_lock()?;
     let mut removed = 0;
     for name in doomed {
@@ -159,7 +209,8 @@ fn delete_one(shard: &Shard, name: &str, inner: &Inner) -> io::Result<bool> {
         return if is_left_over(name, now) { shard.folder().remove(name) } else { Ok(false) };
     };
     let Some(header) = shard.header(&key)?.header() else { return Ok(false) };
-    if !is_dead(shard, &key, &header, now)? {
+    let is_needed = || header.kind.made_live().map_or(Ok(false), |to| shard.depends(to, &key));
+    if !is_dead(shard, &key, &header, now)? || is_needed()? {
         return Ok(false);
     }
     let removed = shard.folder().remove(name)?;
@@ -167,30 +218,54 @@ fn delete_one(shard: &Shard, name: &str, inner: &Inner) -> io::Result<bool> {
     Ok(removed)
 }
 
-/// Deletes entries of the owners in one shard of the index that name no record of theirs, which
-/// only a crash leaves over, and the folders of owners that have none.
-fn sweep_owners(start: &str, inner: &Inner) -> io::Result<Step> {
+/// Deletes entries that name no record of their owner, which only a crash leaves over, among the next
+/// `limit` entries, and the folders of owners that have none.
+fn sweep_owners(
+    owners: &mut Names,
+    current: &mut Option<(OwnerKey, Option<RecordKey>)>,
+    inner: &Inner,
+    limit: usize,
+) -> io::Result<Step> {
     let mut step = Step::default();
-    let Some(owners) = missing_is_none(inner.owners.shard(start))? else { return Ok(step) };
-    for name in owners.names()? {
-        let name = name?;
-        let Some(owner) = key_named(&name).map(|key| OwnerKey::from_bytes(*key.as_bytes())) else {
-            continue;
+    while step.seen < limit {
+        let (owner, after) = match current.take() {
+            Some(current) => current,
+            None => match owners.next().transpose()? {
+                Some(name) => match key_named(&name) {
+                    Some(key) => (OwnerKey::from_bytes(*key.as_bytes()), None),
+                    None => continue,
+                },
+                None => break,
+            },
         };
-        for key in passed_over(&name, inner.owners.keys_of(&owner))? {
-            step.seen += 1;
-            let dropped = drop_entry(&owner, &key, inner);
-            step.removed += usize::from(passed_over(&name_of(&key), dropped)?);
+        let (name, limit) = (hex(owner.as_bytes()), limit - step.seen);
+        let mut keys = passed_over(&name, inner.owners.keys_after(&owner, after, limit))?;
+        let has_more = keys.len() > limit;
+        keys.truncate(limit);
+        for key in &keys {
+            let dropped = drop_entry(&owner, key, inner);
+            step.removed += usize::from(passed_over(&name_of(key), dropped)?);
         }
-        passed_over(&name, inner.owners.remove_empty(&owner))?;
+        // To look at an owner without entries is work as well.
+        step.seen += keys.len().max(1);
+        if has_more {
+            *current = Some((owner, keys.last().copied()));
+        } else {
+            passed_over(&name, inner.owners.remove_empty(&owner))?;
+        }
     }
     Ok(step)
 }
 
-/// Deletes an entry that names no record of its owner. Answers whether it did.
+/// Deletes an entry that names no record of its owner. Returns whether it did. Keeps an entry
+/// whose file a later version wrote.
 fn drop_entry(owner: &OwnerKey, key: &RecordKey, inner: &Inner) -> io::Result<bool> {
     let names_a_file = |shard: &Shard| -> io::Result<bool> {
-        Ok(shard.header(key)?.header().is_some_and(|header| header.owner == Some(*owner)))
+        Ok(match shard.header(key)? {
+            Content::Whole(header, ()) => header.owner == Some(*owner),
+            Content::LaterVersion => true,
+            Content::Nothing | Content::Foreign | Content::Corrupt => false,
+        })
     };
     let shard = missing_is_none(inner.shard(key))?;
     let stays = match &shard {
@@ -203,7 +278,7 @@ fn drop_entry(owner: &OwnerKey, key: &RecordKey, inner: &Inner) -> io::Result<bo
             }
             stays
         }
-        // Without its shard there is no record; one that is made now makes its entry anew.
+        // Without its shard there is no record; one that is made now makes its entry again.
         None => true,
     };
     Ok(!stays)

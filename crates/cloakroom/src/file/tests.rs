@@ -191,17 +191,97 @@ async fn a_rotation_that_crashed_half_way_left_the_old_session_and_no_other() {
     assert!(!place.path(to).exists() && place.path(from).exists());
 }
 
+/// How the session of a rotation that crashed half way can end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Logout,
+    Expiry,
+    Damage,
+}
+
+/// The order of the names in a folder is the file system's.
 #[tokio::test]
-async fn a_rotated_session_outlives_the_tombstone_that_made_it_live() {
-    let place = Place::new();
+async fn a_rotation_that_crashed_half_way_makes_nothing_live_whatever_is_swept_first() {
+    for end in [End::Logout, End::Expiry, End::Damage] {
+        for old_first in [true, false] {
+            let place = Place::new();
+            let (from, to) = half_rotated(&place).await;
+            match end {
+                End::Logout => {
+                    let tombstone = place.clock.now() + Duration::from_secs(30);
+                    let destroy = Commit::Destroy { key: from, tombstone };
+                    place.store.commit(destroy).await.unwrap();
+                    place.clock.advance(Duration::from_mins(1));
+                }
+                End::Expiry => {
+                    let header = Header {
+                        kind: Kind::Record { rotated_from: Some(from) },
+                        expires: place.clock.now() + 2 * HOUR,
+                        revision: Revision(1),
+                        owner: Some(OwnerKey::of("user-42")),
+                    };
+                    fs::write(place.path(to), format::encode(&to, &header, b"new")).unwrap();
+                    place.clock.advance(HOUR);
+                }
+                End::Damage => {
+                    fs::write(place.path(from), "spoilt").unwrap();
+                    assert_eq!(place.load(from).await, None);
+                }
+            }
+            let keys = if old_first { [from, to] } else { [to, from] };
+            let shard = place.store.0.shard(&from).unwrap().unwrap();
+            for key in keys {
+                sweep::delete(&shard, &[name_of(&key)], &place.store.0).unwrap();
+                assert_eq!(place.load(to).await, None, "{end:?}, old first: {old_first}");
+            }
+            assert!(!place.path(to).exists(), "{end:?}, old first: {old_first}");
+            assert_eq!(place.keys_of(&OwnerKey::of("user-42")).await, []);
+        }
+    }
+}
+
+/// A rotation whose tombstone has expired.
+async fn rotated(
+    place: &Place,
+    expected: fn(Revision) -> Option<Revision>,
+) -> (RecordKey, RecordKey) {
     let (from, to) = (key(1), beside(1));
-    place.create(from, "old").await;
+    let Outcome::Done(revision) = place.create(from, "old").await else { panic!() };
     let tombstone = place.clock.now() + Duration::from_secs(30);
-    let rotate = Commit::Rotate { from, expected: None, to, record: place.draft("new"), tombstone };
+    let expected = expected(revision);
+    let rotate = Commit::Rotate { from, expected, to, record: place.draft("new"), tombstone };
     assert!(matches!(place.store.commit(rotate).await.unwrap(), Outcome::Done(_)));
     place.clock.advance(Duration::from_mins(1));
-    assert_eq!(place.sweep().await, 1, "the tombstone");
+    (from, to)
+}
+
+#[tokio::test]
+async fn a_rotated_session_outlives_the_tombstone_that_made_it_live() {
+    let kinds: [fn(Revision) -> Option<Revision>; 2] = [Some, |_| None];
+    for expected in kinds {
+        let place = Place::new();
+        let (from, to) = rotated(&place, expected).await;
+        let shard = place.store.0.shard(&from).unwrap().unwrap();
+        for key in [from, to] {
+            let removed = sweep::delete(&shard, &[name_of(&key)], &place.store.0).unwrap();
+            assert_eq!(removed, 0, "nothing else says yet that the new record is live");
+        }
+        assert_eq!(place.sweep().await, 1, "the tombstone");
+        assert!(!place.path(from).exists());
+        assert_eq!(place.text(to).await.as_deref(), Some("new"));
+        assert!(shard.was_rotated(&from, &to).unwrap(), "for who read the record before");
+        assert_eq!(place.sweep().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_session_outlives_a_new_record_in_the_place_of_the_tombstone() {
+    let place = Place::new();
+    let (from, to) = rotated(&place, Some).await;
+    assert!(matches!(place.create(from, "another's").await, Outcome::Done(_)));
     assert_eq!(place.text(to).await.as_deref(), Some("new"));
+    assert_eq!(place.text(from).await.as_deref(), Some("another's"));
+    assert_eq!(place.sweep().await, 0);
 }
 
 // Requirements R12 and R13.
@@ -310,7 +390,38 @@ async fn index_entries_that_a_crash_left_over_are_swept() {
     }
     assert_eq!(place.keys_of(&owner).await, [], "they lead to nothing");
     assert_eq!(place.sweep().await, 1, "the one whose shard there is");
-    assert_eq!(place.store.0.owners.keys_of(&owner).unwrap(), [key(2)]);
+    assert_eq!(place.store.0.owners.keys_after(&owner, None, 10).unwrap(), [key(2)]);
+}
+
+#[tokio::test]
+async fn a_sweep_looks_at_no_more_entries_than_its_limit() {
+    let place = Place::new();
+    for number in 0..150_u8 {
+        let mut record = place.draft("values");
+        let mut owner = [number; 32];
+        owner[0] = 7;
+        record.owner = Some(OwnerKey::from_bytes(owner));
+        place.store.commit(Commit::Create { key: key(number), record }).await.unwrap();
+    }
+    let one = OwnerKey::from_bytes([8; 32]);
+    for number in 0..150_u8 {
+        let mut bytes = [7; 32];
+        bytes[31] = number;
+        place.store.0.owners.add(&one, &RecordKey::from_bytes(bytes), false).unwrap();
+    }
+    let (mut seen, mut removed) = (0, 0);
+    loop {
+        let swept = place.store.sweep(10).await.unwrap();
+        assert!(swept.seen <= 10, "{swept:?}");
+        seen += swept.seen;
+        removed += swept.removed;
+        if swept.finished {
+            break;
+        }
+    }
+    let locks = 150;
+    assert_eq!((seen, removed), (150 + locks + 150 + 150, 150));
+    assert!(place.store.0.owners.keys_after(&one, None, 1).unwrap().is_empty());
 }
 
 // Requirement R13.
@@ -322,7 +433,7 @@ async fn a_session_that_is_refreshed_while_the_sweep_looks_at_it_stays() {
     let doomed = [name_of(&key(1))];
     place.store.commit(Commit::Touch { key: key(1), expected, expires }).await.unwrap();
     place.clock.advance(HOUR);
-    let shard = Arc::new(place.store.0.shard(&key(1)).unwrap().unwrap());
+    let shard = place.store.0.shard(&key(1)).unwrap().unwrap();
     assert_eq!(sweep::delete(&shard, &doomed, &place.store.0).unwrap(), 0);
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"));
 }

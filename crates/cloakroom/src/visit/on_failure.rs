@@ -15,7 +15,8 @@ type Handler<R> = dyn Fn(&Problem) -> R + Send + Sync;
 ///
 /// It decides which responses that were made from a [`Problem`] are replaced, and by what. An adapter
 /// puts the new response in the place of the old one, with those of the old one's headers that
-/// [`HeaderOfReplaced`] keeps, and finishes the session with [`Visit::finish_replaced`].
+/// [`headers_of_replaced`] returns, and finishes the session with [`Visit::finish_replaced`]. In the
+/// extensions of the new response it keeps the old one's [`GivenStatus`].
 pub struct OnFailure<R>(Option<Arc<Handler<R>>>);
 
 /// A response in the place of one that was made from a [`Problem`].
@@ -88,21 +89,36 @@ impl<R> fmt::Debug for OnFailure<R> {
     }
 }
 
-/// What becomes of a header of a response that was replaced. The new response keeps what layers further
-/// inside have added, such as cookies, and nothing that describes the body that went.
+/// The status that a response had before the application's handler replaced it. An adapter keeps it in
+/// the extensions of the new response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderOfReplaced {
-    /// It is added to the new response's own.
-    Added,
-    /// It is kept unless the new response has one of its name.
-    Kept,
-    /// It described the body.
-    Dropped,
+pub struct GivenStatus(u16);
+
+impl GivenStatus {
+    /// Returns the status of a response as the code further inside gave it: `kept` if the response has
+    /// that in its extensions, or its own.
+    ///
+    /// ```
+    /// use cloakroom::visit::GivenStatus;
+    ///
+    /// let given = GivenStatus::of(None, 500);
+    /// assert_eq!(GivenStatus::of(Some(&given), 200).as_u16(), 500);
+    /// ```
+    pub fn of(kept: Option<&Self>, status: u16) -> Self {
+        kept.copied().unwrap_or(Self(status))
+    }
+
+    /// Returns its number.
+    pub fn as_u16(self) -> u16 {
+        self.0
+    }
 }
 
-/// What describes or delivers a body (RFC 9110, 6.6, 8 and 14; RFC 9112, 6.1).
-const OF_THE_BODY: [&str; 11] = [
+/// What describes or delivers a body (RFC 9110, 6.6, 8 and 14; RFC 9112, 6.1; RFC 6266; RFC 9530).
+const OF_THE_BODY: [&str; 14] = [
     "accept-ranges",
+    "content-digest",
+    "content-disposition",
     "content-encoding",
     "content-language",
     "content-length",
@@ -111,21 +127,44 @@ const OF_THE_BODY: [&str; 11] = [
     "content-type",
     "etag",
     "last-modified",
+    "repr-digest",
     "trailer",
     "transfer-encoding",
 ];
 
-impl HeaderOfReplaced {
-    /// Decides about the header `name`, which is in lower case.
-    pub fn of(name: &str) -> Self {
-        if matches!(name, "set-cookie" | "vary") {
-            Self::Added
-        } else if OF_THE_BODY.contains(&name) {
-            Self::Dropped
-        } else {
-            Self::Kept
-        }
-    }
+/// Returns the headers that the response `made` gets from the response `given` that it replaces. Append
+/// them to its own.
+///
+/// Cookies and `Vary` are added to those of `made`. Headers that describe the body of `given` go with
+/// it. Any other header, which a layer further inside has added, is kept with all its lines, unless
+/// `made` has one of this name. Names are in lower case.
+///
+/// ```
+/// use cloakroom::visit::headers_of_replaced;
+///
+/// let made = [("content-type", "text/html"), ("cache-control", "no-store")];
+/// let given = [("link", "</a>"), ("link", "</b>"), ("etag", "1"), ("cache-control", "public")];
+/// let kept = headers_of_replaced(
+///     made.iter().map(|(name, value)| (name, value)),
+///     given.iter().map(|(name, value)| (name, value)),
+/// );
+/// assert_eq!(kept, [("link", "</a>"), ("link", "</b>")]);
+/// ```
+pub fn headers_of_replaced<'a, N, V>(
+    made: impl IntoIterator<Item = (&'a N, &'a V)>,
+    given: impl IntoIterator<Item = (&'a N, &'a V)>,
+) -> Vec<(N, V)>
+where
+    N: AsRef<str> + Clone + 'a,
+    V: Clone + 'a,
+{
+    let own: Vec<&str> = made.into_iter().map(|(name, _)| name.as_ref()).collect();
+    let is_kept = |name: &str| match name {
+        "set-cookie" | "vary" => true,
+        name => !OF_THE_BODY.contains(&name) && !own.contains(&name),
+    };
+    let kept = given.into_iter().filter(|(name, _)| is_kept(name.as_ref()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]
@@ -133,15 +172,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_of_the_replaced_body_go_and_those_of_layers_stay() {
+    fn headers_of_the_replaced_body_go_and_those_of_layers_stay_with_all_their_lines() {
+        let kept = |own: &str, given: &str| {
+            let (own, given) = ([(own, 0)], [(given, 1), (given, 2)]);
+            let own = own.iter().map(|(name, value)| (name, value));
+            let given = given.iter().map(|(name, value)| (name, value));
+            headers_of_replaced(own, given).len()
+        };
         for name in OF_THE_BODY {
-            assert_eq!(HeaderOfReplaced::of(name), HeaderOfReplaced::Dropped, "{name}");
+            assert_eq!(kept("x-own", name), 0, "{name}");
         }
-        for name in ["content-security-policy", "cache-control", "x-request-id"] {
-            assert_eq!(HeaderOfReplaced::of(name), HeaderOfReplaced::Kept, "{name}");
+        for name in ["content-security-policy", "link", "x-request-id"] {
+            assert_eq!((kept("x-own", name), kept(name, name)), (2, 0), "{name}");
         }
         for name in ["set-cookie", "vary"] {
-            assert_eq!(HeaderOfReplaced::of(name), HeaderOfReplaced::Added, "{name}");
+            assert_eq!((kept("x-own", name), kept(name, name)), (2, 2), "{name}");
         }
     }
 }

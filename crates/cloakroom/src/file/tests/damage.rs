@@ -1,9 +1,6 @@
 //! Files and folders that are spoilt, moved, linked, planted or taken over.
 
-use std::{
-    os::unix::fs::{MetadataExt, chown},
-    sync::mpsc,
-};
+use std::os::unix::fs::{MetadataExt, chown};
 
 use super::*;
 
@@ -86,7 +83,8 @@ async fn a_spoilt_file_is_an_absence_once_and_set_aside() {
     let path = place.path(key(1));
     let good = fs::read(&path).unwrap();
     let cuts = (0..good.len()).map(|length| good[..length].to_vec());
-    let flips = (0..good.len()).map(|at| {
+    // The byte at 4 is the version.
+    let flips = (0..good.len()).filter(|at| *at != 4).map(|at| {
         let mut spoilt = good.clone();
         spoilt[at] ^= 0x40;
         spoilt
@@ -109,7 +107,7 @@ async fn a_spoilt_file_is_kept_for_a_day() {
     assert_eq!(place.load(key(1)).await, None);
     let aside = set_aside(&place, key(1));
     place.clock.advance(Duration::from_hours(23));
-    assert_eq!(place.sweep().await, 1, "the tombstone in its place");
+    assert_eq!(place.sweep().await, 0);
     assert!(aside.exists() && !place.path(key(1)).exists());
     place.clock.advance(HOUR);
     assert_eq!(place.sweep().await, 1);
@@ -161,6 +159,67 @@ async fn a_spoilt_or_renamed_file_is_in_no_list_of_an_owner() {
     bytes[20] ^= 1;
     fs::write(place.path(beside(1)), bytes).unwrap();
     assert_eq!(place.keys_of(&owner).await, []);
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_stays_and_is_logged_once_a_round() {
+    let place = Place::new();
+    let owner = OwnerKey::of("user-42");
+    for key in [key(1), beside(1), key(2)] {
+        let mut record = place.draft("values");
+        record.owner = Some(owner);
+        place.store.commit(Commit::Create { key, record }).await.unwrap();
+    }
+    let spoil = |key, byte: usize, value| {
+        let mut bytes = fs::read(place.path(key)).unwrap();
+        bytes[byte] = value;
+        fs::write(place.path(key), &bytes).unwrap();
+        bytes
+    };
+    let later = [key(1), beside(1)].map(|key| spoil(key, 4, 2));
+    let until = place.clock.now() + HOUR;
+    assert_eq!(place.load(key(1)).await, None);
+    assert_eq!(place.create(key(1), "mine").await, Outcome::Exists);
+    let destroy = Commit::Destroy { key: key(1), tombstone: until };
+    assert_eq!(place.store.commit(destroy).await.unwrap(), Outcome::Gone);
+    assert_eq!(place.keys_of(&owner).await, [key(2)]);
+    place.clock.advance(48 * HOUR);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let removed = tracing::subscriber::with_default(subscriber, || {
+        let mut round = None;
+        let swept = sweep::go_on(&mut round, &place.store.0, 1_000).unwrap();
+        assert!(swept.finished);
+        swept.removed
+    });
+    assert_eq!(removed, 1, "{}", log.text());
+    assert_eq!(log.text().matches("later version").count(), 1, "{}", log.text());
+    assert_eq!([key(1), beside(1)].map(|key| fs::read(place.path(key)).unwrap()), later);
+    let entries = place.store.0.owners.keys_after(&owner, None, 10).unwrap();
+    assert_eq!(entries.len(), 2, "the later version looks for them there");
+    spoil(key(1), 4, 0);
+    place.sweep().await;
+    assert!(set_aside(&place, key(1)).exists(), "there was no version before this one");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// No one can tell whether the file of the old key was the tombstone that makes the new one live.
@@ -286,25 +345,4 @@ async fn what_the_sweep_cannot_read_or_delete_is_passed_over() {
     assert_eq!(place.sweep().await, 6);
     assert!(place.path(key(4)).exists());
     assert!([0, 1, 3, 5, 6, 7].iter().all(|number| !place.path(key(*number)).exists()));
-}
-
-#[test]
-fn a_lock_file_that_was_removed_and_made_again_is_locked_again() {
-    let place = Place::new();
-    let shard = || place.store.0.shard_or_new(&key(1)).unwrap();
-    let first = shard().take_lock().unwrap();
-    let (sender, locked) = mpsc::channel();
-    std::thread::scope(|scope| {
-        let waiting = shard();
-        scope.spawn(move || sender.send(waiting.take_lock().unwrap()).unwrap());
-        // Time to open the file that is locked.
-        std::thread::sleep(Duration::from_millis(50));
-        fs::remove_file(place.path(key(1)).with_file_name(".lock")).unwrap();
-        let second = shard().take_lock().unwrap();
-        drop(first);
-        let early = locked.recv_timeout(Duration::from_millis(200));
-        assert!(early.is_err(), "two hold the lock of one shard");
-        drop(second);
-        locked.recv().unwrap();
-    });
 }
