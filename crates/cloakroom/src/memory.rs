@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
-    fmt,
+    fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -56,7 +56,8 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Shard {
-    slots: KeyMap<Slot>,
+    /// In boxes, because half of a map's places are empty.
+    slots: KeyMap<Box<Slot>>,
     /// Invariant: names every record that has an owner, and nothing else.
     owners: HashMap<OwnerKey, BTreeSet<RecordKey>>,
     sweep_at: usize,
@@ -73,13 +74,14 @@ struct Slot {
     /// How long a record lives on when it is used.
     idle: Duration,
     revision: Revision,
-    owner: Option<OwnerKey>,
+    /// In a box, as a successor is, because most entries have neither.
+    owner: Option<Box<OwnerKey>>,
     content: Content,
 }
 
 enum Content {
     Record(Bytes),
-    Tombstone { successor: Option<RecordKey> },
+    Tombstone { successor: Option<Box<RecordKey>> },
 }
 
 /// What a full shard makes room for.
@@ -142,8 +144,9 @@ impl MemoryStore {
     /// How many records are live. Counts every entry: for tests and dashboards.
     pub fn len(&self) -> usize {
         let now = self.clock.now();
-        let live = |slot: &&Slot| slot.stored().is_some() && slot.expires > now;
-        self.shards.iter().map(|shard| lock(shard).slots.values().filter(live).count()).sum()
+        let live = |slot: &Slot| slot.stored().is_some() && slot.expires > now;
+        let count = |shard| lock(shard).slots.values().filter(|slot| live(slot)).count();
+        self.shards.iter().map(count).sum()
     }
 
     /// Whether no record is live.
@@ -362,7 +365,8 @@ impl Shard {
 
     /// The entry under `key`, unless its deadline has passed.
     fn current(&mut self, key: &RecordKey, now: Timestamp) -> Option<&mut Slot> {
-        self.slots.get_mut(key).filter(|slot| slot.expires > now)
+        let slot = self.slots.get_mut(key)?;
+        (slot.expires > now).then_some(slot)
     }
 
     fn create(&mut self, key: RecordKey, draft: Draft, now: Timestamp) -> Outcome {
@@ -414,9 +418,16 @@ impl Shard {
         if let Some(owner) = owner {
             self.owners.entry(owner).or_default().insert(key);
         }
-        let slot = Slot { expires, idle, revision, owner, content: Content::Record(record) };
-        let before = self.slots.insert(key, slot).and_then(|slot| slot.owner);
-        if before != owner {
+        let content = Content::Record(record);
+        let slot = Slot { expires, idle, revision, owner: owner.map(Box::new), content };
+        let before = match self.slots.entry(key) {
+            Entry::Occupied(mut entry) => mem::replace(&mut **entry.get_mut(), slot).owner,
+            Entry::Vacant(entry) => {
+                entry.insert(Box::new(slot));
+                None
+            }
+        };
+        if before.as_deref() != owner.as_ref() {
             self.disown(&key, before);
         }
     }
@@ -448,7 +459,7 @@ impl Shard {
         let mut owner = None;
         let outcome = self.change(key, None, now, |slot| {
             owner = slot.owner.take();
-            slot.content = Content::Tombstone { successor };
+            slot.content = Content::Tombstone { successor: successor.map(Box::new) };
             slot.expires = until;
         });
         self.disown(key, owner);
@@ -460,10 +471,10 @@ impl Shard {
         self.owned_until = self.owned_until.map(|until| until.min(expires));
     }
 
-    fn disown(&mut self, key: &RecordKey, owner: Option<OwnerKey>) {
+    fn disown(&mut self, key: &RecordKey, owner: Option<Box<OwnerKey>>) {
         let Some(owner) = owner else { return };
         self.owned_until = None;
-        if let Entry::Occupied(mut keys) = self.owners.entry(owner) {
+        if let Entry::Occupied(mut keys) = self.owners.entry(*owner) {
             keys.get_mut().remove(key);
             if keys.get().is_empty() {
                 keys.remove();
@@ -496,10 +507,11 @@ impl Shard {
     fn sweep(&mut self, now: Timestamp) -> usize {
         let expired = self.slots.extract_if(|_, slot| slot.expires <= now);
         let expired: Vec<_> = expired.map(|(key, slot)| (key, slot.owner)).collect();
-        for (key, owner) in &expired {
-            self.disown(key, *owner);
+        let count = expired.len();
+        for (key, owner) in expired {
+            self.disown(&key, owner);
         }
-        expired.len()
+        count
     }
 }
 
@@ -518,7 +530,7 @@ impl Slot {
     fn found(&self) -> Found {
         match &self.content {
             Content::Tombstone { successor } => {
-                Found::Tombstone { successor: *successor, expires: self.expires }
+                Found::Tombstone { successor: successor.as_deref().copied(), expires: self.expires }
             }
             Content::Record(record) => Found::Live(Stored {
                 record: record.clone(),

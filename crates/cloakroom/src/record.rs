@@ -37,8 +37,9 @@ use crate::{
 
 const VERSION: u8 = 1;
 
-/// About how long a record is without its values.
-const ENVELOPE: usize = 68;
+/// What most records of stores have around their values, in figures of the right length.
+const ENVELOPE: &str = r#"{"v":1,"app":"3q2-796tvu8","created":1735689600000,"values":}"#;
+const UNTIL: &str = r#","until":1735776000000"#;
 
 /// Why bytes of a store are no record of this application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,9 @@ impl Record {
 
     /// Returns the JSON text. A store's record has the tag of `apps`.
     pub(crate) fn encode(&self, apps: Option<&AppTags>) -> Result<String, Error> {
-        let mut text = Text(String::with_capacity(ENVELOPE + self.values.size_hint()));
+        let until = self.until.map_or(0, |_| UNTIL.len());
+        let length = ENVELOPE.len() + until + self.values.size_hint();
+        let mut text = Text(String::with_capacity(length));
         text.number("{\"v\":", VERSION.into());
         if let Some(apps) = apps {
             text.push(",\"app\":");
@@ -109,6 +112,8 @@ impl Record {
             text.flash(",\"flash\":", &self.flash)?;
         }
         text.push("}");
+        // Stores keep what they are given, and room to spare costs an allocation once it is shared.
+        text.0.shrink_to_fit();
         Ok(text.0)
     }
 

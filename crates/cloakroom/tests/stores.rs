@@ -99,3 +99,31 @@ async fn the_memory_store_sweeps_itself() {
     assert!(most_swept < 10_000, "{most_swept} dead entries were still there of {number}");
     println!("created {number}, dead entries left {most_swept}");
 }
+
+/// What the memory store needs for one session, with its share of the empty places of its maps.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "long: cargo xtask soak"]
+async fn a_million_small_sessions_in_memory() {
+    use cloakroom::{AppKeys, Sessions};
+    const SESSIONS: usize = 1_000_000;
+    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build().unwrap();
+    let no_cookie: &[(&str, &str)] = &[("host", "example.org")];
+    let before = resident();
+    for number in 0..SESSIONS {
+        let visit = sessions.visit();
+        visit.session(no_cookie).await.unwrap().put("n", number).unwrap();
+        assert_eq!(visit.finish(200).await.unwrap().set_cookie.len(), 1);
+    }
+    let bytes = (resident() - before) / SESSIONS;
+    println!("resident bytes of a session of one small value, at {SESSIONS}: {bytes}");
+    assert!(bytes <= 272, "{bytes}");
+}
+
+/// This process's resident memory, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}

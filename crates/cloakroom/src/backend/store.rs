@@ -218,7 +218,7 @@ impl<'c> Committer<'c> {
             attempts.extend(latest);
         }
         self.finish_if_ended(lead, batch)?;
-        let prepared = match batch.prepare(self.context) {
+        let mut prepared = match batch.prepare(self.context) {
             Ok(prepared) => prepared,
             Err(failure) => return Break(batch.fail(failure)),
         };
@@ -227,7 +227,7 @@ impl<'c> Committer<'c> {
             // In a box, because it is rare and its future large.
             return Box::pin(self.follow_logout(lead, batch, attempts)).await;
         }
-        let Some(commit) = batch.commit(&prepared, self.context) else {
+        let Some(commit) = batch.commit(&mut prepared, self.context) else {
             return Break(self.finish(lead, batch, &prepared, None));
         };
         match self.send(commit, "commit the session", attempts).await {

@@ -84,9 +84,9 @@ impl Members {
 
     /// Returns how long the text is, but for escapes in names.
     pub(super) fn size_hint(&self) -> usize {
-        let punctuation = r#""":,"#.len();
-        let size = |(name, value): (&str, &str)| name.len() + value.len() + punctuation;
-        "{}".len() + self.iter().map(size).sum::<usize>()
+        let size = |(name, value): (&str, &str)| r#""":"#.len() + name.len() + value.len();
+        let commas = self.len().saturating_sub(1);
+        "{}".len() + commas + self.iter().map(size).sum::<usize>()
     }
 
     /// Returns the JSON text.
