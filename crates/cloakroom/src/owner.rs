@@ -6,7 +6,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
-use crate::{clock::Timestamp, random::fill_from_system, token::RecordKey};
+use crate::{
+    clock::Timestamp,
+    random::fill_from_system,
+    token::{RecordKey, write_base64url},
+};
 
 /// Separates owner keys from every other SHA-256 in the world.
 const OWNER_KEY_DOMAIN: &[u8] = b"cloakroom owner key v1\0";
@@ -50,7 +54,7 @@ impl OwnerKey {
 
 impl fmt::Display for OwnerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        write_base64url(&self.0, f)
     }
 }
 

@@ -177,11 +177,16 @@ impl RecordKey {
     }
 }
 
+/// Writes 32 bytes as 43 characters of base64url, without an allocation.
+pub(crate) fn write_base64url(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = [0; Token::CHARS];
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(&text[..written]).map_err(|_| fmt::Error)?)
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; Token::CHARS];
-        let written = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&text[..written]).map_err(|_| fmt::Error)?)
+        write_base64url(&self.0, f)
     }
 }
 
