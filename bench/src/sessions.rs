@@ -1,7 +1,6 @@
 //! The drivers of cloakroom.
 
-use cloakroom::{AppKeys, FileStore, MemoryStore, Sessions, cookie::CookieSettings};
-use cloakroom_redis::{RedisStore, Servers};
+use cloakroom::{cookie::CookieSettings, redis::{RedisStore, Servers}, AppKeys, FileStore, MemoryStore, Sessions};
 
 use crate::{Failure, options::Options};
 

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::{Html, IntoResponse, Redirect, Response},
 };
-use cloakroom_axum::{Back, Input, Session, TypedKey, form::FieldErrors};
+use cloakroom::{Back, Input, Session, TypedKey, form::FieldErrors};
 use minijinja::context;
 use serde::Deserialize;
 use serde_json::json;

@@ -9,7 +9,7 @@ use axum::{
     extract::State,
     response::{Html, IntoResponse, Redirect, Response},
 };
-use cloakroom_axum::{Back, Input, Session, TypedKey, form::FieldErrors};
+use cloakroom::{Back, Input, Session, TypedKey, form::FieldErrors};
 use minijinja::{context, value::Serde};
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ use crate::site::{Failure, Shared};
 const VISITS: &str = "visits";
 /// The name that the visitor signed with last, to be offered again.
 const SIGNED_AS: TypedKey<String> = TypedKey::new("signed_as");
-const LONGEST_NAME: usize = 40;
-const LONGEST_MESSAGE: usize = 280;
+const MAX_NAME: usize = 40;
+const MAX_MESSAGE: usize = 280;
 const KEPT: usize = 20;
 
 /// The latest entries, newest first. They are the application's, not the session's.
@@ -80,13 +80,13 @@ impl Entry {
         let message = self.message.trim().to_owned();
         if name.is_empty() {
             errors.add("name", "Please tell us your name.");
-        } else if name.chars().count() > LONGEST_NAME {
-            errors.add("name", format!("A name may have {LONGEST_NAME} characters."));
+        } else if name.chars().count() > MAX_NAME {
+            errors.add("name", format!("A name may have {MAX_NAME} characters."));
         }
         if message.chars().count() < 3 {
             errors.add("message", "Please write three characters or more.");
-        } else if message.chars().count() > LONGEST_MESSAGE {
-            errors.add("message", format!("A message may have {LONGEST_MESSAGE} characters."));
+        } else if message.chars().count() > MAX_MESSAGE {
+            errors.add("message", format!("A message may have {MAX_MESSAGE} characters."));
         }
         if errors.is_empty() { Ok(Self { name, message }) } else { Err(errors) }
     }

@@ -5,10 +5,7 @@ use axum::{
     http::{HeaderMap, header::USER_AGENT},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use cloakroom_axum::{
-    Back, Input, Session,
-    cloakroom::{Error, SessionInfo, store::Place},
-};
+use cloakroom::{Back, Error, Input, Session, SessionInfo, store::Cursor};
 use minijinja::{context, value::Serde};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -74,7 +71,7 @@ pub(crate) async fn show(
     let page: Html<String> = match session.directory() {
         Ok(directory) => {
             // `max_sessions` keeps the list on one page.
-            let page = directory.sessions_of(&user, Place::default()).await?;
+            let page = directory.sessions_of(&user, Cursor::default()).await?;
             let lines: Vec<_> = page.sessions.into_iter().map(Line::from).collect();
             site.page(&session, "devices.html", context! { lines => Serde(lines) })?
         }

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, header::COOKIE},
     response::Html,
 };
-use cloakroom_axum::{Session, View};
+use cloakroom::{Session, View};
 use minijinja::{context, value::Serde};
 
 use crate::site::{Failure, Shared};

@@ -17,7 +17,10 @@ use axum::{
     http::header::CONTENT_TYPE,
     routing::{get, post},
 };
-use cloakroom_axum::{CsrfLayer, SessionLayer, Sessions};
+use cloakroom::{
+    Sessions,
+    axum::{CsrfLayer, SessionLayer},
+};
 use site::Site;
 
 /// One line and exit code 2 for whatever keeps the demo from starting.

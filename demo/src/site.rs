@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
-use cloakroom_axum::{SessionError, cloakroom};
+use cloakroom::Error;
 use minijinja::{Environment, Value, context};
 
 use crate::{account::USER, book::Book, theme::THEME};
@@ -22,7 +22,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
-        cloakroom_axum::minijinja::add_helpers(&mut templates);
+        cloakroom::minijinja::add_helpers(&mut templates);
         for (name, source) in [
             ("frame.html", include_str!("../templates/frame.html")),
             ("book.html", include_str!("../templates/book.html")),
@@ -57,13 +57,13 @@ impl Site {
 /// Why a page could not be shown.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    Session(SessionError),
+    Session(Error),
     Template(minijinja::Error),
 }
 
 impl From<cloakroom::Error> for Failure {
     fn from(error: cloakroom::Error) -> Self {
-        Self::Session(error.into())
+        Self::Session(error)
     }
 }
 

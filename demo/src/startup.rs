@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use cloakroom_axum::{
+use cloakroom::{
     AppKeys, Sessions,
     settings::{Secret, Settings},
 };
@@ -35,7 +35,7 @@ pub(crate) fn sessions() -> Result<Sessions, String> {
     if settings.app_key.is_none() {
         settings.app_key = Some(own_key(Path::new(KEY_FILE))?);
     }
-    cloakroom_redis::sessions(&settings).map_err(|error| error.to_string())
+    settings.sessions().map_err(|error| error.to_string())
 }
 
 /// The key in the file, or a new one. Only the user who started the demo may read it.

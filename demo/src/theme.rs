@@ -1,7 +1,7 @@
 //! The visitor's theme, kept under a dotted key.
 
 use axum::response::IntoResponse;
-use cloakroom_axum::{Back, Input, Session, TypedKey};
+use cloakroom::{Back, Input, Session, TypedKey};
 use serde::Deserialize;
 
 use crate::site::Failure;

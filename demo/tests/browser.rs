@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use behaviour::running::Running;
+use cloakroom_tests::running::Running;
 use thirtyfour::prelude::*;
 
 const INSTALL: &str = "the browser tests need Chromium and ChromeDriver: \

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, extract::State, routing::get};
-use cloakroom_axum::{Session, SessionError, SessionLayer, Sessions, View};
+use cloakroom::{Error, Session, Sessions, View, axum::SessionLayer};
 use serde_json::json;
 
 pub(crate) fn app(sessions: &Sessions) -> Router {
@@ -14,10 +14,7 @@ pub(crate) fn app(sessions: &Sessions) -> Router {
         .layer(SessionLayer::new(sessions.clone()))
 }
 
-async fn import(
-    State(sessions): State<Sessions>,
-    session: Session,
-) -> Result<&'static str, SessionError> {
+async fn import(State(sessions): State<Sessions>, session: Session) -> Result<&'static str, Error> {
     session.put("import.lines", 0)?;
     // The task finds the session by its handle, so it has to be in the store by then.
     session.commit().await?;
@@ -31,7 +28,7 @@ async fn import(
     Ok("the import has begun; see / for how far it is")
 }
 
-async fn work(sessions: &Sessions, handle: &str) -> Result<(), cloakroom_axum::Error> {
+async fn work(sessions: &Sessions, handle: &str) -> Result<(), cloakroom::Error> {
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let counted = sessions.edit(handle, |session| session.increment_by("import.lines", 100));
@@ -44,14 +41,14 @@ async fn work(sessions: &Sessions, handle: &str) -> Result<(), cloakroom_axum::E
     told.await.map(drop)
 }
 
-async fn status(session: Session, view: View) -> Result<String, SessionError> {
+async fn status(session: Session, view: View) -> Result<String, Error> {
     let lines = session.get_or("import.lines", 0)?;
     Ok(format!("{lines} lines {}", view.flash_message("notice", "")))
 }
 
 #[cfg(test)]
 mod tests {
-    use cloakroom_axum::testing::client;
+    use cloakroom::axum::testing::client;
 
     use super::*;
     use crate::sessions;
@@ -73,7 +70,7 @@ mod tests {
     #[tokio::test]
     async fn a_visitor_who_has_left_is_not_brought_back() {
         let sessions = sessions();
-        let visit = sessions.visit();
+        let visit = cloakroom::adapter::RequestContext::new(&sessions);
         let nothing: &[(&str, &str)] = &[];
         let session = visit.session(nothing).await.unwrap();
         session.put("k", 1).unwrap();

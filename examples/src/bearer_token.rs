@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cloakroom_axum::{Input, Session, SessionError, SessionLayer, Sessions};
+use cloakroom::{Error, Input, Session, Sessions, axum::SessionLayer};
 use serde_json::{Value, json};
 
 pub(crate) fn app(sessions: &Sessions) -> Router {
@@ -27,7 +27,7 @@ struct Credentials {
     password: String,
 }
 
-async fn sign_in(session: Session, input: Input<Credentials>) -> Result<Json<Value>, SessionError> {
+async fn sign_in(session: Session, input: Input<Credentials>) -> Result<Json<Value>, Error> {
     let Credentials { user, .. } = input.check(|it| match it.password.as_str() {
         "guest" => Ok(()),
         _ => Err([("password", "is not the password")]),
@@ -44,18 +44,18 @@ async fn me(session: Session) -> Response {
     }
 }
 
-async fn sign_out(session: Session) -> Result<StatusCode, SessionError> {
+async fn sign_out(session: Session) -> Result<StatusCode, Error> {
     session.destroy()?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn page(session: Session) -> Result<String, SessionError> {
+async fn page(session: Session) -> Result<String, Error> {
     Ok(session.increment("visits")?.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use cloakroom_axum::testing::client;
+    use cloakroom::axum::testing::client;
 
     use super::*;
     use crate::sessions;

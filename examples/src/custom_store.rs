@@ -6,58 +6,57 @@ use std::{collections::HashMap, sync::Mutex};
 
 use axum::{Router, routing::get};
 use cloakroom::{
-    async_trait,
+    AppKeys, Error, Session, Sessions, async_trait,
+    axum::SessionLayer,
     clock::{Clock, SystemClock},
-    store::{Commit, Draft, Found, Outcome, RecordKey, Revision, Store, StoreError, Stored},
-};
-use cloakroom_axum::{
-    AppKeys, Session, SessionError, SessionLayer, Sessions, cookie::CookieSettings,
+    cookie::CookieSettings,
+    store::{Commit, Draft, Entry, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord},
 };
 
 /// A record or a tombstone, and its deadline.
 
 #[derive(Debug, Default)]
-pub(crate) struct MapStore(Mutex<HashMap<RecordKey, Found>>);
+pub(crate) struct MapStore(Mutex<HashMap<RecordKey, Entry>>);
 
 #[async_trait]
 impl Store for MapStore {
-    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
         Ok(current(&*self.lock()?, key).cloned())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         let map = &mut *self.lock()?;
         Ok(match commit {
-            Commit::Create { key, record } => create(map, key, record),
-            Commit::Replace { key, expected, record } => match check(map, &key, Some(expected)) {
-                Outcome::Done(revision) => write(map, key, Revision(revision.0 + 1), record),
-                refused => refused,
-            },
-            Commit::Touch { key, expected, expires } => {
+            Commit::Create { key, draft, .. } => create(map, key, draft),
+            Commit::Replace { key, expected, draft, .. } => {
+                match check(map, &key, Some(expected)) {
+                    Outcome::Done(revision) => write(map, key, Revision(revision.0 + 1), draft),
+                    refused => refused,
+                }
+            }
+            Commit::Touch { key, expected, expires, .. } => {
                 let outcome = check(map, &key, Some(expected));
-                if let (Outcome::Done(_), Some(Found::Live(stored))) = (&outcome, map.get_mut(&key))
+                if let (Outcome::Done(_), Some(Entry::Live(stored))) = (&outcome, map.get_mut(&key))
                 {
                     stored.expires = expires;
                 }
                 outcome
             }
-            Commit::Rotate { from, expected, to, record, tombstone } => {
+            Commit::Rotate { from, expected, to, draft, tombstone, .. } => {
                 match check(map, &from, expected) {
                     Outcome::Done(_) if current(map, &to).is_some() => Outcome::Exists,
                     Outcome::Done(_) => {
                         // Without a revision the session has ended, and another begins.
-                        let (successor, expires) = (expected.map(|_| to), tombstone);
-                        map.insert(from, Found::Tombstone { successor, expires });
-                        create(map, to, record)
+                        map.insert(from, Entry::tombstone(expected.map(|_| to), tombstone));
+                        create(map, to, draft)
                     }
                     refused => refused,
                 }
             }
-            Commit::Destroy { key, tombstone } => {
+            Commit::Destroy { key, tombstone, .. } => {
                 let outcome = check(map, &key, None);
                 if let Outcome::Done(_) = outcome {
-                    let (successor, expires) = (None, tombstone);
-                    map.insert(key, Found::Tombstone { successor, expires });
+                    map.insert(key, Entry::tombstone(None, tombstone));
                 }
                 outcome
             }
@@ -66,43 +65,41 @@ impl Store for MapStore {
 }
 
 impl MapStore {
-    fn lock(&self) -> Result<std::sync::MutexGuard<'_, HashMap<RecordKey, Found>>, StoreError> {
+    fn lock(&self) -> Result<std::sync::MutexGuard<'_, HashMap<RecordKey, Entry>>, StoreError> {
         self.0.lock().map_err(|_| StoreError::failed("lock the map", "a thread has panicked"))
     }
 }
 
 /// What is under a key, unless its deadline has passed.
-fn current<'m>(map: &'m HashMap<RecordKey, Found>, key: &RecordKey) -> Option<&'m Found> {
+fn current<'m>(map: &'m HashMap<RecordKey, Entry>, key: &RecordKey) -> Option<&'m Entry> {
     map.get(key).filter(|found| found.expires() > SystemClock.now())
 }
 
 /// Whether the record under a key is the one that the request read: `Done` with its revision.
-fn check(map: &HashMap<RecordKey, Found>, key: &RecordKey, expected: Option<Revision>) -> Outcome {
+fn check(map: &HashMap<RecordKey, Entry>, key: &RecordKey, expected: Option<Revision>) -> Outcome {
     match current(map, key) {
-        Some(Found::Live(stored)) if expected.is_none_or(|it| it == stored.revision) => {
+        Some(Entry::Live(stored))
+            if expected.is_none_or(|revision| revision == stored.revision) =>
+        {
             Outcome::Done(stored.revision)
         }
-        Some(Found::Live(stored)) => Outcome::Conflict(stored.clone()),
-        Some(Found::Tombstone { .. }) | None => Outcome::Gone,
+        Some(Entry::Live(stored)) => Outcome::Conflict(stored.clone()),
+        Some(Entry::Tombstone { .. }) | None => Outcome::Gone,
     }
 }
 
-fn create(map: &mut HashMap<RecordKey, Found>, key: RecordKey, record: Draft) -> Outcome {
-    if current(map, &key).is_some() {
-        Outcome::Exists
-    } else {
-        write(map, key, Revision(1), record)
-    }
+fn create(map: &mut HashMap<RecordKey, Entry>, key: RecordKey, draft: Draft) -> Outcome {
+    if current(map, &key).is_some() { Outcome::Exists } else { write(map, key, Revision(1), draft) }
 }
 
 fn write(
-    map: &mut HashMap<RecordKey, Found>,
+    map: &mut HashMap<RecordKey, Entry>,
     key: RecordKey,
     revision: Revision,
     draft: Draft,
 ) -> Outcome {
-    let Draft { record, expires, .. } = draft;
-    map.insert(key, Found::Live(Stored { record, revision, expires }));
+    let Draft { bytes, expires, .. } = draft;
+    map.insert(key, Entry::Live(StoredRecord::new(bytes, revision, expires)));
     Outcome::Done(revision)
 }
 
@@ -113,7 +110,7 @@ pub(crate) fn app(_: &Sessions) -> Router {
     Router::new().route("/", get(visits)).layer(SessionLayer::new(sessions))
 }
 
-async fn visits(session: Session) -> Result<String, SessionError> {
+async fn visits(session: Session) -> Result<String, Error> {
     Ok(format!("visit number {}", session.increment("visits")?))
 }
 

@@ -6,8 +6,10 @@ use axum::{
     response::{Html, Redirect},
     routing::{get, post},
 };
-use cloakroom_axum::{
-    CsrfLayer, Input, Session, SessionError, SessionLayer, Sessions, View, minijinja::add_helpers,
+use cloakroom::{
+    Error, Input, Session, Sessions, View,
+    axum::{CsrfLayer, SessionLayer},
+    minijinja::add_helpers,
 };
 use minijinja::{Environment, context};
 use serde_json::json;
@@ -40,7 +42,7 @@ struct User {
     username: String,
 }
 
-async fn by_hand(session: Session, input: Input<User>) -> Result<Redirect, SessionError> {
+async fn by_hand(session: Session, input: Input<User>) -> Result<Redirect, Error> {
     let user = input.check(|user| match user.username.trim() {
         "" => Err([("username", "is required")]),
         _ => Ok(()),
@@ -54,10 +56,7 @@ struct CheckedByGarde {
     username: String,
 }
 
-async fn with_garde(
-    session: Session,
-    input: Input<CheckedByGarde>,
-) -> Result<Redirect, SessionError> {
+async fn with_garde(session: Session, input: Input<CheckedByGarde>) -> Result<Redirect, Error> {
     let user = input.check(garde::Validate::validate)?;
     welcome(&session, &user.username)
 }
@@ -71,19 +70,19 @@ struct CheckedByValidator {
 async fn with_validator(
     session: Session,
     input: Input<CheckedByValidator>,
-) -> Result<Redirect, SessionError> {
+) -> Result<Redirect, Error> {
     let user = input.check(validator::Validate::validate)?;
     welcome(&session, &user.username)
 }
 
-fn welcome(session: &Session, username: &str) -> Result<Redirect, SessionError> {
+fn welcome(session: &Session, username: &str) -> Result<Redirect, Error> {
     session.flash(json!({ "notice": format!("Welcome, {username}!") }))?;
     Ok(Redirect::to("/"))
 }
 
 #[cfg(test)]
 mod tests {
-    use cloakroom_axum::testing::client;
+    use cloakroom::axum::testing::client;
     use serde_json::Value;
 
     use super::*;

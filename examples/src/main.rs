@@ -15,7 +15,7 @@ mod websocket;
 use std::process::ExitCode;
 
 use axum::Router;
-use cloakroom_axum::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
 
 type Example = fn(&Sessions) -> Router;
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use cloakroom_axum::{Input, Session, SessionError, SessionLayer, Sessions};
+use cloakroom::{Error, Input, Session, Sessions, axum::SessionLayer};
 
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 const LONGEST: Duration = Duration::from_hours(90 * 24);
@@ -26,7 +26,7 @@ struct SignIn {
     remember: bool,
 }
 
-async fn sign_in(session: Session, input: Input<SignIn>) -> Result<&'static str, SessionError> {
+async fn sign_in(session: Session, input: Input<SignIn>) -> Result<&'static str, Error> {
     let SignIn { user, remember } = input.valid()?;
     session.regenerate()?;
     session.set_owner(&user)?;
@@ -46,10 +46,10 @@ async fn sign_in(session: Session, input: Input<SignIn>) -> Result<&'static str,
 mod tests {
     use std::sync::Arc;
 
-    use cloakroom_axum::{
+    use cloakroom::{
         AppKeys, MemoryStore,
+        axum::testing::{FakeClock, client},
         cookie::CookieSettings,
-        testing::{FakeClock, client},
     };
 
     use super::*;

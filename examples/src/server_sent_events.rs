@@ -13,7 +13,7 @@ use axum::{
     },
     routing::get,
 };
-use cloakroom_axum::{ReadSession, Session, SessionError, SessionLayer, Sessions};
+use cloakroom::{Error, ReadSession, Session, Sessions, axum::SessionLayer};
 use futures_util::{Stream, stream};
 
 pub(crate) fn app(sessions: &Sessions) -> Router {
@@ -23,7 +23,7 @@ pub(crate) fn app(sessions: &Sessions) -> Router {
         .layer(SessionLayer::new(sessions.clone()))
 }
 
-async fn events(session: Session, reader: ReadSession) -> Result<impl IntoResponse, SessionError> {
+async fn events(session: Session, reader: ReadSession) -> Result<impl IntoResponse, Error> {
     session.increment("listeners")?;
     Ok(Sse::new(progress(reader)))
 }
@@ -42,14 +42,14 @@ fn progress(session: ReadSession) -> impl Stream<Item = Result<Event, Infallible
     })
 }
 
-async fn step(session: Session) -> Result<String, SessionError> {
+async fn step(session: Session) -> Result<String, Error> {
     Ok(session.increment("done")?.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, HttpBody};
-    use cloakroom_axum::testing::client;
+    use cloakroom::axum::testing::client;
     use tower::ServiceExt;
 
     use super::*;
@@ -83,7 +83,7 @@ mod tests {
             })
         };
         assert_eq!(next().await.as_deref(), Some("data: 1\n\n"));
-        let visit = sessions.visit();
+        let visit = cloakroom::adapter::RequestContext::new(&sessions);
         let session = visit.session([("cookie", cookie.as_str())].as_slice()).await.unwrap();
         session.destroy().unwrap();
         let _ = visit.finish(200).await.unwrap();

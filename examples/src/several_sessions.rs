@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use cloakroom_axum::{
-    AppKeys, CookieName, MemoryStore, NamedSession, Session, SessionError, SessionLayer, Sessions,
+use cloakroom::{
+    AppKeys, CookieName, Error, MemoryStore, NamedSession, Session, Sessions, axum::SessionLayer,
     cookie::CookieSettings,
 };
 
@@ -31,18 +31,18 @@ pub(crate) fn app(shop: &Sessions) -> Router {
 }
 
 /// Within both layers: the session by name, and the innermost one.
-async fn office(staff: NamedSession<Staff>, innermost: Session) -> Result<String, SessionError> {
+async fn office(staff: NamedSession<Staff>, current: Session) -> Result<String, Error> {
     staff.put("desk", 7)?;
-    Ok(innermost.get_or("desk", 0)?.to_string())
+    Ok(current.get_or("desk", 0)?.to_string())
 }
 
-async fn cart(shop: Session) -> Result<String, SessionError> {
+async fn cart(shop: Session) -> Result<String, Error> {
     Ok(shop.increment("items")?.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use behaviour::{client::Client, server::serve};
+    use cloakroom_tests::{client::Client, server::serve};
 
     use super::*;
     use crate::sessions;

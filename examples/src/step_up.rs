@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use cloakroom_axum::{Input, Session, SessionError, SessionLayer, Sessions};
+use cloakroom::{Error, Input, Session, Sessions, axum::SessionLayer};
 
 const RECENTLY: Duration = Duration::from_mins(10);
 
@@ -20,7 +20,7 @@ pub(crate) fn app(sessions: &Sessions) -> Router {
         .layer(SessionLayer::new(sessions.clone()))
 }
 
-async fn delete_account(session: Session, uri: OriginalUri) -> Result<Response, SessionError> {
+async fn delete_account(session: Session, uri: OriginalUri) -> Result<Response, Error> {
     if !session.authenticated_within(RECENTLY)? {
         // Without scheme and host, which HTTP/2 has in its URIs.
         session.set_intended_url(uri.path_and_query().map_or("/", |it| it.as_str()))?;
@@ -34,8 +34,8 @@ struct Password {
     password: String,
 }
 
-async fn confirm(session: Session, input: Input<Password>) -> Result<Redirect, SessionError> {
-    input.or_back_to("/confirm").check(|it| match it.password.as_str() {
+async fn confirm(session: Session, input: Input<Password>) -> Result<Redirect, Error> {
+    input.fallback("/confirm").check(|it| match it.password.as_str() {
         "guest" => Ok(()),
         _ => Err([("password", "is not the password")]),
     })?;
@@ -49,10 +49,10 @@ async fn confirm(session: Session, input: Input<Password>) -> Result<Redirect, S
 mod tests {
     use std::sync::Arc;
 
-    use cloakroom_axum::{
+    use cloakroom::{
         AppKeys, MemoryStore,
+        axum::testing::{FakeClock, client},
         cookie::CookieSettings,
-        testing::{FakeClock, client},
     };
 
     use super::*;

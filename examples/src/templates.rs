@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::{Router, extract::Path, response::Html, routing::get};
-use cloakroom_axum::{Session, SessionError, SessionLayer, Sessions, View};
+use cloakroom::{Error, Session, Sessions, View, axum::SessionLayer};
 use maud::{PreEscaped, html};
 use minijinja::{Environment, context};
 use serde_json::json;
@@ -17,7 +17,7 @@ pub(crate) fn app(sessions: &Sessions) -> Router {
 }
 
 /// What a refused form leaves.
-async fn fill(session: Session) -> Result<&'static str, SessionError> {
+async fn fill(session: Session) -> Result<&'static str, Error> {
     session.with_errors([("username", "is <taken>")])?;
     session.flash(json!({ "notice": "Try again." }))?;
     Ok("now see /minijinja, /tera, /askama or /maud")
@@ -38,7 +38,7 @@ const MINIJINJA: &str = r#"<p>{{ flash_message("notice") }}</p><form>{{ csrf_fie
 
 fn minijinja(view: &View) -> Result<String, minijinja::Error> {
     let mut templates = Environment::new();
-    cloakroom_axum::minijinja::add_helpers(&mut templates);
+    cloakroom::minijinja::add_helpers(&mut templates);
     templates.render_named_str("page.html", MINIJINJA, context! { view => view.to_value() })
 }
 
@@ -46,7 +46,7 @@ const TERA: &str = r#"<p>{{ flash_message(key="notice") }}</p><form>{{ csrf_fiel
 
 fn tera(view: &View) -> Result<String, tera::Error> {
     let mut templates = Tera::default();
-    cloakroom_axum::tera::add_helpers(&mut templates);
+    cloakroom::tera::add_helpers(&mut templates);
     templates.add_raw_template("page.html", TERA)?;
     view.render_tera(&templates, "page.html", &tera::Context::new())
 }
@@ -78,7 +78,7 @@ fn maud(view: &View) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cloakroom_axum::testing::client;
+    use cloakroom::axum::testing::client;
 
     use super::*;
     use crate::sessions;

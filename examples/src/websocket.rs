@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use cloakroom_axum::{ReadSession, Session, SessionError, SessionLayer, Sessions};
+use cloakroom::{Error, ReadSession, Session, Sessions, axum::SessionLayer};
 
 /// A logout anywhere is noticed within this time.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
@@ -16,21 +16,18 @@ const LOOKS_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn app(sessions: &Sessions) -> Router {
     Router::new()
         .route("/sign-in", get(sign_in))
-        .route(
-            "/sign-out",
-            get(async |session: Session| session.destroy().map_err(SessionError::from)),
-        )
+        .route("/sign-out", get(async |session: Session| session.destroy()))
         .route("/chat", get(chat))
         .layer(SessionLayer::new(sessions.clone()))
 }
 
-async fn sign_in(session: Session) -> Result<&'static str, SessionError> {
+async fn sign_in(session: Session) -> Result<&'static str, Error> {
     session.regenerate()?;
     session.put("user", "virk")?;
     Ok("signed in")
 }
 
-async fn chat(session: ReadSession, upgrade: WebSocketUpgrade) -> Result<Response, SessionError> {
+async fn chat(session: ReadSession, upgrade: WebSocketUpgrade) -> Result<Response, Error> {
     let Some(user) = session.get::<String>("user")? else {
         return Ok(axum::http::StatusCode::UNAUTHORIZED.into_response());
     };
@@ -62,7 +59,7 @@ async fn talk(mut socket: WebSocket, session: ReadSession, user: String) {
 
 #[cfg(test)]
 mod tests {
-    use behaviour::{client::Client, server::serve};
+    use cloakroom_tests::{client::Client, server::serve};
     use futures_util::{SinkExt, StreamExt};
     use tokio_tungstenite::{
         connect_async,

@@ -7,12 +7,12 @@ const TARGET: &str = "target/bench";
 
 /// Measures a request in process.
 pub(crate) fn in_process() -> Result<(), Failure> {
-    commands::cargo(&["bench", "--package", "behaviour"])
+    commands::cargo(&["bench", "--package", "cloakroom-tests"])
 }
 
 /// Measures the probe beside the bare service, over loopback.
 pub(crate) fn http() -> Result<(), Failure> {
-    commands::cargo(&["build", "--profile", "bench", "--package", "behaviour", "--bins"])?;
+    commands::cargo(&["build", "--profile", "bench", "--package", "cloakroom-tests", "--bins"])?;
     // The servers have the first core; the client takes the second.
     if commands::exists("taskset") {
         commands::run("taskset", &["-c", "1", "target/release/load"])

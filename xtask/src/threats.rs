@@ -67,32 +67,32 @@ fn has_test(source: &str, name: &str) -> bool {
 }
 
 /// What is wrong with `named`, if anything.
-fn problem(named: &str, crates: &Path) -> Option<String> {
+fn problem(named: &str) -> Option<String> {
     let Some((module, name)) = named.split_once("::") else {
         return Some(format!("`{named}` is no `file::function`"));
     };
-    let files: Vec<_> = sources(crates).into_iter().filter(|path| is_named(path, module)).collect();
+    let files: Vec<_> = all_sources().into_iter().filter(|path| is_named(path, module)).collect();
     let found = files
         .iter()
         .any(|path| fs::read_to_string(path).is_ok_and(|source| has_test(&source, name)));
     (!found).then(|| format!("there is no test `{name}` in a file `{module}`"))
 }
 
-fn crates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates")
+fn all_sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    [sources(&root.join("crates")), sources(&root.join("tests"))].concat()
 }
 
 #[test]
 fn every_threat_names_tests_that_exist() {
     let rows = rows(GUIDE);
     assert!(rows.len() > 40, "{} rows", rows.len());
-    let crates = crates();
     let mut problems = Vec::new();
     for Row { threat, tests } in rows {
         if tests.is_empty() {
             problems.push(format!("{threat}: no test"));
         }
-        let missing = tests.iter().filter_map(|named| problem(named, &crates));
+        let missing = tests.iter().filter_map(|named| problem(named));
         problems.extend(missing.map(|problem| format!("{threat}: {problem}")));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
@@ -100,12 +100,11 @@ fn every_threat_names_tests_that_exist() {
 
 #[test]
 fn a_name_without_a_test_is_reported() {
-    let crates = crates();
     let helper = "owners::signed_in_from_nowhere";
     for named in [helper, "no_such_file::a_form_of_the_page_passes", "csrf_bodies.rs"] {
-        assert!(problem(named, &crates).is_some(), "{named}");
+        assert!(problem(named).is_some(), "{named}");
     }
-    assert_eq!(problem("csrf::a_form_of_the_page_passes", &crates), None);
+    assert_eq!(problem("csrf::a_form_of_the_page_passes"), None);
     assert!(!has_test("fn helper() {} fn other() { helper() }", "helper"));
     assert!(has_test(
         "server_side! { listed, other }\nasync fn listed(server: Server) {}",

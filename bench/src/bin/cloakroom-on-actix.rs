@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use actix_web::{App, HttpServer, web};
-use cloakroom_actix::{Session, SessionError, SessionMiddleware};
+use cloakroom::{actix::SessionMiddleware, Error, Session};
 use cloakroom_bench::{
     Failure,
     options::{Options, finish},
@@ -30,15 +30,15 @@ async fn serve() -> Result<(), Failure> {
     server.map_err(|error| error.to_string())?.run().await.map_err(|error| error.to_string())
 }
 
-async fn login(session: Session) -> Result<&'static str, SessionError> {
+async fn login(session: Session) -> Result<&'static str, Error> {
     session.put("username", "virk")?;
     Ok("signed in")
 }
 
-async fn read(session: Session) -> Result<String, SessionError> {
+async fn read(session: Session) -> Result<String, Error> {
     Ok(session.get_or("username", String::new())?)
 }
 
-async fn write(session: Session) -> Result<String, SessionError> {
+async fn write(session: Session) -> Result<String, Error> {
     Ok(session.increment("counter")?.to_string())
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use axum::{Router, routing::get};
-use cloakroom_axum::{Session, SessionError, SessionLayer};
+use cloakroom::{axum::SessionLayer, Error, Session};
 use cloakroom_bench::{axum_server, sessions};
 
 fn main() -> ExitCode {
@@ -15,15 +15,15 @@ fn main() -> ExitCode {
     axum_server::run(routes, async |options| sessions::build(options).map(SessionLayer::new))
 }
 
-async fn login(session: Session) -> Result<&'static str, SessionError> {
+async fn login(session: Session) -> Result<&'static str, Error> {
     session.put("username", "virk")?;
     Ok("signed in")
 }
 
-async fn read(session: Session) -> Result<String, SessionError> {
+async fn read(session: Session) -> Result<String, Error> {
     Ok(session.get_or("username", String::new())?)
 }
 
-async fn write(session: Session) -> Result<String, SessionError> {
+async fn write(session: Session) -> Result<String, Error> {
     Ok(session.increment("counter")?.to_string())
 }

@@ -6,25 +6,30 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::uri::Authority,
     web::{Bytes, BytesMut},
 };
-use cloakroom::{csrf::CsrfPolicy, form::BodyError, visit::Problem};
+use cloakroom_core::{
+    adapter::{
+        BodyError, Problem,
+        actix::{context_stack, respond},
+    },
+    csrf::CsrfPolicy,
+};
 use futures_util::{StreamExt, future::LocalBoxFuture, stream};
-
-use crate::{extract::visits, headers::RequestHeaders, rejection::respond};
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
-/// What it checks is in [`cloakroom::csrf`]. Wrap it before the session middleware, so that it is
+/// What it checks is in [`cloakroom_core::csrf`]. Wrap it before the session middleware, so that it is
 /// inside:
 ///
 /// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
 /// use actix_web::{App, web};
-/// use cloakroom_actix::{AppKeys, CsrfMiddleware, SessionMiddleware, Sessions, View};
+/// use cloakroom::{actix::{CsrfMiddleware, SessionMiddleware}, AppKeys, Sessions, View};
 ///
 /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
 /// let app = App::new()
@@ -32,7 +37,7 @@ use crate::{extract::visits, headers::RequestHeaders, rejection::respond};
 ///     .route("/transfer", web::post().to(async || "done"))
 ///     .wrap(CsrfMiddleware::default())
 ///     .wrap(SessionMiddleware::new(sessions));
-/// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 ///
 /// To find the token in a form it reads up to 2 MiB of the body, or what
@@ -107,8 +112,8 @@ where
 async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), HttpResponse> {
     let mut body = request.take_payload();
     let request_head = request.request();
-    let visits = visits(request_head).map_err(|rejection| rejection.error_response())?;
-    let headers = RequestHeaders(request_head.headers());
+    let stack = context_stack(request_head).map_err(|problem| respond(&problem))?;
+    let headers = request_head.headers();
     let authority = request_head.uri().authority().map(Authority::as_str);
     let reading = async {
         let whole = read(&mut body, policy.form_limit()).await?;
@@ -117,8 +122,8 @@ async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), 
         Ok(whole)
     };
     let method = request_head.method().as_str();
-    let admitted = policy.admit(method, &headers, authority, &visits, reading).await;
-    let admitted = admitted.map_err(|failure| respond(&Problem::of_request(failure, &headers)));
+    let admitted = policy.admit(method, headers, authority, &stack, reading).await;
+    let admitted = admitted.map_err(|failure| respond(&Problem::of_request(failure, headers)));
     request.set_payload(body);
     admitted
 }

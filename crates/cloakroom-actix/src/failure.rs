@@ -9,19 +9,18 @@ use actix_web::{
     error::InternalError,
     http::StatusCode,
 };
-use cloakroom::{
-    ResponseHeaders, Visit,
-    visit::{Failure, GivenStatus, Problem, Replacement, headers_of_replaced},
-};
-
-use crate::{
-    headers::ResponseHeaderMap,
-    rejection::{problem_of, render, respond},
+use cloakroom_core::{
+    Error as SessionError,
+    adapter::{
+        self, AdapterError, GivenStatus, Problem, Replacement, RequestContext, ResponseHeaders,
+        actix::{render, respond},
+        headers_of_replaced,
+    },
 };
 
 /// The application's handler for failures, if it has one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OnFailure(cloakroom::visit::OnFailure<HttpResponse>);
+pub(crate) struct OnFailure(adapter::OnFailure<HttpResponse>);
 
 /// Returns the status of a response as the code further inside gave it.
 pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> GivenStatus {
@@ -30,11 +29,11 @@ pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> GivenStatus {
 
 impl OnFailure {
     pub(crate) fn new(handler: impl Fn(&Problem) -> HttpResponse + Send + Sync + 'static) -> Self {
-        Self(cloakroom::visit::OnFailure::new(handler))
+        Self(adapter::OnFailure::new(handler))
     }
 
     /// Makes the response to a failure of the middleware itself, which goes to the log.
-    pub(crate) fn respond(&self, failure: Failure, visit: &Visit) -> HttpResponse {
+    pub(crate) fn respond(&self, failure: AdapterError, visit: &RequestContext) -> HttpResponse {
         let problem = visit.complete(failure);
         let response = respond(&problem);
         self.instead_of(&problem, given_status(&response), visit).unwrap_or(response)
@@ -44,7 +43,7 @@ impl OnFailure {
     pub(crate) fn replace<B: MessageBody>(
         &self,
         response: ServiceResponse<B>,
-        visit: &Visit,
+        visit: &RequestContext,
     ) -> ServiceResponse<EitherBody<B>> {
         let given = response.response().extensions().get::<Problem>().cloned();
         let status = given_status(response.response());
@@ -57,21 +56,21 @@ impl OnFailure {
     }
 
     /// Replaces the response of an error that middleware returned.
-    pub(crate) fn replace_error(&self, error: Error, visit: &Visit) -> Error {
+    pub(crate) fn replace_error(&self, error: Error, visit: &RequestContext) -> Error {
         let given = MiddlewareError::given_status(&error);
-        match problem_of(&error).and_then(|problem| self.instead_of(problem, given, visit)) {
+        match problem_of(&error).and_then(|problem| self.instead_of(&problem, given, visit)) {
             Some(made) => MiddlewareError::replaced(error, made),
             None => error,
         }
     }
 
     /// Returns the response in the place of one of status `status` that was made from `given`, where
-    /// [`OnFailure`](cloakroom::visit::OnFailure) says so.
+    /// [`OnFailure`](adapter::OnFailure) says so.
     fn instead_of(
         &self,
         given: &Problem,
         status: GivenStatus,
-        visit: &Visit,
+        visit: &RequestContext,
     ) -> Option<HttpResponse> {
         let Replacement { mut response, problem, .. } = self.0.replace(given, visit, render)?;
         response.extensions_mut().insert(status);
@@ -129,7 +128,16 @@ impl ResponseError for MiddlewareError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = self.error.error_response();
-        self.session.clone().write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        self.session.clone().write_to(response.headers_mut());
         response
     }
+}
+
+/// Returns the problem of an error of the library that middleware returned.
+fn problem_of(error: &Error) -> Option<Problem> {
+    let problem = error.as_error::<Problem>().cloned();
+    problem.or_else(|| {
+        let error = error.as_error::<SessionError>()?;
+        Some(AdapterError::from(error.clone()).into())
+    })
 }

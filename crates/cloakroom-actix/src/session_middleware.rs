@@ -10,17 +10,13 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
 };
-use cloakroom::{
-    ResponseHeaders, Sessions, Uncommitted, Visit,
-    visit::{Failure, Problem, Visits},
+use cloakroom_core::{
+    Sessions,
+    adapter::{AdapterError, ContextStack, Problem, RequestContext, ResponseHeaders, Uncommitted},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use crate::{
-    SessionRejection,
-    failure::{MiddlewareError, OnFailure, given_status},
-    headers::{RequestHeaders, ResponseHeaderMap},
-};
+use crate::failure::{MiddlewareError, OnFailure, given_status};
 
 /// Gives every request within it a session.
 ///
@@ -28,14 +24,15 @@ use crate::{
 /// sessions:
 ///
 /// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
 /// use actix_web::{App, web};
-/// use cloakroom_actix::{AppKeys, MemoryStore, Session, SessionMiddleware, Sessions};
+/// use cloakroom::{actix::SessionMiddleware, AppKeys, MemoryStore, Session, Sessions};
 ///
 /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
 /// let app = App::new()
 ///     .route("/", web::get().to(async |session: Session| session.correlation_id()))
 ///     .wrap(SessionMiddleware::new(sessions));
-/// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 ///
 /// # What it does to a response
@@ -43,7 +40,7 @@ use crate::{
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
 ///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
-///    the cookie that an earlier [`Session::commit`](cloakroom::Session::commit) of the request has
+///    the cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
 ///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
@@ -61,8 +58,8 @@ use crate::{
 /// # Several of them
 /// One within another for the same cookie does nothing, nor does a second one for bearer tokens.
 /// If it was made of other [`Sessions`], a warning names both places at the first request.
-/// Middleware for different cookies give a request several sessions: [`Session`](crate::Session) is
-/// the innermost one's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
+/// Middleware for different cookies give a request several sessions: [`Session`](cloakroom_core::Session) is
+/// the innermost one's, [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware {
     sessions: Sessions,
@@ -93,16 +90,16 @@ impl SessionMiddleware {
     /// - [`CsrfMiddleware`](crate::CsrfMiddleware) refuses a request;
     /// - a session cannot be loaded or committed;
     /// - a handler panicked after a commit, whose cookie the response carries;
-    /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
-    /// - [`Input`](crate::Input) finds a form that is too long, or none;
-    /// - there is no middleware for a [`NamedSession`](crate::NamedSession).
+    /// - a handler returns an error of its session as [`Error`](cloakroom_core::Error);
+    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or none;
+    /// - there is no middleware for a [`NamedSession`](cloakroom_core::NamedSession).
     ///
     /// The handler chooses the status, too. The middleware adds cookies that the request has earned,
-    /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
+    /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](cloakroom_core::Input)
     /// describes.
     ///
     /// The handler decides what the client sees, and nothing about the session: with
-    /// [`ServerErrors::Discard`](cloakroom::ServerErrors) changes are discarded by the status of the
+    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) changes are discarded by the status of the
     /// failure, whatever the handler's is. If the handler panics, the log says so and the response is
     /// the default one.
     ///
@@ -110,7 +107,7 @@ impl SessionMiddleware {
     /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
     /// one then.
     ///
-    /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
+    /// Default: [`Problem::to_response`], which is JSON (RFC 9457) for clients that want it. Other clients
     /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
     ///
     /// The handler runs on the worker's thread, so it must not block. A route without any session
@@ -118,21 +115,22 @@ impl SessionMiddleware {
     /// extensions of the response.
     ///
     /// ```
+    /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
     /// use actix_web::{HttpResponse, http::StatusCode};
-    /// use cloakroom_actix::{AppKeys, Failure, MemoryStore, Problem, SessionMiddleware, Sessions};
+    /// use cloakroom::{actix::SessionMiddleware, adapter::{AdapterError, Problem}, AppKeys, MemoryStore, Sessions};
     ///
     /// let page = |problem: &Problem| {
     ///     let status = StatusCode::from_u16(problem.http_status()).unwrap_or_default();
     ///     let mut response = HttpResponse::build(status);
     ///     match problem.failure() {
     ///         _ if problem.wants_json() => response.json(problem.failure().code()),
-    ///         Failure::Forged(_) => response.body("This page is too old. Load it again."),
+    ///         AdapterError::Forged(_) => response.body("This page is too old. Load it again."),
     ///         _ => response.body("Something went wrong."),
     ///     }
     /// };
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let middleware = SessionMiddleware::new(sessions).on_failure(page);
-    /// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
     /// ```
     #[must_use]
     pub fn on_failure(
@@ -147,10 +145,11 @@ impl SessionMiddleware {
     /// longer changed, and the response has no `Vary: Cookie`.
     ///
     /// ```
-    /// # use cloakroom_actix::{AppKeys, MemoryStore, SessionMiddleware, Sessions};
+    /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
+    /// # use cloakroom::{actix::SessionMiddleware, AppKeys, MemoryStore, Sessions};
     /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let middleware = SessionMiddleware::new(sessions).preload();
-    /// # Ok::<(), cloakroom_actix::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
     /// ```
     #[must_use]
     pub fn preload(self) -> Self {
@@ -199,18 +198,19 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         // The request itself must not be cloned: routing wants it for itself.
-        let around = request.extensions_mut().remove();
-        let (visits, visit) = Visits::begin(&self.sessions, request.method().as_str(), around);
+        let outer = request.extensions_mut().remove();
+        let (visits, visit) = ContextStack::begin(&self.sessions, request.method().as_str(), outer);
         let preload = (self.loading == Loading::Ahead).then(|| {
-            let visit = visits.innermost().clone();
-            (visit.preload(&RequestHeaders(request.headers())), visit)
+            let visit = visits.current().clone();
+            (visit.preload(request.headers()), visit)
         });
-        let visit = visit.ok_or_else(|| visits.innermost().clone());
+        let visit = visit.ok_or_else(|| visits.current().clone());
         request.extensions_mut().insert(visits);
         let (handling, on_failure) = (self.inner.call(request), self.on_failure.clone());
         let handling = async move {
             if let Some((preload, visit)) = preload {
-                preload.await.map_err(|error| SessionRejection::not_preloaded(error, &visit))?;
+                let loaded = preload.await;
+                loaded.map_err(|error| visit.complete(AdapterError::NotLoaded(error)))?;
             }
             // The handler begins when it is polled first.
             handling.await
@@ -233,13 +233,13 @@ where
 /// Whatever a panic left half done is not looked at again, but for a `destroy`, which is complete
 /// from the moment it is called.
 async fn conclude<B: MessageBody>(
-    visit: Visit,
+    visit: RequestContext,
     on_failure: OnFailure,
     handling: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let not_committed = |Uncommitted { error, headers }| {
-        let mut response = on_failure.respond(Failure::NotCommitted(error), &visit);
-        headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        let mut response = on_failure.respond(AdapterError::NotCommitted(error), &visit);
+        headers.write_to(response.headers_mut());
         response
     };
     match AssertUnwindSafe(handling).catch_unwind().await {
@@ -248,7 +248,7 @@ async fn conclude<B: MessageBody>(
             let given = given_status(response.response());
             match visit.finish_replaced(given.as_u16(), response.status().as_u16()).await {
                 Ok(session) => {
-                    session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+                    session.write_to(response.headers_mut());
                     Ok(response)
                 }
                 Err(failed) => {
@@ -272,8 +272,8 @@ async fn conclude<B: MessageBody>(
             if session.set_cookie.is_empty() {
                 resume_unwind(payload);
             }
-            let mut response = on_failure.respond(Failure::Panicked, &visit);
-            session.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+            let mut response = on_failure.respond(AdapterError::Panicked, &visit);
+            session.write_to(response.headers_mut());
             Err(MiddlewareError::replaced("the handler panicked", response))
         }
     }

@@ -8,8 +8,8 @@ use actix_web::{
     http::{Method, header::HeaderValue},
     test,
 };
-pub use cloakroom::testing::{FakeClock, TestClient, TestRequest, TestResponse};
-use cloakroom::{
+pub use cloakroom_core::testing::{FakeClock, TestClient, TestRequest, TestResponse};
+use cloakroom_core::{
     Sessions,
     testing::{Answered, Application, Sent},
 };
@@ -18,16 +18,15 @@ use cloakroom::{
 /// session middleware has `sessions`.
 ///
 /// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
 /// # actix_web::rt::System::new().block_on(async {
 /// use actix_web::{App, test::init_service, web};
-/// use cloakroom_actix::{
-///     AppKeys, Input, MemoryStore, Session, SessionError, SessionMiddleware, Sessions, testing::client,
-/// };
+/// use cloakroom::{actix::{testing::client, SessionMiddleware}, AppKeys, Error, Input, MemoryStore, Session, Sessions};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Order { quantity: u8 }
 ///
-/// async fn order(session: Session, input: Input<Order>) -> Result<&'static str, SessionError> {
+/// async fn order(session: Session, input: Input<Order>) -> Result<&'static str, Error> {
 ///     session.increment_by("items", i64::from(input.valid()?.quantity))?;
 ///     Ok("ordered")
 /// }

@@ -7,26 +7,27 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum_core::{
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use axum_core::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
-use cloakroom::{csrf::CsrfPolicy, form::BodyError, visit::Problem};
+use cloakroom_core::{
+    adapter::{
+        BodyError, Problem,
+        axum::{context_stack, respond},
+    },
+    csrf::CsrfPolicy,
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{extract::visits, headers::RequestHeaders, rejection::respond};
-
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
-/// What it checks is in [`cloakroom::csrf`]. Put it inside the session layer:
+/// What it checks is in [`cloakroom_core::csrf`]. Put it inside the session layer:
 ///
 /// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
 /// use axum::{Router, routing::{get, post}};
-/// use cloakroom_axum::{AppKeys, CsrfLayer, Session, SessionLayer, Sessions, View};
+/// use cloakroom::{axum::{CsrfLayer, SessionLayer}, AppKeys, Session, Sessions, View};
 ///
 /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
 /// let app: Router = Router::new()
@@ -34,7 +35,7 @@ use crate::{extract::visits, headers::RequestHeaders, rejection::respond};
 ///     .route("/transfer", post(async || "done"))
 ///     .layer(CsrfLayer::default())
 ///     .layer(SessionLayer::new(sessions));
-/// # Ok::<(), cloakroom_axum::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 ///
 /// To find the token in a form the layer reads up to 2 MiB of the body, or what
@@ -104,19 +105,19 @@ where
 /// # Errors
 /// The response that refuses it.
 async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Response> {
-    let visits = visits(request.extensions(), request.headers());
-    let visits = visits.map_err(IntoResponse::into_response)?.clone();
+    let stack = context_stack(request.extensions(), request.headers());
+    let stack = stack.map_err(respond)?.clone();
     let (parts, mut body) = request.into_parts();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    let (method, headers) = (parts.method.as_str(), RequestHeaders(&parts.headers));
+    let (method, headers) = (parts.method.as_str(), &parts.headers);
     let reading = async {
         let whole = read(std::mem::take(&mut body), policy.form_limit()).await?;
         body = Body::from(whole.clone());
         Ok(whole)
     };
-    match policy.admit(method, &headers, authority, &visits, reading).await {
+    match policy.admit(method, headers, authority, &stack, reading).await {
         Ok(()) => Ok(Request::from_parts(parts, body)),
-        Err(failure) => Err(respond(Problem::of_request(failure, &headers))),
+        Err(failure) => Err(respond(Problem::of_request(failure, headers))),
     }
 }
 

@@ -3,20 +3,19 @@
 use std::any::Any;
 
 use axum_core::{body::Body, response::Response as AxumResponse};
-use cloakroom::{
-    Visit,
-    visit::{Failure, GivenStatus, Problem, Replacement, headers_of_replaced},
+use cloakroom_core::adapter::{
+    self, AdapterError, GivenStatus, Problem, Replacement, RequestContext,
+    axum::{render, respond},
+    headers_of_replaced,
 };
 use http::{
     Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
-use crate::rejection::{render, respond};
-
 /// The application's handler for failures, if it has one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OnFailure(cloakroom::visit::OnFailure<AxumResponse>);
+pub(crate) struct OnFailure(adapter::OnFailure<AxumResponse>);
 
 /// Returns the status of a response as the code further inside gave it.
 pub(crate) fn given_status<B>(response: &Response<B>) -> GivenStatus {
@@ -25,24 +24,24 @@ pub(crate) fn given_status<B>(response: &Response<B>) -> GivenStatus {
 
 impl OnFailure {
     pub(crate) fn new(handler: impl Fn(&Problem) -> AxumResponse + Send + Sync + 'static) -> Self {
-        Self(cloakroom::visit::OnFailure::new(handler))
+        Self(adapter::OnFailure::new(handler))
     }
 
     /// Makes the response to a failure of the session layer itself, which goes to the log.
     pub(crate) fn respond<B: Default + 'static>(
         &self,
-        failure: Failure,
-        visit: &Visit,
+        failure: AdapterError,
+        visit: &RequestContext,
     ) -> Response<B> {
         self.replace(with_body(respond(visit.complete(failure))), visit)
     }
 
     /// Replaces a response that was made from a problem further inside, where
-    /// [`OnFailure`](cloakroom::visit::OnFailure) says so.
+    /// [`OnFailure`](adapter::OnFailure) says so.
     pub(crate) fn replace<B: Default + 'static>(
         &self,
         mut response: Response<B>,
-        visit: &Visit,
+        visit: &RequestContext,
     ) -> Response<B> {
         let given = response.extensions().get::<Problem>();
         let replacement = given.and_then(|given| self.0.replace(given, visit, render));

@@ -8,17 +8,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use cloakroom::{
-    Ending, ResponseHeaders, Uncommitted, Visit,
-    visit::{Failure, Preload},
+use cloakroom_core::adapter::{
+    AdapterError, CommitFuture, Preload, RequestContext, ResponseHeaders, Uncommitted,
 };
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{
-    failure::{OnFailure, given_status},
-    headers::ResponseHeaderMap,
-};
+use crate::failure::{OnFailure, given_status};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -26,7 +22,7 @@ pin_project! {
         #[pin]
         handler: F,
         preload: Option<Preload>,
-        visit: Visit,
+        visit: RequestContext,
         role: Role,
         on_failure: OnFailure,
         waiting: Option<Waiting<B>>,
@@ -43,7 +39,7 @@ pub(crate) enum Role {
 
 /// What a response waits for once the handler is done.
 struct Waiting<B> {
-    ending: Ending,
+    ending: CommitFuture,
     then: Option<Then<B>>,
 }
 
@@ -56,7 +52,7 @@ enum Then<B> {
 impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn new(
         handler: F,
-        visit: Visit,
+        visit: RequestContext,
         role: Role,
         preload: Option<Preload>,
         on_failure: OnFailure,
@@ -78,7 +74,7 @@ where
             let loaded = ready!(preload.as_mut().poll(cx));
             *this.preload = None;
             if let Err(error) = loaded {
-                let failure = Failure::NotLoaded(error);
+                let failure = AdapterError::NotLoaded(error);
                 return Poll::Ready(Ok(this.on_failure.respond(failure, this.visit)));
             }
         }
@@ -125,7 +121,7 @@ fn poll_catching_panic<F: Future>(
 impl<B: Default + 'static> Waiting<B> {
     fn poll(
         &mut self,
-        visit: &Visit,
+        visit: &RequestContext,
         on_failure: &OnFailure,
         cx: &mut Context<'_>,
     ) -> Poll<Response<B>> {
@@ -142,23 +138,23 @@ impl<B: Default + 'static> Then<B> {
     fn close(
         self,
         session: Result<ResponseHeaders, Uncommitted>,
-        visit: &Visit,
+        visit: &RequestContext,
         on_failure: &OnFailure,
     ) -> Response<B> {
         let (mut response, headers) = match (self, session) {
             (Self::Respond(response), Ok(headers)) => (response, headers),
             (Self::Respond(_), Err(Uncommitted { error, headers })) => {
-                (on_failure.respond(Failure::NotCommitted(error), visit), headers)
+                (on_failure.respond(AdapterError::NotCommitted(error), visit), headers)
             }
             (Self::Panic(payload), session) => {
                 let headers = session.unwrap_or_else(|uncommitted| uncommitted.headers);
                 if headers.set_cookie.is_empty() {
                     resume_unwind(payload);
                 }
-                (on_failure.respond(Failure::Panicked, visit), headers)
+                (on_failure.respond(AdapterError::Panicked, visit), headers)
             }
         };
-        headers.write_to(&mut ResponseHeaderMap(response.headers_mut()));
+        headers.write_to(response.headers_mut());
         response
     }
 }

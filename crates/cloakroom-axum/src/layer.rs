@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use axum_core::response::IntoResponse;
-use cloakroom::{Sessions, visit::Problem};
+use cloakroom_core::{Sessions, adapter::Problem};
 use tower_layer::Layer;
 
 use crate::{SessionService, failure::OnFailure};
@@ -13,14 +13,15 @@ use crate::{SessionService, failure::OnFailure};
 /// Put it around the routes, outside the layers that use sessions:
 ///
 /// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
 /// use axum::{Router, routing::get};
-/// use cloakroom_axum::{AppKeys, MemoryStore, Session, SessionLayer, Sessions};
+/// use cloakroom::{axum::SessionLayer, AppKeys, MemoryStore, Session, Sessions};
 ///
 /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
 /// let app: Router = Router::new()
 ///     .route("/", get(async |session: Session| session.correlation_id()))
 ///     .layer(SessionLayer::new(sessions));
-/// # Ok::<(), cloakroom_axum::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 ///
 /// # What it does to a response
@@ -28,7 +29,7 @@ use crate::{SessionService, failure::OnFailure};
 ///    commit runs to its end even when the client has gone.
 /// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
 ///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
-///    the cookie that an earlier [`Session::commit`](cloakroom::Session::commit) of the request has
+///    the cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
 ///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
@@ -42,8 +43,8 @@ use crate::{SessionService, failure::OnFailure};
 /// # Several layers
 /// A layer inside another for the same cookie does nothing, nor does a second one for bearer tokens.
 /// If it was made of other [`Sessions`], a warning names both layers at the first request.
-/// Layers for different cookies give a request several sessions: [`Session`](crate::Session) is the
-/// innermost layer's, [`NamedSession`](crate::NamedSession) picks one by its cookie.
+/// Layers for different cookies give a request several sessions: [`Session`](cloakroom_core::Session) is the
+/// innermost layer's, [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
 ///
 /// # Services that fail
 /// An error of the service itself, which in axum no handler can cause, is passed on; the session's
@@ -78,16 +79,16 @@ impl SessionLayer {
     /// - [`CsrfLayer`](crate::CsrfLayer) refuses a request;
     /// - a session cannot be loaded or committed;
     /// - a handler panicked after a commit, whose cookie the response carries;
-    /// - a handler returns an error of its session as [`SessionError`](crate::SessionError);
-    /// - [`Input`](crate::Input) finds a form that is too long, or none;
-    /// - there is no layer for a [`NamedSession`](crate::NamedSession).
+    /// - a handler returns an error of its session as [`Error`](cloakroom_core::Error);
+    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or none;
+    /// - there is no layer for a [`NamedSession`](cloakroom_core::NamedSession).
     ///
     /// The handler chooses the status, too. The layer adds cookies that the request has earned, and
-    /// `Vary`. It does not replace the response to an invalid form, which [`Input`](crate::Input)
+    /// `Vary`. It does not replace the response to an invalid form, which [`Input`](cloakroom_core::Input)
     /// describes.
     ///
     /// The handler decides what the client sees, and nothing about the session: with
-    /// [`ServerErrors::Discard`](cloakroom::ServerErrors) changes are discarded by the status of the
+    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) changes are discarded by the status of the
     /// failure, whatever the handler's is. If the handler panics, the log says so and the response is
     /// the default one.
     ///
@@ -95,7 +96,7 @@ impl SessionLayer {
     /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
     /// one then.
     ///
-    /// Default: [`Problem::answer`], which is JSON (RFC 9457) for clients that want it. Other clients
+    /// Default: [`Problem::to_response`], which is JSON (RFC 9457) for clients that want it. Other clients
     /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
     ///
     /// The handler runs on the thread of the request, so it must not block. On a tower service whose
@@ -104,20 +105,21 @@ impl SessionLayer {
     /// extensions of the response.
     ///
     /// ```
+    /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
     /// use axum::{http::StatusCode, response::{Html, IntoResponse}};
-    /// use cloakroom_axum::{AppKeys, Failure, MemoryStore, Problem, SessionLayer, Sessions};
+    /// use cloakroom::{adapter::{AdapterError, Problem}, axum::SessionLayer, AppKeys, MemoryStore, Sessions};
     ///
     /// let page = |problem: &Problem| {
     ///     let status = StatusCode::from_u16(problem.http_status()).unwrap_or_default();
     ///     match problem.failure() {
     ///         _ if problem.wants_json() => (status, problem.failure().code()).into_response(),
-    ///         Failure::Forged(_) => (status, Html("This page is too old. Load it again.")).into_response(),
+    ///         AdapterError::Forged(_) => (status, Html("This page is too old. Load it again.")).into_response(),
     ///         _ => (status, Html("Something went wrong.")).into_response(),
     ///     }
     /// };
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let layer = SessionLayer::new(sessions).on_failure(page);
-    /// # Ok::<(), cloakroom_axum::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
     /// ```
     #[must_use]
     pub fn on_failure<R: IntoResponse>(
@@ -133,10 +135,11 @@ impl SessionLayer {
     /// session can be read and no longer changed, and the response has no `Vary: Cookie`.
     ///
     /// ```
-    /// # use cloakroom_axum::{AppKeys, MemoryStore, SessionLayer, Sessions};
+    /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
+    /// # use cloakroom::{axum::SessionLayer, AppKeys, MemoryStore, Sessions};
     /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let layer = SessionLayer::new(sessions).preload();
-    /// # Ok::<(), cloakroom_axum::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
     /// ```
     #[must_use]
     pub fn preload(self) -> Self {

@@ -2,15 +2,13 @@
 
 use std::task::{Context, Poll};
 
-use cloakroom::{Sessions, visit::Visits};
+use cloakroom_core::{Sessions, adapter::ContextStack};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{
-    ResponseFuture, failure::OnFailure, future::Role, headers::RequestHeaders, layer::Loading,
-};
+use crate::{ResponseFuture, failure::OnFailure, future::Role, layer::Loading};
 
-/// Gives each request a [`Visit`](cloakroom::Visit) and commits it before the response.
+/// Gives each request a [`RequestContext`](cloakroom_core::adapter::RequestContext) and commits it before the response.
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     sessions: Sessions,
@@ -44,14 +42,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let around = request.extensions_mut().remove();
+        let outer = request.extensions_mut().remove();
         let method = request.method().as_str();
-        let (visits, visit) = Visits::begin(&self.sessions, method, around);
-        let preload = (self.loading == Loading::Ahead)
-            .then(|| visits.innermost().preload(&RequestHeaders(request.headers())));
+        let (visits, visit) = ContextStack::begin(&self.sessions, method, outer);
+        let preload =
+            (self.loading == Loading::Ahead).then(|| visits.current().preload(request.headers()));
         let (visit, role) = match visit {
             Some(visit) => (visit, Role::Commits),
-            None => (visits.innermost().clone(), Role::LeavesCommitToOuter),
+            None => (visits.current().clone(), Role::LeavesCommitToOuter),
         };
         request.extensions_mut().insert(visits);
         // The handler begins when it is polled first.

@@ -3,8 +3,8 @@
 use std::{future::poll_fn, sync::Mutex};
 
 use axum_core::{body::Body, extract::Request, response::Response};
-pub use cloakroom::testing::{FakeClock, TestClient, TestRequest, TestResponse};
-use cloakroom::{
+pub use cloakroom_core::testing::{FakeClock, TestClient, TestRequest, TestResponse};
+use cloakroom_core::{
     Sessions,
     testing::{Answered, Application, Sent},
 };
@@ -14,16 +14,15 @@ use tower_service::Service;
 /// A visitor of a router or any other tower service, whose session layer has `sessions`.
 ///
 /// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// use axum::{Router, routing::post};
-/// use cloakroom_axum::{
-///     AppKeys, Input, MemoryStore, Session, SessionError, SessionLayer, Sessions, testing::client,
-/// };
+/// use cloakroom::{axum::{testing::client, SessionLayer}, AppKeys, Error, Input, MemoryStore, Session, Sessions};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Order { quantity: u8 }
 ///
-/// async fn order(session: Session, input: Input<Order>) -> Result<&'static str, SessionError> {
+/// async fn order(session: Session, input: Input<Order>) -> Result<&'static str, Error> {
 ///     session.increment_by("items", i64::from(input.valid()?.quantity))?;
 ///     Ok("ordered")
 /// }

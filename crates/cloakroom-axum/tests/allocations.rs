@@ -5,23 +5,22 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{Router, body::Body, response::Response, routing::get};
-use cloakroom_axum::{
-    AppKeys, MemoryStore, Session, SessionError, SessionLayer, Sessions, cookie::CookieSettings,
-};
+use cloakroom_axum::SessionLayer;
+use cloakroom_core::{AppKeys, Error, MemoryStore, Session, Sessions, cookie::CookieSettings};
 use futures_util::FutureExt;
 use http::{Request, header};
 use tower::{Service, layer::layer_fn};
 
-async fn read(session: Session) -> Result<String, SessionError> {
+async fn read(session: Session) -> Result<String, Error> {
     Ok(session.get("username")?.unwrap_or_default())
 }
 
-async fn write(session: Session) -> Result<String, SessionError> {
+async fn write(session: Session) -> Result<String, Error> {
     Ok(session.increment("visits")?.to_string())
 }
 
-async fn login(session: Session) -> Result<(), SessionError> {
-    Ok(session.put("username", "virk")?)
+async fn login(session: Session) -> Result<(), Error> {
+    session.put("username", "virk")
 }
 
 /// The routes with sessions in memory, and a cookie.

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) common: CommonOptions,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 /// Where the settings are.
 #[derive(Args, Debug)]
-pub(crate) struct Place {
+pub(crate) struct CommonOptions {
     /// The settings file [default: config/session.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -38,7 +38,7 @@ pub(crate) struct Place {
     pub(crate) env_file: Option<PathBuf>,
 }
 
-impl Place {
+impl CommonOptions {
     /// The file of variables.
     pub(crate) fn variables(&self) -> &Path {
         self.env_file.as_deref().unwrap_or(Path::new(".env"))

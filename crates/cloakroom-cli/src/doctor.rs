@@ -4,13 +4,13 @@ use std::{fmt, path::Path, time::Duration};
 
 use cloakroom::{
     cookie::SameSite,
+    redis::Health,
     settings::{DriverKind, Settings},
 };
-use cloakroom_redis::{Health, RedisStore};
 use serde_json::json;
 
 use crate::{
-    arguments::Place,
+    arguments::CommonOptions,
     failure::{Failure, with_causes},
     output::{BAD, DOUBTFUL, GOOD, Output, styled},
     setup,
@@ -21,7 +21,7 @@ use crate::{
 enum Verdict {
     Good,
     /// Right in some places and wrong in others.
-    Doubtful,
+    Warning,
     Wrong,
 }
 
@@ -35,16 +35,16 @@ fn finding(about: &'static str, verdict: Verdict, text: impl fmt::Display) -> Fi
     Finding { about, verdict, text: text.to_string() }
 }
 
-pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
-    let findings = match setup::settings(place) {
-        Ok(settings) => look(&settings, place).await,
+pub(crate) async fn run(common: &CommonOptions, output: Output) -> Result<(), Failure> {
+    let findings = match setup::settings(common) {
+        Ok(settings) => look(&settings, common).await,
         // The application would not start with these, browsers would refuse its cookie, …
         Err(refused) => vec![finding("settings", Verdict::Wrong, refused)],
     };
     for Finding { about, verdict, text } in &findings {
         let word = match verdict {
             Verdict::Good => styled(GOOD, "good "),
-            Verdict::Doubtful => styled(DOUBTFUL, "look "),
+            Verdict::Warning => styled(DOUBTFUL, "look "),
             Verdict::Wrong => styled(BAD, "wrong"),
         };
         output.line(format!("{word} {about}: {text}"));
@@ -58,16 +58,16 @@ pub(crate) async fn run(place: &Place, output: Output) -> Result<(), Failure> {
     }
 }
 
-async fn look(settings: &Settings, place: &Place) -> Vec<Finding> {
+async fn look(settings: &Settings, common: &CommonOptions) -> Vec<Finding> {
     let mut findings = misspelt();
     findings.push(key(settings));
-    if setup::key_is_in_file_alone(place) {
-        let file = place.variables().display();
+    if setup::key_is_in_file_alone(common) {
+        let file = common.variables().display();
         let text = format!(
             "it stands in {file}, which `Settings::load` does not read; in production set APP_KEY in \
              the environment"
         );
-        findings.push(finding("application key", Verdict::Doubtful, text));
+        findings.push(finding("application key", Verdict::Warning, text));
     }
     findings.extend(cookie(settings));
     findings.extend(lifetimes(settings));
@@ -82,7 +82,7 @@ fn misspelt() -> Vec<Finding> {
     let wrong = set.filter(|name| {
         name.starts_with("SESSION_") && name != "SESSION_MANAGER" && !known.contains(&name.as_str())
     });
-    let say = |name| finding("environment", Verdict::Doubtful, format!("{name} is no setting"));
+    let say = |name| finding("environment", Verdict::Warning, format!("{name} is no setting"));
     wrong.map(say).collect()
 }
 
@@ -117,7 +117,7 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
     let name = cookie.name.to_ascii_lowercase();
     if !["__host-", "__secure-", "__http-"].iter().any(|prefix| name.starts_with(prefix)) {
         say(
-            Verdict::Doubtful,
+            Verdict::Warning,
             format!(
                 "`cookie_name`: other hosts and plain http can set `{}`; a name that begins with \
                  `__Host-`, or `__Secure-` with a domain, is accepted over https alone",
@@ -131,11 +131,11 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
     if cookie.same_site == SameSite::None {
         let text =
             "`cookie.same_site` is none: other sites' requests carry it; keep the CSRF layer on";
-        say(Verdict::Doubtful, text.into());
+        say(Verdict::Warning, text.into());
     }
     if let Some(domain) = &cookie.domain {
         say(
-            Verdict::Doubtful,
+            Verdict::Warning,
             format!("`cookie.domain`: every host below {domain} gets it and can set it"),
         );
     }
@@ -146,7 +146,7 @@ fn lifetimes(settings: &Settings) -> Vec<Finding> {
     const DAY: Duration = Duration::from_hours(24);
     let days = settings.age.as_secs() / DAY.as_secs();
     let mut findings = Vec::new();
-    let mut look = |text| findings.push(finding("lifetime", Verdict::Doubtful, text));
+    let mut look = |text| findings.push(finding("lifetime", Verdict::Warning, text));
     if settings.age > DAY * 30 && settings.lifetime.is_none() {
         look(format!(
             "`age` is {days} days and there is no `lifetime`: a stolen session that is used never ends"
@@ -162,13 +162,13 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
     match settings.driver {
         DriverKind::Memory => vec![finding(
             "memory",
-            Verdict::Doubtful,
+            Verdict::Warning,
             "sessions end with the process, and no other process has them",
         )],
         DriverKind::File => files(settings),
         DriverKind::Redis => {
             let mut findings = key_prefix(&settings.redis.key_prefix);
-            findings.extend(match RedisStore::from_settings(&settings.redis) {
+            findings.extend(match settings.redis.store() {
                 Err(error) => vec![finding("redis", Verdict::Wrong, error)],
                 Ok(store) => match store.health().await {
                     Err(error) => vec![finding("redis", Verdict::Wrong, with_causes(&error))],
@@ -190,7 +190,7 @@ fn key_prefix(prefix: &str) -> Vec<Finding> {
     let text = "`redis.key_prefix` is the default `session:`: the sessions of another application on \
                 this server and database that has it too lie among those of this one, and `cloakroom \
                 list` and `destroy` do not tell them apart; set one of this application's own, such as `shop:session:` (which ends the sessions that there are)";
-    if prefix == "session:" { vec![finding("redis", Verdict::Doubtful, text)] } else { Vec::new() }
+    if prefix == "session:" { vec![finding("redis", Verdict::Warning, text)] } else { Vec::new() }
 }
 
 fn redis(health: &Health) -> Vec<Finding> {
@@ -198,7 +198,7 @@ fn redis(health: &Health) -> Vec<Finding> {
     const SKEWED: u64 = 5_000;
     let Health { version, round_trip, clock_ahead, problems, .. } = health;
     let mut findings = vec![finding("redis", Verdict::Good, format!("version {version}"))];
-    let pace = if *round_trip > SLOW { Verdict::Doubtful } else { Verdict::Good };
+    let pace = if *round_trip > SLOW { Verdict::Warning } else { Verdict::Good };
     findings.push(finding("redis", pace, format!("a round trip takes {round_trip:.0?}")));
     let skewed = clock_ahead.unsigned_abs() > SKEWED;
     let side = if *clock_ahead < 0 { "behind" } else { "ahead of" };
@@ -233,7 +233,7 @@ fn files(settings: &Settings) -> Vec<Finding> {
         Err(error) => return vec![finding("file", Verdict::Wrong, format!("{shown}: {error}"))],
     };
     let mut findings = Vec::new();
-    match cloakroom::FileStore::from_settings(&settings.file) {
+    match settings.file.store() {
         Ok(_) => findings.push(finding("file", Verdict::Good, format!("{shown} can be used"))),
         Err(error) => findings.push(finding("file", Verdict::Wrong, error)),
     }
@@ -262,7 +262,7 @@ fn not_there_yet(location: &Path) -> Finding {
     match rustix::fs::access(above, rustix::fs::Access::WRITE_OK) {
         Ok(()) => {
             let text = format!("{shown} does not exist yet; the application makes it");
-            finding("file", Verdict::Doubtful, text)
+            finding("file", Verdict::Warning, text)
         }
         Err(error) => {
             let text =

@@ -4,20 +4,20 @@ use cloakroom::AppKeys;
 use serde_json::json;
 
 use crate::{
-    arguments::{Generate, Key, Place},
+    arguments::{CommonOptions, Generate, Key},
     env_file::{self, EnvFile},
     failure::Failure,
     output::Output,
 };
 
-pub(crate) fn run(command: &Key, place: &Place, output: Output) -> Result<(), Failure> {
+pub(crate) fn run(command: &Key, common: &CommonOptions, output: Output) -> Result<(), Failure> {
     let Key::Generate(Generate { rotate, print }) = command;
     let key = AppKeys::generate();
     if *print {
         output.result(&json!({ "app_key": key }), &key);
         return Ok(());
     }
-    let path = place.variables();
+    let path = common.variables();
     let file = EnvFile::read(path).map_err(Failure::failed)?;
     let unchanged =
         |reason: String| Failure::failed(format!("{} was not changed: {reason}", path.display()));

@@ -35,17 +35,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
-    let place = arguments.place;
+    let common = arguments.common;
     match arguments.command {
         Command::Install(options) => install::run(&options, output),
-        Command::Key(command) => key::run(&command, &place, output),
-        Command::Doctor => doctor::run(&place, output).await,
-        Command::List(options) => sessions::list(&options, &place, output).await,
-        Command::Show(options) => sessions::show(&options, &place, output).await,
-        Command::Destroy(options) => sessions::destroy(&options, &place, output).await,
-        Command::Sweep => sessions::sweep(&place, output).await,
-        Command::Stats => sessions::stats(&place, output).await,
-        Command::Migrate(options) => migrate::run(&options, &place, output).await,
+        Command::Key(command) => key::run(&command, &common, output),
+        Command::Doctor => doctor::run(&common, output).await,
+        Command::List(options) => sessions::list(&options, &common, output).await,
+        Command::Show(options) => sessions::show(&options, &common, output).await,
+        Command::Destroy(options) => sessions::destroy(&options, &common, output).await,
+        Command::Sweep => sessions::sweep(&common, output).await,
+        Command::Stats => sessions::stats(&common, output).await,
+        Command::Migrate(options) => migrate::run(&options, &common, output).await,
         Command::Completions { shell } => {
             let (mut command, mut script) = (Arguments::command(), Vec::new());
             clap_complete::generate(shell, &mut command, "cloakroom", &mut script);

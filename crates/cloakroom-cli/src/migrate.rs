@@ -17,7 +17,7 @@ use std::{collections::HashSet, time::Duration};
 
 use cloakroom::{
     clock::{Clock, SystemClock, Timestamp},
-    store::{Commit, Draft, Found, Outcome, Place as StorePlace, RecordKey, Store, Stored},
+    store::{Commit, Cursor, Draft, Entry, Outcome, RecordKey, Store, StoredRecord},
 };
 use futures_util::future::{join_all, try_join_all};
 use journal::{Journal, Seen, Synced};
@@ -25,7 +25,7 @@ use serde_json::json;
 use side::Side;
 
 use crate::{
-    arguments::{Migrate, Place},
+    arguments::{CommonOptions, Migrate},
     failure::Failure,
     output::{Output, remark},
     progress::Progress,
@@ -60,7 +60,7 @@ enum Plan {
     Leave(Fate, Option<Synced>),
     Write {
         commit: Commit,
-        source: Stored,
+        source: StoredRecord,
         fate: Fate,
     },
 }
@@ -108,11 +108,15 @@ struct Run<'a> {
     journal: Journal<'a>,
 }
 
-pub(crate) async fn run(options: &Migrate, place: &Place, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    options: &Migrate,
+    common: &CommonOptions,
+    output: Output,
+) -> Result<(), Failure> {
     if options.from == options.to {
         return Err(Failure::unusable("`--from` and `--to` name the same driver"));
     }
-    let settings = setup::settings(place)?;
+    let settings = setup::settings(common)?;
     let from = Shared::existing(options.from, &settings)?;
     let to = Shared::open(options.to, &settings)?;
     let sides = [Side::of(&from)?, Side::of(&to)?];
@@ -171,13 +175,13 @@ fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {
 impl Run<'_> {
     /// Copies everything. Returns whether it came to the end.
     async fn copy(&mut self, tally: &mut Tally, progress: &mut Progress) -> Result<bool, Failure> {
-        let (mut seen, mut next) = (HashSet::new(), Some(StorePlace::default()));
+        let (mut seen, mut next) = (HashSet::new(), Some(Cursor::default()));
         while let Some(place) = next {
-            let Some(from) = self.from.enumerate() else {
+            let Some(from) = self.from.as_scan() else {
                 let problem = format!("{} cannot be gone through", self.from.name());
                 return Err(Failure::unusable(problem));
             };
-            let mut page = from.keys_from(place).await?;
+            let mut page = from.scan(place).await?;
             page.keys.retain(|key| seen.insert(*key));
             for keys in page.keys.chunks(AT_A_TIME) {
                 self.move_some(keys, tally).await?;
@@ -219,10 +223,10 @@ impl Run<'_> {
     }
 
     async fn plan(&self, key: &RecordKey) -> Result<Plan, Failure> {
-        let Some(Found::Live(source)) = self.from.load(key).await? else {
+        let Some(Entry::Live(source)) = self.from.load(key).await? else {
             return Ok(Plan::Leave(Fate::Ended, None));
         };
-        let Some(record) = Draft::copy_of(&source, self.age) else {
+        let Some(record) = cloakroom::copy_record(&source, self.age) else {
             return Ok(Plan::Leave(Fate::Unreadable, None));
         };
         let known = self.journal.get(key);
@@ -236,13 +240,11 @@ impl Run<'_> {
             None if !self.copy_expired && known.is_some_and(|it| it.to.is_some()) => {
                 Plan::Leave(Fate::Expired, None)
             }
-            None => Plan::Write {
-                commit: Commit::Create { key: *key, record },
-                source,
-                fate: Fate::Copied,
-            },
-            Some(Found::Tombstone { .. }) => Plan::Leave(Fate::Ended, None),
-            Some(Found::Live(target)) => plan_for_both(key, known, source, &target, record),
+            None => {
+                Plan::Write { commit: Commit::create(*key, record), source, fate: Fate::Copied }
+            }
+            Some(Entry::Tombstone { .. }) => Plan::Leave(Fate::Ended, None),
+            Some(Entry::Live(target)) => plan_for_both(key, known, source, &target, record),
         })
     }
 
@@ -269,10 +271,15 @@ impl Run<'_> {
     }
 
     /// Reads back what was written, unless someone has changed it by then.
-    async fn verify(&self, key: &RecordKey, source: &Stored, written: Seen) -> Result<(), Failure> {
+    async fn verify(
+        &self,
+        key: &RecordKey,
+        source: &StoredRecord,
+        written: Seen,
+    ) -> Result<(), Failure> {
         match self.to.load(key).await? {
-            Some(Found::Live(there))
-                if there.revision == written.revision && there.record != source.record =>
+            Some(Entry::Live(there))
+                if there.revision == written.revision && there.bytes != source.bytes =>
             {
                 Err(Failure::failed(format!(
                     "what {} gives back is not what was written; stopped",
@@ -293,27 +300,28 @@ impl Run<'_> {
 fn plan_for_both(
     key: &RecordKey,
     known: Option<Synced>,
-    source: Stored,
-    target: &Stored,
+    source: StoredRecord,
+    target: &StoredRecord,
     mut record: Draft,
 ) -> Plan {
     let (key, expected) = (*key, target.revision);
     let both =
         Synced { from: Some(Seen::of(&source)), to: Some(Seen::of(target)), intended: false };
-    let is_as_it_was =
-        |then: Option<Seen>, now: &Stored| then.is_some_and(|then| then.revision == now.revision);
-    if source.record == target.record {
+    let is_as_it_was = |then: Option<Seen>, now: &StoredRecord| {
+        then.is_some_and(|then| then.revision == now.revision)
+    };
+    if source.bytes == target.bytes {
         if source.expires <= target.expires {
             return Plan::Leave(Fate::Same, Some(both));
         }
-        let commit = Commit::Touch { key, expected, expires: source.expires };
+        let commit = Commit::touch(key, expected, source.expires);
         return Plan::Write { commit, source, fate: Fate::Updated };
     }
     match known {
         Some(known) if is_as_it_was(known.to, target) => {
             // Whoever has used it there keeps the time that they gained.
             record.expires = record.expires.max(target.expires);
-            let commit = Commit::Replace { key, expected, record };
+            let commit = Commit::replace(key, expected, record);
             Plan::Write { commit, source, fate: Fate::Updated }
         }
         Some(known) if is_as_it_was(known.from, &source) => Plan::Leave(Fate::Newer, None),
@@ -324,10 +332,7 @@ fn plan_for_both(
 /// The deadline that a record has after a commit.
 fn deadline(commit: &Commit) -> Option<Timestamp> {
     match commit {
-        Commit::Create { record, .. }
-        | Commit::Replace { record, .. }
-        | Commit::Rotate { record, .. } => Some(record.expires),
         Commit::Touch { expires, .. } => Some(*expires),
-        Commit::Destroy { .. } => None,
+        commit => commit.draft().map(|draft| draft.expires),
     }
 }

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 use cloakroom::{
     Inventory, SessionContents, SessionSummary,
     clock::{Clock, SystemClock, Timestamp},
-    store::Place as StorePlace,
+    store::Cursor,
 };
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use crate::{
-    arguments::{Destroy, List, Place, Show},
+    arguments::{CommonOptions, Destroy, List, Show},
     failure::Failure,
     output::{Output, remark},
     progress::Progress,
@@ -20,15 +20,19 @@ use crate::{
 };
 
 /// Every session of the configured store.
-fn inventory(place: &Place) -> Result<(Shared, Inventory), Failure> {
-    let settings = setup::settings(place)?;
+fn inventory(common: &CommonOptions) -> Result<(Shared, Inventory), Failure> {
+    let settings = setup::settings(common)?;
     let shared = Shared::configured(&settings)?;
     let inventory = shared.sessions(&settings)?.inventory()?;
     Ok((shared, inventory))
 }
 
-pub(crate) async fn list(options: &List, place: &Place, output: Output) -> Result<(), Failure> {
-    let (_, inventory) = inventory(place)?;
+pub(crate) async fn list(
+    options: &List,
+    common: &CommonOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    let (_, inventory) = inventory(common)?;
     let limit = options.limit.get();
     let mut shown = first(&inventory, options.owner.as_deref(), limit.saturating_add(1)).await?;
     let more = shown.len() > limit;
@@ -54,7 +58,7 @@ async fn first(
     wanted: usize,
 ) -> Result<Vec<SessionSummary>, Failure> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    let mut next = Some(StorePlace::default());
+    let mut next = Some(Cursor::default());
     while let Some(place) = next.filter(|_| found.len() < wanted) {
         let page = match owner {
             Some(owner) => inventory.sessions_of(owner, place).await?,
@@ -103,8 +107,12 @@ fn summary(session: &SessionSummary) -> Value {
     })
 }
 
-pub(crate) async fn show(options: &Show, place: &Place, output: Output) -> Result<(), Failure> {
-    let (_, inventory) = inventory(place)?;
+pub(crate) async fn show(
+    options: &Show,
+    common: &CommonOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    let (_, inventory) = inventory(common)?;
     let Some(contents) = inventory.contents(&options.handle).await? else {
         return Err(no_session(&options.handle));
     };
@@ -144,10 +152,10 @@ fn no_session(handle: &str) -> Failure {
 
 pub(crate) async fn destroy(
     options: &Destroy,
-    place: &Place,
+    common: &CommonOptions,
     output: Output,
 ) -> Result<(), Failure> {
-    let settings = setup::settings(place)?;
+    let settings = setup::settings(common)?;
     let sessions = Shared::configured(&settings)?.sessions(&settings)?;
     let ended = match (&options.handle, &options.owner) {
         (_, Some(owner)) => sessions.directory()?.destroy_all(owner).await?,
@@ -162,9 +170,9 @@ pub(crate) async fn destroy(
     Ok(())
 }
 
-pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> {
+pub(crate) async fn sweep(common: &CommonOptions, output: Output) -> Result<(), Failure> {
     const BATCH: usize = 256;
-    let shared = Shared::configured(&setup::settings(place)?)?;
+    let shared = Shared::configured(&setup::settings(common)?)?;
     let mut is_busy = false;
     let removed = match &shared {
         Shared::Redis(_) => {
@@ -173,18 +181,18 @@ pub(crate) async fn sweep(place: &Place, output: Output) -> Result<(), Failure> 
         }
         #[cfg(unix)]
         Shared::File(store) => {
-            use cloakroom::store::{Sweep, Swept};
+            use cloakroom::store::{Sweep, SweepRound};
             // A sweep looks at more than the sessions, such as the index of owners.
             let mut progress = Progress::begin("sweeping", None);
             let mut removed = 0;
             loop {
-                let Swept { seen, removed: some, finished, busy } = store.sweep(BATCH).await?;
-                removed += some;
-                is_busy |= busy;
-                if finished {
+                let swept = store.sweep(BATCH).await?;
+                removed += swept.removed;
+                is_busy |= swept.round == SweepRound::Busy;
+                if swept.is_finished() {
                     break removed;
                 }
-                if !progress.advance(seen as u64) {
+                if !progress.advance(swept.seen as u64) {
                     return Err(stopped(&format!("{removed} deleted so far")));
                 }
             }
@@ -227,14 +235,14 @@ impl Counted {
     }
 }
 
-pub(crate) async fn stats(place: &Place, output: Output) -> Result<(), Failure> {
+pub(crate) async fn stats(common: &CommonOptions, output: Output) -> Result<(), Failure> {
     const HOUR: u64 = 3_600_000;
-    let (shared, inventory) = inventory(place)?;
+    let (shared, inventory) = inventory(common)?;
     let now = SystemClock.now();
     let an_hour_ago = Timestamp::from_millis(now.as_millis().saturating_sub(HOUR));
     let mut progress = Progress::begin("counting", shared.count().await?);
     let (mut counted, mut seen) = (Counted::default(), HashSet::new());
-    let mut next = Some(StorePlace::default());
+    let mut next = Some(Cursor::default());
     while let Some(place) = next {
         let page = inventory.page(place).await?;
         if !progress.advance(page.sessions.len() as u64) {

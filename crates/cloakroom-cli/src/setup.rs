@@ -2,29 +2,29 @@
 
 use cloakroom::{
     AppKeys, Sessions,
+    redis::RedisStore,
     settings::{DotEnv, DriverKind, Settings},
-    store::{Place as StorePlace, Store},
+    store::{Cursor, Store},
 };
-use cloakroom_redis::RedisStore;
 
 use crate::{
-    arguments::{Kept, Place},
+    arguments::{CommonOptions, Kept},
     failure::Failure,
 };
 
 /// Reads the settings.
-pub(crate) fn settings(place: &Place) -> Result<Settings, Failure> {
-    let dot_env = dot_env(place)?;
+pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
+    let dot_env = dot_env(common)?;
     let variable = |name: &str| environment(name).or_else(|| dot_env.variable(name));
-    Ok(Settings::load_with(place.config.as_deref(), &variable)?)
+    Ok(Settings::load_with(common.config.as_deref(), &variable)?)
 }
 
 /// The file of variables: one that was named has to be there.
-fn dot_env(place: &Place) -> Result<DotEnv, Failure> {
-    if let Some(path) = place.env_file.as_ref().filter(|path| !path.exists()) {
+fn dot_env(common: &CommonOptions) -> Result<DotEnv, Failure> {
+    if let Some(path) = common.env_file.as_ref().filter(|path| !path.exists()) {
         return Err(Failure::unusable(format!("--env-file: {} does not exist", path.display())));
     }
-    Ok(DotEnv::read(place.variables())?)
+    Ok(DotEnv::read(common.variables())?)
 }
 
 /// An empty variable counts as none, as it does for applications.
@@ -33,8 +33,8 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// Whether the application's key stands in the file of variables alone.
-pub(crate) fn key_is_in_file_alone(place: &Place) -> bool {
-    let in_file = dot_env(place).is_ok_and(|it| it.variable("APP_KEY").is_some());
+pub(crate) fn key_is_in_file_alone(common: &CommonOptions) -> bool {
+    let in_file = dot_env(common).is_ok_and(|it| it.variable("APP_KEY").is_some());
     in_file && environment("APP_KEY").is_none()
 }
 
@@ -64,7 +64,7 @@ impl Shared {
     pub(crate) fn open(driver: Kept, settings: &Settings) -> Result<Self, Failure> {
         match driver {
             Kept::File => Self::files(settings),
-            Kept::Redis => Ok(Self::Redis(RedisStore::from_settings(&settings.redis)?)),
+            Kept::Redis => Ok(Self::Redis(settings.redis.store()?)),
         }
     }
 
@@ -84,7 +84,7 @@ impl Shared {
 
     #[cfg(unix)]
     fn files(settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self::File(cloakroom::FileStore::from_settings(&settings.file)?))
+        Ok(Self::File(settings.file.store()?))
     }
 
     #[cfg(not(unix))]
@@ -115,9 +115,9 @@ impl Shared {
 
     /// How many entries there are, tombstones and what has expired among them.
     pub(crate) async fn count(&self) -> Result<u64, Failure> {
-        let (mut count, mut next) = (0, Some(StorePlace::default()));
-        while let (Some(place), Some(store)) = (next, self.store().enumerate()) {
-            let page = store.keys_from(place).await?;
+        let (mut count, mut next) = (0, Some(Cursor::default()));
+        while let (Some(place), Some(store)) = (next, self.store().as_scan()) {
+            let page = store.scan(place).await?;
             count += page.keys.len() as u64;
             next = page.next;
         }

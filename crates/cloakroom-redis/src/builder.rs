@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::clock::{Clock, SystemClock};
+use cloakroom_store::clock::{Clock, SystemClock};
 
 use crate::{
     ConfigError, RedisStore, Servers,

@@ -37,10 +37,10 @@ use crate::{
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The pause after a failed attempt is at most this, doubled with each further failure.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// So many commands may be under way on one connection; more wait, and their timeout runs.
-const MOST_COMMANDS: usize = 4_096;
+const MAX_COMMANDS: usize = 4_096;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -322,7 +322,7 @@ impl Connections {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeouts.connect))
             .set_response_timeout(Some(self.timeouts.command))
-            .set_concurrency_limit(MOST_COMMANDS);
+            .set_concurrency_limit(MAX_COMMANDS);
         if let Some(pushes) = pushes {
             config = config.set_push_sender(move |push| {
                 pushes(push);
@@ -366,7 +366,7 @@ impl Connections {
             .connection_timeout(connect)
             .response_timeout(command)
             .overall_response_timeout(Some(connect + command))
-            .connection_concurrency_limit(MOST_COMMANDS)
+            .connection_concurrency_limit(MAX_COMMANDS)
             .tcp_settings(tcp());
         if let Some(user) = self.servers.login.user() {
             builder = builder.username(user);
@@ -443,7 +443,7 @@ fn too_slow() -> RedisError {
 
 /// Returns the pause after a failed attempt, before which so many others failed in a row.
 pub(crate) fn pause_after(failed_in_a_row: u32) -> Duration {
-    random_part(LONGEST_PAUSE.min(SHORTEST_PAUSE * 2_u32.pow(failed_in_a_row.min(5))))
+    random_part(MAX_PAUSE.min(MIN_PAUSE * 2_u32.pow(failed_in_a_row.min(5))))
 }
 
 /// Between half of `span` and all of it.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use cloakroom::{
+use cloakroom_store::{
+    StoreError,
     clock::{Clock, SystemClock},
-    store::StoreError,
 };
 use redis::{RedisResult, Value, cmd, from_redis_value, from_redis_value_ref};
 

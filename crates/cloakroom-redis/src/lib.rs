@@ -1,16 +1,14 @@
-//! Sessions in Redis: the store of [`cloakroom`] for applications on several machines.
+//! Sessions in Redis: the store of `cloakroom` for applications on several machines.
 //!
-//! ```no_run
-//! use cloakroom::settings::Settings;
+//! ```
+//! use cloakroom_redis::RedisStore;
 //!
-//! // `driver = "redis"` in config/session.toml, or SESSION_DRIVER=redis
-//! let sessions = cloakroom_redis::sessions(&Settings::load(None)?)?;
-//! # Ok::<(), cloakroom::settings::SettingsError>(())
+//! let store = RedisStore::open("redis://127.0.0.1:6379/0")?;
+//! # Ok::<(), cloakroom_redis::ConfigError>(())
 //! ```
 //!
 //! - [`RedisStore`]: the store, and what a fail-over can lose.
 //! - [`Servers`]: one server, Sentinel, Cluster; TLS and passwords.
-//! - [`sessions`] and [`builder`]: the session system from the application's settings.
 //!
 //! # What it costs
 //! Round trips by request, counted from `INFO commandstats`: untouched 0, read 1 and 1 more when its
@@ -48,7 +46,6 @@ mod near_cache;
 mod scan;
 mod script;
 mod servers;
-mod settings;
 mod steps;
 mod store;
 mod tracking;
@@ -57,5 +54,4 @@ mod wire;
 pub use builder::RedisStoreBuilder;
 pub use health::Health;
 pub use servers::{ConfigError, Servers};
-pub use settings::{builder, sessions};
 pub use store::RedisStore;

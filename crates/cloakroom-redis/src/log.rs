@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::store::StoreError;
+use cloakroom_store::StoreError;
 use redis::{RedisResult, cmd, from_redis_value};
 
 use crate::RedisStore;
@@ -35,7 +35,7 @@ impl RedisStore {
     /// When Redis cannot be reached or refuses the command.
     ///
     /// ```no_run
-    /// # async fn read(store: &cloakroom_redis::RedisStore) -> Result<(), cloakroom::store::StoreError> {
+    /// # async fn read(store: &cloakroom_redis::RedisStore) -> Result<(), cloakroom_store::StoreError> {
     /// for line in store.log("moves").await? {
     ///     println!("{line}");
     /// }
@@ -64,7 +64,7 @@ impl RedisStore {
     /// When Redis cannot be reached or refuses the command. The lines may have been appended.
     ///
     /// ```no_run
-    /// # async fn append(store: &cloakroom_redis::RedisStore) -> Result<(), cloakroom::store::StoreError> {
+    /// # async fn append(store: &cloakroom_redis::RedisStore) -> Result<(), cloakroom_store::StoreError> {
     /// use std::time::Duration;
     ///
     /// store.append_to_log("moves", &["began".to_owned()], Duration::from_hours(24)).await?;

@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloakroom::{clock::Timestamp, store::Found};
+use cloakroom_store::{Entry, clock::Timestamp};
 use redis::{PushInfo, PushKind, Value};
 
 use crate::wire::Parsed;
@@ -79,7 +79,7 @@ struct Shard {
 struct Answers {
     /// How many questions wait.
     waiting: usize,
-    last: Option<Found>,
+    last: Option<Entry>,
     /// Which answer of the shard the last one was, or 0 before the first.
     last_number: u64,
     /// Which answer was the last one that differs from `last`.
@@ -89,7 +89,7 @@ struct Answers {
 impl Answers {
     /// Notes the answer of this number to a question that was sent after so many answers. Returns
     /// `true` if all answers since then are the same.
-    fn add(&mut self, found: Option<&Found>, number: u64, sent_after: u64) -> bool {
+    fn add(&mut self, found: Option<&Entry>, number: u64, sent_after: u64) -> bool {
         let is_same = self.last.as_ref() == found;
         let agree = if is_same { self.other_number } else { self.last_number } <= sent_after;
         if !is_same {
@@ -149,8 +149,8 @@ impl Shard {
 /// Returns how many bytes of memory a record takes, or a little more.
 fn size(key: &str, parsed: &Parsed) -> usize {
     let record = match &parsed.found {
-        Found::Live(stored) => stored.record.len(),
-        Found::Tombstone { .. } => 0,
+        Entry::Live(stored) => stored.bytes.len(),
+        Entry::Tombstone { .. } => 0,
     };
     OVERHEAD + key.len() + record
 }
@@ -181,7 +181,7 @@ impl Question<'_> {
         let answers = shard.asked.get_mut(&self.key);
         let agree = answers.is_some_and(|it| it.add(found, number, self.sent_after));
         match parsed {
-            Some(parsed) if is_current && agree && matches!(parsed.found, Found::Live(_)) => {
+            Some(parsed) if is_current && agree && matches!(parsed.found, Entry::Live(_)) => {
                 shard.insert(&self.key, parsed.clone(), self.sent, self.cache.room);
             }
             // What is kept may be older than this answer, which a reader sees now.
@@ -297,7 +297,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 mod tests {
     use std::time::Duration;
 
-    use cloakroom::store::{Draft, Revision};
+    use cloakroom_store::{Draft, Revision};
 
     use super::*;
     use crate::wire;

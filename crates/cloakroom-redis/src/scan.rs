@@ -1,6 +1,6 @@
 //! Going through every session, a few hundred keys at a time.
 
-use cloakroom::store::{KeyPage, Place, RecordKey};
+use cloakroom_store::{Cursor, KeyPage, RecordKey};
 use redis::{RedisResult, Value, cmd, from_redis_value};
 
 use crate::{connections::Connections, steps::unexpected};
@@ -11,17 +11,17 @@ const STEP: usize = 500;
 pub(crate) async fn page(
     connections: &Connections,
     prefix: &str,
-    from: Place,
+    from: Cursor,
 ) -> RedisResult<KeyPage> {
     let mut command = cmd("SCAN");
-    command.arg(from.offset).arg("MATCH").arg(pattern(prefix)).arg("COUNT").arg(STEP);
+    command.arg(from.offset()).arg("MATCH").arg(pattern(prefix)).arg("COUNT").arg(STEP);
     let (answer, parts) = if connections.servers().is_cluster() {
         let nodes = nodes(connections).await?;
-        let at = usize::try_from(from.part).ok().and_then(|part| nodes.get(part));
+        let at = usize::try_from(from.part()).ok().and_then(|part| nodes.get(part));
         let Some((host, port)) = at else { return Ok(KeyPage::default()) };
         (connections.run_on(&command, host.clone(), *port).await?, nodes.len() as u64)
     } else {
-        if from.part > 0 {
+        if from.part() > 0 {
             return Ok(KeyPage::default());
         }
         (connections.run(&command).await?, 1)
@@ -29,9 +29,9 @@ pub(crate) async fn page(
     let (offset, names): (String, Vec<String>) = from_redis_value(answer)?;
     let offset: u64 = offset.parse().map_err(|_| unexpected("a cursor"))?;
     let next = match offset {
-        0 if from.part + 1 < parts => Some(Place { part: from.part + 1, offset: 0, ..from }),
+        0 if from.part() + 1 < parts => Some(Cursor::new(from.part() + 1, 0)),
         0 => None,
-        offset => Some(Place { offset, ..from }),
+        offset => Some(Cursor::new(from.part(), offset)),
     };
     let keys = names.iter().filter_map(|name| key_in(name)).collect();
     Ok(KeyPage::new(keys, next))

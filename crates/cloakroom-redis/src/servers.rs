@@ -111,7 +111,7 @@ impl Servers {
     }
 
     /// One server by name and port.
-    pub(crate) fn host(host: &str, port: Option<u16>) -> Self {
+    pub fn host(host: &str, port: Option<u16>) -> Self {
         let address = Address::Tcp { host: host.to_owned(), port: port.unwrap_or(DEFAULT_PORT) };
         Self::new(Topology::Standalone(address))
     }

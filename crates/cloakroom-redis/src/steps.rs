@@ -14,9 +14,8 @@
 //! moved in between is then early by the time between the two copies.
 
 use bytes::Bytes;
-use cloakroom::{
-    clock::Timestamp,
-    store::{Commit, Draft, Found, Outcome, OwnerKey, RecordKey, Revision},
+use cloakroom_store::{
+    Commit, Draft, Entry, Outcome, OwnerKey, RecordKey, Revision, clock::Timestamp,
 };
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
 
@@ -183,7 +182,7 @@ impl Inner {
         let reply = self.eval_replicated(&self.scripts.destroy, &call, wire::slot(key)).await?;
         let ended = reply.ended();
         let before = match &ended {
-            Some(Parsed { found: Found::Live(stored), .. }) => Some(stored.revision),
+            Some(Parsed { found: Entry::Live(stored), .. }) => Some(stored.revision),
             _ => reply.words.get(1).and_then(|text| wire::parse_revision(text)),
         };
         self.forget_ended(key, ended);
@@ -211,13 +210,17 @@ impl Inner {
 
     pub(crate) async fn carry_out(&self, commit: &Commit) -> Result<Outcome, StepError> {
         match commit {
-            Commit::Create { key, record } => self.create(key, record).await,
-            Commit::Replace { key, expected, record } => self.replace(key, *expected, record).await,
-            Commit::Touch { key, expected, expires } => self.touch(key, *expected, *expires).await,
-            Commit::Rotate { from, expected, to, record, tombstone } => {
-                self.rotate(from, *expected, to, record, *tombstone).await
+            Commit::Create { key, draft, .. } => self.create(key, draft).await,
+            Commit::Replace { key, expected, draft, .. } => {
+                self.replace(key, *expected, draft).await
             }
-            Commit::Destroy { key, tombstone } => self.destroy(key, *tombstone).await,
+            Commit::Touch { key, expected, expires, .. } => {
+                self.touch(key, *expected, *expires).await
+            }
+            Commit::Rotate { from, expected, to, draft, tombstone, .. } => {
+                self.rotate(from, *expected, to, draft, *tombstone).await
+            }
+            Commit::Destroy { key, tombstone, .. } => self.destroy(key, *tombstone).await,
         }
     }
 }
@@ -248,7 +251,7 @@ impl Reply {
             (b"gone", _) => Ok(Outcome::Gone),
             (b"exists", _) => Ok(Outcome::Exists),
             (b"conflict", Some(value)) => match wire::parse(value).map(|parsed| parsed.found) {
-                Some(Found::Live(stored)) => Ok(Outcome::Conflict(stored)),
+                Some(Entry::Live(stored)) => Ok(Outcome::Conflict(stored)),
                 _ => Err(unexpected("the record as it is").into()),
             },
             _ => Err(unexpected("done, gone, exists or conflict").into()),

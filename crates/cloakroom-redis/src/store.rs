@@ -10,12 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloakroom::{
-    clock::Clock,
-    store::{
-        Commit, Directory, Enumerate, Found, KeyPage, Outcome, OwnerKey, Place, RecordKey, Store,
-        StoreError,
-    },
+use cloakroom_store::{
+    Commit, Cursor, Entry, KeyPage, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, Store,
+    StoreError, clock::Clock,
 };
 use redis::{
     Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value,
@@ -41,7 +38,7 @@ const LOOK_AT: usize = 1024;
 ///
 /// Nothing is connected until the first request needs it, and one connection serves all. While
 /// Redis cannot be reached every request that needs its session fails with an error that
-/// [says so](cloakroom::Error::is_unavailable), within the timeouts; nobody is signed out by it.
+/// [says so](cloakroom_store::StoreError::is_unavailable), within the timeouts; nobody is signed out by it.
 ///
 /// Cheap to clone.
 ///
@@ -62,12 +59,10 @@ const LOOK_AT: usize = 1024;
 /// not promise that the replica that has the write becomes the master.
 ///
 /// ```
-/// use cloakroom::{AppKeys, Sessions};
 /// use cloakroom_redis::RedisStore;
 ///
 /// let store = RedisStore::open("redis://127.0.0.1:6379/0")?;
-/// let sessions = Sessions::store(store, AppKeys::random()).build()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), cloakroom_redis::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct RedisStore(pub(crate) Arc<Inner>);
@@ -147,18 +142,18 @@ impl Inner {
     async fn scan_index(
         &self,
         owner: &OwnerKey,
-        from: Place,
+        from: Cursor,
         limit: usize,
     ) -> Result<KeyPage, StoreError> {
         let [by_deadline, _] = wire::index(&self.prefix, owner);
         let mut command = cmd("ZSCAN");
-        command.arg(by_deadline).arg(from.offset).arg("COUNT").arg(limit.clamp(1, LOOK_AT));
+        command.arg(by_deadline).arg(from.offset()).arg("COUNT").arg(limit.clamp(1, LOOK_AT));
         let (cursor, entries): (u64, Vec<(String, f64)>) = self.look_up(&command).await?;
         let now = self.clock.now();
         let is_kept = |until: f64| wire::index_deadline(until) > now;
         let keys = entries.iter().filter(|(_, until)| is_kept(*until));
         let keys = keys.filter_map(|(name, _)| RecordKey::parse(name)).collect();
-        let next = (cursor != 0).then_some(Place { offset: cursor, ..from });
+        let next = (cursor != 0).then_some(Cursor::new(0, cursor));
         Ok(KeyPage::new(keys, next).with_seen(entries.len()))
     }
 
@@ -171,15 +166,9 @@ impl Inner {
 
     fn evict(&self, commit: &Commit) {
         let Some(cache) = &self.near_cache else { return };
-        match commit {
-            Commit::Create { key, .. }
-            | Commit::Replace { key, .. }
-            | Commit::Touch { key, .. }
-            | Commit::Destroy { key, .. } => cache.evict(&self.key(key)),
-            Commit::Rotate { from, to, .. } => {
-                cache.evict(&self.key(from));
-                cache.evict(&self.key(to));
-            }
+        cache.evict(&self.key(&commit.key()));
+        if let Commit::Rotate { to, .. } = commit {
+            cache.evict(&self.key(to));
         }
     }
 
@@ -261,7 +250,7 @@ impl Store for RedisStore {
         "redis"
     }
 
-    async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
         self.0.start();
         let loaded = match &self.0.near_cache {
             Some(cache) => self.0.get_nearby(cache, key).await,
@@ -271,11 +260,11 @@ impl Store for RedisStore {
         Ok(loaded.map(|parsed| parsed.found))
     }
 
-    fn directory(&self) -> Option<&dyn Directory> {
+    fn as_owner_index(&self) -> Option<&dyn OwnerIndex> {
         Some(self)
     }
 
-    fn enumerate(&self) -> Option<&dyn Enumerate> {
+    fn as_scan(&self) -> Option<&dyn Scan> {
         Some(self)
     }
 
@@ -294,11 +283,11 @@ impl Store for RedisStore {
 /// Steps of a `ZSCAN`, because a range by score or rank would pass over what is touched or removed
 /// between two pages. An index of up to 128 entries comes in one step, whatever the limit.
 #[async_trait]
-impl Directory for RedisStore {
+impl OwnerIndex for RedisStore {
     async fn keys_of(
         &self,
         owner: &OwnerKey,
-        from: Place,
+        from: Cursor,
         limit: usize,
     ) -> Result<KeyPage, StoreError> {
         self.0.start();
@@ -323,8 +312,8 @@ impl Directory for RedisStore {
 
 /// One step of a `SCAN`; in a cluster of one node after the other.
 #[async_trait]
-impl Enumerate for RedisStore {
-    async fn keys_from(&self, from: Place) -> Result<KeyPage, StoreError> {
+impl Scan for RedisStore {
+    async fn scan(&self, from: Cursor) -> Result<KeyPage, StoreError> {
         let page = scan::page(&self.0.connections, &self.0.prefix, from).await;
         page.map_err(|error| self.0.failed("list the sessions in", error))
     }

@@ -36,9 +36,8 @@
 use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
-use cloakroom::{
-    clock::Timestamp,
-    store::{Draft, Found, OwnerKey, RecordKey, Revision, Stored},
+use cloakroom_store::{
+    Draft, Entry, OwnerKey, RecordKey, Revision, StoredRecord, clock::Timestamp,
 };
 
 const HEADER: usize = 168;
@@ -60,7 +59,7 @@ const NOBODY: &str = "-------------------------------------------";
 /// A value as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parsed {
-    pub(crate) found: Found,
+    pub(crate) found: Entry,
     pub(crate) idle: Duration,
     pub(crate) owner: Option<OwnerKey>,
 }
@@ -113,9 +112,9 @@ pub(crate) fn index_deadline(score: f64) -> Timestamp {
 /// Returns the value of a record that is new under its key.
 pub(crate) fn record(draft: &Draft, revision: Revision) -> Vec<u8> {
     let link = draft.owner.map(|owner| owner.to_string());
-    let mut value = Vec::with_capacity(HEADER + draft.record.len());
+    let mut value = Vec::with_capacity(HEADER + draft.bytes.len());
     value.extend_from_slice(&header(b'R', draft.expires, draft.idle, revision, link.as_deref()));
-    value.extend_from_slice(&draft.record);
+    value.extend_from_slice(&draft.bytes);
     value
 }
 
@@ -198,15 +197,15 @@ pub(crate) fn parse(value: &Bytes) -> Option<Parsed> {
     let revision = parse_revision(&header[REVISION])?;
     let link = text(LINK).filter(|link| *link != NOBODY);
     let found = match header[KIND] {
-        b'R' => Found::Live(Stored { record: value.slice(HEADER..), revision, expires }),
+        b'R' => Entry::Live(StoredRecord::new(value.slice(HEADER..), revision, expires)),
         b'T' => {
             let successor = link.map(|link| RecordKey::parse(link).ok_or(())).transpose().ok()?;
-            Found::Tombstone { successor, expires }
+            Entry::tombstone(successor, expires)
         }
         _ => return None,
     };
     let owner = match (&found, link) {
-        (Found::Live(_), Some(link)) => Some(OwnerKey::parse(link)?),
+        (Entry::Live(_), Some(link)) => Some(OwnerKey::parse(link)?),
         _ => None,
     };
     Some(Parsed { found, idle, owner })
@@ -218,7 +217,7 @@ mod tests {
 
     fn draft(owner: Option<OwnerKey>) -> Draft {
         let now = Timestamp::from_millis(1_735_689_600_000);
-        Draft { owner, ..Draft::new("values", now, Duration::from_hours(2)) }
+        Draft::new("values", now, Duration::from_hours(2)).with_owner(owner)
     }
 
     #[test]
@@ -229,8 +228,8 @@ mod tests {
         let value = record(&draft(None), Revision(0xdead_beef));
         assert_eq!(String::from_utf8(value.clone()).unwrap(), golden);
         let parsed = parse(&value.into()).unwrap();
-        let Found::Live(stored) = parsed.found else { panic!("{parsed:?}") };
-        assert_eq!((stored.record.as_ref(), stored.revision.0), (&b"values"[..], 0xdead_beef));
+        let Entry::Live(stored) = parsed.found else { panic!("{parsed:?}") };
+        assert_eq!((stored.bytes.as_ref(), stored.revision.0), (&b"values"[..], 0xdead_beef));
         assert_eq!(parsed.idle, Duration::from_hours(2));
     }
 
@@ -265,7 +264,7 @@ mod tests {
         for successor in [None, Some(RecordKey::from_bytes([7; 32]))] {
             let expires = Timestamp::from_millis(5);
             let value = tombstone(expires, successor, Revision(1)).into();
-            assert_eq!(parse(&value).unwrap().found, Found::Tombstone { successor, expires });
+            assert_eq!(parse(&value).unwrap().found, Entry::tombstone(successor, expires));
         }
     }
 

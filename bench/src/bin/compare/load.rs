@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Registry, Token, net::TcpStream};
 use crate::http::{BUFFER, Reply};
 
 /// How long the replies to the last requests may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A load on servers.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Load<'_> {
         for connection in &mut connections {
             run.send(connection, poll.registry())?;
         }
-        while run.under_way > 0 && run.now < run.end + PATIENCE {
+        while run.under_way > 0 && run.now < run.end + TIMEOUT {
             poll.poll(&mut events, Some(Duration::from_millis(100)))?;
             run.now = Instant::now();
             for event in &events {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::process::{CLIENTS, Process, pinned};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 5;
 const INSTALL: &str =
     "if it is missing, install it with: apt-get install --no-install-recommends redis-server";
@@ -46,7 +46,7 @@ impl Redis {
         let started = Process::start(command);
         let mut process = started.map_err(|failure| format!("{failure}; {INSTALL}"))?;
         let (address, started) = (SocketAddr::from(([127, 0, 0, 1], port)), Instant::now());
-        while process.is_running() && started.elapsed() < PATIENCE {
+        while process.is_running() && started.elapsed() < TIMEOUT {
             if TcpStream::connect(address).is_ok() && process.is_running() {
                 return Ok(Some(Self { port, _process: process, _folder: folder }));
             }

@@ -1,4 +1,4 @@
-//! `cloakroom install`: adds the crates, writes the settings file, makes a key, and says what is left
+//! `cloakroom install`: adds the crate, writes the settings file, makes a key, and says what is left
 //! to do by hand. Run twice it changes nothing.
 
 mod changes;
@@ -20,12 +20,12 @@ use crate::{
 pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     let project = Project::find(Path::new("."), options.framework)?;
     let driver = changes::driver(options)?;
-    let dependencies = project.missing_dependencies(options, driver)?;
+    let dependency = project.missing_dependency(options, driver)?;
     let changes = changes::all(options, driver, &project.name)?;
     for said in project.remarks() {
         remark(said);
     }
-    for arguments in &dependencies {
+    if let Some(arguments) = &dependency {
         project::cargo_add(arguments, options.dry_run)?;
         output.line(format!("{} cargo add {}", mark(options), arguments.join(" ")));
     }
@@ -37,14 +37,14 @@ pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
             output.line(format!("{} {}", mark(options), change.said()));
         }
     }
-    if dependencies.is_empty() && changes.is_empty() {
+    if dependency.is_none() && changes.is_empty() {
         output.line("Everything is in place already; nothing was changed.");
     }
-    let steps = steps::left_to_do(project.framework, driver);
+    let steps = steps::left_to_do(project.framework);
     output.line(&steps);
     output.record(&json!({
         "dry_run": options.dry_run,
-        "dependencies": dependencies.iter().map(|it| it[0].as_str()).collect::<Vec<_>>(),
+        "dependency": dependency.as_ref().map(|arguments| arguments.join(" ")),
         "files": changes.iter().map(Change::path).collect::<Vec<_>>(),
         "steps": steps,
     }));

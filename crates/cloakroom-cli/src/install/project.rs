@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
 };
 
-/// Crates that the adapters work with, each by a feature of its name.
+/// Crates that cloakroom works with, each by a feature of its name.
 const INTEGRATIONS: [&str; 5] = ["minijinja", "tera", "validator", "garde", "metrics"];
 
 /// A package and what its manifest says of frameworks.
@@ -32,11 +32,11 @@ impl Framework {
         }
     }
 
-    /// Our crate for it.
-    pub(super) fn adapter(self) -> &'static str {
+    /// Returns the feature of `cloakroom` for it.
+    fn feature(self) -> &'static str {
         match self {
-            Self::Axum => "cloakroom-axum",
-            Self::Actix => "cloakroom-actix",
+            Self::Axum => "axum",
+            Self::Actix => "actix",
         }
     }
 }
@@ -86,34 +86,27 @@ impl Project {
             return Some(format!("{name} is not among the dependencies yet: cargo add {name}"));
         };
         let version = version(dependency).filter(|version| !is_version(version, wanted))?;
-        let adapter = self.framework.adapter();
-        Some(format!("{adapter} is for {name} {wanted}; this project has {version}"))
+        Some(format!("cloakroom is for {name} {wanted}; this project has {version}"))
     }
 
-    /// The arguments of each `cargo add` that is left to do.
-    pub(super) fn missing_dependencies(
+    /// Returns the features for the framework, the driver and what the project uses anyway.
+    fn features(&self, driver: DriverKind) -> Vec<&'static str> {
+        let driver = (driver == DriverKind::Redis).then_some("redis");
+        let uses = |name: &&'static str| uses(&self.dependencies, name);
+        let integrations = INTEGRATIONS.into_iter().filter(uses);
+        [self.framework.feature()].into_iter().chain(driver).chain(integrations).collect()
+    }
+
+    /// Returns the arguments of the `cargo add` that is left to do, if any.
+    ///
+    /// # Errors
+    /// When `--path` names a folder without the crate.
+    pub(super) fn missing_dependency(
         &self,
         options: &Install,
         driver: DriverKind,
-    ) -> Result<Vec<Vec<String>>, Failure> {
-        let redis = (driver == DriverKind::Redis).then_some("cloakroom-redis");
-        let adapter = self.arguments(self.framework.adapter(), &self.features(), options)?;
-        let redis = redis.map(|name| self.arguments(name, &[], options)).transpose()?;
-        Ok([adapter, redis.flatten()].into_iter().flatten().collect())
-    }
-
-    /// The adapter's features for what the project uses anyway.
-    fn features(&self) -> Vec<&'static str> {
-        INTEGRATIONS.into_iter().filter(|it| uses(&self.dependencies, it)).collect()
-    }
-
-    /// What `cargo add` needs for this crate with these features, unless they are there.
-    fn arguments(
-        &self,
-        name: &str,
-        features: &[&str],
-        options: &Install,
     ) -> Result<Option<Vec<String>>, Failure> {
+        let (name, features) = (CRATE, self.features(driver));
         let there = self.dependencies.get(name);
         let listed = there.and_then(|it| it.get("features")?.as_array());
         let is_listed = |feature: &&&str| {
@@ -138,6 +131,9 @@ impl Project {
         Ok(Some(arguments))
     }
 }
+
+/// The crate that an application adds.
+const CRATE: &str = "cloakroom";
 
 /// The framework among the dependencies.
 fn used(dependencies: &Table) -> Result<Framework, Failure> {

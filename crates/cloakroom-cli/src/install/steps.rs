@@ -1,15 +1,13 @@
 //! What is left to do by hand.
 
-use cloakroom::settings::DriverKind;
-
 use crate::arguments::Framework;
 
 const AXUM: &str = r#"
 Now put the sessions around your routes:
 
-    use cloakroom_axum::{CsrfLayer, Session, SessionError, SessionLayer, settings::Settings};
+    use cloakroom::{axum::{CsrfLayer, SessionLayer}, settings::Settings, Error, Session};
 
-    let sessions = SESSIONS;
+    let sessions = Settings::load_for_development(None)?.sessions()?;
     let app = Router::new()
         // your routes
         .layer(CsrfLayer::default())
@@ -17,7 +15,7 @@ Now put the sessions around your routes:
 
 and ask for one in any handler:
 
-    async fn home(session: Session) -> Result<String, SessionError> {
+    async fn home(session: Session) -> Result<String, Error> {
         Ok(format!("visit number {}", session.increment("visits")?))
     }
 "#;
@@ -25,11 +23,9 @@ and ask for one in any handler:
 const ACTIX: &str = r#"
 Now put the sessions around your application, made once, outside of the closure:
 
-    use cloakroom_actix::{
-        CsrfMiddleware, Session, SessionError, SessionMiddleware, settings::Settings,
-    };
+    use cloakroom::{actix::{CsrfMiddleware, SessionMiddleware}, settings::Settings, Error, Session};
 
-    let sessions = SESSIONS;
+    let sessions = Settings::load_for_development(None)?.sessions()?;
     HttpServer::new(move || {
         App::new()
             // your routes
@@ -39,7 +35,7 @@ Now put the sessions around your application, made once, outside of the closure:
 
 and ask for one in any handler:
 
-    async fn home(session: Session) -> Result<String, SessionError> {
+    async fn home(session: Session) -> Result<String, Error> {
         Ok(format!("visit number {}", session.increment("visits")?))
     }
 "#;
@@ -50,14 +46,10 @@ Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.";
 
-pub(super) fn left_to_do(framework: Framework, driver: DriverKind) -> String {
-    let sessions = match driver {
-        DriverKind::Redis => "cloakroom_redis::sessions(&Settings::load_for_development(None)?)?",
-        _ => "Settings::load_for_development(None)?.sessions()?",
-    };
+pub(super) fn left_to_do(framework: Framework) -> String {
     let steps = match framework {
         Framework::Axum => AXUM,
         Framework::Actix => ACTIX,
     };
-    steps.replace("SESSIONS", sessions) + BEFORE_PRODUCTION
+    format!("{steps}{BEFORE_PRODUCTION}")
 }

@@ -2,7 +2,7 @@
 
 use cloakroom::{
     clock::{Clock, SystemClock},
-    store::{Commit, Found, Outcome, Place as StorePlace, RecordKey, TOMBSTONE},
+    store::{Commit, Cursor, Entry, Outcome, RecordKey, TOMBSTONE},
 };
 use futures_util::future::try_join_all;
 
@@ -42,12 +42,12 @@ impl Run<'_> {
     }
 
     async fn live_in_target(&self) -> Result<usize, Failure> {
-        let (mut live, mut next) = (0, Some(StorePlace::default()));
-        while let (Some(place), Some(to)) = (next, self.to.enumerate()) {
-            let page = to.keys_from(place).await?;
+        let (mut live, mut next) = (0, Some(Cursor::default()));
+        while let (Some(place), Some(to)) = (next, self.to.as_scan()) {
+            let page = to.scan(place).await?;
             for keys in page.keys.chunks(AT_A_TIME) {
                 let found = try_join_all(keys.iter().map(|key| self.to.load(key))).await?;
-                live += found.iter().filter(|found| matches!(found, Some(Found::Live(_)))).count();
+                live += found.iter().filter(|found| matches!(found, Some(Entry::Live(_)))).count();
             }
             next = page.next;
         }
@@ -88,16 +88,16 @@ impl Run<'_> {
         if synced.from.is_none_or(|from| from.expires <= SystemClock.now()) {
             return Ok(Look::Over);
         }
-        if matches!(self.from.load(key).await?, Some(Found::Live(_))) {
+        if matches!(self.from.load(key).await?, Some(Entry::Live(_))) {
             return Ok(Look::Keep);
         }
         Ok(match self.to.load(key).await? {
-            Some(Found::Live(target))
+            Some(Entry::Live(target))
                 if synced.intended || synced.to == Some(Seen::of(&target)) =>
             {
                 Look::Remove
             }
-            Some(Found::Live(_)) => Look::Keep,
+            Some(Entry::Live(_)) => Look::Keep,
             _ => Look::Over,
         })
     }
@@ -118,7 +118,7 @@ impl Run<'_> {
             if self.look(&key, synced).await? != Look::Remove {
                 continue;
             }
-            let destroy = Commit::Destroy { key, tombstone: SystemClock.now() + TOMBSTONE };
+            let destroy = Commit::destroy(key, SystemClock.now() + TOMBSTONE);
             removed += u64::from(matches!(self.to.commit(destroy).await?, Outcome::Done(_)));
         }
         Ok(removed)
@@ -163,7 +163,7 @@ mod tests {
 
     #[async_trait]
     impl Store for InUse {
-        async fn load(&self, key: &RecordKey) -> Result<Option<Found>, StoreError> {
+        async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
             self.store.load(key).await
         }
 
@@ -182,12 +182,12 @@ mod tests {
     async fn write(store: &FileStore, key: RecordKey) -> Option<Seen> {
         let record = Draft::new("values", SystemClock.now(), IDLE);
         let commit = match store.load(&key).await.unwrap() {
-            Some(Found::Live(stored)) => Commit::Replace { key, expected: stored.revision, record },
-            _ => Commit::Create { key, record },
+            Some(Entry::Live(stored)) => Commit::replace(key, stored.revision, record),
+            _ => Commit::create(key, record),
         };
         store.commit(commit).await.unwrap();
         match store.load(&key).await.unwrap() {
-            Some(Found::Live(stored)) => Some(Seen::of(&stored)),
+            Some(Entry::Live(stored)) => Some(Seen::of(&stored)),
             _ => None,
         }
     }
@@ -205,7 +205,7 @@ mod tests {
             let synced = Synced { from: seen, to: copy, intended: false };
             journal.note(&[(key, synced)]).await.unwrap();
             let tombstone = SystemClock.now() + TOMBSTONE;
-            from.commit(Commit::Destroy { key, tombstone }).await.unwrap();
+            from.commit(Commit::destroy(key, tombstone)).await.unwrap();
         }
         let target = InUse { store: to.clone(), keys, removals: AtomicUsize::new(0) };
         let run = Run {
@@ -226,7 +226,7 @@ mod tests {
         let progress = Progress::begin("moving", 3);
         assert_eq!(run.remove_what_ended(&options, &progress).await.unwrap(), 1);
         let found = try_join_all(keys.iter().map(|key| to.load(key))).await.unwrap();
-        let live = found.iter().filter(|found| matches!(found, Some(Found::Live(_)))).count();
+        let live = found.iter().filter(|found| matches!(found, Some(Entry::Live(_)))).count();
         assert_eq!(live, 2, "its application went on with them");
     }
 }

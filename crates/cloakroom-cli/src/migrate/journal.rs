@@ -14,7 +14,7 @@ use std::{collections::HashMap, fmt, num::ParseIntError};
 
 use cloakroom::{
     clock::Timestamp,
-    store::{OwnerKey, RecordKey, Revision, Stored},
+    store::{OwnerKey, RecordKey, Revision, StoredRecord},
 };
 
 use super::side::Side;
@@ -51,7 +51,7 @@ pub(super) struct Journal<'a> {
 }
 
 impl Seen {
-    pub(super) fn of(stored: &Stored) -> Self {
+    pub(super) fn of(stored: &StoredRecord) -> Self {
         Self { revision: stored.revision, expires: stored.expires }
     }
 }

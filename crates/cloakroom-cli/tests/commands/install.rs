@@ -26,14 +26,14 @@ fn it_sets_up_once_and_changes_nothing_the_second_time() {
     assert_data_eq!(
         said,
         str![[r#"
-did: cargo add cloakroom-axum --path [..]/crates/cloakroom-axum
+did: cargo add cloakroom --features axum --path [..]/crates/cloakroom
 did: write config/session.toml
 did: put a new APP_KEY into .env
 did: list /.env and /tmp/sessions in .gitignore
 
 Now put the sessions around your routes:
 
-    use cloakroom_axum::{CsrfLayer, Session, SessionError, SessionLayer, settings::Settings};
+    use cloakroom::{axum::{CsrfLayer, SessionLayer}, settings::Settings, Error, Session};
 
     let sessions = Settings::load_for_development(None)?.sessions()?;
     let app = Router::new()
@@ -43,7 +43,7 @@ Now put the sessions around your routes:
 
 and ask for one in any handler:
 
-    async fn home(session: Session) -> Result<String, SessionError> {
+    async fn home(session: Session) -> Result<String, Error> {
         Ok(format!("visit number {}", session.increment("visits")?))
     }
 
@@ -84,14 +84,14 @@ fn the_adapter_gets_the_features_for_what_the_project_uses() {
     project.run(&["install", "--path", CHECKOUT]).good();
     let features = || {
         let manifest: toml::Table = project.read("Cargo.toml").parse().unwrap();
-        serde_json::json!(manifest["dependencies"]["cloakroom-axum"]["features"])
+        serde_json::json!(manifest["dependencies"]["cloakroom"]["features"])
     };
-    assert_eq!(features(), serde_json::json!(["minijinja"]));
+    assert_eq!(features(), serde_json::json!(["axum", "minijinja"]));
     let more = project.read("Cargo.toml") + "validator = { version = \"0.21\" }\n";
     std::fs::write(&manifest, more).unwrap();
     let said = project.run(&["install"]).good();
-    assert!(said.contains("did: cargo add cloakroom-axum --features validator\n"), "{said}");
-    assert_eq!(features(), serde_json::json!(["minijinja", "validator"]));
+    assert!(said.contains("did: cargo add cloakroom --features validator\n"), "{said}");
+    assert_eq!(features(), serde_json::json!(["axum", "minijinja", "validator"]));
     assert!(project.run(&["install"]).good().starts_with("Everything is in place already"));
 }
 
@@ -100,7 +100,7 @@ fn in_a_workspace_the_dependency_is_inherited() {
     let project = Project::new();
     let manifest = format!(
         "[workspace]\nmembers = [\"hello\"]\nresolver = \"3\"\n[workspace.dependencies]\n\
-         cloakroom-axum = {{ path = \"{CHECKOUT}/crates/cloakroom-axum\" }}\n"
+         cloakroom = {{ path = \"{CHECKOUT}/crates/cloakroom\" }}\n"
     );
     std::fs::write(project.path().join("Cargo.toml"), &manifest).unwrap();
     std::fs::create_dir_all(project.path().join("hello/src")).unwrap();
@@ -116,24 +116,24 @@ fn in_a_workspace_the_dependency_is_inherited() {
     ran.good();
     assert!(ran.err().contains("start the application in this folder"), "{}", ran.err());
     let member = project.read("hello/Cargo.toml");
-    assert!(member.contains("cloakroom-axum.workspace = true"), "{member}");
+    assert!(member.contains("cloakroom = { workspace"), "{member}");
     assert_eq!(project.read("Cargo.toml"), manifest);
 }
 
 #[test]
-fn with_redis_its_crate_is_added_and_named() {
+fn with_redis_its_feature_is_added() {
     let project = package("actix-web = \"4\"");
     let said = project.run(&["install", "--path", CHECKOUT, "--driver", "redis"]).good();
-    assert!(said.contains("did: cargo add cloakroom-redis --path"), "{said}");
-    assert!(said.contains("cloakroom_redis::sessions(&Settings::load_for_development"), "{said}");
-    assert_eq!(project.run(&["install"]).good().lines().count(), said.lines().count() - 4);
+    assert!(said.contains("did: cargo add cloakroom --features actix,redis"), "{said}");
+    assert!(said.contains("Settings::load_for_development(None)?.sessions()?"), "{said}");
+    assert_eq!(project.run(&["install"]).good().lines().count(), said.lines().count() - 3);
 }
 
 #[test]
 fn a_crate_that_cannot_be_had_is_told_with_the_way_out() {
     let ran = package("axum = \"0.8\"").run(&["install"]);
     assert_eq!((ran.code(), ran.out().as_str()), (1, ""), "nothing was done");
-    assert!(ran.err().contains("`cargo add cloakroom-axum` failed: "), "{}", ran.err());
+    assert!(ran.err().contains("`cargo add cloakroom --features axum` failed: "), "{}", ran.err());
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_dry_run_shows_the_diff_and_changes_nothing() {
     let project = package("actix-web = \"4\"");
     std::fs::write(project.path().join(".gitignore"), "/target\n").unwrap();
     let said = project.run(&["install", "--path", CHECKOUT, "--dry-run"]).good();
-    assert!(said.contains("would: cargo add cloakroom-actix"), "{said}");
+    assert!(said.contains("would: cargo add cloakroom --features actix"), "{said}");
     assert!(said.contains("+driver = \"cookie\"  # SESSION_DRIVER"), "{said}");
     assert!(
         said.contains(
@@ -176,7 +176,7 @@ fn what_cannot_be_is_said_and_changes_nothing() {
     for (dependencies, arguments, said) in [
         ("", &["install"][..], "--framework"),
         ("axum = \"0.8\"\nactix-web = \"4\"", &["install"], "--framework"),
-        ("axum = \"0.8\"", &["install", "--path", "/nowhere"], "there is no cloakroom-axum in"),
+        ("axum = \"0.8\"", &["install", "--path", "/nowhere"], "there is no cloakroom in"),
         ("axum = [", &["install"], "Cargo.toml: "),
     ] {
         let project = package(dependencies);
@@ -194,5 +194,5 @@ fn what_cannot_be_is_said_and_changes_nothing() {
     let nowhere = Project::new().run(&["install"]);
     assert!(nowhere.err().contains("there is no project here"), "{}", nowhere.err());
     let old = package("axum = \"0.7\"").run(&["install", "--path", CHECKOUT, "--dry-run"]);
-    assert!(old.err().contains("cloakroom-axum is for axum 0.8; this project has 0.7"));
+    assert!(old.err().contains("cloakroom is for axum 0.8; this project has 0.7"));
 }

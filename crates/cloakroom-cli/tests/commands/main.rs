@@ -10,6 +10,7 @@ mod migrate;
 mod sessions;
 mod terminal;
 
+use cloakroom::adapter::RequestContext;
 use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -20,7 +21,7 @@ use std::{
 use cloakroom::{
     AppKeys, Session, Sessions,
     cookie::CookieSettings,
-    store::{Found, Store},
+    store::{Entry, Store},
 };
 use snapbox::{assert_data_eq, str};
 use tempfile::TempDir;
@@ -108,7 +109,7 @@ fn sessions(store: impl Store) -> Sessions {
 
 /// One request; the cookie that the visitor has afterwards.
 async fn visit(sessions: &Sessions, cookie: &str, handle: impl FnOnce(&Session)) -> String {
-    let visit = sessions.visit();
+    let visit = RequestContext::new(sessions);
     let session = visit.session([("cookie", cookie)].as_slice()).await.unwrap();
     handle(&session);
     let headers = visit.finish(200).await.unwrap();
@@ -118,11 +119,11 @@ async fn visit(sessions: &Sessions, cookie: &str, handle: impl FnOnce(&Session))
 
 /// How many records a store has that live.
 async fn live(store: &impl Store) -> usize {
-    let (mut live, mut next) = (0, Some(cloakroom::store::Place::default()));
+    let (mut live, mut next) = (0, Some(cloakroom::store::Cursor::default()));
     while let Some(place) = next {
-        let page = store.enumerate().unwrap().keys_from(place).await.unwrap();
+        let page = store.as_scan().unwrap().scan(place).await.unwrap();
         for key in page.keys {
-            live += usize::from(matches!(store.load(&key).await.unwrap(), Some(Found::Live(_))));
+            live += usize::from(matches!(store.load(&key).await.unwrap(), Some(Entry::Live(_))));
         }
         next = page.next;
     }
@@ -314,7 +315,7 @@ fn the_doctor_looks_at_the_folder_and_makes_none() {
 
 #[test]
 fn the_doctor_looks_at_redis() {
-    let server = behaviour::redis::RedisServer::start();
+    let server = cloakroom_tests::redis::RedisServer::start();
     let project = Project::new()
         .with("APP_KEY", &AppKeys::generate())
         .with("SESSION_DRIVER", "redis")

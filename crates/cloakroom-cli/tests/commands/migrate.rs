@@ -1,8 +1,7 @@
 //! `cloakroom migrate`: nobody is signed out, nothing newer is overwritten, no logout is undone.
 
-use behaviour::redis::RedisServer;
-use cloakroom::{FileStore, Sessions, store::Place};
-use cloakroom_redis::RedisStore;
+use cloakroom::{FileStore, Sessions, redis::RedisStore, store::Cursor};
+use cloakroom_tests::redis::RedisServer;
 use serde_json::{Value, json};
 
 use super::{Project, live, sessions, visit};
@@ -135,7 +134,7 @@ async fn everybody_is_signed_in_on_the_other_driver_with_the_cookie_they_have() 
     }
     let directory = it.redis.directory().unwrap();
     assert_eq!(
-        directory.sessions_of("user-7", Place::default()).await.unwrap().sessions.len(),
+        directory.sessions_of("user-7", Cursor::default()).await.unwrap().sessions.len(),
         1,
         "found by its owner"
     );

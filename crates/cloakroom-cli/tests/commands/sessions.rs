@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use behaviour::redis::RedisServer;
 use cloakroom::{
     FileStore,
     clock::{Clock, SystemClock},
+    redis::RedisStore,
     store::{Commit, Draft, RecordKey, Store},
 };
-use cloakroom_redis::RedisStore;
+use cloakroom_tests::redis::RedisServer;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 
@@ -115,7 +115,7 @@ async fn what_has_expired_is_swept() {
     for number in 0..100 {
         let record = Draft::new("expired", SystemClock.now(), Duration::from_millis(1));
         let key = RecordKey::from_bytes([number; 32]);
-        store.commit(Commit::Create { key, record }).await.unwrap();
+        store.commit(Commit::create(key, record)).await.unwrap();
     }
     visit(&sessions(store), "", |session| session.put("k", 1).unwrap()).await;
     assert_eq!(project.run(&["sweep"]).good(), "100 deleted\n");

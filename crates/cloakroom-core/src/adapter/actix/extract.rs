@@ -1,0 +1,93 @@
+//! The extractors that take no body.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::uri::Authority};
+use futures_util::future::LocalBoxFuture;
+
+use crate::{
+    adapter::{
+        context::RequestContext,
+        error::AdapterError,
+        named_session::{CookieName, NamedSession},
+        problem::Problem,
+        stack::ContextStack,
+    },
+    http::redirect::Back,
+    session::{Session, read::ReadSession, view::View},
+};
+
+const NO_MIDDLEWARE: &str = "add `.wrap(SessionMiddleware::new(sessions))` to the application or \
+                             the scope, after the middleware that uses sessions";
+
+/// Returns the contexts of all session middleware around the route.
+///
+/// # Errors
+/// When there is no session middleware.
+pub fn context_stack(request: &HttpRequest) -> Result<ContextStack, Problem> {
+    let stack = request.extensions().get::<ContextStack>().cloned();
+    stack.ok_or_else(|| no_session(NO_MIDDLEWARE.to_owned(), request))
+}
+
+fn no_session(advice: String, request: &HttpRequest) -> Problem {
+    Problem::of_request(AdapterError::NoSession(advice), request.headers())
+}
+
+async fn load(request: &HttpRequest, context: &RequestContext) -> Result<Session, Problem> {
+    let loaded = context.session(request.headers()).await;
+    loaded.map_err(|error| Problem::of_request(AdapterError::NotLoaded(error), request.headers()))
+}
+
+macro_rules! extractor {
+    ($name:ident, $from:expr) => {
+        impl FromRequest for $name {
+            type Error = Problem;
+            type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                let (stack, request) = (context_stack(request), request.clone());
+                Box::pin(async move { Ok($from(load(&request, stack?.current()).await?)) })
+            }
+        }
+    };
+}
+
+extractor!(Session, |session| session);
+extractor!(ReadSession, |session: Session| session.read_only());
+extractor!(View, |session: Session| session.view());
+
+impl<N: CookieName> FromRequest for NamedSession<N> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let stack = request.extensions().get::<ContextStack>().cloned();
+        let request = request.clone();
+        Box::pin(async move {
+            let context = stack.as_ref().and_then(|stack| stack.named(N::COOKIE_NAME));
+            let context = context.ok_or_else(|| {
+                let cookie = N::COOKIE_NAME;
+                no_session(format!("none is for the cookie `{cookie}`; {NO_MIDDLEWARE}"), &request)
+            })?;
+            Ok(Self::new(load(&request, context).await?))
+        })
+    }
+}
+
+impl Back {
+    pub(super) fn of_http_request(request: &HttpRequest) -> Self {
+        Self::of(request.headers(), request.uri().authority().map(Authority::as_str))
+    }
+}
+
+impl FromRequest for Back {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of_http_request(request)))
+    }
+}

@@ -1,0 +1,9 @@
+//! Extractors and responses for actix-web. The crate `cloakroom-actix` has the middleware.
+
+mod extract;
+mod headers;
+mod input;
+mod response;
+
+pub use extract::context_stack;
+pub use response::{render, respond};

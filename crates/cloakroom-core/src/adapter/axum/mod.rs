@@ -1,0 +1,9 @@
+//! Extractors and responses for axum. The crate `cloakroom-axum` has the layers.
+
+mod extract;
+mod headers;
+mod input;
+mod response;
+
+pub use extract::context_stack;
+pub use response::{render, respond};

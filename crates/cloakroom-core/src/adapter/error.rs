@@ -1,0 +1,124 @@
+//! Failures between a handler and its session: clients get a status, the log gets the reason.
+
+use std::{error::Error as StdError, fmt};
+
+use crate::{error::Error, form::FormError, web::csrf::Refusal};
+
+/// The reason why the library makes a response in the application's place. Adapters' error types hold
+/// one in a [`Problem`](super::Problem), and a handler for failures gets it in that.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AdapterError {
+    /// No session layer is around the route. Has the advice for the log. Status 500.
+    NoSession(String),
+    /// The session could not be loaded. Status 503 or 500, by [`Error::http_status`].
+    NotLoaded(Error),
+    /// An operation on the session failed, or a form is not valid. Status by [`Error::http_status`].
+    Operation(Error),
+    /// The session could not be committed, and the handler's response must not be sent. Status 503
+    /// or 500.
+    NotCommitted(Error),
+    /// The handler panicked, and its response carries the cookie that an earlier commit of the request
+    /// has earned. Without such a cookie there is no response. Status 500.
+    Panicked,
+    /// The request may be forged. Status 403.
+    Forged(Refusal),
+    /// The form is longer than the limit in bytes, if that is known. Status 413.
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: Option<usize>,
+    },
+    /// The form's body could not be read to its end. Status 400.
+    BodyBroken,
+    /// The body is no form. Status 415 or 400, by [`FormError::http_status`].
+    NotAForm(FormError),
+}
+
+impl AdapterError {
+    /// Returns the status of its response.
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::NoSession(_) | Self::Panicked => 500,
+            Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
+                error.http_status()
+            }
+            Self::Forged(_) => 403,
+            Self::BodyTooLarge { .. } => 413,
+            Self::BodyBroken => 400,
+            Self::NotAForm(error) => error.http_status(),
+        }
+    }
+
+    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an
+    /// [`Error::code`], a [`Refusal::reason`], `body_too_large`, `body_broken`, `not_a_form` or
+    /// `invalid_form`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSession(_) => "no_session_layer",
+            Self::Panicked => "panicked",
+            Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
+                error.code()
+            }
+            Self::Forged(refusal) => refusal.reason(),
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyBroken => "body_broken",
+            Self::NotAForm(_) => "not_a_form",
+        }
+    }
+
+    fn cause(&self) -> Option<&Error> {
+        match self {
+            Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for AdapterError {
+    fn from(error: Error) -> Self {
+        Self::Operation(error)
+    }
+}
+
+impl From<Refusal> for AdapterError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Forged(refusal)
+    }
+}
+
+impl fmt::Display for AdapterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSession(advice) => write!(f, "this route has no session: {advice}"),
+            Self::NotLoaded(error) => write!(f, "the session could not be loaded: {error}"),
+            Self::Operation(error) => error.fmt(f),
+            Self::NotCommitted(error) => {
+                write!(f, "the session could not be committed; the response is dropped: {error}")
+            }
+            Self::Panicked => f.write_str(
+                "the handler panicked after a commit; the response has the session's cookie",
+            ),
+            Self::Forged(refusal) => refusal.fmt(f),
+            Self::BodyTooLarge { limit: Some(limit) } => write!(
+                f,
+                "the form is longer than {limit} bytes; send less, or the CSRF token in the header \
+                 `X-CSRF-Token`"
+            ),
+            Self::BodyTooLarge { limit: None } => {
+                f.write_str("the form is longer than this address accepts; send less")
+            }
+            Self::BodyBroken => {
+                f.write_str("the request's body could not be read to its end; send it again")
+            }
+            Self::NotAForm(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for AdapterError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause()?.source()
+    }
+}

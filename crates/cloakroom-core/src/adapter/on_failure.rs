@@ -1,0 +1,197 @@
+//! The application's handler for failures, which an adapter's `on_failure` sets.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use crate::adapter::{context::RequestContext, problem::Problem, response_parts::ResponseParts};
+use crate::observe;
+
+type Handler<R> = dyn Fn(&Problem) -> R + Send + Sync;
+
+/// The application's handler for failures, if it has one. `R` is the framework's response.
+///
+/// It decides which responses that were made from a [`Problem`] are replaced, and by what. An adapter
+/// puts the new response in the place of the old one, with those of the old one's headers that
+/// [`headers_of_replaced`] returns, and finishes the session with [`RequestContext::finish_replaced`]. In the
+/// extensions of the new response it keeps the old one's [`GivenStatus`].
+pub struct OnFailure<R>(Option<Arc<Handler<R>>>);
+
+/// A response in the place of one that was made from a [`Problem`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Replacement<R> {
+    /// The new response.
+    pub response: R,
+    /// What belongs into its extensions, for layers further out. `None` if the application's handler
+    /// has decided, because layers further out leave it at that.
+    pub problem: Option<Problem>,
+}
+
+impl<R> OnFailure<R> {
+    /// Uses this handler.
+    pub fn new(handler: impl Fn(&Problem) -> R + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(handler)))
+    }
+
+    /// Returns what takes the place of a response that was made from the problem `given`, or `None` if
+    /// that response stays.
+    ///
+    /// Without a handler the library's own response, which `render` makes, is made again if the code
+    /// that made it did not know that the client wants JSON. A handler that panics is logged, and the
+    /// library's own response takes the place of its response: the request's session is finished as
+    /// usual.
+    pub fn replace(
+        &self,
+        given: &Problem,
+        visit: &RequestContext,
+        render: impl Fn(ResponseParts) -> R,
+    ) -> Option<Replacement<R>> {
+        if !given.is_replaceable() {
+            return None;
+        }
+        let problem = visit.complete(given.clone());
+        if let Some(handler) = &self.0 {
+            // What a panic leaves half done is the application's; the session is not among it.
+            let made = catch_unwind(AssertUnwindSafe(|| handler(&problem)));
+            let response = made.unwrap_or_else(|_| {
+                observe::failed(format_args!(
+                    "the `on_failure` handler panicked at this failure: {problem}; the response is \
+                     the library's own"
+                ));
+                render(problem.to_response())
+            });
+            return Some(Replacement { response, problem: None });
+        }
+        let is_stale = problem.wants_json() != given.wants_json();
+        is_stale.then(|| Replacement {
+            response: render(problem.to_response()),
+            problem: Some(problem),
+        })
+    }
+}
+
+/// No handler.
+impl<R> Default for OnFailure<R> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<R> Clone for OnFailure<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R> fmt::Debug for OnFailure<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "OnFailure(set)" } else { "OnFailure(default)" })
+    }
+}
+
+/// The status that a response had before the application's handler replaced it. An adapter keeps it in
+/// the extensions of the new response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenStatus(u16);
+
+impl GivenStatus {
+    /// Returns the status of a response as the code further inside gave it: `kept` if the response has
+    /// that in its extensions, or its own.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::adapter::GivenStatus;
+    ///
+    /// let given = GivenStatus::of(None, 500);
+    /// assert_eq!(GivenStatus::of(Some(&given), 200).as_u16(), 500);
+    /// ```
+    pub fn of(kept: Option<&Self>, status: u16) -> Self {
+        kept.copied().unwrap_or(Self(status))
+    }
+
+    /// Returns its number.
+    pub fn as_u16(self) -> u16 {
+        self.0
+    }
+}
+
+/// What describes or delivers a body (RFC 9110, 6.6, 8 and 14; RFC 9112, 6.1; RFC 6266; RFC 9530).
+const OF_THE_BODY: [&str; 14] = [
+    "accept-ranges",
+    "content-digest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "etag",
+    "last-modified",
+    "repr-digest",
+    "trailer",
+    "transfer-encoding",
+];
+
+/// Returns the headers that the response `made` gets from the response `given` that it replaces. Append
+/// them to its own.
+///
+/// Cookies and `Vary` are added to those of `made`. Headers that describe the body of `given` go with
+/// it. Any other header, which a layer further inside has added, is kept with all its lines, unless
+/// `made` has one of this name. Names are in lower case.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::adapter::headers_of_replaced;
+///
+/// let made = [("content-type", "text/html"), ("cache-control", "no-store")];
+/// let given = [("link", "</a>"), ("link", "</b>"), ("etag", "1"), ("cache-control", "public")];
+/// let kept = headers_of_replaced(
+///     made.iter().map(|(name, value)| (name, value)),
+///     given.iter().map(|(name, value)| (name, value)),
+/// );
+/// assert_eq!(kept, [("link", "</a>"), ("link", "</b>")]);
+/// ```
+pub fn headers_of_replaced<'a, N, V>(
+    made: impl IntoIterator<Item = (&'a N, &'a V)>,
+    given: impl IntoIterator<Item = (&'a N, &'a V)>,
+) -> Vec<(N, V)>
+where
+    N: AsRef<str> + Clone + 'a,
+    V: Clone + 'a,
+{
+    let own: Vec<&str> = made.into_iter().map(|(name, _)| name.as_ref()).collect();
+    let is_kept = |name: &str| match name {
+        "set-cookie" | "vary" => true,
+        name => !OF_THE_BODY.contains(&name) && !own.contains(&name),
+    };
+    let kept = given.into_iter().filter(|(name, _)| is_kept(name.as_ref()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_replaced_body_go_and_those_of_layers_stay_with_all_their_lines() {
+        let kept = |own: &str, given: &str| {
+            let (own, given) = ([(own, 0)], [(given, 1), (given, 2)]);
+            let own = own.iter().map(|(name, value)| (name, value));
+            let given = given.iter().map(|(name, value)| (name, value));
+            headers_of_replaced(own, given).len()
+        };
+        for name in OF_THE_BODY {
+            assert_eq!(kept("x-own", name), 0, "{name}");
+        }
+        for name in ["content-security-policy", "link", "x-request-id"] {
+            assert_eq!((kept("x-own", name), kept(name, name)), (2, 0), "{name}");
+        }
+        for name in ["set-cookie", "vary"] {
+            assert_eq!((kept("x-own", name), kept(name, name)), (2, 2), "{name}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A failure on its way to the client.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use serde_json::json;
+
+use crate::adapter::{error::AdapterError, response_parts::ResponseParts};
+use crate::{
+    error::{FormReply, WithCauses},
+    form::wants_json,
+    http::headers::Headers,
+    observe,
+    web::csrf::Refusal,
+};
+
+const PROBLEM_JSON: &str = "application/problem+json";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// A [`AdapterError`], and whether the client wants JSON. The session layer's `on_failure` sets a handler
+/// that turns it into a response; the default is [`answer`](Self::to_response).
+///
+/// The library puts it into the extensions of the response as well, so that middleware of the
+/// application finds it where no session layer is around the route.
+///
+/// # Security
+/// The messages of failures with status 500 and 503 name settings and keys of the session, so they are
+/// for the log alone. Show clients the [`public_message`](Self::public_message).
+#[derive(Clone, Debug)]
+pub struct Problem {
+    failure: Arc<AdapterError>,
+    format: Option<ClientFormat>,
+}
+
+/// The format that a client wants a problem in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientFormat {
+    Json,
+    Text,
+}
+
+impl ClientFormat {
+    pub(crate) fn of(headers: &(impl Headers + ?Sized)) -> Self {
+        if wants_json(headers) { Self::Json } else { Self::Text }
+    }
+}
+
+impl From<AdapterError> for Problem {
+    fn from(failure: AdapterError) -> Self {
+        Self { failure: Arc::new(failure), format: None }
+    }
+}
+
+impl Problem {
+    /// Makes the problem of a request with these headers.
+    pub fn of_request(failure: AdapterError, headers: &(impl Headers + ?Sized)) -> Self {
+        Self { failure: Arc::new(failure), format: Some(ClientFormat::of(headers)) }
+    }
+
+    /// Fills in the format that the client wants, where it is not known yet.
+    #[must_use]
+    pub(crate) fn or_format(self, format: Option<ClientFormat>) -> Self {
+        Self { format: self.format.or(format), ..self }
+    }
+
+    /// Returns why the library replies.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{adapter::{AdapterError, Problem}, csrf::Refusal};
+    ///
+    /// let problem = Problem::from(AdapterError::from(Refusal::BadToken));
+    /// assert!(matches!(problem.failure(), AdapterError::Forged(Refusal::BadToken)));
+    /// assert_eq!((problem.http_status(), problem.failure().code()), (403, "bad_token"));
+    /// ```
+    pub fn failure(&self) -> &AdapterError {
+        &self.failure
+    }
+
+    /// Returns the status of the library's own response.
+    pub fn http_status(&self) -> u16 {
+        self.failure.http_status()
+    }
+
+    /// Returns whether the client [wants JSON](wants_json).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{adapter::Problem, csrf::Refusal};
+    ///
+    /// let script = [("accept", "application/json")];
+    /// assert!(Problem::of_request(Refusal::BadToken.into(), script.as_slice()).wants_json());
+    /// ```
+    pub fn wants_json(&self) -> bool {
+        self.format == Some(ClientFormat::Json)
+    }
+
+    /// Returns the message for the client, if the client can do something about the failure (status
+    /// 400 to 499).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{adapter::{AdapterError, Problem}, csrf::Refusal};
+    ///
+    /// let problem = Problem::from(AdapterError::from(Refusal::MissingToken));
+    /// assert!(problem.public_message().unwrap().contains("X-CSRF-Token"));
+    /// assert_eq!(Problem::from(AdapterError::NoSession("…".into())).public_message(), None);
+    /// ```
+    pub fn public_message(&self) -> Option<String> {
+        (400..500).contains(&self.http_status()).then(|| self.failure.to_string())
+    }
+
+    /// Returns the library's own response.
+    ///
+    /// A client that [wants JSON](wants_json) gets problem details (RFC 9457, media type
+    /// `application/problem+json`), with the word [`AdapterError::code`] as `code` where there is a
+    /// [`public_message`](Self::public_message):
+    /// `{"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "…", "code": "bad_token"}`.
+    /// Other clients get the message as plain text, or an empty body. The response to an invalid form
+    /// is a redirect or `{"errors": {"field": ["message"]}}`, as the adapters' `Input` describes.
+    pub fn to_response(&self) -> ResponseParts {
+        if let Some(reply) = self.form_reply() {
+            return ResponseParts::of_form(self.http_status(), reply);
+        }
+        let (status, message) = (self.http_status(), self.public_message());
+        let vary = matches!(*self.failure, AdapterError::Forged(_)).then_some(Refusal::VARY);
+        let content = if self.wants_json() {
+            Some((PROBLEM_JSON, self.details(message)))
+        } else {
+            message.map(|message| (PLAIN_TEXT, message))
+        };
+        ResponseParts { status, location: None, vary, content }
+    }
+
+    /// Returns the reply to an invalid form, if that is the reason.
+    fn form_reply(&self) -> Option<&FormReply> {
+        match &*self.failure {
+            AdapterError::Operation(error) => error.form_reply(),
+            _ => None,
+        }
+    }
+
+    fn details(&self, message: Option<String>) -> String {
+        let status = self.http_status();
+        let mut details =
+            json!({ "type": "about:blank", "title": title(status), "status": status });
+        if let Some(message) = message {
+            details["detail"] = message.into();
+            details["code"] = self.failure.code().into();
+        }
+        details.to_string()
+    }
+
+    /// Returns whether a handler for failures may replace the response. It may not for an invalid form,
+    /// whose response lists the errors by field.
+    pub fn is_replaceable(&self) -> bool {
+        self.form_reply().is_none()
+    }
+
+    /// Logs the failure if its status is 500 or more. Adapters call this once, where they make the
+    /// response.
+    pub fn log(&self) {
+        if self.http_status() >= 500 {
+            observe::failed(WithCauses(&*self.failure));
+        }
+    }
+}
+
+/// The reason phrase of a status that a failure has (RFC 9110, 15).
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl StdError for Problem {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.failure.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Error, Kind};
+
+    fn server_side() -> [AdapterError; 4] {
+        let too_large = || Error::from(Kind::TooLarge { size: 2, limit: 1 });
+        [
+            AdapterError::NoSession("add the layer".to_owned()),
+            AdapterError::NotLoaded(too_large()),
+            AdapterError::NotCommitted(too_large()),
+            AdapterError::Operation(too_large()),
+        ]
+    }
+
+    #[test]
+    fn clients_hear_of_a_status_and_nothing_else_where_they_cannot_help() {
+        for failure in server_side() {
+            let expected = ResponseParts { status: 500, ..ResponseParts::default() };
+            assert_eq!(Problem::from(failure).to_response(), expected);
+        }
+        for failure in server_side() {
+            let asks: &[_] = &[("accept", "application/json")];
+            let answer = Problem::of_request(failure, asks).to_response();
+            let (content_type, body) = answer.content.unwrap();
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let expected =
+                json!({ "type": "about:blank", "title": "Internal Server Error", "status": 500 });
+            assert_eq!((content_type, body), (PROBLEM_JSON, expected));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_text_or_problem_details() {
+        let answer = |accept| {
+            let headers: &[_] = &[("accept", accept)];
+            Problem::of_request(Refusal::BadToken.into(), headers).to_response()
+        };
+        let text = answer("text/html,*/*");
+        assert_eq!((text.status, text.vary), (403, Some(Refusal::VARY)));
+        assert_eq!(text.content, Some((PLAIN_TEXT, Refusal::BadToken.to_string())));
+        let (content_type, body) = answer("application/json").content.unwrap();
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(content_type, PROBLEM_JSON);
+        assert_eq!((&body["status"], &body["code"]), (&json!(403), &json!("bad_token")));
+        assert_eq!(body["detail"], Refusal::BadToken.to_string());
+    }
+}

@@ -1,0 +1,29 @@
+//! A response without a framework.
+
+use crate::error::FormReply;
+
+/// A response without a framework.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "it is what the client gets"]
+#[non_exhaustive]
+pub struct ResponseParts {
+    /// The status code.
+    pub status: u16,
+    /// The `Location` of a redirect: visible ASCII.
+    pub location: Option<String>,
+    /// The `Vary` header.
+    pub vary: Option<&'static str>,
+    /// The `Content-Type` and the body; without one the body is empty.
+    pub content: Option<(&'static str, String)>,
+}
+
+impl ResponseParts {
+    /// Makes the reply to an invalid form.
+    pub(super) fn of_form(status: u16, reply: &FormReply) -> Self {
+        let (location, content) = match reply {
+            FormReply::SeeOther(path) => (Some(path.clone()), None),
+            FormReply::Json(body) => (None, Some(("application/json", body.clone()))),
+        };
+        Self { status, location, content, vary: None }
+    }
+}

@@ -1,0 +1,8 @@
+//! Keys, tokens and sealing. Everything secret is made here.
+
+pub(crate) mod app_keys;
+pub(crate) mod app_tag;
+pub(crate) mod csrf_token;
+pub(crate) mod random;
+pub(crate) mod seal;
+pub(crate) mod token;

@@ -1,0 +1,32 @@
+//! What the core needs to know of a request, whatever the framework.
+
+/// A request's headers, as an adapter lends them to the core.
+///
+/// Names are given in lower case; the adapter matches them without regard to case.
+pub trait Headers {
+    /// Every value of the header `name`, in the order in which they came, as raw bytes.
+    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]>;
+
+    /// The first value of the header `name`, where it is valid UTF-8.
+    fn text<'a>(&'a self, name: &'static str) -> Option<&'a str> {
+        self.all(name).next().and_then(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+/// Headers as a list of pairs, for tests and for frameworks without a header map.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::adapter::Headers;
+///
+/// let headers = [("host", "example.org"), ("cookie", "a=1"), ("cookie", "b=2")];
+/// assert_eq!(headers.all("cookie").count(), 2);
+/// assert_eq!(headers.as_slice().text("host"), Some("example.org"));
+/// ```
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(candidate, _)| candidate.as_ref().eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_ref())
+    }
+}

@@ -1,0 +1,217 @@
+//! Where a redirect may lead: within this site, whatever a visitor or another site says.
+
+use crate::http::headers::Headers;
+
+/// Extracts where a visitor came from, if that page is on this site.
+///
+/// The `Referer` is the visitor's word, so only its path is used, and only where its host is the
+/// request's (CVE-2026-40295 and its kin).
+#[derive(Clone, Debug)]
+pub struct Back {
+    referer: Option<String>,
+    host: Option<String>,
+}
+
+impl Back {
+    /// The way back of a request. HTTP/2 has the host in the request's URI, as its `authority`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::redirect::Back;
+    ///
+    /// let headers = [("host", "example.org"), ("referer", "https://example.org/form")];
+    /// assert_eq!(Back::of(headers.as_slice(), None).target("/"), "/form");
+    /// ```
+    pub fn of(headers: &(impl Headers + ?Sized), authority: Option<&str>) -> Self {
+        let owned = |text: &str| text.to_owned();
+        let host = headers.text("host").or(authority);
+        Self { referer: headers.text("referer").map(owned), host: host.map(owned) }
+    }
+
+    /// Returns a redirect to the page that the visitor came from, or to the path `fallback`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::redirect::{Back, SeeOther};
+    ///
+    /// async fn save(back: Back) -> SeeOther {
+    ///     back.or("/")
+    /// }
+    /// ```
+    pub fn or(&self, fallback: &str) -> SeeOther {
+        SeeOther(self.target(fallback))
+    }
+
+    /// Returns path and query of the page that the visitor came from, or `fallback`.
+    pub fn target(&self, fallback: &str) -> String {
+        back(self.referer.as_deref(), self.host.as_deref(), fallback)
+    }
+}
+
+/// A redirect with status 303: the browser follows it with a GET, whatever the method was.
+///
+/// It is a response on axum and actix-web.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeeOther(String);
+
+impl SeeOther {
+    /// Returns the `Location` header's value.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::redirect::Back;
+    ///
+    /// let no_headers: &[(&str, &str)] = &[];
+    /// assert_eq!(Back::of(no_headers, None).or("/start").location(), "/start");
+    /// ```
+    pub fn location(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The place that the `Referer` names, if it is on this host; otherwise `fallback`.
+///
+/// Only path and query of the `Referer` are used, so the answer cannot leave the site. `host` is
+/// the request's `Host` (or HTTP/2 `:authority`).
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::redirect::back;
+///
+/// let host = Some("example.org");
+/// assert_eq!(back(Some("https://example.org/form?step=2"), host, "/"), "/form?step=2");
+/// assert_eq!(back(Some("https://evil.example/form"), host, "/"), "/");
+/// assert_eq!(back(None, host, "/start"), "/start");
+/// ```
+#[must_use]
+pub fn back(referer: Option<&str>, host: Option<&str>, fallback: &str) -> String {
+    let local = referer.and_then(|referer| path_on(referer, host?));
+    local.map_or_else(|| fallback.to_owned(), |path| without_fragment(path).to_owned())
+}
+
+/// `url` as a path on this site: a local path as it is, an absolute URL of `host` without its
+/// origin, anything else nothing.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::redirect::local_target;
+///
+/// assert_eq!(local_target("/account?tab=2", None).as_deref(), Some("/account?tab=2"));
+/// assert_eq!(local_target("https://example.org/a", Some("example.org")).as_deref(), Some("/a"));
+/// assert_eq!(local_target("//evil.example/", None), None);
+/// ```
+#[must_use]
+pub fn local_target(url: &str, host: Option<&str>) -> Option<String> {
+    let path = if url.starts_with('/') { local_path(url) } else { path_on(url, host?) };
+    path.map(ToOwned::to_owned)
+}
+
+/// The path of an absolute URL whose host is `host`.
+fn path_on<'u>(url: &'u str, host: &str) -> Option<&'u str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let plain = |name: &str| name.strip_suffix(default_port).unwrap_or(name).to_ascii_lowercase();
+    // Whoever the user information names, the host comes after it: no honest link has any.
+    if authority.is_empty() || authority.contains('@') || plain(authority) != plain(host) {
+        return None;
+    }
+    if path.is_empty() { Some("/") } else { local_path(path) }
+}
+
+/// `path` if a browser takes it for a path of the same site: one slash, then anything but a second
+/// one, where browsers read a backslash as a slash and drop tabs and line breaks.
+fn local_path(path: &str) -> Option<&str> {
+    let mut characters = path.chars();
+    let local = characters.next() == Some('/') && !matches!(characters.next(), Some('/' | '\\'));
+    let clean = !path.contains(|c: char| c.is_control() || c == '\\' || c.is_whitespace());
+    (local && clean && path.is_ascii()).then_some(path)
+}
+
+fn without_fragment(path: &str) -> &str {
+    path.split('#').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOST: Option<&str> = Some("example.org");
+
+    #[test]
+    fn the_same_host_leads_back() {
+        for (referer, path) in [
+            ("https://example.org/form", "/form"),
+            ("http://EXAMPLE.org/form?a=b//c", "/form?a=b//c"),
+            ("https://example.org:443/", "/"),
+            ("https://example.org", "/"),
+            ("https://example.org/a#b", "/a"),
+        ] {
+            assert_eq!(back(Some(referer), HOST, "/fallback"), path, "{referer}");
+        }
+        assert_eq!(back(Some("http://localhost:3333/x"), Some("localhost:3333"), "/"), "/x");
+    }
+
+    // Requirement 53.
+    #[test]
+    fn nothing_leads_elsewhere() {
+        let foreign = [
+            "https://evil.example/",
+            "https://evil.example/example.org",
+            "https://example.org.evil.example/",
+            "https://example.org@evil.example/",
+            "https://evil.example@example.org/",
+            "https://example.org:8443/",
+            "https://example.org\\@evil.example/",
+            "https://example.org//evil.example",
+            "https://example.org/\\evil.example",
+            "https://example.org/\t/evil.example",
+            "https://example.org/a\r\nLocation: x",
+            "https:example.org/",
+            "https:/example.org/",
+            "https:///evil.example/",
+            "//example.org/",
+            "//evil.example/",
+            "/form",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "ftp://example.org/",
+            "https://exämple.org/",
+            "https://example.org/ä",
+            "https://example.org?x",
+            "",
+        ];
+        for referer in foreign {
+            assert_eq!(back(Some(referer), HOST, "/fallback"), "/fallback", "{referer}");
+        }
+        assert_eq!(back(Some("https://example.org/"), None, "/fallback"), "/fallback");
+        println!("foreign referers followed: 0/{}", foreign.len());
+    }
+
+    #[test]
+    fn an_intended_url_stays_on_the_site() {
+        assert_eq!(local_target("/a?b#c", None).as_deref(), Some("/a?b#c"));
+        for foreign in
+            ["//evil.example", "/\\evil.example", "\\/evil.example", "https://x/", "a", ""]
+        {
+            assert_eq!(local_target(foreign, None), None, "{foreign}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_target_is_a_path_of_one_slash_or_the_fallback(referer in ".{0,60}", rest in "[/\\\\@:?#.a-z\\t]{0,20}") {
+            for referer in [referer, format!("https://example.org{rest}")] {
+                let target = back(Some(&referer), HOST, "/fallback");
+                prop_assert!(target.starts_with('/') && !target.starts_with("//") && !target.contains('\\'));
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a response carries for the session's sake.
+
+use std::borrow::Cow;
+
+use crate::http::headers::Headers;
+
+/// A response's headers, as an adapter lends them to the core.
+pub trait HeadersMut: Headers {
+    /// Adds a value to those of the header `name`.
+    fn append(&mut self, name: &'static str, value: Cow<'static, str>);
+
+    /// Puts a value in place of all those of the header `name`.
+    fn replace(&mut self, name: &'static str, value: Cow<'static, str>);
+}
+
+/// What a response has to carry for the session's sake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "the response needs these headers"]
+#[non_exhaustive]
+pub struct ResponseHeaders {
+    /// Values of `Set-Cookie` headers, to be appended.
+    pub set_cookie: Vec<String>,
+    /// The request header that the response depends on, for its `Vary`, where it depends on the
+    /// session.
+    pub vary: Option<&'static str>,
+    /// Whether the response itself shows the token, so that no cache may store it.
+    pub secret: bool,
+}
+
+const PRIVATE: &str = r#"private, no-cache="Set-Cookie""#;
+
+impl ResponseHeaders {
+    /// Puts into a response what its session asks for.
+    ///
+    /// 1. A response that depends on the session varies with what carried it, so that a cache does
+    ///    not show one visitor's page to another (RFC 9111, 4.1).
+    /// 2. A response that sets the session cookie is for one visitor's eyes: shared caches must not
+    ///    keep it, whatever the handler said of caching. One that shows a token is stored nowhere.
+    pub fn write_to(self, response: &mut impl HeadersMut) {
+        if let Some(header) = self.vary.filter(|header| !varies_with(response, header)) {
+            response.append("vary", header.into());
+        }
+        if self.secret {
+            response.replace("cache-control", "no-store".into());
+        }
+        if self.set_cookie.is_empty() {
+            return;
+        }
+        keep_from_shared_caches(response);
+        for line in self.set_cookie {
+            response.append("set-cookie", line.into());
+        }
+    }
+}
+
+fn list<'a>(headers: &'a impl Headers, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let values = headers.all(name).filter_map(|value| std::str::from_utf8(value).ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+fn varies_with(response: &impl Headers, header: &str) -> bool {
+    list(response, "vary").any(|name| name == "*" || name.eq_ignore_ascii_case(header))
+}
+
+/// Keeps the handler's own directives but for those that would let a shared cache keep the response.
+fn keep_from_shared_caches(headers: &mut impl HeadersMut) {
+    let said: Vec<String> = list(headers, "cache-control")
+        .map(str::to_ascii_lowercase)
+        .filter(|directive| {
+            directive != "public" && directive != "private" && !directive.starts_with("s-maxage")
+        })
+        .collect();
+    if said.is_empty() {
+        headers.replace("cache-control", PRIVATE.into());
+    } else if !said.iter().any(|directive| directive == "no-store") {
+        headers.replace("cache-control", format!("{}, {PRIVATE}", said.join(", ")).into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Pairs(Vec<(&'static str, String)>);
+
+    impl Headers for Pairs {
+        fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+            self.0.as_slice().all(name)
+        }
+    }
+
+    impl HeadersMut for Pairs {
+        fn append(&mut self, name: &'static str, value: Cow<'static, str>) {
+            self.0.push((name, value.into_owned()));
+        }
+
+        fn replace(&mut self, name: &'static str, value: Cow<'static, str>) {
+            self.0.retain(|(candidate, _)| *candidate != name);
+            self.append(name, value);
+        }
+    }
+
+    fn written(name: &'static str, said: Option<&str>) -> String {
+        let mut response = Pairs::default();
+        if let Some(said) = said {
+            response.append(name, said.to_owned().into());
+        }
+        let (set_cookie, vary) = (vec!["a=b".to_owned()], Some("Cookie"));
+        ResponseHeaders { set_cookie, vary, secret: false }.write_to(&mut response);
+        let values: Vec<_> = list(&response, name).collect();
+        values.join(", ")
+    }
+
+    // Requirement 22.
+    #[test]
+    fn no_shared_cache_may_keep_a_session_cookie() {
+        let control = |said| written("cache-control", said);
+        assert_eq!(control(None), r#"private, no-cache="Set-Cookie""#);
+        assert_eq!(control(Some("no-store")), "no-store");
+        let public = control(Some("Public, max-age=60, s-maxage=600"));
+        assert_eq!(public, r#"max-age=60, private, no-cache="Set-Cookie""#);
+    }
+
+    #[test]
+    fn vary_names_the_cookie_once() {
+        assert_eq!(written("vary", Some("Accept, cookie")), "Accept, cookie");
+        assert_eq!(written("vary", Some("Accept")), "Accept, Cookie");
+        assert_eq!(written("vary", Some("*")), "*");
+        assert_eq!(written("set-cookie", Some("c=d")), "c=d, a=b");
+    }
+}

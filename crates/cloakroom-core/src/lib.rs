@@ -1,0 +1,76 @@
+//! The engine of the cloakroom sessions: values, flash, forms, cookies, and the commit that loses
+//! nothing.
+//!
+//! Applications add the crate `cloakroom`, which re-exports everything here. Depend on this crate to
+//! write an [`adapter`] for another framework. Stores depend on `cloakroom-store` alone.
+//!
+//! A folder of the sources is a floor, and a module imports from its own floor and from those below
+//! it. From the ground up:
+//!
+//! | folder | what it does |
+//! |---|---|
+//! | `http` | reads request headers, writes response headers |
+//! | `crypto` | application keys, tokens, sealing |
+//! | `cookie` | reads and writes cookies; chunks; pre-sessions |
+//! | `values` | the JSON values of a session, by dotted keys |
+//! | `form` | reads forms; errors by field |
+//! | `record` | the record of a session, its format, the changes that are replayed on it |
+//! | `backend` | loads and commits: the decision, the turns of writers, cookie and store |
+//! | `session` | [`Session`], [`View`], [`Sessions`]: what handlers use |
+//! | `manage` | sessions that are found from outside of their requests |
+//! | `web` | CSRF protection, view helpers |
+//! | `adapter` | what a framework's adapter needs |
+//! | `testing` | a client and sessions for tests |
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `axum`, `actix` | extractors and responses for these frameworks |
+//! | `minijinja`, `tera` | the view helpers as functions of these template engines |
+//! | `validator`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
+//! | `metrics` | counters and histograms through the `metrics` facade |
+
+pub mod adapter;
+
+mod backend;
+pub mod cookie;
+mod crypto;
+mod error;
+pub mod form;
+mod http;
+mod manage;
+pub mod observe;
+mod record;
+mod session;
+pub mod testing;
+mod values;
+mod web;
+
+pub use adapter::{CookieName, Input, JsonInput, NamedSession};
+pub use backend::{context::ServerErrors, not_before::NotBefore};
+pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
+pub use crypto::app_keys::{AppKeys, KeyError};
+pub use error::{Error, WithCauses};
+pub use http::redirect::{self, Back, SeeOther};
+pub use manage::{
+    admin::{Inventory, InventoryPage, SessionContents, SessionSummary},
+    editor::SessionEditor,
+    owner_sessions::{SessionDirectory, SessionInfo, SessionPage},
+};
+pub use record::{copy::copy_record, lifetimes::MIN_TIMEOUT};
+pub use session::{
+    Session,
+    deadlines::Deadlines,
+    read::ReadSession,
+    sessions::{DEFAULT_AGE, Sessions, SessionsBuilder},
+    view::View,
+};
+pub use values::{
+    key::{AsKey, Key, KeyOf, TypedKey},
+    number::Number,
+};
+pub use web::csrf;
+#[cfg(feature = "minijinja")]
+pub use web::minijinja;
+#[cfg(feature = "tera")]
+pub use web::tera;

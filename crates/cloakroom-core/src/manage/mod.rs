@@ -1,0 +1,5 @@
+//! Sessions found from outside of their own requests.
+
+pub(crate) mod admin;
+pub(crate) mod editor;
+pub(crate) mod owner_sessions;

@@ -1,0 +1,193 @@
+//! The change log: what one request did to its session, so that it can be done again on the record
+//! that another request wrote meanwhile. [`crate::guide::concurrency`] has the rule for every pair of
+//! changes.
+
+pub(crate) mod closure;
+
+use std::{fmt, sync::Arc};
+
+use bytestring::ByteString;
+
+use crate::{
+    error::Error,
+    record::{
+        Record,
+        flash::{Batch, BatchId},
+        owner::Owner,
+    },
+    values::{Path, number::Delta},
+};
+use cloakroom_store::clock::Timestamp;
+
+/// Computes a value anew from the current one.
+pub(crate) type Rerun = Arc<dyn Fn(Option<&str>) -> Result<ByteString, Error> + Send + Sync>;
+
+/// One operation, in a form that can be replayed on another record.
+#[derive(Clone)]
+pub(crate) enum Change {
+    Put {
+        path: Path,
+        value: ByteString,
+    },
+    Forget {
+        path: Path,
+    },
+    Increment {
+        path: Path,
+        by: Delta,
+    },
+    Update {
+        path: Path,
+        rerun: Rerun,
+    },
+    Clear,
+    Own(Option<Owner>),
+    Label(Box<str>),
+    /// The idle timeout, in ms.
+    Age(u64),
+    /// The absolute deadline.
+    Until(Option<Timestamp>),
+    Flash(Box<Batch>),
+    /// What is kept of the batches `seen`.
+    Keep {
+        batch: Box<Batch>,
+        seen: Vec<BatchId>,
+    },
+    Consume(Vec<BatchId>),
+}
+
+impl Change {
+    /// Makes this change. A change that fails leaves the record as it was.
+    pub(crate) fn apply(&self, record: &mut Record) -> Result<(), Error> {
+        let values = &mut record.values;
+        match self {
+            Self::Put { path, value } => values.put(path.borrow(), value.clone())?,
+            Self::Forget { path } => values.forget(path.borrow()),
+            Self::Increment { path, by } => {
+                values.add(path.borrow(), *by, |_| Ok(()))?;
+            }
+            Self::Update { path, rerun } => {
+                let value = closure::run(|| rerun(values.raw(path.borrow())))??;
+                values.put(path.borrow(), value)?;
+            }
+            Self::Clear => values.clear(),
+            Self::Own(owner) => record.owner.clone_from(owner),
+            Self::Label(label) => record.label = Some(label.clone()),
+            Self::Age(millis) => record.age = Some(*millis),
+            Self::Until(deadline) => record.until = *deadline,
+            Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
+            Self::Keep { batch, seen } => record.flash.keep(Batch::clone(batch), seen),
+            Self::Consume(seen) => record.flash.consume(seen),
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Put { .. } => "put",
+            Self::Forget { .. } => "forget",
+            Self::Increment { .. } => "increment",
+            Self::Update { .. } => "update",
+            Self::Clear => "clear",
+            Self::Own(_) => "own",
+            Self::Label(_) => "label",
+            Self::Age(_) => "age",
+            Self::Until(_) => "until",
+            Self::Flash(_) => "flash",
+            Self::Keep { .. } => "keep",
+            Self::Consume(_) => "consume",
+        }
+    }
+}
+
+/// Names the operation and nothing of what it carries.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The changes of one request since it loaded the session or last committed, in order.
+///
+/// Cheap to clone, because a commit takes a copy and leaves the log where it is until it is done.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChangeLog(Option<Arc<Vec<Change>>>);
+
+impl ChangeLog {
+    fn changes(&self) -> &[Change] {
+        self.0.as_ref().map_or(&[], |changes| changes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes().is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.changes().len()
+    }
+
+    /// Returns what of the record is another than before.
+    pub(crate) fn contents(&self) -> Contents {
+        let lifetime = |change: &Change| matches!(change, Change::Age(_) | Change::Until(_));
+        match self.changes() {
+            [] => Contents::Unchanged,
+            changes if changes.iter().any(lifetime) => Contents::Lifetime,
+            _ => Contents::Changed,
+        }
+    }
+
+    /// Returns whether the session gets an owner.
+    pub(crate) fn sets_owner(&self) -> bool {
+        let last = self.changes().iter().rev().find(|change| matches!(change, Change::Own(_)));
+        matches!(last, Some(Change::Own(Some(_))))
+    }
+
+    /// Returns the batches of flash that these changes write.
+    pub(crate) fn flashed(&self) -> Vec<BatchId> {
+        let id = |change: &Change| match change {
+            Change::Flash(batch) | Change::Keep { batch, .. } => Some(batch.id),
+            _ => None,
+        };
+        self.changes().iter().filter_map(id).collect()
+    }
+
+    /// Returns whether a replay runs closures of the application.
+    pub(crate) fn has_closures(&self) -> bool {
+        self.changes().iter().any(|change| matches!(change, Change::Update { .. }))
+    }
+
+    pub(crate) fn push(&mut self, change: Change) {
+        Arc::make_mut(self.0.get_or_insert_default()).push(change);
+    }
+
+    /// Returns the changes after the first `len`.
+    pub(crate) fn since(&self, len: usize) -> Self {
+        match self.changes().get(len..) {
+            None | Some([]) => Self::default(),
+            Some(_) if len == 0 => self.clone(),
+            Some(rest) => Self(Some(Arc::new(rest.to_vec()))),
+        }
+    }
+
+    /// Makes every change again on `record`; note 1 of [`crate::guide::concurrency`] says what becomes
+    /// of those that cannot be.
+    pub(crate) fn replay(&self, record: &mut Record) {
+        for change in self.changes() {
+            if let Err(error) = change.apply(record) {
+                tracing::warn!(%error, ?change, "superseded by a concurrent request's change");
+            }
+        }
+    }
+}
+
+/// What changed in the record. The later variant includes the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contents {
+    Unchanged,
+    Changed,
+    /// The session also gets other timeouts than before.
+    Lifetime,
+}
+
+#[cfg(test)]
+mod tests;

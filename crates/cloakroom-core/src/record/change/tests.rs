@@ -1,0 +1,183 @@
+//! Random logs of several requests on one record, and the merge table row by row.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    record::flash::Bags,
+    values::{encode, encode_object},
+};
+use cloakroom_store::clock::Timestamp;
+
+fn empty() -> Record {
+    Record::new(Timestamp::from_millis(0), None)
+}
+
+fn put(path: &str, value: &Value) -> Change {
+    Change::Put { path: Path::from(path).to_owned(), value: encode(path, value).unwrap() }
+}
+
+fn forget(path: &str) -> Change {
+    Change::Forget { path: Path::from(path).to_owned() }
+}
+
+fn increment(path: &str, by: i64) -> Change {
+    Change::Increment { path: Path::from(path).to_owned(), by: Delta::Int(by) }
+}
+
+fn push(path: &str, item: u32) -> Change {
+    let rerun: Rerun = Arc::new(move |current: Option<&str>| {
+        let list: Option<Vec<u32>> =
+            current.map_or(Ok(None), |raw| crate::values::decode("list", raw))?;
+        let mut list = list.unwrap_or_default();
+        list.push(item);
+        encode("list", &list)
+    });
+    Change::Update { path: Path::from(path).to_owned(), rerun }
+}
+
+fn flash(id: u32, messages: &Value) -> Change {
+    let messages = encode_object("flash", messages).unwrap();
+    let bags = Bags { messages, ..Bags::default() };
+    Change::Flash(Box::new(Batch { id: BatchId(id), bags }))
+}
+
+fn log(changes: impl IntoIterator<Item = Change>) -> ChangeLog {
+    let mut log = ChangeLog::default();
+    changes.into_iter().for_each(|change| log.push(change));
+    log
+}
+
+/// The record after these logs were committed in this order, each replayed on what it found.
+fn committed<'l>(logs: impl IntoIterator<Item = &'l ChangeLog>) -> Record {
+    let mut record = empty();
+    logs.into_iter().for_each(|log| log.replay(&mut record));
+    record
+}
+
+fn values(record: &Record) -> Value {
+    json!(record.values.all())
+}
+
+/// One row of the merge table: `first` is committed, `then` replayed on it.
+fn merged(first: Change, then: Change) -> Value {
+    values(&committed([&log([put("base", &json!(1)), first]), &log([then])]))
+}
+
+#[test]
+fn the_merge_table_holds_row_by_row() {
+    let dark = || put("k", &json!("dark"));
+    let rows = [
+        (dark(), put("k", &json!("light")), json!({"base": 1, "k": "light"})),
+        (dark(), put("other", &json!(2)), json!({"base": 1, "k": "dark", "other": 2})),
+        (dark(), forget("k"), json!({"base": 1})),
+        (put("k", &json!(5)), increment("k", 2), json!({"base": 1, "k": 7})),
+        (put("k", &json!([9])), push("k", 1), json!({"base": 1, "k": [9, 1]})),
+        (dark(), Change::Clear, json!({})),
+        (forget("base"), put("base", &json!(2)), json!({"base": 2})),
+        (forget("base"), forget("base"), json!({})),
+        (forget("base"), increment("base", 2), json!({"base": 2})),
+        (forget("k"), push("k", 1), json!({"base": 1, "k": [1]})),
+        (increment("k", 1), put("k", &json!(9)), json!({"base": 1, "k": 9})),
+        (increment("k", 1), forget("k"), json!({"base": 1})),
+        (increment("k", 1), increment("k", 2), json!({"base": 1, "k": 3})),
+        (push("k", 1), push("k", 2), json!({"base": 1, "k": [1, 2]})),
+        (push("k", 1), put("k", &json!(9)), json!({"base": 1, "k": 9})),
+        (push("k", 1), forget("k"), json!({"base": 1})),
+        (Change::Clear, put("k", &json!(9)), json!({"k": 9})),
+        (Change::Clear, forget("k"), json!({})),
+        (Change::Clear, increment("base", 1), json!({"base": 1})),
+        (Change::Clear, push("k", 1), json!({"k": [1]})),
+        (Change::Clear, Change::Clear, json!({})),
+        (flash(1, &json!({"m": 1})), Change::Clear, json!({})),
+        // Note 1: what can no longer be done counts as done before.
+        (dark(), increment("k", 1), json!({"base": 1, "k": "dark"})),
+        (dark(), push("k", 1), json!({"base": 1, "k": "dark"})),
+        // Note 2: paths that contain each other are one place.
+        (put("k", &json!("flat")), put("k.x", &json!(1)), json!({"base": 1, "k": "flat"})),
+        (put("k.x", &json!(1)), put("k", &json!("flat")), json!({"base": 1, "k": "flat"})),
+        (put("k.x", &json!(1)), put("k.y", &json!(2)), json!({"base": 1, "k": {"x": 1, "y": 2}})),
+    ];
+    let count = rows.len();
+    for (first, then, expected) in rows {
+        let named = format!("{first:?} then {then:?}");
+        assert_eq!(merged(first, then), expected, "{named}");
+    }
+    println!("rows of the merge table: {count}/{count}");
+}
+
+#[test]
+fn clearing_leaves_flash_alone() {
+    let record = committed([&log([flash(1, &json!({"m": 1}))]), &log([Change::Clear])]);
+    assert_eq!(json!(record.flash.shown().unwrap().messages.all()), json!({"m": 1}));
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_record_as_it_was() {
+    let mut record = committed([&log([put("k", &json!({"x": "text"}))])]);
+    let before = values(&record);
+    for change in [put("k.x.y", &json!(1)), increment("k", 1), increment("k.x", 1), push("k", 1)] {
+        assert!(change.apply(&mut record).is_err());
+        assert_eq!(values(&record), before, "{change:?}");
+    }
+}
+
+/// Changes of one request, each of which only adds to what is there.
+fn adding(request: usize) -> impl Strategy<Value = Vec<Change>> {
+    let own = format!("own.request{request}");
+    let change = prop_oneof![
+        (-9_i64..9).prop_map(|by| increment("counter", by)),
+        (0_u32..9).prop_map(|item| push("list", item)),
+        (0_u32..9).prop_map(move |n| put(&format!("{own}.n{n}"), &json!(n))),
+    ];
+    prop::collection::vec(change, 0..12)
+}
+
+fn requests() -> impl Strategy<Value = Vec<Vec<Change>>> {
+    let all: Vec<_> = (0..5).map(adding).collect();
+    all.prop_shuffle()
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_order_every_increment_counts_and_every_update_runs(requests in requests()) {
+        let logs: Vec<_> = requests.iter().cloned().map(log).collect();
+        let record = committed(&logs);
+        let changes = || requests.iter().flatten();
+
+        let sum: i64 = changes().map(|change| match change {
+            Change::Increment { by: Delta::Int(by), .. } => *by,
+            _ => 0,
+        }).sum();
+        prop_assert_eq!(record.values.get("counter".into()).unwrap().unwrap_or(0), sum);
+
+        let pushes = changes().filter(|change| matches!(change, Change::Update { .. })).count();
+        let list: Option<Vec<u32>> = record.values.get("list".into()).unwrap();
+        prop_assert_eq!(list.unwrap_or_default().len(), pushes);
+
+        for change in changes() {
+            if let Change::Put { path, value } = change {
+                let stored = record.values.raw(path.borrow()).unwrap();
+                prop_assert_eq!(stored, &**value);
+            }
+        }
+    }
+
+    #[test]
+    fn consuming_flash_removes_only_what_was_seen(
+        seen in prop::collection::btree_set(0_u32..20, 0..6),
+        later in prop::collection::btree_set(20_u32..40, 0..6),
+        order in prop::bool::ANY,
+    ) {
+        let message = |id: &u32| flash(*id, &json!({ format!("m{id}"): id }));
+        let writer = log(later.iter().map(message));
+        let reader = log([Change::Consume(seen.iter().copied().map(BatchId).collect())]);
+        let before = log(seen.iter().map(message));
+        let order = if order { [&before, &writer, &reader] } else { [&before, &reader, &writer] };
+        let shown = committed(order).flash.shown().unwrap_or_default().messages.all();
+        prop_assert_eq!(shown.len(), later.len());
+        let is_shown = |id: &u32| shown.contains_key(&format!("m{id}"));
+        prop_assert!(later.iter().all(is_shown));
+    }
+}

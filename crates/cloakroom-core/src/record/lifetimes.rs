@@ -1,0 +1,126 @@
+//! Deadlines: how long a session lives, and when moving its deadline is worth a write.
+
+use std::time::Duration;
+
+use crate::{cookie::CookieError, record::Record};
+use cloakroom_store::{TOMBSTONE, clock::Timestamp};
+
+/// `Max-Age` counts whole seconds, and 0 has the browser remove the cookie (RFC 6265bis, 5.6.2).
+pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the tombstone of a regenerated session names its successor, so that a logout that was
+/// sent with the old token still ends the session. A request may take this long.
+pub(crate) const SUCCESSOR: Duration = Duration::from_hours(1);
+
+/// The two timeouts of OWASP ASVS 5.0, 7.3.1 and 7.3.2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    idle: Duration,
+    absolute: Option<Duration>,
+}
+
+impl Lifetimes {
+    /// A session ends when it is not used for `idle`, and `absolute` after its first commit, however
+    /// busy it is.
+    ///
+    /// # Errors
+    /// When one of the two is below [`MIN_TIMEOUT`].
+    pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, CookieError> {
+        if idle < MIN_TIMEOUT {
+            return Err(CookieError::new("age: at least one second is accepted"));
+        }
+        if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
+            return Err(CookieError::new("lifetime: at least one second is accepted"));
+        }
+        // What is dead anyway need not be kept any longer.
+        Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })
+    }
+
+    /// How long `record` lives on when it is used.
+    pub(crate) fn idle(&self, record: &Record) -> Duration {
+        record.age.map_or(self.idle, Duration::from_millis)
+    }
+
+    /// Whether `record` was given more time than others: then its cookie stays in the browser in any
+    /// case.
+    pub(crate) fn outlives_others(&self, record: &Record) -> bool {
+        self.idle(record) > self.idle
+    }
+
+    pub(crate) fn new_record(&self, now: Timestamp) -> Record {
+        Record::new(now, self.absolute.map(|span| now + span))
+    }
+
+    /// When a record with this idle deadline was last used, to a tenth of the idle time.
+    pub(crate) fn last_used(&self, record: &Record, expires: Timestamp) -> Timestamp {
+        let since_the_epoch = Timestamp::from_millis(0).until(expires);
+        Timestamp::from_millis(0) + since_the_epoch.saturating_sub(self.idle(record))
+    }
+}
+
+/// When a record with this idle deadline ends unless it is used: the earlier of its two deadlines.
+pub(crate) fn end(record: &Record, expires: Timestamp) -> Timestamp {
+    record.until.map_or(expires, |until| expires.min(until))
+}
+
+/// Returns whether a request with the key of this tombstone is a late one of the session that ended.
+/// After [`TOMBSTONE`] a tombstone only leads on to its successor.
+pub(crate) fn tombstone_counts(has_successor: bool, expires: Timestamp, now: Timestamp) -> bool {
+    !has_successor || now.until(expires) + TOMBSTONE > SUCCESSOR
+}
+
+/// Whether a record with this idle deadline is still live. At the deadline itself it is not.
+pub(crate) fn is_live(record: &Record, expires: Timestamp, now: Timestamp) -> bool {
+    now < end(record, expires)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOURS: Duration = Duration::from_hours(1);
+
+    fn at(hours: u32) -> Timestamp {
+        Timestamp::from_millis(0) + HOURS * hours
+    }
+
+    #[test]
+    fn a_record_with_a_timeout_of_its_own_outlives_others() {
+        let lifetimes = Lifetimes::new(HOURS * 10, None).unwrap();
+        let mut record = lifetimes.new_record(at(0));
+        assert_eq!(lifetimes.last_used(&record, at(12)), at(2));
+        assert!(!lifetimes.outlives_others(&record));
+        record.age = Some(20 * 3_600_000);
+        assert!(lifetimes.outlives_others(&record));
+    }
+
+    #[test]
+    fn a_rotation_counts_for_half_a_minute_and_names_its_successor_for_an_hour() {
+        let after = |span| at(0) + span;
+        assert!(tombstone_counts(true, at(1), after(TOMBSTONE / 2)));
+        assert!(!tombstone_counts(true, at(1), after(TOMBSTONE)));
+        assert!(tombstone_counts(false, after(TOMBSTONE), at(0)));
+    }
+
+    #[test]
+    fn no_use_carries_a_session_past_its_absolute_deadline() {
+        let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15)).unwrap();
+        let record = lifetimes.new_record(at(0));
+        assert_eq!(end(&record, at(19)), at(15));
+        assert!(is_live(&record, at(19), at(14)));
+        assert!(!is_live(&record, at(19), at(15)));
+        assert!(!is_live(&record, at(99), at(15)), "whatever a store says of the idle deadline");
+    }
+
+    #[test]
+    fn a_timeout_below_one_second_is_refused() {
+        let (second, less) = (Duration::from_secs(1), Duration::from_millis(999));
+        assert!(Lifetimes::new(second, Some(second)).is_ok());
+        for (idle, absolute, name) in
+            [(less, None, "age"), (Duration::ZERO, None, "age"), (HOURS, Some(less), "lifetime")]
+        {
+            let error = Lifetimes::new(idle, absolute).unwrap_err().to_string();
+            assert!(error.starts_with(name) && error.contains("at least one second"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The flash that came with a request.
+
+use std::sync::Arc;
+
+use crate::{
+    record::flash::{Bags, BatchId, Flash},
+    values::Values,
+};
+
+/// What a request may show, and what becomes consumed by it.
+#[derive(Debug, Default)]
+pub(super) struct IncomingFlash {
+    /// What was flashed by requests before. It stays readable whatever becomes of the record.
+    incoming: Option<Arc<Bags>>,
+    /// The same, and over it what `flash_now` adds.
+    visible: Option<Arc<Bags>>,
+    incoming_ids: Vec<BatchId>,
+    was_read: bool,
+}
+
+impl IncomingFlash {
+    pub(super) fn new(flash: &Flash) -> Self {
+        let incoming = flash.shown().map(Arc::new);
+        Self { visible: incoming.clone(), incoming, incoming_ids: flash.ids(), was_read: false }
+    }
+
+    /// Returns the flash that this page shows, and notes that it was read.
+    pub(super) fn read(&mut self) -> Option<Arc<Bags>> {
+        self.was_read = true;
+        self.visible.clone()
+    }
+
+    /// Returns the flash that came with the request, without noting it.
+    pub(super) fn peek(&self) -> Option<Arc<Bags>> {
+        self.incoming.clone()
+    }
+
+    /// Shows `messages` within this request.
+    pub(super) fn show_now(&mut self, messages: Values) {
+        let now = Bags { messages, ..Bags::default() };
+        Arc::make_mut(self.visible.get_or_insert_default()).extend(now);
+    }
+
+    /// Returns the batches that came with the request.
+    pub(super) fn incoming_ids(&self) -> &[BatchId] {
+        &self.incoming_ids
+    }
+
+    /// Returns the batches of `flash` that this request consumes, if it has read them or has
+    /// `shown_anyway` a page.
+    pub(super) fn consumed(&self, flash: &Flash, shown_anyway: bool) -> Option<Vec<BatchId>> {
+        let consumes = self.was_read || shown_anyway;
+        let is_there = || flash.ids().iter().any(|id| self.incoming_ids.contains(id));
+        (consumes && !self.incoming_ids.is_empty() && is_there()).then(|| self.incoming_ids.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{record::flash::Batch, values::encode_object};
+
+    fn flash(ids: &[u32]) -> Flash {
+        let mut flash = Flash::default();
+        for id in ids {
+            let messages = encode_object("flash", &json!({ id.to_string(): id })).unwrap();
+            flash.add(Batch { id: BatchId(*id), bags: Bags { messages, ..Bags::default() } });
+        }
+        flash
+    }
+
+    #[test]
+    fn flash_is_consumed_when_it_was_read_or_a_page_was_shown() {
+        let mut incoming = IncomingFlash::new(&flash(&[1]));
+        assert_eq!(incoming.consumed(&flash(&[1]), false), None);
+        assert_eq!(incoming.consumed(&flash(&[1]), true), Some(vec![BatchId(1)]));
+        assert!(incoming.read().is_some());
+        assert_eq!(incoming.consumed(&flash(&[1]), false), Some(vec![BatchId(1)]));
+    }
+
+    #[test]
+    fn flash_that_another_request_has_consumed_is_not_consumed_again() {
+        let incoming = IncomingFlash::new(&flash(&[1]));
+        assert_eq!(incoming.consumed(&flash(&[2]), true), None);
+    }
+
+    #[test]
+    fn what_is_shown_now_did_not_come_with_the_request() {
+        let mut incoming = IncomingFlash::default();
+        incoming.show_now(encode_object("flash", &json!({"notice": "now"})).unwrap());
+        assert!(incoming.peek().is_none());
+        assert_eq!(incoming.read().unwrap().messages.all()["notice"], "now");
+        assert_eq!(incoming.consumed(&flash(&[]), true), None);
+    }
+}

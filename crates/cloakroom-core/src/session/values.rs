@@ -1,0 +1,299 @@
+//! Operations on values.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::session::Session;
+use crate::{
+    error::{Error, Kind},
+    record::change::{Change, Rerun, closure},
+    values::{
+        Path, decode,
+        key::{AsKey, KeyOf},
+        number::Number,
+    },
+};
+
+impl Session {
+    /// Puts a value under `key`, replacing what is there. Anything that serde can serialize will
+    /// do. Dots descend into objects: `put("user.theme", "dark")` sets one member of `user` and
+    /// makes `user` if there is none.
+    ///
+    /// If a part of the key comes from outside, such as an article number from a form, use
+    /// [`Key::literal`](crate::Key::literal): in a plain string a visitor's dots would descend.
+    ///
+    /// To change a value that depends on itself prefer [`increment`](Self::increment) or
+    /// [`update`](Self::update): they lose nothing when two requests do it at once.
+    ///
+    /// # Errors
+    /// When the value cannot be written as JSON, or a dotted key leads below something that is not
+    /// an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32 segments;
+    /// this holds for every method that takes a key, except that [`has`](Self::has) returns `false`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.put("user.theme", "dark")?;
+    /// assert_eq!(session.get::<String>("user.theme")?.as_deref(), Some("dark"));
+    /// assert!(session.put("username.first", "v").is_err());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
+        let path = Path::of(&key)?;
+        let value = path.encode(&value)?;
+        self.state().work.change(Change::Put { path: path.to_owned(), value })
+    }
+
+    /// The value under `key`; nothing where there is none or it is `null`. For a key with text from
+    /// outside use [`Key::literal`](crate::Key::literal), in which dots do not descend.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: the error names the key, and the value stays.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("visits", 3)?;
+    /// assert_eq!(session.get::<u32>("visits")?, Some(3));
+    /// assert_eq!(session.get::<u32>("nothing")?, None);
+    /// assert!(session.get::<bool>("visits").unwrap_err().is_decode());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        self.state().values().get(Path::of(&key)?)
+    }
+
+    /// The value under `key`, or `default` where there is none.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: a default in its place would hide the mistake.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.get_or("username", "guest".to_owned())?, "guest");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn get_or<T: DeserializeOwned>(&self, key: impl KeyOf<T>, default: T) -> Result<T, Error> {
+        Ok(self.get(key)?.unwrap_or(default))
+    }
+
+    /// Every value, as a JSON object.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// assert_eq!(session.all()["username"], "virk");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn all(&self) -> Map<String, Value> {
+        self.state().values().all()
+    }
+
+    /// Whether anything is under `key`, be it `false`, an empty list or `null`. Returns `false` for a
+    /// key that [`put`](Self::put) refuses, because nothing can be stored under it.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("seen", false)?;
+    /// assert!(session.has("seen") && !session.has("unseen"));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn has(&self, key: impl AsKey) -> bool {
+        Path::of(&key).is_ok_and(|path| self.state().values().raw(path).is_some())
+    }
+
+    /// Whether there are no values. Flash does not count.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.state().values().is_empty()
+    }
+
+    /// Adds 1 to the number under `key` and returns the sum as this request sees it, which requests
+    /// that run at the same time may see as well: take [`increment_now`](Self::increment_now) for a
+    /// number that decides something. A missing value counts as 0. Concurrent increments add up
+    /// exactly on every server-side driver. For a key with text from outside, such as a counter for
+    /// each article, use [`Key::literal`](crate::Key::literal).
+    ///
+    /// # Errors
+    /// When the value is not a whole number or the sum does not fit into 64 bits; the value stays.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.increment("visits")?, 1);
+    /// assert_eq!(session.increment("visits")?, 2);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn increment(&self, key: impl AsKey) -> Result<i64, Error> {
+        self.increment_by(key, 1)
+    }
+
+    /// Adds `by`, an `i64` or an `f64`, to the number under `key` and returns the sum.
+    ///
+    /// # Errors
+    /// As [`increment`](Self::increment). A sum with a fraction is no `i64`: count it in `f64`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.increment_by("counter", 5)?, 5);
+    /// assert_eq!(session.increment_by("balance", 0.5)?, 0.5);
+    /// assert_eq!(session.increment("balance").unwrap_err().code(), "not_a_number");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn increment_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
+        self.state().work.increment(Path::of(&key)?, by)
+    }
+
+    /// Takes 1 from the number under `key` and returns the difference.
+    ///
+    /// # Errors
+    /// As [`increment`](Self::increment).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.decrement("lives")?, -1);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn decrement(&self, key: impl AsKey) -> Result<i64, Error> {
+        self.increment_by(key, -1)
+    }
+
+    /// Takes `by`, an `i64` or an `f64`, from the number under `key` and returns the difference.
+    ///
+    /// # Errors
+    /// As [`increment_by`](Self::increment_by).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("counter", 10)?;
+    /// assert_eq!(session.decrement_by("counter", 2)?, 8);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn decrement_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
+        let path = Path::of(&key)?;
+        let overflow = || Kind::Overflow { key: path.text().to_owned() };
+        let negated = by.negated().ok_or_else(overflow)?;
+        self.state().work.increment(path, negated)
+    }
+
+    /// Removes the value under `key`, if there is one.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.forget("username")?;
+    /// assert!(!session.has("username"));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change. [`Error::is_bad_key`] as [`put`](Self::put).
+    pub fn forget(&self, key: impl AsKey) -> Result<(), Error> {
+        self.state().work.change(Change::Forget { path: Path::of(&key)?.to_owned() })
+    }
+
+    /// Removes the value under `key` and returns it as this request sees it, which requests that run
+    /// at the same time may see as well: [`take`](Self::take) gives it to one of them.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: then it stays.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// assert_eq!(session.pull::<String>("username")?.as_deref(), Some("virk"));
+    /// assert_eq!(session.pull::<String>("username")?, None);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn pull<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
+        let path = Path::of(&key)?;
+        let mut state = self.state();
+        let value = state.values().get(path)?;
+        if state.values().raw(path).is_some() {
+            state.work.change(Change::Forget { path: path.to_owned() })?;
+        }
+        Ok(value)
+    }
+
+    /// Removes all values. Flash, token and deadlines stay; to end the session use
+    /// [`destroy`](Self::destroy).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("username", "virk")?;
+    /// session.clear()?;
+    /// assert!(session.is_empty());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.state().work.change(Change::Clear)
+    }
+
+    /// Changes the value under `key` in place and returns it as this request sees it. Requests that
+    /// run at the same time do not see each other's changes until they are committed. A missing value
+    /// starts from its default.
+    ///
+    /// When another request has changed the record, the commit runs the closure again on the value as
+    /// it is then, so no update is lost. Let it depend on its argument and on what it captured, and
+    /// on nothing else.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: then the closure does not run. When the closure changes the
+    /// session itself, which only its argument may do.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// let cart = session.update("cart", |cart: &mut Vec<u32>| cart.push(7))?;
+    /// assert_eq!(cart, [7]);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn update<T, F>(&self, key: impl KeyOf<T>, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned + Default,
+        F: Fn(&mut T) + Send + Sync + 'static,
+    {
+        let path = Path::of(&key)?;
+        let rerun: Rerun = {
+            let path = path.to_owned();
+            Arc::new(move |current: Option<&str>| {
+                let path = path.borrow();
+                let stored = current.map_or(Ok(None), |raw| decode(path.text(), raw))?;
+                let mut value: T = stored.unwrap_or_default();
+                change(&mut value);
+                path.encode(&value)
+            })
+        };
+        closure::refuse_change()?;
+        loop {
+            let current = self.state().values().raw(path).map(ToOwned::to_owned);
+            // Without the lock: the closure may read the session.
+            let value = closure::run(|| rerun(current.as_deref()))??;
+            let mut state = self.state();
+            if state.values().raw(path) == current.as_deref() {
+                state.work.update(path.to_owned(), rerun, value)?;
+                return state.values().get(path).map(Option::unwrap_or_default);
+            }
+        }
+    }
+}

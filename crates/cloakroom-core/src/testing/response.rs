@@ -1,0 +1,194 @@
+//! What came of a request.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::testing::Answered;
+use crate::{
+    record::flash::Bags,
+    session::{Session, view::look_up},
+};
+
+/// A response, and the session as the next request will find it.
+///
+/// The `assert_…` functions can be chained. They panic where it is otherwise, and show the whole
+/// session then.
+pub struct TestResponse {
+    answered: Answered,
+    session: Session,
+}
+
+#[expect(clippy::missing_panics_doc, reason = "it is what assertions do")]
+impl TestResponse {
+    pub(super) fn new(answered: Answered, session: Session) -> Self {
+        Self { answered, session }
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.answered.status
+    }
+
+    /// The first value of a header, whose name is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.answered.headers.iter().find(|(candidate, _)| candidate == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.answered.body).into_owned()
+    }
+
+    /// The body as JSON: `response.json::<serde_json::Value>()["token"]`.
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        let read = serde_json::from_slice(&self.answered.body);
+        read.unwrap_or_else(|error| panic!("the body is not that: {error}: {}", self.text()))
+    }
+
+    /// The value of the session under `key`.
+    pub fn session_value(&self, key: &str) -> Option<Value> {
+        self.session.get(key).ok().flatten()
+    }
+
+    fn flash(&self) -> Arc<Bags> {
+        self.session.peek_flash().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn assert_same(&self, what: &str, found: Option<&Value>, expected: &Value) -> &Self {
+        assert!(
+            found == Some(expected),
+            "{what} should be {expected} and is {}\n{self}",
+            found.map_or_else(|| "missing".to_owned(), ToString::to_string)
+        );
+        self
+    }
+
+    /// The response has this status.
+    #[track_caller]
+    pub fn assert_status(&self, status: u16) -> &Self {
+        assert!(
+            self.status() == status,
+            "the status should be {status} and is {}\n{self}",
+            self.status()
+        );
+        self
+    }
+
+    /// The response sends the visitor to `uri`.
+    #[track_caller]
+    pub fn assert_redirect(&self, uri: &str) -> &Self {
+        let leads = (300..400).contains(&self.status()).then(|| self.header("location")).flatten();
+        assert!(leads == Some(uri), "it should lead to {uri} and leads to {leads:?}\n{self}");
+        self
+    }
+
+    /// The session has this value under `key`.
+    #[track_caller]
+    pub fn assert_session(&self, key: &str, value: impl Serialize) -> &Self {
+        let what = format!("the session value `{key}`");
+        self.assert_same(&what, self.session_value(key).as_ref(), &json!(value))
+    }
+
+    /// The session has no value under `key`.
+    #[track_caller]
+    pub fn assert_session_missing(&self, key: &str) -> &Self {
+        assert!(!self.session.has(key), "the session should have no value `{key}`\n{self}");
+        self
+    }
+
+    /// The next page is shown this message.
+    #[track_caller]
+    pub fn assert_flash(&self, key: &str, value: impl Serialize) -> &Self {
+        let found = look_up(&self.flash().messages, key);
+        self.assert_same(&format!("the flash message `{key}`"), found.as_ref(), &json!(value))
+    }
+
+    /// The next page is not shown a message of this name.
+    #[track_caller]
+    pub fn assert_flash_missing(&self, key: &str) -> &Self {
+        let flash = self.flash();
+        assert!(
+            look_up(&flash.messages, key).is_none(),
+            "there should be no flash message `{key}`\n{self}"
+        );
+        self
+    }
+
+    /// The next page is shown this error for the field.
+    #[track_caller]
+    pub fn assert_error_for(&self, field: &str, message: &str) -> &Self {
+        let flash = self.flash();
+        let messages = flash.errors.messages_for(field);
+        assert!(
+            messages.iter().any(|it| it == message),
+            "the errors for `{field}` should have {message:?} and are {messages:?}\n{self}"
+        );
+        self
+    }
+
+    /// The next page is shown no error for the field.
+    #[track_caller]
+    pub fn assert_no_error_for(&self, field: &str) -> &Self {
+        let flash = self.flash();
+        let messages = flash.errors.messages_for(field);
+        assert!(
+            messages.is_empty(),
+            "there should be no error for `{field}`: {messages:?}\n{self}"
+        );
+        self
+    }
+
+    /// The next page fills this value into the field again.
+    #[track_caller]
+    pub fn assert_old(&self, key: &str, value: impl Serialize) -> &Self {
+        let found = look_up(&self.flash().input, key);
+        self.assert_same(&format!("the old input `{key}`"), found.as_ref(), &json!(value))
+    }
+
+    /// The session is of this owner.
+    #[track_caller]
+    pub fn assert_signed_in_as(&self, owner: &str) -> &Self {
+        let found = self.session.owner();
+        assert!(
+            found.as_deref() == Some(owner),
+            "the session should be of {owner:?} and is of {found:?}\n{self}"
+        );
+        self
+    }
+
+    /// There is no session, or nobody owns it.
+    #[track_caller]
+    pub fn assert_signed_out(&self) -> &Self {
+        let found = self.session.owner();
+        assert!(found.is_none(), "the session should be nobody's and is of {found:?}\n{self}");
+        self
+    }
+}
+
+/// The response and the whole session, as failed assertions show it.
+impl fmt::Display for TestResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flash = self.flash();
+        let session = json!({
+            "new": self.session.is_new(),
+            "owner": self.session.owner(),
+            "values": self.session.all(),
+            "messages": flash.messages.all(),
+            "input": flash.input.all(),
+            "errors": flash.errors,
+        });
+        writeln!(f, "response: {} {}", self.status(), self.text())?;
+        write!(f, "session: {session:#}")
+    }
+}
+
+impl fmt::Debug for TestResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

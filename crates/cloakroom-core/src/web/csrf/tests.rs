@@ -1,0 +1,200 @@
+//! The checks of a policy and of tokens, without a layer.
+
+use crate::crypto::{app_keys::AppKeys, token::Token};
+use crate::{crypto::csrf_token::CsrfKeys, web::csrf::*};
+
+const SAFE: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+const UNSAFE: [&str; 7] = ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "get", "FOO"];
+
+fn keys() -> CsrfKeys {
+    CsrfKeys::new(AppKeys::random().derive_all("csrf"))
+}
+
+fn check(policy: &CsrfPolicy, method: &str, headers: &[(&str, &str)]) -> Verdict {
+    let headers: Vec<_> = headers.iter().copied().chain([("host", "example.org")]).collect();
+    policy.check(method, headers.as_slice(), None, SiteScheme::Https)
+}
+
+#[test]
+fn only_the_four_safe_methods_pass_and_no_override_changes_that() {
+    let overrides = [
+        [("x-http-method-override", "GET")],
+        [("x-http-method", "GET")],
+        [("x-method-override", "GET")],
+    ];
+    let mut cells = 0;
+    for headers in &overrides {
+        for method in SAFE {
+            assert_eq!(check(&CsrfPolicy::default(), method, headers), Verdict::Pass);
+            cells += 1;
+        }
+        for method in UNSAFE {
+            let verdict = check(&CsrfPolicy::default(), method, headers);
+            assert_eq!(verdict, Verdict::NeedsToken(None), "{method}");
+            cells += 1;
+        }
+    }
+    println!("methods × overrides: {cells}/{cells}");
+}
+
+#[test]
+fn fetch_metadata_and_origin_are_judged_together() {
+    let policy = CsrfPolicy::default().trust_origin("https://admin.example.org").unwrap();
+    let origins = [
+        (None, true),
+        (Some("https://example.org"), true),
+        (Some("https://EXAMPLE.org:443"), true),
+        (Some("https://admin.example.org"), true),
+        (Some("http://example.org"), false),
+        (Some("http://admin.example.org"), false),
+        (Some("https://example.org:8443"), false),
+        (Some("https://evil.example"), false),
+        (Some("null"), false),
+        (Some(""), false),
+    ];
+    let mut cells = 0;
+    for (origin, at_home) in origins {
+        let trusted = origin == Some("https://admin.example.org");
+        for site in [
+            None,
+            Some("unknown"),
+            Some("none"),
+            Some("same-origin"),
+            Some("same-site"),
+            Some("cross-site"),
+        ] {
+            let refused = match site {
+                None | Some("unknown") => !at_home,
+                Some("none" | "same-origin") => false,
+                _ => !trusted,
+            };
+            let mut headers = Vec::new();
+            headers.extend(origin.map(|origin| ("origin", origin)));
+            headers.extend(site.map(|site| ("sec-fetch-site", site)));
+            for method in ["POST", "PUT", "PATCH", "DELETE", "FOO"] {
+                let verdict = check(&policy, method, &headers);
+                assert_eq!(matches!(verdict, Verdict::Refused(_)), refused, "{headers:?}");
+                cells += 1;
+            }
+        }
+    }
+    println!("Sec-Fetch-Site × Origin × method: {cells}/{cells}");
+}
+
+#[test]
+fn a_websocket_handshake_is_judged_by_its_origin_and_needs_no_token() {
+    let policy = CsrfPolicy::default().trust_origin("https://admin.example.org").unwrap();
+    let websocket = [("upgrade", "websocket")];
+    let lists = [("upgrade", "h2c"), ("upgrade", "foo/2 , WebSocket")];
+    let version = [("upgrade", "websocket/13")];
+    let handshakes: [(&str, &[_]); 4] =
+        [("GET", &websocket), ("GET", &lists), ("GET", &version), ("CONNECT", &[])];
+    for (method, handshake) in handshakes {
+        for (sender, expected) in [
+            (None, Verdict::Pass),
+            (Some(("sec-fetch-site", "same-origin")), Verdict::Pass),
+            (Some(("origin", "https://example.org")), Verdict::Pass),
+            (Some(("origin", "https://admin.example.org")), Verdict::Pass),
+            (Some(("sec-fetch-site", "cross-site")), Verdict::Refused(Refusal::CrossSite)),
+            (Some(("sec-fetch-site", "same-site")), Verdict::Refused(Refusal::SameSite)),
+            (Some(("origin", "https://evil.example")), Verdict::Refused(Refusal::ForeignOrigin)),
+            (Some(("origin", "null")), Verdict::Refused(Refusal::ForeignOrigin)),
+        ] {
+            let headers: Vec<_> = handshake.iter().copied().chain(sender).collect();
+            assert_eq!(check(&policy, method, &headers), expected, "{method} {headers:?}");
+        }
+    }
+}
+
+/// No page can send these, and nothing is opened by them.
+#[test]
+fn upgrade_opens_no_way_around_the_token_and_closes_no_page() {
+    let policy = CsrfPolicy::default();
+    let verdict = |method, protocol| check(&policy, method, &[("upgrade", protocol)]);
+    assert_eq!(verdict("POST", "websocket"), Verdict::NeedsToken(None));
+    for protocol in ["h2c", "web socket", "TLS/1.0", ""] {
+        let headers = [("upgrade", protocol), ("sec-fetch-site", "cross-site")];
+        assert_eq!(check(&policy, "GET", &headers), Verdict::Pass, "{protocol}");
+    }
+}
+
+#[test]
+fn a_referer_stands_in_for_a_missing_origin() {
+    let policy = CsrfPolicy::default();
+    for (referer, refused) in [
+        ("https://example.org/form?x=//evil.example", false),
+        ("https://evil.example/https://example.org/", true),
+        ("https://example.org@evil.example/", true),
+        ("nonsense", true),
+    ] {
+        let verdict = check(&policy, "POST", &[("referer", referer)]);
+        assert_eq!(matches!(verdict, Verdict::Refused(_)), refused, "{referer}");
+    }
+}
+
+#[test]
+fn sibling_hosts_pass_only_where_they_are_allowed() {
+    let headers = [("sec-fetch-site", "same-site"), ("origin", "https://shop.example.org")];
+    let verdict = check(&CsrfPolicy::default(), "POST", &headers);
+    assert_eq!(verdict, Verdict::Refused(Refusal::SameSite));
+    let verdict = check(&CsrfPolicy::default().allow_same_site(), "POST", &headers);
+    assert_eq!(verdict, Verdict::NeedsToken(None));
+}
+
+#[test]
+fn plain_http_is_this_site_in_development_alone() {
+    let headers: &[_] = &[("host", "localhost:3333"), ("origin", "http://localhost:3333")];
+    let policy = CsrfPolicy::default();
+    let verdict = |transport| policy.check("POST", headers, None, transport);
+    assert_eq!(verdict(SiteScheme::Any), Verdict::NeedsToken(None));
+    assert_eq!(verdict(SiteScheme::Https), Verdict::Refused(Refusal::ForeignOrigin));
+}
+
+#[test]
+fn what_is_no_origin_cannot_be_trusted() {
+    for text in
+        ["example.org", "https://", "https://a/b", "https://a@b", "https://*.a", "ftp://a", "null"]
+    {
+        let error = CsrfPolicy::default().trust_origin(text).unwrap_err().to_string();
+        assert!(error.contains(text) && error.contains("https://admin.example.org"));
+    }
+}
+
+#[test]
+fn a_token_is_one_session_s_and_nothing_else_is_a_token() {
+    let (keys, session, other) = (keys(), Token::draw(), Token::draw());
+    let token = keys.issue(&session);
+    assert!(keys.verify(&session, &token));
+    assert!(!keys.verify(&other, &token));
+    assert!(!self::keys().verify(&session, &token), "another application's key");
+    let half = &token[..token.len() / 2];
+    for malformed in ["", " ", "null", "undefined", half, &format!("{token}A"), &"A".repeat(86)] {
+        assert!(!keys.verify(&session, malformed), "{malformed:?}");
+    }
+    for position in 0..token.len() {
+        let mut forged = token.clone().into_bytes();
+        forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };
+        assert!(!keys.verify(&session, std::str::from_utf8(&forged).unwrap()), "at {position}");
+    }
+}
+
+#[test]
+fn a_token_looks_different_every_time() {
+    let (keys, session) = (keys(), Token::draw());
+    let shown: Vec<_> = (0..100).map(|_| keys.issue(&session)).collect();
+    assert!(shown.iter().all(|token| keys.verify(&session, token)));
+    let mut unique = shown.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), shown.len());
+}
+
+#[test]
+fn tokens_of_an_older_application_key_stay_valid() {
+    let (old, new) = (AppKeys::generate(), AppKeys::generate());
+    let ring = |text: &str| CsrfKeys::new(AppKeys::parse(text).unwrap().derive_all("csrf"));
+    let session = Token::draw();
+    let token = ring(&old).issue(&session);
+    assert!(ring(&format!("{new},{old}")).verify(&session, &token));
+    assert!(!ring(&new).verify(&session, &token));
+}

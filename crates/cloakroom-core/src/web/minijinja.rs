@@ -1,0 +1,169 @@
+//! The view helpers as [MiniJinja](minijinja) functions, with positional arguments:
+//! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `has_errors()`,
+//! `flash_message(key, default)`, `csrf_token()` and `csrf_field()`.
+//!
+//! Register them once, and give each template the request's view under the name `view`:
+//!
+//! ```
+//! # use cloakroom_core as cloakroom;
+//! use minijinja::{Environment, context};
+//!
+//! let mut templates = Environment::new();
+//! cloakroom::minijinja::add_helpers(&mut templates);
+//!
+//! # let session = cloakroom::testing::session();
+//! session.with_errors([("username", "is taken")])?;
+//! let page = templates.render_named_str(
+//!     "form.html",
+//!     r#"<input name="username" value="{{ old('username', 'guest') }}">{{ get_error_for('username') }}"#,
+//!     context! { view => session.view().to_value() },
+//! )?;
+//! assert_eq!(page, r#"<input name="username" value="guest">"#, "errors are for the next page");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Escaping
+//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. Where the
+//! template does not escape it they fail, because the text could be a script. MiniJinja escapes where
+//! a template's name ends in `.html`, `.htm`, `.xml` or `.json`, perhaps with `.j2` behind it, where
+//! [`Environment::set_auto_escape_callback`] says so, and within `{% autoescape true %}`. In a
+//! template of plain text, pass what it needs as values of your own.
+
+use std::sync::Arc;
+
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, State, Value,
+    value::{Object, Serde},
+};
+
+use crate::session::view::View;
+
+/// The name under which templates get the [`View`].
+const VARIABLE: &str = "view";
+
+/// Adds the view helpers to `environment`. They work in included templates and macros as well.
+pub fn add_helpers(environment: &mut Environment<'_>) {
+    environment.add_function("old", old);
+    environment.add_function("flash_message", flash_message);
+    environment.add_function("has_error_for", |state: &State, field: &str| {
+        Ok::<_, Error>(view(state)?.has_error_for(field))
+    });
+    environment.add_function("get_error_for", |state: &State, field: &str| {
+        Ok::<_, Error>(escaped_view(state)?.get_error_for(field).unwrap_or_default())
+    });
+    environment.add_function("errors", |state: &State| {
+        Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.errors())))
+    });
+    environment
+        .add_function("has_errors", |state: &State| Ok::<_, Error>(view(state)?.has_errors()));
+    environment
+        .add_function("csrf_token", |state: &State| Ok::<_, Error>(view(state)?.csrf_token()));
+    environment.add_function("csrf_field", |state: &State| {
+        Ok::<_, Error>(Value::from_safe_string(view(state)?.csrf_field()))
+    });
+}
+
+fn old(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
+    Ok(present(escaped_view(state)?.old_value(key), default))
+}
+
+fn flash_message(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
+    Ok(present(escaped_view(state)?.flash_value(key), default))
+}
+
+/// An absent value prints as nothing and is false.
+fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
+    match value {
+        None | Some(serde_json::Value::Null) => default.unwrap_or_else(|| Value::from("")),
+        Some(value) => Value::from(Serde(value)),
+    }
+}
+
+/// The view, for text of the visitor's, which must not stand in a page as it is.
+fn escaped_view(state: &State) -> Result<View, Error> {
+    if *state.auto_escape() != AutoEscape::None {
+        return view(state);
+    }
+    let problem = format!(
+        "the template `{}` does not escape what the visitor sent: end its name in `.html`, set an \
+         auto-escape callback, or call the function within `{{% autoescape true %}}`",
+        state.name()
+    );
+    Err(Error::new(ErrorKind::InvalidOperation, problem))
+}
+
+fn view(state: &State) -> Result<View, Error> {
+    let value = state.lookup(VARIABLE);
+    let view = value.and_then(|value| value.downcast_object::<InTemplate>());
+    view.map(|view| view.0.clone()).ok_or_else(|| {
+        let help = "the template needs the session's view: render it with \
+                    `context! { view => view.to_value(), … }`";
+        Error::new(ErrorKind::InvalidOperation, help)
+    })
+}
+
+/// The view as an opaque value: templates go through the functions.
+#[derive(Debug)]
+struct InTemplate(View);
+
+impl Object for InTemplate {}
+
+impl View {
+    /// This view as a template value, to be passed under the name `view`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// let context = minijinja::context! { view => session.view().to_value() };
+    /// ```
+    pub fn to_value(&self) -> Value {
+        Value::from_dyn_object(Arc::new(InTemplate(self.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    const OF_THE_VISITOR: [&str; 4] =
+        ["old('name')", "flash_message('note')", "get_error_for('name')", "errors()"];
+
+    fn render(name: &str, template: &str) -> Result<String, Error> {
+        let session = crate::testing::session();
+        session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
+        let mut templates = Environment::new();
+        add_helpers(&mut templates);
+        let context = context! { view => session.view().to_value() };
+        templates.render_named_str(name, template, context)
+    }
+
+    #[test]
+    fn text_of_the_visitor_is_refused_where_it_is_not_escaped() {
+        for call in OF_THE_VISITOR {
+            for (name, template) in [
+                ("page.txt", format!("{{{{ {call} }}}}")),
+                ("page", format!("{{% if {call} %}}x{{% endif %}}")),
+                (
+                    "page.html",
+                    format!("{{% autoescape false %}}{{{{ {call} }}}}{{% endautoescape %}}"),
+                ),
+            ] {
+                let error = render(name, &template).unwrap_err().to_string();
+                assert!(error.contains(&format!("`{name}` does not escape")), "{call}: {error}");
+            }
+            let escaped = format!("{{% autoescape true %}}{{{{ {call} }}}}{{% endautoescape %}}");
+            assert!(render("page.txt", &escaped).is_ok(), "{call}");
+        }
+    }
+
+    #[test]
+    fn what_the_library_makes_is_for_any_template() {
+        let template =
+            "{{ has_errors() }}{{ has_error_for('name') }}{{ csrf_token() }}{{ csrf_field() }}";
+        assert!(render("page.txt", template).unwrap().contains("_csrf"));
+        let page = render("page.html", "{{ flash_message('note') }}").unwrap();
+        assert_eq!(page, "&lt;script&gt;");
+    }
+}

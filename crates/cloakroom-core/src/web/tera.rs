@@ -1,0 +1,188 @@
+//! The view helpers as [Tera](tera) functions, with keyword arguments: `old(key=…, default=…)`,
+//! `has_error_for(field=…)`, `get_error_for(field=…)`, `errors()`, `has_errors()`,
+//! `flash_message(key=…, default=…)`, `csrf_token()` and `csrf_field()`.
+//!
+//! Register them once, and render through [`View::render_tera`], which lends them the request's view:
+//!
+//! ```
+//! # use cloakroom_core as cloakroom;
+//! let mut templates = tera::Tera::default();
+//! cloakroom::tera::add_helpers(&mut templates);
+//! templates.add_raw_template(
+//!     "form.html",
+//!     r#"<input name="username" value="{{ old(key="username", default="guest") }}">"#,
+//! )?;
+//!
+//! # let session = cloakroom::testing::session();
+//! let page = session.view().render_tera(&templates, "form.html", &tera::Context::new())?;
+//! assert_eq!(page, r#"<input name="username" value="guest">"#);
+//! # Ok::<(), tera::Error>(())
+//! ```
+//!
+//! # Escaping
+//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. Where the
+//! template does not escape it they fail, because the text could be a script. Tera escapes where a
+//! template's name ends in `.html`, `.htm` or `.xml`, or in what [`Tera::autoescape_on`] says; an
+//! included template is escaped as the one that includes it. In a template of plain text, insert what
+//! it needs into the context yourself.
+
+use std::cell::RefCell;
+
+use tera::{Context, Error, Kwargs, State, Tera, TeraResult, Value};
+
+use crate::session::view::View;
+
+thread_local! {
+    /// The views of the pages that are being rendered on this thread, the innermost last. Rendering
+    /// waits for nothing, so it stays on its thread.
+    static RENDERING: RefCell<Vec<Rendering>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A page that is being rendered.
+#[derive(Clone)]
+struct Rendering {
+    view: View,
+    template: String,
+}
+
+/// Adds the view helpers to `templates`.
+pub fn add_helpers(templates: &mut Tera) {
+    templates.register_function("old", |arguments: Kwargs, state: &State| {
+        let value = escaped_view(state)?.old_value(arguments.must_get("key")?);
+        Ok::<_, Error>(present(value, arguments.get("default")?))
+    });
+    templates.register_function("flash_message", |arguments: Kwargs, state: &State| {
+        let value = escaped_view(state)?.flash_value(arguments.must_get("key")?);
+        Ok::<_, Error>(present(value, arguments.get("default")?))
+    });
+    templates.register_function("has_error_for", |arguments: Kwargs, _: &State| {
+        Ok::<_, Error>(view()?.has_error_for(arguments.must_get("field")?))
+    });
+    templates.register_function("get_error_for", |arguments: Kwargs, state: &State| {
+        Ok::<_, Error>(
+            escaped_view(state)?.get_error_for(arguments.must_get("field")?).unwrap_or_default(),
+        )
+    });
+    templates.register_function("errors", |_: Kwargs, state: &State| {
+        Ok::<_, Error>(Value::from_serializable(&escaped_view(state)?.errors()))
+    });
+    templates.register_function("has_errors", |_: Kwargs, _: &State| {
+        Ok::<_, Error>(view()?.has_errors())
+    });
+    templates.register_function("csrf_token", |_: Kwargs, _: &State| {
+        Ok::<_, Error>(view()?.csrf_token())
+    });
+    templates.register_function("csrf_field", |_: Kwargs, _: &State| {
+        Ok::<_, Error>(Value::safe_string(&view()?.csrf_field()))
+    });
+}
+
+impl View {
+    /// Renders a template whose helpers show this view.
+    ///
+    /// # Errors
+    /// As [`Tera::render`].
+    pub fn render_tera(
+        &self,
+        templates: &Tera,
+        name: &str,
+        context: &Context,
+    ) -> TeraResult<String> {
+        let _lent = Lent::to_helpers(Rendering { view: self.clone(), template: name.to_owned() });
+        templates.render(name, context)
+    }
+}
+
+/// Takes the view back, also when a template panics.
+struct Lent;
+
+impl Lent {
+    fn to_helpers(page: Rendering) -> Self {
+        RENDERING.with_borrow_mut(|pages| pages.push(page));
+        Self
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        RENDERING.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// The view, for text of the visitor's, which must not stand in a page as it is.
+fn escaped_view(state: &State) -> TeraResult<View> {
+    let Rendering { view, template } = rendering()?;
+    if state.autoescaping_enabled() {
+        return Ok(view);
+    }
+    Err(Error::message(format!(
+        "the template `{template}` does not escape what the visitor sent: end its name in `.html`, or \
+         add its ending to those of `Tera::autoescape_on`"
+    )))
+}
+
+fn view() -> TeraResult<View> {
+    rendering().map(|page| page.view)
+}
+
+fn rendering() -> TeraResult<Rendering> {
+    let page = RENDERING.with_borrow(|pages| pages.last().cloned());
+    page.ok_or_else(|| {
+        Error::message(
+            "this template needs the session's view: render it with `view.render_tera(…)`",
+        )
+    })
+}
+
+/// An absent value prints as nothing and is false.
+fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
+    match value {
+        None | Some(serde_json::Value::Null) => default.unwrap_or_else(|| Value::from("")),
+        Some(value) => Value::from_serializable(&value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    const OF_THE_VISITOR: [&str; 4] =
+        ["old(key='name')", "flash_message(key='note')", "get_error_for(field='name')", "errors()"];
+
+    fn render(name: &str, template: &str) -> TeraResult<String> {
+        let session = crate::testing::session();
+        session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
+        let mut templates = Tera::default();
+        add_helpers(&mut templates);
+        templates.add_raw_template("part.html", "{{ flash_message(key='note') }}")?;
+        templates.add_raw_template(name, template)?;
+        session.view().render_tera(&templates, name, &Context::new())
+    }
+
+    fn message(error: &Error) -> String {
+        format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
+    }
+
+    #[test]
+    fn text_of_the_visitor_is_refused_where_it_is_not_escaped() {
+        for call in OF_THE_VISITOR {
+            for name in ["page.txt", "page"] {
+                let error = render(name, &format!("{{{{ {call} }}}}")).unwrap_err();
+                let error = message(&error);
+                assert!(error.contains(&format!("`{name}` does not escape")), "{call}: {error}");
+            }
+        }
+        let error = message(&render("page.txt", "{% include 'part.html' %}").unwrap_err());
+        assert!(error.contains("`page.txt` does not escape"), "{error}");
+    }
+
+    #[test]
+    fn what_the_library_makes_is_for_any_template() {
+        let template = "{{ has_errors() }}{{ has_error_for(field='name') }}{{ csrf_token() }}{{ csrf_field() }}";
+        assert!(render("page.txt", template).unwrap().contains("_csrf"));
+        let page = render("page.html", "{{ flash_message(key='note') }}").unwrap();
+        assert_eq!(page, "&lt;script&gt;");
+    }
+}

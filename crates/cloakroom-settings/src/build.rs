@@ -1,0 +1,142 @@
+//! From settings to the session system.
+
+use cloakroom_core::{
+    AppKeys, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, store::Store,
+};
+
+use crate::{DriverKind, Settings, SettingsError};
+
+impl Settings {
+    /// Builds the session system.
+    ///
+    /// # Errors
+    /// When the application key is missing or weak, the driver is not built in, or its settings are
+    /// wrong. The error names them.
+    pub fn sessions(&self) -> Result<Sessions, SettingsError> {
+        self.builder()?.build().map_err(SettingsError::settings)
+    }
+
+    /// Returns a builder with these settings, for what has no setting, such as
+    /// [`not_before`](SessionsBuilder::not_before).
+    ///
+    /// # Errors
+    /// As [`sessions`](Self::sessions).
+    ///
+    /// ```
+    /// use cloakroom_core::ServerErrors;
+    /// use cloakroom_settings::Settings;
+    ///
+    /// # let key = cloakroom_core::AppKeys::generate();
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// # let settings = Settings::load_with(Some(nowhere), &|name| (name == "APP_KEY").then(|| key.clone()))?;
+    /// let sessions = settings.builder()?.server_errors(ServerErrors::Discard).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(&self) -> Result<SessionsBuilder, SettingsError> {
+        // The key first: a folder is not made for an application that will not start.
+        let keys = self.app_keys()?;
+        let builder = match self.driver {
+            DriverKind::Cookie => Sessions::cookie(keys),
+            DriverKind::Memory => Sessions::store(MemoryStore::new(), keys),
+            #[cfg(all(unix, feature = "file"))]
+            DriverKind::File => Sessions::store(self.file.store()?, keys),
+            #[cfg(not(all(unix, feature = "file")))]
+            DriverKind::File => {
+                return Err(
+                    self.driver_is_missing("it needs the feature `file`, on Linux, macOS or a BSD")
+                );
+            }
+            #[cfg(feature = "redis")]
+            DriverKind::Redis => Sessions::store(self.redis.store()?, keys),
+            #[cfg(not(feature = "redis"))]
+            DriverKind::Redis => return Err(self.driver_is_missing("it needs the feature `redis`")),
+        };
+        Ok(self.apply(builder))
+    }
+
+    /// A session system on a store of the application's own, before it is built.
+    ///
+    /// # Errors
+    /// When the application key is missing or weak.
+    pub fn builder_on(&self, store: impl Store) -> Result<SessionsBuilder, SettingsError> {
+        Ok(self.apply(Sessions::store(store, self.app_keys()?)))
+    }
+
+    fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
+        let builder = builder
+            .age(self.age)
+            .cookie_settings(self.cookie_settings())
+            .max_bytes(self.max_bytes)
+            .max_sessions(self.max_sessions.limit())
+            .commit_deadline(self.commit_deadline)
+            .secret_fields(self.secret_fields.clone());
+        match self.lifetime {
+            Some(lifetime) => builder.lifetime(lifetime),
+            None => builder,
+        }
+    }
+
+    #[cfg(not(all(unix, feature = "file", feature = "redis")))]
+    fn driver_is_missing(&self, remedy: &str) -> SettingsError {
+        let mut accepted = vec!["`cookie`", "`memory`"];
+        if cfg!(all(unix, feature = "file")) {
+            accepted.push("`file`");
+        }
+        if cfg!(feature = "redis") {
+            accepted.push("`redis`");
+        }
+        SettingsError::settings(format!(
+            "`driver`: `{}` is not built into this application: {remedy}; accepted here: {}",
+            self.driver.name(),
+            accepted.join(", "),
+        ))
+    }
+
+    /// The application's keys.
+    ///
+    /// # Errors
+    /// When there is none, or one is weak; the error names the command that makes one.
+    pub fn app_keys(&self) -> Result<AppKeys, SettingsError> {
+        let keys = match &self.app_key {
+            Some(text) => AppKeys::parse(text.expose()),
+            None => Err(KeyError::UNSET),
+        };
+        keys.map_err(SettingsError::settings)
+    }
+
+    /// The cookie's name and attributes.
+    pub fn cookie_settings(&self) -> CookieSettings {
+        let default_name = match (self.cookie.secure, &self.cookie.domain) {
+            (true, None) => "__Host-session",
+            (true, Some(_)) => "__Secure-session",
+            (false, _) => "session",
+        };
+        CookieSettings {
+            name: self.cookie_name.clone().unwrap_or_else(|| default_name.to_owned()),
+            secure: self.cookie.secure,
+            http_only: self.cookie.http_only,
+            same_site: self.cookie.same_site,
+            path: self.cookie.path.clone(),
+            domain: self.cookie.domain.clone(),
+            max_chunks: self.cookie.max_chunks,
+            clear_with_browser: self.clear_with_browser,
+        }
+    }
+
+    /// These settings, if they do not contradict each other.
+    pub(super) fn check(self) -> Result<Self, SettingsError> {
+        self.cookie_settings().validate().map_err(SettingsError::settings)?;
+        let redis = &self.redis;
+        let parts = redis.host.is_some()
+            || redis.port.is_some()
+            || redis.user.is_some()
+            || redis.password.is_some()
+            || redis.db.is_some();
+        if redis.url.is_some() && parts {
+            let problem = "`redis.url` and its parts (host, port, user, password, db) are both set; one of \
+                           the two ways is accepted";
+            return Err(SettingsError::settings(problem));
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,23 @@
+//! The file store from its settings.
+
+use cloakroom_core::WithCauses;
+use cloakroom_file::{Durability, FileStore};
+
+use crate::{FileDurability, FileTable, SettingsError};
+
+impl FileTable {
+    /// Opens the store that these settings describe.
+    ///
+    /// # Errors
+    /// As [`FileStore::open`].
+    pub fn store(&self) -> Result<FileStore, SettingsError> {
+        let durability = match self.durability {
+            FileDurability::Full => Durability::Full,
+            FileDurability::Fast => Durability::Fast,
+        };
+        let opened = FileStore::builder(&self.location).durability(durability).open();
+        opened.map_err(|error| {
+            SettingsError::settings(format!("`file.location`: {}", WithCauses(&error)))
+        })
+    }
+}

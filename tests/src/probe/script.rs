@@ -1,0 +1,268 @@
+//! Carries a script out against a session. Frameworks do not come in here.
+
+use std::time::Duration;
+
+use cloakroom::{Error, Key, Session, SessionInfo, form::FieldErrors, store::Cursor};
+use minijinja::{Environment, context};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::step::{Answer, By, Step, Type};
+
+/// The name of the header that holds the script.
+pub const HEADER: &str = "x-script";
+
+/// What a step comes to: a value, or the end of the request.
+enum Outcome {
+    Value(Value),
+    End(Answer),
+}
+
+/// Why a step failed.
+enum Failure {
+    Session(Error),
+    /// A word of the contract that the library has no error for, with its message.
+    Word(&'static str, String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+/// Runs the steps of `script` in order.
+pub async fn run(script: &str, session: &Session) -> Answer {
+    let steps: Vec<Value> = match serde_json::from_str(script) {
+        Ok(steps) => steps,
+        Err(error) => return Answer::Results(200, vec![failed(bad_step(&error))]),
+    };
+    let mut results = Vec::with_capacity(steps.len());
+    for step in steps {
+        let outcome = match serde_json::from_value(step) {
+            Ok(step) => run_step(step, session).await,
+            Err(error) => Err(bad_step(&error)),
+        };
+        match outcome {
+            Ok(Outcome::Value(value)) => results.push(json!({ "ok": value })),
+            Ok(Outcome::End(Answer::Results(status, _))) => {
+                return Answer::Results(status, results);
+            }
+            Ok(Outcome::End(answer)) => return answer,
+            Err(failure) => results.push(failed(failure)),
+        }
+    }
+    Answer::Results(200, results)
+}
+
+fn bad_step(error: &serde_json::Error) -> Failure {
+    Failure::Word("bad_step", error.to_string())
+}
+
+fn failed(failure: Failure) -> Value {
+    match failure {
+        Failure::Session(error) => json!({ "err": error.code(), "message": error.to_string() }),
+        Failure::Word(word, message) => json!({ "err": word, "message": message }),
+    }
+}
+
+/// The steps fall into four groups, each a function below that answers nothing for the others' steps.
+async fn run_step(step: Step, session: &Session) -> Result<Outcome, Failure> {
+    match step {
+        Step::Sleep { ms } => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok(Outcome::Value(Value::Null))
+        }
+        Step::Commit => nothing(session.commit().await),
+        Step::IncrementNow { key, by } => increment_now(&key, by, session).await,
+        Step::Take { key } => value(session.take::<Value>(&key).await?),
+        Step::SetOwner { owner } => nothing(session.set_owner(&owner)),
+        Step::SessionsOf { owner } => sessions_of(&owner, session).await,
+        Step::DestroyOthers { owner } => value(session.directory()?.destroy_others(&owner).await?),
+        Step::Repeat { times, steps } => repeat(times, &steps, session).await,
+        step => on_values(&step, session)
+            .or_else(|| on_flash(&step, session))
+            .or_else(|| on_view(&step, session))
+            .unwrap_or_else(|| on_request(step, session)),
+    }
+}
+
+async fn increment_now(key: &str, by: Option<By>, session: &Session) -> Result<Outcome, Failure> {
+    match by.unwrap_or(By::Whole(1)) {
+        By::Whole(by) => value(session.increment_now_by(key, by).await?),
+        By::Real(by) => value(session.increment_now_by(key, by).await?),
+    }
+}
+
+async fn sessions_of(owner: &str, session: &Session) -> Result<Outcome, Failure> {
+    let directory = session.directory()?;
+    let (mut list, mut next) = (Vec::new(), Some(Cursor::default()));
+    while let Some(from) = next {
+        let page = directory.sessions_of(owner, from).await?;
+        list.extend(page.sessions.iter().map(shown));
+        next = page.next;
+    }
+    value(list)
+}
+
+fn shown(info: &SessionInfo) -> Value {
+    json!({
+        "handle": info.handle,
+        "created": info.created,
+        "signed_in": info.signed_in,
+        "last_seen": info.last_seen,
+        "label": info.label,
+        "current": info.current,
+    })
+}
+
+async fn repeat(times: u32, steps: &[Step], session: &Session) -> Result<Outcome, Failure> {
+    for _ in 0..times {
+        for step in steps {
+            if let Ok(end @ Outcome::End(_)) = Box::pin(run_step(step.clone(), session)).await {
+                return Ok(end);
+            }
+        }
+    }
+    Ok(Outcome::Value(Value::Null))
+}
+
+type Attempt = Option<Result<Outcome, Failure>>;
+
+fn nothing<T>(result: Result<T, Error>) -> Result<Outcome, Failure> {
+    Ok(result.map(|_| Outcome::Value(Value::Null))?)
+}
+
+fn value(value: impl Serialize) -> Result<Outcome, Failure> {
+    Ok(Outcome::Value(json!(value)))
+}
+
+fn on_values(step: &Step, session: &Session) -> Attempt {
+    Some(match step {
+        Step::Put { key, value } => nothing(session.put(key, value)),
+        Step::PutLiteral { key, value } => nothing(session.put(Key::literal(key), value)),
+        Step::GetLiteral { key } => {
+            session.get(Key::literal(key)).map_or_else(fail, |found: Option<Value>| value(found))
+        }
+        Step::Get { key, default } => session
+            .get(key)
+            .map_or_else(fail, |found: Option<Value>| value(found.or_else(|| default.clone()))),
+        Step::GetAs { key, r#type } => get_as(key, *r#type, session),
+        Step::All => value(session.all()),
+        Step::Has { key } => value(session.has(key)),
+        Step::Increment { key, by } => count(key, *by, 1, session),
+        Step::Decrement { key, by } => count(key, *by, -1, session),
+        Step::Forget { key } => nothing(session.forget(key)),
+        Step::Pull { key, default } => session
+            .pull(key)
+            .map_or_else(fail, |found: Option<Value>| value(found.or_else(|| default.clone()))),
+        Step::Clear => nothing(session.clear()),
+        Step::UpdatePush { key, value: pushed } => {
+            let pushed = pushed.clone();
+            let push = move |list: &mut Vec<Value>| list.push(pushed.clone());
+            session.update(key, push).map_or_else(fail, value)
+        }
+        _ => return None,
+    })
+}
+
+fn fail(error: Error) -> Result<Outcome, Failure> {
+    Err(error.into())
+}
+
+fn get_as(key: &str, r#type: Type, session: &Session) -> Result<Outcome, Failure> {
+    match r#type {
+        Type::String => value(session.get::<String>(key)?),
+        Type::I64 => value(session.get::<i64>(key)?),
+        Type::Bool => value(session.get::<bool>(key)?),
+    }
+}
+
+/// Whole numbers are counted as such, unless the stored number is a real one.
+fn count(key: &str, by: Option<By>, sign: i32, session: &Session) -> Result<Outcome, Failure> {
+    let real = session.get::<Value>(key)?.is_some_and(|stored| stored.is_f64());
+    #[expect(clippy::cast_precision_loss, reason = "the stored number is a real one already")]
+    let by = match by.unwrap_or(By::Whole(1)) {
+        By::Whole(by) if real => By::Real(by as f64),
+        by => by,
+    };
+    match by {
+        By::Whole(by) if sign < 0 => value(session.decrement_by(key, by)?),
+        By::Whole(by) => value(session.increment_by(key, by)?),
+        By::Real(by) => value(session.increment_by(key, by * f64::from(sign))?),
+    }
+}
+
+fn names(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+fn on_flash(step: &Step, session: &Session) -> Attempt {
+    Some(match step {
+        Step::Flash { values } => nothing(session.flash(values)),
+        Step::FlashAll => nothing(session.flash_all()),
+        Step::FlashOnly { fields } => nothing(session.flash_only(&names(fields))),
+        Step::FlashExcept { fields } => nothing(session.flash_except(&names(fields))),
+        Step::WithErrors { errors } => match FieldErrors::from_json(errors) {
+            Some(errors) => nothing(session.with_errors(errors)),
+            None => Err(Failure::Word(
+                "bad_step",
+                "errors: a list of {field, message} or an object of messages by field".to_owned(),
+            )),
+        },
+        Step::Reflash => nothing(session.reflash()),
+        Step::ReflashOnly { keys } => nothing(session.reflash_only(&names(keys))),
+        Step::ReflashExcept { keys } => nothing(session.reflash_except(&names(keys))),
+        Step::FlashNow { values } => nothing(session.flash_now(values)),
+        _ => return None,
+    })
+}
+
+fn on_view(step: &Step, session: &Session) -> Attempt {
+    let view = session.view();
+    Some(match step {
+        Step::Old { key, default } => value(view.old_value(key).or_else(|| default.clone())),
+        Step::FlashMessage { key, default } => {
+            value(view.flash_value(key).or_else(|| default.clone()))
+        }
+        Step::HasErrorFor { field } => value(view.has_error_for(field)),
+        Step::GetErrorFor { field } => value(view.get_error_for(field)),
+        Step::Errors => value(view.errors()),
+        Step::HasErrors => value(view.has_errors()),
+        Step::CsrfToken => value(view.csrf_token()),
+        _ => return None,
+    })
+}
+
+fn on_request(step: Step, session: &Session) -> Result<Outcome, Failure> {
+    match step {
+        Step::Regenerate => nothing(session.regenerate()),
+        Step::Destroy => nothing(session.destroy()),
+        Step::IsNew => value(session.is_new()),
+        Step::Fail { status } => end(Answer::Results(status, Vec::new())),
+        // Any error of the library will do; this one leaves the session as it is.
+        Step::Error => match session.flash(Value::Null) {
+            Err(error) => end(Answer::Error(error)),
+            Ok(_) => Err(Failure::Word("bad_step", "null was taken for an object".to_owned())),
+        },
+        Step::Panic => panic!("the script says so"),
+        Step::Redirect { to } => end(Answer::Redirect(to)),
+        Step::RedirectBack { fallback } => end(Answer::RedirectBack(fallback)),
+        Step::Render { template } => render(&template, session),
+        Step::Stream { chunks, ms } => end(Answer::Stream(chunks, Duration::from_millis(ms))),
+        step => Err(Failure::Word("bad_step", format!("{step:?} is not for here"))),
+    }
+}
+
+fn end(answer: Answer) -> Result<Outcome, Failure> {
+    Ok(Outcome::End(answer))
+}
+
+fn render(template: &str, session: &Session) -> Result<Outcome, Failure> {
+    let mut templates = Environment::new();
+    cloakroom::minijinja::add_helpers(&mut templates);
+    let page = templates
+        .render_named_str("page.html", template, context! { view => session.view().to_value() })
+        .map_err(|error| Failure::Word("bad_step", error.to_string()))?;
+    end(Answer::Html(page))
+}

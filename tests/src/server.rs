@@ -1,0 +1,326 @@
+//! Servers in this process, with a clock that tests can step.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, web::ServiceConfig};
+use axum::Router;
+use cloakroom::{
+    AppKeys, FileStore, MemoryStore, Sessions, SessionsBuilder,
+    clock::FakeClock,
+    cookie::CookieSettings,
+    file::Durability,
+    redis::{RedisStore, Servers},
+    store::Store,
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{client::Client, probe, redis::RedisServer};
+
+/// The drivers that the scenarios run over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverUnderTest {
+    /// The sealed cookie.
+    Cookie,
+    /// The memory store.
+    Memory,
+    /// Files in a folder of their own.
+    File,
+    /// A Redis server of its own.
+    Redis,
+}
+
+impl DriverUnderTest {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
+
+    /// Whether records live on the server, where concurrent requests can be told apart.
+    pub fn is_server_side(self) -> bool {
+        self != Self::Cookie
+    }
+}
+
+/// The frameworks that the scenarios run over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framework {
+    /// axum.
+    Axum,
+    /// actix-web.
+    Actix,
+}
+
+impl Framework {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Axum, Self::Actix];
+
+    /// Serves the probe with these sessions.
+    pub async fn probe(self, sessions: Sessions) -> (SocketAddr, Serving) {
+        match self {
+            Self::Axum => serve(probe::axum::router(sessions)).await,
+            Self::Actix => serve_actix(move |app| probe::actix::configure(app, &sessions)),
+        }
+    }
+}
+
+/// A framework and a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// What serves.
+    pub framework: Framework,
+    /// What keeps the records.
+    pub driver: DriverUnderTest,
+}
+
+impl Setup {
+    /// Every framework over every driver.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let over = |framework| DriverUnderTest::ALL.map(|driver| Self { framework, driver });
+        Framework::ALL.into_iter().flat_map(over)
+    }
+}
+
+/// On axum, where a test is not about frameworks.
+impl From<DriverUnderTest> for Setup {
+    fn from(driver: DriverUnderTest) -> Self {
+        Self { framework: Framework::Axum, driver }
+    }
+}
+
+/// A probe server in this process.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its framework and driver.
+    pub setup: Setup,
+    /// Its clock.
+    pub clock: Arc<FakeClock>,
+    /// Where its records are.
+    pub backend: Backend,
+    _serving: Serving,
+}
+
+/// Where a server's records are.
+#[derive(Debug)]
+pub enum Backend {
+    /// Nowhere: with the visitors, or in a store of the test's own.
+    None,
+    /// In memory.
+    Memory(Arc<MemoryStore>),
+    /// In this folder, which goes with the server.
+    File(TempDir),
+    /// In this Redis, which ends with the server.
+    Redis(RedisServer),
+}
+
+impl Backend {
+    fn new(driver: DriverUnderTest) -> Self {
+        match driver {
+            DriverUnderTest::Cookie => Self::None,
+            DriverUnderTest::Memory => Self::Memory(Arc::default()),
+            DriverUnderTest::File => {
+                Self::File(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")))
+            }
+            DriverUnderTest::Redis => Self::Redis(RedisServer::start()),
+        }
+    }
+
+    /// Session settings on this backend.
+    fn sessions(&mut self, clock: &Arc<FakeClock>) -> SessionsBuilder {
+        let keys = AppKeys::random();
+        match self {
+            Self::None => Sessions::cookie(keys),
+            Self::Memory(store) => {
+                *store = Arc::new(MemoryStore::with_clock(clock.clone()));
+                Sessions::store(store.clone(), keys)
+            }
+            Self::File(folder) => {
+                let store = FileStore::builder(folder.path().join("sessions"));
+                // What these tests look at does not depend on the disk.
+                let store = store.durability(Durability::Fast).clock(clock.clone()).open();
+                Sessions::store(store.unwrap_or_else(|error| panic!("{error}")), keys)
+            }
+            Self::Redis(server) => {
+                let servers = Servers::at(&server.url()).unwrap_or_else(|error| panic!("{error}"));
+                let store = RedisStore::builder(servers).clock(clock.clone()).build();
+                Sessions::store(store.unwrap_or_else(|error| panic!("{error}")), keys)
+            }
+        }
+    }
+
+    /// How many records are kept, tombstones left out.
+    ///
+    /// # Panics
+    /// When nothing is kept here, or what is kept cannot be read.
+    pub fn records(&self) -> usize {
+        match self {
+            Self::None => panic!("this driver keeps nothing on the server"),
+            Self::Memory(store) => store.len(),
+            Self::File(folder) => files(&folder.path().join("sessions")),
+            Self::Redis(server) => {
+                let keys = server.cli(&["KEYS", "session:{*"]);
+                let keys = keys.lines().filter(|key| !key.is_empty());
+                keys.filter(|key| server.cli(&["GET", key]).starts_with("CR1R")).count()
+            }
+        }
+    }
+
+    /// Everything that whoever steals the store would see: names, keys and contents.
+    ///
+    /// # Panics
+    /// As [`records`](Self::records).
+    pub fn dump(&self) -> String {
+        match self {
+            Self::None | Self::Memory(_) => panic!("there is no dump of this driver"),
+            Self::File(folder) => dump_of(folder.path()),
+            Self::Redis(server) => {
+                let keys = server.cli(&["KEYS", "*"]);
+                let shown = keys.lines().map(|key| match server.cli(&["TYPE", key]).as_str() {
+                    "zset" => server.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+                    _ => server.cli(&["GET", key]),
+                });
+                shown.collect::<Vec<_>>().join("\n") + &keys
+            }
+        }
+    }
+}
+
+/// The record files below a folder.
+fn files(location: &Path) -> usize {
+    let is_record = |path: &Path| {
+        let kind = std::fs::read(path).ok().and_then(|bytes| bytes.get(5).copied());
+        path.file_name().is_some_and(|name| name.len() == 64) && kind == Some(1)
+    };
+    paths(location).iter().filter(|path| path.is_file() && is_record(path)).count()
+}
+
+fn dump_of(folder: &Path) -> String {
+    let shown = paths(folder).into_iter().map(|path| {
+        let contents = std::fs::read(&path).unwrap_or_default();
+        format!("{}: {}", path.display(), String::from_utf8_lossy(&contents))
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// Everything below a folder.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            all.extend(paths(&entry.path()));
+        }
+        all.push(entry.path());
+    }
+    all
+}
+
+impl Server {
+    /// Starts one with the development cookie and default lifetimes.
+    pub async fn start(setup: impl Into<Setup>) -> Self {
+        Self::start_with(setup, |builder| builder).await
+    }
+
+    /// Starts one with other settings.
+    pub async fn start_with(
+        setup: impl Into<Setup>,
+        settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
+    ) -> Self {
+        let (setup, clock) = (setup.into(), Arc::new(FakeClock::default()));
+        let mut backend = Backend::new(setup.driver);
+        let builder = backend.sessions(&clock).clock(clock.clone());
+        Self::probe(setup, clock, backend, settings(with_cookie(builder))).await
+    }
+
+    /// Starts one on a store of the test's own, by the system's time.
+    pub async fn on_store(framework: Framework, store: impl Store) -> Self {
+        let setup = Setup { framework, driver: DriverUnderTest::Memory };
+        let builder = with_cookie(Sessions::store(store, AppKeys::random()));
+        Self::probe(setup, Arc::default(), Backend::None, builder).await
+    }
+
+    async fn probe(
+        setup: Setup,
+        clock: Arc<FakeClock>,
+        backend: Backend,
+        builder: SessionsBuilder,
+    ) -> Self {
+        let sessions = builder.build().unwrap_or_else(|error| panic!("{error}"));
+        let (address, serving) = setup.framework.probe(sessions).await;
+        Self { address, setup, clock, backend, _serving: serving }
+    }
+
+    /// A new visitor.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+}
+
+fn with_cookie(builder: SessionsBuilder) -> SessionsBuilder {
+    builder.cookie_settings(CookieSettings::development())
+}
+
+/// A server that ends when the test lets go of it.
+#[derive(Debug)]
+pub struct Serving(Stop);
+
+#[derive(Debug)]
+enum Stop {
+    Task(JoinHandle<()>),
+    Actix(ServerHandle),
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        match &self.0 {
+            Stop::Task(task) => task.abort(),
+            // The order is given at once; the answer need not be waited for.
+            Stop::Actix(server) => drop(server.stop(false)),
+        }
+    }
+}
+
+/// Serves an axum application on a free port of loopback.
+///
+/// # Panics
+/// When there is none.
+pub async fn serve(app: Router) -> (SocketAddr, Serving) {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
+    let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+    let task = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            eprintln!("the test server stopped: {error}");
+        }
+    });
+    (address, Serving(Stop::Task(task)))
+}
+
+/// Serves actix-web routes on a free port of loopback, in threads of its own.
+///
+/// # Panics
+/// When there is none.
+pub fn serve_actix(
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> (SocketAddr, Serving) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0");
+    let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
+    let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let app = move || App::new().configure(&configure);
+        let serving = async {
+            let server = HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run();
+            drop(sender.send(server.handle()));
+            server.await
+        };
+        if let Err(error) = actix_web::rt::System::new().block_on(serving) {
+            eprintln!("the test server stopped: {error}");
+        }
+    });
+    let handle = receiver.recv().unwrap_or_else(|error| panic!("no server: {error}"));
+    (address, Serving(Stop::Actix(handle)))
+}

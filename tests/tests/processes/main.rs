@@ -1,0 +1,238 @@
+//! Several processes on one store, and a store that goes away: the probe as an operator would run it.
+
+mod exposure;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use cloakroom::AppKeys;
+use cloakroom_tests::{client::Client, redis::RedisServer, running::Running};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A store that processes can share.
+enum Shared {
+    File(TempDir),
+    Redis(RedisServer),
+}
+
+impl Shared {
+    fn file() -> Self {
+        Self::File(tempfile::tempdir().unwrap())
+    }
+
+    fn redis() -> Self {
+        Self::Redis(RedisServer::start_durable())
+    }
+
+    /// Starts a probe on this store, with this key.
+    fn probe(&self, app_key: &str) -> (Running, SocketAddr) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probe-axum"));
+        command.env_clear().args(["--listen", "127.0.0.1:0"]).env("APP_KEY", app_key);
+        match self {
+            Self::File(folder) => {
+                command.env("SESSION_DRIVER", "file");
+                command.env("SESSION_FILE_LOCATION", folder.path().join("sessions"));
+            }
+            Self::Redis(server) => {
+                command.env("SESSION_DRIVER", "redis").env("SESSION_REDIS_URL", server.url());
+            }
+        }
+        Running::start(command)
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Self::File(folder) => {
+                let (sessions, aside) = places(folder.path());
+                std::fs::rename(&sessions, aside).unwrap();
+                std::fs::write(sessions, "no folder").unwrap();
+            }
+            Self::Redis(server) => server.kill(),
+        }
+    }
+
+    fn go_on(&mut self) {
+        match self {
+            Self::File(folder) => {
+                let (sessions, aside) = places(folder.path());
+                std::fs::remove_file(&sessions).unwrap();
+                std::fs::rename(aside, sessions).unwrap();
+            }
+            Self::Redis(server) => server.restart(),
+        }
+    }
+}
+
+fn places(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    (folder.join("sessions"), folder.join("aside"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_count_to_fifty_on_files() {
+    two_processes_count_to_fifty(Shared::file()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_count_to_fifty_on_redis() {
+    two_processes_count_to_fifty(Shared::redis()).await;
+}
+
+async fn two_processes_count_to_fifty(store: Shared) {
+    let key = AppKeys::generate();
+    let probes = [store.probe(&key), store.probe(&key)];
+    let mut visitor = Client::new(probes[0].1);
+    visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+    let requests: Vec<_> = (0..50)
+        .map(|n| {
+            let mut client = Client::new(probes[n % 2].1);
+            client.jar = visitor.jar.clone();
+            let steps = json!([{"do": "get", "key": "n"}, {"do": "sleep", "ms": 20}, {"do": "increment", "key": "n"}]);
+            tokio::spawn(async move { client.script(&steps).await.status })
+        })
+        .collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    assert_eq!(visitor.step(json!({"do": "get", "key": "n"})).await, 50);
+    println!("50 increments from two processes end at 50");
+}
+
+// Requirement 9, across processes and drivers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_in_one_process_is_final_for_the_other_on_files() {
+    logouts_across_processes(Shared::file(), 150).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_in_one_process_is_final_for_the_other_on_redis() {
+    logouts_across_processes(Shared::redis(), 150).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: cargo xtask soak"]
+async fn ten_thousand_logouts_across_processes_are_final_on_files() {
+    logouts_across_processes(Shared::file(), 10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: cargo xtask soak"]
+async fn ten_thousand_logouts_across_processes_are_final_on_redis() {
+    logouts_across_processes(Shared::redis(), 10_000).await;
+}
+
+async fn logouts_across_processes(store: Shared, rounds: u64) {
+    let key = AppKeys::generate();
+    let probes = [store.probe(&key), store.probe(&key)];
+    let mut resurrected = 0;
+    for round in 0..rounds {
+        let mut visitor = Client::new(probes[0].1);
+        visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+        let writers: Vec<_> = (0..2_u64)
+            .map(|writer| {
+                let mut client = Client::new(probes[1].1);
+                client.jar = visitor.jar.clone();
+                let ending = [
+                    json!({"do": "increment", "key": "n"}),
+                    json!({"do": "regenerate"}),
+                    json!({"do": "commit"}),
+                ];
+                let pause = (round * 7 + writer * 3) % 5;
+                let steps = json!([
+                    {"do": "get", "key": "user"},
+                    {"do": "sleep", "ms": pause},
+                    {"do": "put", "key": "late", "value": 1},
+                    ending[usize::try_from((round + writer) % 3).unwrap()]
+                ]);
+                tokio::spawn(async move {
+                    client.script(&steps).await;
+                    client
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_micros(round * 37 % 4_000)).await;
+        let mut old = visitor.clone();
+        visitor.step(json!({"do": "destroy"})).await;
+        for writer in writers {
+            let mut late = writer.await.unwrap();
+            resurrected += u64::from(is_signed_in(&mut late).await);
+        }
+        resurrected += u64::from(is_signed_in(&mut old).await);
+    }
+    assert_eq!(resurrected, 0);
+    println!("schedules {rounds}, resurrected under the old token or a new one: 0");
+}
+
+async fn is_signed_in(visitor: &mut Client) -> bool {
+    visitor.step(json!({"do": "get", "key": "user"})).await == "virk"
+}
+
+#[tokio::test]
+async fn files_that_go_away_are_a_server_error_and_come_back_with_everyone_signed_in() {
+    a_store_that_goes_away_loses_nobody(Shared::file()).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_goes_away_is_a_server_error_and_comes_back_with_everyone_signed_in() {
+    a_store_that_goes_away_loses_nobody(Shared::redis()).await;
+}
+
+// Requirements 56 and 57.
+async fn a_store_that_goes_away_loses_nobody(mut store: Shared) {
+    let (_probe, address) = store.probe(&AppKeys::generate());
+    let mut visitors: Vec<_> = (0..10).map(|_| Client::new(address)).collect();
+    for visitor in &mut visitors {
+        visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+    }
+    store.stop();
+    for visitor in &mut visitors {
+        for step in [json!({"do": "get", "key": "user"}), json!({"do": "destroy"})] {
+            let reply = visitor.script(&json!([step])).await;
+            assert!((500..600).contains(&reply.status.as_u16()), "{}", reply.status);
+            assert!(reply.set_cookies().is_empty());
+            assert!(!reply.text().contains("sessions"), "no word of the store in the body");
+        }
+    }
+    let stranger =
+        Client::new(address).script(&json!([{"do": "put", "key": "k", "value": 1}])).await;
+    assert!(stranger.status.is_server_error() && stranger.set_cookies().is_empty());
+    store.go_on();
+    let mut back = Value::Null;
+    for _ in 0..200 {
+        let reply = visitors[0].script(&json!([{"do": "get", "key": "user"}])).await;
+        if reply.status == 200 {
+            back = reply.result(0);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(back, "virk");
+    for visitor in &mut visitors {
+        assert!(is_signed_in(visitor).await);
+    }
+    println!("stopped and started again: sessions lost 0 of 10");
+}
+
+#[test]
+fn what_keeps_a_driver_from_starting_is_one_line() {
+    for (name, value, said) in [
+        ("SESSION_REDIS_URL", "redis://:hunter2@h:port", "port"),
+        ("SESSION_REDIS_MODE", "cluster", "redis.nodes"),
+        ("SESSION_REDIS_NODES", "10.0.0.1:1", "standalone"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_probe-axum"))
+            .env_clear()
+            .envs([("SESSION_DRIVER", "redis"), ("APP_KEY", &AppKeys::generate()), (name, value)])
+            .stdout(Stdio::null())
+            .output()
+            .unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.contains(said) && !error.contains("hunter2"), "{name}: {error}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Sixteen clients on one record: what they were told could have happened one step at a time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use cloakroom::{
+    FileStore,
+    clock::{Clock, SystemClock},
+    file::Durability,
+    store::{Commit, Draft, Entry, Outcome, RecordKey, Revision, Store, StoreError},
+};
+use cloakroom_tests::{
+    history::{Operation, Told, is_linearizable},
+    proxy::{Fault, FaultProxy},
+    redis::RedisServer,
+};
+use fastrand::Rng;
+
+use super::HOUR;
+
+const CLIENTS: u64 = 16;
+const STEPS: u64 = 8;
+const HISTORIES: u64 = 60;
+
+// Requirement R32.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_redis_are_told_is_linearizable() {
+    let server = RedisServer::start();
+    let stores: Vec<_> =
+        (0..CLIENTS).map(|_| Arc::new(super::store(&server.url())) as Arc<dyn Store>).collect();
+    check("redis", &stores).await;
+}
+
+/// Half of the clients lose answers and then their connections, once in each history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_redis_are_told_over_breaking_connections_is_linearizable() {
+    const ROUNDS: u64 = 5 * HISTORIES;
+    let server = RedisServer::start();
+    let proxy = Arc::new(FaultProxy::start(server.address()).await);
+    let url = |client| if client % 2 == 0 { server.url() } else { proxy.url() };
+    let stores: Vec<_> =
+        (0..CLIENTS).map(|client| Arc::new(super::store(&url(client))) as Arc<dyn Store>).collect();
+    let mut random = Rng::with_seed(3);
+    let (mut operations, mut violations, mut undecided) = (0, 0, 0);
+    for seed in 0..ROUNDS {
+        let breaking = async {
+            tokio::time::sleep(Duration::from_micros(random.u64(..4_000))).await;
+            proxy.set(Fault::BlackHole);
+            tokio::time::sleep(Duration::from_micros(random.u64(..1_000))).await;
+            proxy.start_over();
+        };
+        match tokio::join!(record(&stores, seed), breaking).0 {
+            Ok(history) => {
+                operations += history.len();
+                violations += u64::from(!is_linearizable(&history));
+            }
+            // What a write without an outcome did cannot be put into the order.
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error:?}");
+                undecided += 1;
+            }
+        }
+    }
+    assert_eq!(violations, 0, "of {ROUNDS} histories, {undecided} of them undecided");
+    assert!(undecided < ROUNDS / 2, "{undecided} of {ROUNDS} histories have an error");
+    println!("breaking connections: {operations} operations, violations 0, errors {undecided}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_of_files_are_told_is_linearizable() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = FileStore::builder(folder.path().join("sessions"));
+        store.durability(Durability::Fast).sweep_budget(None).open().unwrap()
+    };
+    // Stores of their own, as in processes of their own: they share the files and no memory.
+    let stores: Vec<_> = (0..CLIENTS).map(|_| Arc::new(open()) as Arc<dyn Store>).collect();
+    check("file", &stores).await;
+}
+
+async fn check(name: &str, stores: &[Arc<dyn Store>]) {
+    let (mut operations, mut violations) = (0, 0);
+    for seed in 0..HISTORIES {
+        let history = record(stores, seed).await.unwrap();
+        operations += history.len();
+        violations += u64::from(!is_linearizable(&history));
+    }
+    assert_eq!(violations, 0);
+    println!("{name}: {HISTORIES} histories of 16 clients, {operations} operations, violations 0");
+}
+
+/// Has every client do random things to one record at the same time.
+async fn record(stores: &[Arc<dyn Store>], seed: u64) -> Result<Vec<Operation>, StoreError> {
+    let mut bytes = [9; 32];
+    bytes[24..].copy_from_slice(&seed.to_be_bytes());
+    let key = RecordKey::from_bytes(bytes);
+    let ticks = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = stores
+        .iter()
+        .enumerate()
+        .map(|(client, store)| {
+            let random = Rng::with_seed(seed * 1_000 + client as u64);
+            tokio::spawn(client_of(store.clone(), key, random, ticks.clone()))
+        })
+        .collect();
+    let mut told = Vec::new();
+    for client in clients {
+        told.push(client.await.unwrap());
+    }
+    let told: Result<Vec<_>, _> = told.into_iter().collect();
+    Ok(told?.concat())
+}
+
+async fn client_of(
+    store: Arc<dyn Store>,
+    key: RecordKey,
+    mut random: Rng,
+    ticks: Arc<AtomicU64>,
+) -> Result<Vec<Operation>, StoreError> {
+    let mut known = Revision::default();
+    let mut operations = Vec::new();
+    for _ in 0..STEPS {
+        let dice = random.u64(..) % 100;
+        tokio::time::sleep(Duration::from_micros(random.u64(..) % 300)).await;
+        let invoked = ticks.fetch_add(1, Ordering::SeqCst);
+        let told = step(&*store, key, dice, &mut known).await?;
+        let returned = ticks.fetch_add(1, Ordering::SeqCst);
+        operations.push(Operation { invoked, returned, told });
+    }
+    Ok(operations)
+}
+
+async fn step(
+    store: &dyn Store,
+    key: RecordKey,
+    dice: u64,
+    known: &mut Revision,
+) -> Result<Told, StoreError> {
+    let now = SystemClock.now();
+    let record = Draft::new(dice.to_string(), now, HOUR);
+    let commit = match dice {
+        0..20 => Commit::create(key, record),
+        20..50 => {
+            return Ok(match store.load(&key).await? {
+                Some(Entry::Live(stored)) => {
+                    *known = stored.revision;
+                    Told::Loaded(stored.revision)
+                }
+                _ => Told::LoadedNothing,
+            });
+        }
+        50..98 => Commit::replace(key, *known, record),
+        _ => Commit::destroy(key, now + HOUR),
+    };
+    let expected = *known;
+    let outcome = store.commit(commit.clone()).await?;
+    Ok(match (outcome, commit) {
+        (Outcome::Done(_), Commit::Destroy { .. }) => Told::Destroyed,
+        (Outcome::Done(revision), Commit::Create { .. }) => {
+            *known = revision;
+            Told::Created(revision)
+        }
+        (Outcome::Done(revision), _) => {
+            *known = revision;
+            Told::Replaced(expected, revision)
+        }
+        (Outcome::Conflict(stored), _) => {
+            *known = stored.revision;
+            Told::Conflict(expected, stored.revision)
+        }
+        (Outcome::Gone, _) => Told::Gone,
+        (Outcome::Exists, _) => Told::Exists,
+    })
+}

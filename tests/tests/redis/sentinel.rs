@@ -1,0 +1,98 @@
+//! A fail-over under load: what is lost and what is resurrected, counted apart.
+
+use std::time::{Duration, Instant};
+
+use cloakroom::{
+    clock::{Clock, SystemClock},
+    redis::{RedisStore, Servers},
+    store::{Commit, Entry, Outcome, Store},
+};
+use cloakroom_tests::redis::{MASTER, RedisSentinels};
+
+use super::{HOUR, create, draft, key};
+
+const SESSIONS: u64 = 200;
+
+// Requirement R25.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_fail_over_the_store_goes_on() {
+    fail_over(0).await;
+}
+
+// Requirement R25: every replica that may become the master has what was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logouts_that_all_replicas_have_survive_a_fail_over() {
+    assert_eq!(fail_over(2).await, 0);
+}
+
+/// A master dies under load. Answers how many acknowledged logouts were undone.
+async fn fail_over(wait_replicas: u32) -> u64 {
+    let mut all = RedisSentinels::start();
+    let servers = Servers::sentinels(all.addresses(), MASTER).unwrap();
+    let store = RedisStore::builder(servers).wait_replicas(wait_replicas).build().unwrap();
+    let mut written = Vec::new();
+    for number in 0..SESSIONS {
+        written.push(create(&store, number, "0").await);
+    }
+    let (mut counts, mut destroyed) = (vec![0_u64; written.len()], Vec::new());
+    let master = all.master().unwrap();
+    let mut died: Option<Instant> = None;
+    let (mut refused, mut recovered) = (0, None);
+    for round in 0..2_000_u64 {
+        if round == 400 {
+            all.servers()[master].kill();
+            died = Some(Instant::now());
+        }
+        let number = round * 7 % SESSIONS;
+        let index = usize::try_from(number).unwrap();
+        if destroyed.contains(&number) {
+            continue;
+        }
+        let outcome = if round % 25 == 24 {
+            let destroy = Commit::destroy(key(number), SystemClock.now() + HOUR);
+            store.commit(destroy).await.inspect(|outcome| {
+                if matches!(outcome, Outcome::Done(_)) {
+                    destroyed.push(number);
+                }
+            })
+        } else {
+            let record = draft((counts[index] + 1).to_string());
+            let replace = Commit::replace(key(number), written[index], record);
+            store.commit(replace).await.inspect(|outcome| match outcome {
+                Outcome::Done(revision) => {
+                    written[index] = *revision;
+                    counts[index] += 1;
+                }
+                Outcome::Conflict(stored) => written[index] = stored.revision,
+                _ => (),
+            })
+        };
+        match outcome {
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error:?}");
+                refused += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(_) if died.is_some() => recovered = recovered.or(died.map(|died| died.elapsed())),
+            Ok(_) => (),
+        }
+    }
+    let recovered = recovered.expect("the replica took over");
+    let (mut lost, mut resurrected) = (0, 0);
+    for number in 0..SESSIONS {
+        let found = store.load(&key(number)).await.unwrap();
+        match found {
+            Some(Entry::Live(_)) if destroyed.contains(&number) => resurrected += 1,
+            Some(Entry::Live(stored)) => {
+                let count: u64 = std::str::from_utf8(&stored.bytes).unwrap().parse().unwrap();
+                lost += u64::from(count < counts[usize::try_from(number).unwrap()]);
+            }
+            _ => lost += u64::from(!destroyed.contains(&number)),
+        }
+    }
+    println!(
+        "fail-over with wait_replicas = {wait_replicas}: recovered after {recovered:?}, refused {refused}, sessions with lost writes {lost} of {SESSIONS}, logouts resurrected {resurrected} of {}",
+        destroyed.len()
+    );
+    resurrected
+}

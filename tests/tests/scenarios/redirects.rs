@@ -1,0 +1,30 @@
+//! Back, and nowhere else.
+
+use cloakroom_tests::{client::Sent, server::Server};
+use serde_json::json;
+
+every_driver! { back_leads_to_this_site_alone }
+
+// Requirement 53.
+async fn back_leads_to_this_site_alone(server: Server) {
+    let here = format!("http://{}", server.address);
+    let rows = [
+        (format!("{here}/form?a=b"), "/form?a=b"),
+        ("https://evil.example/form".to_owned(), "/fallback"),
+        (format!("{here}.evil.example/"), "/fallback"),
+        (format!("http://{}@evil.example/", server.address), "/fallback"),
+        (format!("http://evil.example@{}/", server.address), "/fallback"),
+        (format!("{here}//evil.example"), "/fallback"),
+        (format!("{here}/\\evil.example"), "/fallback"),
+        ("//evil.example".to_owned(), "/fallback"),
+        ("javascript:alert(1)".to_owned(), "/fallback"),
+    ];
+    for (referer, expected) in &rows {
+        let mut visitor = server.client();
+        let back = json!([{"do": "redirect_back", "fallback": "/fallback"}]);
+        let reply = visitor.script_with(&back, Sent::with("referer", referer)).await;
+        assert_eq!(reply.status, 303);
+        assert_eq!(reply.headers["location"], *expected, "{referer}");
+    }
+    println!("foreign referers followed: 0/{}", rows.len() - 1);
+}
