@@ -229,7 +229,7 @@ fn what_keeps_the_demo_from_starting_is_one_line_and_exit_code_2() {
     let refused = [
         (("PORT", port.as_str()), "is in use"),
         (("PORT", "http"), "is no port"),
-        (("SESSION_AGE", "soon"), "SESSION_AGE"),
+        (("SESSION_IDLE_TIMEOUT", "soon"), "SESSION_IDLE_TIMEOUT"),
         (("SESSION_DRIVER", "punchcards"), "SESSION_DRIVER"),
         (("APP_KEY", "secret"), "APP_KEY"),
     ];

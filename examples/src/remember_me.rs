@@ -32,12 +32,12 @@ async fn sign_in(session: Session, input: Input<SignIn>) -> Result<&'static str,
     session.set_owner(&user)?;
     if user == "admin" {
         // Out after ten idle minutes, and at the end of the day in any case.
-        session.set_age(Duration::from_mins(10))?;
-        session.set_lifetime(Some(OFFICE_HOURS))?;
+        session.set_idle_timeout(Duration::from_mins(10))?;
+        session.set_absolute_timeout(Some(OFFICE_HOURS))?;
     } else if remember {
         // Used once in a month it lives on, but not for ever. Its cookie outlives the browser.
-        session.set_age(REMEMBERED)?;
-        session.set_lifetime(Some(LONGEST))?;
+        session.set_idle_timeout(REMEMBERED)?;
+        session.set_absolute_timeout(Some(LONGEST))?;
     }
     Ok("signed in")
 }
@@ -57,7 +57,7 @@ mod tests {
     /// Who is there after a pause, signed in with this form.
     async fn after(form: &[(&str, &str)], pauses: &[Duration]) -> String {
         let clock = Arc::new(FakeClock::default());
-        let settings = CookieSettings { clear_with_browser: true, ..CookieSettings::development() };
+        let settings = CookieSettings { browser_session: true, ..CookieSettings::development() };
         let store = MemoryStore::with_clock(clock.clone());
         let sessions = Sessions::store(store, AppKeys::random()).clock(clock.clone());
         let sessions = sessions.cookie_settings(settings).build().unwrap();

@@ -19,7 +19,7 @@ pub(crate) fn app(shop: &Sessions) -> Router {
     let settings =
         CookieSettings { name: Staff::COOKIE_NAME.to_owned(), ..CookieSettings::development() };
     let staff = Sessions::store(MemoryStore::new(), AppKeys::random())
-        .age(Duration::from_mins(15))
+        .idle_timeout(Duration::from_mins(15))
         .cookie_settings(settings)
         .build()
         .unwrap_or_else(|error| panic!("the settings are valid: {error}"));

@@ -122,7 +122,7 @@ async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), 
         Ok(whole)
     };
     let method = request_head.method().as_str();
-    let admitted = policy.admit(method, headers, authority, &stack, reading).await;
+    let admitted = policy.verify_request(method, headers, authority, &stack, reading).await;
     let admitted = admitted.map_err(|failure| respond(&Problem::of_request(failure, headers)));
     request.set_payload(body);
     admitted

@@ -115,7 +115,7 @@ async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Respons
         body = Body::from(whole.clone());
         Ok(whole)
     };
-    match policy.admit(method, headers, authority, &stack, reading).await {
+    match policy.verify_request(method, headers, authority, &stack, reading).await {
         Ok(()) => Ok(Request::from_parts(parts, body)),
         Err(failure) => Err(respond(Problem::of_request(failure, headers))),
     }

@@ -144,16 +144,18 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
 
 fn lifetimes(settings: &Settings) -> Vec<Finding> {
     const DAY: Duration = Duration::from_hours(24);
-    let days = settings.age.as_secs() / DAY.as_secs();
+    let days = settings.idle_timeout.as_secs() / DAY.as_secs();
     let mut findings = Vec::new();
     let mut look = |text| findings.push(finding("lifetime", Verdict::Warning, text));
-    if settings.age > DAY * 30 && settings.lifetime.is_none() {
+    if settings.idle_timeout > DAY * 30 && settings.absolute_timeout.is_none() {
         look(format!(
-            "`age` is {days} days and there is no `lifetime`: a stolen session that is used never ends"
+            "`idle_timeout` is {days} days and there is no `absolute_timeout`: a stolen session that is used never ends"
         ));
     }
-    if settings.age > DAY * 400 {
-        look(format!("`age` is {days} days, and browsers keep a cookie for 400 days at most"));
+    if settings.idle_timeout > DAY * 400 {
+        look(format!(
+            "`idle_timeout` is {days} days, and browsers keep a cookie for 400 days at most"
+        ));
     }
     findings
 }

@@ -102,7 +102,7 @@ struct Run<'a> {
     from: &'a dyn Store,
     to: &'a dyn Store,
     sides: [&'a Side<'a>; 2],
-    age: Duration,
+    idle_timeout: Duration,
     /// Whether a session comes again whose copy has expired.
     copy_expired: bool,
     journal: Journal<'a>,
@@ -125,7 +125,7 @@ pub(crate) async fn run(
         from: from.store(),
         to: to.store(),
         sides: sides.each_ref(),
-        age: settings.age,
+        idle_timeout: settings.idle_timeout,
         copy_expired: options.copy_expired,
         journal,
     };
@@ -226,7 +226,7 @@ impl Run<'_> {
         let Some(Entry::Live(source)) = self.from.load(key).await? else {
             return Ok(Plan::Leave(Fate::Ended, None));
         };
-        let Some(record) = cloakroom::copy_record(&source, self.age) else {
+        let Some(record) = cloakroom::copy_record(&source, self.idle_timeout) else {
             return Ok(Plan::Leave(Fate::Unreadable, None));
         };
         let known = self.journal.get(key);

@@ -62,7 +62,7 @@ pub use session::{
     Session,
     deadlines::Deadlines,
     read::ReadSession,
-    sessions::{DEFAULT_AGE, Sessions, SessionsBuilder},
+    sessions::{DEFAULT_IDLE_TIMEOUT, Sessions, SessionsBuilder},
     view::View,
 };
 pub use values::{

@@ -34,7 +34,7 @@
 //! |---|---|---|
 //! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also what cannot be read any more), `absent` (also a cookie that does not open), `gone` (ended or regenerated a moment ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
-//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`Refusal::reason`](crate::csrf::Refusal::reason), or, for a form without the token in a header, `body_too_large` or `not_a_form` |
+//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`CsrfRejection::reason`](crate::csrf::CsrfRejection::reason), or, for a form without the token in a header, `body_too_large` or `not_a_form` |
 //! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
 

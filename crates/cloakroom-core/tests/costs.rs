@@ -5,7 +5,7 @@ use cloakroom_core::adapter::RequestContext;
 use std::sync::{Arc, Mutex};
 
 use cloakroom_core::{
-    AppKeys, DEFAULT_AGE, Error, MemoryStore, Session, Sessions,
+    AppKeys, DEFAULT_IDLE_TIMEOUT, Error, MemoryStore, Session, Sessions,
     adapter::ResponseHeaders,
     async_trait,
     clock::{Clock, FakeClock},
@@ -301,7 +301,7 @@ async fn a_record_that_cannot_be_read_is_an_absence() {
     let headers = [("cookie", stage.cookie.clone().unwrap())];
     let key = find_key(&stage).await;
     let Some(Entry::Live(stored)) = stage.spy.store.load(&key).await.unwrap() else { panic!() };
-    let record = Draft::new("garbage", stage.clock.now(), DEFAULT_AGE);
+    let record = Draft::new("garbage", stage.clock.now(), DEFAULT_IDLE_TIMEOUT);
     let spoil = Commit::replace(key, stored.revision, record);
     stage.spy.store.commit(spoil).await.unwrap();
     let session = RequestContext::new(&stage.sessions).session(headers.as_slice()).await.unwrap();

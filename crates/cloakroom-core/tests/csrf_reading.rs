@@ -7,7 +7,7 @@ use cloakroom_core::{
     AppKeys, MemoryStore, Sessions,
     adapter::{AdapterError, ContextStack},
     cookie::CookieSettings,
-    csrf::{CsrfPolicy, Refusal},
+    csrf::{CsrfPolicy, CsrfRejection},
     form::DEFAULT_BODY_LIMIT,
 };
 
@@ -53,7 +53,7 @@ impl Visitor {
             was_read = true;
             Ok(Bytes::from(format!("_csrf={}", self.token)))
         };
-        let admitted = policy.admit("POST", headers, None, &visits, body).await;
+        let admitted = policy.verify_request("POST", headers, None, &visits, body).await;
         (was_read, admitted)
     }
 }
@@ -78,7 +78,7 @@ async fn a_form_of_a_session_is_read_and_nothing_else() {
     for headers in not_read {
         let (was_read, admitted) = visitor.post(&policy, headers).await;
         assert!(!was_read, "{headers:?}");
-        let refusal = matches!(admitted, Err(AdapterError::Forged(Refusal::MissingToken)));
+        let refusal = matches!(admitted, Err(AdapterError::Forged(CsrfRejection::MissingToken)));
         assert!(refusal, "{headers:?}: {admitted:?}");
     }
 }
@@ -117,7 +117,7 @@ async fn a_form_without_a_session_is_refused_unread() {
         let headers: Vec<_> = headers.into_iter().flatten().collect();
         let (was_read, admitted) = visitor.send(&policy, &headers).await;
         assert!(!was_read);
-        let refusal = matches!(admitted, Err(AdapterError::Forged(Refusal::NoSession)));
+        let refusal = matches!(admitted, Err(AdapterError::Forged(CsrfRejection::NoSession)));
         assert!(refusal, "{cookie:?}: {admitted:?}");
     }
 }

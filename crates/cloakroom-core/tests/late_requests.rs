@@ -44,7 +44,7 @@ impl Store for Touchy {
     }
 }
 
-/// An application whose sessions end when nobody uses them for `age`.
+/// An application whose sessions end when nobody uses them for `idle_timeout`.
 struct World {
     sessions: Sessions,
     store: Arc<Touchy>,
@@ -59,7 +59,7 @@ impl World {
             refuses: AtomicBool::default(),
             refused: AtomicUsize::default(),
         });
-        let sessions = Sessions::store(store.clone(), AppKeys::random()).age(age);
+        let sessions = Sessions::store(store.clone(), AppKeys::random()).idle_timeout(age);
         let sessions = sessions.clock(clock.clone());
         let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
         Self { sessions, store, clock }

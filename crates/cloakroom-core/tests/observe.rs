@@ -77,7 +77,8 @@ async fn live_a_life() {
     let (visits, _) = cloakroom_core::adapter::ContextStack::begin(&sealed, "POST", None);
     let headers = [("origin", "https://evil.example"), ("host", "example.org")];
     let policy = CsrfPolicy::default();
-    let admitted = policy.admit("POST", &headers[..], None, &visits, async { unreachable!() });
+    let admitted =
+        policy.verify_request("POST", &headers[..], None, &visits, async { unreachable!() });
     assert!(matches!(admitted.await, Err(AdapterError::Forged(_))));
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use cloakroom_core::{
-    AppKeys, DEFAULT_AGE, Error, MemoryStore, NotBefore, Session, Sessions, SessionsBuilder,
-    async_trait,
+    AppKeys, DEFAULT_IDLE_TIMEOUT, Error, MemoryStore, NotBefore, Session, Sessions,
+    SessionsBuilder, async_trait,
     clock::{Clock, FakeClock, Timestamp},
     cookie::CookieSettings,
     store::{
@@ -89,7 +89,7 @@ async fn the_list_shows_where_an_owner_is_signed_in() {
     clock.advance(Duration::from_mins(1));
     let began = clock.now();
     let mut phone = Browser::signed_in(&sessions, "phone").await;
-    clock.advance(DEFAULT_AGE / 4);
+    clock.advance(DEFAULT_IDLE_TIMEOUT / 4);
     phone.request(|session| session.put("page", 1)).await.unwrap();
 
     let directory = laptop.open().await.directory().unwrap();
@@ -230,7 +230,7 @@ async fn a_copied_cookie_is_worthless_once_its_owner_signed_out_everywhere() {
     browser.request(|session| session.set_owner(OWNER)).await.unwrap();
     assert!(browser.is_signed_in().await, "who signs in again is in");
     assert!(!copy.is_signed_in().await);
-    println!("replay after logout: window {DEFAULT_AGE:?} without the hook, 0 s with it");
+    println!("replay after logout: window {DEFAULT_IDLE_TIMEOUT:?} without the hook, 0 s with it");
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_sign_in_beyond_the_limit_ends_the_session_unused_longest() {
         clock.advance(Duration::from_secs(1));
         Browser::signed_in(&sessions, label).await;
     }
-    clock.advance(DEFAULT_AGE / 4);
+    clock.advance(DEFAULT_IDLE_TIMEOUT / 4);
     first.request(|session| session.put("page", 1)).await.unwrap();
     Browser::signed_in(&sessions, "4").await;
     assert_eq!(labels(&sessions).await, ["1", "3", "4"], "2 was not used for the longest time");
@@ -686,7 +686,7 @@ async fn a_session_that_changes_hands_while_its_owner_s_are_ended_stays() {
     let [key, others] = store.created.lock().unwrap()[..] else { panic!("two sessions") };
     let Some(Entry::Live(theirs)) = store.store.load(&others).await.unwrap() else { panic!() };
     *store.next.lock().unwrap() =
-        Some((key, cloakroom_core::copy_record(&theirs, DEFAULT_AGE).unwrap()));
+        Some((key, cloakroom_core::copy_record(&theirs, DEFAULT_IDLE_TIMEOUT).unwrap()));
     assert_eq!(sessions.directory().unwrap().destroy_all(OWNER).await.unwrap(), 0);
     assert_eq!(browser.open().await.owner().as_deref(), Some("user-43"));
 }

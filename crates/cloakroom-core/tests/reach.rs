@@ -30,7 +30,7 @@ impl World {
         let clock = Arc::new(FakeClock::default());
         let store = MemoryStore::with_clock(clock.clone());
         let sessions = Sessions::store(store, AppKeys::random());
-        let sessions = sessions.clock(clock.clone()).age(HOUR).cookie_settings(cookie);
+        let sessions = sessions.clock(clock.clone()).idle_timeout(HOUR).cookie_settings(cookie);
         Self { sessions: sessions.build().unwrap(), clock, cookie: None }
     }
 
@@ -232,7 +232,7 @@ async fn a_session_that_is_being_destroyed_has_no_handle() {
 #[tokio::test]
 async fn on_the_cookie_driver_the_deadline_and_the_own_request_end_a_reader() {
     let clock = Arc::new(FakeClock::default());
-    let sessions = Sessions::cookie(AppKeys::random()).age(HOUR).clock(clock.clone());
+    let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(HOUR).clock(clock.clone());
     let sessions = sessions.build().unwrap();
     let nothing: &[(&str, &str)] = &[];
     let visit = RequestContext::new(&sessions);
@@ -309,11 +309,11 @@ async fn a_bearer_whose_session_has_just_ended_begins_anew() {
 
 #[tokio::test]
 async fn a_session_with_an_age_of_its_own_outlives_the_others_and_their_browser() {
-    let settings = CookieSettings { clear_with_browser: true, ..CookieSettings::development() };
+    let settings = CookieSettings { browser_session: true, ..CookieSettings::development() };
     let mut world = World::with(settings);
     let line = world.visit(|session| session.put("user", "virk").unwrap()).await.unwrap();
     assert!(!line.contains("Max-Age"), "{line}");
-    let line = world.visit(|session| session.set_age(24 * HOUR).unwrap()).await.unwrap();
+    let line = world.visit(|session| session.set_idle_timeout(24 * HOUR).unwrap()).await.unwrap();
     assert!(line.contains("Max-Age=86400"), "{line}");
     for _ in 0..3 {
         world.clock.advance(23 * HOUR);
@@ -329,7 +329,7 @@ async fn a_session_with_an_age_of_its_own_outlives_the_others_and_their_browser(
 async fn less_time_than_others_have_counts_at_once() {
     let mut world = World::new();
     world.visit(|session| session.put("user", "root").unwrap()).await;
-    let line = world.visit(|session| session.set_age(HOUR / 6).unwrap()).await.unwrap();
+    let line = world.visit(|session| session.set_idle_timeout(HOUR / 6).unwrap()).await.unwrap();
     assert!(line.contains("Max-Age=600"), "{line}");
     world.clock.advance(HOUR / 6);
     world.visit(|session| assert!(session.is_new())).await;
@@ -338,9 +338,10 @@ async fn less_time_than_others_have_counts_at_once() {
 #[tokio::test]
 async fn a_lifetime_of_its_own_ends_a_busy_session_and_can_be_taken_back() {
     let mut world = World::new();
-    world.visit(|session| session.set_lifetime(Some(HOUR / 2)).unwrap()).await;
+    world.visit(|session| session.set_absolute_timeout(Some(HOUR / 2)).unwrap()).await;
     world.visit(|session| session.put("user", "virk").unwrap()).await;
-    let line = world.visit(|session| session.set_lifetime(Some(HOUR)).unwrap()).await.unwrap();
+    let line =
+        world.visit(|session| session.set_absolute_timeout(Some(HOUR)).unwrap()).await.unwrap();
     assert!(line.contains("Max-Age=3600"), "{line}");
     world.clock.advance(Duration::from_millis(3_599_999));
     world.visit(|session| assert!(session.has("user"))).await;

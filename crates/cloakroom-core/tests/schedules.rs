@@ -9,7 +9,7 @@ use cloakroom_core::{
     async_trait,
     clock::FakeClock,
     cookie::CookieSettings,
-    csrf::{CsrfPolicy, Refusal},
+    csrf::{CsrfPolicy, CsrfRejection},
     store::{Commit, Entry, Outcome, RecordKey, Store, StoreError},
 };
 use serde_json::json;
@@ -225,11 +225,11 @@ async fn a_bearer_layer_inside_leaves_the_cookie_protected() {
     let headers = [("cookie", stage.cookie.as_str()), ("x-csrf-token", "forged")];
     let no_form = async { unreachable!() };
     let policy = CsrfPolicy::default();
-    let admitted = policy.admit("POST", headers.as_slice(), None, &both, no_form).await;
-    assert!(matches!(admitted, Err(AdapterError::Forged(Refusal::BadToken))), "{admitted:?}");
+    let admitted = policy.verify_request("POST", headers.as_slice(), None, &both, no_form).await;
+    assert!(matches!(admitted, Err(AdapterError::Forged(CsrfRejection::BadToken))), "{admitted:?}");
     let (alone, _) = ContextStack::begin(&bearer, "POST", None);
     let no_form = async { unreachable!() };
-    assert!(policy.admit("POST", headers.as_slice(), None, &alone, no_form).await.is_ok());
+    assert!(policy.verify_request("POST", headers.as_slice(), None, &alone, no_form).await.is_ok());
 }
 
 #[test]

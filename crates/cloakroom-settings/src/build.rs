@@ -64,14 +64,14 @@ impl Settings {
 
     fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
         let builder = builder
-            .age(self.age)
+            .idle_timeout(self.idle_timeout)
             .cookie_settings(self.cookie_settings())
             .max_bytes(self.max_bytes)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone());
-        match self.lifetime {
-            Some(lifetime) => builder.lifetime(lifetime),
+        match self.absolute_timeout {
+            Some(lifetime) => builder.absolute_timeout(lifetime),
             None => builder,
         }
     }
@@ -119,7 +119,7 @@ impl Settings {
             path: self.cookie.path.clone(),
             domain: self.cookie.domain.clone(),
             max_chunks: self.cookie.max_chunks,
-            clear_with_browser: self.clear_with_browser,
+            browser_session: self.browser_session,
         }
     }
 

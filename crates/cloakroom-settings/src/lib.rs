@@ -50,19 +50,19 @@ pub struct Settings {
     pub cookie_name: Option<String>,
 
     /// Whether the cookie ends with the browser. The session's own deadlines hold either way.
-    #[config(default = false, env = "SESSION_CLEAR_WITH_BROWSER")]
-    pub clear_with_browser: bool,
+    #[config(default = false, env = "SESSION_BROWSER_SESSION")]
+    pub browser_session: bool,
 
     /// The idle timeout: a session that is not used for this long ends. `"90s"`, `"2h"`, `"10d"`,
     /// or a number of seconds; at least one second. Longer is more convenient and gives a stolen
     /// session more time.
-    #[config(default = "2h", env = "SESSION_AGE", deserialize_with = values::timeout)]
-    pub age: Duration,
+    #[config(default = "2h", env = "SESSION_IDLE_TIMEOUT", deserialize_with = values::timeout)]
+    pub idle_timeout: Duration,
 
-    /// The absolute lifetime: a session ends this long after it began, however busy it is. At least
+    /// The absolute timeout: a session ends this long after it began, however busy it is. At least
     /// one second; none unless set.
-    #[config(env = "SESSION_LIFETIME", deserialize_with = values::timeout)]
-    pub lifetime: Option<Duration>,
+    #[config(env = "SESSION_ABSOLUTE_TIMEOUT", deserialize_with = values::timeout)]
+    pub absolute_timeout: Option<Duration>,
 
     /// How many bytes the record of a session may have in a store. A change that makes it larger is
     /// an error, and the session stays as it is. The cookie driver has `cookie.max_chunks`.

@@ -23,11 +23,15 @@ type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings
 const ROWS: [Row; 35] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
-    ("clear_with_browser", "SESSION_CLEAR_WITH_BROWSER", "true", "true", |s| {
-        s.clear_with_browser.to_string()
+    ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
+        s.browser_session.to_string()
     }),
-    ("age", "SESSION_AGE", "'10d'", "864000s", |s| format!("{:?}", s.age)),
-    ("lifetime", "SESSION_LIFETIME", "90", "Some(90s)", |s| format!("{:?}", s.lifetime)),
+    ("idle_timeout", "SESSION_IDLE_TIMEOUT", "'10d'", "864000s", |s| {
+        format!("{:?}", s.idle_timeout)
+    }),
+    ("absolute_timeout", "SESSION_ABSOLUTE_TIMEOUT", "90", "Some(90s)", |s| {
+        format!("{:?}", s.absolute_timeout)
+    }),
     ("max_bytes", "SESSION_MAX_BYTES", "1000", "1000", |s| s.max_bytes.to_string()),
     ("max_sessions", "SESSION_MAX_SESSIONS", "3", "Some(3)", |s| {
         format!("{:?}", s.max_sessions.limit())
@@ -133,8 +137,8 @@ fn the_table_above_has_every_variable_there_is() {
 fn the_defaults_are_safe() {
     let settings = file("").unwrap();
     assert_eq!(settings.driver, DriverKind::Cookie);
-    assert_eq!(settings.age, cloakroom_core::DEFAULT_AGE);
-    assert_eq!(settings.lifetime, None);
+    assert_eq!(settings.idle_timeout, cloakroom_core::DEFAULT_IDLE_TIMEOUT);
+    assert_eq!(settings.absolute_timeout, None);
     assert_eq!(settings.max_bytes, 256 * 1024);
     assert_eq!(settings.max_sessions.limit(), Some(100));
     assert_eq!(settings.commit_deadline, Duration::from_secs(5));
@@ -150,9 +154,10 @@ fn the_word_none_lifts_the_limit_of_sessions() {
 
 #[test]
 fn the_environment_wins_over_the_file() {
-    let text = "driver = 'cookie'\nage = '1h'";
-    let settings = Settings::read(text, &|name| (name == "SESSION_AGE").then(|| "2d".to_owned()));
-    assert_eq!(settings.unwrap().age, Duration::from_hours(48));
+    let text = "driver = 'cookie'\nidle_timeout = '1h'";
+    let settings =
+        Settings::read(text, &|name| (name == "SESSION_IDLE_TIMEOUT").then(|| "2d".to_owned()));
+    assert_eq!(settings.unwrap().idle_timeout, Duration::from_hours(48));
 }
 
 #[test]
@@ -162,11 +167,11 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
         ("[cookie]\nsamesite = 'lax'", &["`cookie", "samesite", "same_site"]),
         ("driver = 'disk'", &["`driver`", "disk", "cookie", "redis"]),
         ("driver = 3", &["`driver`"]),
-        ("age = '2 lightyears'", &["`age`", "\"2h\"", "accepted"]),
-        ("age = 0", &["`age`", "at least one second"]),
-        ("age = '999ms'", &["`age`", "at least one second"]),
-        ("lifetime = '999ms'", &["`lifetime`", "at least one second"]),
-        ("age = true", &["`age`", "accepted"]),
+        ("idle_timeout = '2 lightyears'", &["`idle_timeout`", "\"2h\"", "accepted"]),
+        ("idle_timeout = 0", &["`idle_timeout`", "at least one second"]),
+        ("idle_timeout = '999ms'", &["`idle_timeout`", "at least one second"]),
+        ("absolute_timeout = '999ms'", &["`absolute_timeout`", "at least one second"]),
+        ("idle_timeout = true", &["`idle_timeout`", "accepted"]),
         ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
         ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
@@ -211,9 +216,9 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
     }
     for (name, value, said) in [
         ("SESSION_COOKIE_SECURE", "perhaps", "boolean"),
-        ("SESSION_AGE", "soon", "\"2h\""),
-        ("SESSION_AGE", "1us", "at least one second"),
-        ("SESSION_LIFETIME", "0", "at least one second"),
+        ("SESSION_IDLE_TIMEOUT", "soon", "\"2h\""),
+        ("SESSION_IDLE_TIMEOUT", "1us", "at least one second"),
+        ("SESSION_ABSOLUTE_TIMEOUT", "0", "at least one second"),
         ("SESSION_COOKIE_MAX_CHUNKS", "many", "u8"),
         ("SESSION_MAX_BYTES", "0", "more than 0"),
         ("SESSION_MAX_BYTES", "many", "a number of bytes"),
@@ -302,7 +307,7 @@ fn variables_of_a_dot_env_file_are_read_and_a_bad_line_is_not_quoted() {
     std::fs::write(&path, "# ours\nAPP_KEY='base64:abc'\nSESSION_AGE=\n").unwrap();
     let read = DotEnv::read(&path).unwrap();
     assert_eq!(read.variable("APP_KEY").as_deref(), Some("base64:abc"));
-    assert_eq!(read.variable("SESSION_AGE"), None);
+    assert_eq!(read.variable("SESSION_IDLE_TIMEOUT"), None);
     assert!(!format!("{read:?}").contains("abc"));
     std::fs::write(&path, "APP KEY hunter2").unwrap();
     let error = DotEnv::read(&path).unwrap_err().to_string();

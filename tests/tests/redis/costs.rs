@@ -4,8 +4,8 @@ use cloakroom::adapter::RequestContext;
 use std::{sync::Arc, time::Duration};
 
 use cloakroom::{
-    AppKeys, DEFAULT_AGE, Error, Session, Sessions, clock::FakeClock, cookie::CookieSettings,
-    store::Cursor,
+    AppKeys, DEFAULT_IDLE_TIMEOUT, Error, Session, Sessions, clock::FakeClock,
+    cookie::CookieSettings, store::Cursor,
 };
 use cloakroom_tests::redis::RedisServer;
 
@@ -70,7 +70,7 @@ async fn every_kind_of_request_makes_exactly_so_many_round_trips() {
     assert_eq!(stage.request(|_| Ok(())).await, (0, 0, 0), "asked for, no cookie, nothing put");
     assert_eq!(stage.request(put).await, (1, 1, 1), "first write");
     assert_eq!(stage.request(read).await, (1, 0, 0), "read");
-    stage.clock.advance(DEFAULT_AGE / 4);
+    stage.clock.advance(DEFAULT_IDLE_TIMEOUT / 4);
     assert_eq!(stage.request(read).await, (2, 1, 1), "read with its due touch");
     assert_eq!(stage.request(|session| session.put("n", 2)).await, (2, 1, 0), "write");
     let regenerate = |session: &Session| {

@@ -46,7 +46,7 @@ fn what_is_wrong_is_one_line_and_exit_code_2() {
         (&[], &[], "APP_KEY"),
         (&[], &[("APP_KEY", "secret")], "openssl"),
         (&[], &[("APP_KEY", &key), ("SESSION_DRIVER", "disk")], "SESSION_DRIVER"),
-        (&[], &[("APP_KEY", &key), ("SESSION_AGE", "500ms")], "at least one second"),
+        (&[], &[("APP_KEY", &key), ("SESSION_IDLE_TIMEOUT", "500ms")], "at least one second"),
         (&["--config", "/nowhere.toml"], &[("APP_KEY", &key)], "/nowhere.toml"),
         (&["--listen", "8.8.8.8:80"], &[("APP_KEY", &key)], "loopback"),
         (&["--colour", "red"], &[("APP_KEY", &key)], "usage"),

@@ -88,7 +88,9 @@ async fn the_idle_timeout_is_enforced_without_the_browser(server: Server) {
 async fn the_absolute_lifetime_ends_even_a_busy_session() {
     for setup in Setup::all() {
         let hour = Duration::from_hours(1);
-        let server = Server::start_with(setup, |it| it.age(hour * 2).lifetime(hour * 5)).await;
+        let server =
+            Server::start_with(setup, |it| it.idle_timeout(hour * 2).absolute_timeout(hour * 5))
+                .await;
         let mut visitor = server.client();
         visitor.script(&put_user()).await;
         for hours in 1..5 {

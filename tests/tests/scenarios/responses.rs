@@ -20,7 +20,7 @@ use cloakroom::{
     AppKeys, Sessions,
     adapter::{AdapterError, CookieName, Problem},
     cookie::CookieSettings,
-    csrf::Refusal,
+    csrf::CsrfRejection,
 };
 use cloakroom_tests::{
     client::{Client, Reply, Sent},
@@ -422,7 +422,7 @@ async fn an_error_that_middleware_returns_is_replaced_as_well() {
 #[tokio::test]
 async fn a_service_with_another_body_gets_status_and_headers() {
     let inner = tower::service_fn(async |_: http::Request<()>| {
-        let problem = Problem::from(AdapterError::from(Refusal::BadToken));
+        let problem = Problem::from(AdapterError::from(CsrfRejection::BadToken));
         let response = http::Response::builder().extension(problem).header("content-length", "5");
         Ok::<_, Infallible>(response.body(Full::new(Bytes::from("inner"))).unwrap())
     });

@@ -212,7 +212,7 @@ mod tests {
             from: &from,
             to: &target,
             sides: sides.each_ref(),
-            age: IDLE,
+            idle_timeout: IDLE,
             copy_expired: false,
             journal,
         };

@@ -138,12 +138,12 @@ fn a_wrong_command_is_exit_code_2_and_says_what_is_accepted() {
     assert!(ran.err().contains("list"), "{}", ran.err());
     let ran = project.run(&["destroy"]);
     assert_eq!(ran.code(), 2);
-    let ran = project.with("SESSION_AGE", "soon").run(&["list"]);
+    let ran = project.with("SESSION_IDLE_TIMEOUT", "soon").run(&["list"]);
     assert_eq!(ran.code(), 2);
     assert_data_eq!(
         ran.err(),
         str![[r#"
-error: SESSION_AGE: `age`: a span such as "90s", "2h" or "10d", or a number of seconds, at least one second is accepted
+error: SESSION_IDLE_TIMEOUT: `idle_timeout`: a span such as "90s", "2h" or "10d", or a number of seconds, at least one second is accepted
 
 "#]]
     );
@@ -259,7 +259,7 @@ good  driver: cookie; between two tabs the last response wins, and a copied cook
         .with("SESSION_COOKIE_SECURE", "false")
         .with("SESSION_COOKIE_HTTP_ONLY", "false")
         .with("SESSION_COOKIE_DOMAIN", "example.org")
-        .with("SESSION_AGE", "500d")
+        .with("SESSION_IDLE_TIMEOUT", "500d")
         .with("SESSION_DRIVER", "redis")
         .with("SESSION_REDIS_URL", "redis://127.0.0.1:1/0");
     let ran = ill.run(&["doctor"]);
@@ -272,8 +272,8 @@ wrong cookie: `cookie.secure` is off: browsers send it over plain http, where an
 look  cookie: `cookie_name`: other hosts and plain http can set `session`; a name that begins with `__Host-`, or `__Secure-` with a domain, is accepted over https alone
 wrong cookie: `cookie.http_only` is off: any script on a page can take it
 look  cookie: `cookie.domain`: every host below example.org gets it and can set it
-look  lifetime: `age` is 500 days and there is no `lifetime`: a stolen session that is used never ends
-look  lifetime: `age` is 500 days, and browsers keep a cookie for 400 days at most
+look  lifetime: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session that is used never ends
+look  lifetime: `idle_timeout` is 500 days, and browsers keep a cookie for 400 days at most
 look  redis: `redis.key_prefix` is the default `session:`: the sessions of another application[..]
 wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{error::Error, form::FormError, web::csrf::Refusal};
+use crate::{error::Error, form::FormError, web::csrf::CsrfRejection};
 
 /// The reason why the library makes a response in the application's place. Adapters' error types hold
 /// one in a [`Problem`](super::Problem), and a handler for failures gets it in that.
@@ -22,7 +22,7 @@ pub enum AdapterError {
     /// has earned. Without such a cookie there is no response. Status 500.
     Panicked,
     /// The request may be forged. Status 403.
-    Forged(Refusal),
+    Forged(CsrfRejection),
     /// The form is longer than the limit in bytes, if that is known. Status 413.
     BodyTooLarge {
         /// The limit in bytes.
@@ -50,7 +50,7 @@ impl AdapterError {
     }
 
     /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an
-    /// [`Error::code`], a [`Refusal::reason`], `body_too_large`, `body_broken`, `not_a_form` or
+    /// [`Error::code`], a [`CsrfRejection::reason`], `body_too_large`, `body_broken`, `not_a_form` or
     /// `invalid_form`.
     pub fn code(&self) -> &'static str {
         match self {
@@ -82,8 +82,8 @@ impl From<Error> for AdapterError {
     }
 }
 
-impl From<Refusal> for AdapterError {
-    fn from(refusal: Refusal) -> Self {
+impl From<CsrfRejection> for AdapterError {
+    fn from(refusal: CsrfRejection) -> Self {
         Self::Forged(refusal)
     }
 }

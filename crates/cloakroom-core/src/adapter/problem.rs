@@ -10,7 +10,7 @@ use crate::{
     form::wants_json,
     http::headers::Headers,
     observe,
-    web::csrf::Refusal,
+    web::csrf::CsrfRejection,
 };
 
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -66,10 +66,10 @@ impl Problem {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{adapter::{AdapterError, Problem}, csrf::Refusal};
+    /// use cloakroom::{adapter::{AdapterError, Problem}, csrf::CsrfRejection};
     ///
-    /// let problem = Problem::from(AdapterError::from(Refusal::BadToken));
-    /// assert!(matches!(problem.failure(), AdapterError::Forged(Refusal::BadToken)));
+    /// let problem = Problem::from(AdapterError::from(CsrfRejection::BadToken));
+    /// assert!(matches!(problem.failure(), AdapterError::Forged(CsrfRejection::BadToken)));
     /// assert_eq!((problem.http_status(), problem.failure().code()), (403, "bad_token"));
     /// ```
     pub fn failure(&self) -> &AdapterError {
@@ -85,10 +85,10 @@ impl Problem {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{adapter::Problem, csrf::Refusal};
+    /// use cloakroom::{adapter::Problem, csrf::CsrfRejection};
     ///
     /// let script = [("accept", "application/json")];
-    /// assert!(Problem::of_request(Refusal::BadToken.into(), script.as_slice()).wants_json());
+    /// assert!(Problem::of_request(CsrfRejection::BadToken.into(), script.as_slice()).wants_json());
     /// ```
     pub fn wants_json(&self) -> bool {
         self.format == Some(ClientFormat::Json)
@@ -99,9 +99,9 @@ impl Problem {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{adapter::{AdapterError, Problem}, csrf::Refusal};
+    /// use cloakroom::{adapter::{AdapterError, Problem}, csrf::CsrfRejection};
     ///
-    /// let problem = Problem::from(AdapterError::from(Refusal::MissingToken));
+    /// let problem = Problem::from(AdapterError::from(CsrfRejection::MissingToken));
     /// assert!(problem.public_message().unwrap().contains("X-CSRF-Token"));
     /// assert_eq!(Problem::from(AdapterError::NoSession("…".into())).public_message(), None);
     /// ```
@@ -122,7 +122,7 @@ impl Problem {
             return ResponseParts::of_form(self.http_status(), reply);
         }
         let (status, message) = (self.http_status(), self.public_message());
-        let vary = matches!(*self.failure, AdapterError::Forged(_)).then_some(Refusal::VARY);
+        let vary = matches!(*self.failure, AdapterError::Forged(_)).then_some(CsrfRejection::VARY);
         let content = if self.wants_json() {
             Some((PROBLEM_JSON, self.details(message)))
         } else {
@@ -225,15 +225,15 @@ mod tests {
     fn a_refusal_is_text_or_problem_details() {
         let answer = |accept| {
             let headers: &[_] = &[("accept", accept)];
-            Problem::of_request(Refusal::BadToken.into(), headers).to_response()
+            Problem::of_request(CsrfRejection::BadToken.into(), headers).to_response()
         };
         let text = answer("text/html,*/*");
-        assert_eq!((text.status, text.vary), (403, Some(Refusal::VARY)));
-        assert_eq!(text.content, Some((PLAIN_TEXT, Refusal::BadToken.to_string())));
+        assert_eq!((text.status, text.vary), (403, Some(CsrfRejection::VARY)));
+        assert_eq!(text.content, Some((PLAIN_TEXT, CsrfRejection::BadToken.to_string())));
         let (content_type, body) = answer("application/json").content.unwrap();
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(content_type, PROBLEM_JSON);
         assert_eq!((&body["status"], &body["code"]), (&json!(403), &json!("bad_token")));
-        assert_eq!(body["detail"], Refusal::BadToken.to_string());
+        assert_eq!(body["detail"], CsrfRejection::BadToken.to_string());
     }
 }

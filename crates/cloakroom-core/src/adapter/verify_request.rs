@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::web::csrf::{CsrfPolicy, Refusal, Verdict, policy::asks_for_websocket};
+use crate::web::csrf::{CsrfPolicy, CsrfRejection, Verdict, policy::asks_for_websocket};
 use crate::{
     adapter::{body::BodyError, error::AdapterError, stack::ContextStack},
     form::{FormError, FormInput, is_form},
@@ -23,7 +23,7 @@ impl CsrfPolicy {
     /// [`AdapterError::BodyTooLarge`], [`AdapterError::BodyBroken`], or [`AdapterError::NotAForm`] where the token
     /// would be in a form that is compressed or cannot be read. A policy that
     /// [only logs](Self::log_only) refuses a broken body only.
-    pub async fn admit(
+    pub async fn verify_request(
         &self,
         method: &str,
         headers: &(impl Headers + ?Sized),
@@ -41,7 +41,7 @@ impl CsrfPolicy {
         let form = FormBody::of(headers);
         match form {
             _ if sent.is_some() => (),
-            FormBody::Absent => return self.refuse(Refusal::MissingToken.into()),
+            FormBody::Absent => return self.refuse(CsrfRejection::MissingToken.into()),
             // It could turn out to be too long to be kept until the handler reads it.
             FormBody::OfUnknownLength if !self.enforces() => return Ok(()),
             FormBody::Encoded(_) | FormBody::OfUnknownLength | FormBody::OfLength(_) => (),
@@ -55,7 +55,7 @@ impl CsrfPolicy {
             }
         };
         if !session.came_with_token() {
-            return self.refuse(Refusal::NoSession.into());
+            return self.refuse(CsrfRejection::NoSession.into());
         }
         let token = match (sent, form) {
             (Some(token), _) => Ok(token),
@@ -71,7 +71,7 @@ impl CsrfPolicy {
         };
         match token {
             Ok(token) if session.verify_csrf_token(&token) => Ok(()),
-            Ok(_) => self.refuse(Refusal::BadToken.into()),
+            Ok(_) => self.refuse(CsrfRejection::BadToken.into()),
             Err(failure) => self.refuse(failure),
         }
     }
@@ -93,7 +93,7 @@ async fn token_in_form(
     let token = input.csrf_token().map(ToOwned::to_owned);
     // Handlers take the form from the innermost layer, which may be one for bearer tokens.
     visits.current().capture(input);
-    token.ok_or_else(|| Refusal::MissingToken.into())
+    token.ok_or_else(|| CsrfRejection::MissingToken.into())
 }
 
 /// A body in which the token may be, according to the headers.

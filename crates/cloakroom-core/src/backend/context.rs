@@ -91,10 +91,10 @@ impl Context {
 
     /// Returns the deadlines that `record` and its cookie live by.
     pub(crate) fn deadlines(&self, record: &Record) -> Deadlines {
-        let drops = self.cookies.end_with_browser() && !self.lifetimes.outlives_others(record);
+        let drops = self.cookies.browser_session() && !self.lifetimes.outlives_others(record);
         Deadlines {
             idle: self.lifetimes.idle(record),
-            absolute: record.until,
+            absolute: record.absolute_deadline,
             cookie: self.cookie_contents,
             browser: if drops { Browser::DropsCookie } else { Browser::KeepsCookie },
         }

@@ -40,8 +40,8 @@ impl Cookies {
     }
 
     /// Whether cookies end with the browser unless more is asked for.
-    pub(crate) fn end_with_browser(&self) -> bool {
-        self.settings.clear_with_browser
+    pub(crate) fn browser_session(&self) -> bool {
+        self.settings.browser_session
     }
 
     /// Whether the cookie is for https alone.
@@ -54,7 +54,7 @@ impl Cookies {
         TokenCandidates::read(headers, self.name(), self.form, self.settings.max_chunks)
     }
 
-    /// The lines that give the visitor `value` for `age`, or until the browser is closed, in as many
+    /// The lines that give the visitor `value` for `idle_timeout`, or until the browser is closed, in as many
     /// cookies as it takes, and remove the chunks among `presented` that are no longer needed. Whether
     /// it may take so many is checked [before](Self::check_size).
     pub(crate) fn issue(

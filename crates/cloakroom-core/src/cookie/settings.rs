@@ -58,7 +58,7 @@ pub struct CookieSettings {
     pub max_chunks: u8,
     /// Whether the cookie ends with the browser. Default false. Browsers that restore their windows
     /// keep it; the session's own deadlines hold either way.
-    pub clear_with_browser: bool,
+    pub browser_session: bool,
 }
 
 /// For https: what production needs.
@@ -72,7 +72,7 @@ impl Default for CookieSettings {
             path: "/".to_owned(),
             domain: None,
             max_chunks: 4,
-            clear_with_browser: false,
+            browser_session: false,
         }
     }
 }

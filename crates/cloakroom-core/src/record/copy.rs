@@ -11,7 +11,7 @@ use super::{Record, owner::Owner};
 /// read.
 pub fn copy_record(stored: &StoredRecord, idle: Duration) -> Option<Draft> {
     let record = Record::decode(&stored.bytes)?;
-    let idle = record.age.map_or(idle, Duration::from_millis);
+    let idle = record.idle_timeout.map_or(idle, Duration::from_millis);
     let draft = Draft::new(stored.bytes.clone(), stored.expires, idle);
     Some(draft.with_expires(stored.expires).with_owner(record.owner.as_ref().map(Owner::key)))
 }

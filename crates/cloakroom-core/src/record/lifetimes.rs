@@ -27,10 +27,10 @@ impl Lifetimes {
     /// When one of the two is below [`MIN_TIMEOUT`].
     pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, CookieError> {
         if idle < MIN_TIMEOUT {
-            return Err(CookieError::new("age: at least one second is accepted"));
+            return Err(CookieError::new("idle_timeout: at least one second is accepted"));
         }
         if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
-            return Err(CookieError::new("lifetime: at least one second is accepted"));
+            return Err(CookieError::new("absolute_timeout: at least one second is accepted"));
         }
         // What is dead anyway need not be kept any longer.
         Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })
@@ -38,7 +38,7 @@ impl Lifetimes {
 
     /// How long `record` lives on when it is used.
     pub(crate) fn idle(&self, record: &Record) -> Duration {
-        record.age.map_or(self.idle, Duration::from_millis)
+        record.idle_timeout.map_or(self.idle, Duration::from_millis)
     }
 
     /// Whether `record` was given more time than others: then its cookie stays in the browser in any
@@ -60,7 +60,7 @@ impl Lifetimes {
 
 /// When a record with this idle deadline ends unless it is used: the earlier of its two deadlines.
 pub(crate) fn end(record: &Record, expires: Timestamp) -> Timestamp {
-    record.until.map_or(expires, |until| expires.min(until))
+    record.absolute_deadline.map_or(expires, |until| expires.min(until))
 }
 
 /// Returns whether a request with the key of this tombstone is a late one of the session that ended.
@@ -90,7 +90,7 @@ mod tests {
         let mut record = lifetimes.new_record(at(0));
         assert_eq!(lifetimes.last_used(&record, at(12)), at(2));
         assert!(!lifetimes.outlives_others(&record));
-        record.age = Some(20 * 3_600_000);
+        record.idle_timeout = Some(20 * 3_600_000);
         assert!(lifetimes.outlives_others(&record));
     }
 
@@ -116,9 +116,11 @@ mod tests {
     fn a_timeout_below_one_second_is_refused() {
         let (second, less) = (Duration::from_secs(1), Duration::from_millis(999));
         assert!(Lifetimes::new(second, Some(second)).is_ok());
-        for (idle, absolute, name) in
-            [(less, None, "age"), (Duration::ZERO, None, "age"), (HOURS, Some(less), "lifetime")]
-        {
+        for (idle, absolute, name) in [
+            (less, None, "idle_timeout"),
+            (Duration::ZERO, None, "idle_timeout"),
+            (HOURS, Some(less), "absolute_timeout"),
+        ] {
             let error = Lifetimes::new(idle, absolute).unwrap_err().to_string();
             assert!(error.starts_with(name) && error.contains("at least one second"), "{error}");
         }

@@ -6,8 +6,8 @@
 //! {"v":1,
 //!  "app":"3q2-796tvu8",                 whose application's it is: 8 bytes in base64url; not in cookies
 //!  "created":1735689600000,             moment of the first commit, in ms since the Unix epoch
-//!  "until":1735776000000,               absolute deadline, in ms; absent: none
-//!  "age":2592000000,                    idle timeout of its own, in ms; absent: as set
+//!  "absolute_deadline":1735776000000,               absolute deadline, in ms; absent: none
+//!  "idle_timeout":2592000000,                    idle timeout of its own, in ms; absent: as set
 //!  "owner":{"name":"user-42",           whose session it is; absent: nobody's
 //!           "since":1735689600000,      moment of `set_owner`
 //!           "id":"3q2-7w…"},            16 bytes that name the session in its owner's list: the tag
@@ -47,7 +47,7 @@ const VERSION: u8 = 1;
 
 /// What most records of stores have around their values, in figures of the right length.
 const ENVELOPE: &str = r#"{"v":1,"app":"3q2-796tvu8","created":1735689600000,"values":}"#;
-const UNTIL: &str = r#","until":1735776000000"#;
+const ABSOLUTE_DEADLINE: &str = r#","absolute_deadline":1735776000000"#;
 
 /// Why bytes of a store are no record of this application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub(crate) enum NoRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) created: Timestamp,
-    pub(crate) until: Option<Timestamp>,
-    pub(crate) age: Option<u64>,
+    pub(crate) absolute_deadline: Option<Timestamp>,
+    pub(crate) idle_timeout: Option<u64>,
     pub(crate) owner: Option<Owner>,
     pub(crate) label: Option<Box<str>>,
     pub(crate) values: Values,
@@ -73,11 +73,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(created: Timestamp, until: Option<Timestamp>) -> Self {
+    pub(crate) fn new(created: Timestamp, absolute_deadline: Option<Timestamp>) -> Self {
         Self {
             created,
-            until,
-            age: None,
+            absolute_deadline,
+            idle_timeout: None,
             owner: None,
             label: None,
             values: Values::default(),
@@ -93,8 +93,8 @@ impl Record {
 
     /// Returns the JSON text. A store's record has the tag of `apps`.
     pub(crate) fn encode(&self, apps: Option<&AppTags>) -> Result<String, Error> {
-        let until = self.until.map_or(0, |_| UNTIL.len());
-        let length = ENVELOPE.len() + until + self.values.size_hint();
+        let deadline = self.absolute_deadline.map_or(0, |_| ABSOLUTE_DEADLINE.len());
+        let length = ENVELOPE.len() + deadline + self.values.size_hint();
         let mut text = Text(String::with_capacity(length));
         text.number("{\"v\":", VERSION.into());
         if let Some(apps) = apps {
@@ -102,11 +102,11 @@ impl Record {
             text.push(apps.written());
         }
         text.number(",\"created\":", self.created.as_millis());
-        if let Some(until) = self.until {
-            text.number(",\"until\":", until.as_millis());
+        if let Some(deadline) = self.absolute_deadline {
+            text.number(",\"absolute_deadline\":", deadline.as_millis());
         }
-        if let Some(age) = self.age {
-            text.number(",\"age\":", age);
+        if let Some(idle) = self.idle_timeout {
+            text.number(",\"idle_timeout\":", idle);
         }
         if let Some(owner) = &self.owner {
             text.serialized(",\"owner\":", owner)?;
@@ -161,8 +161,8 @@ impl Record {
                 "v" => version = Some(value.parse().ok()?),
                 "app" => record.tag_key = find(value)?,
                 "created" => created = Some(timestamp(value)?),
-                "until" => record.until = Some(timestamp(value)?),
-                "age" => record.age = Some(value.parse().ok()?),
+                "absolute_deadline" => record.absolute_deadline = Some(timestamp(value)?),
+                "idle_timeout" => record.idle_timeout = Some(value.parse().ok()?),
                 "owner" => record.owner = Some(serde_json::from_str(value).ok()?),
                 "label" => record.label = Some(serde_json::from_str(value).ok()?),
                 "values" => record.values = Values::parse(text.slice_ref(value))?,
@@ -172,7 +172,8 @@ impl Record {
                         Some(())
                     })?;
                 }
-                _ => (),
+                // It may be a deadline, so the record must not be read without it.
+                _ => return None,
             }
             Some(())
         })?;
@@ -273,7 +274,7 @@ mod tests {
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
     use cloakroom_store::{Revision, StoredRecord};
 
-    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"until":1735776000000,"age":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))

@@ -38,7 +38,7 @@ impl Session {
     /// change, above all at sign-in (OWASP ASVS 5.0, 7.2.4): a token that someone planted or saw
     /// before is then worth nothing. CSRF tokens change with it.
     ///
-    /// Takes effect at the commit, also when the response is an error. The absolute lifetime goes on
+    /// Takes effect at the commit, also when the response is an error. The absolute timeout goes on
     /// from where it began.
     ///
     /// ```
@@ -84,22 +84,22 @@ impl Session {
     /// "remember me" at sign-in, or less time for administrators.
     ///
     /// The deadline counts anew from this request. A session that gets more time than others keeps
-    /// its cookie when the browser is closed, also under `clear_with_browser`.
+    /// its cookie when the browser is closed, also under `browser_session`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use std::time::Duration;
     /// # let session = cloakroom::testing::session();
     /// session.regenerate()?;
-    /// session.set_age(Duration::from_secs(30 * 24 * 60 * 60))?;
+    /// session.set_idle_timeout(Duration::from_secs(30 * 24 * 60 * 60))?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     ///
     /// # Errors
     /// After the commit, as every change.
-    pub fn set_age(&self, idle: Duration) -> Result<(), Error> {
+    pub fn set_idle_timeout(&self, idle: Duration) -> Result<(), Error> {
         let millis = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        self.state().work.change(Change::Age(millis))
+        self.state().work.change(Change::IdleTimeout(millis))
     }
 
     /// Ends this session `absolute` from now, however busy it is; `None` lifts that limit.
@@ -108,16 +108,16 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use std::time::Duration;
     /// # let session = cloakroom::testing::session();
-    /// session.set_lifetime(Some(Duration::from_secs(12 * 60 * 60)))?;
+    /// session.set_absolute_timeout(Some(Duration::from_secs(12 * 60 * 60)))?;
     /// assert!(session.deadlines().absolute.is_some());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     ///
     /// # Errors
     /// After the commit, as every change.
-    pub fn set_lifetime(&self, absolute: Option<Duration>) -> Result<(), Error> {
+    pub fn set_absolute_timeout(&self, absolute: Option<Duration>) -> Result<(), Error> {
         let now = self.sessions().context().now();
-        self.state().work.change(Change::Until(absolute.map(|span| now + span)))
+        self.state().work.change(Change::AbsoluteDeadline(absolute.map(|span| now + span)))
     }
 
     /// Commits now instead of when the request ends. For work that has to be kept even if the client

@@ -30,7 +30,7 @@ use cloakroom_store::{
 };
 
 /// The idle timeout unless set: two hours.
-pub const DEFAULT_AGE: Duration = Duration::from_hours(2);
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_hours(2);
 
 /// How long a commit is tried unless set: five seconds.
 const DEFAULT_COMMIT_DEADLINE: Duration = Duration::from_secs(5);
@@ -49,8 +49,8 @@ const DEFAULT_MAX_SESSIONS: usize = 100;
 /// use cloakroom::{AppKeys, MemoryStore, Sessions};
 ///
 /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
-///     .age(Duration::from_secs(30 * 60))
-///     .lifetime(Duration::from_secs(12 * 60 * 60))
+///     .idle_timeout(Duration::from_secs(30 * 60))
+///     .absolute_timeout(Duration::from_secs(12 * 60 * 60))
 ///     .build()?;
 /// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
@@ -220,8 +220,8 @@ pub struct SessionsBuilder {
     keys: AppKeys,
     scope: Scope,
     cookie: CookieSettings,
-    age: Duration,
-    lifetime: Option<Duration>,
+    idle_timeout: Duration,
+    absolute_timeout: Option<Duration>,
     commit_deadline: Duration,
     max_bytes: usize,
     max_sessions: Option<usize>,
@@ -238,8 +238,8 @@ impl SessionsBuilder {
             keys,
             scope: Scope::default(),
             cookie: CookieSettings::default(),
-            age: DEFAULT_AGE,
-            lifetime: None,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            absolute_timeout: None,
             commit_deadline: DEFAULT_COMMIT_DEADLINE,
             max_bytes: DEFAULT_MAX_BYTES,
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
@@ -259,15 +259,15 @@ impl SessionsBuilder {
 
     /// The idle timeout: a session that is not used for this long ends. Default: 2 hours. Longer
     /// is more convenient and gives a stolen or forgotten session more time. At least one second.
-    pub fn age(mut self, idle: Duration) -> Self {
-        self.age = idle;
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.idle_timeout = idle;
         self
     }
 
-    /// The absolute lifetime: a session ends this long after it began, however busy it is.
+    /// The absolute timeout: a session ends this long after it began, however busy it is.
     /// Default: none. Signing in again is its price. At least one second.
-    pub fn lifetime(mut self, absolute: Duration) -> Self {
-        self.lifetime = Some(absolute);
+    pub fn absolute_timeout(mut self, absolute: Duration) -> Self {
+        self.absolute_timeout = Some(absolute);
         self
     }
 
@@ -384,8 +384,8 @@ impl SessionsBuilder {
     /// use std::time::Duration;
     /// use cloakroom::{AppKeys, Sessions};
     ///
-    /// let error = Sessions::cookie(AppKeys::random()).age(Duration::from_millis(500)).build();
-    /// assert_eq!(error.unwrap_err().to_string(), "age: at least one second is accepted");
+    /// let error = Sessions::cookie(AppKeys::random()).idle_timeout(Duration::from_millis(500)).build();
+    /// assert_eq!(error.unwrap_err().to_string(), "idle_timeout: at least one second is accepted");
     /// ```
     pub fn build(self) -> Result<Sessions, CookieError> {
         let form = match self.driver {
@@ -413,7 +413,7 @@ impl SessionsBuilder {
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             cookies,
-            lifetimes: Lifetimes::new(self.age, self.lifetime)?,
+            lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
             max_sessions,
@@ -432,8 +432,8 @@ impl fmt::Debug for SessionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
             .field("cookie", &self.cookie)
-            .field("age", &self.age)
-            .field("lifetime", &self.lifetime)
+            .field("age", &self.idle_timeout)
+            .field("lifetime", &self.absolute_timeout)
             .finish_non_exhaustive()
     }
 }

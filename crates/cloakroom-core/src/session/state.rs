@@ -77,7 +77,7 @@ impl State {
             Persistence::Stored { expires, .. } => Some(lifetimes::end(record, expires)),
             Persistence::New | Persistence::PreSession { .. } | Persistence::Ended => None,
         };
-        Deadlines { created: record.created, idle, absolute: record.until }
+        Deadlines { created: record.created, idle, absolute: record.absolute_deadline }
     }
 
     pub(super) fn whereabouts(&self) -> Whereabouts {

@@ -44,9 +44,9 @@ pub(crate) enum Change {
     Own(Option<Owner>),
     Label(Box<str>),
     /// The idle timeout, in ms.
-    Age(u64),
+    IdleTimeout(u64),
     /// The absolute deadline.
-    Until(Option<Timestamp>),
+    AbsoluteDeadline(Option<Timestamp>),
     Flash(Box<Batch>),
     /// What is kept of the batches `seen`.
     Keep {
@@ -73,8 +73,8 @@ impl Change {
             Self::Clear => values.clear(),
             Self::Own(owner) => record.owner.clone_from(owner),
             Self::Label(label) => record.label = Some(label.clone()),
-            Self::Age(millis) => record.age = Some(*millis),
-            Self::Until(deadline) => record.until = *deadline,
+            Self::IdleTimeout(millis) => record.idle_timeout = Some(*millis),
+            Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
             Self::Keep { batch, seen } => record.flash.keep(Batch::clone(batch), seen),
             Self::Consume(seen) => record.flash.consume(seen),
@@ -91,8 +91,8 @@ impl Change {
             Self::Clear => "clear",
             Self::Own(_) => "own",
             Self::Label(_) => "label",
-            Self::Age(_) => "age",
-            Self::Until(_) => "until",
+            Self::IdleTimeout(_) => "idle_timeout",
+            Self::AbsoluteDeadline(_) => "absolute_deadline",
             Self::Flash(_) => "flash",
             Self::Keep { .. } => "keep",
             Self::Consume(_) => "consume",
@@ -128,7 +128,9 @@ impl ChangeLog {
 
     /// Returns what of the record is another than before.
     pub(crate) fn contents(&self) -> Contents {
-        let lifetime = |change: &Change| matches!(change, Change::Age(_) | Change::Until(_));
+        let lifetime = |change: &Change| {
+            matches!(change, Change::IdleTimeout(_) | Change::AbsoluteDeadline(_))
+        };
         match self.changes() {
             [] => Contents::Unchanged,
             changes if changes.iter().any(lifetime) => Contents::Lifetime,

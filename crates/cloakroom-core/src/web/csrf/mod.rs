@@ -59,7 +59,7 @@ mod origin;
 pub(crate) mod policy;
 
 pub use origin::OriginError;
-pub use policy::{CsrfPolicy, Refusal, Verdict};
+pub use policy::{CsrfPolicy, CsrfRejection, Verdict};
 
 pub use crate::http::site_scheme::SiteScheme;
 

@@ -59,13 +59,13 @@ pub enum Verdict {
     /// The visitor's session has to know this token; where there is none, the form may have it.
     NeedsToken(Option<String>),
     /// Another site sent it.
-    Refused(Refusal),
+    Refused(CsrfRejection),
 }
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum CsrfRejection {
     /// `Sec-Fetch-Site` says that another site sent it.
     CrossSite,
     /// `Sec-Fetch-Site` says that a sibling host sent it.
@@ -152,12 +152,12 @@ impl CsrfPolicy {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::csrf::{CsrfPolicy, Refusal, SiteScheme, Verdict};
+    /// use cloakroom::csrf::{CsrfPolicy, CsrfRejection, SiteScheme, Verdict};
     ///
     /// let policy = CsrfPolicy::default();
     /// let forged: &[(&str, &str)] = &[("sec-fetch-site", "cross-site")];
     /// let verdict = policy.check("POST", forged, None, SiteScheme::Https);
-    /// assert_eq!(verdict, Verdict::Refused(Refusal::CrossSite));
+    /// assert_eq!(verdict, Verdict::Refused(CsrfRejection::CrossSite));
     /// assert_eq!(policy.check("GET", forged, None, SiteScheme::Https), Verdict::Pass);
     /// ```
     pub fn check(
@@ -184,15 +184,15 @@ impl CsrfPolicy {
         headers: &(impl Headers + ?Sized),
         host: Option<&str>,
         transport: SiteScheme,
-    ) -> Option<Refusal> {
+    ) -> Option<CsrfRejection> {
         let origin = headers.text("origin");
         let trusted =
             || origin.and_then(Origin::parse).is_some_and(|it| self.trusted.contains(&it));
         match headers.text("sec-fetch-site") {
             Some("same-origin" | "none") => None,
             Some("same-site") if self.same_site == SameSiteRequests::Allowed => None,
-            Some("same-site") => (!trusted()).then_some(Refusal::SameSite),
-            Some("cross-site") => (!trusted()).then_some(Refusal::CrossSite),
+            Some("same-site") => (!trusted()).then_some(CsrfRejection::SameSite),
+            Some("cross-site") => (!trusted()).then_some(CsrfRejection::CrossSite),
             Some(_) | None => {
                 let sender = match origin {
                     Some(origin) => Origin::parse(origin),
@@ -202,7 +202,7 @@ impl CsrfPolicy {
                     self.trusted.contains(&sender)
                         || host.is_some_and(|host| sender.is_site(host, transport))
                 };
-                (!sender.is_some_and(at_home)).then_some(Refusal::ForeignOrigin)
+                (!sender.is_some_and(at_home)).then_some(CsrfRejection::ForeignOrigin)
             }
         }
     }
@@ -221,7 +221,7 @@ fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
     sent.map(ToOwned::to_owned)
 }
 
-impl Refusal {
+impl CsrfRejection {
     /// What the answer to a refused request varies with.
     pub const VARY: &str = "Sec-Fetch-Site, Origin, Accept";
 
@@ -238,7 +238,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for CsrfRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CrossSite | Self::SameSite | Self::ForeignOrigin => {

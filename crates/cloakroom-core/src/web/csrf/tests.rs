@@ -95,10 +95,13 @@ fn a_websocket_handshake_is_judged_by_its_origin_and_needs_no_token() {
             (Some(("sec-fetch-site", "same-origin")), Verdict::Pass),
             (Some(("origin", "https://example.org")), Verdict::Pass),
             (Some(("origin", "https://admin.example.org")), Verdict::Pass),
-            (Some(("sec-fetch-site", "cross-site")), Verdict::Refused(Refusal::CrossSite)),
-            (Some(("sec-fetch-site", "same-site")), Verdict::Refused(Refusal::SameSite)),
-            (Some(("origin", "https://evil.example")), Verdict::Refused(Refusal::ForeignOrigin)),
-            (Some(("origin", "null")), Verdict::Refused(Refusal::ForeignOrigin)),
+            (Some(("sec-fetch-site", "cross-site")), Verdict::Refused(CsrfRejection::CrossSite)),
+            (Some(("sec-fetch-site", "same-site")), Verdict::Refused(CsrfRejection::SameSite)),
+            (
+                Some(("origin", "https://evil.example")),
+                Verdict::Refused(CsrfRejection::ForeignOrigin),
+            ),
+            (Some(("origin", "null")), Verdict::Refused(CsrfRejection::ForeignOrigin)),
         ] {
             let headers: Vec<_> = handshake.iter().copied().chain(sender).collect();
             assert_eq!(check(&policy, method, &headers), expected, "{method} {headers:?}");
@@ -136,7 +139,7 @@ fn a_referer_stands_in_for_a_missing_origin() {
 fn sibling_hosts_pass_only_where_they_are_allowed() {
     let headers = [("sec-fetch-site", "same-site"), ("origin", "https://shop.example.org")];
     let verdict = check(&CsrfPolicy::default(), "POST", &headers);
-    assert_eq!(verdict, Verdict::Refused(Refusal::SameSite));
+    assert_eq!(verdict, Verdict::Refused(CsrfRejection::SameSite));
     let verdict = check(&CsrfPolicy::default().allow_same_site(), "POST", &headers);
     assert_eq!(verdict, Verdict::NeedsToken(None));
 }
@@ -147,7 +150,7 @@ fn plain_http_is_this_site_in_development_alone() {
     let policy = CsrfPolicy::default();
     let verdict = |transport| policy.check("POST", headers, None, transport);
     assert_eq!(verdict(SiteScheme::Any), Verdict::NeedsToken(None));
-    assert_eq!(verdict(SiteScheme::Https), Verdict::Refused(Refusal::ForeignOrigin));
+    assert_eq!(verdict(SiteScheme::Https), Verdict::Refused(CsrfRejection::ForeignOrigin));
 }
 
 #[test]
