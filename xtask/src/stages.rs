@@ -65,19 +65,21 @@ fn test() -> Result<(), Failure> {
 }
 
 /// The features of `cloakroom`, which passes them on to the crates that have them.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 14] = [
     "",
     "actix",
     "axum",
     "config",
     "conformance",
     "file",
+    "forms",
     "garde",
     "metrics",
     "minijinja",
     "redis",
     "tera",
     "validator",
+    "validator_0_20",
 ];
 
 /// Each feature alone, and none: features add and never lean on each other.

@@ -143,7 +143,7 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
 }
 
 fn lifetimes(settings: &Settings) -> Vec<Finding> {
-    const DAY: Duration = Duration::from_hours(24);
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
     let days = settings.idle_timeout.as_secs() / DAY.as_secs();
     let mut findings = Vec::new();
     let mut look = |text| findings.push(finding("lifetime", Verdict::Warning, text));

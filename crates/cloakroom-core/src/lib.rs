@@ -26,8 +26,9 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum`, `actix` | extractors and responses for these frameworks |
+//! | `forms` | forms with `multipart/form-data` |
 //! | `minijinja`, `tera` | the view helpers as functions of these template engines |
-//! | `validator`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
+//! | `validator` (0.21), `validator_0_20`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
 //! | `metrics` | counters and histograms through the `metrics` facade |
 
 pub mod adapter;

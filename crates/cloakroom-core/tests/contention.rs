@@ -1,4 +1,5 @@
 //! A session that other processes write all the time.
+#![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use cloakroom_core::adapter::RequestContext;

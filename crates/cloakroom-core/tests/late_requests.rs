@@ -1,5 +1,6 @@
 //! Requests that take long: a logout after another request has rotated the token, and a read whose
 //! deadline cannot be moved.
+#![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use std::{

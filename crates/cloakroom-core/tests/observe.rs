@@ -1,5 +1,6 @@
 //! What sessions tell of themselves in a life: spans, events and metrics of the page `observe`. Alone in its
 //! process, because what is logged is decided once for all threads.
+#![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod log;

@@ -1,6 +1,7 @@
 //! Sessions from outside their requests: by handle, for readers that stay, for clients without
 //! cookies, and with timeouts of their own.
 
+#![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use cloakroom_core::adapter::RequestContext;

@@ -1,5 +1,6 @@
 //! Commits that wait for another commit of their session, in an order that each test sets: the store
 //! holds every commit back until the test lets it go on.
+#![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use std::{

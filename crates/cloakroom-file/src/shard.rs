@@ -23,7 +23,7 @@ use cloakroom_store::{
 /// The end of the name of a file that cannot be read, after the time when it was set aside.
 const SET_ASIDE: &str = ".corrupt";
 /// How long such a file is kept for someone to look at.
-const KEPT_ASIDE: Duration = Duration::from_hours(24);
+const KEPT_ASIDE: Duration = Duration::from_secs(24 * 3_600);
 
 /// What the log says of a file of a later version.
 pub(super) const LATER_VERSION: &str = "a later version of the library wrote a session file; it stays, \

@@ -27,7 +27,7 @@ pub struct SweepBudget {
 
 impl Default for SweepBudget {
     fn default() -> Self {
-        Self { entries_per_second: 1_000, pause: Duration::from_mins(10) }
+        Self { entries_per_second: 1_000, pause: Duration::from_secs(10 * 60) }
     }
 }
 

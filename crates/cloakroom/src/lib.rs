@@ -33,9 +33,10 @@
 //! | `axum`, `actix` | layers, extractors and responses for these frameworks |
 //! | `config` (default) | settings from `config/session.toml` and the environment |
 //! | `file` (default) | [`FileStore`], on Linux, macOS and BSD |
+//! | `forms` (default) | forms with `multipart/form-data` |
 //! | `redis` | [`RedisStore`] |
 //! | `minijinja`, `tera` | the view helpers as functions of these template engines |
-//! | `validator`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
+//! | `validator` (0.21), `validator_0_20`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `conformance` | the test suite for stores |
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{failure::Failure, setup::Shared};
 
 /// How long Redis keeps a journal after the last run.
-const KEPT_FOR: Duration = Duration::from_hours(24 * 30);
+const KEPT_FOR: Duration = Duration::from_secs(24 * 30 * 3_600);
 
 pub(super) struct Side<'a> {
     shared: &'a Shared,

@@ -26,7 +26,7 @@ pub(crate) struct Cookies {
 }
 
 /// The longest age that browsers keep (RFC 6265bis, 5.5): 400 days.
-const MAX_MAX_AGE: Duration = Duration::from_hours(400 * 24);
+const MAX_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 impl Cookies {
     pub(crate) fn new(settings: CookieSettings, form: ValueForm) -> Result<Self, CookieError> {

@@ -24,12 +24,13 @@ mod errors;
 pub(crate) mod field;
 mod input;
 mod json;
+#[cfg(feature = "forms")]
 mod multipart;
 mod parse;
 mod secret_fields;
 mod text;
 mod tree;
-#[cfg(any(feature = "garde", feature = "validator"))]
+#[cfg(any(feature = "garde", feature = "validator", feature = "validator_0_20"))]
 mod validation;
 
 pub use errors::{FieldError, FieldErrors, IntoFieldErrors};

@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::form::{FormInput, json, multipart, tree::Tree};
+#[cfg(feature = "forms")]
+use crate::form::multipart;
+use crate::form::{FormInput, json, tree::Tree};
 use crate::http::headers::Headers;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
@@ -17,8 +19,11 @@ pub(super) const MAX_FIELDS: usize = 1_000;
 /// How many bytes the name of a field may have, as a key of the session may.
 const MAX_NAME: usize = 1_024;
 
+#[cfg(feature = "forms")]
 const ACCEPTED: &str =
     "application/x-www-form-urlencoded, multipart/form-data and application/json are accepted";
+#[cfg(not(feature = "forms"))]
+const ACCEPTED: &str = "application/x-www-form-urlencoded and application/json are accepted";
 
 impl FormInput {
     /// Reads a body of this content type. An empty body is an empty form, whatever its type.
@@ -48,6 +53,7 @@ impl FormInput {
         let content_type = content_type.unwrap_or_default();
         match essence(content_type).as_str() {
             URLENCODED => urlencoded(&body),
+            #[cfg(feature = "forms")]
             MULTIPART => multipart::read(content_type, body).await,
             JSON => json::read(&body),
             "" => Err(Problem::NoType.into()),

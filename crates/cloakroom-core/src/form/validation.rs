@@ -12,52 +12,68 @@ impl IntoFieldErrors for garde::Report {
     }
 }
 
-/// Messages that `validator` was not given are made from the code and its parameters.
-#[cfg(feature = "validator")]
-impl IntoFieldErrors for validator::ValidationErrors {
-    fn into_field_errors(self) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        with_validator::add_all(&self, "", &mut errors);
-        errors
-    }
+/// Implements the conversion for a version of `validator`. Errors without a message get one that is made
+/// from their code and parameters.
+#[cfg(any(feature = "validator", feature = "validator_0_20"))]
+macro_rules! validator_errors {
+    ($validator:ident) => {
+        impl IntoFieldErrors for $validator::ValidationErrors {
+            fn into_field_errors(self) -> FieldErrors {
+                fn add_all(
+                    found: &$validator::ValidationErrors,
+                    parent: &str,
+                    errors: &mut FieldErrors,
+                ) {
+                    use $validator::ValidationErrorsKind::{Field, List, Struct};
+
+                    for (field, kind) in found.errors() {
+                        // An error of the whole form is under `__all__` there, and here under the
+                        // name of the form.
+                        let own = if field == "__all__" { "" } else { field.as_ref() };
+                        let path = format!("{parent}.{own}");
+                        match kind {
+                            Struct(inner) => add_all(inner, &path, errors),
+                            List(items) => {
+                                for (index, inner) in items {
+                                    add_all(inner, &format!("{path}.{index}"), errors);
+                                }
+                            }
+                            Field(found) => {
+                                for error in found {
+                                    let given = error.message.as_ref().map(ToString::to_string);
+                                    let parameter = |name: &str| error.params.get(name);
+                                    let message = given
+                                        .unwrap_or_else(|| message::of(&error.code, parameter));
+                                    errors.add(path.clone(), message);
+                                }
+                            }
+                        }
+                    }
+                }
+
+                let mut errors = FieldErrors::new();
+                add_all(&self, "", &mut errors);
+                errors
+            }
+        }
+    };
 }
 
 #[cfg(feature = "validator")]
-mod with_validator {
+validator_errors!(validator);
+#[cfg(feature = "validator_0_20")]
+validator_errors!(validator_0_20);
+
+/// The messages for the rules of `validator`.
+#[cfg(any(feature = "validator", feature = "validator_0_20"))]
+mod message {
     use serde_json::Value;
-    use validator::{ValidationError, ValidationErrors, ValidationErrorsKind};
 
-    use crate::form::FieldErrors;
-
-    pub(super) fn add_all(found: &ValidationErrors, parent: &str, errors: &mut FieldErrors) {
-        for (field, kind) in found.errors() {
-            // What concerns the whole form stands under `__all__` there and under the form's name here.
-            let own = if field == "__all__" { "" } else { field.as_ref() };
-            let path = format!("{parent}.{own}");
-            match kind {
-                ValidationErrorsKind::Struct(inner) => add_all(inner, &path, errors),
-                ValidationErrorsKind::List(items) => {
-                    for (index, inner) in items {
-                        add_all(inner, &format!("{path}.{index}"), errors);
-                    }
-                }
-                ValidationErrorsKind::Field(found) => {
-                    for error in found {
-                        errors.add(path.clone(), message(error));
-                    }
-                }
-            }
-        }
-    }
-
-    fn message(error: &ValidationError) -> String {
-        error.message.as_ref().map_or_else(|| default(error), ToString::to_string)
-    }
-
-    fn default(error: &ValidationError) -> String {
-        let parameter = |name: &str| error.params.get(name).map(shown);
+    /// Returns the message for a rule, by its code and its parameters.
+    pub(super) fn of<'v>(code: &str, parameter: impl Fn(&str) -> Option<&'v Value>) -> String {
+        let parameter = |name: &str| parameter(name).map(shown);
         let (least, most) = (parameter("min"), parameter("max"));
-        match error.code.as_ref() {
+        match code {
             "required" | "required_nested" => "is required".to_owned(),
             "email" => "must be an e-mail address".to_owned(),
             "url" => "must be a URL".to_owned(),
@@ -82,11 +98,13 @@ mod with_validator {
             }
             // Its parameter is not the other field's name but its value, a password perhaps.
             "must_match" => "does not match".to_owned(),
-            "contains" => parameter("needle")
-                .map_or_else(|| "lacks something".to_owned(), |it| format!("must contain {it}")),
+            "contains" => parameter("needle").map_or_else(
+                || "lacks something".to_owned(),
+                |needle| format!("must contain {needle}"),
+            ),
             "does_not_contain" => parameter("needle").map_or_else(
                 || "contains what is not accepted".to_owned(),
-                |it| format!("must not contain {it}"),
+                |needle| format!("must not contain {needle}"),
             ),
             "credit_card" => "must be a card number".to_owned(),
             "non_control_character" => "must not contain control characters".to_owned(),
@@ -101,7 +119,7 @@ mod with_validator {
     }
 }
 
-#[cfg(all(test, feature = "garde", feature = "validator"))]
+#[cfg(all(test, feature = "garde", feature = "validator", feature = "validator_0_20"))]
 mod tests {
     use serde_json::json;
 
@@ -152,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn garde_s_paths_are_dotted() {
+    fn paths_of_garde_are_dotted() {
         use for_garde::{Item, Order};
         use garde::Validate;
         let items = vec![Item { quantity: 1 }, Item { quantity: 0 }];
@@ -165,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn validator_s_nested_fields_are_dotted_and_every_error_has_a_message() {
+    fn errors_of_validator_have_dotted_paths_and_messages() {
         use for_validator::{Item, Order};
         use validator::Validate;
         let order = Order {
@@ -188,5 +206,18 @@ mod tests {
                 "terms": ["is required"],
             })
         );
+    }
+
+    /// Built by hand, because the derive macro names the crate `validator`, which is the other version.
+    #[test]
+    fn errors_of_validator_0_20_have_messages() {
+        use validator_0_20::{ValidationError, ValidationErrors};
+        let mut error = ValidationError::new("range");
+        error.add_param("min".into(), &1);
+        error.add_param("max".into(), &9);
+        let mut errors = ValidationErrors::new();
+        errors.add("quantity", error);
+        let expected = json!({ "quantity": ["must be from 1 to 9"] });
+        assert_eq!(json!(errors.into_field_errors()), expected);
     }
 }

@@ -10,7 +10,7 @@ pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the tombstone of a regenerated session names its successor, so that a logout that was
 /// sent with the old token still ends the session. A request may take this long.
-pub(crate) const SUCCESSOR: Duration = Duration::from_hours(1);
+pub(crate) const SUCCESSOR: Duration = Duration::from_secs(3_600);
 
 /// The two timeouts of OWASP ASVS 5.0, 7.3.1 and 7.3.2.
 #[derive(Clone, Copy, Debug)]

@@ -30,7 +30,7 @@ use cloakroom_store::{
 };
 
 /// The idle timeout unless set: two hours.
-pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_hours(2);
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(2 * 3_600);
 
 /// How long a commit is tried unless set: five seconds.
 const DEFAULT_COMMIT_DEADLINE: Duration = Duration::from_secs(5);

@@ -104,7 +104,7 @@ pub fn chunks(data: &[u8]) {
     let text = text.iter().map(|byte| char::from(alphabet[usize::from(byte % 64)]));
     // The reader passes over values that cannot be sealed texts.
     let value: String = "AQ".chars().chain(text).chain("-".repeat(58).chars()).collect();
-    let age = Some(std::time::Duration::from_hours(1));
+    let age = Some(std::time::Duration::from_secs(3_600));
     if cookies().check_size(&value, age).is_err() {
         return;
     }

@@ -11,7 +11,7 @@ use cloakroom_store::clock::Timestamp;
 const TOUCH_FRACTION: u32 = 10;
 
 /// A pre-session counts for the idle timeout, and for no longer than this.
-const MAX_PRE_SESSION: Duration = Duration::from_hours(24);
+const MAX_PRE_SESSION: Duration = Duration::from_secs(24 * 3_600);
 
 /// What a request wants, or several that commit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
