@@ -2,6 +2,8 @@
 
 mod bench;
 mod commands;
+#[cfg(test)]
+mod floors;
 mod fuzz;
 mod licenses;
 mod stages;

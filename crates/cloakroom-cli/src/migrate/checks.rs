@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::{arguments::Kept, migrate::Journal, setup::Shared};
 
-    const IDLE: Duration = Duration::from_hours(1);
+    const IDLE: Duration = Duration::from_secs(3_600);
 
     /// A target whose application uses all of its sessions at the first removal of one.
     #[derive(Debug)]
