@@ -15,7 +15,8 @@ use std::{process::ExitCode, time::Duration};
 
 const HELP: &str = "\
 cargo xtask test [STAGE…]       everything that has to hold, or the named stages:
-                                tools fmt clippy features test docs golden licenses fuzz
+                                tools fmt clippy features test docs golden licenses package
+                                semver fuzz
 cargo xtask soak [--seconds N]  long fuzz runs, N seconds for each target (default 600), and the
                                 long versions of tests
 cargo xtask bench               what one request costs, in process (divan)

@@ -9,7 +9,7 @@ const FUZZ: Duration = Duration::from_secs(8);
 
 type Stage = (&'static str, fn() -> Result<(), Failure>);
 
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 11] = [
     ("tools", tools::install),
     ("fmt", || commands::cargo(&["fmt", "--all", "--check"])),
     ("clippy", clippy),
@@ -18,6 +18,8 @@ const STAGES: [Stage; 9] = [
     ("docs", docs),
     ("golden", golden),
     ("licenses", licenses::check),
+    ("package", package),
+    ("semver", semver),
     ("fuzz", || fuzz::run(FUZZ)),
 ];
 
@@ -97,6 +99,30 @@ fn check_alone(package: &str, features: &str) -> Result<(), Failure> {
 fn docs() -> Result<(), Failure> {
     let arguments = ["doc", "--workspace", "--all-features", "--no-deps"];
     commands::run_with("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// The crates of the workspace that are not published.
+const UNPUBLISHED: [&str; 4] = ["cloakroom-tests", "demo", "ways", "xtask"];
+
+/// Makes the package of each published crate and builds it from there alone.
+fn package() -> Result<(), Failure> {
+    let mut arguments = vec!["package", "--quiet", "--workspace", "--locked", "--allow-dirty"];
+    arguments.extend(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
+    commands::cargo(&arguments)
+}
+
+/// Compares the public interface with the last release, once there is one.
+fn semver() -> Result<(), Failure> {
+    if env!("CARGO_PKG_VERSION") == "0.1.0" {
+        println!("there is no release to compare with before 0.1.0");
+        return Ok(());
+    }
+    if !commands::succeeds("cargo", &["semver-checks", "--version"]) {
+        return Err("cargo-semver-checks is missing: cargo install cargo-semver-checks".to_owned());
+    }
+    let mut arguments = vec!["semver-checks", "--workspace"];
+    arguments.extend(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
+    commands::cargo(&arguments)
 }
 
 /// Opens the golden vectors with programs in another language.

@@ -28,6 +28,8 @@
 //! [`ReadSession`](cloakroom_core::ReadSession), [`Input`](cloakroom_core::Input),
 //! [`JsonInput`](cloakroom_core::JsonInput) and [`Back`](cloakroom_core::Back) as arguments.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod csrf_layer;
 mod failure;
 mod future;

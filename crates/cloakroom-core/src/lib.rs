@@ -31,6 +31,8 @@
 //! | `validator` (0.21), `validator_0_20`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
 //! | `metrics` | counters and histograms through the `metrics` facade |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod adapter;
 
 mod backend;

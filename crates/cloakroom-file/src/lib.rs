@@ -49,6 +49,9 @@
 //! between processes: ext4, xfs, btrfs, zfs, apfs, tmpfs and overlayfs do. Not on NFS or SMB: take
 //! Redis for several machines.
 
+#![cfg(unix)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod blocking_pool;
 mod cached;
 mod folder;

@@ -37,6 +37,8 @@
 //! the tag by which old and new key of a regenerated session come to lie in one slot. 240 random
 //! bits remain to be guessed.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod cluster_node;
 mod connections;

@@ -12,6 +12,8 @@
 //! # Ok::<(), cloakroom_settings::SettingsError>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod build;
 mod error;
 #[cfg(all(unix, feature = "file"))]

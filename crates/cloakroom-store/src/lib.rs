@@ -25,6 +25,8 @@
 //! | `conformance` | the test suite for stores |
 //! | `sweep` | [`sweep_in_background`](https://docs.rs/cloakroom-store/latest/cloakroom_store/fn.sweep_in_background.html), a task that deletes expired entries |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "sweep")]
 mod background;
 pub mod clock;

@@ -40,6 +40,8 @@
 //! | `metrics` | counters and histograms through the `metrics` facade |
 //! | `conformance` | the test suite for stores |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod guide;
 
 #[cfg(feature = "actix")]
