@@ -15,5 +15,5 @@ pub mod server;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../README.md")]
 struct Readme;
