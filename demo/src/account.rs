@@ -5,18 +5,16 @@ use axum::{
     http::HeaderMap,
     response::{Html, IntoResponse, Redirect, Response},
 };
-use cloakroom::{Back, Input, Session, TypedKey, form::FieldErrors};
+use cloakroom::{Input, Session, form::FieldErrors};
 use minijinja::context;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     devices,
+    keys::USER,
     site::{Failure, Shared},
 };
-
-/// Who is signed in.
-pub(crate) const USER: TypedKey<String> = TypedKey::new("user");
 
 /// The demo's whole user database: any name, this password. The page says so.
 const PASSWORD: &str = "guest";
@@ -28,7 +26,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    fn check(self) -> Result<String, FieldErrors> {
+    fn check(&self) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::new();
         if self.username.trim().is_empty() {
             errors.add("username", "Please choose a name.");
@@ -36,7 +34,7 @@ impl Credentials {
         if self.password != PASSWORD {
             errors.add("password", "That is not the password.");
         }
-        if errors.is_empty() { Ok(self.username.trim().to_owned()) } else { Err(errors) }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
 
@@ -49,23 +47,17 @@ pub(crate) async fn sign_in_page(
 
 pub(crate) async fn sign_in(
     session: Session,
-    back: Back,
     headers: HeaderMap,
     input: Input<Credentials>,
-) -> Result<Response, Failure> {
-    let user = match input.into_result().and_then(Credentials::check) {
-        Ok(user) => user,
-        Err(errors) => {
-            session.with_errors(errors)?.flash_all()?;
-            return Ok(back.or("/sign-in").into_response());
-        }
-    };
+) -> Result<Redirect, Failure> {
+    let credentials = input.fallback("/sign-in").check(Credentials::check)?;
+    let user = credentials.username.trim().to_owned();
     // The visitor's rights change, so the token does.
     session.regenerate()?;
     devices::enter(&session, &user, &headers)?;
     session.flash(json!({ "notice": format!("Welcome, {user}!") }))?;
     session.put(USER, user)?;
-    Ok(Redirect::to(&session.pull_intended_url("/account")?).into_response())
+    Ok(Redirect::to(&session.pull_intended_url("/account")?))
 }
 
 pub(crate) async fn sign_out(session: Session) -> Result<Redirect, Failure> {
@@ -80,7 +72,7 @@ pub(crate) async fn show(
     session: Session,
 ) -> Result<Response, Failure> {
     if session.get(USER)?.is_none() {
-        session.set_intended_url(here.path_and_query().map_or("/", |it| it.as_str()))?;
+        session.set_intended_url(here.path_and_query().map_or("/", |path| path.as_str()))?;
         session.flash(json!({ "notice": "Please sign in to see that page." }))?;
         return Ok(Redirect::to("/sign-in").into_response());
     }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    account::USER,
-    inspector::from_now,
+    keys::USER,
+    moments::from_now,
     site::{Failure, Shared},
 };
 

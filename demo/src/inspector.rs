@@ -1,7 +1,5 @@
 //! Shows the visitor their own session.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use axum::{
     extract::State,
     http::{HeaderMap, header::COOKIE},
@@ -10,7 +8,10 @@ use axum::{
 use cloakroom::{Session, View};
 use minijinja::{context, value::Serde};
 
-use crate::site::{Failure, Shared};
+use crate::{
+    moments::from_now,
+    site::{Failure, Shared},
+};
 
 pub(crate) async fn show(
     State(site): State<Shared>,
@@ -28,8 +29,8 @@ pub(crate) async fn show(
         id => session.correlation_id(),
         is_new => session.is_new(),
         created => Serde(from_now(deadlines.created.as_millis())),
-        idle => Serde(deadlines.idle.map(|it| from_now(it.as_millis()))),
-        absolute => Serde(deadlines.absolute.map(|it| from_now(it.as_millis()))),
+        idle => Serde(deadlines.idle.map(|deadline| from_now(deadline.as_millis()))),
+        absolute => Serde(deadlines.absolute.map(|deadline| from_now(deadline.as_millis()))),
         driver => sessions.driver_name(),
         cookie_name => sessions.cookie_name(),
         cookie_size => cookie_size(&headers, sessions.cookie_name()),
@@ -41,22 +42,12 @@ fn pretty(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// `in 119 minutes`, `5 seconds ago`.
-pub(crate) fn from_now(millis: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let moment = Duration::from_millis(millis);
-    let text = match moment.abs_diff(now).as_secs() {
-        seconds @ 0..=119 => format!("{seconds} seconds"),
-        seconds @ 120..=7_199 => format!("{} minutes", seconds / 60),
-        seconds => format!("{} hours", seconds / 3_600),
-    };
-    if moment > now { format!("in {text}") } else { format!("{text} ago") }
-}
-
-/// How many bytes of this request's `Cookie` headers are the session's.
+/// Returns how many bytes of the request's `Cookie` headers belong to the session.
 fn cookie_size(headers: &HeaderMap, name: &str) -> usize {
-    let pairs =
-        headers.get_all(COOKIE).into_iter().flat_map(|it| it.as_bytes().split(|b| *b == b';'));
+    let pairs = headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs
         .map(<[u8]>::trim_ascii)
         .filter(|pair| pair.starts_with(name.as_bytes()))

@@ -5,7 +5,10 @@
 mod account;
 mod book;
 mod devices;
+mod guestbook;
 mod inspector;
+mod keys;
+mod moments;
 mod site;
 mod startup;
 mod theme;

@@ -1,4 +1,4 @@
-//! What all pages share: templates, the book, and the frame around them.
+//! The state that all pages share: templates and the guestbook.
 
 use std::sync::Arc;
 
@@ -7,7 +7,10 @@ use axum::response::{Html, IntoResponse, Response};
 use cloakroom::Error;
 use minijinja::{Environment, Value, context};
 
-use crate::{account::USER, book::Book, theme::THEME};
+use crate::{
+    guestbook::Guestbook,
+    keys::{THEME, USER},
+};
 
 pub(crate) const STYLE: &str = include_str!("../static/style.css");
 
@@ -16,7 +19,7 @@ pub(crate) type Shared = Arc<Site>;
 
 pub(crate) struct Site {
     templates: Environment<'static>,
-    pub(crate) book: Book,
+    pub(crate) guestbook: Guestbook,
 }
 
 impl Site {
@@ -33,7 +36,7 @@ impl Site {
         ] {
             templates.add_template(name, source)?;
         }
-        Ok(Self { templates, book: Book::default() })
+        Ok(Self { templates, guestbook: Guestbook::default() })
     }
 
     /// Renders a page in the frame, with the session's view for its helpers.

@@ -1,19 +1,16 @@
-//! The visitor's theme, kept under a dotted key.
+//! The theme of the pages.
 
-use axum::response::IntoResponse;
-use cloakroom::{Back, Input, Session, TypedKey};
+use cloakroom::{Back, Input, SeeOther, Session};
 use serde::Deserialize;
 
-use crate::site::Failure;
-
-pub(crate) const THEME: TypedKey<String> = TypedKey::new("preferences.theme");
+use crate::{keys::THEME, site::Failure};
 
 #[derive(Deserialize)]
 pub(crate) struct Choice {
     theme: Theme,
 }
 
-/// Anything else that is posted is refused.
+/// The themes that the form offers.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Theme {
@@ -25,7 +22,7 @@ pub(crate) async fn choose(
     session: Session,
     back: Back,
     input: Input<Choice>,
-) -> Result<impl IntoResponse, Failure> {
+) -> Result<SeeOther, Failure> {
     match input.into_result() {
         Ok(Choice { theme: Theme::Light }) => session.put(THEME, "light".to_owned())?,
         Ok(Choice { theme: Theme::Dark }) => session.put(THEME, "dark".to_owned())?,
