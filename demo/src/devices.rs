@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, header::USER_AGENT},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use cloakroom::{Back, Error, Input, Session, SessionInfo, store::Cursor};
+use cloakroom::{Back, Error, Input, Session, SessionHandle, SessionInfo, store::Cursor};
 use minijinja::{context, value::Serde};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,7 +41,7 @@ fn device(headers: &HeaderMap) -> &'static str {
 /// One line of the list.
 #[derive(Serialize)]
 struct Line {
-    handle: String,
+    handle: SessionHandle,
     label: String,
     signed_in: String,
     last_seen: String,
@@ -51,7 +51,7 @@ struct Line {
 impl From<SessionInfo> for Line {
     fn from(info: SessionInfo) -> Self {
         Self {
-            signed_in: from_now(info.signed_in.as_millis()),
+            signed_in: info.signed_in.map(|at| from_now(at.as_millis())).unwrap_or_default(),
             last_seen: from_now(info.last_seen.as_millis()),
             label: info.label.unwrap_or_default(),
             handle: info.handle,
@@ -64,14 +64,14 @@ pub(crate) async fn show(
     State(site): State<Shared>,
     session: Session,
 ) -> Result<Response, Failure> {
-    let Some(user) = session.get(USER)? else {
+    if session.get(USER)?.is_none() {
         session.set_intended_url("/devices")?;
         return Ok(Redirect::to("/sign-in").into_response());
-    };
-    let page: Html<String> = match session.directory() {
-        Ok(directory) => {
+    }
+    let page: Html<String> = match session.owner_sessions() {
+        Ok(own) => {
             // `max_sessions` keeps the list on one page.
-            let page = directory.sessions_of(&user, Cursor::default()).await?;
+            let page = own.page(Cursor::default()).await?;
             let lines: Vec<_> = page.sessions.into_iter().map(Line::from).collect();
             site.page(&session, "devices.html", context! { lines => Serde(lines) })?
         }
@@ -85,7 +85,7 @@ pub(crate) async fn show(
 
 #[derive(Deserialize)]
 pub(crate) struct Chosen {
-    handle: String,
+    handle: SessionHandle,
 }
 
 pub(crate) async fn end(
@@ -94,7 +94,7 @@ pub(crate) async fn end(
     input: Input<Chosen>,
 ) -> Result<impl IntoResponse, Failure> {
     let notice = match input.into_result() {
-        Ok(Chosen { handle }) if session.directory()?.destroy(&handle).await? => {
+        Ok(Chosen { handle }) if session.owner_sessions()?.destroy(&handle).await? => {
             "Signed out there."
         }
         _ => "That session had ended already.",
@@ -104,8 +104,7 @@ pub(crate) async fn end(
 }
 
 pub(crate) async fn end_others(session: Session, back: Back) -> Result<impl IntoResponse, Failure> {
-    let user = session.get(USER)?.unwrap_or_default();
-    let ended = session.directory()?.destroy_others(&user).await?;
+    let ended = session.owner_sessions()?.destroy_others().await?;
     session.flash(json!({ "notice": format!("Signed out in {ended} other places.") }))?;
     Ok(back.or("/devices"))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, extract::State, routing::get};
-use cloakroom::{Error, Session, Sessions, View, axum::SessionLayer};
+use cloakroom::{Error, Session, SessionHandle, Sessions, View, axum::SessionLayer};
 use serde_json::json;
 
 pub(crate) fn app(sessions: &Sessions) -> Router {
@@ -28,7 +28,7 @@ async fn import(State(sessions): State<Sessions>, session: Session) -> Result<&'
     Ok("the import has begun; see / for how far it is")
 }
 
-async fn work(sessions: &Sessions, handle: &str) -> Result<(), cloakroom::Error> {
+async fn work(sessions: &Sessions, handle: &SessionHandle) -> Result<(), cloakroom::Error> {
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let counted = sessions.edit(handle, |session| session.increment_by("import.lines", 100));
@@ -79,6 +79,6 @@ mod tests {
         session.destroy().unwrap();
         session.commit().await.unwrap();
         work(&sessions, &handle).await.unwrap();
-        assert!(sessions.inventory().unwrap().contents(&handle).await.unwrap().is_none());
+        assert!(sessions.admin().unwrap().contents(&handle).await.unwrap().is_none());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use cloakroom::{
-    Inventory, SessionContents, SessionSummary,
+    SessionAdmin, SessionContents, SessionHandle, SessionInfo,
     clock::{Clock, SystemClock, Timestamp},
     store::Cursor,
 };
@@ -19,12 +19,12 @@ use crate::{
     setup::{self, Shared},
 };
 
-/// Every session of the configured store.
-fn inventory(common: &CommonOptions) -> Result<(Shared, Inventory), Failure> {
+/// The sessions of the configured store.
+fn admin(common: &CommonOptions) -> Result<(Shared, SessionAdmin), Failure> {
     let settings = setup::settings(common)?;
     let shared = Shared::configured(&settings)?;
-    let inventory = shared.sessions(&settings)?.inventory()?;
-    Ok((shared, inventory))
+    let admin = shared.sessions(&settings)?.admin()?;
+    Ok((shared, admin))
 }
 
 pub(crate) async fn list(
@@ -32,9 +32,9 @@ pub(crate) async fn list(
     common: &CommonOptions,
     output: Output,
 ) -> Result<(), Failure> {
-    let (_, inventory) = inventory(common)?;
+    let (_, admin) = admin(common)?;
     let limit = options.limit.get();
-    let mut shown = first(&inventory, options.owner.as_deref(), limit.saturating_add(1)).await?;
+    let mut shown = first(&admin, options.owner.as_deref(), limit.saturating_add(1)).await?;
     let more = shown.len() > limit;
     shown.truncate(limit);
     for session in &shown {
@@ -53,31 +53,31 @@ pub(crate) async fn list(
 
 /// So many sessions, of one owner or of all, or all where there are not so many.
 async fn first(
-    inventory: &Inventory,
+    admin: &SessionAdmin,
     owner: Option<&str>,
     wanted: usize,
-) -> Result<Vec<SessionSummary>, Failure> {
+) -> Result<Vec<SessionInfo>, Failure> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut next = Some(Cursor::default());
     while let Some(place) = next.filter(|_| found.len() < wanted) {
         let page = match owner {
-            Some(owner) => inventory.sessions_of(owner, place).await?,
-            None => inventory.page(place).await?,
+            Some(owner) => admin.sessions_of(owner, place).await?,
+            None => admin.page(place).await?,
         };
         let sessions = page.sessions.into_iter();
-        found.extend(sessions.filter(|session| seen.insert(session.handle.clone())));
+        found.extend(sessions.filter(|session| seen.insert(session.handle)));
         next = page.next;
     }
     Ok(found)
 }
 
-fn table(sessions: &[SessionSummary]) -> Table {
+fn table(sessions: &[SessionInfo]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["HANDLE", "OWNER", "LABEL", "LAST SEEN", "ENDS", "BYTES"]);
     for session in sessions {
         table.add_row([
-            session.handle.clone(),
+            session.handle.to_string(),
             printable(session.owner.as_deref().unwrap_or("-")),
             printable(session.label.as_deref().unwrap_or("-")),
             session.last_seen.to_string(),
@@ -95,7 +95,7 @@ fn printable(text: &str) -> String {
     text.chars().map(|it| if it.is_control() || turns(it) { '\u{fffd}' } else { it }).collect()
 }
 
-fn summary(session: &SessionSummary) -> Value {
+fn summary(session: &SessionInfo) -> Value {
     json!({
         "handle": session.handle,
         "owner": session.owner,
@@ -112,11 +112,11 @@ pub(crate) async fn show(
     common: &CommonOptions,
     output: Output,
 ) -> Result<(), Failure> {
-    let (_, inventory) = inventory(common)?;
-    let Some(contents) = inventory.contents(&options.handle).await? else {
+    let (_, admin) = admin(common)?;
+    let Some(contents) = admin.contents(&named(&options.handle)?).await? else {
         return Err(no_session(&options.handle));
     };
-    let mut shown = summary(&contents.summary);
+    let mut shown = summary(&contents.info);
     shown["values"] = values(&contents, options.reveal);
     if options.reveal {
         shown["messages"] = Value::Object(contents.messages);
@@ -146,6 +146,10 @@ fn values(contents: &SessionContents, reveal: bool) -> Value {
     contents.values.iter().map(|(key, value)| (key.clone(), shown(value))).collect()
 }
 
+fn named(handle: &str) -> Result<SessionHandle, Failure> {
+    handle.parse().map_err(|_| no_session(handle))
+}
+
 fn no_session(handle: &str) -> Failure {
     Failure::failed(format!("there is no live session `{}`", printable(handle)))
 }
@@ -156,10 +160,10 @@ pub(crate) async fn destroy(
     output: Output,
 ) -> Result<(), Failure> {
     let settings = setup::settings(common)?;
-    let sessions = Shared::configured(&settings)?.sessions(&settings)?;
+    let admin = Shared::configured(&settings)?.sessions(&settings)?.admin()?;
     let ended = match (&options.handle, &options.owner) {
-        (_, Some(owner)) => sessions.directory()?.destroy_all(owner).await?,
-        (Some(handle), None) if sessions.inventory()?.destroy(handle).await? => 1,
+        (_, Some(owner)) => admin.destroy_all(owner).await?,
+        (Some(handle), None) if admin.destroy(&named(handle)?).await? => 1,
         (handle, None) => return Err(no_session(handle.as_deref().unwrap_or_default())),
     };
     let text = match ended {
@@ -222,7 +226,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, session: SessionSummary, an_hour_ago: Timestamp) {
+    fn add(&mut self, session: SessionInfo, an_hour_ago: Timestamp) {
         self.live += 1;
         self.bytes += session.bytes as u64;
         self.largest = self.largest.max(session.bytes);
@@ -237,19 +241,19 @@ impl Counted {
 
 pub(crate) async fn stats(common: &CommonOptions, output: Output) -> Result<(), Failure> {
     const HOUR: u64 = 3_600_000;
-    let (shared, inventory) = inventory(common)?;
+    let (shared, admin) = admin(common)?;
     let now = SystemClock.now();
     let an_hour_ago = Timestamp::from_millis(now.as_millis().saturating_sub(HOUR));
     let mut progress = Progress::begin("counting", shared.count().await?);
     let (mut counted, mut seen) = (Counted::default(), HashSet::new());
     let mut next = Some(Cursor::default());
     while let Some(place) = next {
-        let page = inventory.page(place).await?;
+        let page = admin.page(place).await?;
         if !progress.advance(page.sessions.len() as u64) {
             return Err(stopped(&format!("{} counted so far", counted.live)));
         }
         for session in page.sessions {
-            if seen.insert(session.handle.clone()) {
+            if seen.insert(session.handle) {
                 counted.add(session, an_hour_ago);
             }
         }

@@ -56,11 +56,16 @@ pub use crypto::app_keys::{AppKeys, KeyError};
 pub use error::{Error, WithCauses};
 pub use http::redirect::{self, Back, SeeOther};
 pub use manage::{
-    admin::{Inventory, InventoryPage, SessionContents, SessionSummary},
+    admin::{SessionAdmin, SessionContents},
     editor::SessionEditor,
-    owner_sessions::{SessionDirectory, SessionInfo, SessionPage},
+    info::{SessionInfo, SessionPage},
+    owner_sessions::OwnerSessions,
 };
-pub use record::{copy::copy_record, lifetimes::MIN_TIMEOUT};
+pub use record::{
+    copy::copy_record,
+    handle::{HandleError, SessionHandle},
+    lifetimes::MIN_TIMEOUT,
+};
 pub use session::{
     Session,
     deadlines::Deadlines,

@@ -7,7 +7,9 @@ mod log;
 use cloakroom_core::adapter::RequestContext;
 use std::sync::Arc;
 
-use cloakroom_core::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings, store::Cursor};
+use cloakroom_core::{
+    AppKeys, MemoryStore, SessionHandle, Sessions, cookie::CookieSettings, store::Cursor,
+};
 
 use log::Log;
 
@@ -17,7 +19,7 @@ fn application(store: &Arc<MemoryStore>) -> Sessions {
 }
 
 /// Begins a session of `virk`. Returns its cookie and its handle.
-async fn sign_in(sessions: &Sessions) -> (String, String) {
+async fn sign_in(sessions: &Sessions) -> (String, SessionHandle) {
     let visit = RequestContext::new(sessions);
     let no_headers: &[(&str, &str)] = &[];
     let session = visit.session(no_headers).await.unwrap();
@@ -43,19 +45,19 @@ async fn records_of_another_application_are_absences_with_one_warning() {
             RequestContext::new(&blog).session([("cookie", &cookie)].as_slice()).await.unwrap();
         assert!(session.is_new() && session.owner().is_none());
     }
-    let inventory = blog.inventory().unwrap();
-    assert!(inventory.contents(&handle).await.unwrap().is_none());
-    assert!(!inventory.destroy(&handle).await.unwrap());
+    let admin = blog.admin().unwrap();
+    assert!(admin.contents(&handle).await.unwrap().is_none());
+    assert!(!admin.destroy(&handle).await.unwrap());
     assert_eq!(blog.edit(&handle, |_| Ok(())).await.unwrap(), None);
-    assert_eq!(inventory.sessions_of("virk", Cursor::default()).await.unwrap().sessions.len(), 1);
+    assert_eq!(admin.sessions_of("virk", Cursor::default()).await.unwrap().sessions.len(), 1);
     let (mut handles, mut next) = (Vec::new(), Some(Cursor::default()));
     while let Some(place) = next {
-        let page = inventory.page(place).await.unwrap();
+        let page = admin.page(place).await.unwrap();
         handles.extend(page.sessions.into_iter().map(|it| it.handle));
         next = page.next;
     }
     assert_eq!(handles, [own.1]);
-    assert_eq!(blog.directory().unwrap().destroy_all("virk").await.unwrap(), 1);
+    assert_eq!(admin.destroy_all("virk").await.unwrap(), 1);
     assert_eq!(store.len(), 1, "the shop's session is left alone");
     let session =
         RequestContext::new(&shop).session([("cookie", &cookie)].as_slice()).await.unwrap();

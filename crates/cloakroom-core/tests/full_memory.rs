@@ -30,8 +30,7 @@ async fn a_full_memory_store_warns_once_and_keeps_owners() {
         session.commit().await.unwrap();
     }
     assert!((50..=100).contains(&store.len()), "{}", store.len());
-    let listed =
-        sessions.directory().unwrap().sessions_of("virk", Cursor::default()).await.unwrap();
+    let listed = sessions.admin().unwrap().sessions_of("virk", Cursor::default()).await.unwrap();
     assert_eq!(listed.sessions.len(), 1);
     let log = log.text();
     assert_eq!(log.matches("the memory store is full").count(), 1, "{log}");

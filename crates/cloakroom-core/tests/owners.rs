@@ -1,4 +1,4 @@
-//! Who is signed in where: the directory, and `NotBefore` where there is none.
+//! Who is signed in where: an owner's list, and `NotBefore` for drivers without one.
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use cloakroom_core::adapter::RequestContext;
@@ -11,7 +11,7 @@ use std::{
 };
 
 use cloakroom_core::{
-    AppKeys, DEFAULT_IDLE_TIMEOUT, Error, MemoryStore, NotBefore, Session, Sessions,
+    AppKeys, DEFAULT_IDLE_TIMEOUT, Error, MemoryStore, NotBefore, Session, SessionPage, Sessions,
     SessionsBuilder, async_trait,
     clock::{Clock, FakeClock, Timestamp},
     cookie::CookieSettings,
@@ -92,14 +92,19 @@ async fn the_list_shows_where_an_owner_is_signed_in() {
     clock.advance(DEFAULT_IDLE_TIMEOUT / 4);
     phone.request(|session| session.put("page", 1)).await.unwrap();
 
-    let directory = laptop.open().await.directory().unwrap();
-    let list = directory.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions;
+    let own = laptop.open().await.owner_sessions().unwrap();
+    let list = own.page(Cursor::default()).await.unwrap().sessions;
     let shown: Vec<_> =
         list.iter().map(|it| (it.label.as_deref().unwrap_or_default(), it.current)).collect();
     assert_eq!(shown, [("phone", false), ("laptop", true)], "the last used first");
-    assert_eq!((list[0].created, list[0].signed_in), (began, began));
+    assert_eq!((list[0].created, list[0].signed_in), (began, Some(began)));
     assert_eq!(list[0].last_seen, clock.now());
-    assert!(directory.sessions_of("user-43", Cursor::default()).await.unwrap().sessions.is_empty());
+    assert_eq!(list[0].owner.as_deref(), Some(OWNER));
+    let admin = sessions.admin().unwrap();
+    let seen_by_operators = admin.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions;
+    assert!(seen_by_operators.iter().all(|info| !info.current));
+    assert_eq!(list.len(), seen_by_operators.len());
+    assert!(admin.sessions_of("user-43", Cursor::default()).await.unwrap().sessions.is_empty());
 }
 
 #[tokio::test]
@@ -107,25 +112,24 @@ async fn a_handle_names_a_session_through_regenerations_and_signs_nobody_in() {
     let (sessions, _) = in_memory();
     let mut phone = Browser::signed_in(&sessions, "phone").await;
     let laptop = Browser::signed_in(&sessions, "laptop").await;
-    let directory = laptop.open().await.directory().unwrap();
-    let handle = |list: Vec<cloakroom_core::SessionInfo>| {
-        list.into_iter().find(|it| !it.current).map(|it| it.handle).unwrap()
+    let own = laptop.open().await.owner_sessions().unwrap();
+    let other = async || {
+        let list = own.page(Cursor::default()).await.unwrap().sessions;
+        list.into_iter().find(|info| !info.current).map(|info| info.handle).unwrap()
     };
-    let before = handle(directory.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions);
+    let before = other().await;
     phone.request(Session::regenerate).await.unwrap();
-    assert_eq!(
-        handle(directory.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions),
-        before
-    );
+    assert_eq!(other().await, before);
 
-    for forged in [before.clone(), before[..43].to_owned(), before[21..].to_owned()] {
+    let text = before.to_string();
+    for forged in [&text, &text[1..], &text[1..44], &text[22..]] {
         let headers = [("cookie", format!("session={forged}"))];
         let session = RequestContext::new(&sessions).session(headers.as_slice()).await.unwrap();
         assert!(session.is_new() && session.owner().is_none());
     }
 
-    assert!(directory.destroy(&before).await.unwrap());
-    assert!(!directory.destroy(&before).await.unwrap(), "it has ended");
+    assert!(own.destroy(&before).await.unwrap());
+    assert!(!own.destroy(&before).await.unwrap(), "it has ended");
     assert!(!phone.is_signed_in().await);
     assert!(laptop.is_signed_in().await);
 }
@@ -134,19 +138,16 @@ async fn a_handle_names_a_session_through_regenerations_and_signs_nobody_in() {
 async fn a_visitor_ends_sessions_of_the_same_owner_alone() {
     let (sessions, _) = in_memory();
     let victim = Browser::signed_in(&sessions, "victim").await;
-    let admin = sessions.directory().unwrap();
+    let admin = sessions.admin().unwrap();
     let handle =
         admin.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions.remove(0).handle;
 
     let mut other = Browser::new(&sessions);
     other.request(|session| session.set_owner("user-43")).await.unwrap();
     for stranger in [other, Browser::new(&sessions)] {
-        let directory = stranger.open().await.directory().unwrap();
-        assert!(!directory.destroy(&handle).await.unwrap());
+        let own = stranger.open().await.owner_sessions().unwrap();
+        assert!(!own.destroy(&handle).await.unwrap());
         assert!(victim.is_signed_in().await);
-    }
-    for malformed in ["", "x", &handle[1..]] {
-        assert!(!admin.destroy(malformed).await.unwrap());
     }
     assert!(admin.destroy(&handle).await.unwrap());
     assert!(!victim.is_signed_in().await);
@@ -158,15 +159,62 @@ async fn everywhere_else_spares_the_current_session() {
     let here = Browser::signed_in(&sessions, "here").await;
     let others =
         [Browser::signed_in(&sessions, "1").await, Browser::signed_in(&sessions, "2").await];
-    let session = here.open().await;
-    let directory = session.directory().unwrap();
-    assert_eq!(directory.destroy_others(OWNER).await.unwrap(), 2);
+    let own = here.open().await.owner_sessions().unwrap();
+    assert_eq!(own.destroy_others().await.unwrap(), 2);
     assert!(here.is_signed_in().await);
     for other in others {
         assert!(!other.is_signed_in().await);
     }
-    assert_eq!(directory.destroy_all(OWNER).await.unwrap(), 1);
+    assert_eq!(own.destroy_all().await.unwrap(), 1);
     assert!(!here.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn an_operator_spares_the_session_of_a_handle() {
+    let (sessions, _) = in_memory();
+    let here = Browser::signed_in(&sessions, "here").await;
+    let there = Browser::signed_in(&sessions, "there").await;
+    let mut guest = Browser::new(&sessions);
+    guest.request(|session| session.put("cart", 1)).await.unwrap();
+    let admin = sessions.admin().unwrap();
+    let (keep, guest) = (here.open().await.handle(), guest.open().await.handle());
+    assert_eq!(admin.destroy_others("user-43", &keep.unwrap()).await.unwrap(), 0);
+    assert_eq!(admin.destroy_others(OWNER, &keep.unwrap()).await.unwrap(), 1);
+    assert!(here.is_signed_in().await && !there.is_signed_in().await);
+    assert_eq!(admin.destroy_others(OWNER, &guest.unwrap()).await.unwrap(), 1);
+    assert!(!here.is_signed_in().await);
+    assert!(admin.contents(&guest.unwrap()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_visitor_without_an_owner_lists_and_ends_nothing() {
+    let (sessions, _) = in_memory();
+    let signed_in = Browser::signed_in(&sessions, "browser").await;
+    let (mut guest, mut neighbour) = (Browser::new(&sessions), Browser::new(&sessions));
+    for visitor in [&mut guest, &mut neighbour] {
+        visitor.request(|session| session.put("cart", 1)).await.unwrap();
+    }
+    let own = guest.open().await.owner_sessions().unwrap();
+    assert_eq!(own.page(Cursor::default()).await.unwrap(), SessionPage::default());
+    assert_eq!(own.destroy_others().await.unwrap() + own.destroy_all().await.unwrap(), 0);
+    for visitor in [&guest, &neighbour, &signed_in] {
+        let handle = visitor.open().await.handle().unwrap();
+        assert!(!own.destroy(&handle).await.unwrap());
+        assert!(sessions.admin().unwrap().contents(&handle).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_list_stays_with_the_owner_that_it_was_asked_for() {
+    let (sessions, _) = in_memory();
+    let here = Browser::signed_in(&sessions, "here").await;
+    Browser::signed_in(&sessions, "there").await;
+    let session = here.open().await;
+    let own = session.owner_sessions().unwrap();
+    session.set_owner("user-43").unwrap();
+    let page = own.page(Cursor::default()).await.unwrap();
+    assert_eq!(page.sessions.iter().filter(|info| info.current).count(), 1);
+    assert_eq!((page.sessions.len(), own.destroy_others().await.unwrap()), (2, 1));
 }
 
 #[tokio::test]
@@ -174,14 +222,11 @@ async fn a_session_that_changes_hands_is_listed_with_its_owner_at_once() {
     let (sessions, _) = in_memory();
     let mut browser = Browser::signed_in(&sessions, "browser").await;
     browser.request(|session| session.set_owner("user-43")).await.unwrap();
-    let directory = sessions.directory().unwrap();
-    assert_eq!(directory.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions, []);
-    assert_eq!(
-        directory.sessions_of("user-43", Cursor::default()).await.unwrap().sessions.len(),
-        1
-    );
+    let admin = sessions.admin().unwrap();
+    assert_eq!(admin.sessions_of(OWNER, Cursor::default()).await.unwrap().sessions, []);
+    assert_eq!(admin.sessions_of("user-43", Cursor::default()).await.unwrap().sessions.len(), 1);
     browser.request(Session::forget_owner).await.unwrap();
-    assert_eq!(directory.sessions_of("user-43", Cursor::default()).await.unwrap().sessions, []);
+    assert_eq!(admin.sessions_of("user-43", Cursor::default()).await.unwrap().sessions, []);
 }
 
 #[tokio::test]
@@ -190,8 +235,8 @@ async fn the_cookie_driver_says_that_it_keeps_no_list() {
     let sessions = build(Sessions::cookie(AppKeys::random()), &clock);
     let session = Browser::new(&sessions).open().await;
     for error in [
-        sessions.directory().map(drop).unwrap_err(),
-        session.directory().map(drop).unwrap_err(),
+        sessions.admin().map(drop).unwrap_err(),
+        session.owner_sessions().map(drop).unwrap_err(),
         session.set_owner(OWNER).unwrap_err(),
     ] {
         assert!(error.is_unsupported());
@@ -254,8 +299,8 @@ fn limited(limit: Option<usize>) -> (Sessions, Arc<FakeClock>) {
 }
 
 async fn labels(sessions: &Sessions) -> Vec<String> {
-    let directory = sessions.directory().unwrap();
-    let page = directory.sessions_of(OWNER, Cursor::default()).await.unwrap();
+    let admin = sessions.admin().unwrap();
+    let page = admin.sessions_of(OWNER, Cursor::default()).await.unwrap();
     let mut labels: Vec<_> = page.sessions.into_iter().filter_map(|it| it.label).collect();
     labels.sort();
     labels
@@ -319,9 +364,9 @@ async fn a_session_that_names_its_owner_once_more_keeps_its_handle() {
         browser.request(again).await.unwrap();
         assert_eq!(browser.open().await.handle().unwrap(), handle);
     }
-    let directory = sessions.directory().unwrap();
-    let page = directory.sessions_of(OWNER, Cursor::default()).await.unwrap();
-    assert_eq!((page.sessions.len(), page.sessions[0].signed_in), (1, clock.now()));
+    let admin = sessions.admin().unwrap();
+    let page = admin.sessions_of(OWNER, Cursor::default()).await.unwrap();
+    assert_eq!((page.sessions.len(), page.sessions[0].signed_in), (1, Some(clock.now())));
     browser.request(|session| session.set_owner("user-43")).await.unwrap();
     assert_ne!(browser.open().await.handle().unwrap(), handle, "another owner's list");
 }
@@ -333,11 +378,11 @@ async fn an_owner_without_limit_has_pages_of_sessions() {
         clock.advance(Duration::from_millis(1));
         Browser::signed_in(&sessions, &number.to_string()).await;
     }
-    let directory = sessions.directory().unwrap();
+    let admin = sessions.admin().unwrap();
     let (mut handles, mut sizes) = (std::collections::HashSet::new(), Vec::new());
     let mut next = Some(Cursor::default());
     while let Some(from) = next {
-        let page = directory.sessions_of(OWNER, from).await.unwrap();
+        let page = admin.sessions_of(OWNER, from).await.unwrap();
         assert!(page.sessions.is_sorted_by_key(|it| std::cmp::Reverse(it.last_seen)));
         sizes.push(page.sessions.len());
         handles.extend(page.sessions.into_iter().map(|it| it.handle));
@@ -345,7 +390,7 @@ async fn an_owner_without_limit_has_pages_of_sessions() {
     }
     assert_eq!(handles.len(), 300);
     assert!(sizes.len() == 3 && sizes.iter().all(|size| *size < 140), "{sizes:?}");
-    assert_eq!(directory.destroy_all(OWNER).await.unwrap(), 300);
+    assert_eq!(admin.destroy_all(OWNER).await.unwrap(), 300);
     assert!(labels(&sessions).await.is_empty());
 }
 
@@ -447,12 +492,12 @@ async fn a_page_over_entries_that_lead_to_nothing_ends_and_the_next_goes_on() {
         for number in 0..3 {
             Browser::signed_in(&sessions, &number.to_string()).await;
         }
-        let directory = sessions.directory().unwrap();
+        let admin = sessions.admin().unwrap();
         let (mut listed, mut pages, mut next) = (0, 0, Some(Cursor::default()));
         while let Some(from) = next {
             store.store.loads.store(0, Ordering::SeqCst);
             store.seen.store(0, Ordering::SeqCst);
-            let page = directory.sessions_of(OWNER, from).await.unwrap();
+            let page = admin.sessions_of(OWNER, from).await.unwrap();
             let loads = store.store.loads.load(Ordering::SeqCst);
             let seen = store.seen.load(Ordering::SeqCst);
             assert!(loads < 1_200 && seen < 1_200, "{loads} records and {seen} entries for a page");
@@ -461,7 +506,7 @@ async fn a_page_over_entries_that_lead_to_nothing_ends_and_the_next_goes_on() {
             next = page.next;
         }
         assert_eq!((listed, pages), (3, 10));
-        assert_eq!(directory.destroy_all(OWNER).await.unwrap(), 3);
+        assert_eq!(admin.destroy_all(OWNER).await.unwrap(), 3);
     }
 }
 
@@ -476,15 +521,15 @@ async fn a_handle_and_a_sign_in_read_no_other_records_of_the_owner() {
         Browser::signed_in(&sessions, &number.to_string()).await;
     }
     assert_eq!(store.loads.load(Ordering::SeqCst), 0, "new sessions within the limit");
-    let directory = sessions.directory().unwrap();
+    let admin = sessions.admin().unwrap();
     let handle = {
-        let mut page = directory.sessions_of(OWNER, Cursor::default()).await.unwrap();
+        let mut page = admin.sessions_of(OWNER, Cursor::default()).await.unwrap();
         page.sessions.swap_remove(7).handle
     };
     let before = store.loads.load(Ordering::SeqCst);
     let edited = sessions.edit(&handle, |session| session.put("seen", true)).await.unwrap();
     assert_eq!(edited, Some(()));
-    assert!(directory.destroy(&handle).await.unwrap());
+    assert!(admin.destroy(&handle).await.unwrap());
     let loads = store.loads.load(Ordering::SeqCst) - before;
     assert!(loads <= 4, "{loads} records read, of 300");
 }
@@ -634,8 +679,8 @@ async fn an_owner_whose_list_hangs_keeps_no_other_waiting() {
             sign_in(owner.clone()).await;
             clock.advance(Duration::from_secs(1));
         }
-        let directory = sessions.directory().unwrap();
-        let page = directory.sessions_of(&owner, Cursor::default()).await.unwrap();
+        let admin = sessions.admin().unwrap();
+        let page = admin.sessions_of(&owner, Cursor::default()).await.unwrap();
         assert_eq!(page.sessions.len(), 1, "{owner}");
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
@@ -687,7 +732,7 @@ async fn a_session_that_changes_hands_while_its_owner_s_are_ended_stays() {
     let Some(Entry::Live(theirs)) = store.store.load(&others).await.unwrap() else { panic!() };
     *store.next.lock().unwrap() =
         Some((key, cloakroom_core::copy_record(&theirs, DEFAULT_IDLE_TIMEOUT).unwrap()));
-    assert_eq!(sessions.directory().unwrap().destroy_all(OWNER).await.unwrap(), 0);
+    assert_eq!(sessions.admin().unwrap().destroy_all(OWNER).await.unwrap(), 0);
     assert_eq!(browser.open().await.owner().as_deref(), Some("user-43"));
 }
 
@@ -742,4 +787,50 @@ async fn a_token_whose_key_is_taken_gives_way_to_one_of_the_same_place() {
         };
         browser.request(regenerate).await.unwrap();
     }
+}
+
+/// A memory store that can neither scan its records nor list an owner's.
+#[derive(Debug, Default)]
+struct Plain(MemoryStore);
+
+#[async_trait]
+impl Store for Plain {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
+        self.0.load(key).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.0.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_an_index_refuses_only_what_needs_one() {
+    let (listed, _) = in_memory();
+    let elsewhere = Browser::signed_in(&listed, "elsewhere").await.open().await.handle().unwrap();
+    let sessions = Sessions::store(Plain::default(), AppKeys::random());
+    let sessions = sessions.not_before(Users::default());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    let browser = Browser::signed_in(&sessions, "browser").await;
+    let session = browser.open().await;
+    let handle = session.handle().unwrap();
+    let admin = sessions.admin().unwrap();
+    for error in [
+        admin.page(Cursor::default()).await.unwrap_err(),
+        admin.sessions_of(OWNER, Cursor::default()).await.unwrap_err(),
+        admin.destroy_all(OWNER).await.unwrap_err(),
+        admin.destroy_others(OWNER, &handle).await.unwrap_err(),
+        admin.contents(&elsewhere).await.unwrap_err(),
+        admin.destroy(&elsewhere).await.unwrap_err(),
+        session.owner_sessions().unwrap_err(),
+    ] {
+        assert!(error.is_unsupported(), "{error}");
+    }
+    // The handle names the record, because nothing finds a session by its owner here.
+    let edited = sessions.edit(&handle, |session| session.put("seen", true)).await.unwrap();
+    assert_eq!(edited, Some(()));
+    let contents = admin.contents(&handle).await.unwrap().unwrap();
+    assert_eq!((contents.info.handle, contents.info.owner.as_deref()), (handle, Some(OWNER)));
+    assert!(admin.destroy(&handle).await.unwrap());
+    assert!(!browser.is_signed_in().await);
 }

@@ -8,7 +8,7 @@ use cloakroom_core::adapter::RequestContext;
 use std::{sync::Arc, time::Duration};
 
 use cloakroom_core::{
-    AppKeys, MemoryStore, Session, Sessions,
+    AppKeys, MemoryStore, Session, SessionHandle, Sessions,
     clock::{Clock, FakeClock},
     cookie::CookieSettings,
     store::{Commit, Cursor, Entry, Outcome, RecordKey, Store, StoreError},
@@ -48,7 +48,7 @@ impl World {
         line
     }
 
-    async fn handle(&mut self) -> String {
+    async fn handle(&mut self) -> SessionHandle {
         let mut handle = None;
         self.visit(|session| handle = session.handle()).await;
         handle.unwrap()
@@ -87,11 +87,12 @@ async fn an_edit_of_a_session_that_has_ended_is_none_and_brings_nothing_back() {
     world.visit(|session| session.destroy().unwrap()).await;
     let edited = world.sessions.edit(&handle, |session| session.put("n", 2)).await.unwrap();
     assert_eq!(edited, None);
-    let page = world.sessions.inventory().unwrap().page(Cursor::default()).await.unwrap();
+    let page = world.sessions.admin().unwrap().page(Cursor::default()).await.unwrap();
     assert!(page.sessions.is_empty());
-    for bad in ["", "no handle", &"A".repeat(43), &"A".repeat(64)] {
-        let edited = world.sessions.edit(bad, |session| session.put("n", 2)).await.unwrap();
-        assert_eq!(edited, None, "{bad}");
+    for unknown in [format!("k{}", "A".repeat(43)), format!("o{}", "A".repeat(64))] {
+        let handle = unknown.parse().unwrap();
+        let edited = world.sessions.edit(&handle, |session| session.put("n", 2)).await.unwrap();
+        assert_eq!(edited, None, "{unknown}");
     }
 }
 
@@ -397,13 +398,14 @@ async fn what_a_cookie_carries_is_not_handed_out_and_the_cookie_driver_has_no_be
     assert!(session.bearer_token().unwrap_err().is_unsupported());
     let sealed = Sessions::cookie(AppKeys::random()).build().unwrap();
     assert!(sealed.bearer().unwrap_err().is_unsupported());
-    assert!(sealed.inventory().unwrap_err().is_unsupported());
-    assert!(sealed.edit("x", |_| Ok(())).await.unwrap_err().is_unsupported());
+    assert!(sealed.admin().unwrap_err().is_unsupported());
+    let handle = format!("k{}", "A".repeat(43)).parse().unwrap();
+    assert!(sealed.edit(&handle, |_| Ok(())).await.unwrap_err().is_unsupported());
     assert_eq!(cloakroom_core::testing::session().handle(), None);
 }
 
 #[tokio::test]
-async fn the_inventory_shows_every_session_and_ends_any() {
+async fn operators_see_every_session_and_end_any() {
     let mut world = World::new();
     world
         .visit(|session| {
@@ -414,26 +416,23 @@ async fn the_inventory_shows_every_session_and_ends_any() {
         })
         .await;
     let owned = world.handle().await;
-    let inventory = world.sessions.inventory().unwrap();
+    let admin = world.sessions.admin().unwrap();
     let (mut all, mut next) = (Vec::new(), Some(Cursor::default()));
     while let Some(place) = next {
-        let page = inventory.page(place).await.unwrap();
+        let page = admin.page(place).await.unwrap();
         all.extend(page.sessions);
         next = page.next;
     }
-    let [summary] = all.as_slice() else { panic!("{all:?}") };
-    assert_eq!(
-        (summary.owner.as_deref(), summary.label.as_deref()),
-        (Some("virk"), Some("Firefox"))
-    );
-    assert_eq!(summary.created, world.clock.now());
-    for handle in [&summary.handle, &owned] {
-        let contents = inventory.contents(handle).await.unwrap().unwrap();
+    let [info] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((info.owner.as_deref(), info.label.as_deref()), (Some("virk"), Some("Firefox")));
+    assert_eq!(info.created, world.clock.now());
+    for handle in [&info.handle, &owned] {
+        let contents = admin.contents(handle).await.unwrap().unwrap();
         assert_eq!(contents.values["cart"], serde_json::json!([1, 2]));
-        assert_eq!(contents.summary, *summary);
+        assert_eq!(contents.info, *info);
         assert!(!format!("{contents:?}").contains("cart"));
     }
-    assert!(inventory.destroy(&summary.handle).await.unwrap());
-    assert!(!inventory.destroy(&summary.handle).await.unwrap());
+    assert!(admin.destroy(&info.handle).await.unwrap());
+    assert!(!admin.destroy(&info.handle).await.unwrap());
     world.visit(|session| assert!(!session.has("cart"))).await;
 }

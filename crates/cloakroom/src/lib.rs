@@ -21,7 +21,8 @@
 //! | refuse forged requests | [`csrf`] |
 //! | choose where sessions live | [`guide::drivers`], [`MemoryStore`], [`FileStore`], [`RedisStore`] |
 //! | configure them in a file and by environment variables | [`settings`] |
-//! | show and end the sessions of a visitor, or of everyone | [`SessionDirectory`], [`Inventory`] |
+//! | show and end the sessions of a visitor, or of everyone | [`OwnerSessions`], [`SessionAdmin`] |
+//! | name a session in a job or on a page | [`SessionHandle`], [`Sessions::edit`] |
 //! | know what concurrent requests do | [`guide::concurrency`] |
 //! | observe them: spans, events, metrics | [`observe`] |
 //! | test an application | [`testing`] |

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cloakroom::{Error, Key, Session, SessionInfo, form::FieldErrors, store::Cursor};
+use cloakroom::{
+    Error, Key, Session, SessionHandle, SessionInfo, form::FieldErrors, store::Cursor,
+};
 use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,10 +39,11 @@ pub async fn run(script: &str, session: &Session) -> Answer {
         Ok(steps) => steps,
         Err(error) => return Answer::Results(200, vec![failed(bad_step(&error))]),
     };
+    let loaded = session.handle();
     let mut results = Vec::with_capacity(steps.len());
     for step in steps {
         let outcome = match serde_json::from_value(step) {
-            Ok(step) => run_step(step, session).await,
+            Ok(step) => run_step(step, session, loaded).await,
             Err(error) => Err(bad_step(&error)),
         };
         match outcome {
@@ -66,8 +69,13 @@ fn failed(failure: Failure) -> Value {
     }
 }
 
-/// The steps fall into four groups, each a function below that answers nothing for the others' steps.
-async fn run_step(step: Step, session: &Session) -> Result<Outcome, Failure> {
+/// Runs a step. `loaded` is the handle that the session had before the first one. The steps fall into
+/// four groups, each a function below that returns `None` for the steps of the others.
+async fn run_step(
+    step: Step,
+    session: &Session,
+    loaded: Option<SessionHandle>,
+) -> Result<Outcome, Failure> {
     match step {
         Step::Sleep { ms } => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -77,9 +85,9 @@ async fn run_step(step: Step, session: &Session) -> Result<Outcome, Failure> {
         Step::IncrementNow { key, by } => increment_now(&key, by, session).await,
         Step::Take { key } => value(session.take::<Value>(&key).await?),
         Step::SetOwner { owner } => nothing(session.set_owner(&owner)),
-        Step::SessionsOf { owner } => sessions_of(&owner, session).await,
-        Step::DestroyOthers { owner } => value(session.directory()?.destroy_others(&owner).await?),
-        Step::Repeat { times, steps } => repeat(times, &steps, session).await,
+        Step::SessionsOf { owner } => sessions_of(&owner, session, loaded).await,
+        Step::DestroyOthers { owner } => destroy_others(&owner, session, loaded).await,
+        Step::Repeat { times, steps } => repeat(times, &steps, session, loaded).await,
         step => on_values(&step, session)
             .or_else(|| on_flash(&step, session))
             .or_else(|| on_view(&step, session))
@@ -94,15 +102,44 @@ async fn increment_now(key: &str, by: Option<By>, session: &Session) -> Result<O
     }
 }
 
-async fn sessions_of(owner: &str, session: &Session) -> Result<Outcome, Failure> {
-    let directory = session.directory()?;
+/// Lists the sessions of any owner. `current` marks the session of the request under the owner that
+/// it had when it was loaded, and under the one that it has now.
+async fn sessions_of(
+    owner: &str,
+    session: &Session,
+    loaded: Option<SessionHandle>,
+) -> Result<Outcome, Failure> {
+    let (own, admin) = (session.owner_sessions()?, session.sessions().admin()?);
+    let is_own = session.owner().as_deref() == Some(owner);
     let (mut list, mut next) = (Vec::new(), Some(Cursor::default()));
     while let Some(from) = next {
-        let page = directory.sessions_of(owner, from).await?;
-        list.extend(page.sessions.iter().map(shown));
+        let page = match is_own {
+            true => own.page(from).await?,
+            false => admin.sessions_of(owner, from).await?,
+        };
+        list.extend(page.sessions.into_iter().map(|mut info| {
+            info.current |= Some(info.handle) == loaded;
+            shown(&info)
+        }));
         next = page.next;
     }
     value(list)
+}
+
+/// Ends the sessions of any owner, and spares the one of the request as [`sessions_of`] marks it.
+async fn destroy_others(
+    owner: &str,
+    session: &Session,
+    loaded: Option<SessionHandle>,
+) -> Result<Outcome, Failure> {
+    let admin = session.sessions().admin()?;
+    value(match loaded {
+        _ if session.owner().as_deref() == Some(owner) => {
+            session.owner_sessions()?.destroy_others().await?
+        }
+        Some(keep) => admin.destroy_others(owner, &keep).await?,
+        None => admin.destroy_all(owner).await?,
+    })
 }
 
 fn shown(info: &SessionInfo) -> Value {
@@ -116,10 +153,16 @@ fn shown(info: &SessionInfo) -> Value {
     })
 }
 
-async fn repeat(times: u32, steps: &[Step], session: &Session) -> Result<Outcome, Failure> {
+async fn repeat(
+    times: u32,
+    steps: &[Step],
+    session: &Session,
+    loaded: Option<SessionHandle>,
+) -> Result<Outcome, Failure> {
     for _ in 0..times {
         for step in steps {
-            if let Ok(end @ Outcome::End(_)) = Box::pin(run_step(step.clone(), session)).await {
+            let outcome = Box::pin(run_step(step.clone(), session, loaded)).await;
+            if let Ok(end @ Outcome::End(_)) = outcome {
                 return Ok(end);
             }
         }

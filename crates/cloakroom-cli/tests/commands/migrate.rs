@@ -54,18 +54,18 @@ impl Move {
     }
 
     /// What half a minute does: nothing reminds of a session any more.
-    fn forget_tombstone(&self, handle: &str) {
+    fn forget_tombstone(&self, record_key: &str) {
         let keys = self.server.cli(&["KEYS", "*"]);
-        let key = keys.lines().find(|key| key.contains(handle)).unwrap();
+        let key = keys.lines().find(|key| key.contains(record_key)).unwrap();
         self.server.cli(&["DEL", key]);
     }
 
     /// The same in either store.
-    fn forget_tombstone_in(&self, store: &str, handle: &str) {
+    fn forget_tombstone_in(&self, store: &str, record_key: &str) {
         if store == "redis" {
-            return self.forget_tombstone(handle);
+            return self.forget_tombstone(record_key);
         }
-        let key = cloakroom::store::RecordKey::parse(handle).unwrap();
+        let key = cloakroom::store::RecordKey::parse(record_key).unwrap();
         let (halves, _) = key.as_bytes().as_chunks().0.split_first_chunk::<2>().unwrap();
         let [high, low] = halves.map(u128::from_be_bytes);
         let name = format!("{high:032x}{low:032x}");
@@ -104,10 +104,12 @@ async fn stops(project: &Project, target: &RedisStore) -> String {
     ran.err()
 }
 
-async fn handle(sessions: &Sessions, cookie: &str) -> String {
+/// Returns the text of the record key of a session without an owner. It follows the first letter of
+/// the handle.
+async fn record_key(sessions: &Sessions, cookie: &str) -> String {
     let mut handle = None;
     visit(sessions, cookie, |session| handle = session.handle()).await;
-    handle.unwrap()
+    handle.unwrap().to_string().split_off(1)
 }
 
 async fn user(sessions: &Sessions, cookie: &str) -> Option<String> {
@@ -132,9 +134,9 @@ async fn everybody_is_signed_in_on_the_other_driver_with_the_cookie_they_have() 
     for (number, cookie) in cookies.iter().enumerate() {
         assert_eq!(user(&it.redis, cookie).await, Some(format!("user-{number}")));
     }
-    let directory = it.redis.directory().unwrap();
+    let admin = it.redis.admin().unwrap();
     assert_eq!(
-        directory.sessions_of("user-7", Cursor::default()).await.unwrap().sessions.len(),
+        admin.sessions_of("user-7", Cursor::default()).await.unwrap().sessions.len(),
         1,
         "found by its owner"
     );
@@ -187,11 +189,11 @@ async fn what_has_ended_in_the_target_does_not_come_back() {
     let leaving = visit(&it.files, "", put("leaving")).await;
     let rotated = visit(&it.files, "", put("rotated")).await;
     it.run();
-    let handles = [handle(&it.files, &leaving).await, handle(&it.files, &rotated).await];
+    let keys = [record_key(&it.files, &leaving).await, record_key(&it.files, &rotated).await];
     visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
     let fresh = visit(&it.redis, &rotated, |session| session.regenerate().unwrap()).await;
-    for handle in &handles {
-        it.forget_tombstone(handle);
+    for key in &keys {
+        it.forget_tombstone(key);
     }
     let report = it.run();
     assert_eq!((&report["ended"], &report["copied"]), (&json!(2), &json!(0)), "{report}");
@@ -210,13 +212,13 @@ async fn what_was_used_in_the_target_and_ended_later_than_noted_does_not_come_ba
         let cookie = visit(source, "", |session| session.put("user", "old").unwrap()).await;
         assert_eq!(it.run_from(from, to, &[])["copied"], 1);
         // The deadline that the run noted passes. The visitor uses both stores beyond it, and signs out.
-        let handle = handle(source, &cookie).await;
+        let key = record_key(source, &cookie).await;
         it.let_noted_deadlines_pass(to);
         for sessions in [source, target] {
             visit(sessions, &cookie, |session| session.put("user", "used").unwrap()).await;
         }
         visit(target, &cookie, |session| session.destroy().unwrap()).await;
-        it.forget_tombstone_in(to, &handle);
+        it.forget_tombstone_in(to, &key);
         let report = it.run_from(from, to, &[]);
         assert_eq!((&report["expired"], &report["copied"]), (&json!(1), &json!(0)), "{report}");
         assert_eq!(user(target, &cookie).await, None, "{from} to {to}");
@@ -356,7 +358,7 @@ async fn the_journal_is_in_the_target_whatever_folder_the_command_runs_in() {
     let it = Move::new();
     let leaving = it.sign_in(2).await.remove(0);
     it.run();
-    let name = handle(&it.files, &leaving).await;
+    let name = record_key(&it.files, &leaving).await;
     visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
     it.forget_tombstone(&name);
     let location = it.project.path().join("tmp/sessions");

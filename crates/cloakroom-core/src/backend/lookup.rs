@@ -1,4 +1,4 @@
-//! Sessions reached from outside their requests, by handle.
+//! Finds and ends the live sessions of a store from outside of their requests.
 
 use std::{collections::HashSet, fmt};
 
@@ -14,45 +14,38 @@ use crate::{
     error::{Error, Kind},
     record::{
         Record,
+        handle::{SessionHandle, Target},
         lifetimes::Lifetimes,
-        owner::{Handle, Owner, SessionId},
+        owner::{Owner, SessionId},
     },
 };
 use cloakroom_store::{
-    Cursor, Entry, KeyPage, OwnerIndex, OwnerKey, RecordKey, Scan, Store, StoredRecord,
+    Cursor, Entry, KeyPage, OwnerIndex, OwnerKey, RecordKey, Scan, Store, StoreError, StoredRecord,
 };
 
-/// So many records are loaded at a time.
-pub(crate) const BATCH: usize = 32;
-/// So many sessions of an owner are on a page, or a few more.
+/// How many records are loaded at a time.
+const BATCH: usize = 32;
+/// How many sessions of an owner a page has, unless they are the last. It may have a few more.
 const PAGE: usize = 128;
-/// So many entries of an owner's index one page looks at, or a few more.
-const LOOKED_AT: usize = 1024;
+/// How many entries of an owner's index a page looks at. It may look at a few more.
+const MAX_SEEN: usize = 1024;
 
-/// What a handle names.
-enum ParsedHandle {
-    /// A session of an owner, whatever its token is by then.
-    Owned(Handle),
-    /// A session by its record key.
-    Kept(RecordKey),
-}
-
-impl ParsedHandle {
-    fn parse(handle: &str) -> Option<Self> {
-        RecordKey::parse(handle).map(Self::Kept).or_else(|| Handle::parse(handle).map(Self::Owned))
-    }
-}
-
-/// A live record, and where it is.
+/// A live record, and where it is stored.
 pub(crate) struct LiveRecord {
     pub(crate) key: RecordKey,
     pub(crate) stored: StoredRecord,
     pub(crate) record: Record,
 }
 
-/// What names a session of this owner, if it has one, under this key.
-pub(crate) fn name(owner: Option<&Owner>, key: RecordKey) -> String {
-    owner.map_or_else(|| key.to_string(), |owner| owner.handle().to_string())
+impl StoreBackend {
+    /// Returns the handle of the session under `key`, which has this owner. A store without an index
+    /// of owners finds no session by its owner, so the key names the session there.
+    pub(crate) fn handle(&self, owner: Option<&Owner>, key: RecordKey) -> SessionHandle {
+        match owner.filter(|_| self.store().as_owner_index().is_some()) {
+            Some(owner) => SessionHandle::of_owned(owner),
+            None => SessionHandle::of_stored(key),
+        }
+    }
 }
 
 /// Finds the live sessions of a store.
@@ -60,20 +53,22 @@ pub(crate) fn name(owner: Option<&Owner>, key: RecordKey) -> String {
 pub(crate) struct Lookup<'a> {
     backend: &'a StoreBackend,
     context: &'a Context,
+    /// What the caller is about to do, for errors.
+    attempted: &'static str,
 }
 
 impl<'a> Lookup<'a> {
-    /// Makes a lookup. `attempted` says in an error what it is for.
+    /// Makes a lookup. `attempted` says in errors what it is for.
     ///
     /// # Errors
-    /// On the cookie driver, whose sessions are with their visitors.
+    /// On the cookie driver, because visitors have its sessions.
     pub(crate) fn new(
         backend: &'a Backend,
         context: &'a Context,
         attempted: &'static str,
     ) -> Result<Self, Error> {
         match backend {
-            Backend::Store(backend) => Ok(Self { backend, context }),
+            Backend::Store(backend) => Ok(Self { backend, context, attempted }),
             Backend::Cookie(_) => {
                 Err(Kind::Unsupported { attempted, driver: backend.name() }.into())
             }
@@ -84,96 +79,114 @@ impl<'a> Lookup<'a> {
         self.context.lifetimes()
     }
 
+    /// Returns the handle of a session that was found.
+    pub(crate) fn handle(&self, found: &LiveRecord) -> SessionHandle {
+        self.backend.handle(found.record.owner.as_ref(), found.key)
+    }
+
     fn store(&self) -> &'a dyn Store {
         self.backend.store()
     }
 
-    /// Ends the session whose key `find` returns, and finds it again if it is regenerated in between.
-    /// Returns whether there was one.
-    pub(crate) async fn destroy<F, L>(&self, find: F) -> Result<bool, Error>
-    where
-        F: Fn() -> L + Send,
-        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
-    {
-        self.backend.committer(self.context).destroy(Burial::Forgotten, find).await
+    fn unsupported(&self) -> Error {
+        Kind::Unsupported { attempted: self.attempted, driver: self.store().name() }.into()
     }
 
-    /// Returns the store as one that goes through all its records.
-    pub(crate) fn scan(&self, attempted: &'static str) -> Result<&'a dyn Scan, Error> {
-        let (store, driver) = (self.store(), self.store().name());
-        store.as_scan().ok_or_else(|| Kind::Unsupported { attempted, driver }.into())
+    fn failed(&self, cause: StoreError) -> Error {
+        failed(self.attempted, cause)
+    }
+
+    fn scan(&self) -> Result<&'a dyn Scan, Error> {
+        self.store().as_scan().ok_or_else(|| self.unsupported())
     }
 
     /// Returns the store's index of owners.
-    pub(crate) fn index(&self, attempted: &'static str) -> Result<&'a dyn OwnerIndex, Error> {
-        let (store, driver) = (self.store(), self.store().name());
-        store.as_owner_index().ok_or_else(|| Kind::Unsupported { attempted, driver }.into())
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] if the store has none.
+    pub(crate) fn index(&self) -> Result<&'a dyn OwnerIndex, Error> {
+        self.store().as_owner_index().ok_or_else(|| self.unsupported())
     }
 
-    /// The live session that `handle` names.
-    pub(crate) async fn by_handle(&self, handle: &str) -> Result<Option<LiveRecord>, Error> {
-        match ParsedHandle::parse(handle) {
-            None => Ok(None),
-            Some(ParsedHandle::Kept(key)) => self.by_key(key).await,
-            Some(ParsedHandle::Owned(handle)) => self.by_owned_handle(handle).await,
+    /// Finds the live session that `handle` names.
+    pub(crate) async fn by_handle(
+        &self,
+        handle: SessionHandle,
+    ) -> Result<Option<LiveRecord>, Error> {
+        match handle.target() {
+            Target::Stored(key) => self.by_key(key).await,
+            Target::Owned { id, owner } => self.by_owner(&owner, id).await,
         }
     }
 
-    /// The same to end it, which goes after a session that was regenerated meanwhile.
-    pub(crate) async fn by_handle_following_rotations(
+    /// Finds the live session that `handle` names, also if it was regenerated. This is right for
+    /// ending a session and wrong for showing or changing it, because a handle from before a login
+    /// would resolve to the session after it.
+    async fn by_handle_following_rotations(
         &self,
-        handle: &str,
+        handle: SessionHandle,
     ) -> Result<Option<LiveRecord>, Error> {
-        match ParsedHandle::parse(handle) {
-            Some(ParsedHandle::Kept(key)) => self.find_following_rotations(key).await,
-            _ => self.by_handle(handle).await,
+        match handle.target() {
+            Target::Stored(key) => self.find_following_rotations(key).await,
+            Target::Owned { id, owner } => self.by_owner(&owner, id).await,
         }
     }
 
-    pub(crate) async fn by_owned_handle(
+    /// Finds the live session of `owner` that has this id.
+    async fn by_owner(&self, owner: &OwnerKey, id: SessionId) -> Result<Option<LiveRecord>, Error> {
+        let keys = self.index()?.keys_with_tag(owner, id.tag()).await;
+        let keys = keys.map_err(|cause| self.failed(cause))?;
+        let theirs = self.of_owner_among(owner, &keys).await?;
+        Ok(theirs.into_iter().find(|found| found.has_id(id)))
+    }
+
+    /// Loads live sessions of all owners and of none, from the place `from` on. A session may come
+    /// twice in one round.
+    ///
+    /// # Errors
+    /// When the store fails. [`Kind::Unsupported`] if it cannot scan its records.
+    pub(crate) async fn page(
         &self,
-        handle: Handle,
-    ) -> Result<Option<LiveRecord>, Error> {
-        let attempted = "find a session";
-        let Some(index) = self.store().as_owner_index() else {
-            // Nobody's sessions are named so where there is no index of owners.
-            return Ok(None);
-        };
-        let keys = index.keys_with_tag(&handle.owner, handle.id.tag()).await;
-        let keys = keys.map_err(|cause| failed(attempted, cause))?;
-        let theirs = self.of_owner_among(&handle.owner, &keys).await?;
-        let is_named = |found: &LiveRecord| {
-            found.record.owner.as_ref().is_some_and(|owner| owner.handle() == handle)
-        };
-        Ok(theirs.into_iter().find(is_named))
+        from: Cursor,
+    ) -> Result<(Vec<LiveRecord>, Option<Cursor>), Error> {
+        let page = self.scan()?.scan(from).await;
+        let KeyPage { keys, next, .. } = page.map_err(|cause| self.failed(cause))?;
+        let mut sessions = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let found = try_join_all(batch.iter().map(|key| self.by_key(*key))).await?;
+            sessions.extend(found.into_iter().flatten());
+        }
+        Ok((sessions, next))
     }
 
     /// Loads live sessions of an owner from the place `from` on: [`PAGE`] or more, unless these are
-    /// the last or there are few of them among the next [`LOOKED_AT`] entries.
+    /// the last or there are few of them among the next [`MAX_SEEN`] entries.
+    ///
+    /// # Errors
+    /// When the store fails. [`Kind::Unsupported`] if it has no index of owners.
     pub(crate) async fn page_of(
         &self,
         owner: &OwnerKey,
         mut from: Cursor,
     ) -> Result<(Vec<LiveRecord>, Option<Cursor>), Error> {
-        let attempted = "list an owner's sessions";
-        let index = self.index(attempted)?;
-        let (mut theirs, mut looked_at) = (Vec::new(), 0);
+        let index = self.index()?;
+        let (mut theirs, mut total_seen) = (Vec::new(), 0);
         loop {
             let page = index.keys_of(owner, from, PAGE).await;
-            let KeyPage { keys, next, seen, .. } =
-                page.map_err(|cause| failed(attempted, cause))?;
+            let KeyPage { keys, next, seen, .. } = page.map_err(|cause| self.failed(cause))?;
             theirs.extend(self.of_owner_among(owner, &keys).await?);
-            // A step that names nothing has cost one as well.
-            looked_at += seen.max(1);
+            // A step of the index that returns no entry has cost one as well.
+            total_seen += seen.max(1);
             match next {
-                Some(next) if theirs.len() < PAGE && looked_at < LOOKED_AT => from = next,
+                Some(next) if theirs.len() < PAGE && total_seen < MAX_SEEN => from = next,
                 next => return Ok((unique(theirs), next)),
             }
         }
     }
 
-    /// Loads the live sessions that these keys of an owner lead to. An index may name too much, or a
-    /// key of before: the record has the last word.
+    /// Loads the live sessions of `owner` to which these keys lead. An index may return keys of
+    /// other sessions, or keys from before a regeneration, because only the record says whose the
+    /// session is.
     pub(crate) async fn of_owner_among(
         &self,
         owner: &OwnerKey,
@@ -181,50 +194,84 @@ impl<'a> Lookup<'a> {
     ) -> Result<Vec<LiveRecord>, Error> {
         let mut theirs = Vec::new();
         for batch in keys.chunks(BATCH) {
-            let reached = batch.iter().map(|key| self.find_following_rotations(*key));
-            theirs.extend(try_join_all(reached).await?.into_iter().flatten());
+            let found = batch.iter().map(|key| self.find_following_rotations(*key));
+            theirs.extend(try_join_all(found).await?.into_iter().flatten());
         }
         theirs.retain(|found| found.record.owner.as_ref().map(Owner::key) == Some(*owner));
         Ok(unique(theirs))
     }
 
-    /// The live session under `key`, and none that a tombstone leads on to: a key of before a login
-    /// does not lead into it.
+    /// Finds the live session stored under `key`. Does not follow tombstones, so a key from before a
+    /// login never resolves to the session after it.
     pub(crate) async fn by_key(&self, key: RecordKey) -> Result<Option<LiveRecord>, Error> {
-        let attempted = "find a session";
-        let found = self.store().load(&key).await;
-        match found.map_err(|cause| failed(attempted, cause))? {
+        let entry = self.store().load(&key).await;
+        match entry.map_err(|cause| self.failed(cause))? {
             Some(Entry::Live(stored)) => self.read(key, stored).await,
             Some(Entry::Tombstone { .. }) | None => Ok(None),
         }
     }
 
-    /// The live session that `key` leads to, over the tombstones of regenerations.
-    pub(crate) async fn find_following_rotations(
-        &self,
-        key: RecordKey,
-    ) -> Result<Option<LiveRecord>, Error> {
-        let store = self.store();
-        match load_following_rotations(store, key).await? {
+    /// Finds the live session that was stored under `key`, also if it was regenerated.
+    async fn find_following_rotations(&self, key: RecordKey) -> Result<Option<LiveRecord>, Error> {
+        match load_following_rotations(self.store(), key).await? {
             Some((key, stored)) => self.read(key, stored).await,
             None => Ok(None),
         }
     }
 
-    /// Ends the session that was found under `key` with this id, unless it is another owner's by now.
-    /// Follows it if it is regenerated in between. Returns whether it was there.
-    pub(crate) async fn end_owned(&self, key: RecordKey, id: SessionId) -> Result<bool, Error> {
+    /// Ends the session that `handle` names. Returns `true` if there was one.
+    pub(crate) async fn end(&self, handle: SessionHandle) -> Result<bool, Error> {
         let find = || async move {
-            let moved = self.find_following_rotations(key).await?;
-            let is_it = |found: &LiveRecord| {
-                found.record.owner.as_ref().is_some_and(|owner| owner.id == id)
-            };
-            Ok(moved.filter(is_it).map(|reached| reached.key))
+            let found = self.by_handle_following_rotations(handle).await?;
+            Ok(found.map(|found| found.key))
         };
-        self.destroy(find).await
+        self.end_found(find).await
     }
 
-    /// A record, if a request would take it for a session.
+    /// Ends the sessions of `owner` that are `wanted`. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the store fails. The sessions that were ended before stay ended. [`Kind::Unsupported`] if
+    /// the store has no index of owners.
+    pub(crate) async fn end_each_of(
+        &self,
+        owner: &OwnerKey,
+        wanted: impl Fn(&LiveRecord) -> bool,
+    ) -> Result<usize, Error> {
+        let (mut ended, mut next) = (0, Some(Cursor::default()));
+        while let Some(from) = next {
+            let (theirs, following) = self.page_of(owner, from).await?;
+            for found in theirs.iter().filter(|found| wanted(found)) {
+                if let Some(Owner { id, .. }) = found.record.owner {
+                    ended += usize::from(self.end_owned(found.key, id).await?);
+                }
+            }
+            next = following;
+        }
+        Ok(ended)
+    }
+
+    /// Ends the session that was found under `key` with this id, also if it was regenerated since.
+    /// Spares it if another owner has it now. Returns `true` if it was there.
+    pub(crate) async fn end_owned(&self, key: RecordKey, id: SessionId) -> Result<bool, Error> {
+        let find = || async move {
+            let found = self.find_following_rotations(key).await?;
+            Ok(found.filter(|found| found.has_id(id)).map(|found| found.key))
+        };
+        self.end_found(find).await
+    }
+
+    /// Ends the session whose key `find` returns, and finds it again if it is regenerated in between.
+    /// Returns `true` if there was one.
+    async fn end_found<F, L>(&self, find: F) -> Result<bool, Error>
+    where
+        F: Fn() -> L + Send,
+        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+    {
+        self.backend.committer(self.context).destroy(Burial::Forgotten, find).await
+    }
+
+    /// Reads a record. Returns `None` if a request would not load it as a live session.
     async fn read(
         &self,
         key: RecordKey,
@@ -237,14 +284,22 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// Keeps each session once: a key and the one that follows it may both lead to it.
+impl LiveRecord {
+    /// Returns `true` if the session has an owner and this id in the owner's list.
+    fn has_id(&self, id: SessionId) -> bool {
+        self.record.owner.as_ref().is_some_and(|owner| owner.id == id)
+    }
+}
+
+/// Keeps each session once, because a key from before a regeneration and the key after it both lead
+/// to it.
 pub(crate) fn unique(mut sessions: Vec<LiveRecord>) -> Vec<LiveRecord> {
     let mut seen = HashSet::new();
     sessions.retain(|found| seen.insert(found.key));
     sessions
 }
 
-/// Shows where it is, not what is in it.
+/// Shows where the record is stored. Its contents stay out of logs.
 impl fmt::Debug for LiveRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LiveRecord").field("key", &self.key).finish_non_exhaustive()

@@ -82,7 +82,7 @@ impl SignIn<'_> {
     pub(crate) async fn end_surplus(self, backend: &Backend, context: &Context) {
         let lookup = Lookup::new(backend, context, "count an owner's sessions");
         let (Some(limit), Ok(lookup)) = (context.max_sessions(), lookup) else { return };
-        let Ok(index) = lookup.index("count an owner's sessions") else { return };
+        let Ok(index) = lookup.index() else { return };
         let work = Box::pin(self.end_beyond(limit.get(), index, lookup));
         match within_deadline(work, context).await {
             Ok(0) => (),

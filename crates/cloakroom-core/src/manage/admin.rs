@@ -1,180 +1,270 @@
-//! Every session there is: for operators and their tools.
+//! All sessions of a store, for operators and their tools.
 
-use futures_util::future::try_join_all;
-use serde::Serialize;
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    backend::{
-        lookup::{BATCH, LiveRecord, name},
-        store::failed,
-    },
     error::Error,
-    record::{flash::Bags, lifetimes::end},
+    form::FieldErrors,
+    manage::info::{SessionInfo, SessionPage},
+    record::{flash::Bags, handle::SessionHandle},
     session::sessions::Sessions,
 };
-use cloakroom_store::{Cursor, KeyPage, OwnerKey, clock::Timestamp};
+use cloakroom_store::{Cursor, OwnerKey};
 
-/// Every live session of a store, with its owner or without. What the command line tool shows.
+/// Lists, shows and ends the sessions of a store. For operators and their tools, such as the command
+/// `cloakroom`, and for the application's own jobs.
 ///
-/// For a visitor's own sessions take the [`SessionDirectory`](crate::SessionDirectory): it looks at
-/// these alone, where this one goes through all.
+/// # Security
+/// It ends any session by its handle, and all sessions of any owner. For pages where visitors manage
+/// their own sessions use [`OwnerSessions`](crate::OwnerSessions), which is bound to one owner.
+///
+/// # Drivers
+/// [`page`](Self::page) needs a store that can scan its records
+/// ([`Store::as_scan`](crate::store::Store::as_scan)). The methods that take an owner, and a handle of
+/// a session with an owner, need a store with an index of owners
+/// ([`Store::as_owner_index`](crate::store::Store::as_owner_index)). They fail with
+/// [`Error::is_unsupported`] on other stores. Memory, files and Redis have both.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
-/// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+/// # use cloakroom::{AppKeys, MemoryStore, Sessions};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
-/// let inventory = sessions.inventory()?;
-/// let (mut live, mut next) = (0, Some(Cursor::default()));
-/// while let Some(place) = next {
-///     let page = inventory.page(place).await?;
-///     live += page.sessions.len();
-///     next = page.next;
-/// }
-/// assert_eq!(live, 0);
+/// # let no_headers: &[(&str, &str)] = &[];
+/// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+/// # session.set_owner("user-42")?;
+/// # session.commit().await?;
+/// // The account of user-42 is disabled.
+/// let ended = sessions.admin()?.destroy_all("user-42").await?;
+/// assert_eq!(ended, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
-pub struct Inventory(Sessions);
+pub struct SessionAdmin(Sessions);
 
-/// Some sessions of an [`Inventory`].
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct InventoryPage {
-    /// The live sessions of this page; one may come twice in one round.
-    pub sessions: Vec<SessionSummary>,
-    /// Where to go on; nothing at the end.
-    pub next: Option<Cursor>,
-}
-
-/// What is said of a session without showing what is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct SessionSummary {
-    /// Names the session, as [`Session::handle`](crate::Session::handle) does. It signs nobody in.
-    pub handle: String,
-    /// Whose it is, if anyone's.
-    pub owner: Option<String>,
-    /// What the application said of the device.
-    pub label: Option<String>,
-    /// When it began.
-    pub created: Timestamp,
-    /// When it was last used, to a tenth of the idle timeout.
-    pub last_seen: Timestamp,
-    /// When it ends unless it is used.
-    pub expires: Timestamp,
-    /// How many bytes its record has.
-    pub bytes: usize,
-}
-
-/// A session with what is in it.
+/// A session with its values and what waits for its next page. See [`SessionAdmin::contents`].
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SessionContents {
-    /// What is said of it without showing these.
-    pub summary: SessionSummary,
-    /// Its values.
+    /// The description that lists have.
+    pub info: SessionInfo,
+    /// The values.
     pub values: Map<String, Value>,
-    /// Flash messages that wait for the next page.
+    /// The flash messages that wait for the next page.
     pub messages: Map<String, Value>,
-    /// Old form input that waits for the next page.
+    /// The old form input that waits for the next page.
     pub input: Map<String, Value>,
-    /// Errors by field that wait for the next page.
-    pub errors: crate::form::FieldErrors,
+    /// The errors by field that wait for the next page.
+    pub errors: FieldErrors,
 }
 
-/// Shows the summary alone: values are nobody's business in a log.
-impl std::fmt::Debug for SessionContents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionContents").field("summary", &self.summary).finish_non_exhaustive()
+/// Shows the description alone, because values do not belong in logs.
+impl fmt::Debug for SessionContents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionContents").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
 impl Sessions {
-    /// Every session of the store.
+    /// Returns what lists, shows and ends the sessions of this store.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let page = sessions.admin()?.page(Cursor::default()).await?;
+    /// assert!(page.sessions.is_empty());
+    ///
+    /// let sealed = Sessions::cookie(AppKeys::random()).build()?;
+    /// assert!(sealed.admin().unwrap_err().is_unsupported());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] where the driver cannot go through its sessions, as the cookie driver.
-    pub fn inventory(&self) -> Result<Inventory, Error> {
-        self.lookup("list sessions")?.scan("list sessions").map(|_| Inventory(self.clone()))
+    /// [`Error::is_unsupported`] on the cookie driver, because its sessions are in the visitors'
+    /// cookies.
+    pub fn admin(&self) -> Result<SessionAdmin, Error> {
+        self.lookup("manage sessions")?;
+        Ok(SessionAdmin(self.clone()))
     }
 }
 
-impl Inventory {
-    /// Some of the sessions, from `place` on.
+impl SessionAdmin {
+    /// Returns live sessions of all owners and of none, from `cursor` on. Begin with
+    /// [`Cursor::default`] and follow [`SessionPage::next`].
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// # session.put("cart", [7])?;
+    /// # session.commit().await?;
+    /// let admin = sessions.admin()?;
+    /// let (mut live, mut next) = (0, Some(Cursor::default()));
+    /// while let Some(cursor) = next {
+    ///     let page = admin.page(cursor).await?;
+    ///     live += page.sessions.len();
+    ///     next = page.next;
+    /// }
+    /// assert_eq!(live, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn page(&self, place: Cursor) -> Result<InventoryPage, Error> {
+    /// When the store fails. [`Error::is_unsupported`] if it cannot scan its records.
+    pub async fn page(&self, cursor: Cursor) -> Result<SessionPage, Error> {
         let lookup = self.0.lookup("list sessions")?;
-        let page = lookup.scan("list sessions")?.scan(place).await;
-        let KeyPage { keys, next, .. } = page.map_err(|cause| failed("list sessions", cause))?;
-        let mut sessions = Vec::new();
-        for batch in keys.chunks(BATCH) {
-            let reached = try_join_all(batch.iter().map(|key| lookup.by_key(*key))).await?;
-            sessions.extend(reached.iter().flatten().map(|found| self.summary(found)));
-        }
-        Ok(InventoryPage { sessions, next })
+        let (found, next) = lookup.page(cursor).await?;
+        let sessions = found.iter().map(|found| SessionInfo::of(found, &lookup, false)).collect();
+        Ok(SessionPage { sessions, next })
     }
 
-    /// Returns live sessions of one owner, from `place` on, without going through those of others.
-    /// A page looks at about 1,024 entries of the store's index, so it may be empty although more
-    /// follow.
+    /// Returns live sessions of one owner, from `cursor` on, the session that was used last first. It
+    /// does not read the sessions of others.
+    ///
+    /// A page has about 128 sessions, and looks at about 1,024 entries of the store's index. It is
+    /// shorter, or empty although more follow, if most of these entries name sessions that have
+    /// ended. While [`max_sessions`](crate::SessionsBuilder::max_sessions) is below 128, the first
+    /// page has all.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.set_owner("user-42")?;
+    /// session.commit().await?;
+    /// let page = sessions.admin()?.sessions_of("user-42", Cursor::default()).await?;
+    /// assert_eq!(page.sessions[0].owner.as_deref(), Some("user-42"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// When the store fails; [`Error::is_unsupported`] where it keeps no index of owners.
-    pub async fn sessions_of(&self, owner: &str, place: Cursor) -> Result<InventoryPage, Error> {
-        let (reached, next) =
-            self.0.lookup("list sessions")?.page_of(&OwnerKey::of(owner), place).await?;
-        Ok(InventoryPage {
-            sessions: reached.iter().map(|found| self.summary(found)).collect(),
-            next,
-        })
+    /// When the store fails. [`Error::is_unsupported`] if it has no index of owners.
+    pub async fn sessions_of(&self, owner: &str, cursor: Cursor) -> Result<SessionPage, Error> {
+        let lookup = self.0.lookup("list an owner's sessions")?;
+        let (found, next) = lookup.page_of(&OwnerKey::of(owner), cursor).await?;
+        let sessions = found.iter().map(|found| SessionInfo::of(found, &lookup, false)).collect();
+        Ok(SessionPage::newest_first(sessions, next))
     }
 
-    /// The session that `handle` names, if it is live: a handle of this inventory, of
-    /// [`SessionInfo`](crate::SessionInfo) or of [`Session::handle`](crate::Session::handle).
+    /// Returns the session that `handle` names, with its values. Returns `None` if it has ended. It
+    /// does not count as a use of the session.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.put("cart", [7])?;
+    /// session.commit().await?;
+    /// let handle = session.handle().unwrap();
+    /// let contents = sessions.admin()?.contents(&handle).await?.unwrap();
+    /// assert_eq!(contents.values["cart"], serde_json::json!([7]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn contents(&self, handle: &str) -> Result<Option<SessionContents>, Error> {
-        let Some(reached) = self.0.lookup("find a session")?.by_handle(handle).await? else {
-            return Ok(None);
-        };
-        let Bags { messages, input, errors } = reached.record.flash.shown().unwrap_or_default();
+    /// When the store fails. [`Error::is_unsupported`] for a handle of a session with an owner, if the
+    /// store has no index of owners.
+    pub async fn contents(&self, handle: &SessionHandle) -> Result<Option<SessionContents>, Error> {
+        let lookup = self.0.lookup("show a session")?;
+        let Some(found) = lookup.by_handle(*handle).await? else { return Ok(None) };
+        let Bags { messages, input, errors } = found.record.flash.shown().unwrap_or_default();
         Ok(Some(SessionContents {
-            summary: self.summary(&reached),
-            values: reached.record.values.all(),
+            info: SessionInfo::of(&found, &lookup, false),
+            values: found.record.values.all(),
             messages: messages.all(),
             input: input.all(),
             errors,
         }))
     }
 
-    /// Ends the session that `handle` names. Returns whether there was one.
+    /// Ends the session that `handle` names, also if it was regenerated since. Returns `true` if it
+    /// was live.
+    ///
+    /// Requests of the session that are under way commit nothing more.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// # session.put("cart", [7])?;
+    /// # session.commit().await?;
+    /// let handle = session.handle().unwrap();
+    /// assert!(sessions.admin()?.destroy(&handle).await?);
+    /// assert!(!sessions.admin()?.destroy(&handle).await?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// When the store fails; [`Error::is_contention`] when its own requests regenerated it faster,
-    /// until the [deadline](crate::SessionsBuilder::commit_deadline).
-    pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
-        let lookup = self.0.lookup("end a session")?;
-        let find = || async move {
-            let found = lookup.by_handle_following_rotations(handle).await?;
-            Ok(found.map(|found| found.key))
-        };
-        lookup.destroy(find).await
+    /// When the store fails. [`Error::is_contention`] if the session's own requests regenerated it
+    /// faster, until the [deadline](crate::SessionsBuilder::commit_deadline).
+    /// [`Error::is_unsupported`] for a handle of a session with an owner, if the store has no index of
+    /// owners.
+    pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
+        self.0.lookup("end a session")?.end(*handle).await
     }
 
-    fn summary(&self, LiveRecord { key, stored, record }: &LiveRecord) -> SessionSummary {
-        SessionSummary {
-            handle: name(record.owner.as_ref(), *key),
-            owner: record.owner.as_ref().map(|owner| owner.name.to_string()),
-            label: record.label.as_deref().map(ToOwned::to_owned),
-            created: record.created,
-            last_seen: self.0.context().lifetimes().last_used(record, stored.expires),
-            expires: end(record, stored.expires),
-            bytes: stored.bytes.len(),
-        }
+    /// Ends every session of `owner`. Returns how many there were.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.set_owner("user-42")?;
+    /// session.commit().await?;
+    /// assert_eq!(sessions.admin()?.destroy_all("user-42").await?, 1);
+    /// assert_eq!(sessions.admin()?.destroy_all("user-42").await?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// When the store fails. The sessions that were ended before stay ended.
+    /// [`Error::is_contention`] as [`destroy`](Self::destroy). [`Error::is_unsupported`] if the store
+    /// has no index of owners.
+    pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
+        let lookup = self.0.lookup("end an owner's sessions")?;
+        lookup.end_each_of(&OwnerKey::of(owner), |_| true).await
+    }
+
+    /// Ends every session of `owner` except the one that `keep` names. Returns how many there were.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.set_owner("user-42")?;
+    /// session.commit().await?;
+    /// let keep = session.handle().unwrap();
+    /// assert_eq!(sessions.admin()?.destroy_others("user-42", &keep).await?, 0);
+    /// assert!(sessions.admin()?.contents(&keep).await?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy_all`](Self::destroy_all).
+    pub async fn destroy_others(&self, owner: &str, keep: &SessionHandle) -> Result<usize, Error> {
+        let lookup = self.0.lookup("end an owner's sessions")?;
+        lookup.end_each_of(&OwnerKey::of(owner), |found| lookup.handle(found) != *keep).await
     }
 }

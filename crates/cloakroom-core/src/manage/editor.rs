@@ -1,8 +1,8 @@
-//! Writing to a session from outside its requests.
+//! Changes a session from outside of its requests.
 
 use std::{fmt, sync::Arc};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{
     backend::{
@@ -18,30 +18,66 @@ use crate::{
         Record,
         change::{Change, closure},
         flash::{Bags, Batch, BatchId},
+        handle::SessionHandle,
     },
-    session::sessions::Sessions,
+    session::{sessions::Sessions, value_reads::value_reads},
     values::{
-        Path, encode_object,
+        Path, Values, encode_object,
         key::{AsKey, KeyOf},
         number::Number,
     },
 };
 
-/// A session in the hands of a task outside its requests. See [`Sessions::edit`].
+/// The lines before each example of an editor.
+macro_rules! before {
+    () => {
+        "# use cloakroom_core as cloakroom;
+# use cloakroom::{AppKeys, MemoryStore, Sessions};
+# tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+# let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+# let no_headers: &[(&str, &str)] = &[];
+# let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+# session.put(\"k\", 1)?;
+# session.commit().await?;
+# let handle = session.handle().unwrap();
+# let edited = sessions.edit(&handle, |session| {"
+    };
+}
+
+/// The lines after each example of an editor.
+macro_rules! after {
+    () => {
+        "# Ok(()) }).await?;
+# assert_eq!(edited, Some(()));
+# Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();"
+    };
+}
+
+/// A session that a task changes from outside of its requests. [`Sessions::edit`] passes it to its
+/// closure.
+///
+/// Its methods are those of [`Session`](crate::Session), for what makes sense without a visitor.
+///
+/// ```
+#[doc = before!()]
+/// let done = session.get_or("import.lines", 0)?;
+/// session.put("import.percent", done / 10)?;
+#[doc = after!()]
+/// ```
 pub struct SessionEditor<'a> {
     record: &'a mut Record,
     batch: BatchId,
 }
 
 impl Sessions {
-    /// Changes the session that [`Session::handle`](crate::Session::handle) names, for tasks that go
-    /// on after the response: a job that reports its progress, a payment that was confirmed. Returns
-    /// what `edit` returns, or `None` if the session has ended: it is not brought back.
+    /// Changes the session that `handle` names, for tasks that go on after the response: a job that
+    /// reports its progress, a payment that was confirmed. Returns what `edit` returns. Returns `None`
+    /// if the session has ended, because an edit never brings a session back.
     ///
-    /// Requests that change the session at the same time lose nothing: `edit` runs again on what they
-    /// wrote, so let it depend on its argument and on what it captured alone. The visitor was not
-    /// there, so the session's deadlines stay. One that another process moves between this read of
-    /// the store and this write goes back to where it was.
+    /// Requests that change the session at the same time lose nothing, because `edit` runs again on
+    /// what they wrote. Let it depend on its argument and on what it captured alone. The session's
+    /// deadlines stay where they are, because the visitor was not there. If another process moves a
+    /// deadline between the edit's read and its write, the edit moves it back.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -59,12 +95,13 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// What `edit` returns; when the store fails; [`Error::is_unsupported`] on the cookie driver;
-    /// [`Error::is_contention`] when other writers came first until the
+    /// The error of `edit`. When the store fails. [`Error::is_unsupported`] on the cookie driver, and
+    /// for a handle of a session with an owner if the store has no index of owners.
+    /// [`Error::is_contention`] if other writers came first until the
     /// [deadline](crate::SessionsBuilder::commit_deadline).
     pub async fn edit<T: Send + 'static>(
         &self,
-        handle: &str,
+        handle: &SessionHandle,
         edit: impl Fn(&mut SessionEditor<'_>) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Option<T>, Error> {
         let lookup = self.lookup("change a session by its handle")?;
@@ -72,9 +109,9 @@ impl Sessions {
             let batch = BatchId::draw();
             closure::run(|| edit(&mut SessionEditor { record, batch }))?
         });
-        // Once more where the session is regenerated between the look and the commit.
-        while let Some(reached) = lookup.by_handle(handle).await? {
-            let (sessions, pending) = (self.clone(), self.exact(reached, change.clone()));
+        // Again if the session is regenerated between the lookup and the commit.
+        while let Some(found) = lookup.by_handle(*handle).await? {
+            let (sessions, pending) = (self.clone(), self.exact(found, change.clone()));
             let committed = Detached::new(async move {
                 sessions.backend().commit(pending, sessions.context()).await
             });
@@ -85,9 +122,9 @@ impl Sessions {
         Ok(None)
     }
 
-    /// A commit of `change` alone, from outside of the session's requests.
-    fn exact(&self, reached: LiveRecord, change: ExactChange) -> Box<PendingCommit> {
-        let LiveRecord { key, stored, record } = reached;
+    /// Returns a commit of `change` alone, from outside of the session's requests.
+    fn exact(&self, found: LiveRecord, change: ExactChange) -> Box<PendingCommit> {
+        let LiveRecord { key, stored, record } = found;
         let record = Arc::new(record);
         Box::new(PendingCommit {
             persistence: (&stored).into(),
@@ -105,31 +142,45 @@ impl Sessions {
     }
 }
 
+value_reads! {
+    SessionEditor<'_>,
+    before: before!(),
+    after: after!(),
+}
+
 impl SessionEditor<'_> {
-    /// As [`Session::get`](crate::Session::get).
-    ///
-    /// # Errors
-    /// When the value is not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
-        self.record.values.get(Path::of(&key)?)
+    fn read_values<T>(&self, read: impl FnOnce(&Values) -> T) -> T {
+        read(&self.record.values)
     }
 
-    /// As [`Session::has`](crate::Session::has).
-    pub fn has(&self, key: impl AsKey) -> bool {
-        Path::of(&key).is_ok_and(|path| self.record.values.raw(path).is_some())
-    }
-
-    /// As [`Session::put`](crate::Session::put).
+    /// Puts a value under `key`, as [`Session::put`](crate::Session::put).
+    ///
+    /// ```
+    #[doc = before!()]
+    /// session.put("import.state", "done")?;
+    /// assert_eq!(session.get::<String>("import.state")?.as_deref(), Some("done"));
+    #[doc = after!()]
+    /// ```
     ///
     /// # Errors
-    /// When the value cannot be written, or below something that is not an object.
+    /// When the value cannot be written as JSON, or a dotted key leads below something that is not an
+    /// object. [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
     pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
         let path = Path::of(&key)?;
         let value = path.encode(&value)?;
         Change::Put { path: path.to_owned(), value }.apply(self.record)
     }
 
-    /// As [`Session::forget`](crate::Session::forget).
+    /// Removes the value under `key`, if there is one, as
+    /// [`Session::forget`](crate::Session::forget).
+    ///
+    /// ```
+    #[doc = before!()]
+    /// session.put("import.state", "done")?;
+    /// session.forget("import.state")?;
+    /// assert!(!session.has("import.state"));
+    #[doc = after!()]
+    /// ```
     ///
     /// # Errors
     /// [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
@@ -137,16 +188,29 @@ impl SessionEditor<'_> {
         Change::Forget { path: Path::of(&key)?.to_owned() }.apply(self.record)
     }
 
-    /// As [`Session::increment_by`](crate::Session::increment_by); the sum can be
-    /// [read](Self::get).
+    /// Adds `by`, an `i64` or an `f64`, to the number under `key`, as
+    /// [`Session::increment_by`](crate::Session::increment_by). [`get`](Self::get) returns the sum.
+    ///
+    /// ```
+    #[doc = before!()]
+    /// session.increment_by("import.lines", 100)?;
+    /// assert_eq!(session.get("import.lines")?, Some(100));
+    #[doc = after!()]
+    /// ```
     ///
     /// # Errors
-    /// When the value is not a number, or the sum leaves its range.
+    /// When the value is not a number of this kind, or the sum does not fit into it. The value stays.
     pub fn increment_by<N: Number>(&mut self, key: impl AsKey, by: N) -> Result<(), Error> {
         Change::Increment { path: Path::of(&key)?.to_owned(), by: by.delta() }.apply(self.record)
     }
 
-    /// As [`Session::flash`](crate::Session::flash): the visitor's next page shows it.
+    /// Adds messages for the visitor's next page, as [`Session::flash`](crate::Session::flash).
+    ///
+    /// ```
+    #[doc = before!()]
+    /// session.flash(serde_json::json!({ "notice": "Your import is complete." }))?;
+    #[doc = after!()]
+    /// ```
     ///
     /// # Errors
     /// When `messages` is not an object.
@@ -156,7 +220,7 @@ impl SessionEditor<'_> {
     }
 }
 
-/// Shows nothing of what is in it.
+/// Shows no values, because they do not belong in logs.
 impl fmt::Debug for SessionEditor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionEditor").finish_non_exhaustive()

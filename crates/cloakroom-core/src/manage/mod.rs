@@ -1,5 +1,6 @@
-//! Sessions found from outside of their own requests.
+//! Sessions that are managed from outside of their own requests.
 
 pub(crate) mod admin;
 pub(crate) mod editor;
+pub(crate) mod info;
 pub(crate) mod owner_sessions;

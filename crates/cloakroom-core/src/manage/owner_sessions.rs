@@ -1,27 +1,26 @@
-//! Who is signed in where.
-
-use serde::Serialize;
+//! The sessions of one owner, for the owner.
 
 use crate::{
     backend::lookup::LiveRecord,
     error::Error,
+    manage::info::{SessionInfo, SessionPage},
     record::{
-        Record,
-        owner::{Handle, Owner},
+        handle::{SessionHandle, Target},
+        owner::Owner,
     },
-    session::{Session, sessions::Sessions},
+    session::Session,
 };
-use cloakroom_store::{Cursor, OwnerKey, RecordKey, clock::Timestamp};
+use cloakroom_store::{Cursor, OwnerKey};
 
-/// The sessions of an owner: list them, and end them from elsewhere (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
+/// Lists and ends the sessions of a visitor: "where am I signed in" and "sign out everywhere else"
+/// (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
 ///
-/// From [`Session::directory`] it knows which session is the current one, and a handle ends sessions
-/// of the same owner only: right for a page that the visitor sees, whose handles come back from the
-/// browser. From [`Sessions::directory`] a handle ends any: right for administrators. The owner that
-/// the other functions take is the application's word: pass [`Session::owner`], no name from the
-/// request.
+/// [`Session::owner_sessions`] binds it to the owner that the session has at that moment, so handles
+/// may come from the visitor's browser: they end sessions of the same owner only. For a session
+/// without an owner the list is empty and nothing is ended. For operators there is
+/// [`SessionAdmin`](crate::SessionAdmin).
 ///
-/// Sessions appear in it once they have an owner ([`Session::set_owner`]) and are committed.
+/// A session is listed once it has an owner ([`Session::set_owner`]) and is committed.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -29,205 +28,181 @@ use cloakroom_store::{Cursor, OwnerKey, RecordKey, clock::Timestamp};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
 /// # let no_headers: &[(&str, &str)] = &[];
-/// let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+/// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
 /// session.set_owner("user-42")?;
 /// session.set_label("Firefox on Linux")?;
 /// session.commit().await?;
 ///
-/// let directory = session.directory()?;
-/// let page = directory.sessions_of("user-42", Cursor::default()).await?;
+/// let own = session.owner_sessions()?;
+/// let page = own.page(Cursor::default()).await?;
 /// let [here] = page.sessions.try_into().unwrap();
 /// assert!(here.current);
 /// assert_eq!(here.label.as_deref(), Some("Firefox on Linux"));
-/// assert_eq!(directory.destroy_others("user-42").await?, 0);
+/// assert_eq!(own.destroy_others().await?, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
-pub struct SessionDirectory {
-    sessions: Sessions,
-    viewer: Viewer,
-}
-
-/// Who looks into the directory.
-#[derive(Clone, Debug)]
-enum Viewer {
-    /// The application itself.
-    Operator,
-    /// A visitor with this session.
-    Visitor(Session),
-}
-
-/// Some sessions of an owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SessionPage {
-    /// The live sessions of this page, the one that was used last first.
-    pub sessions: Vec<SessionInfo>,
-    /// Where to go on; nothing at the end.
-    pub next: Option<Cursor>,
-}
-
-/// What the directory says of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct SessionInfo {
-    /// Names the session for [`SessionDirectory::destroy`], whatever its token is by then; 64
-    /// characters of base64url. It signs nobody in, so a page may show it.
-    pub handle: String,
-    /// When the session began.
-    pub created: Timestamp,
-    /// When it became its owner's: the sign-in.
-    pub signed_in: Timestamp,
-    /// When it was last used, to a tenth of the idle timeout.
-    pub last_seen: Timestamp,
-    /// What the application said of the device, with [`Session::set_label`].
-    pub label: Option<String>,
-    /// Whether it is the session that the directory was asked for from.
-    pub current: bool,
-}
-
-impl Sessions {
-    /// The directory of all owners, for administrators.
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] where the driver keeps no list of sessions, as the cookie driver.
-    pub fn directory(&self) -> Result<SessionDirectory, Error> {
-        SessionDirectory::new(self.clone(), Viewer::Operator)
-    }
+pub struct OwnerSessions {
+    session: Session,
+    owner: Option<OwnerKey>,
 }
 
 impl Session {
-    /// The directory as this visitor may use it.
+    /// Returns what lists and ends the sessions of this session's owner.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// // After a change of the password:
+    /// session.regenerate()?;
+    /// let ended = session.owner_sessions()?.destroy_others().await?;
+    /// # assert_eq!(ended, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] where the driver keeps no list of sessions, as the cookie driver.
-    pub fn directory(&self) -> Result<SessionDirectory, Error> {
-        SessionDirectory::new(self.sessions().clone(), Viewer::Visitor(self.clone()))
+    /// [`Error::is_unsupported`] if the driver has no index of owners, as the cookie driver.
+    pub fn owner_sessions(&self) -> Result<OwnerSessions, Error> {
+        self.sessions().lookup("list an owner's sessions")?.index()?;
+        let owner = self.owned().as_ref().map(Owner::key);
+        Ok(OwnerSessions { session: self.clone(), owner })
     }
 }
 
-/// A live session of an owner.
-struct Listed {
-    key: RecordKey,
-    expires: Timestamp,
-    record: Record,
-    owner: Owner,
-}
-
-impl SessionDirectory {
-    fn new(sessions: Sessions, viewer: Viewer) -> Result<Self, Error> {
-        sessions.lookup("list sessions")?.index("list sessions")?;
-        Ok(Self { sessions, viewer })
-    }
-
-    /// Returns live sessions of `owner`, from the place `from` on: about 128, and all of them while
-    /// [`max_sessions`](crate::SessionsBuilder::max_sessions) is below. Begin with
-    /// [`Cursor::default`]; a session may be on two pages.
+impl OwnerSessions {
+    /// Returns live sessions of the owner, from `cursor` on, the session that was used last first. Pages are
+    /// as those of [`SessionAdmin::sessions_of`](crate::SessionAdmin::sessions_of).
+    /// [`SessionInfo::current`] marks the session that the list was asked for from.
     ///
-    /// A page looks at about 1,024 entries of the store's index. It is shorter, or empty although
-    /// more follow, if most of these name sessions that have ended: go on until
-    /// [`next`](SessionPage::next) is `None`.
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.set_owner("user-42")?;
+    /// session.commit().await?;
+    /// let page = session.owner_sessions()?.page(Cursor::default()).await?;
+    /// assert!(page.sessions[0].current);
+    /// assert_eq!(Some(page.sessions[0].handle), session.handle());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn sessions_of(&self, owner: &str, from: Cursor) -> Result<SessionPage, Error> {
-        let (reached, next) =
-            self.sessions.lookup("list sessions")?.page_of(&OwnerKey::of(owner), from).await?;
-        let entries = reached.into_iter().filter_map(Listed::of);
-        let mut sessions: Vec<_> = entries.map(|entry| self.describe(&entry)).collect();
-        sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen));
-        Ok(SessionPage { sessions, next })
+    pub async fn page(&self, cursor: Cursor) -> Result<SessionPage, Error> {
+        let Some(owner) = &self.owner else { return Ok(SessionPage::default()) };
+        let lookup = self.session.sessions().lookup("list an owner's sessions")?;
+        let (found, next) = lookup.page_of(owner, cursor).await?;
+        let info = |found: &LiveRecord| SessionInfo::of(found, &lookup, self.is_current(found));
+        Ok(SessionPage::newest_first(found.iter().map(info).collect(), next))
     }
 
-    /// Ends the session that `handle` names. Returns whether it was there: no handle leads to a
-    /// session that has ended, or in a visitor's directory to another owner's.
+    /// Ends the session that `handle` names. Returns `true` if it was live and the owner's.
     ///
-    /// Its requests that are under way commit nothing more. To end the current session use
-    /// [`Session::destroy`], which removes the cookie as well.
+    /// Requests of that session that are under way commit nothing more. To end the current session
+    /// use [`Session::destroy`], which also removes the cookie.
     ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn destroy(&self, handle: &str) -> Result<bool, Error> {
-        let Some(handle) = Handle::parse(handle).filter(|handle| self.may_end(handle)) else {
-            return Ok(false);
-        };
-        let lookup = self.sessions.lookup("end a session")?;
-        lookup
-            .destroy(
-                || async move { Ok(lookup.by_owned_handle(handle).await?.map(|found| found.key)) },
-            )
-            .await
-    }
-
-    /// Ends every session of `owner`, the current one included, and says how many there were.
-    ///
-    /// # Errors
-    /// When the store fails; those that were ended until then stay ended. [`Error::is_contention`] when
-    /// their own requests regenerated them faster, until the
-    /// [deadline](crate::SessionsBuilder::commit_deadline).
-    pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
-        self.destroy_where(&OwnerKey::of(owner), |_| true).await
-    }
-
-    /// The same, except for the current session: "sign out everywhere else".
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let mut opened = Vec::new();
+    /// # for owner in ["user-42", "user-42", "user-43"] {
+    /// #     let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// #     session.set_owner(owner)?;
+    /// #     session.commit().await?;
+    /// #     opened.push(session);
+    /// # }
+    /// # let [session, phone, stranger] = opened.try_into().unwrap();
+    /// let own = session.owner_sessions()?;
+    /// assert!(own.destroy(&phone.handle().unwrap()).await?);
+    /// assert!(!own.destroy(&stranger.handle().unwrap()).await?, "another owner's");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As [`destroy_all`](Self::destroy_all).
-    pub async fn destroy_others(&self, owner: &str) -> Result<usize, Error> {
-        self.destroy_where(&OwnerKey::of(owner), |entry| !self.is_current(entry)).await
-    }
-
-    fn is_current(&self, entry: &Listed) -> bool {
-        match &self.viewer {
-            Viewer::Operator => false,
-            Viewer::Visitor(session) => session.is_stored_as(&entry.key, &entry.owner),
-        }
-    }
-
-    fn may_end(&self, handle: &Handle) -> bool {
-        match &self.viewer {
-            Viewer::Operator => true,
-            Viewer::Visitor(session) => {
-                session.owned().is_some_and(|owner| owner.key() == handle.owner)
+    /// When the store fails. [`Error::is_contention`] if the session's own requests regenerated it
+    /// faster, until the [deadline](crate::SessionsBuilder::commit_deadline).
+    pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
+        match handle.target() {
+            Target::Owned { owner, .. } if Some(owner) == self.owner => {
+                self.session.sessions().lookup("end a session")?.end(*handle).await
             }
+            Target::Owned { .. } | Target::Stored(_) => Ok(false),
         }
     }
 
-    fn describe(&self, entry: &Listed) -> SessionInfo {
-        let lifetimes = self.sessions.context().lifetimes();
-        SessionInfo {
-            handle: entry.owner.handle().to_string(),
-            created: entry.record.created,
-            signed_in: entry.owner.since,
-            last_seen: lifetimes.last_used(&entry.record, entry.expires),
-            label: entry.record.label.as_deref().map(ToOwned::to_owned),
-            current: self.is_current(entry),
-        }
+    /// Ends every session of the owner except the current one. Returns how many there were.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let mut opened = Vec::new();
+    /// # for owner in ["user-42", "user-42", "user-43"] {
+    /// #     let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// #     session.set_owner(owner)?;
+    /// #     session.commit().await?;
+    /// #     opened.push(session);
+    /// # }
+    /// # let [session, _phone, _stranger] = opened.try_into().unwrap();
+    /// assert_eq!(session.owner_sessions()?.destroy_others().await?, 1);
+    /// assert_eq!(session.owner_sessions()?.destroy_others().await?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// When the store fails. The sessions that were ended before stay ended.
+    /// [`Error::is_contention`] as [`destroy`](Self::destroy).
+    pub async fn destroy_others(&self) -> Result<usize, Error> {
+        self.destroy_where(|found| !self.is_current(found)).await
     }
 
-    /// Ends the sessions that are `wanted`. Returns how many there were.
-    async fn destroy_where(
-        &self,
-        owner: &OwnerKey,
-        wanted: impl Fn(&Listed) -> bool,
-    ) -> Result<usize, Error> {
-        let lookup = self.sessions.lookup("end a session")?;
-        let (mut ended, mut next) = (0, Some(Cursor::default()));
-        while let Some(from) = next {
-            let (reached, following) = lookup.page_of(owner, from).await?;
-            let entries = reached.into_iter().filter_map(Listed::of);
-            for entry in entries.filter(|entry| wanted(entry)) {
-                ended += usize::from(lookup.end_owned(entry.key, entry.owner.id).await?);
-            }
-            next = following;
-        }
-        Ok(ended)
+    /// Ends every session of the owner, the current one included. Returns how many there were.
+    ///
+    /// The current request's response still removes no cookie. To sign out here as well, call
+    /// [`Session::destroy`] next to it.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.set_owner("user-42")?;
+    /// session.commit().await?;
+    /// let ended = session.owner_sessions()?.destroy_all().await?;
+    /// session.destroy()?;
+    /// assert_eq!(ended, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy_others`](Self::destroy_others).
+    pub async fn destroy_all(&self) -> Result<usize, Error> {
+        self.destroy_where(|_| true).await
     }
-}
 
-impl Listed {
-    fn of(LiveRecord { key, stored, record }: LiveRecord) -> Option<Self> {
-        let owner = record.owner.clone()?;
-        Some(Self { key, expires: stored.expires, record, owner })
+    async fn destroy_where(&self, wanted: impl Fn(&LiveRecord) -> bool) -> Result<usize, Error> {
+        let Some(owner) = &self.owner else { return Ok(0) };
+        self.session.sessions().lookup("end an owner's sessions")?.end_each_of(owner, wanted).await
+    }
+
+    /// Returns whether `found` is the session of the request, as it was loaded or as it is now. A
+    /// handle would not do, because a request beside this one may have signed the same session in.
+    fn is_current(&self, found: &LiveRecord) -> bool {
+        let owner = found.record.owner.as_ref();
+        owner.is_some_and(|owner| self.session.is_stored_as(&found.key, owner))
     }
 }

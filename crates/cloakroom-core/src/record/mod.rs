@@ -25,6 +25,7 @@
 pub(crate) mod change;
 pub(crate) mod copy;
 pub(crate) mod flash;
+pub(crate) mod handle;
 pub(crate) mod lifetimes;
 pub(crate) mod owner;
 

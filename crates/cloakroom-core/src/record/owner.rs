@@ -1,6 +1,4 @@
-//! Whose session it is.
-
-use std::fmt;
+//! The owner of a session.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -19,7 +17,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// `tag` is that of the session's keys.
+    /// Makes the owner of a session whose keys have this tag.
     pub(crate) fn new(name: &str, since: Timestamp, tag: Tag) -> Self {
         Self { name: name.into(), since, id: SessionId::draw(tag) }
     }
@@ -27,17 +25,13 @@ impl Owner {
     pub(crate) fn key(&self) -> OwnerKey {
         OwnerKey::of(&self.name)
     }
-
-    pub(crate) fn handle(&self) -> Handle {
-        Handle { owner: self.key(), id: self.id }
-    }
 }
 
 /// What all record keys of a session have in common.
 pub(crate) type Tag = [u8; RecordKey::TAG_BYTES];
 
-/// Names a session in its owner's list, whatever its token is at the time. Begins with the tag of the
-/// session's keys, so that the list need not be searched for it; the rest is random.
+/// Names a session in the list of its owner, whatever its token is. The first bytes are the tag of
+/// the session's keys, by which an index finds it without a search. The others are random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId([u8; 16]);
 
@@ -49,6 +43,15 @@ impl SessionId {
         Self(bytes)
     }
 
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Returns the tag that the keys of the session have.
     pub(crate) fn tag(self) -> Tag {
         [self.0[0], self.0[1]]
     }
@@ -63,34 +66,9 @@ impl Serialize for SessionId {
 impl<'de> Deserialize<'de> for SessionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        decode(&text).map(Self).ok_or_else(|| D::Error::custom("22 characters of base64url"))
+        let bytes = URL_SAFE_NO_PAD.decode(&*text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| D::Error::custom("22 characters of base64url"))
     }
-}
-
-/// A session as pages and commands may name it: leads to the session, signs nobody in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Handle {
-    pub(crate) owner: OwnerKey,
-    pub(crate) id: SessionId,
-}
-
-impl Handle {
-    /// Reads what [`fmt::Display`] wrote.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; 48] = decode(text)?;
-        let (owner, id) = bytes.split_first_chunk()?;
-        Some(Self { owner: OwnerKey::from_bytes(*owner), id: SessionId(id.try_into().ok()?) })
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode([&self.owner.as_bytes()[..], &self.id.0].concat()))
-    }
-}
-
-fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
-    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -98,14 +76,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_survives_its_text_and_nothing_else_is_one() {
-        let handle = Owner::new("user-42", Timestamp::from_millis(0), [7, 8]).handle();
-        assert_eq!(handle.id.tag(), [7, 8]);
-        let text = handle.to_string();
-        assert_eq!(text.len(), 64);
-        assert_eq!(Handle::parse(&text), Some(handle));
-        for bad in ["", "A", &text[1..], &format!("{text}A"), &text.replace(&text[..1], "=")] {
-            assert_eq!(Handle::parse(bad), None, "{bad}");
-        }
+    fn the_id_of_a_session_has_the_tag_of_its_keys_and_survives_its_text() {
+        let id = Owner::new("user-42", Timestamp::from_millis(0), [7, 8]).id;
+        assert_eq!(id.tag(), [7, 8]);
+        let text = serde_json::to_string(&id).unwrap();
+        assert_eq!(serde_json::from_str::<SessionId>(&text).unwrap(), id);
+        assert!(serde_json::from_str::<SessionId>("\"AAAA\"").is_err());
     }
 }

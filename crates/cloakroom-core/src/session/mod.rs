@@ -13,6 +13,7 @@ mod security;
 pub(crate) mod sessions;
 mod state;
 mod unit_of_work;
+pub(crate) mod value_reads;
 mod values;
 pub(crate) mod view;
 

@@ -1,23 +1,25 @@
-//! Whose session it is.
+//! The owner of a session, and its handle.
 
 use crate::session::Session;
 use crate::{
     backend::Backend,
     error::{Error, Kind},
-    record::{change::Change, owner::Owner},
+    record::{change::Change, handle::SessionHandle, owner::Owner},
 };
 
 impl Session {
-    /// Says whose session it is, as the application names its users: what
-    /// [`directory`](Self::directory) finds it by, and [`NotBefore`](crate::NotBefore) is asked
-    /// about. Call it at sign-in, next to [`regenerate`](Self::regenerate).
+    /// Sets the owner of the session, by the name that the application has for its user. Call it at
+    /// sign-in, next to [`regenerate`](Self::regenerate).
     ///
-    /// An owner who has [`max_sessions`](crate::SessionsBuilder::max_sessions) already loses the one
-    /// that was not used for the longest time, at the commit. The same owner once more moves the time
-    /// of the sign-in: the session keeps its [`handle`](Self::handle), and no other ends.
+    /// The owner's sessions can be listed and ended ([`owner_sessions`](Self::owner_sessions)), and
+    /// [`NotBefore`](crate::NotBefore) decides which of the owner's sign-ins count.
     ///
-    /// The owner is not a value: [`all`](Self::all) does not show it and [`clear`](Self::clear)
-    /// leaves it. Concurrent requests that set it decide as two `put`s of one key would.
+    /// If the owner has [`max_sessions`](crate::SessionsBuilder::max_sessions) already, the commit
+    /// ends the one that was not used for the longest time. Setting the same owner again updates the
+    /// time of the sign-in. The session keeps its [`handle`](Self::handle) then, and no other ends.
+    ///
+    /// The owner is not a value, so [`all`](Self::all) does not show it and [`clear`](Self::clear)
+    /// keeps it. Concurrent requests that set it are merged as two `put`s of one key are.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -34,9 +36,9 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] where nobody would ask for it: on a driver that keeps no list of
-    /// sessions, as the cookie driver, and without a [`NotBefore`](crate::NotBefore). After the
-    /// commit, as every change.
+    /// [`Error::is_unsupported`] if nothing would use the owner: the driver has no index of owners, as
+    /// the cookie driver, and there is no [`NotBefore`](crate::NotBefore). After the commit, as every
+    /// change.
     pub fn set_owner(&self, owner: &str) -> Result<(), Error> {
         let sessions = self.sessions();
         if !sessions.has_use_for_owners() {
@@ -52,7 +54,21 @@ impl Session {
         state.work.change(Change::Own(Some(owner)))
     }
 
-    /// Takes the session from its owner. To sign out, rather [`destroy`](Self::destroy) it.
+    /// Removes the owner of the session. To sign out, prefer [`destroy`](Self::destroy), which ends
+    /// the session with its values.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.set_owner("user-42")?;
+    /// session.forget_owner()?;
+    /// assert_eq!(session.owner(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -60,8 +76,16 @@ impl Session {
         self.state().work.change(Change::Own(None))
     }
 
-    /// What the owner's list says of this session: a device, an address, whatever the application
-    /// shows its users. Escape it there like anything that came with a request.
+    /// Sets the text that lists of sessions show for this one: a device, an address, whatever the
+    /// application shows its users ([`SessionInfo::label`](crate::SessionInfo)). Escape it there like
+    /// anything that came with a request.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.set_label("Firefox on Linux")?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -69,13 +93,53 @@ impl Session {
         self.state().work.change(Change::Label(label.into()))
     }
 
-    /// Whose session it is, if it is anyone's.
+    /// Returns the name of the session's owner. Returns `None` if it has no owner.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// assert_eq!(session.owner(), None);
+    /// session.set_owner("user-42")?;
+    /// assert_eq!(session.owner().as_deref(), Some("user-42"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn owner(&self) -> Option<String> {
         self.owned().map(|owner| owner.name.into())
     }
 
     pub(crate) fn owned(&self) -> Option<Owner> {
         self.state().owner().cloned()
+    }
+
+    /// Returns the handle by which tasks, pages and the command line tool name this session. It finds
+    /// the session from the commit on. See [`SessionHandle`] for how long it stays the same.
+    ///
+    /// Returns `None` if the request leaves no session in a store: on the cookie driver, after
+    /// [`destroy`](Self::destroy) or if the session ended during the request, and for a visitor for
+    /// whom nothing was put.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// assert_eq!(session.handle(), None);
+    /// session.put("import", "running")?;
+    /// session.commit().await?;
+    /// let handle = session.handle().expect("the session is stored");
+    /// sessions.edit(&handle, |session| session.put("import", "done")).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn handle(&self) -> Option<SessionHandle> {
+        let Backend::Store(backend) = self.sessions().backend() else { return None };
+        let key = self.record_key()?;
+        Some(backend.handle(self.state().owner(), key))
     }
 }
 
@@ -86,22 +150,5 @@ impl crate::session::sessions::Sessions {
             Backend::Store(backend) => backend.store().as_owner_index().is_some(),
         };
         has_index || self.context().not_before().is_some()
-    }
-}
-
-impl Session {
-    /// What [`Sessions::edit`](crate::Sessions::edit) and the command line tool find this session by, from its commit on;
-    /// nothing on the cookie driver. It signs nobody in.
-    ///
-    /// Of a session with an owner it stays the same as long as the session lives. Of others it leads
-    /// to the session until it is regenerated. One that ended before or during this request has none,
-    /// whatever became of its key, nor has a visitor for whom nothing was put.
-    pub fn handle(&self) -> Option<String> {
-        match self.sessions().backend() {
-            Backend::Store(_) => self
-                .record_key()
-                .map(|key| crate::backend::lookup::name(self.owned().as_ref(), key)),
-            Backend::Cookie(_) => None,
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The session where it must not be changed.
+//! A session that can only be read.
 
 use std::{
     fmt,
@@ -6,23 +6,14 @@ use std::{
     time::Duration,
 };
 
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use crate::session::{Session, state::Whereabouts, value_reads::value_reads};
+use crate::{error::Error, values::Values};
 
-use crate::session::{Session, state::Whereabouts};
-use crate::{
-    error::Error,
-    values::{
-        Path, Values,
-        key::{AsKey, KeyOf},
-    },
-};
-
-/// A session that can only be read: for WebSockets, streams and tasks that outlive the response,
-/// where a change could no longer reach the visitor's record.
+/// A session that can only be read. For WebSockets, streams and tasks that outlive the response,
+/// where a change could no longer be committed.
 ///
 /// It shows the session as its request left it, until it is [refreshed](Self::refresh). To write from
-/// such a place, see [`Sessions::edit`](crate::Sessions::edit).
+/// such a place use [`Sessions::edit`](crate::Sessions::edit).
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -35,8 +26,15 @@ use crate::{
 #[derive(Clone)]
 pub struct ReadSession {
     session: Session,
-    /// What the last refresh found: `None` before the first, empty values once the session has ended.
+    /// The values that the last refresh found. `None` before the first, empty if the session has ended.
     refreshed: Arc<RwLock<Option<Values>>>,
+}
+
+value_reads! {
+    ReadSession,
+    before: "# use cloakroom_core as cloakroom;\n# let session = cloakroom::testing::session();",
+    reader: "let session = session.read_only();",
+    after: "# Ok::<(), cloakroom::Error>(())",
 }
 
 impl ReadSession {
@@ -44,7 +42,7 @@ impl ReadSession {
         Self { session, refreshed: Arc::default() }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Values) -> T) -> T {
+    fn read_values<T>(&self, read: impl FnOnce(&Values) -> T) -> T {
         let refreshed = self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
         match &*refreshed {
             Some(values) => read(values),
@@ -52,14 +50,14 @@ impl ReadSession {
         }
     }
 
-    /// Looks at the store: from here on it shows the session as it is now. Answers whether the session
-    /// lives; of one that has ended, by a logout from anywhere or by its deadline, nothing is shown.
-    /// A `regenerate` by another request ends it for this reader too: whoever has the old token does
-    /// not come along into the new login.
+    /// Loads the session again, so that this reader shows it as it is now. Returns `true` if the
+    /// session is live. After its end, by a logout from anywhere or by its deadline, the reader shows
+    /// no values. A `regenerate` by another request ends it for this reader as well, because a reader
+    /// from before a login must not see the session after it.
     ///
-    /// It costs one read of the store, and does not count as a use of the session. On the cookie
-    /// driver there is nothing to look at: what its own request did and the deadline end it. A visitor
-    /// without a session has none that lives.
+    /// It costs one read of the store, and does not count as a use of the session. The cookie driver
+    /// has no store to read, so there the reader follows its own request and the deadline. Returns
+    /// `false` for a visitor without a session.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -72,14 +70,14 @@ impl ReadSession {
     /// session.commit().await?;
     /// let reader = session.read_only();
     /// assert!(reader.refresh().await?);
-    /// sessions.inventory()?.destroy(&session.handle().unwrap()).await?;
+    /// sessions.admin()?.destroy(&session.handle().unwrap()).await?;
     /// assert!(!reader.refresh().await?);
     /// assert!(reader.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
-    /// When the store fails; it then shows what it showed before.
+    /// When the store fails. The reader then shows what it showed before.
     pub async fn refresh(&self) -> Result<bool, Error> {
         let sessions = self.session.sessions();
         // Not held while the store is asked.
@@ -101,8 +99,8 @@ impl ReadSession {
         Ok(lives)
     }
 
-    /// Waits until the session has ended, [refreshing](Self::refresh) it `every` so often. A store
-    /// that fails is asked again: a fault signs nobody out.
+    /// Waits until the session has ended, and [refreshes](Self::refresh) the reader at this interval.
+    /// After a failure of the store it tries again, because a fault signs nobody out.
     ///
     /// ```no_run
     /// # use cloakroom_core as cloakroom;
@@ -120,55 +118,41 @@ impl ReadSession {
         }
     }
 
-    /// As [`Session::get`].
+    /// Returns the name of the owner that the session had at its request, as [`Session::owner`].
     ///
-    /// # Errors
-    /// When the value is not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
-        let path = Path::of(&key)?;
-        self.read(|values| values.get(path))
-    }
-
-    /// As [`Session::get_or`].
-    ///
-    /// # Errors
-    /// When the value is not a `T`.
-    pub fn get_or<T: DeserializeOwned>(&self, key: impl KeyOf<T>, default: T) -> Result<T, Error> {
-        Ok(self.get(key)?.unwrap_or(default))
-    }
-
-    /// As [`Session::all`].
-    pub fn all(&self) -> Map<String, Value> {
-        self.read(Values::all)
-    }
-
-    /// As [`Session::has`].
-    pub fn has(&self, key: impl AsKey) -> bool {
-        Path::of(&key).is_ok_and(|path| self.read(|values| values.raw(path).is_some()))
-    }
-
-    /// As [`Session::is_empty`].
-    pub fn is_empty(&self) -> bool {
-        self.read(Values::is_empty)
-    }
-
-    /// As [`Session::owner`]: whose the session was at its request.
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.read_only().owner(), None);
+    /// ```
     pub fn owner(&self) -> Option<String> {
         self.session.owner()
     }
 
-    /// As [`Session::is_new`].
+    /// Returns whether the session was new at its request, as [`Session::is_new`].
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.read_only().is_new());
+    /// ```
     pub fn is_new(&self) -> bool {
         self.session.is_new()
     }
 
-    /// As [`Session::correlation_id`].
+    /// Returns the id of the session for logs, as [`Session::correlation_id`].
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.read_only().correlation_id(), session.correlation_id());
+    /// ```
     pub fn correlation_id(&self) -> String {
         self.session.correlation_id()
     }
 }
 
-/// Shows which session it is, not what is in it.
+/// Shows which session it is. Values stay out of logs.
 impl fmt::Debug for ReadSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ReadSession").field(&self.session).finish()

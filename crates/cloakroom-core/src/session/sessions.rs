@@ -190,8 +190,11 @@ impl Sessions {
         &self.shared.backend
     }
 
-    /// Returns what finds sessions from outside of their requests. `attempted` says in an error what it
+    /// Returns what finds sessions from outside of their requests. `attempted` says in errors what it
     /// is for.
+    ///
+    /// # Errors
+    /// On the cookie driver.
     pub(crate) fn lookup(&self, attempted: &'static str) -> Result<Lookup<'_>, Error> {
         Lookup::new(self.backend(), self.context(), attempted)
     }
@@ -339,7 +342,7 @@ impl SessionsBuilder {
     /// # session.commit().await?;
     /// let tool = Sessions::store(store, AppKeys::random()).any_application().build()?;
     /// let handle = session.handle().unwrap();
-    /// assert!(tool.inventory()?.contents(&handle).await?.is_some());
+    /// assert!(tool.admin()?.contents(&handle).await?.is_some());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn any_application(mut self) -> Self {

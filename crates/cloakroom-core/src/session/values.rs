@@ -3,20 +3,29 @@
 use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
 
-use crate::session::Session;
+use crate::session::{Session, value_reads::value_reads};
 use crate::{
     error::{Error, Kind},
     record::change::{Change, Rerun, closure},
     values::{
-        Path, decode,
+        Path, Values, decode,
         key::{AsKey, KeyOf},
         number::Number,
     },
 };
 
+value_reads! {
+    Session,
+    before: "# use cloakroom_core as cloakroom;\n# let session = cloakroom::testing::session();",
+    after: "# Ok::<(), cloakroom::Error>(())",
+}
+
 impl Session {
+    fn read_values<T>(&self, read: impl FnOnce(&Values) -> T) -> T {
+        read(self.state().values())
+    }
+
     /// Puts a value under `key`, replacing what is there. Anything that serde can serialize will
     /// do. Dots descend into objects: `put("user.theme", "dark")` sets one member of `user` and
     /// makes `user` if there is none.
@@ -45,78 +54,6 @@ impl Session {
         let path = Path::of(&key)?;
         let value = path.encode(&value)?;
         self.state().work.change(Change::Put { path: path.to_owned(), value })
-    }
-
-    /// The value under `key`; nothing where there is none or it is `null`. For a key with text from
-    /// outside use [`Key::literal`](crate::Key::literal), in which dots do not descend.
-    ///
-    /// # Errors
-    /// When the value is not a `T`: the error names the key, and the value stays.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// # let session = cloakroom::testing::session();
-    /// session.put("visits", 3)?;
-    /// assert_eq!(session.get::<u32>("visits")?, Some(3));
-    /// assert_eq!(session.get::<u32>("nothing")?, None);
-    /// assert!(session.get::<bool>("visits").unwrap_err().is_decode());
-    /// # Ok::<(), cloakroom::Error>(())
-    /// ```
-    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
-        self.state().values().get(Path::of(&key)?)
-    }
-
-    /// The value under `key`, or `default` where there is none.
-    ///
-    /// # Errors
-    /// When the value is not a `T`: a default in its place would hide the mistake.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// # let session = cloakroom::testing::session();
-    /// assert_eq!(session.get_or("username", "guest".to_owned())?, "guest");
-    /// # Ok::<(), cloakroom::Error>(())
-    /// ```
-    pub fn get_or<T: DeserializeOwned>(&self, key: impl KeyOf<T>, default: T) -> Result<T, Error> {
-        Ok(self.get(key)?.unwrap_or(default))
-    }
-
-    /// Every value, as a JSON object.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// # let session = cloakroom::testing::session();
-    /// session.put("username", "virk")?;
-    /// assert_eq!(session.all()["username"], "virk");
-    /// # Ok::<(), cloakroom::Error>(())
-    /// ```
-    pub fn all(&self) -> Map<String, Value> {
-        self.state().values().all()
-    }
-
-    /// Whether anything is under `key`, be it `false`, an empty list or `null`. Returns `false` for a
-    /// key that [`put`](Self::put) refuses, because nothing can be stored under it.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// # let session = cloakroom::testing::session();
-    /// session.put("seen", false)?;
-    /// assert!(session.has("seen") && !session.has("unseen"));
-    /// # Ok::<(), cloakroom::Error>(())
-    /// ```
-    pub fn has(&self, key: impl AsKey) -> bool {
-        Path::of(&key).is_ok_and(|path| self.state().values().raw(path).is_some())
-    }
-
-    /// Whether there are no values. Flash does not count.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// # let session = cloakroom::testing::session();
-    /// assert!(session.is_empty());
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.state().values().is_empty()
     }
 
     /// Adds 1 to the number under `key` and returns the sum as this request sees it, which requests

@@ -1,0 +1,111 @@
+//! The description of a session in lists.
+
+use serde::Serialize;
+
+use crate::{
+    backend::lookup::{LiveRecord, Lookup},
+    record::{handle::SessionHandle, lifetimes::end},
+};
+use cloakroom_store::{Cursor, clock::Timestamp};
+
+/// Describes a session without its values.
+///
+/// [`SessionAdmin`](crate::SessionAdmin) and [`OwnerSessions`](crate::OwnerSessions) return it.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let no_headers: &[(&str, &str)] = &[];
+/// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+/// session.set_owner("user-42")?;
+/// session.set_label("Firefox on Linux")?;
+/// session.commit().await?;
+/// let page = sessions.admin()?.page(Cursor::default()).await?;
+/// let info = &page.sessions[0];
+/// assert_eq!(Some(info.handle), session.handle());
+/// assert_eq!(info.owner.as_deref(), Some("user-42"));
+/// assert_eq!(info.label.as_deref(), Some("Firefox on Linux"));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// The name by which the session is shown and ended. It signs nobody in, so a page may show it.
+    pub handle: SessionHandle,
+    /// The owner's name, if the session has an owner.
+    pub owner: Option<String>,
+    /// The label that the application has set with [`Session::set_label`](crate::Session::set_label).
+    pub label: Option<String>,
+    /// The time at which the session began.
+    pub created: Timestamp,
+    /// The time at which the owner signed in, if the session has an owner.
+    pub signed_in: Option<Timestamp>,
+    /// The time of the last use, to a tenth of the idle timeout.
+    pub last_seen: Timestamp,
+    /// The time at which the session ends unless it is used until then.
+    pub expires: Timestamp,
+    /// The size of the stored record in bytes.
+    pub bytes: usize,
+    /// Whether this is the session of the request that asks. Only
+    /// [`OwnerSessions`](crate::OwnerSessions) sets it, because an operator's request is nobody's
+    /// session.
+    pub current: bool,
+}
+
+impl SessionInfo {
+    pub(super) fn of(found: &LiveRecord, lookup: &Lookup<'_>, current: bool) -> Self {
+        let LiveRecord { stored, record, .. } = found;
+        Self {
+            handle: lookup.handle(found),
+            owner: record.owner.as_ref().map(|owner| owner.name.to_string()),
+            label: record.label.as_deref().map(ToOwned::to_owned),
+            created: record.created,
+            signed_in: record.owner.as_ref().map(|owner| owner.since),
+            last_seen: lookup.lifetimes().last_used(record, stored.expires),
+            expires: end(record, stored.expires),
+            bytes: stored.bytes.len(),
+            current,
+        }
+    }
+}
+
+/// A part of a list of sessions.
+///
+/// To read a list from its beginning to its end, start with [`Cursor::default`] and go on with
+/// [`next`](Self::next) until it is `None`. A page may be empty although more follow, and a session
+/// may be on two pages.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let admin = sessions.admin()?;
+/// let (mut handles, mut next) = (std::collections::HashSet::new(), Some(Cursor::default()));
+/// while let Some(from) = next {
+///     let page = admin.page(from).await?;
+///     handles.extend(page.sessions.iter().map(|info| info.handle));
+///     next = page.next;
+/// }
+/// assert_eq!(handles.len(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionPage {
+    /// The live sessions of this page. Lists of one owner are sorted within a page: the session that
+    /// was used last comes first.
+    pub sessions: Vec<SessionInfo>,
+    /// Where the next page begins. `None` after the last page.
+    pub next: Option<Cursor>,
+}
+
+impl SessionPage {
+    /// Makes a page of an owner's list.
+    pub(super) fn newest_first(mut sessions: Vec<SessionInfo>, next: Option<Cursor>) -> Self {
+        sessions.sort_by_key(|info| std::cmp::Reverse(info.last_seen));
+        Self { sessions, next }
+    }
+}
