@@ -81,7 +81,6 @@ fn in_memory() -> (Sessions, Arc<FakeClock>) {
     (build(Sessions::store(store, AppKeys::random()), &clock), clock)
 }
 
-// Requirement 17.
 #[tokio::test]
 async fn the_list_shows_where_an_owner_is_signed_in() {
     let (sessions, clock) = in_memory();
@@ -95,7 +94,7 @@ async fn the_list_shows_where_an_owner_is_signed_in() {
     let own = laptop.open().await.owner_sessions().unwrap();
     let list = own.page(Cursor::default()).await.unwrap().sessions;
     let shown: Vec<_> =
-        list.iter().map(|it| (it.label.as_deref().unwrap_or_default(), it.current)).collect();
+        list.iter().map(|info| (info.label.as_deref().unwrap_or_default(), info.current)).collect();
     assert_eq!(shown, [("phone", false), ("laptop", true)], "the last used first");
     assert_eq!((list[0].created, list[0].signed_in), (began, Some(began)));
     assert_eq!(list[0].last_seen, clock.now());
@@ -258,7 +257,6 @@ impl NotBefore for Users {
     }
 }
 
-// Requirement 10: a cookie that was copied before the logout is none after it.
 #[tokio::test]
 async fn a_copied_cookie_is_worthless_once_its_owner_signed_out_everywhere() {
     let clock = Arc::new(FakeClock::default());
@@ -301,7 +299,7 @@ fn limited(limit: Option<usize>) -> (Sessions, Arc<FakeClock>) {
 async fn labels(sessions: &Sessions) -> Vec<String> {
     let admin = sessions.admin().unwrap();
     let page = admin.sessions_of(OWNER, Cursor::default()).await.unwrap();
-    let mut labels: Vec<_> = page.sessions.into_iter().filter_map(|it| it.label).collect();
+    let mut labels: Vec<_> = page.sessions.into_iter().filter_map(|info| info.label).collect();
     labels.sort();
     labels
 }
@@ -383,9 +381,9 @@ async fn an_owner_without_limit_has_pages_of_sessions() {
     let mut next = Some(Cursor::default());
     while let Some(from) = next {
         let page = admin.sessions_of(OWNER, from).await.unwrap();
-        assert!(page.sessions.is_sorted_by_key(|it| std::cmp::Reverse(it.last_seen)));
+        assert!(page.sessions.is_sorted_by_key(|info| std::cmp::Reverse(info.last_seen)));
         sizes.push(page.sessions.len());
-        handles.extend(page.sessions.into_iter().map(|it| it.handle));
+        handles.extend(page.sessions.into_iter().map(|info| info.handle));
         next = page.next;
     }
     assert_eq!(handles.len(), 300);
@@ -721,7 +719,7 @@ impl Store for Swapping {
 }
 
 #[tokio::test]
-async fn a_session_that_changes_hands_while_its_owner_s_are_ended_stays() {
+async fn a_session_that_changes_hands_during_destroy_all_stays() {
     let store = Arc::new(Swapping::default());
     let sessions = Sessions::store(store.clone(), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();

@@ -113,10 +113,8 @@ async fn sessions_of(
     let is_own = session.owner().as_deref() == Some(owner);
     let (mut list, mut next) = (Vec::new(), Some(Cursor::default()));
     while let Some(from) = next {
-        let page = match is_own {
-            true => own.page(from).await?,
-            false => admin.sessions_of(owner, from).await?,
-        };
+        let page =
+            if is_own { own.page(from).await? } else { admin.sessions_of(owner, from).await? };
         list.extend(page.sessions.into_iter().map(|mut info| {
             info.current |= Some(info.handle) == loaded;
             shown(&info)

@@ -53,7 +53,7 @@ impl StoreBackend {
 pub(crate) struct Lookup<'a> {
     backend: &'a StoreBackend,
     context: &'a Context,
-    /// What the caller is about to do, for errors.
+    /// Names the operation of the caller in errors.
     attempted: &'static str,
 }
 

@@ -72,11 +72,10 @@ impl Sessions {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
-    /// let page = sessions.admin()?.page(Cursor::default()).await?;
-    /// assert!(page.sessions.is_empty());
+    /// assert_eq!(sessions.admin()?.destroy_all("user-42").await?, 0);
     ///
     /// let sealed = Sessions::cookie(AppKeys::random()).build()?;
     /// assert!(sealed.admin().unwrap_err().is_unsupported());
@@ -94,7 +93,8 @@ impl Sessions {
 
 impl SessionAdmin {
     /// Returns live sessions of all owners and of none, from `cursor` on. Begin with
-    /// [`Cursor::default`] and follow [`SessionPage::next`].
+    /// [`Cursor::default`] and follow [`SessionPage::next`]. A page is what the store scans in one
+    /// step, so it may be empty although more follow.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

@@ -22,7 +22,7 @@ use cloakroom_store::{Cursor, clock::Timestamp};
 /// session.set_owner("user-42")?;
 /// session.set_label("Firefox on Linux")?;
 /// session.commit().await?;
-/// let page = sessions.admin()?.page(Cursor::default()).await?;
+/// let page = sessions.admin()?.sessions_of("user-42", Cursor::default()).await?;
 /// let info = &page.sessions[0];
 /// assert_eq!(Some(info.handle), session.handle());
 /// assert_eq!(info.owner.as_deref(), Some("user-42"));
@@ -32,7 +32,7 @@ use cloakroom_store::{Cursor, clock::Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// The name by which the session is shown and ended. It signs nobody in, so a page may show it.
+    /// The name by which the session is shown and ended. It does not sign in, so a page may show it.
     pub handle: SessionHandle,
     /// The owner's name, if the session has an owner.
     pub owner: Option<String>,
@@ -48,9 +48,9 @@ pub struct SessionInfo {
     pub expires: Timestamp,
     /// The size of the stored record in bytes.
     pub bytes: usize,
-    /// Whether this is the session of the request that asks. Only
-    /// [`OwnerSessions`](crate::OwnerSessions) sets it, because an operator's request is nobody's
-    /// session.
+    /// Whether this is the session of the request that asks. Always `false` from
+    /// [`SessionAdmin`](crate::SessionAdmin), because operators are not the visitors whose sessions
+    /// they see.
     pub current: bool,
 }
 

@@ -37,9 +37,9 @@ const STORED: char = 'k';
 /// the sessions of one owner apart come first, so a few of them show which session is meant.
 ///
 /// # Security
-/// A handle is no token and signs nobody in, so a page may show it. Whoever may call
-/// [`SessionAdmin`](crate::SessionAdmin) ends sessions by it. Take handles that come from a browser
-/// to [`OwnerSessions`](crate::OwnerSessions), which ends sessions of the visitor alone.
+/// A handle is not a token and does not sign in, so a page may show it.
+/// [`SessionAdmin`](crate::SessionAdmin) ends any session by its handle. Pass handles that come from
+/// a browser to [`OwnerSessions`](crate::OwnerSessions), which ends sessions of the visitor alone.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -54,7 +54,7 @@ const STORED: char = 'k';
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionHandle(Target);
 
-/// What a handle names.
+/// The session that a handle names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Target {
     /// A session of an owner, whatever its token is.

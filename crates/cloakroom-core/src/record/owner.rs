@@ -27,7 +27,7 @@ impl Owner {
     }
 }
 
-/// What all record keys of a session have in common.
+/// The bytes that all record keys of a session share.
 pub(crate) type Tag = [u8; RecordKey::TAG_BYTES];
 
 /// Names a session in the list of its owner, whatever its token is. The first bytes are the tag of

@@ -100,7 +100,7 @@ impl ReadSession {
     }
 
     /// Waits until the session has ended, and [refreshes](Self::refresh) the reader at this interval.
-    /// After a failure of the store it tries again, because a fault signs nobody out.
+    /// After a failure of the store it tries again, because a fault is not a sign-out.
     ///
     /// ```no_run
     /// # use cloakroom_core as cloakroom;
