@@ -1,7 +1,8 @@
 //! Builds the session system from settings.
 
 use cloakroom_core::{
-    AppKeys, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, store::Store,
+    AppKeys, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, observe,
+    store::Store,
 };
 
 use crate::{DriverKind, Settings, SettingsError};
@@ -87,6 +88,7 @@ impl Settings {
     }
 
     fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
+        observe::print_unheard(self.print_errors);
         let builder = builder
             .idle_timeout(self.idle_timeout)
             .cookie_settings(self.cookie_settings())

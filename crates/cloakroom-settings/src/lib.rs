@@ -125,6 +125,13 @@ pub struct Settings {
     #[config(env = "SESSION_SECRET_FIELDS", deserialize_with = values::secret_fields)]
     pub secret_fields: SecretFields,
 
+    /// Whether errors and warnings about insecure settings are printed to standard error while the
+    /// application has no logger for `tracing` or `log`. Default: `false`, and `true` in development
+    /// (`Settings::load_for_development`), so that a newcomer without a logger sees why a request
+    /// failed. The last session system that is built decides for the process.
+    #[config(default = false, env = "SESSION_PRINT_ERRORS")]
+    pub print_errors: bool,
+
     /// The cookie's attributes.
     #[config(nested)]
     pub cookie: CookieTable,

@@ -43,8 +43,9 @@ impl Settings {
         load(file, &Variables::from_environment()?, Defaults::Production)
     }
 
-    /// Loads settings for plain http on localhost. Differs from [`load`](Self::load) in two ways:
+    /// Loads settings for plain http on localhost. Differs from [`load`](Self::load) in three ways:
     /// - `cookie.secure` is off by default, because browsers refuse `Secure` cookies over plain http.
+    /// - `print_errors` is on by default, because an application may have no logger yet.
     /// - Variables that are not in the environment are looked up in the file `.env`.
     ///
     /// A build without debug assertions, such as `cargo build --release`, logs a warning that these are
@@ -64,6 +65,7 @@ impl Settings {
         let variables = Variables::from_environment()?.or(dot_env);
         let settings = load(file, &variables, Defaults::Development)?;
         if !cfg!(debug_assertions) {
+            observe::print_unheard(settings.print_errors);
             observe::warn_loudly(
                 "`Settings::load_for_development` was called in a build without debug assertions: session \
                  cookies are not `Secure` unless the settings say so; in production use Settings::load",
@@ -132,6 +134,7 @@ fn combine(
     layer = layer.with_fallback(file);
     if defaults == Defaults::Development {
         layer.cookie.secure = layer.cookie.secure.or(Some(false));
+        layer.print_errors = layer.print_errors.or(Some(true));
     }
     layer.secret_fields = layer.secret_fields.or_else(|| Some(SecretFields::default()));
     let layer = layer.with_fallback(SettingsLayer::default_values());

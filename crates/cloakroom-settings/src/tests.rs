@@ -23,7 +23,7 @@ fn with_key(text: &str) -> Settings {
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 35] = [
+const ROWS: [Row; 36] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -45,6 +45,7 @@ const ROWS: [Row; 35] = [
     ("secret_fields", "SESSION_SECRET_FIELDS", "'iban, *passw*'", "true false", |s| {
         format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))
     }),
+    ("print_errors", "SESSION_PRINT_ERRORS", "true", "true", |s| s.print_errors.to_string()),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
         s.cookie.http_only.to_string()
