@@ -88,7 +88,7 @@ impl Settings {
     }
 
     fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
-        observe::print_unheard(self.print_errors);
+        observe::print_without_logger(self.print_errors);
         let builder = builder
             .idle_timeout(self.idle_timeout)
             .cookie_settings(self.cookie_settings())
