@@ -58,7 +58,8 @@ fn check_private(about: &Stat) -> io::Result<Mode> {
     let problem = if about.st_uid != geteuid().as_raw() {
         "it belongs to another user; one that belongs to this process's user is accepted"
     } else if mode.intersects(Mode::WGRP | Mode::WOTH) {
-        "others may write into it; mode 0700 is accepted (chmod 700)"
+        "other users may write into it; choose a folder that only this application uses, such as \
+         /var/lib/APPLICATION/sessions, with mode 0700"
     } else {
         return Ok(mode);
     };

@@ -303,12 +303,12 @@ async fn a_location_that_another_user_made_or_may_write_is_an_error() {
     fs::set_permissions(location, fs::Permissions::from_mode(0o777)).unwrap();
     for commit in commits() {
         let error = place.store.commit(commit).await.unwrap_err();
-        assert!(cause(&error).contains("chmod 700"), "{}", cause(&error));
+        assert!(cause(&error).contains("mode 0700"), "{}", cause(&error));
     }
     assert!(place.store.sweep(10).await.is_err());
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "a whole file is ours");
     let error = place.store.load(&beside(1)).await.unwrap_err();
-    assert!(cause(&error).contains("chmod 700"), "an absence proves nothing here: {error:?}");
+    assert!(cause(&error).contains("mode 0700"), "an absence proves nothing here: {error:?}");
     fs::set_permissions(location, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "nothing has changed");
     if rustix::process::geteuid().is_root() {
