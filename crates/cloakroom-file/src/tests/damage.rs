@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 
 use super::*;
 
-/// Where a file that cannot be read is kept.
+/// Returns the path where an unreadable file is kept.
 fn set_aside(place: &Place, key: RecordKey) -> PathBuf {
     place.path(key).with_extension(format!("{}.corrupt", place.clock.now().as_millis()))
 }
@@ -189,7 +189,7 @@ async fn a_file_of_a_later_version_stays_and_is_logged_once_a_round() {
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let removed = tracing::subscriber::with_default(subscriber, || {
         let mut round = None;
-        let swept = sweep::go_on(&mut round, &place.store.0, 1_000).unwrap();
+        let swept = sweep::resume(&mut round, &place.store.0, 1_000).unwrap();
         assert!(swept.is_finished());
         swept.removed
     });
@@ -222,7 +222,8 @@ impl std::io::Write for Log {
     }
 }
 
-/// No one can tell whether the file of the old key was the tombstone that makes the new one live.
+/// The old key's file may have been the tombstone that makes the new record live. A spoilt one does not
+/// show it.
 #[tokio::test]
 async fn a_rotation_whose_old_file_is_spoilt_makes_nothing_live() {
     let place = Place::new();
