@@ -275,7 +275,7 @@ look  cookie: `cookie.domain`: every host below example.org gets it and can set 
 look  lifetime: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session that is used never ends
 look  lifetime: `idle_timeout` is 500 days, and browsers keep a cookie for 400 days at most
 look  redis: `redis.key_prefix` is the default `session:`: the sessions of another application[..]
-wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
+wrong redis: could not check Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]
     );
