@@ -95,7 +95,8 @@ impl Settings {
             .max_bytes(self.max_bytes)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
-            .secret_fields(self.secret_fields.clone());
+            .secret_fields(self.secret_fields.clone())
+            .show_errors(self.show_errors);
         match self.absolute_timeout {
             Some(timeout) => builder.absolute_timeout(timeout),
             None => builder,

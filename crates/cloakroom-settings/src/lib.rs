@@ -132,6 +132,12 @@ pub struct Settings {
     #[config(default = false, env = "SESSION_PRINT_ERRORS")]
     pub print_errors: bool,
 
+    /// Whether responses to requests that failed show the error to the visitor. Default: `false`, and
+    /// `true` in development (`Settings::load_for_development`). An error may name
+    /// internals, such as the address of a server, so strangers must not see it in production.
+    #[config(default = false, env = "SESSION_SHOW_ERRORS")]
+    pub show_errors: bool,
+
     /// The cookie's attributes.
     #[config(nested)]
     pub cookie: CookieTable,

@@ -45,7 +45,7 @@ impl Settings {
 
     /// Loads settings for plain http on localhost. Differs from [`load`](Self::load) in three ways:
     /// - `cookie.secure` is off by default, because browsers refuse `Secure` cookies over plain http.
-    /// - `print_errors` is on by default, because an application may have no logger yet.
+    /// - `print_errors` and `show_errors` are on by default, because an application may have no logger yet.
     /// - Variables that are not in the environment are looked up in the file `.env`.
     ///
     /// A build without debug assertions, such as `cargo build --release`, logs a warning that these are
@@ -135,6 +135,7 @@ fn combine(
     if defaults == Defaults::Development {
         layer.cookie.secure = layer.cookie.secure.or(Some(false));
         layer.print_errors = layer.print_errors.or(Some(true));
+        layer.show_errors = layer.show_errors.or(Some(true));
     }
     layer.secret_fields = layer.secret_fields.or_else(|| Some(SecretFields::default()));
     let layer = layer.with_fallback(SettingsLayer::default_values());

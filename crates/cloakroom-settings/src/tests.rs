@@ -23,7 +23,7 @@ fn with_key(text: &str) -> Settings {
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 36] = [
+const ROWS: [Row; 37] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -45,6 +45,7 @@ const ROWS: [Row; 36] = [
     ("secret_fields", "SESSION_SECRET_FIELDS", "'iban, *passw*'", "true false", |s| {
         format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))
     }),
+    ("show_errors", "SESSION_SHOW_ERRORS", "true", "true", |s| s.show_errors.to_string()),
     ("print_errors", "SESSION_PRINT_ERRORS", "true", "true", |s| s.print_errors.to_string()),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
@@ -486,6 +487,14 @@ async fn the_limit_of_a_record_reaches_the_session_system() {
         let committed = session.commit().await;
         assert_eq!(committed.is_ok(), fits, "{length}");
         assert!(committed.err().is_none_or(|error| error.is_too_large()), "{length}");
+    }
+}
+
+#[test]
+fn the_setting_that_shows_errors_reaches_the_session_system() {
+    for (text, shown) in [("", "show_errors: false"), ("show_errors = true", "show_errors: true")] {
+        let sessions = with_key(text).sessions().unwrap();
+        assert!(format!("{sessions:?}").contains(shown), "{sessions:?}");
     }
 }
 
