@@ -240,7 +240,9 @@ fn files(settings: &Settings) -> Vec<Finding> {
         Err(error) => findings.push(finding("file", Verdict::Wrong, error)),
     }
     if about.mode() & 0o077 != 0 {
-        let text = format!("{shown}: others than its owner may look into it; chmod 700 ends that");
+        let text = format!(
+            "{shown}: other users may read it; choose a folder that only this application uses, with mode 0700"
+        );
         findings.push(finding("file", Verdict::Wrong, text));
     }
     match rustix::fs::statvfs(location) {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use cloakroom::{AppKeys, settings::DotEnv};
+use cloakroom::{AppKeys, settings::Variables};
 use tempfile::NamedTempFile;
 
 use crate::output::warning;
@@ -26,7 +26,8 @@ impl EnvFile {
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let named = |problem: String| format!("{}: {problem}", path.display());
         let text = read(path).map_err(|error| named(error.to_string()))?;
-        let keys = DotEnv::read(path).map_err(|error| error.to_string())?.variable(APP_KEY);
+        let variables = Variables::from_file(path).map_err(|error| error.to_string())?;
+        let keys = variables.get(APP_KEY).map(ToOwned::to_owned);
         let times = text.lines().filter(|line| value_of(line).is_some()).count();
         if times > 1 {
             return Err(named(format!("{APP_KEY} stands there {times} times; keep one of them")));
@@ -107,8 +108,8 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     };
     let before = std::fs::metadata(&path).ok();
     let file = write_beside(&path, text).map_err(|error| error.to_string())?;
-    let read = DotEnv::read(file.path()).map_err(|error| error.to_string())?;
-    if read.variable(APP_KEY).as_deref() != Some(keys) {
+    let read = Variables::from_file(file.path()).map_err(|error| error.to_string())?;
+    if read.get(APP_KEY) != Some(keys) {
         return Err(format!(
             "an application would not read the new {APP_KEY} from it; write {APP_KEY} as NAME=value on \
              one line, without variables ($)"

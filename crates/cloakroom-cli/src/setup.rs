@@ -3,7 +3,7 @@
 use cloakroom::{
     AppKeys, Sessions,
     redis::RedisStore,
-    settings::{DotEnv, DriverKind, Settings},
+    settings::{DriverKind, Settings, Variables},
     store::{Cursor, Store},
 };
 
@@ -14,28 +14,22 @@ use crate::{
 
 /// Reads the settings.
 pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
-    let dot_env = dot_env(common)?;
-    let variable = |name: &str| environment(name).or_else(|| dot_env.variable(name));
-    Ok(Settings::load_with(common.config.as_deref(), &variable)?)
+    let variables = Variables::from_environment()?.or(dot_env(common)?);
+    Ok(Settings::load_with(common.config.as_deref(), &variables)?)
 }
 
 /// The file of variables: one that was named has to be there.
-fn dot_env(common: &CommonOptions) -> Result<DotEnv, Failure> {
+fn dot_env(common: &CommonOptions) -> Result<Variables, Failure> {
     if let Some(path) = common.env_file.as_ref().filter(|path| !path.exists()) {
         return Err(Failure::unusable(format!("--env-file: {} does not exist", path.display())));
     }
-    Ok(DotEnv::read(common.variables())?)
-}
-
-/// An empty variable counts as none, as it does for applications.
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    Ok(Variables::from_file(common.variables())?)
 }
 
 /// Whether the application's key stands in the file of variables alone.
 pub(crate) fn key_is_in_file_alone(common: &CommonOptions) -> bool {
-    let in_file = dot_env(common).is_ok_and(|it| it.variable("APP_KEY").is_some());
-    in_file && environment("APP_KEY").is_none()
+    let has_key = |variables: Variables| variables.get("APP_KEY").is_some();
+    dot_env(common).is_ok_and(has_key) && !Variables::from_environment().is_ok_and(has_key)
 }
 
 /// A store that this process shares with the application.

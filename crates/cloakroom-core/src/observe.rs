@@ -24,7 +24,7 @@
 //! | event with the reason, for each request that is answered with 500 or 503 | error | |
 //!
 //! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
-//! of `tracing`, the events go there. [`print_unheard`] prints errors and warnings of insecure settings
+//! of `tracing`, the events go there. [`print_without_logger`] prints errors and warnings of insecure settings
 //! where it listens to neither.
 //! Drivers warn of their own troubles, such as a file that cannot be read or a Redis that may evict
 //! sessions, under the targets of their modules, which begin with `cloakroom` as well.
@@ -245,34 +245,35 @@ pub(crate) fn foreign_record() {
 /// A request could not be served, for a reason that the application's people have to know.
 pub(crate) fn failed(failure: impl std::fmt::Display) {
     tracing::error!(target: TARGET, "{failure}");
-    say_if_unheard(failure);
+    print_if_no_logger(failure);
 }
 
 /// Warns of insecure settings.
 pub fn warn_loudly(warning: &str) {
     tracing::warn!(target: TARGET, "{warning}");
-    say_if_unheard(warning);
+    print_if_no_logger(warning);
 }
 
 /// Whether messages that no logger receives are printed.
-static PRINTS_UNHEARD: AtomicBool = AtomicBool::new(false);
+static PRINTS_WITHOUT_LOGGER: AtomicBool = AtomicBool::new(false);
 
 /// Sets whether errors and warnings about insecure settings are printed to standard error while the
-/// application has no logger for `tracing` or `log`. Off by default. The settings of `cloakroom-settings`
-/// turn it on in development, so that a newcomer without a logger sees why a request failed.
+/// application has no logger for `tracing` or `log`. Off by default. The setting `print_errors` of
+/// `cloakroom-settings` calls this function, and is on in development, so that a newcomer without a
+/// logger sees why a request failed.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
-/// cloakroom::observe::print_unheard(true);
+/// cloakroom::observe::print_without_logger(true);
 /// ```
-pub fn print_unheard(on: bool) {
-    PRINTS_UNHEARD.store(on, Ordering::Relaxed);
+pub fn print_without_logger(on: bool) {
+    PRINTS_WITHOUT_LOGGER.store(on, Ordering::Relaxed);
 }
 
-fn say_if_unheard(message: impl std::fmt::Display) {
+fn print_if_no_logger(message: impl std::fmt::Display) {
     let has_logger =
         tracing::dispatcher::has_been_set() || log::max_level() != log::LevelFilter::Off;
-    if PRINTS_UNHEARD.load(Ordering::Relaxed) && !has_logger {
+    if PRINTS_WITHOUT_LOGGER.load(Ordering::Relaxed) && !has_logger {
         eprintln!("cloakroom: {message}");
     }
 }

@@ -1,5 +1,5 @@
-//! File work, off the async threads and with bounds: a disk that stalls holds up nobody but those who
-//! wait for it, and those not for ever.
+//! Runs file work on a bounded pool of threads. A disk that stalls delays only the requests that wait for
+//! it, and those up to a timeout.
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
@@ -11,22 +11,22 @@ use tokio::{
 
 use cloakroom_store::StoreError;
 
-/// So many pieces of file work may be under way at a time.
+/// The number of threads that do file work.
 const WORKERS: usize = 64;
 
-/// How long a request waits for its file work, the wait for its turn included.
+/// The time that a request waits for its file work, including the wait for its turn.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where file work is done.
+/// The pool.
 #[derive(Debug)]
 pub(super) struct BlockingPool {
     workers: Arc<Semaphore>,
-    /// One writer of a shard at a time in this process, in the order of their coming: they would
-    /// only wait for each other at the shard's lock, each with a worker of its own.
+    /// The queues of writers, in the order of their arrival. One writer of a shard runs at a time,
+    /// because several would occupy a thread each and wait at the shard's lock.
     shard_queues: Box<[Arc<Mutex<()>>]>,
 }
 
-/// What work holds while it runs, whether or not someone still waits for it.
+/// The permits that work holds until it ends, even if its caller stops waiting.
 struct Held {
     _turn: Option<OwnedMutexGuard<()>>,
     _worker: OwnedSemaphorePermit,
@@ -38,7 +38,7 @@ impl BlockingPool {
         Self { workers: Arc::new(Semaphore::new(WORKERS)), shard_queues }
     }
 
-    /// Runs work that changes nothing.
+    /// Runs work that only reads.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         attempted: &'static str,
@@ -47,9 +47,9 @@ impl BlockingPool {
         within(attempted, self.run(None, work)).await
     }
 
-    /// Waits for the outcome of a change to a shard. Takes turns with the others who wait at that
-    /// shard: whoever has the turn runs `work`, which is to carry out the next changes and to send
-    /// the outcomes. It runs to its end even if the caller stops waiting.
+    /// Waits for the outcome of a change to a shard. The callers that wait for one shard take turns. The
+    /// caller whose turn it is runs `work`, which carries out the next changes and sends their outcomes.
+    /// The work runs to its end even if the caller stops waiting.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         shard: usize,
@@ -72,7 +72,7 @@ impl BlockingPool {
         within(attempted, shard_queues).await
     }
 
-    /// Runs a piece of a sweep, which may take its time.
+    /// Runs a part of a sweep, without a timeout.
     pub(super) async fn sweep<T: Send + 'static>(
         &self,
         attempted: &'static str,
@@ -103,11 +103,14 @@ async fn within<T>(
 ) -> Result<T, StoreError> {
     match timeout(TIMEOUT, work).await {
         Ok(done) => done.map_err(|error| failed(attempted, error)),
-        Err(_) => Err(StoreError::unavailable(attempted, format!("no answer in {TIMEOUT:?}"))),
+        Err(_) => Err(StoreError::unavailable(
+            attempted,
+            format!("the file system did not finish within {TIMEOUT:?}"),
+        )),
     }
 }
 
-/// A store error: unavailable where the machine is short of something that may come back.
+/// Makes a store error. It is unavailable if the machine lacks a resource that may return, such as space.
 pub(super) fn failed(attempted: impl Into<String>, error: io::Error) -> StoreError {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
     match error.kind() {

@@ -1,13 +1,14 @@
-//! Reads that need no disk, on the thread that asks for them.
+//! Reads files that are in the kernel's caches on the calling thread.
 //!
-//! The kernel has most session files that are read in its caches, and handing such a read to a thread
-//! of the pool costs several times the read itself. On Linux a load therefore tries first what cannot
-//! wait for a disk: `RESOLVE_CACHED` opens a file only if all names on its path are cached,
-//! `RWF_NOWAIT` copies only what is in the page cache, and `O_NOATIME` keeps a read from changing the
-//! file's times. Anything else is an error here, and then the pool reads the file in the usual way:
-//! a file that is not cached, not ours or not whole, a rotation whose end is not plain to see, or a
-//! failure. A kernel or file system without these flags, as tmpfs, is not asked again. No descriptor
-//! stays open, so a folder that was deleted, moved or replaced is noticed by the next read.
+//! Most session files are in the kernel's caches, and handing such a read to a thread of the pool costs
+//! several times the read itself. So on Linux a load first makes calls that never wait for a disk.
+//! `RESOLVE_CACHED` opens a file only if all names on its path are cached, `RWF_NOWAIT` copies only
+//! pages in the page cache, and `O_NOATIME` leaves the file's times unchanged.
+//!
+//! In every other case this module returns an error, and the pool reads the file: if it is not cached,
+//! damaged or another user's, if a rotation's state is unclear, and after a failure. If the kernel or
+//! the file system does not support these flags, as tmpfs, the store does not try again. No descriptor
+//! stays open, so the next read notices a folder that was deleted, moved or replaced.
 //!
 //! Closing the file can still wait for the disk in one case: if a writer replaced the file between
 //! the open and the close, the close deletes the old one.
@@ -23,13 +24,14 @@ use bytes::Bytes;
 use crate::{
     folder::proves_absence,
     format::{HEADER, Header, decode, is_whole},
-    shard::{found, hex, name_of},
+    names::{file_name, shard_name},
+    shard::found,
 };
 use cloakroom_store::{Entry, RecordKey, clock::Timestamp};
 
-/// Copying and checking a larger file takes longer than the pool needs to take it over.
+/// The largest file that is read here, in bytes. A larger one takes longer than the detour to the pool.
 #[cfg(target_os = "linux")]
-const LARGEST: usize = 32 * 1024;
+const MAX_FILE: usize = 32 * 1024;
 
 /// Reads cached files of one store.
 #[derive(Debug, Default)]
@@ -38,10 +40,10 @@ pub(super) struct Cached {
 }
 
 impl Cached {
-    /// Loads what is live under `key`, without waiting.
+    /// Loads the live record or tombstone under `key` without waiting.
     ///
     /// # Errors
-    /// When only the pool can find out.
+    /// When the pool has to read the file.
     pub(super) fn load(
         &self,
         location: &Path,
@@ -71,8 +73,8 @@ fn load(location: &Path, key: &RecordKey, now: Timestamp) -> io::Result<Option<E
 }
 
 fn content(location: &Path, key: &RecordKey) -> io::Result<Option<(Header, Bytes)>> {
-    let mut path = location.join(hex(&key.tag()[..1]));
-    path.push(name_of(key));
+    let mut path = location.join(shard_name(key));
+    path.push(file_name(key));
     let Some(bytes) = read(&path)? else { return Ok(None) };
     let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else { return undecided() };
     match decode(front) {
@@ -87,7 +89,7 @@ fn undecided<T>() -> io::Result<T> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// Reads a whole file of ours.
+/// Reads a whole file of this process's user.
 #[cfg(target_os = "linux")]
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     use rustix::{
@@ -104,7 +106,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     };
     let about = fstat(&file)?;
     let size = usize::try_from(about.st_size).unwrap_or(usize::MAX);
-    if !super::folder::is_ours(&about) || size > LARGEST {
+    if !super::folder::is_ours(&about) || size > MAX_FILE {
         return undecided();
     }
     let mut bytes = vec![0; size];

@@ -1,11 +1,11 @@
-//! One folder, and what is done in it by name. Everything goes through the folder's descriptor and
-//! nothing follows a link, so no symbolic link, FIFO or file of another user is ever read or
-//! overwritten, whatever someone plants while the application runs.
+//! A folder, and operations on the files in it. All operations use the folder's descriptor and follow no
+//! links. So no symbolic link, FIFO or file of another user is read or overwritten, even if another user
+//! plants one while the application runs.
 
 use std::{
     fs::File,
     io::{self, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -26,7 +26,7 @@ pub(super) const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OF
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 const LOCK_FILE: &str = ".lock";
-/// How long a process waits between two looks at a lock that another one holds.
+/// The pause between two attempts to take a lock that another process holds.
 const MIN_WAIT: Duration = Duration::from_micros(100);
 const MAX_WAIT: Duration = Duration::from_millis(5);
 
@@ -34,39 +34,51 @@ const MAX_WAIT: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Folder(OwnedFd);
 
-/// What is under a name.
+/// The result of opening a name.
 #[derive(Debug)]
 pub(super) enum Opened {
     Nothing,
-    /// A link, a folder, a FIFO, a device, another user's file: not ours, not touched.
+    /// A link, a folder, a FIFO, a device or another user's file, which stays untouched.
     Foreign,
     File(File, Stat),
 }
 
-/// Returns `true` for a regular file of this process's user. It may have any number of names: none if
-/// it was replaced since it was opened, several if a backup links to it. A link in the place of
-/// another session's file fails the checksum.
+/// Returns `true` for a regular file of this process's user. It may have no name if it was replaced after
+/// it was opened, or several if a backup links to it. A link in the place of another session's file fails
+/// the checksum.
 pub(super) fn is_ours(about: &Stat) -> bool {
     FileType::from_raw_mode(about.st_mode) == FileType::RegularFile
         && about.st_uid == geteuid().as_raw()
 }
 
-/// Returns the mode of a folder if only this process's user can write into it. Another user who could
-/// would be able to sign in as anyone.
+/// Returns the mode of a folder if only this process's user can write into it. Another user with this
+/// right could sign in as any visitor.
 fn check_private(about: &Stat) -> io::Result<Mode> {
     let mode = Mode::from_raw_mode(about.st_mode);
     let problem = if about.st_uid != geteuid().as_raw() {
-        "it belongs to another user; one that belongs to this process's user is accepted"
+        "it belongs to another user; choose a folder that belongs to the user of this process"
     } else if mode.intersects(Mode::WGRP | Mode::WOTH) {
-        "others may write into it; mode 0700 is accepted (chmod 700)"
+        "other users may write into it; choose a folder that only this application uses, such as \
+         /var/lib/APPLICATION/sessions, with mode 0700"
     } else {
         return Ok(mode);
     };
     Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
 }
 
-/// Returns `true` if a file that is not in the folder at `path` does not exist: the folder is private,
-/// or there is none.
+/// Creates a folder with mode 0700, and the folders above it with the usual mode.
+pub(super) fn make_folder(location: &Path) -> io::Result<()> {
+    if let Some(parent) = location.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(location) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns `true` if a missing file in the folder at `path` means that there is no record: the folder is
+/// private or does not exist.
 pub(super) fn proves_absence(path: &Path) -> bool {
     match retry_on_intr(|| rustix::fs::stat(path)) {
         Err(error) => error == Errno::NOENT,
@@ -74,8 +86,8 @@ pub(super) fn proves_absence(path: &Path) -> bool {
     }
 }
 
-/// The shards whose way down from the location this store has flushed. A folder that is there already
-/// may have been made by a process that could not flush it.
+/// The shards whose folders, from the location downwards, this store has flushed. A folder that exists
+/// may be the work of a process that could not flush it.
 #[derive(Debug)]
 pub(super) struct Flushed(Box<[AtomicBool]>);
 
@@ -86,8 +98,8 @@ impl Default for Flushed {
 }
 
 impl Flushed {
-    /// Runs `flush` for a shard. It has to flush the whole way on the first call, until that has
-    /// succeeded, and again after a failure.
+    /// Runs `flush` for a shard. Its argument is `true`, and all folders have to be flushed, until the
+    /// first success and again after a failure.
     pub(super) fn once(
         &self,
         shard: u8,
@@ -104,7 +116,7 @@ impl Flushed {
 }
 
 impl Folder {
-    /// Opens a folder, which has to exist.
+    /// Opens a folder, which must exist.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(retry_on_intr(|| openat(CWD, path, FOLDER, Mode::empty()))?))
     }
@@ -114,7 +126,7 @@ impl Folder {
         check_private(&retry_on_intr(|| fstat(&self.0))?)
     }
 
-    /// Opens a folder in this one, if it exists.
+    /// Opens a folder in this one. Returns `None` if it does not exist.
     pub(super) fn inner(&self, name: &str) -> io::Result<Option<Self>> {
         match retry_on_intr(|| openat(&self.0, name, FOLDER, Mode::empty())) {
             Ok(descriptor) => Ok(Some(Self(descriptor))),
@@ -123,7 +135,7 @@ impl Folder {
         }
     }
 
-    /// Opens a folder in this one and makes it if it does not exist. Returns whether it was made.
+    /// Opens a folder in this one and creates it if it does not exist. Returns whether it was created.
     pub(super) fn inner_or_new(&self, name: &str) -> io::Result<(Self, bool)> {
         if let Some(folder) = self.inner(name)? {
             return Ok((folder, false));
@@ -136,7 +148,7 @@ impl Folder {
         Ok((made, true))
     }
 
-    /// Opens what is under `name` for reading.
+    /// Opens the file `name` for reading.
     pub(super) fn entry(&self, name: &str) -> io::Result<Opened> {
         let opened = retry_on_intr(|| openat(&self.0, name, OFlags::RDONLY | FILE, Mode::empty()));
         let file = match opened {
@@ -149,8 +161,8 @@ impl Folder {
         Ok(if is_ours(&about) { Opened::File(file, about) } else { Opened::Foreign })
     }
 
-    /// Puts `bytes` under `name` as a whole: whoever reads finds the old file or the new one. With
-    /// `flushed` the contents survive a loss of power, and the name does after a [`flush`].
+    /// Replaces the file `name` as a whole, so that readers find the old file or the new one. With
+    /// `flushed`, the contents survive a loss of power, and so does the name after a [`flush`].
     ///
     /// [`flush`]: Self::flush
     pub(super) fn put(&self, name: &str, bytes: &[u8], flushed: bool) -> io::Result<()> {
@@ -161,13 +173,13 @@ impl Folder {
             .write_new(&temporary, bytes, flushed)
             .and_then(|()| Ok(retry_on_intr(|| renameat(&self.0, &temporary, &self.0, name))?));
         if written.is_err() {
-            // The sweep takes it along if this fails as well.
+            // The sweep deletes it if this fails as well.
             drop(self.remove(&temporary));
         }
         written
     }
 
-    /// Makes a file under a name that is free.
+    /// Creates a file. Fails if the name is taken.
     fn write_new(&self, name: &str, bytes: &[u8], flushed: bool) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
         let mut file = File::from(retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?);
@@ -175,7 +187,7 @@ impl Folder {
         if flushed { file.sync_all() } else { Ok(()) }
     }
 
-    /// Makes an empty file under `name` unless one is there. Returns whether it did.
+    /// Creates an empty file unless it exists. Returns whether it was created.
     pub(super) fn mark(&self, name: &str) -> io::Result<bool> {
         match self.write_new(name, &[], false) {
             Ok(()) => Ok(true),
@@ -184,7 +196,7 @@ impl Folder {
         }
     }
 
-    /// Has the names in this folder survive a loss of power.
+    /// Flushes this folder, so that the names in it survive a loss of power.
     pub(super) fn flush(&self) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::fsync(&self.0))?)
     }
@@ -193,12 +205,12 @@ impl Folder {
         Ok(retry_on_intr(|| renameat(&self.0, from, &self.0, to))?)
     }
 
-    /// Removes a file. Returns whether it was there.
+    /// Removes a file. Returns whether it existed.
     pub(super) fn remove(&self, name: &str) -> io::Result<bool> {
         self.unlink(name, AtFlags::empty())
     }
 
-    /// Removes a folder in this one, if it is there and empty.
+    /// Removes a folder in this one if it exists and is empty. Returns whether it was removed.
     pub(super) fn remove_empty(&self, name: &str) -> io::Result<bool> {
         match self.unlink(name, AtFlags::REMOVEDIR) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
@@ -214,29 +226,30 @@ impl Folder {
         }
     }
 
-    /// The names in this folder, read as they are asked for.
+    /// Returns the names in this folder, which are read one by one.
     pub(super) fn names(&self) -> io::Result<Names> {
         Ok(Names(Dir::read_from(&self.0)?))
     }
 
-    /// Takes this folder's lock, which processes that crash let go of. Waits up to `patience`.
-    pub(super) fn lock(&self, patience: Duration) -> io::Result<Lock> {
+    /// Takes this folder's lock, which the operating system releases if the process crashes. Waits up to
+    /// `limit`.
+    pub(super) fn lock(&self, limit: Duration) -> io::Result<Lock> {
         let started = Instant::now();
         let mut wait = MIN_WAIT;
         loop {
             if let Some(lock) = self.try_lock(LOCK_FILE)? {
                 return Ok(lock);
             }
-            if started.elapsed() > patience {
-                let held = "another process holds the lock for too long";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, held));
+            if started.elapsed() > limit {
+                let problem = format!("another process has held the lock for {limit:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
             }
             std::thread::sleep(wait);
             wait = MAX_WAIT.min(wait * 2);
         }
     }
 
-    /// Takes the lock `name` if it is free.
+    /// Takes the lock `name`. Returns `None` if another process holds it.
     pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
         self.lock_opened(name, self.open_lock(name)?)
     }
@@ -246,8 +259,8 @@ impl Folder {
         Ok(retry_on_intr(|| openat(&self.0, name, flags, PRIVATE_FILE))?)
     }
 
-    /// Locks a file that was opened under `name`, if it is free. A file that has lost its name since
-    /// then is no lock, because others lock the one that took its place.
+    /// Locks a file that was opened under `name`. Returns `None` if another process holds the lock, or if
+    /// the file has lost its name in between, because others lock the file that has the name.
     fn lock_opened(&self, name: &str, file: OwnedFd) -> io::Result<Option<Lock>> {
         match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Err(Errno::WOULDBLOCK) => return Ok(None),
@@ -263,10 +276,10 @@ impl Folder {
     }
 }
 
-/// What files are called while they are written.
+/// The beginning of the names of files that are being written.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
-/// A lock that is held; dropping it lets go.
+/// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: OwnedFd,
@@ -278,7 +291,7 @@ pub(super) struct Names(Dir);
 impl Iterator for Names {
     type Item = io::Result<String>;
 
-    /// The next name; those that are not text are nobody's business here.
+    /// Returns the next name. Skips names that are not UTF-8, because this store has none.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.0.read()? {

@@ -1,11 +1,11 @@
-//! The bytes of a session file.
+//! The format of a session file.
 //!
 //! # Format, version 1
-//! A header of 128 bytes at fixed offsets, numbers big-endian, then the record as it was given.
+//! A header of 128 bytes at fixed offsets with big-endian numbers, followed by the record.
 //! ```text
 //!   0   4  "CLKR"
 //!   4   1  version, 1
-//!   5   1  kind: 1 record, 2 tombstone, 3 tombstone of a session that ended when another began
+//!   5   1  kind: 1 record, 2 tombstone, 3 tombstone of a session that another session replaced
 //!   6   2  zero
 //!   8   8  deadline, in ms since the Unix epoch
 //!  16   8  revision
@@ -16,12 +16,12 @@
 //!  96   8  start of the SHA-256 of the key that the file is named by and of the 96 bytes before
 //! 104  24  start of the SHA-256 of the key that the file is named by and of everything else
 //! ```
-//! What sweeping needs stands at the front, with a checksum of its own, so that it reads one header of
-//! each file and no record. Because the key is part of both checksums, a file that was renamed, copied
-//! or linked to another name is not the record of that name.
+//! The header has its own checksum, so that the sweep reads the header of each file and no record. Both
+//! checksums include the key, so a file that was renamed, copied or linked to another name is not valid
+//! under that name.
 //!
-//! Files of every later version begin with the same four bytes and their version, and have at least
-//! 128 bytes.
+//! Files of all later versions begin with the same four bytes and their version, and have at least 128
+//! bytes.
 
 use sha2::{Digest, Sha256};
 
@@ -30,11 +30,11 @@ use cloakroom_store::{OwnerKey, RecordKey, Revision, clock::Timestamp};
 pub(super) const HEADER: usize = 128;
 const MAGIC: &[u8] = b"CLKR";
 const VERSION: u8 = 1;
-/// Where the checksums stand, each after what it is of.
+/// The offsets of the checksums.
 const HEADER_CHECK: usize = 96;
 const CHECK: usize = 104;
 
-/// What a file says before its record.
+/// The header of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Kind,
@@ -46,15 +46,15 @@ pub(super) struct Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Record {
-        /// The key that a rotation moved it from. It is live as long as the tombstone under that
-        /// key leads to it. `None` if it does not depend on a tombstone.
+        /// The key that a rotation moved it from. The record is live as long as the tombstone under
+        /// that key names it. `None` if it does not depend on a tombstone.
         rotated_from: Option<RecordKey>,
     },
     Tombstone {
         successor: Option<RecordKey>,
     },
-    /// The tombstone of a session that ended when another began. The other one's record is live
-    /// because of it, and it does not lead there.
+    /// The tombstone of a session that another session replaced. It makes the other session's record
+    /// live, and lookups do not follow it.
     Replaced {
         by: Option<RecordKey>,
     },
@@ -86,7 +86,7 @@ impl Kind {
     }
 }
 
-/// Returns the whole file of `key`.
+/// Returns the bytes of the file of `key`.
 pub(super) fn encode(key: &RecordKey, header: &Header, record: &[u8]) -> Vec<u8> {
     let none = &[0; 32];
     let mut bytes = Vec::with_capacity(HEADER + record.len());
@@ -105,7 +105,7 @@ pub(super) fn encode(key: &RecordKey, header: &Header, record: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// Reads a header, which [`is_whole`] checks together with the record, and [`is_genuine`] alone.
+/// Reads a header. [`is_whole`] checks it together with the record, [`is_genuine`] without the record.
 pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
     let field = |at: usize| -> [u8; 8] {
         let mut field = [0; 8];
@@ -140,20 +140,19 @@ pub(super) fn is_of_later_version(bytes: &[u8; HEADER]) -> bool {
     bytes.starts_with(MAGIC) && bytes[4] > VERSION
 }
 
-/// Returns `true` if a file is, to the last bit, what was written under `key`.
+/// Returns `true` if a file is exactly the one that was written under `key`.
 pub(super) fn is_whole(key: &RecordKey, header: &[u8; HEADER], record: &[u8]) -> bool {
     header[24..32] == (record.len() as u64).to_be_bytes()
         && header[CHECK..] == hash(key, &header[..CHECK], record)[..HEADER - CHECK]
 }
 
-/// Returns `true` if a header is, to the last bit of what it says, what was written under `key`.
-/// Nothing is known of the record.
+/// Returns `true` if a header is exactly the one that was written under `key`. Does not check the record.
 pub(super) fn is_genuine(key: &RecordKey, header: &[u8; HEADER]) -> bool {
     let check = hash(key, &header[..HEADER_CHECK], &[]);
     header[HEADER_CHECK..CHECK] == check[..CHECK - HEADER_CHECK]
 }
 
-/// Returns the hash whose first bytes are a checksum.
+/// Returns the hash whose first bytes are the checksum.
 fn hash(key: &RecordKey, front: &[u8], record: &[u8]) -> [u8; 32] {
     let hash = Sha256::new().chain_update(key.as_bytes()).chain_update(front);
     hash.chain_update(record).finalize().into()
@@ -162,7 +161,7 @@ fn hash(key: &RecordKey, front: &[u8], record: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::hex;
+    use crate::names::hex;
 
     const KEY: RecordKey = RecordKey::from_bytes([9; 32]);
 

@@ -1,4 +1,4 @@
-//! Commits of one shard that wait for their turn.
+//! The queue of commits that wait for a shard.
 
 use std::{
     collections::VecDeque,
@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use cloakroom_store::{Commit, Outcome};
 
-/// The largest group. Other processes wait for the shard's lock while a group is carried out.
-const LARGEST: usize = 16;
+/// The largest group. It is small, because other processes wait for the shard's lock.
+const MAX_GROUP: usize = 16;
 
 /// The commits that wait, in the order of their arrival.
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Adds a commit. Its outcome is sent when a group that contains it was carried out.
+    /// Adds a commit. Returns the receiver of its outcome, which is sent after the commit's group.
     pub(super) fn add(&self, commit: Commit) -> oneshot::Receiver<io::Result<Outcome>> {
         let (caller, outcome) = oneshot::channel();
         self.lock().push_back(Waiting { commit, caller });
@@ -36,15 +36,18 @@ impl Queue {
         &self,
         carry_out: impl FnOnce(Vec<Commit>) -> io::Result<Vec<io::Result<Outcome>>>,
     ) {
-        let (commits, callers): (Vec<_>, Vec<_>) =
-            self.next_group().into_iter().map(|it| (it.commit, it.caller)).unzip();
+        let (commits, callers): (Vec<_>, Vec<_>) = self
+            .next_group()
+            .into_iter()
+            .map(|Waiting { commit, caller }| (commit, caller))
+            .unzip();
         if commits.is_empty() {
             return;
         }
         let outcomes = carry_out(commits)
             .unwrap_or_else(|error| callers.iter().map(|_| Err(copy_of(&error))).collect());
         for (caller, outcome) in callers.into_iter().zip(outcomes) {
-            // The caller may have stopped waiting by now.
+            // The caller may have stopped waiting.
             drop(caller.send(outcome));
         }
     }
@@ -53,7 +56,8 @@ impl Queue {
     fn next_group(&self) -> Vec<Waiting> {
         let mut queue = self.lock();
         queue.retain(|waiting| !waiting.caller.is_closed());
-        let together = queue.iter().take(LARGEST).take_while(|it| may_share(&it.commit)).count();
+        let together =
+            queue.iter().take(MAX_GROUP).take_while(|waiting| may_share(&waiting.commit)).count();
         let first = usize::from(!queue.is_empty());
         queue.drain(..together.max(first)).collect()
     }
@@ -101,8 +105,9 @@ mod tests {
         let outcomes: Vec<_> = commits.into_iter().map(|commit| queue.add(commit)).collect();
         let sizes: Vec<_> = std::iter::repeat_with(|| queue.next_group().len()).take(5).collect();
         assert_eq!(sizes, [2, 1, 1, 1, 0]);
-        let outcomes: Vec<_> = (0..=LARGEST).map(|_| queue.add(touch())).chain(outcomes).collect();
-        assert_eq!(queue.next_group().len(), LARGEST);
+        let outcomes: Vec<_> =
+            (0..=MAX_GROUP).map(|_| queue.add(touch())).chain(outcomes).collect();
+        assert_eq!(queue.next_group().len(), MAX_GROUP);
         assert_eq!(queue.next_group().len(), 1);
         drop(outcomes);
     }

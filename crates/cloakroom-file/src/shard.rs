@@ -1,4 +1,4 @@
-//! One of the 256 folders that records are spread over, and the steps that change it under its lock.
+//! A shard, which is one of the 256 folders of records, and the steps that change it under its lock.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,59 +14,60 @@ use rustix::fs::Stat;
 use crate::{
     folder::{Folder, Lock, Opened},
     format::{HEADER, Header, Kind, decode, encode, is_genuine, is_of_later_version, is_whole},
-    owners::{Owners, key_named},
+    names::{file_name, key_of_file},
+    owners::Owners,
 };
 use cloakroom_store::{
     Commit, Draft, Entry, Outcome, OwnerKey, RecordKey, Revision, StoredRecord, clock::Timestamp,
 };
 
-/// The end of the name of a file that cannot be read, after the time when it was set aside.
+/// The end of the name of an unreadable file, behind the time when it was set aside.
 const SET_ASIDE: &str = ".corrupt";
-/// How long such a file is kept for someone to look at.
+/// The time that such a file is kept for an operator to examine.
 const KEPT_ASIDE: Duration = Duration::from_secs(24 * 3_600);
 
-/// What the log says of a file of a later version.
-pub(super) const LATER_VERSION: &str = "a later version of the library wrote a session file; it stays, \
-    and this version does not read it";
+/// The log message about a file of a later version.
+pub(super) const LATER_VERSION: &str = "ignoring a session file that a later version of the library wrote; \
+    the file stays";
 
-/// How long a step waits for another process's step.
+/// The time that a step waits for the step of another process.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A shard's folder. Reading needs no more.
+/// A shard's folder. Reading needs no lock.
 pub(super) struct Shard {
     folder: Folder,
 }
 
-/// A shard whose lock is held: what changes it has this at hand.
+/// A shard whose lock is held, which steps that change it need.
 pub(super) struct Locked<'a> {
     pub(super) shard: Shard,
     pub(super) now: Timestamp,
     pub(super) flushed: bool,
     pub(super) owners: &'a Owners,
-    /// Whether a file got its name since the last flush of the folder.
+    /// Whether a file was renamed since the last flush of the folder.
     renamed: Cell<bool>,
-    /// Entries of owners to remove after the next flush.
+    /// The entries of owners that are removed after the next flush.
     disowned: RefCell<Vec<(OwnerKey, RecordKey)>>,
     _lock: Lock,
 }
 
-/// What is under a key, dead or alive.
+/// The file under a key, whether its record is live or not.
 pub(super) enum Content<R> {
     /// No file.
     Nothing,
-    /// A link, a folder or another user's file. It stays, and its name is taken.
+    /// A link, a folder or another user's file. It stays, so no record can have this key.
     Foreign,
     /// A file that a later version of the library wrote. It stays, because that version may run
     /// beside this one.
     LaterVersion,
-    /// A file that is damaged, or that was written under another name.
+    /// A damaged file, or one that was written under another name.
     Corrupt,
-    /// A file as it was written.
+    /// An undamaged file.
     Whole(Header, R),
 }
 
 impl Content<()> {
-    /// Returns the header of a file of ours.
+    /// Returns the header of an undamaged file.
     pub(super) fn header(self) -> Option<Header> {
         match self {
             Self::Whole(header, ()) => Some(header),
@@ -75,24 +76,10 @@ impl Content<()> {
     }
 }
 
-/// The name of a record's file.
-pub(super) fn name_of(key: &RecordKey) -> String {
-    hex(key.as_bytes())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
-    }
-    text
-}
-
-/// Returns `true` for the name of a file that was set aside long enough ago.
+/// Returns `true` for the name of a file that was set aside at least [`KEPT_ASIDE`] ago.
 pub(super) fn is_aside_too_long(name: &str, now: Timestamp) -> bool {
     let parts = name.strip_suffix(SET_ASIDE).and_then(|name| name.split_once('.'));
-    let since = parts.filter(|(key, _)| key_named(key).is_some());
+    let since = parts.filter(|(key, _)| key_of_file(key).is_some());
     let since = since.and_then(|(_, since)| since.parse().ok()).map(Timestamp::from_millis);
     since.is_some_and(|since| since + KEPT_ASIDE <= now)
 }
@@ -106,13 +93,16 @@ impl Shard {
         &self.folder
     }
 
-    /// What is live under `key`. A file that cannot be read is set aside, so that it is reported once
-    /// and does not stand in the way.
+    /// Loads the live record or tombstone under `key`. Sets an unreadable file aside, so that it is
+    /// reported once and the key can be used again.
     pub(super) fn load(&self, key: &RecordKey, now: Timestamp) -> io::Result<Option<Entry>> {
         match self.content(key)? {
             Content::Nothing => Ok(None),
             Content::Foreign => {
-                tracing::warn!(?key, "what is in a session file's place is not a file of ours");
+                tracing::warn!(
+                    ?key,
+                    "ignoring a link, a folder or another user's file in the place of a session file"
+                );
                 Ok(None)
             }
             Content::LaterVersion => {
@@ -128,7 +118,7 @@ impl Shard {
     }
 
     fn content(&self, key: &RecordKey) -> io::Result<Content<Bytes>> {
-        Ok(match self.folder.entry(&name_of(key))? {
+        Ok(match self.folder.entry(&file_name(key))? {
             Opened::Nothing => Content::Nothing,
             Opened::Foreign => Content::Foreign,
             Opened::File(file, about) => read(key, &file, &about)?,
@@ -145,8 +135,8 @@ impl Shard {
         found(header, record, now, |from| self.was_rotated(from, key))
     }
 
-    /// Returns `true` if the rotation `from` → `to` was carried out to its end, given that the record
-    /// under `to` was read and depends on it.
+    /// Returns `true` if the rotation `from` → `to` was completed. The record under `to` was read and
+    /// depends on it.
     pub(super) fn was_rotated(&self, from: &RecordKey, to: &RecordKey) -> io::Result<bool> {
         let before = self.header(from)?.header();
         if before.is_some_and(|header| header.kind.made_live() == Some(to)) {
@@ -157,8 +147,8 @@ impl Shard {
         Ok(after.is_some_and(|header| header.kind == detached()))
     }
 
-    /// Writes the record under `to` again if it depends on the tombstone under `from`, so that it
-    /// stays live without the tombstone.
+    /// Writes the record under `to` again if it depends on the tombstone under `from`. It then stays
+    /// live without the tombstone.
     pub(super) fn detach(&self, to: &RecordKey, from: &RecordKey, flushed: bool) -> io::Result<()> {
         if !self.depends(to, from)? {
             return Ok(());
@@ -173,19 +163,19 @@ impl Shard {
             return Ok(());
         }
         let header = Header { kind: detached(), ..header };
-        self.folder.put(&name_of(to), &encode(to, &header, &record), flushed)?;
+        self.folder.put(&file_name(to), &encode(to, &header, &record), flushed)?;
         if flushed { self.folder.flush() } else { Ok(()) }
     }
 
     /// Returns `true` if the record under `to` is live because of the tombstone under `from`.
     pub(super) fn depends(&self, to: &RecordKey, from: &RecordKey) -> io::Result<bool> {
         let header = self.header(to)?.header();
-        Ok(header.is_some_and(|it| it.kind == Kind::Record { rotated_from: Some(*from) }))
+        Ok(header.is_some_and(|header| header.kind == Kind::Record { rotated_from: Some(*from) }))
     }
 
-    /// Returns what is under `key`, without the record, which is not checked.
+    /// Returns the header of the file under `key`. Does not check the record.
     pub(super) fn header(&self, key: &RecordKey) -> io::Result<Content<()>> {
-        let file = match self.folder.entry(&name_of(key))? {
+        let file = match self.folder.entry(&file_name(key))? {
             Opened::Nothing => return Ok(Content::Nothing),
             Opened::Foreign => return Ok(Content::Foreign),
             Opened::File(file, _) => file,
@@ -205,23 +195,23 @@ impl Shard {
     }
 
     pub(super) fn set_aside(&self, key: &RecordKey, now: Timestamp) {
-        tracing::warn!(?key, "a session file cannot be read; setting it aside");
+        tracing::warn!(?key, "setting an unreadable session file aside");
         if let Err(error) = self.try_set_aside(key, now) {
             tracing::warn!(?key, %error, "could not set a session file aside");
         }
     }
 
-    /// Gives a file that cannot be read another name, unless a good one took its place meanwhile.
+    /// Gives an unreadable file another name, unless a readable one has replaced it.
     fn try_set_aside(&self, key: &RecordKey, now: Timestamp) -> io::Result<()> {
         let _lock = self.take_lock()?;
-        let name = name_of(key);
+        let name = file_name(key);
         if matches!(self.content(key)?, Content::Corrupt) {
             self.folder.rename(&name, &format!("{name}.{}{SET_ASIDE}", now.as_millis()))?;
         }
         Ok(())
     }
 
-    /// Takes this shard's lock, whoever needs it for what.
+    /// Takes this shard's lock.
     pub(super) fn take_lock(&self) -> io::Result<Lock> {
         self.folder.lock(TIMEOUT)
     }
@@ -238,7 +228,7 @@ impl Shard {
     }
 }
 
-/// Reads a file in one piece: it never changes its size once it has its name.
+/// Reads a file in one piece, because a file never changes its size once it has its name.
 fn read(key: &RecordKey, file: &File, about: &Stat) -> io::Result<Content<Bytes>> {
     let size = usize::try_from(about.st_size).unwrap_or_default();
     let mut bytes = Vec::new();
@@ -260,8 +250,8 @@ fn read(key: &RecordKey, file: &File, about: &Stat) -> io::Result<Content<Bytes>
     })
 }
 
-/// Returns what is live, given a file. `was_rotated` returns whether the rotation of its argument to the
-/// key of this file was carried out to its end.
+/// Returns the live record or tombstone of a file. `was_rotated` returns whether the rotation from its
+/// argument to the key of this file was completed.
 pub(super) fn found(
     header: Header,
     record: Bytes,
@@ -280,7 +270,7 @@ pub(super) fn found(
     })
 }
 
-/// A live record, as a step finds it.
+/// A live record that a step found.
 struct Live {
     stored: StoredRecord,
     header: Header,
@@ -319,7 +309,7 @@ impl Locked<'_> {
                     let created = self.create(&to, draft, Some(from))?;
                     if matches!(created, Outcome::Done(_)) {
                         self.flush()?;
-                        // This is what ends the old record and makes the new one live, in one step.
+                        // This one step ends the old record and makes the new one live.
                         let kind = match expected {
                             Some(_) => Kind::Tombstone { successor: Some(to) },
                             None => Kind::Replaced { by: Some(to) },
@@ -338,16 +328,16 @@ impl Locked<'_> {
         draft: Draft,
         rotated_from: Option<RecordKey>,
     ) -> io::Result<Outcome> {
-        let nobody = Header {
+        let unowned = Header {
             kind: detached(),
             expires: self.now,
-            // By the clock, so that no reader of an earlier record under this key can mistake this
-            // one for it.
+            // The clock's time, because a reader of an earlier record under this key must not mistake
+            // this one for it.
             revision: Revision(self.now.as_millis()),
             owner: None,
         };
         let before = match self.shard.content(key)? {
-            Content::Nothing | Content::Corrupt => nobody,
+            Content::Nothing | Content::Corrupt => unowned,
             Content::Foreign | Content::LaterVersion => return Ok(Outcome::Exists),
             Content::Whole(header, _) if header.expires > self.now => return Ok(Outcome::Exists),
             Content::Whole(header, _) => header,
@@ -403,10 +393,10 @@ impl Locked<'_> {
     fn destroy(&self, key: &RecordKey, live: &Header, until: Timestamp) -> io::Result<()> {
         let tombstone = Kind::Tombstone { successor: None };
         if let Err(error) = self.bury(key, live, tombstone, until) {
-            // A logout has to work on a full disk. Without its tombstone the key leads to nothing,
-            // which no request can change either.
-            tracing::warn!(%error, "no room for a tombstone; deleting the session file");
-            self.shard.folder.remove(&name_of(key))?;
+            // A logout has to work on a full disk. Without the tombstone, the key has no record, and
+            // a concurrent request cannot change it either.
+            tracing::warn!(%error, "could not write a tombstone; deleting the session file instead");
+            self.shard.folder.remove(&file_name(key))?;
             self.renamed.set(true);
             self.flush()?;
         }
@@ -415,25 +405,25 @@ impl Locked<'_> {
     }
 
     fn bury(&self, key: &RecordKey, live: &Header, kind: Kind, until: Timestamp) -> io::Result<()> {
-        // The owner stays, so that the sweep finds the index entry that led here.
+        // The owner stays in the tombstone, so that the sweep finds the entry in the index.
         let tombstone = Header { kind, expires: until, ..live.clone() };
         self.put(key, &tombstone, &[])?;
         self.flush()
     }
 
     fn put(&self, key: &RecordKey, header: &Header, record: &[u8]) -> io::Result<()> {
-        self.shard.folder.put(&name_of(key), &encode(key, header, record), self.flushed)?;
+        self.shard.folder.put(&file_name(key), &encode(key, header, record), self.flushed)?;
         self.renamed.set(true);
         Ok(())
     }
 
-    /// Has the names of all files so far survive a loss of power, if this store promises that.
+    /// Flushes the folder if files were renamed and this store is durable.
     fn flush(&self) -> io::Result<()> {
         if self.renamed.replace(false) && self.flushed { self.shard.folder.flush() } else { Ok(()) }
     }
 
-    /// Makes everything that was carried out durable and releases the lock. An error concerns every
-    /// commit since the lock was taken.
+    /// Makes all commits since the lock was taken durable and releases the lock. An error concerns all of
+    /// them.
     pub(super) fn finish(self) -> io::Result<()> {
         self.flush()?;
         for (owner, key) in self.disowned.take() {

@@ -1,49 +1,49 @@
-//! Deleting what has expired, a few files at a time.
+//! Deletes expired files, a few at a time.
 
 use std::io;
 
 use crate::{
-    Durability, Inner, SHARDS,
     blocking_pool::is_short_of_descriptors,
+    durability::Durability,
     folder::{Lock, Names, TEMPORARY},
     format::{Header, Kind},
-    missing_is_none,
-    owners::key_named,
-    shard::{Content, LATER_VERSION, Shard, hex, is_aside_too_long, name_of},
+    inner::{Inner, SHARDS, missing_is_none},
+    names::{file_name, hex, key_of_file},
+    shard::{Content, LATER_VERSION, Shard, is_aside_too_long},
 };
 use cloakroom_store::{OwnerKey, RecordKey, SweepProgress, SweepRound, clock::Timestamp};
 
 const LOCK: &str = ".sweep.lock";
-/// So many expired files are deleted under one hold of a shard's lock.
+/// The number of expired files that are deleted while a shard's lock is held.
 const BATCH: usize = 64;
 
-/// A round over all files, first the shards and then the index of owners, with the place where the
-/// next call goes on. Memory does not grow with the number of files.
+/// A round over all files, first the shards and then the index of owners, with the position of the next
+/// call. Its memory does not grow with the number of files.
 pub(super) struct Round {
     _lock: Lock,
     place: usize,
     part: Option<Part>,
-    /// Whether a file of a later version was met, which is logged once a round.
+    /// Whether a file of a later version was found, which is logged once per round.
     met_later_version: bool,
 }
 
-/// One of the folders that a round goes through.
+/// One of the folders of a round.
 enum Part {
     /// A shard, and the names of its files.
     Files(Shard, Names),
-    /// A folder of the index: the names of its owners, and how far the sweep has come with one.
+    /// A folder of the index: the names of its owners, and the position in one owner's entries.
     Owners(Names, Option<(OwnerKey, Option<RecordKey>)>),
 }
 
-/// What one step did.
+/// The counts of one step.
 #[derive(Default)]
 struct Step {
     seen: usize,
     removed: usize,
 }
 
-/// Looks at up to `limit` more files.
-pub(super) fn go_on(
+/// Checks up to `limit` more files.
+pub(super) fn resume(
     round: &mut Option<Round>,
     inner: &Inner,
     limit: usize,
@@ -69,13 +69,13 @@ pub(super) fn go_on(
 }
 
 impl Round {
-    /// Begins a round, unless another process is at it.
+    /// Begins a round. Returns `None` if another process sweeps.
     fn begin(inner: &Inner) -> io::Result<Option<Self>> {
         let lock = missing_is_none(inner.root().and_then(|root| root.try_lock(LOCK)))?;
         Ok(lock.map(|lock| Self { _lock: lock, place: 0, part: None, met_later_version: false }))
     }
 
-    /// Looks at up to `limit` entries of one folder. Returns `None` when the round is over.
+    /// Checks up to `limit` entries of one folder. Returns `None` when the round is over.
     fn step(&mut self, inner: &Inner, limit: usize) -> io::Result<Option<Step>> {
         let name = |place: usize| hex(&[u8::try_from(place % SHARDS).unwrap_or_default()]);
         if let Some(part) = &mut self.part {
@@ -86,7 +86,7 @@ impl Round {
                 }
                 Part::Owners(owners, current) => sweep_owners(owners, current, inner, limit),
             };
-            let step = passed_over(&name(self.place - 1), swept)?;
+            let step = skip_failure(&name(self.place - 1), swept)?;
             if step.seen == 0 {
                 self.part = None;
             }
@@ -98,19 +98,19 @@ impl Round {
         let (place, name) = (self.place, name(self.place));
         self.place += 1;
         let part = if place < SHARDS { files_in(&name, inner) } else { owners_in(&name, inner) };
-        self.part = passed_over(&name, part)?;
+        self.part = skip_failure(&name, part)?;
         Ok(Some(Step::default()))
     }
 }
 
-/// Replaces a failure with a default value and a warning that names the file, so that the sweep goes
-/// on. Returns an error that would meet every file, because going on makes no sense then.
-fn passed_over<T: Default>(name: &str, outcome: io::Result<T>) -> io::Result<T> {
+/// Replaces a failure with a default value and a warning that names the file, so that the sweep continues
+/// with the next file. Returns an error that every file would have.
+fn skip_failure<T: Default>(name: &str, outcome: io::Result<T>) -> io::Result<T> {
     outcome.or_else(|error| {
         if is_short_of_descriptors(&error) {
             return Err(error);
         }
-        tracing::warn!(name, %error, "the sweep cannot read or delete a session file; going on with the next");
+        tracing::warn!(name, %error, "the sweep could not read or delete a session file; continuing with the next");
         Ok(T::default())
     })
 }
@@ -128,7 +128,7 @@ fn owners_in(shard: &str, inner: &Inner) -> io::Result<Option<Part>> {
     folder.map(|folder| Ok(Part::Owners(folder.names()?, None))).transpose()
 }
 
-/// Deletes what has expired among these files of a shard.
+/// Deletes the expired ones among these files of a shard.
 fn sweep_files(
     shard: &Shard,
     names: impl Iterator<Item = io::Result<String>>,
@@ -140,7 +140,7 @@ fn sweep_files(
     for name in names {
         let name = name?;
         seen += 1;
-        if passed_over(&name, is_doomed(shard, &name, inner, now, met_later_version))? {
+        if skip_failure(&name, is_doomed(shard, &name, inner, now, met_later_version))? {
             doomed.push(name);
         }
     }
@@ -148,7 +148,8 @@ fn sweep_files(
     Ok(Step { seen, removed })
 }
 
-/// Returns `true` for a file to delete, and makes it ready for that. Sets aside what cannot be read.
+/// Returns `true` for a file that can be deleted, after detaching the record that depends on it. Sets an
+/// unreadable file aside.
 fn is_doomed(
     shard: &Shard,
     name: &str,
@@ -156,7 +157,7 @@ fn is_doomed(
     now: Timestamp,
     met_later_version: &mut bool,
 ) -> io::Result<bool> {
-    let Some(key) = key_named(name) else { return Ok(is_left_over(name, now)) };
+    let Some(key) = key_of_file(name) else { return Ok(is_left_over(name, now)) };
     let header = match shard.header(&key)? {
         Content::Whole(header, ()) => header,
         Content::Corrupt => {
@@ -178,13 +179,12 @@ fn is_doomed(
     Ok(is_dead)
 }
 
-/// Returns `true` for the name of a file that is no record and is not needed any more.
+/// Returns `true` for the name of a temporary file, or of one that was set aside long ago.
 fn is_left_over(name: &str, now: Timestamp) -> bool {
     name.starts_with(TEMPORARY) || is_aside_too_long(name, now)
 }
 
-/// Returns `true` for a file that leads nowhere any more: expired, or left over by a rotation that a
-/// crash interrupted.
+/// Returns `true` for a file that has expired, or that a crash left in the middle of a rotation.
 fn is_dead(shard: &Shard, key: &RecordKey, header: &Header, now: Timestamp) -> io::Result<bool> {
     Ok(header.expires <= now
         || match &header.kind {
@@ -193,20 +193,20 @@ fn is_dead(shard: &Shard, key: &RecordKey, header: &Header, now: Timestamp) -> i
         })
 }
 
-/// Looks again under the lock, where nothing changes, and deletes: a session that was refreshed since
-/// stays, and a temporary file found here has no writer any more.
+/// Checks the files again under the lock and deletes them. A session that was refreshed in between stays.
+/// A temporary file has no writer, because writers hold the lock.
 pub(super) fn delete(shard: &Shard, doomed: &[String], inner: &Inner) -> io::Result<usize> {
     let _lock = shard.take_lock()?;
     let mut removed = 0;
     for name in doomed {
-        removed += usize::from(passed_over(name, delete_one(shard, name, inner))?);
+        removed += usize::from(skip_failure(name, delete_one(shard, name, inner))?);
     }
     Ok(removed)
 }
 
 fn delete_one(shard: &Shard, name: &str, inner: &Inner) -> io::Result<bool> {
     let now = inner.clock.now();
-    let Some(key) = key_named(name) else {
+    let Some(key) = key_of_file(name) else {
         return if is_left_over(name, now) { shard.folder().remove(name) } else { Ok(false) };
     };
     let Some(header) = shard.header(&key)?.header() else { return Ok(false) };
@@ -219,8 +219,8 @@ fn delete_one(shard: &Shard, name: &str, inner: &Inner) -> io::Result<bool> {
     Ok(removed)
 }
 
-/// Deletes entries that name no record of their owner, which only a crash leaves over, among the next
-/// `limit` entries, and the folders of owners that have none.
+/// Checks the next `limit` entries. Deletes those without a record of their owner, which only a crash
+/// leaves, and the folders of owners that have no entries.
 fn sweep_owners(
     owners: &mut Names,
     current: &mut Option<(OwnerKey, Option<RecordKey>)>,
@@ -232,7 +232,7 @@ fn sweep_owners(
         let (owner, after) = match current.take() {
             Some(current) => current,
             None => match owners.next().transpose()? {
-                Some(name) => match key_named(&name) {
+                Some(name) => match key_of_file(&name) {
                     Some(key) => (OwnerKey::from_bytes(*key.as_bytes()), None),
                     None => continue,
                 },
@@ -240,26 +240,26 @@ fn sweep_owners(
             },
         };
         let (name, limit) = (hex(owner.as_bytes()), limit - step.seen);
-        let mut keys = passed_over(&name, inner.owners.keys_after(&owner, after, limit))?;
+        let mut keys = skip_failure(&name, inner.owners.keys_after(&owner, after, limit))?;
         let has_more = keys.len() > limit;
         keys.truncate(limit);
         for key in &keys {
             let dropped = drop_entry(&owner, key, inner);
-            step.removed += usize::from(passed_over(&name_of(key), dropped)?);
+            step.removed += usize::from(skip_failure(&file_name(key), dropped)?);
         }
-        // To look at an owner without entries is work as well.
+        // Checking an owner without entries is work as well.
         step.seen += keys.len().max(1);
         if has_more {
             *current = Some((owner, keys.last().copied()));
         } else {
-            passed_over(&name, inner.owners.remove_empty(&owner))?;
+            skip_failure(&name, inner.owners.remove_empty(&owner))?;
         }
     }
     Ok(step)
 }
 
-/// Deletes an entry that names no record of its owner. Returns whether it did. Keeps an entry
-/// whose file a later version wrote.
+/// Deletes an entry without a record of its owner. Keeps an entry whose file a later version wrote.
+/// Returns `true` if it was deleted.
 fn drop_entry(owner: &OwnerKey, key: &RecordKey, inner: &Inner) -> io::Result<bool> {
     let names_a_file = |shard: &Shard| -> io::Result<bool> {
         Ok(match shard.header(key)? {
@@ -279,7 +279,7 @@ fn drop_entry(owner: &OwnerKey, key: &RecordKey, inner: &Inner) -> io::Result<bo
             }
             stays
         }
-        // Without its shard there is no record; one that is made now makes its entry again.
+        // Without the shard there is no record. A record that is created now adds its entry again.
         None => true,
     };
     Ok(!stays)

@@ -1,4 +1,4 @@
-//! What the conformance suite cannot see: files.
+//! Tests of the files themselves, which the conformance suite does not see.
 
 mod damage;
 
@@ -13,7 +13,7 @@ use std::{
 use crate::{
     FileStore, format,
     format::{Header, Kind},
-    shard::name_of,
+    names::file_name,
     sweep,
 };
 use cloakroom_store::{
@@ -24,7 +24,7 @@ use cloakroom_store::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A store in a folder of its own.
+/// A store in a temporary folder.
 struct Place {
     folder: tempfile::TempDir,
     store: FileStore,
@@ -41,7 +41,7 @@ impl Place {
     }
 
     fn path(&self, key: RecordKey) -> PathBuf {
-        let name = name_of(&key);
+        let name = file_name(&key);
         self.store.location().join(&name[..2]).join(name)
     }
 
@@ -109,7 +109,6 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-// Requirements 65 and R11.
 #[tokio::test]
 async fn folders_are_0700_and_files_0600_whatever_the_umask() {
     use rustix::{fs::Mode, process::umask};
@@ -127,13 +126,14 @@ async fn folders_are_0700_and_files_0600_whatever_the_umask() {
     }
 }
 
-// Requirement R11.
 #[test]
 fn a_folder_that_others_may_write_or_own_is_refused_and_the_error_says_what_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let error = FileStore::open(folder.path()).unwrap_err();
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("chmod 700"));
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("a folder that only this application uses"), "{cause}");
+    assert!(!cause.contains("chmod"), "nobody shall change the mode of a shared folder: {cause}");
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let error = FileStore::open(&file).unwrap_err();
@@ -147,7 +147,6 @@ fn a_folder_that_others_may_write_or_own_is_refused_and_the_error_says_what_is_a
     }
 }
 
-// Requirement 14.
 #[tokio::test]
 async fn the_deadline_is_the_one_in_the_file_whatever_its_times_say() {
     let place = Place::new();
@@ -229,7 +228,7 @@ async fn a_rotation_that_crashed_half_way_makes_nothing_live_whatever_is_swept_f
             let keys = if old_first { [from, to] } else { [to, from] };
             let shard = place.store.0.shard(&from).unwrap().unwrap();
             for key in keys {
-                sweep::delete(&shard, &[name_of(&key)], &place.store.0).unwrap();
+                sweep::delete(&shard, &[file_name(&key)], &place.store.0).unwrap();
                 assert_eq!(place.load(to).await, None, "{end:?}, old first: {old_first}");
             }
             assert!(!place.path(to).exists(), "{end:?}, old first: {old_first}");
@@ -261,7 +260,7 @@ async fn a_rotated_session_outlives_the_tombstone_that_made_it_live() {
         let (from, to) = rotated(&place, expected).await;
         let shard = place.store.0.shard(&from).unwrap().unwrap();
         for key in [from, to] {
-            let removed = sweep::delete(&shard, &[name_of(&key)], &place.store.0).unwrap();
+            let removed = sweep::delete(&shard, &[file_name(&key)], &place.store.0).unwrap();
             assert_eq!(removed, 0, "nothing else says yet that the new record is live");
         }
         assert_eq!(place.sweep().await, 1, "the tombstone");
@@ -282,7 +281,6 @@ async fn a_rotated_session_outlives_a_new_record_in_the_place_of_the_tombstone()
     assert_eq!(place.sweep().await, 0);
 }
 
-// Requirements R12 and R13.
 #[tokio::test]
 async fn a_sweep_deletes_what_has_expired_and_nothing_else() {
     let place = Place::new();
@@ -330,9 +328,9 @@ async fn the_list_of_an_owner_comes_in_pages() {
 /// Puts a file in the place of each folder of `owner` but that of these keys: it would be an error to
 /// read it.
 fn block_folders(place: &Place, owner: &OwnerKey, but: &[RecordKey]) {
-    let name = super::shard::hex(owner.as_bytes());
+    let name = crate::names::hex(owner.as_bytes());
     let folders = place.store.location().join("owners").join(&name[..2]).join(name);
-    let kept: Vec<_> = but.iter().map(|key| folders.join(&name_of(key)[..2])).collect();
+    let kept: Vec<_> = but.iter().map(|key| folders.join(&file_name(key)[..2])).collect();
     for entry in fs::read_dir(folders).unwrap() {
         let path = entry.unwrap().path();
         if !kept.contains(&path) {
@@ -422,13 +420,12 @@ async fn a_sweep_looks_at_no_more_entries_than_its_limit() {
     assert!(place.store.0.owners.keys_after(&one, None, 1).unwrap().is_empty());
 }
 
-// Requirement R13.
 #[tokio::test]
 async fn a_session_that_is_refreshed_while_the_sweep_looks_at_it_stays() {
     let place = Place::new();
     let Outcome::Done(expected) = place.create(key(1), "values").await else { panic!() };
     let expires = place.clock.now() + 2 * HOUR;
-    let doomed = [name_of(&key(1))];
+    let doomed = [file_name(&key(1))];
     place.store.commit(Commit::touch(key(1), expected, expires)).await.unwrap();
     place.clock.advance(HOUR);
     let shard = place.store.0.shard(&key(1)).unwrap().unwrap();
@@ -436,7 +433,6 @@ async fn a_session_that_is_refreshed_while_the_sweep_looks_at_it_stays() {
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"));
 }
 
-// Requirement R12.
 #[tokio::test]
 async fn one_sweeps_at_a_time() {
     let place = Place::new();
@@ -466,7 +462,7 @@ async fn the_background_task_sweeps_and_ends_with_the_store() {
     let create = Commit::create(key(1), Draft::new("x", clock.now(), HOUR));
     store.commit(create).await.unwrap();
     clock.advance(HOUR);
-    let file = store.location().join("01").join(name_of(&key(1)));
+    let file = store.location().join("01").join(file_name(&key(1)));
     while file.exists() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -8,14 +8,16 @@ use std::{
 use cloakroom_store::clock::{Clock, SystemClock};
 
 use crate::{
-    ConfigError, RedisStore, Servers,
-    connections::{Connections, Timeouts},
+    connections::Connections,
+    connector::Timeouts,
+    inner::Inner,
     near_cache::{DEFAULT_BYTES, NearCache},
     script::Scripts,
-    store::Inner,
+    servers::{ConfigError, Servers},
+    store::RedisStore,
 };
 
-/// Settings of a [`RedisStore`].
+/// The settings of a [`RedisStore`].
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until `build`"]
 pub struct RedisStoreBuilder {
@@ -44,49 +46,92 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// What every key begins with. Default: `session:`. Applications with the same prefix in one database
-    /// read only the sessions of their own keys, and tools that need no key, such as `cloakroom list`, do
-    /// not tell them apart: set one of your own where a server has several.
+    /// Sets the beginning of every key. Default: `session:`. Applications that share a database and a prefix
+    /// read only the sessions of their own application keys. Tools without an application key, such as
+    /// `cloakroom list`, show the sessions of all of them, so set another prefix for each application.
+    ///
+    /// ```
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let servers = Servers::at("redis://127.0.0.1:6379/0")?;
+    /// let store = RedisStore::builder(servers).key_prefix("shop:session:").build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn key_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self
     }
 
-    /// How long connecting may take before a request fails. Default: one second.
+    /// Sets how long connecting may take before a request fails. Default: one second. A longer time helps
+    /// on slow networks, and keeps requests waiting while Redis is down.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let servers = Servers::at("redis://127.0.0.1:6379/0")?;
+    /// let store = RedisStore::builder(servers).connect_timeout(Duration::from_secs(2)).build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn connect_timeout(mut self, span: Duration) -> Self {
         self.timeouts.connect = span;
         self
     }
 
-    /// How long an answer may take before a request fails. Default: half a second.
+    /// Sets how long a reply may take before a request fails. Default: half a second. A longer time helps on
+    /// slow networks, and keeps requests waiting while Redis hangs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let servers = Servers::at("redis://127.0.0.1:6379/0")?;
+    /// let store = RedisStore::builder(servers).command_timeout(Duration::from_secs(1)).build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn command_timeout(mut self, span: Duration) -> Self {
         self.timeouts.command = span;
         self
     }
 
-    /// So many replicas have to have a `destroy` or `regenerate` before it counts as done; with
-    /// fewer, the request fails although the master has it. Default: 0. Costs a round trip to the
-    /// slowest of them, and a second connection.
+    /// Sets how many replicas must have a `destroy` or `regenerate` before it is acknowledged. With fewer,
+    /// the request fails although the master has the change. Default: 0. It costs a second connection and
+    /// a round trip to the slowest of these replicas.
+    ///
+    /// ```
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let servers = Servers::sentinels(["10.0.0.1:26379", "10.0.0.2:26379"], "mymaster")?;
+    /// let store = RedisStore::builder(servers).wait_replicas(1).build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn wait_replicas(mut self, replicas: u32) -> Self {
         self.wait_replicas = replicas;
         self
     }
 
-    /// Keeps records that were read in memory until Redis says that they changed. Default: off.
+    /// Sets whether records that were read stay in memory until Redis reports a change. Default: off.
     ///
-    /// A read then costs no round trip and a write one. What another process changes is seen here
-    /// when Redis's message arrives, commonly within a millisecond, and after 5 seconds in any case:
-    /// for as long a session that was ended elsewhere may still be read here. It cannot be written:
-    /// commits compare with what is in Redis. Not for clusters.
+    /// A read then costs no round trip, and a write costs one. Changes by another process are visible here
+    /// when Redis's message arrives, commonly within a millisecond, and 5 seconds later at the latest. Until
+    /// then a session that was ended elsewhere may be read here. It cannot be written, because commits
+    /// compare revisions in Redis. Not available for clusters.
+    ///
+    /// ```
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let servers = Servers::at("redis://127.0.0.1:6379/0")?;
+    /// let store = RedisStore::builder(servers).near_cache(true).build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn near_cache(mut self, on: bool) -> Self {
         self.near_cache = on;
         self
     }
 
-    /// Sets how many bytes of memory the [near cache](Self::near_cache) may take. When there is no
-    /// room, the records that were not used for the longest time leave. Default: 67,108,864
-    /// (64 MiB), some 40,000 sessions of 1 KiB. Less saves memory; records that left are read from
-    /// Redis. More than 0.
+    /// Sets how many bytes of memory the [near cache](Self::near_cache) may use. When it is full, the records
+    /// that were unused for the longest time leave and are read from Redis again. Default: 67,108,864
+    /// (64 MiB), which is room for some 40,000 sessions of 1 KiB. More than 0.
     ///
     /// ```
     /// use cloakroom_redis::{RedisStore, Servers};
@@ -100,37 +145,56 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Where the time comes from. Default: the operating system.
+    /// Sets the clock. Default: the operating system's. Tests use another one.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use cloakroom_redis::{RedisStore, Servers};
+    /// use cloakroom_store::clock::SystemClock;
+    ///
+    /// let servers = Servers::at("redis://127.0.0.1:6379/0")?;
+    /// let store = RedisStore::builder(servers).clock(Arc::new(SystemClock)).build()?;
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Checks the settings. Nothing is connected yet.
+    /// Checks the settings and returns the store. The first use connects.
     ///
     /// # Errors
-    /// When settings contradict each other; the error names them.
+    /// When settings contradict each other. The error names them.
+    ///
+    /// ```
+    /// use cloakroom_redis::{RedisStore, Servers};
+    ///
+    /// let cluster = Servers::cluster(["10.0.0.1:6379"])?;
+    /// let error = RedisStore::builder(cluster).near_cache(true).build().unwrap_err();
+    /// assert!(error.to_string().contains("near cache"));
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         let Self { servers, prefix, timeouts, wait_replicas, near_cache, near_cache_bytes, clock } =
             self;
         if prefix.contains(['{', '}']) {
-            let problem = "the key prefix has a brace; in a cluster braces choose the slot, so a \
-                           prefix without them is accepted";
+            let problem = "the key prefix has a brace; expected a prefix without braces, because in a \
+                           cluster they choose the slot";
             return Err(ConfigError::new(problem));
         }
         if near_cache && servers.is_cluster() {
-            let problem = "a near cache on a cluster; one server or Sentinel is accepted with it";
+            let problem = "the near cache is on and the servers are a cluster; expected one server or \
+                           Sentinel with it";
             return Err(ConfigError::new(problem));
         }
         if servers.is_cluster() && servers.login.db != 0 {
-            return Err(ConfigError::new("a cluster has database 0 alone"));
+            return Err(ConfigError::new("the database is not 0; a cluster has database 0 only"));
         }
         if timeouts.connect.is_zero() || timeouts.command.is_zero() {
-            return Err(ConfigError::new("a timeout of 0; more is accepted"));
+            return Err(ConfigError::new("a timeout is 0; expected more than 0"));
         }
         if near_cache_bytes == 0 {
-            let problem =
-                "near_cache_bytes is 0; more is accepted, and near_cache = false for none";
+            let problem = "near_cache_bytes is 0; expected more than 0, or near_cache = false";
             return Err(ConfigError::new(problem));
         }
         let replicated = (wait_replicas > 0)

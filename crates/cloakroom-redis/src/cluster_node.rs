@@ -1,15 +1,15 @@
-//! The connection to one node of a cluster, which the cluster client sends commands over.
+//! The connection that the cluster client uses for one node of a cluster.
 //!
 //! The cluster client sends a command again by itself, up to sixteen times within its overall
 //! timeout, and does not report it:
 //! - after `MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`, `LOADING`, `MASTERDOWN` and `READONLY`. The
 //!   node refused the command, so it was not carried out.
 //! - if it finds no connection to a node. Nothing was sent.
-//! - if the connection breaks under the command, or the answer is late. The command may have been
-//!   carried out, and the second reply is then about a record that has this write already.
+//! - if the connection breaks before the reply, or the reply is late. The command may have been carried
+//!   out, and the second reply is then about a record that has this write already.
 //!
 //! [`ClusterNode`] turns errors of the last kind into one that the cluster client passes on, so that
-//! [`Connections`](crate::connections::Connections) alone decides what is sent twice, and knows of it.
+//! [`Connections`](crate::connections::Connections) alone decides which commands are sent twice.
 
 use std::{
     io,
@@ -50,8 +50,8 @@ impl ConnectionLike for ClusterNode {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             self.check()?;
-            let answer = self.connection.req_packed_command(command).await;
-            answer.map_err(|error| self.passed_on(error))
+            let reply = self.connection.req_packed_command(command).await;
+            reply.map_err(|error| self.passed_on(error))
         })
     }
 
@@ -63,8 +63,8 @@ impl ConnectionLike for ClusterNode {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             self.check()?;
-            let answers = self.connection.req_packed_commands(commands, offset, count).await;
-            answers.map_err(|error| self.passed_on(error))
+            let replies = self.connection.req_packed_commands(commands, offset, count).await;
+            replies.map_err(|error| self.passed_on(error))
         })
     }
 
@@ -83,7 +83,7 @@ impl ClusterNode {
         Ok(())
     }
 
-    /// Returns the error that the cluster client is to see.
+    /// Returns the error for the cluster client.
     fn passed_on(&self, error: RedisError) -> RedisError {
         if !matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) {
             return error;
@@ -95,7 +95,7 @@ impl ClusterNode {
     }
 }
 
-/// The codes of errors that struck while a command was under way. No server sends them.
+/// The codes of errors that occurred while a command waited for its reply. No server sends them.
 const BROKEN: &str = "CLOAKROOM-BROKEN";
 const LATE: &str = "CLOAKROOM-LATE";
 
@@ -105,7 +105,7 @@ fn under_way(error: &RedisError) -> RedisError {
     make_extension_error(code.to_owned(), Some(error.to_string()))
 }
 
-/// Returns an error of the kind that it had before [`ClusterNode`] disguised it.
+/// Restores the kind of an error that [`ClusterNode`] disguised.
 pub(crate) fn undisguised(error: RedisError) -> RedisError {
     let kind = match error.code() {
         Some(BROKEN) => io::ErrorKind::ConnectionAborted,

@@ -1,4 +1,4 @@
-//! Sessions in Redis: the store of `cloakroom` for applications on several machines.
+//! Stores sessions in Redis or Valkey: for applications on several machines.
 //!
 //! ```
 //! use cloakroom_redis::RedisStore;
@@ -7,46 +7,58 @@
 //! # Ok::<(), cloakroom_redis::ConfigError>(())
 //! ```
 //!
-//! - [`RedisStore`]: the store, and what a fail-over can lose.
-//! - [`Servers`]: one server, Sentinel, Cluster; TLS and passwords.
+//! - [`RedisStore`]: the store, lost connections and fail-overs.
+//! - [`Servers`]: one server, Sentinel, Cluster, TLS and passwords.
 //!
-//! # What it costs
-//! Round trips by request, counted from `INFO commandstats`: untouched 0, read 1 and 1 more when its
-//! touch is due, write 2, regenerate 2, destroy 2. With the
-//! [near cache](RedisStoreBuilder::near_cache) a read of what was read before costs 0 and a write 1.
-//! In a cluster, where the index of owners lies elsewhere than the record, each write of a session
-//! that has an owner costs one more. A sign-in (`set_owner`) costs one more for the limit of the
-//! owner's sessions.
+//! # Costs
+//! | request | round trips | with the [near cache](RedisStoreBuilder::near_cache), after a first read |
+//! |---|---|---|
+//! | does not use the session | 0 | 0 |
+//! | reads | 1, and 1 more if a touch is due | 0, and 1 more if a touch is due |
+//! | writes, regenerates or destroys | 2 | 1 |
 //!
-//! # What Redis has to allow
-//! Where an access control list is in force, the user needs these commands on the keys of the
-//! prefix:
+//! In a cluster, each write of a session with an owner costs one more, because the index of owners is on
+//! another node. A sign-in (`set_owner`) costs one more for the limit of the owner's sessions. The counts
+//! come from `INFO commandstats`.
+//!
+//! # Access control
+//! With an access control list, the user needs these commands on the keys of the prefix:
 //! ```text
 //! +get                                              a load
 //! +eval +evalsha +set +setrange +pexpire +pttl
 //! +del +zadd                                        a commit; all but the first two in its script
 //! +zscan +zrange +zrem                              the sessions of an owner
 //! +info                                             warnings about the server's settings
+//! +scan                                             listing all sessions
+//! +rpush +pexpire +lrange                           the journal of `cloakroom migrate`
+//! +ping +time                                       RedisStore::health
+//! +wait                                             wait_replicas
+//! +client|tracking +ping                            the near cache
+//! +cluster|slots +ping +asking                      a cluster
 //! ```
-//! `+scan` for going through all sessions, `+rpush +pexpire +lrange` for the journal of
-//! `cloakroom migrate`, `+ping +time` for [`RedisStore::health`], `+wait` for `wait_replicas`,
-//! `+client|tracking +ping` for the near cache, and `+cluster|slots +ping +asking` in a cluster.
 //!
-//! # What the keys give away
-//! Whoever can list the keys sees SHA-256 hashes, which sign nobody in, and 16 bits of each token:
-//! the tag by which old and new key of a regenerated session come to lie in one slot. 240 random
-//! bits remain to be guessed.
+//! # Security
+//! The keys contain SHA-256 hashes of tokens, which cannot be used to sign in, and 16 bits of each token.
+//! These bits are the tag that puts the old and the new key of a regenerated session into one slot. An
+//! attacker who can list the keys still has to guess 240 random bits.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod cluster_node;
+mod connection;
 mod connections;
+mod connector;
+mod delivery;
+mod error;
 mod health;
+mod inner;
 mod log;
 mod near_cache;
+mod pause;
 mod scan;
 mod script;
+mod server_info;
 mod servers;
 mod steps;
 mod store;

@@ -1,20 +1,20 @@
-//! Lines of text beside the sessions, for tools.
+//! Logs: lines of text that tools store beside the sessions.
 
 use std::time::Duration;
 
 use cloakroom_store::StoreError;
 use redis::{RedisResult, cmd, from_redis_value};
 
-use crate::RedisStore;
+use crate::store::RedisStore;
 
-/// So many lines are read in one step.
+/// The number of lines that are read in one step.
 const STEP: isize = 5_000;
 
-/// A log is a list under `<prefix>log:<name>`. `cloakroom migrate` keeps its journal in one. Needs
-/// `+rpush +pexpire +lrange` where an access control list is in force.
+/// Logs are lists under `<prefix>log:<name>`. `cloakroom migrate` stores its journal in one. An access
+/// control list needs `+rpush +pexpire +lrange`.
 impl RedisStore {
     /// Returns the servers, the database and the prefix, without user and password:
-    /// `127.0.0.1:6379/0 session:`. Two stores of the same place have the same sessions.
+    /// `127.0.0.1:6379/0 session:`. Two stores with the same place have the same sessions.
     ///
     /// ```
     /// use cloakroom_redis::RedisStore;
@@ -28,8 +28,8 @@ impl RedisStore {
         format!("{servers}/{} {}", servers.login.db, self.0.prefix)
     }
 
-    /// Returns the lines of the log `name`, in the order in which they were appended, or none if
-    /// there is no such log.
+    /// Returns the lines of the log `name` in the order in which they were appended. A log that does not
+    /// exist has no lines.
     ///
     /// # Errors
     /// When Redis cannot be reached or refuses the command.
@@ -57,8 +57,8 @@ impl RedisStore {
         Ok(lines)
     }
 
-    /// Appends lines to the log `name`, which Redis then keeps for `kept_for`. A line may be there
-    /// twice if the connection broke.
+    /// Appends lines to the log `name`, which Redis then keeps for `kept_for`. If the connection breaks, a
+    /// line may be appended twice.
     ///
     /// # Errors
     /// When Redis cannot be reached or refuses the command. The lines may have been appended.
@@ -84,7 +84,7 @@ impl RedisStore {
         let millis = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX);
         expire.arg(self.log_key(name)).arg(millis);
         for command in [append, expire] {
-            let done = self.0.connections.execute(&command).await.answer;
+            let done = self.0.connections.execute(&command).await.reply;
             done.map_err(|error| self.0.failed("write to a log in", error))?;
         }
         Ok(())

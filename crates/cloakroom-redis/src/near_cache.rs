@@ -1,28 +1,26 @@
-//! Records that were read, in this process's memory until Redis says that they changed.
+//! The near cache: records that were read stay in this process's memory until Redis reports a change.
 //!
-//! Every load of the store goes through the cache. Redis pushes the name of every key of ours that
-//! anybody changes over a connection for that alone (`CLIENT TRACKING … BCAST`). The rules that keep
-//! a changed record from being served:
-//! 1. An answer is kept only if nothing of its shard was evicted since the question was sent,
-//!    because a push may overtake the answer.
-//! 2. An answer is kept only if every other answer for its key that came since the question was sent
-//!    is the same. Of two that differ one is stale, and nothing says which. Neither is kept, so no
-//!    reader of this process sees a state again that came before one that it has seen.
-//! 3. A commit evicts before it is sent and after it is answered, so the next read here sees it. The
-//!    answer may be an error, and the commit may be carried out later all the same. Its push then
-//!    evicts, as that of another server does.
-//! 4. When the connection drops everything goes, and nothing is kept until it stands again.
-//! 5. Nothing is served for longer than [`LONGEST`], in case the connection is dead and does not
-//!    show it.
-//! 6. A record whose deadline has passed is not served. Another server may have moved the deadline
-//!    and its push may be on the way, so Redis is asked.
+//! Every load of the store uses the cache. Over a separate connection, Redis pushes the name of every key
+//! with the store's prefix that any client changes (`CLIENT TRACKING … BCAST`). These rules keep a changed
+//! record from being served:
+//! 1. A reply is kept only if no record of its shard was evicted since the command was sent, because a
+//!    push may overtake the reply.
+//! 2. A reply is kept only if all other replies for its key since the command was sent are the same. Of two
+//!    different replies one is stale, and it is unknown which, so neither is kept. So no reader of this
+//!    process sees a state that is older than one that it has seen.
+//! 3. A commit evicts its record before it is sent and after its reply, so the next read here sees it. If
+//!    the commit failed and is carried out later all the same, its push evicts the record.
+//! 4. When the connection breaks, all records leave, and none is kept until it is made again.
+//! 5. No record is served for longer than [`MAX_AGE`], because a dead connection may not show it.
+//! 6. A record is not served after its deadline. Another server may have moved the deadline and its push
+//!    may be on the way, so Redis is read.
 //!
-//! Memory is bounded in bytes. When there is no room, the records that were not used for the longest
-//! time leave.
+//! The cache has a limit in bytes. When it is full, the records that were unused for the longest time
+//! leave.
 //!
-//! Rules 4 and 5 are the bound: what another server changes is seen here as soon as its push
-//! arrives, and [`LONGEST`] later at the latest. A record from the cache may have an old revision.
-//! This endangers no write, because every commit compares with what is in Redis.
+//! By rules 4 and 5, a change by another server is visible here when its push arrives, and [`MAX_AGE`]
+//! later at the latest. A record from the cache may have an old revision. Writes stay safe, because every
+//! commit compares the revision in Redis.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -38,13 +36,13 @@ use redis::{PushInfo, PushKind, Value};
 
 use crate::wire::Parsed;
 
-/// No record is served from memory for longer.
-pub(crate) const LONGEST: Duration = Duration::from_secs(5);
-/// So many bytes unless set: 64 MiB.
+/// The longest time that a record is served from memory.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(5);
+/// The default size: 64 MiB.
 pub(crate) const DEFAULT_BYTES: usize = 64 * 1024 * 1024;
-/// A shard has at least so many bytes, so that a large record finds room in one, and a small cache is
-/// one shard that counts exactly.
-const MIN_SHARD: usize = 4 * 1024 * 1024;
+/// The smallest size of a shard. It has room for a large record, and a small cache is one shard, which
+/// counts exactly.
+const MIN_SHARD_BYTES: usize = 4 * 1024 * 1024;
 const MAX_SHARDS: usize = 64;
 /// The bytes of an entry besides its key and its record: the value's header and the entries of both
 /// maps.
@@ -53,9 +51,9 @@ const OVERHEAD: usize = 512;
 #[derive(Debug)]
 pub(crate) struct NearCache {
     shards: Box<[Mutex<Shard>]>,
-    /// How many bytes a shard may have.
+    /// The largest size of a shard in bytes.
     room: usize,
-    /// Whether the connection that pushes arrive over stands.
+    /// Whether the connection for pushes is open.
     live: AtomicBool,
     hits: AtomicU64,
 }
@@ -68,27 +66,27 @@ struct Shard {
     uses: u64,
     bytes: usize,
     evictions: u64,
-    /// The keys that Redis is being asked for.
-    asked: HashMap<Arc<str>, Answers>,
-    /// How many answers have come.
-    answers: u64,
+    /// The keys that are being read from Redis.
+    pending: HashMap<Arc<str>, Replies>,
+    /// The number of replies.
+    replies: u64,
 }
 
-/// What Redis has said of one key since a question that still waits was sent.
+/// The replies for one key since the oldest pending read was sent.
 #[derive(Debug, Default)]
-struct Answers {
-    /// How many questions wait.
+struct Replies {
+    /// The number of pending reads.
     waiting: usize,
     last: Option<Entry>,
-    /// Which answer of the shard the last one was, or 0 before the first.
+    /// The number of the last reply among those of the shard, or 0 before the first.
     last_number: u64,
-    /// Which answer was the last one that differs from `last`.
+    /// The number of the last reply that differs from `last`.
     other_number: u64,
 }
 
-impl Answers {
-    /// Notes the answer of this number to a question that was sent after so many answers. Returns
-    /// `true` if all answers since then are the same.
+impl Replies {
+    /// Adds the reply of this number to a read that was sent after `sent_after` replies. Returns `true` if
+    /// all replies since then are the same.
     fn add(&mut self, found: Option<&Entry>, number: u64, sent_after: u64) -> bool {
         let is_same = self.last.as_ref() == found;
         let agree = if is_same { self.other_number } else { self.last_number } <= sent_after;
@@ -105,12 +103,12 @@ impl Answers {
 struct Kept {
     parsed: Parsed,
     at: Instant,
-    /// When it was last used, in uses of the shard.
+    /// The time of its last use, in uses of the shard.
     used: u64,
 }
 
 impl Shard {
-    /// Returns the record under `key`, which counts as a use.
+    /// Returns the record under `key`. Counts as a use.
     fn use_record(&mut self, key: &str) -> Option<&Kept> {
         let kept = self.records.get_mut(key)?;
         let name = self.by_use.remove(&kept.used)?;
@@ -146,7 +144,7 @@ impl Shard {
     }
 }
 
-/// Returns how many bytes of memory a record takes, or a little more.
+/// Returns the memory that a record takes, in bytes and rounded up.
 fn size(key: &str, parsed: &Parsed) -> usize {
     let record = match &parsed.found {
         Entry::Live(stored) => stored.bytes.len(),
@@ -155,14 +153,15 @@ fn size(key: &str, parsed: &Parsed) -> usize {
     OVERHEAD + key.len() + record
 }
 
-/// What the cache says to a question.
-pub(crate) enum Answer<'a> {
-    Known(Parsed),
-    Ask(Question<'a>),
+/// The result of a lookup.
+pub(crate) enum CacheLookup<'a> {
+    Hit(Parsed),
+    /// The record has to be read from Redis.
+    Miss(PendingRead<'a>),
 }
 
-/// A question to Redis that waits for its answer. It may be dropped without one.
-pub(crate) struct Question<'a> {
+/// A read from Redis that waits for its reply. It may be dropped without a reply.
+pub(crate) struct PendingRead<'a> {
     cache: &'a NearCache,
     key: Arc<str>,
     sent: Instant,
@@ -170,22 +169,26 @@ pub(crate) struct Question<'a> {
     evictions: u64,
 }
 
-impl Question<'_> {
-    /// Keeps the answer if it is a record, unless it may be stale already.
-    pub(crate) fn answered(self, parsed: Option<&Parsed>) {
+impl PendingRead<'_> {
+    /// Keeps the reply if it is a record and cannot be stale.
+    pub(crate) fn finish(self, parsed: Option<&Parsed>) {
         let mut shard = self.cache.shard(&self.key);
         let is_current = shard.evictions == self.evictions && self.cache.is_live();
         let found = parsed.map(|parsed| &parsed.found);
-        shard.answers += 1;
-        let number = shard.answers;
-        let answers = shard.asked.get_mut(&self.key);
-        let agree = answers.is_some_and(|it| it.add(found, number, self.sent_after));
+        shard.replies += 1;
+        let number = shard.replies;
+        let replies = shard.pending.get_mut(&self.key);
+        let agree = replies.is_some_and(|replies| replies.add(found, number, self.sent_after));
         match parsed {
             Some(parsed) if is_current && agree && matches!(parsed.found, Entry::Live(_)) => {
                 shard.insert(&self.key, parsed.clone(), self.sent, self.cache.room);
             }
-            // What is kept may be older than this answer, which a reader sees now.
-            _ if shard.records.get(&self.key).is_some_and(|it| Some(&it.parsed.found) != found) => {
+            // The kept record may be older than this reply, which a reader sees now.
+            _ if shard
+                .records
+                .get(&self.key)
+                .is_some_and(|kept| Some(&kept.parsed.found) != found) =>
+            {
                 shard.remove(&self.key);
             }
             _ => (),
@@ -193,22 +196,22 @@ impl Question<'_> {
     }
 }
 
-impl Drop for Question<'_> {
+impl Drop for PendingRead<'_> {
     fn drop(&mut self) {
         let mut shard = self.cache.shard(&self.key);
-        if let Some(answers) = shard.asked.get_mut(&self.key) {
-            answers.waiting -= 1;
-            if answers.waiting == 0 {
-                shard.asked.remove(&self.key);
+        if let Some(replies) = shard.pending.get_mut(&self.key) {
+            replies.waiting -= 1;
+            if replies.waiting == 0 {
+                shard.pending.remove(&self.key);
             }
         }
     }
 }
 
 impl NearCache {
-    /// Makes a cache that takes up to `bytes` of memory.
+    /// Makes a cache of up to `bytes` bytes of memory.
     pub(crate) fn new(bytes: usize) -> Self {
-        let shards = (bytes / MIN_SHARD).clamp(1, MAX_SHARDS);
+        let shards = (bytes / MIN_SHARD_BYTES).clamp(1, MAX_SHARDS);
         Self {
             shards: std::iter::repeat_with(Mutex::default).take(shards).collect(),
             room: bytes / shards,
@@ -218,29 +221,36 @@ impl NearCache {
     }
 
     /// Returns the record under `key` if it may be served at `now`.
-    pub(crate) fn look_up(&self, key: &str, now: Timestamp) -> Answer<'_> {
+    pub(crate) fn look_up(&self, key: &str, now: Timestamp) -> CacheLookup<'_> {
         let mut shard = self.shard(key);
         if self.is_live()
             && let Some(Kept { parsed, at, .. }) = shard.use_record(key)
-            && at.elapsed() < LONGEST
+            && at.elapsed() < MAX_AGE
             && parsed.found.expires() > now
         {
             self.hits.fetch_add(1, Ordering::Relaxed);
-            return Answer::Known(parsed.clone());
+            return CacheLookup::Hit(parsed.clone());
         }
         let key: Arc<str> = key.into();
-        shard.asked.entry(key.clone()).or_default().waiting += 1;
-        let Shard { answers: sent_after, evictions, .. } = *shard;
-        Answer::Ask(Question { cache: self, key, sent: Instant::now(), sent_after, evictions })
+        shard.pending.entry(key.clone()).or_default().waiting += 1;
+        let Shard { replies: sent_after, evictions, .. } = *shard;
+        CacheLookup::Miss(PendingRead {
+            cache: self,
+            key,
+            sent: Instant::now(),
+            sent_after,
+            evictions,
+        })
     }
 
+    /// Removes the record under `key`. Replies to reads that were sent before are not kept.
     pub(crate) fn evict(&self, key: &str) {
         let mut shard = self.shard(key);
         shard.evictions += 1;
         shard.remove(key);
     }
 
-    /// Notes that the connection stands or does not. Either way what was kept until now goes.
+    /// Sets whether the connection for pushes is open. Removes all records either way.
     pub(crate) fn set_live(&self, live: bool) {
         self.live.store(live, Ordering::SeqCst);
         self.clear();
@@ -256,7 +266,7 @@ impl NearCache {
         }
     }
 
-    /// Evicts what a push names.
+    /// Evicts the records that a push names.
     pub(crate) fn pushed(&self, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
@@ -288,7 +298,8 @@ impl NearCache {
     }
 }
 
-/// Every critical section leaves a whole shard.
+/// Locks a shard. A panic elsewhere does not matter, because every critical section leaves the shard
+/// consistent.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -306,16 +317,16 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    /// A record that lives from 0 to `expires`.
+    /// Returns a record that lives from 0 to `expires`.
     fn record(expires: u64) -> Parsed {
         let draft = Draft::new("values", at(0), Duration::from_millis(expires));
         wire::parse(&wire::record(&draft, Revision(1)).into()).unwrap()
     }
 
-    fn ask(cache: &NearCache, now: u64) -> Option<Question<'_>> {
+    fn ask(cache: &NearCache, now: u64) -> Option<PendingRead<'_>> {
         match cache.look_up("key", at(now)) {
-            Answer::Known(_) => None,
-            Answer::Ask(question) => Some(question),
+            CacheLookup::Hit(_) => None,
+            CacheLookup::Miss(pending) => Some(pending),
         }
     }
 
@@ -326,35 +337,35 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_served_until_its_deadline_and_then_asked_for_again() {
+    fn a_record_is_served_until_its_deadline_and_then_read_again() {
         let cache = live_cache();
-        ask(&cache, 0).unwrap().answered(Some(&record(1_000)));
+        ask(&cache, 0).unwrap().finish(Some(&record(1_000)));
         assert!(ask(&cache, 999).is_none());
         assert_eq!(cache.hits(), 1);
-        let question = ask(&cache, 1_000).expect("Redis is asked");
+        let pending = ask(&cache, 1_000).expect("Redis is read");
         assert_eq!(cache.hits(), 1, "that was no hit");
 
         // Another server moved the deadline, and its push has not arrived.
-        question.answered(Some(&record(2_000)));
+        pending.finish(Some(&record(2_000)));
         assert!(ask(&cache, 1_999).is_none());
     }
 
     #[test]
-    fn an_answer_that_an_eviction_overtook_is_not_kept() {
+    fn a_reply_that_an_eviction_overtook_is_not_kept() {
         let cache = live_cache();
-        let question = ask(&cache, 0).unwrap();
+        let pending = ask(&cache, 0).unwrap();
         cache.evict("key");
-        question.answered(Some(&record(1_000)));
-        let question = ask(&cache, 0).expect("not kept");
+        pending.finish(Some(&record(1_000)));
+        let pending = ask(&cache, 0).expect("not kept");
         cache.set_live(false);
-        question.answered(Some(&record(1_000)));
+        pending.finish(Some(&record(1_000)));
         assert!(ask(&cache, 0).is_some(), "nor without a connection");
     }
 
-    /// A push evicts what the first question asks for. The second is sent later and answered from
-    /// before the next change, which the first one has seen.
+    /// A push evicts the key of the first read. The second read is sent later, and its reply is older than the
+    /// next change, which the first read has seen.
     #[test]
-    fn what_a_reader_has_seen_is_not_undone_by_an_older_answer() {
+    fn what_a_reader_has_seen_is_not_undone_by_an_older_reply() {
         let tombstone = || {
             let tombstone = wire::tombstone(at(1_000), None, Revision(2));
             wire::parse(&tombstone.into()).unwrap()
@@ -367,52 +378,52 @@ mod tests {
                 let second = ask(&cache, 0).unwrap();
                 let older = record(1_000);
                 if newer_first {
-                    first.answered(newer.as_ref());
-                    second.answered(Some(&older));
+                    first.finish(newer.as_ref());
+                    second.finish(Some(&older));
                 } else {
-                    second.answered(Some(&older));
+                    second.finish(Some(&older));
                     assert!(ask(&cache, 0).is_none());
-                    first.answered(newer.as_ref());
+                    first.finish(newer.as_ref());
                 }
-                let question = ask(&cache, 0).expect("the older answer is not served");
-                question.answered(Some(&record(2_000)));
+                let pending = ask(&cache, 0).expect("the older reply is not served");
+                pending.finish(Some(&record(2_000)));
                 assert!(ask(&cache, 0).is_none());
             }
         }
     }
 
     #[test]
-    fn a_record_is_kept_although_it_is_asked_for_all_the_time() {
+    fn a_record_is_kept_although_it_is_read_all_the_time() {
         let cache = live_cache();
         let first = ask(&cache, 0).unwrap();
         cache.evict("key");
         let second = ask(&cache, 0).unwrap();
-        first.answered(Some(&record(1_000)));
+        first.finish(Some(&record(1_000)));
         let third = ask(&cache, 0).unwrap();
-        second.answered(Some(&record(2_000)));
+        second.finish(Some(&record(2_000)));
         let fourth = ask(&cache, 0).expect("the first two differ");
-        third.answered(Some(&record(2_000)));
-        fourth.answered(Some(&record(2_000)));
+        third.finish(Some(&record(2_000)));
+        fourth.finish(Some(&record(2_000)));
         assert!(ask(&cache, 0).is_none());
-        assert!(cache.shard("key").asked.is_empty());
+        assert!(cache.shard("key").pending.is_empty());
     }
 
     #[test]
-    fn a_question_that_is_dropped_leaves_nothing() {
+    fn a_read_that_is_dropped_leaves_nothing() {
         let cache = live_cache();
         drop(ask(&cache, 0));
-        assert!(cache.shard("key").asked.is_empty());
+        assert!(cache.shard("key").pending.is_empty());
     }
 
-    /// A record of so many bytes.
+    /// Returns a record of this size.
     fn sized(bytes: usize) -> Parsed {
         let draft = Draft::new(vec![b'x'; bytes], at(0), Duration::from_secs(1));
         wire::parse(&wire::record(&draft, Revision(1)).into()).unwrap()
     }
 
     fn keep(cache: &NearCache, key: &str, bytes: usize) {
-        if let Answer::Ask(question) = cache.look_up(key, at(0)) {
-            question.answered(Some(&sized(bytes)));
+        if let CacheLookup::Miss(pending) = cache.look_up(key, at(0)) {
+            pending.finish(Some(&sized(bytes)));
         }
     }
 
@@ -431,7 +442,7 @@ mod tests {
         for key in ["a", "b", "c"] {
             keep(&cache, key, 1_000);
         }
-        assert!(matches!(cache.look_up("a", at(0)), Answer::Known(_)));
+        assert!(matches!(cache.look_up("a", at(0)), CacheLookup::Hit(_)));
         keep(&cache, "d", 1_000);
         assert_eq!(["a", "b", "c", "d"].map(|key| has(&cache, key)), [true, false, true, true]);
         keep(&cache, "e", 2_000);

@@ -1,13 +1,14 @@
-//! Going through every session, a few hundred keys at a time.
+//! Lists all sessions, a few hundred keys at a time.
 
 use cloakroom_store::{Cursor, KeyPage, RecordKey};
 use redis::{RedisResult, Value, cmd, from_redis_value};
 
-use crate::{connections::Connections, steps::unexpected};
+use crate::{connections::Connections, error::unexpected};
 
-/// So many keys Redis is asked to look at in one step, which blocks it for well under a millisecond.
+/// The number of keys that Redis reads in one step, which blocks it for well under a millisecond.
 const STEP: usize = 500;
 
+/// Returns one page of keys.
 pub(crate) async fn page(
     connections: &Connections,
     prefix: &str,
@@ -15,7 +16,7 @@ pub(crate) async fn page(
 ) -> RedisResult<KeyPage> {
     let mut command = cmd("SCAN");
     command.arg(from.offset()).arg("MATCH").arg(pattern(prefix)).arg("COUNT").arg(STEP);
-    let (answer, parts) = if connections.servers().is_cluster() {
+    let (reply, parts) = if connections.servers().is_cluster() {
         let nodes = nodes(connections).await?;
         let at = usize::try_from(from.part()).ok().and_then(|part| nodes.get(part));
         let Some((host, port)) = at else { return Ok(KeyPage::default()) };
@@ -26,7 +27,7 @@ pub(crate) async fn page(
         }
         (connections.run(&command).await?, 1)
     };
-    let (offset, names): (String, Vec<String>) = from_redis_value(answer)?;
+    let (offset, names): (String, Vec<String>) = from_redis_value(reply)?;
     let offset: u64 = offset.parse().map_err(|_| unexpected("a cursor"))?;
     let next = match offset {
         0 if from.part() + 1 < parts => Some(Cursor::new(from.part() + 1, 0)),
@@ -37,7 +38,8 @@ pub(crate) async fn page(
     Ok(KeyPage::new(keys, next))
 }
 
-/// Records have their tag in braces right after the prefix; the index of owners has none.
+/// Returns the pattern of records' keys, which have the tag in braces right after the prefix. Keys of the
+/// index do not match it.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::new();
     for character in prefix.chars() {
@@ -53,8 +55,8 @@ fn key_in(name: &str) -> Option<RecordKey> {
     RecordKey::parse(name.rsplit_once('}')?.1)
 }
 
-/// The masters of a cluster, in an order that stays as long as they do. While slots move or a master
-/// is replaced, sessions may be passed over.
+/// Returns the masters of a cluster in a stable order. Sessions may be skipped while slots move or a
+/// master is replaced.
 async fn nodes(connections: &Connections) -> RedisResult<Vec<(String, u16)>> {
     let Value::Array(slots) = connections.run(cmd("CLUSTER").arg("SLOTS")).await? else {
         return Err(unexpected("a list of slots"));
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_stands_behind_its_tag() {
+    fn a_key_follows_its_tag() {
         let key = RecordKey::from_bytes([7; 32]);
         assert_eq!(key_in(&crate::wire::key("session:", &key)), Some(key));
         assert_eq!(key_in("session:owner:x"), None);

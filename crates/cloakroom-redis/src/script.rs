@@ -1,8 +1,8 @@
-//! The steps that Redis carries out in one piece.
+//! The scripts, each of which Redis runs atomically.
 
 use redis::{Cmd, Pipeline};
 
-/// A script, and the hash that servers know it by once they have seen it.
+/// A script, and the hash under which servers cache it.
 #[derive(Debug)]
 pub(crate) struct Script {
     code: &'static str,
@@ -42,7 +42,7 @@ impl Scripts {
     }
 }
 
-/// Keys and arguments of one call.
+/// The keys and arguments of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Call {
     pub(crate) keys: Vec<String>,
@@ -54,17 +54,17 @@ impl Script {
         Self { code, hash: redis::Script::new(code).get_hash().to_owned() }
     }
 
-    /// The call by hash, for servers that know the script.
+    /// Returns the call by hash, for servers that have cached the script.
     pub(crate) fn by_hash(&self, call: &Call) -> Cmd {
         command("EVALSHA", &self.hash, call)
     }
 
-    /// The call with the script, for servers that have forgotten it: they know it from then on.
+    /// Returns the call with the script's text, which the server then caches.
     pub(crate) fn in_full(&self, call: &Call) -> Cmd {
         command("EVAL", self.code, call)
     }
 
-    /// The call, and then the wait until so many replicas have what it wrote.
+    /// Returns the call, followed by a wait until this number of replicas have its writes.
     pub(crate) fn then_wait(&self, call: &Call, replicas: u32, millis: u64) -> Pipeline {
         let mut pipeline = redis::pipe();
         pipeline.add_command(self.in_full(call));

@@ -1,4 +1,4 @@
-//! Where Redis is.
+//! The addresses of the servers and the login.
 
 use std::{error::Error as StdError, fmt};
 
@@ -8,7 +8,7 @@ use url::Url;
 const DEFAULT_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// Where Redis is, and how to sign in there. Nothing is connected yet.
+/// The addresses of the servers, and the login for them.
 ///
 /// ```
 /// use cloakroom_redis::Servers;
@@ -47,7 +47,8 @@ pub(crate) struct Login {
     pub(crate) db: i64,
 }
 
-/// Settings of Redis that cannot be used: which part, and what is accepted. Never shows a password.
+/// Settings of Redis that cannot be used. The message names the part and says what is accepted. It never
+/// contains a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -66,16 +67,24 @@ impl fmt::Display for ConfigError {
 impl StdError for ConfigError {}
 
 impl Servers {
-    /// One server: `redis://user:password@host:port/db`, `rediss://…` for TLS, `unix:///path` for a
-    /// socket. Host, port and number default to `127.0.0.1`, `6379` and `0`. `valkey://` and
-    /// `valkeys://` mean the same.
+    /// Returns the server at a URL: `redis://user:password@host:port/db`, `rediss://…` for TLS, or
+    /// `unix:///path` for a socket. Host, port and database default to `127.0.0.1`, `6379` and `0`.
+    /// `valkey://` and `valkeys://` mean the same as `redis://` and `rediss://`.
     ///
     /// # Errors
-    /// When a part of the URL cannot be used; the error names the part.
+    /// When a part of the URL cannot be used. The error names the part.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::at("rediss://app:secret@sessions.example/1")?;
+    /// assert_eq!(servers.to_string(), "sessions.example:6379");
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn at(url: &str) -> Result<Self, ConfigError> {
         let parsed = Url::parse(url).map_err(|error| {
             ConfigError::new(format!(
-                "the Redis URL is not a URL ({error}); redis://user:password@host:port/db is accepted"
+                "the Redis URL is not a URL ({error}); expected redis://user:password@host:port/db"
             ))
         })?;
         let tls = match parsed.scheme() {
@@ -84,13 +93,14 @@ impl Servers {
             "unix" | "redis+unix" => return Self::at_socket(&parsed),
             other => {
                 return Err(ConfigError::new(format!(
-                    "the scheme of the Redis URL is `{other}`; redis, rediss, valkey, valkeys and \
-                     unix are accepted"
+                    "the scheme of the Redis URL is `{other}`; expected redis, rediss, valkey, valkeys or \
+                     unix"
                 )));
             }
         };
         if parsed.query().is_some() || parsed.fragment().is_some() {
-            let problem = "the Redis URL has a query (?…) or fragment (#…); neither is accepted";
+            let problem =
+                "the Redis URL has a query (?…) or a fragment (#…); expected a URL without them";
             return Err(ConfigError::new(problem));
         }
         let host = parsed.host_str().filter(|host| !host.is_empty()).unwrap_or("127.0.0.1");
@@ -110,16 +120,31 @@ impl Servers {
         Ok(Self { login: Login::of(url, db)?, ..Self::new(Topology::Standalone(address)) })
     }
 
-    /// One server by name and port.
+    /// Returns the server with this name or address. The port defaults to 6379.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// assert_eq!(Servers::host("10.0.0.7", None).to_string(), "10.0.0.7:6379");
+    /// ```
     pub fn host(host: &str, port: Option<u16>) -> Self {
         let address = Address::Tcp { host: host.to_owned(), port: port.unwrap_or(DEFAULT_PORT) };
         Self::new(Topology::Standalone(address))
     }
 
-    /// Servers of which these Sentinels, `host:port` each, say which is the master `master`.
+    /// Returns the servers that these Sentinels watch under the name `master`. A Sentinel is `host:port`, and
+    /// the port defaults to 26379.
     ///
     /// # Errors
-    /// When there is none, or one is not `host:port`.
+    /// When the list is empty, or an item is not `host:port`.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::sentinels(["10.0.0.1", "10.0.0.2"], "mymaster")?;
+    /// assert_eq!(servers.to_string(), "mymaster of 10.0.0.1:26379, 10.0.0.2:26379");
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     pub fn sentinels(
         nodes: impl IntoIterator<Item = impl AsRef<str>>,
         master: &str,
@@ -128,10 +153,18 @@ impl Servers {
         Ok(Self::new(Topology::Sentinels { nodes, master: master.to_owned() }))
     }
 
-    /// A cluster, of which these nodes, `host:port` each, know the others.
+    /// Returns the cluster that these nodes belong to. The other nodes are found from them. A node is
+    /// `host:port`, and the port defaults to 6379.
     ///
     /// # Errors
-    /// When there is none, or one is not `host:port`.
+    /// When the list is empty, or an item is not `host:port`.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// assert!(Servers::cluster(["10.0.0.1:6379", "10.0.0.2:6379"]).is_ok());
+    /// assert!(Servers::cluster(["redis://10.0.0.1"]).is_err());
+    /// ```
     pub fn cluster(nodes: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, ConfigError> {
         Ok(Self::new(Topology::Cluster(addresses(nodes, DEFAULT_PORT)?)))
     }
@@ -141,42 +174,83 @@ impl Servers {
         Self { topology, login, sentinel_password: None, tls: false, certificates: None }
     }
 
-    /// The user of Redis's access control list. Default: Redis's default user.
+    /// Sets the user of Redis's access control list. Default: Redis's default user.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::host("10.0.0.7", None).user("app").password("secret");
+    /// ```
     #[must_use]
     pub fn user(mut self, user: &str) -> Self {
         self.login.user = Some(user.to_owned());
         self
     }
 
-    /// The password. Default: none.
+    /// Sets the password. Default: none.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::host("10.0.0.7", None).password("secret");
+    /// assert!(!format!("{servers:?}").contains("secret"));
+    /// ```
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.login.password = Some(password.to_owned());
         self
     }
 
-    /// The Sentinels' own password. Default: none.
+    /// Sets the password of the Sentinels themselves. Default: none.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::sentinels(["10.0.0.1"], "mymaster")?.sentinel_password("secret");
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn sentinel_password(mut self, password: &str) -> Self {
         self.sentinel_password = Some(password.to_owned());
         self
     }
 
-    /// The number of the database. Default: 0, the only one that a cluster has.
+    /// Sets the number of the database. Default: 0, which is the only one in a cluster.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::host("10.0.0.7", None).database(2);
+    /// ```
     #[must_use]
     pub fn database(mut self, number: u32) -> Self {
         self.login.db = number.into();
         self
     }
 
-    /// Encrypts connections and checks whom they lead to.
+    /// Turns TLS on: connections are encrypted, and the servers' certificates are checked.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let servers = Servers::host("sessions.example", None).tls();
+    /// ```
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
     }
 
-    /// The certificates (PEM) that servers are checked against. Default: the operating system's.
+    /// Sets the certificates (PEM) that the servers' certificates are checked against. Default: the
+    /// operating system's.
+    ///
+    /// ```no_run
+    /// use cloakroom_redis::Servers;
+    ///
+    /// let pem = std::fs::read("/etc/ssl/redis.pem")?;
+    /// let servers = Servers::host("sessions.example", None).tls().certificates(pem);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn certificates(mut self, pem: Vec<u8>) -> Self {
         self.certificates = Some(pem);
@@ -244,7 +318,7 @@ impl Login {
 fn database(number: &str) -> Result<i64, ConfigError> {
     number.parse::<u16>().map(i64::from).map_err(|_| {
         ConfigError::new(format!(
-            "the database in the Redis URL is `{number}`; a number such as 0 is accepted"
+            "the database in the Redis URL is `{number}`; expected a number such as 0"
         ))
     })
 }
@@ -259,7 +333,7 @@ fn addresses(
         .collect::<Result<_, _>>()?;
     if nodes.is_empty() {
         return Err(ConfigError::new(
-            "there is no Redis node; host:port is accepted, at least one",
+            "the list of Redis nodes is empty; expected at least one host:port",
         ));
     }
     Ok(nodes)
@@ -268,9 +342,9 @@ fn addresses(
 fn address(node: &str, default_port: u16) -> Result<Address, ConfigError> {
     let refused = || {
         let shown = if node.contains('@') { "(not shown: it has an @)" } else { node };
-        ConfigError::new(format!("the Redis node `{shown}` is not host:port"))
+        ConfigError::new(format!("the Redis node is `{shown}`; expected host:port"))
     };
-    // A URL is how host and port are told apart, IPv6 brackets included.
+    // Parsed as a URL, which separates host and port, also with IPv6 brackets.
     let url = Url::parse(&format!("redis://{node}")).map_err(|_| refused())?;
     let extra = !matches!(url.path(), "" | "/")
         || url.query().is_some()
@@ -291,7 +365,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Says where, for messages.
+/// Shows the addresses, for messages.
 impl fmt::Display for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |nodes: &[Address]| {
@@ -305,7 +379,7 @@ impl fmt::Display for Servers {
     }
 }
 
-/// Shows no password.
+/// Shows the addresses and no password.
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Servers")

@@ -1,4 +1,4 @@
-//! The steps of a commit, as calls of scripts.
+//! The steps of a commit. Each one calls a script.
 //!
 //! A script replies with a word: `done`, `gone`, `exists` or `conflict`. The last three promise that
 //! the step changed nothing. If the connection broke and the script was sent a second time, it
@@ -20,13 +20,14 @@ use cloakroom_store::{
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, cmd, from_redis_value};
 
 use crate::{
-    connections::{Delivery, Sent},
+    delivery::{Delivery, Sent},
+    error::unexpected,
+    inner::Inner,
     script::{Call, Script},
-    store::Inner,
     wire::{self, Parsed},
 };
 
-/// Why a step has no outcome.
+/// The reason why a step has no outcome.
 #[derive(Debug)]
 pub(crate) enum StepError {
     Redis(RedisError),
@@ -49,25 +50,25 @@ struct Reply {
 impl Inner {
     async fn eval(&self, script: &Script, call: &Call) -> RedisResult<Reply> {
         let mut sent = self.connections.execute(&script.by_hash(call)).await;
-        if sent.answer.as_ref().is_err_and(is_unknown_script) {
+        if sent.reply.as_ref().is_err_and(is_unknown_script) {
             // A server that knew the script may have carried out the first copy all the same.
             let in_full = self.connections.execute(&script.in_full(call)).await;
             sent = Sent { delivery: sent.delivery.and(in_full.delivery), ..in_full };
         }
-        Ok(Reply { words: from_redis_value(sent.answer?)?, delivery: sent.delivery })
+        Ok(Reply { words: from_redis_value(sent.reply?)?, delivery: sent.delivery })
     }
 
-    /// Evaluates a script and waits for replicas to acknowledge it, if that was asked for.
+    /// Evaluates a script and waits for replicas to acknowledge it if the settings say so.
     async fn eval_replicated(&self, script: &Script, call: &Call, slot: u16) -> RedisResult<Reply> {
         let Some((connections, replicas)) = &self.replicated else {
             return self.eval(script, call).await;
         };
-        let patience = connections.timeouts().command * 4 / 5;
-        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
+        let limit = connections.timeouts().command * 4 / 5;
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
         let sent = connections.execute_all(&script.then_wait(call, *replicas, millis), slot).await;
-        let [answer, acknowledged] =
-            sent.answer?.try_into().map_err(|_| unexpected("two answers"))?;
-        let words: Vec<Bytes> = from_redis_value(answer)?;
+        let [reply, acknowledged] =
+            sent.reply?.try_into().map_err(|_| unexpected("two replies"))?;
+        let words: Vec<Bytes> = from_redis_value(reply)?;
         let acknowledged: u32 = from_redis_value(acknowledged)?;
         if words.first().is_some_and(|word| word == "done") && acknowledged < *replicas {
             let problem = format!("{acknowledged} of {replicas} replicas have the change");
@@ -82,9 +83,9 @@ impl Inner {
         self.eval(&self.scripts.index, &Call { keys, arguments }).await.map(drop)
     }
 
-    /// The index has to know of a record before it is live: on one server in one step with it, in a
-    /// cluster, where the index is elsewhere, in a step before. Returns the keys that are to be
-    /// added to the call.
+    /// Makes sure that the index has an entry before its record is live. In a cluster the index is on
+    /// another node, so this adds the entry. On one server the record's own script does it, and this
+    /// returns the keys to add to its call.
     async fn index_first(
         &self,
         owner: Option<OwnerKey>,
@@ -171,7 +172,7 @@ impl Inner {
         let keys = [self.key(from), self.key(to)].into_iter().chain(index).collect();
         let call = Call { keys, arguments };
         let reply = self.eval_replicated(&self.scripts.rotate, &call, wire::slot(from)).await?;
-        self.forget_ended(from, reply.ended());
+        self.remove_from_index(from, reply.ended());
         reply.outcome(revision)
     }
 
@@ -185,23 +186,23 @@ impl Inner {
             Some(Parsed { found: Entry::Live(stored), .. }) => Some(stored.revision),
             _ => reply.words.get(1).and_then(|text| wire::parse_revision(text)),
         };
-        self.forget_ended(key, ended);
+        self.remove_from_index(key, ended);
         reply.outcome(before.unwrap_or_default())
     }
 
-    /// Removes the entry of a record that has ended from the index of its owner. Nobody waits for
-    /// it: an entry that stays is passed over, and goes when its time has come.
-    fn forget_ended(&self, key: &RecordKey, ended: Option<Parsed>) {
+    /// Removes the entry of a record that has ended from the index of its owner, in the background. If that
+    /// fails, lookups skip the entry until it expires.
+    fn remove_from_index(&self, key: &RecordKey, ended: Option<Parsed>) {
         let Some(owner) = ended.and_then(|record| record.owner) else { return };
         let [by_deadline, by_name] = wire::index(&self.prefix, &owner);
         let name = name(key);
         let connections = self.connections.clone();
         self.connections.spawn(async move {
-            // The set by deadline comes last, because expired names are found in it alone: a name
-            // that only the other set has would stay there.
+            // The set by deadline comes last, because expired names are removed by way of it. A name
+            // that only the other set has would stay forever.
             for set in [by_name, by_deadline] {
                 if let Err(error) = connections.run(cmd("ZREM").arg(set).arg(&name)).await {
-                    tracing::debug!(%error, "an entry of an owner's sessions stays until its time has come");
+                    tracing::debug!(%error, "could not remove an entry of an owner's sessions; it stays until it expires");
                     return;
                 }
             }
@@ -263,11 +264,7 @@ fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-pub(crate) fn unexpected(instead_of: &'static str) -> RedisError {
-    (ErrorKind::UnexpectedReturnType, "the answer of a script is not", instead_of.to_owned()).into()
-}
-
-pub(crate) fn number(at: Timestamp) -> Vec<u8> {
+fn number(at: Timestamp) -> Vec<u8> {
     at.as_millis().to_string().into_bytes()
 }
 
@@ -275,12 +272,12 @@ fn name(key: &RecordKey) -> Vec<u8> {
     key.to_string().into_bytes()
 }
 
-/// Any number, each as likely as the others.
+/// Draws a random revision.
 ///
 /// # Panics
-/// As tokens do: without a working generator nothing could go on.
+/// When the operating system's random generator does not work. Tokens need it as well.
 fn draw_revision() -> Revision {
-    #[expect(clippy::expect_used, reason = "see Panics")]
+    #[expect(clippy::expect_used, reason = "described in `Panics`")]
     Revision(getrandom::u64().expect("the operating system's random generator works"))
 }
 

@@ -1,4 +1,4 @@
-//! The connection over which Redis says what changed, for the near cache.
+//! The connection over which Redis reports changes to the near cache.
 
 use std::{
     sync::{Arc, Weak},
@@ -8,11 +8,13 @@ use std::{
 use redis::{ProtocolVersion, RedisError, RedisResult, cmd};
 
 use crate::{
-    connections::{Connection, Connections, pause_after},
-    near_cache::{LONGEST, NearCache},
+    connection::Connection,
+    connections::Connections,
+    near_cache::{MAX_AGE, NearCache},
+    pause::pause_after,
 };
 
-/// Keeps that connection up for as long as someone uses the cache.
+/// Keeps the connection open as long as the cache is in use.
 pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>, prefix: String) {
     let cache = Arc::downgrade(cache);
     connections.clone().spawn(async move {
@@ -32,7 +34,7 @@ pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>
     });
 }
 
-/// Counts the attempts to follow the changes in Redis.
+/// Counts the attempts to connect.
 #[derive(Default)]
 struct Attempts {
     made: u64,
@@ -47,18 +49,17 @@ impl Attempts {
         } else {
             tracing::warn!(
                 %error,
-                "the near cache is off until Redis reports changes again; reads go to Redis. With an \
-                 access control list it needs +client|tracking and +ping"
+                "the near cache is off until Redis reports changes again, and reads go to Redis; an \
+                 access control list has to allow +client|tracking and +ping"
             );
         }
         self.failed_in_a_row += 1;
     }
 
-    /// Notes that the server has answered over a connection that was made at `connected`. A
-    /// connection that breaks soon after it was made is one more failure in a row, although the
-    /// server has answered in between.
-    fn answered(&mut self, connected: Instant) {
-        if connected.elapsed() < LONGEST {
+    /// Ends a row of failures after a reply on a connection that was made at `connected`. A connection that
+    /// breaks soon after it was made is one more failure in the row, even if the server has replied.
+    fn replied(&mut self, connected: Instant) {
+        if connected.elapsed() < MAX_AGE {
             return;
         }
         if self.failed_in_a_row > 0 {
@@ -68,7 +69,7 @@ impl Attempts {
     }
 }
 
-/// Connects, has changes pushed, and asks at every turn whether the other end is still there.
+/// Connects, subscribes to changes, and pings the server until the connection breaks.
 async fn track_once(
     cache: &Weak<NearCache>,
     connections: &Connections,
@@ -83,8 +84,11 @@ async fn track_once(
             }
         }
     };
-    let connection =
-        connections.connect(attempts.made, ProtocolVersion::RESP3, Some(Box::new(pushed)));
+    let connection = connections.connector().connect(
+        attempts.made,
+        ProtocolVersion::RESP3,
+        Some(Box::new(pushed)),
+    );
     let Connection::Single(mut connection) = connection.await? else { return Ok(()) };
     let mut track = cmd("CLIENT");
     track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);
@@ -95,9 +99,9 @@ async fn track_once(
     }
     let connected = Instant::now();
     while cache.strong_count() > 0 {
-        tokio::time::sleep(LONGEST / 5).await;
+        tokio::time::sleep(MAX_AGE / 5).await;
         cmd("PING").exec_async(&mut connection).await?;
-        attempts.answered(connected);
+        attempts.replied(connected);
     }
     Ok(())
 }

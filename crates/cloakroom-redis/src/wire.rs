@@ -1,19 +1,19 @@
-//! What stands in Redis.
+//! The keys and values in Redis.
 //!
 //! # Keys
 //! ```text
-//! session:{3f9a}mY6…                a record or a tombstone; in braces the tag, by which a cluster
-//!                                   chooses the slot: the keys of a rotation share it
-//! session:owner:{Zk2…}              a sorted set: the names of an owner's records, by the time
-//!                                   until which an entry is kept; it goes when the session ends
-//! session:owner:{Zk2…}:names        a sorted set: the same names in their order, which begin with
-//!                                   the tag, so that a handle is found without reading the others
-//! session:log:vF1…                  a list: lines that a tool keeps beside the sessions
+//! session:{3f9a}mY6…                a record or a tombstone; the braces have the tag, from which a
+//!                                   cluster derives the slot, so the keys of a rotation share a slot
+//! session:owner:{Zk2…}              a sorted set: the names of an owner's records, by the time when
+//!                                   the entry expires; the end of the session removes it
+//! session:owner:{Zk2…}:names        a sorted set: the same names in order; they begin with the tag, so
+//!                                   a handle is found without reading the others
+//! session:log:vF1…                  a list: lines that a tool stores beside the sessions
 //! ```
 //!
 //! # Values, version 1
-//! One header of 168 characters at fixed offsets, so that a script can read it and `GET` shows it to
-//! whoever looks, then the record as it was given.
+//! A header of 168 characters at fixed offsets, followed by the record. Scripts can read the header, and
+//! operators can with `GET`.
 //! ```text
 //!   0   3  "CR1"
 //!   3   1  kind: R record, T tombstone
@@ -26,7 +26,7 @@
 //! ```
 //!
 //! # The history
-//! Revisions are drawn and not counted, so that a command whose reply was lost can be sent again: a
+//! Revisions are random numbers, so that a command whose reply was lost can be sent again: a
 //! script that finds the revision that it was to write returns `done` and writes nothing. The
 //! previous revisions extend this to a record that others changed in between. A create begins the
 //! history, a replace and the tombstone of a destroy or rotate continue it, the record under a new
@@ -47,16 +47,16 @@ const IDLE: Range<usize> = 22..38;
 const REVISION: Range<usize> = 39..55;
 const HISTORY: Range<usize> = 56..123;
 const LINK: Range<usize> = 124..167;
-/// Where all headers are the same.
+/// The offsets where all headers are the same.
 const PUNCTUATION: [usize; 9] = [0, 1, 2, 4, 21, 38, 55, 123, 167];
 /// A header without a history and a link.
 const EMPTY_HEADER: &[u8; HEADER] = b"\
     CR1- 0000000000000000 0000000000000000 0000000000000000 \
     ---------------- ---------------- ---------------- ---------------- \
     -------------------------------------------\n";
-const NOBODY: &str = "-------------------------------------------";
+const NO_LINK: &str = "-------------------------------------------";
 
-/// A value as it was read.
+/// A value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parsed {
     pub(crate) found: Entry,
@@ -64,9 +64,9 @@ pub(crate) struct Parsed {
     pub(crate) owner: Option<OwnerKey>,
 }
 
-/// The key of a record: `session:{3f9a}mY6…`.
+/// Returns the key of a record: `session:{3f9a}mY6…`.
 pub(crate) fn key(prefix: &str, key: &RecordKey) -> String {
-    let mut name = String::with_capacity(prefix.len() + "{3f9a}".len() + NOBODY.len());
+    let mut name = String::with_capacity(prefix.len() + "{3f9a}".len() + NO_LINK.len());
     name.push_str(prefix);
     name.push('{');
     name.extend(hash_tag(key).map(char::from));
@@ -75,7 +75,7 @@ pub(crate) fn key(prefix: &str, key: &RecordKey) -> String {
     name
 }
 
-/// The slot of a record in a cluster.
+/// Returns the slot of a record in a cluster.
 pub(crate) fn slot(key: &RecordKey) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(&hash_tag(key)) % 16_384
 }
@@ -86,30 +86,30 @@ fn hash_tag(key: &RecordKey) -> [u8; 4] {
     digits
 }
 
-/// The two keys of an owner's index, which have one slot: by deadline, and by name.
+/// Returns the two keys of an owner's index, by deadline and by name. They share a slot.
 pub(crate) fn index(prefix: &str, owner: &OwnerKey) -> [String; 2] {
     let by_deadline = format!("{prefix}owner:{{{owner}}}");
     let by_name = format!("{by_deadline}:names");
     [by_deadline, by_name]
 }
 
-/// The ends of a range by name that has the keys with this tag. It has others as well, because the
-/// tag ends within a character.
+/// Returns the ends of a range by name that contains the keys with this tag. It contains others as well,
+/// because the tag ends within a character.
 pub(crate) fn beginning_with(tag: [u8; RecordKey::TAG_BYTES]) -> [String; 2] {
     let mut key = [0; 32];
     key[..RecordKey::TAG_BYTES].copy_from_slice(&tag);
     let name = RecordKey::from_bytes(key).to_string();
-    // `~` is behind each character of a name.
+    // `~` sorts after each character of a name.
     [format!("[{}", &name[..2]), format!("[{}~", &name[..2])]
 }
 
-/// Until when an entry of an index is kept: its score.
+/// Returns the time when an entry of an index expires, which is its score.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
 pub(crate) fn index_deadline(score: f64) -> Timestamp {
     Timestamp::from_millis(score as u64)
 }
 
-/// Returns the value of a record that is new under its key.
+/// Returns the value of a record under a new key.
 pub(crate) fn record(draft: &Draft, revision: Revision) -> Vec<u8> {
     let link = draft.owner.map(|owner| owner.to_string());
     let mut value = Vec::with_capacity(HEADER + draft.bytes.len());
@@ -145,7 +145,7 @@ fn header(
     header[KIND] = kind;
     header[EXPIRES].copy_from_slice(&deadline(expires));
     let idle = idle.as_millis().try_into().unwrap_or(u64::MAX);
-    write_number::<10>(&mut header[IDLE], idle.min(MOST));
+    write_number::<10>(&mut header[IDLE], idle.min(MAX_NUMBER));
     header[REVISION].copy_from_slice(&self::revision(revision));
     if let Some(link) = link {
         header[LINK].copy_from_slice(link.as_bytes());
@@ -153,24 +153,24 @@ fn header(
     header
 }
 
-/// As far as sixteen digits go.
-const MOST: u64 = 9_999_999_999_999_999;
+/// The largest number of sixteen digits.
+const MAX_NUMBER: u64 = 9_999_999_999_999_999;
 
-/// A deadline as the header has it.
+/// Returns a deadline in the form of the header.
 pub(crate) fn deadline(at: Timestamp) -> [u8; 16] {
     let mut digits = [0; 16];
-    write_number::<10>(&mut digits, at.as_millis().min(MOST));
+    write_number::<10>(&mut digits, at.as_millis().min(MAX_NUMBER));
     digits
 }
 
-/// A revision as the header has it.
+/// Returns a revision in the form of the header.
 pub(crate) fn revision(revision: Revision) -> [u8; 16] {
     let mut digits = [0; 16];
     write_number::<16>(&mut digits, revision.0);
     digits
 }
 
-/// Writes a number to the base `BASE`, with zeros before it.
+/// Writes a number to the base `BASE`, with leading zeros.
 fn write_number<const BASE: u64>(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[usize::try_from(number % BASE).unwrap_or_default()];
@@ -178,12 +178,12 @@ fn write_number<const BASE: u64>(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Reads a revision as the header has it.
+/// Reads a revision in the form of the header.
 pub(crate) fn parse_revision(text: &[u8]) -> Option<Revision> {
     u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).map(Revision).ok()
 }
 
-/// Reads a value. Returns `None` if it is none of ours or spoilt.
+/// Reads a value. Returns `None` if it is damaged or not a record.
 pub(crate) fn parse(value: &Bytes) -> Option<Parsed> {
     let header: &[u8; HEADER] = value.first_chunk()?;
     let has = |at: usize| header[at] == EMPTY_HEADER[at];
@@ -195,7 +195,7 @@ pub(crate) fn parse(value: &Bytes) -> Option<Parsed> {
     let expires = Timestamp::from_millis(number(EXPIRES)?);
     let idle = Duration::from_millis(number(IDLE)?);
     let revision = parse_revision(&header[REVISION])?;
-    let link = text(LINK).filter(|link| *link != NOBODY);
+    let link = text(LINK).filter(|link| *link != NO_LINK);
     let found = match header[KIND] {
         b'R' => Entry::Live(StoredRecord::new(value.slice(HEADER..), revision, expires)),
         b'T' => {

@@ -1,7 +1,8 @@
-//! From settings to the session system.
+//! Builds the session system from settings.
 
 use cloakroom_core::{
-    AppKeys, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, store::Store,
+    AppKeys, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, observe,
+    store::Store,
 };
 
 use crate::{DriverKind, Settings, SettingsError};
@@ -12,28 +13,39 @@ impl Settings {
     /// # Errors
     /// When the application key is missing or weak, the driver is not built in, or its settings are
     /// wrong. The error names them.
+    ///
+    /// ```
+    /// use cloakroom_settings::{Settings, Variables};
+    ///
+    /// # let key = cloakroom_core::AppKeys::generate();
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// # let settings = Settings::load_with(Some(nowhere), &Variables::from_iter([("APP_KEY", key)]))?;
+    /// let sessions = settings.sessions()?;
+    /// assert_eq!(sessions.driver_name(), "cookie");
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
     pub fn sessions(&self) -> Result<Sessions, SettingsError> {
         self.builder()?.build().map_err(SettingsError::settings)
     }
 
-    /// Returns a builder with these settings, for what has no setting, such as
-    /// [`not_before`](SessionsBuilder::not_before).
+    /// Returns a builder with these settings. Use it for hooks and other options that no setting can
+    /// express, such as [`not_before`](SessionsBuilder::not_before).
     ///
     /// # Errors
     /// As [`sessions`](Self::sessions).
     ///
     /// ```
     /// use cloakroom_core::ServerErrors;
-    /// use cloakroom_settings::Settings;
+    /// use cloakroom_settings::{Settings, Variables};
     ///
     /// # let key = cloakroom_core::AppKeys::generate();
     /// # let nowhere = std::path::Path::new("/dev/null");
-    /// # let settings = Settings::load_with(Some(nowhere), &|name| (name == "APP_KEY").then(|| key.clone()))?;
+    /// # let settings = Settings::load_with(Some(nowhere), &Variables::from_iter([("APP_KEY", key)]))?;
     /// let sessions = settings.builder()?.server_errors(ServerErrors::Discard).build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder(&self) -> Result<SessionsBuilder, SettingsError> {
-        // The key first: a folder is not made for an application that will not start.
+        // The key first, because no folder is to be made for an application that will not start.
         let keys = self.app_keys()?;
         let builder = match self.driver {
             DriverKind::Cookie => Sessions::cookie(keys),
@@ -54,24 +66,39 @@ impl Settings {
         Ok(self.apply(builder))
     }
 
-    /// A session system on a store of the application's own, before it is built.
+    /// Returns a builder with these settings and a store of the application's own. The setting `driver`
+    /// is ignored.
     ///
     /// # Errors
     /// When the application key is missing or weak.
+    ///
+    /// ```
+    /// use cloakroom_core::MemoryStore;
+    /// use cloakroom_settings::{Settings, Variables};
+    ///
+    /// # let key = cloakroom_core::AppKeys::generate();
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// # let settings = Settings::load_with(Some(nowhere), &Variables::from_iter([("APP_KEY", key)]))?;
+    /// let sessions = settings.builder_on(MemoryStore::new())?.build()?;
+    /// assert_eq!(sessions.driver_name(), "memory");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder_on(&self, store: impl Store) -> Result<SessionsBuilder, SettingsError> {
         Ok(self.apply(Sessions::store(store, self.app_keys()?)))
     }
 
     fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {
+        observe::print_without_logger(self.print_errors);
         let builder = builder
             .idle_timeout(self.idle_timeout)
             .cookie_settings(self.cookie_settings())
             .max_bytes(self.max_bytes)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
-            .secret_fields(self.secret_fields.clone());
+            .secret_fields(self.secret_fields.clone())
+            .show_errors(self.show_errors);
         match self.absolute_timeout {
-            Some(lifetime) => builder.absolute_timeout(lifetime),
+            Some(timeout) => builder.absolute_timeout(timeout),
             None => builder,
         }
     }
@@ -86,16 +113,25 @@ impl Settings {
             accepted.push("`redis`");
         }
         SettingsError::settings(format!(
-            "`driver`: `{}` is not built into this application: {remedy}; accepted here: {}",
+            "`driver` is `{}`, which is not built into this application: {remedy}; expected one of {}",
             self.driver.name(),
             accepted.join(", "),
         ))
     }
 
-    /// The application's keys.
+    /// Returns the application's keys.
     ///
     /// # Errors
-    /// When there is none, or one is weak; the error names the command that makes one.
+    /// When no key is set or one is weak. The error names the command that makes a key.
+    ///
+    /// ```
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// use cloakroom_settings::{Settings, Variables};
+    ///
+    /// let settings = Settings::load_with(Some(nowhere), &Variables::default())?;
+    /// assert!(settings.app_keys().unwrap_err().to_string().contains("APP_KEY"));
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
     pub fn app_keys(&self) -> Result<AppKeys, SettingsError> {
         let keys = match &self.app_key {
             Some(text) => AppKeys::parse(text.expose()),
@@ -104,7 +140,16 @@ impl Settings {
         keys.map_err(SettingsError::settings)
     }
 
-    /// The cookie's name and attributes.
+    /// Returns the cookie's name and attributes.
+    ///
+    /// ```
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// use cloakroom_settings::{Settings, Variables};
+    ///
+    /// let settings = Settings::load_with(Some(nowhere), &Variables::default())?;
+    /// assert_eq!(settings.cookie_settings().name, "__Host-session");
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
     pub fn cookie_settings(&self) -> CookieSettings {
         let default_name = match (self.cookie.secure, &self.cookie.domain) {
             (true, None) => "__Host-session",
@@ -123,7 +168,7 @@ impl Settings {
         }
     }
 
-    /// These settings, if they do not contradict each other.
+    /// Returns these settings, or an error if they contradict each other.
     pub(super) fn check(self) -> Result<Self, SettingsError> {
         self.cookie_settings().validate().map_err(SettingsError::settings)?;
         let redis = &self.redis;
@@ -133,8 +178,8 @@ impl Settings {
             || redis.password.is_some()
             || redis.db.is_some();
         if redis.url.is_some() && parts {
-            let problem = "`redis.url` and its parts (host, port, user, password, db) are both set; one of \
-                           the two ways is accepted";
+            let problem = "`redis.url` and its parts (host, port, user, password, db) are both set; \
+                           expected the URL or the parts";
             return Err(SettingsError::settings(problem));
         }
         Ok(self)

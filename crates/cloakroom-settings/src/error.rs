@@ -1,8 +1,9 @@
-//! What is wrong with the settings.
+//! The error of wrong settings.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
-/// Settings that cannot be used: where, which key, and what is accepted. One line, no secrets.
+/// Settings that cannot be used. The message says in one line where they were set, which one is wrong
+/// and what is accepted. It never contains a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SettingsError {
     place: String,
@@ -10,21 +11,19 @@ pub struct SettingsError {
 }
 
 impl SettingsError {
-    pub(super) fn file(path: &Path, problem: impl fmt::Display) -> Self {
-        Self { place: path.display().to_string(), problem: one_line(&problem) }
+    /// Makes an error about something at `place`: a file, a file and its line, or `environment`.
+    pub(super) fn at(place: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self { place: place.to_string(), problem: one_line(&problem) }
     }
 
-    pub(super) fn variable(name: &str, problem: impl fmt::Display) -> Self {
-        Self { place: name.to_owned(), problem: one_line(&problem) }
-    }
-
-    /// Settings that a driver of another crate refuses: name the key and what is accepted.
+    /// Makes an error about settings that a driver refuses. `problem` names the key and says what is
+    /// accepted.
     pub fn settings(problem: impl fmt::Display) -> Self {
-        Self { place: "session settings".to_owned(), problem: one_line(&problem) }
+        Self::at("session settings", problem)
     }
 }
 
-/// Parsers draw pictures of the line; a log wants one line.
+/// Puts a message on one line, because parsers draw pictures of the line and a log wants one line.
 fn one_line(problem: &impl fmt::Display) -> String {
     problem.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -35,7 +34,7 @@ impl fmt::Display for SettingsError {
     }
 }
 
-/// The message, as a `main` that returns it prints it.
+/// Shows the message, because a `main` that returns this error prints its `Debug` form.
 impl fmt::Debug for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

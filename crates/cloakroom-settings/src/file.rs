@@ -1,4 +1,4 @@
-//! The file store from its settings.
+//! Opens the file store from its settings.
 
 use cloakroom_core::WithCauses;
 use cloakroom_file::{Durability, FileStore};
@@ -10,6 +10,13 @@ impl FileTable {
     ///
     /// # Errors
     /// As [`FileStore::open`].
+    ///
+    /// ```no_run
+    /// use cloakroom_settings::Settings;
+    ///
+    /// let store = Settings::load(None)?.file.store()?;
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
     pub fn store(&self) -> Result<FileStore, SettingsError> {
         let durability = match self.durability {
             FileDurability::Full => Durability::Full,

@@ -1,9 +1,4 @@
-//! Settings from `config/session.toml` and the environment.
-//!
-//! Every key can be set in the file, and each by an environment variable, which wins. Both are
-//! strict: an unknown key, a value of the wrong type and a contradiction are errors at start that
-//! name the place, the key and what is accepted. The application key is never in the file. In
-//! development a file `.env` stands in for variables that are not set.
+//! Loads the settings of `cloakroom` sessions from `config/session.toml` and the environment.
 //!
 //! ```no_run
 //! use cloakroom_settings::Settings;
@@ -11,90 +6,137 @@
 //! let sessions = Settings::load(None)?.sessions()?;
 //! # Ok::<(), cloakroom_settings::SettingsError>(())
 //! ```
+//!
+//! # Where a setting comes from
+//! 1. The environment variable, such as `SESSION_IDLE_TIMEOUT`. An empty variable counts as unset.
+//! 2. In development ([`Settings::load_for_development`]), the same variable in the file `.env`.
+//! 3. The key in `config/session.toml`, such as `idle_timeout`. [`Settings::template`] returns this
+//!    file with every key, its meaning, its variable and its default.
+//! 4. The default.
+//!
+//! The application key is the exception: `APP_KEY` comes from a variable alone, because the file is
+//! committed with the code.
+//!
+//! # What is an error
+//! Wrong settings fail at start. The error names the file and line, or the variable and where it was
+//! set, and says what is accepted. It quotes the value, unless the value may hold a password.
+//! - A key that is not a setting.
+//! - A variable whose name is at most two letters away from a setting's, such as `SESSION_DRVIER`, or
+//!   that begins with a table's prefix: `SESSION_COOKIE_`, `SESSION_FILE_`, `SESSION_REDIS_`.
+//!   Otherwise a typing error would start the application with a default. Every other unknown
+//!   `SESSION_` name is a warning in the log, because it may belong to another program or to the
+//!   application. `SESSION_MANAGER`, which the X Window System sets, is not even a warning.
+//! - A name from an older version, such as `SESSION_AGE`. The error gives the new name.
+//! - A value of the wrong type or out of range.
+//! - Settings that contradict each other.
+//!
+//! # How values are written
+//! In the file as TOML. In the environment as text: booleans as `true`, `1`, `yes`, `on` or `false`,
+//! `0`, `no`, `off` in any case, lists with commas between the items, spans of time as `90s`, `2h` or
+//! `10d`, or as a number of seconds.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod build;
+mod document;
 mod error;
 #[cfg(all(unix, feature = "file"))]
 mod file;
 mod load;
+mod names;
 #[cfg(feature = "redis")]
 mod redis;
 mod template;
 mod values;
+mod variables;
 
 use std::{path::PathBuf, time::Duration};
 
 use confique::Config;
 
 pub use error::SettingsError;
-pub use load::DotEnv;
 pub use values::{DriverKind, FileDurability, MaxSessions, RedisMode, Secret};
+pub use variables::Variables;
 
 use cloakroom_core::{cookie::SameSite, form::SecretFields};
 
-/// What an application's sessions are set to.
+/// The settings of an application's sessions.
 #[derive(Clone, Debug, Config)]
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where sessions live: `cookie`, `memory`, `file` or `redis`. The cookie driver needs nothing;
-    /// the others keep concurrent requests from losing changes and make logout final.
+    /// The place where sessions are stored: `cookie`, `memory`, `file` or `redis`. Default: `cookie`,
+    /// which needs no server. The other drivers cost a store, and in return no concurrent request
+    /// loses a change and a logout is final. `memory` loses all sessions at a restart.
     #[config(default = "cookie", env = "SESSION_DRIVER")]
     pub driver: DriverKind,
 
-    /// The cookie's name. Unless set, `__Host-session`, which no other host can set; with a
-    /// `cookie.domain` `__Secure-session`, and where `cookie.secure` is off `session`, because browsers
-    /// accept the prefixes on such cookies alone.
+    /// The cookie's name. Default: `__Host-session`, because browsers let no other host set a cookie
+    /// with this prefix. It is `__Secure-session` if `cookie.domain` is set, and `session` if
+    /// `cookie.secure` is off, because browsers refuse the prefixes there. Changing the name ends all
+    /// sessions.
     #[config(env = "SESSION_COOKIE_NAME")]
     pub cookie_name: Option<String>,
 
-    /// Whether the cookie ends with the browser. The session's own deadlines hold either way.
+    /// Whether browsers drop the cookie when they close. Default: `false`, so that visitors stay
+    /// signed in. `true` protects shared computers, and visitors sign in more often. The timeouts
+    /// hold either way, and browsers that restore their tabs keep the cookie.
     #[config(default = false, env = "SESSION_BROWSER_SESSION")]
     pub browser_session: bool,
 
-    /// The idle timeout: a session that is not used for this long ends. `"90s"`, `"2h"`, `"10d"`,
-    /// or a number of seconds; at least one second. Longer is more convenient and gives a stolen
-    /// session more time.
+    /// The time after which an unused session ends: `"90s"`, `"2h"`, `"10d"`, or a number of seconds.
+    /// At least one second. Default: `"2h"`. A longer time is more convenient, and leaves a stolen or
+    /// forgotten session usable for longer.
     #[config(default = "2h", env = "SESSION_IDLE_TIMEOUT", deserialize_with = values::timeout)]
     pub idle_timeout: Duration,
 
-    /// The absolute timeout: a session ends this long after it began, however busy it is. At least
-    /// one second; none unless set.
+    /// The time after which a session ends even if it is in use. At least one second. Default: none.
+    /// It bounds how long a stolen session is usable. Visitors who are active at that moment have to
+    /// sign in again.
     #[config(env = "SESSION_ABSOLUTE_TIMEOUT", deserialize_with = values::timeout)]
     pub absolute_timeout: Option<Duration>,
 
-    /// How many bytes the record of a session may have in a store. A change that makes it larger is
-    /// an error, and the session stays as it is. The cookie driver has `cookie.max_chunks`.
+    /// The largest size of one session's record in a store, in bytes. Default: 262144 (256 KiB). A
+    /// change that exceeds it fails, and the session keeps its former contents. A larger limit lets
+    /// one visitor take more room in the store and makes requests slower. The cookie driver has
+    /// `cookie.max_chunks` instead.
     #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
     pub max_bytes: usize,
 
-    /// How many sessions an owner may have at once on a server-side driver, more than 0. A sign-in
-    /// beyond that ends the one that was not used for the longest time. `"none"` lifts the limit;
-    /// each session more takes room in the store and time in the owner's list.
+    /// The number of sessions that one owner may have at the same time on a server-side driver. More
+    /// than 0. Default: 100. A sign-in that exceeds it ends the session that was unused for the
+    /// longest time. `"none"` removes the limit, and then an owner's list can grow until listing it is
+    /// slow.
     #[config(default = 100, env = "SESSION_MAX_SESSIONS")]
     pub max_sessions: MaxSessions,
 
-    /// How long a commit may wait for other writers of its session and for the store.
+    /// The time that a commit may take, including the wait for other writers of the same session.
+    /// Default: `"5s"`. A longer time keeps requests waiting when a store hangs. A shorter one fails
+    /// requests that would have succeeded.
     #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]
     pub commit_deadline: Duration,
 
-    /// Fields of forms that `flash_all` leaves out: by the words of their names, as `card_number`, with
-    /// an asterisk for the rest of a word, as `otp*`, or between asterisks by what stands anywhere in
-    /// them, as `*passw*`. This list takes the place of the default; in the environment it has commas
-    /// between. The CSRF field is always left out.
-    #[config(
-        default = [
-            "*passw*", "*secret*", "*token*", "*cvv*", "*cvc*", "otp*", "*otp", "pin", "*pin_code*",
-            "*user_pin", "*card_pin", "*new_pin", "*old_pin", "*my_pin", "*card_number*",
-            "*cards_number*", "*api_key*",
-        ],
-        env = "SESSION_SECRET_FIELDS",
-        deserialize_with = values::secret_fields
-    )]
+    /// The form fields that `flash_all` leaves out, because their values must not return to a page. A
+    /// pattern is compared with the words of a name: `card_number` matches whole words, `otp*` the
+    /// beginning of a word, and `*passw*` any part. In the environment the patterns are separated by
+    /// commas. A list here replaces the default list. A field that is missing in it is stored in the
+    /// session and shown again as it was typed. The CSRF field is always left out.
+    #[config(env = "SESSION_SECRET_FIELDS", deserialize_with = values::secret_fields)]
     pub secret_fields: SecretFields,
+
+    /// Whether errors and warnings about insecure settings are printed to standard error while the
+    /// application has no logger for `tracing` or `log`. Default: `false`, and `true` in development
+    /// (`Settings::load_for_development`), so that a newcomer without a logger sees why a request
+    /// failed. The last session system that is built decides for the process.
+    #[config(default = false, env = "SESSION_PRINT_ERRORS")]
+    pub print_errors: bool,
+
+    /// Whether responses to requests that failed show the error to the visitor. Default: `false`, and
+    /// `true` in development (`Settings::load_for_development`). An error may name
+    /// internals, such as the address of a server, so strangers must not see it in production.
+    #[config(default = false, env = "SESSION_SHOW_ERRORS")]
+    pub show_errors: bool,
 
     /// The cookie's attributes.
     #[config(nested)]
@@ -108,7 +150,8 @@ pub struct Settings {
     #[config(nested)]
     pub redis: RedisTable,
 
-    /// The application's keys, newest first: from the environment alone, never from the file.
+    /// The application's keys, newest first, separated by commas. Required. Comes from the environment
+    /// variable alone, because the file is committed with the code.
     #[config(env = "APP_KEY", layer_attr(serde(skip_deserializing)))]
     pub app_key: Option<Secret>,
 }
@@ -119,29 +162,38 @@ pub struct Settings {
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
 pub struct CookieTable {
-    /// Whether browsers send the cookie over https only. Turn it off for plain http on localhost,
-    /// and nowhere else.
+    /// Whether browsers send the cookie over https only. Default: `true`, and `false` in development
+    /// (`Settings::load_for_development`). Without it everyone on the network path can steal the
+    /// session, so it is for plain http on localhost alone.
     #[config(default = true, env = "SESSION_COOKIE_SECURE")]
     pub secure: bool,
 
-    /// Whether scripts are kept from reading the cookie.
+    /// Whether the cookie is hidden from scripts. Default: `true`. Without it an injected script can
+    /// steal the session.
     #[config(default = true, env = "SESSION_COOKIE_HTTP_ONLY")]
     pub http_only: bool,
 
-    /// Which requests of other sites carry the cookie: `lax`, `strict` or `none`.
+    /// The requests from other sites that carry the cookie: `lax` (links only), `strict` (none) or
+    /// `none` (all). Default: `lax`. With `strict`, visitors who follow a link from another site appear
+    /// signed out. With `none`, other sites can send requests in a visitor's name.
     #[config(default = "lax", env = "SESSION_COOKIE_SAME_SITE", deserialize_with = values::same_site)]
     pub same_site: SameSite,
 
-    /// The path below which browsers send the cookie.
+    /// The path below which browsers send the cookie. Default: `/`, which the prefix `__Host-`
+    /// requires. A narrower path is no protection between applications on one host, because their
+    /// pages can reach each other.
     #[config(default = "/", env = "SESSION_COOKIE_PATH")]
     pub path: String,
 
-    /// The domain whose subdomains get the cookie as well. None unless set: this host alone.
+    /// The domain whose subdomains receive the cookie as well. Default: none, which means this host
+    /// alone. With a domain, every host below it can read and replace the cookie.
     #[config(env = "SESSION_COOKIE_DOMAIN")]
     pub domain: Option<String>,
 
-    /// How many cookies of about 4 kB a session on the cookie driver may take, 1 to 16.
-    #[config(default = 4, env = "SESSION_COOKIE_MAX_CHUNKS")]
+    /// The number of cookies, of about 4 kB each, that a session on the cookie driver may fill: 1 to
+    /// 16. Default: 4. Every request carries all of them, and many servers refuse headers above 8 to
+    /// 16 kB.
+    #[config(default = 4, env = "SESSION_COOKIE_MAX_CHUNKS", deserialize_with = values::chunks)]
     pub max_chunks: u8,
 }
 
@@ -151,104 +203,122 @@ pub struct CookieTable {
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
 pub struct FileTable {
-    /// The folder of the session files. Outside of what the web server serves.
+    /// The folder of the session files. Default: `tmp/sessions`, below the working directory. Choose a
+    /// folder of the application's own that survives a deployment and that the web server does not
+    /// serve. Changing it ends all sessions unless the files move along.
     #[config(default = "tmp/sessions", env = "SESSION_FILE_LOCATION")]
     pub location: PathBuf,
 
-    /// What survives a loss of power: `full`, every commit that was acknowledged, or `fast`, what the
-    /// operating system had written by then. A crash of the application loses nothing either way.
-    /// `fast` saves each commit two waits for the disk.
+    /// Whether acknowledged changes survive a loss of power: `full` (all of them) or `fast` (those that
+    /// the operating system had written). Default: `full`. `fast` saves two waits for the disk per
+    /// commit, and a loss of power may undo the last seconds, logouts included. A crash of the
+    /// application loses nothing either way.
     #[config(default = "full", env = "SESSION_FILE_DURABILITY")]
     pub durability: FileDurability,
 }
 
-/// The Redis driver's settings: a URL, or its parts; for Sentinel and Cluster their nodes.
+/// The Redis driver's settings. One server is given by `url` or by its parts, Sentinel and Cluster by
+/// `nodes`.
 #[derive(Clone, Debug, Config)]
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
 pub struct RedisTable {
-    /// `redis://user:password@host:port/db`, or `rediss://` for TLS. Unless set, the parts below
-    /// or `redis://127.0.0.1:6379/0`.
+    /// The server: `redis://user:password@host:port/db`, or `rediss://` for TLS. Default: the parts
+    /// below, or `redis://127.0.0.1:6379/0`. A URL with a password belongs into the environment,
+    /// because the file is committed with the code.
     #[config(env = "SESSION_REDIS_URL")]
     pub url: Option<Secret>,
 
-    /// The server's name or address, in place of `url`.
+    /// The server's name or address, instead of `url`. Default: `127.0.0.1`.
     #[config(env = "SESSION_REDIS_HOST")]
     pub host: Option<String>,
 
-    /// The server's port, in place of `url`.
-    #[config(env = "SESSION_REDIS_PORT")]
+    /// The server's port, instead of `url`. Default: 6379.
+    #[config(env = "SESSION_REDIS_PORT", deserialize_with = values::port)]
     pub port: Option<u16>,
 
-    /// The user of Redis's access control list. None unless set: the default user.
+    /// The user of Redis's access control list, instead of `url`. Default: Redis's default user. A user
+    /// of the application's own limits what a stolen password can do; the documentation of
+    /// `cloakroom-redis` lists the commands that it needs.
     #[config(env = "SESSION_REDIS_USER")]
     pub user: Option<String>,
 
-    /// The password, in place of `url`.
+    /// The password, instead of `url`. Default: none. It belongs into the environment, because the file
+    /// is committed with the code.
     #[config(env = "SESSION_REDIS_PASSWORD")]
     pub password: Option<Secret>,
 
-    /// The number of the database, in place of `url`. A cluster has number 0 alone.
-    #[config(env = "SESSION_REDIS_DB")]
+    /// The number of the database, instead of `url`. Default: 0. A cluster has database 0 only.
+    /// Changing it ends all sessions unless they are moved.
+    #[config(env = "SESSION_REDIS_DB", deserialize_with = values::count)]
     pub db: Option<u32>,
 
-    /// Whether connections are encrypted (TLS) where `nodes` or `host` name the servers; a URL says
-    /// so by its scheme.
+    /// Whether connections use TLS if `nodes` or `host` name the servers. Default: `false`. A `url`
+    /// chooses TLS by its scheme instead. Without TLS, everyone on the network path reads the sessions
+    /// and the password.
     #[config(default = false, env = "SESSION_REDIS_TLS")]
     pub tls: bool,
 
-    /// A file with the certificates (PEM) that servers are checked against. None unless set: the
-    /// operating system's.
+    /// A file with the certificates (PEM) that the servers' certificates are checked against. Default:
+    /// the operating system's certificates. Needed if the servers use a private authority.
     #[config(env = "SESSION_REDIS_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 
-    /// What stands behind the address: one server, `standalone`; servers of which Sentinels say
-    /// which is the master, `sentinel`; or a `cluster`.
+    /// The kind of servers: `standalone` (one server), `sentinel` (the Sentinels name the master) or
+    /// `cluster`. Default: `standalone`. The others survive the loss of a server, and a fail-over may
+    /// lose the last changes.
     #[config(default = "standalone", env = "SESSION_REDIS_MODE")]
     pub mode: RedisMode,
 
     /// The Sentinels, or some nodes of the cluster: `["10.0.0.1:26379", "10.0.0.2:26379"]`, in the
-    /// environment with commas between.
+    /// environment separated by commas. Default: none. Name several, because the first connection needs
+    /// one that is up.
     #[config(env = "SESSION_REDIS_NODES", deserialize_with = values::list)]
     pub nodes: Option<Vec<String>>,
 
-    /// The name that the Sentinels have for the servers.
+    /// The name of the master in the Sentinels' configuration. Default: `mymaster`, as in Redis's own
+    /// example file.
     #[config(default = "mymaster", env = "SESSION_REDIS_MASTER")]
     pub master: String,
 
-    /// The Sentinels' own password, where they have one.
+    /// The password of the Sentinels themselves. Default: none. It belongs into the environment, because
+    /// the file is committed with the code.
     #[config(env = "SESSION_REDIS_SENTINEL_PASSWORD")]
     pub sentinel_password: Option<Secret>,
 
-    /// What every key begins with. Of two applications with the same prefix in one database each reads
-    /// the sessions of its own `APP_KEY` alone, and `cloakroom list` shows both; `cloakroom install` writes
-    /// the package's name into it.
+    /// The beginning of every key. Default: `session:`. Applications that share a database and a prefix
+    /// read only the sessions of their own `APP_KEY`, but `cloakroom list` shows all of them, so
+    /// `cloakroom install` writes the package's name into it. Changing it ends all sessions unless they
+    /// are moved.
     #[config(default = "session:", env = "SESSION_REDIS_KEY_PREFIX")]
     pub key_prefix: String,
 
-    /// How long connecting may take before a request is answered with an error.
+    /// The time that connecting may take. Default: `"1s"`. Then the request fails. A longer time helps
+    /// on slow networks, and keeps requests waiting while Redis is down.
     #[config(default = "1s", env = "SESSION_REDIS_CONNECT_TIMEOUT", deserialize_with = values::span)]
     pub connect_timeout: Duration,
 
-    /// How long an answer may take before a request is answered with an error.
+    /// The time that a reply may take. Default: `"500ms"`. Then the request fails. A longer time helps
+    /// on slow networks, and keeps requests waiting while Redis hangs.
     #[config(default = "500ms", env = "SESSION_REDIS_COMMAND_TIMEOUT", deserialize_with = values::span)]
     pub command_timeout: Duration,
 
-    /// Whether records that were read are kept in this process's memory until Redis says that they
-    /// changed. Reads then cost no round trip; a session that another server ends may be read here
-    /// for as long as that message takes, at most 5 seconds.
+    /// Whether records that were read stay in this process's memory until Redis reports a change.
+    /// Default: `false`. With it, repeated reads need no round trip. A session that another server ends
+    /// may be read here until the report arrives, at most 5 seconds later.
     #[config(default = false, env = "SESSION_REDIS_NEAR_CACHE")]
     pub near_cache: bool,
 
-    /// How many bytes of memory the near cache may take. Sessions that were not used for the longest
-    /// time leave first. Less saves memory and costs more reads from Redis.
+    /// The memory of the near cache, in bytes. Default: 67108864 (64 MiB). When it is full, the sessions
+    /// that were unused for the longest time leave first. Less memory means more reads from Redis.
     #[config(default = 67_108_864, env = "SESSION_REDIS_NEAR_CACHE_BYTES", deserialize_with = values::bytes)]
     pub near_cache_bytes: usize,
 
-    /// So many replicas have to have a logout or a new token before it is acknowledged, so that no
-    /// fail-over undoes it. Costs a round trip to the slowest of them.
-    #[config(default = 0, env = "SESSION_REDIS_WAIT_REPLICAS")]
+    /// The number of replicas that must have a logout or a new token before it is acknowledged. Default:
+    /// 0. With replicas, no fail-over undoes a logout that this many of them have. It costs a round trip
+    /// to the slowest of them, and logouts fail while fewer are connected.
+    #[config(default = 0, env = "SESSION_REDIS_WAIT_REPLICAS", deserialize_with = values::count)]
     pub wait_replicas: u32,
 }
 

@@ -1,14 +1,21 @@
-//! The Redis store from its settings.
+//! Builds the Redis store from its settings.
 
 use cloakroom_redis::{ConfigError, RedisStore, Servers};
 
 use crate::{RedisMode, RedisTable, Secret, SettingsError};
 
 impl RedisTable {
-    /// Builds the store that these settings describe. Nothing is connected yet.
+    /// Builds the store that these settings describe. The first use connects.
     ///
     /// # Errors
-    /// When settings are wrong or contradict each other; the error names them.
+    /// When settings are wrong or contradict each other. The error names them.
+    ///
+    /// ```no_run
+    /// use cloakroom_settings::Settings;
+    ///
+    /// let store = Settings::load(None)?.redis.store()?;
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
     pub fn store(&self) -> Result<RedisStore, SettingsError> {
         let table = self;
         let named = |error: ConfigError| SettingsError::settings(format!("`redis`: {error}"));
@@ -23,9 +30,9 @@ impl RedisTable {
     }
 }
 
-/// The servers, and how to sign in there.
+/// Returns the servers and the login for them.
 fn servers(table: &RedisTable) -> Result<Servers, SettingsError> {
-    let mut servers = place(table)?;
+    let mut servers = topology(table)?;
     if let Some(user) = &table.user {
         servers = servers.user(user);
     }
@@ -50,14 +57,13 @@ fn servers(table: &RedisTable) -> Result<Servers, SettingsError> {
     Ok(servers)
 }
 
-fn place(table: &RedisTable) -> Result<Servers, SettingsError> {
+fn topology(table: &RedisTable) -> Result<Servers, SettingsError> {
     let refused = |key: &'static str| {
         move |error: ConfigError| SettingsError::settings(format!("`redis.{key}`: {error}"))
     };
     match (table.mode, table.nodes.as_deref(), &table.url) {
         (RedisMode::Standalone, Some(_), _) => Err(SettingsError::settings(
-            "`redis.nodes` is set and `redis.mode` is standalone; `sentinel` and `cluster` are \
-             accepted with it",
+            "`redis.nodes` is set and `redis.mode` is `standalone`; expected `sentinel` or `cluster`",
         )),
         (RedisMode::Standalone, None, Some(url)) => {
             Servers::at(url.expose()).map_err(refused("url"))
@@ -72,7 +78,7 @@ fn place(table: &RedisTable) -> Result<Servers, SettingsError> {
             Servers::cluster(nodes).map_err(refused("nodes"))
         }
         _ => Err(SettingsError::settings(
-            "`redis.mode` is sentinel or cluster: `redis.nodes`, and no `redis.url`, is accepted",
+            "`redis.mode` is `sentinel` or `cluster`; expected `redis.nodes` and no `redis.url`",
         )),
     }
 }

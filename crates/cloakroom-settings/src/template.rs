@@ -1,4 +1,4 @@
-//! The settings file, written from what reads it.
+//! Writes the settings file from the description of the settings.
 
 use std::fmt::Write;
 
@@ -7,11 +7,15 @@ use confique::{
     meta::{Expr, FieldKind, LeafKind, Meta},
 };
 
-use crate::Settings;
+use crate::{
+    Settings,
+    names::{APP_KEY, dotted},
+};
+use cloakroom_core::form::SecretFields;
 
 impl Settings {
-    /// A file with every setting, its meaning, its environment variable and its default, each
-    /// commented out.
+    /// Returns the text of a settings file that has every setting, commented out, with its meaning, its
+    /// environment variable and its default.
     ///
     /// ```
     /// use cloakroom_settings::Settings;
@@ -19,8 +23,9 @@ impl Settings {
     /// assert!(Settings::template().contains("#driver = \"cookie\"  # SESSION_DRIVER"));
     /// ```
     pub fn template() -> String {
-        let mut text = "# The session's settings. What is commented out is the default; \"…\" stands for not set.\n\
-                        # The environment variable named behind a setting wins over it. APP_KEY is never here.\n"
+        let mut text = "# The settings of the sessions. A line that is commented out shows the default; \"…\" means not\n\
+                        # set. The environment variable named behind a setting overrides it. APP_KEY is set in the\n\
+                        # environment only.\n"
             .to_owned();
         write_table(&Settings::META, "", &mut text);
         text
@@ -30,25 +35,23 @@ impl Settings {
 fn write_table(meta: &'static Meta, path: &str, text: &mut String) {
     for field in meta.fields {
         match field.kind {
-            // The one setting that the file must not have.
-            FieldKind::Leaf { env: Some(super::load::APP_KEY), .. } => (),
+            // The file must not have the key.
+            FieldKind::Leaf { env: Some(APP_KEY), .. } => (),
             FieldKind::Leaf { env, kind } => {
                 text.push('\n');
                 write_comment(field.doc, text);
                 let value = match kind {
                     LeafKind::Required { default: Some(default) } => shown(&default),
-                    LeafKind::Required { default: None } | LeafKind::Optional => "\"…\"".to_owned(),
+                    // The one default that is in the code, because the core has it.
+                    LeafKind::Required { default: None } => format!("{:?}", SecretFields::DEFAULT),
+                    LeafKind::Optional => "\"…\"".to_owned(),
                 };
                 let variable = env.map(|name| format!("  # {name}")).unwrap_or_default();
                 // Writing to a string does not fail.
                 let _ = writeln!(text, "#{} = {value}{variable}", field.name);
             }
             FieldKind::Nested { meta } => {
-                let path = if path.is_empty() {
-                    field.name.to_owned()
-                } else {
-                    format!("{path}.{}", field.name)
-                };
+                let path = dotted(path, field.name);
                 text.push('\n');
                 write_comment(meta.doc, text);
                 let _ = writeln!(text, "[{path}]");
@@ -66,12 +69,9 @@ fn write_comment(lines: &[&str], text: &mut String) {
 
 fn shown(default: &Expr) -> String {
     match default {
-        Expr::Str(it) => format!("{it:?}"),
-        Expr::Bool(it) => it.to_string(),
-        Expr::Integer(it) => it.to_string(),
-        Expr::Array(items) => {
-            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
-        }
+        Expr::Str(text) => format!("{text:?}"),
+        Expr::Bool(on) => on.to_string(),
+        Expr::Integer(number) => number.to_string(),
         other => format!("{other:?}"),
     }
 }

@@ -1,26 +1,29 @@
 //! Every key by file and by environment, and every way to get one wrong.
 
+use std::path::Path;
+
 use super::*;
 use cloakroom_core::AppKeys;
 use cloakroom_core::adapter::RequestContext;
 use cloakroom_core::store::{Commit, Entry, Outcome, RecordKey, Store, StoreError};
 
-fn none(_: &str) -> Option<String> {
-    None
-}
-
 fn file(text: &str) -> Result<Settings, SettingsError> {
-    Settings::read(text, &none)
+    Settings::read(text, &Variables::default())
 }
 
-fn variable(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
-    Settings::read("", &|asked| (asked == name).then(|| value.to_owned()))
+fn variable(name: &str, value: &str) -> Result<Settings, SettingsError> {
+    Settings::read("", &Variables::from_iter([(name, value)]))
+}
+
+/// Reads the text of a file, with a key.
+fn with_key(text: &str) -> Settings {
+    Settings::read(text, &Variables::from_iter([("APP_KEY", AppKeys::generate())])).unwrap()
 }
 
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 35] = [
+const ROWS: [Row; 37] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -42,6 +45,8 @@ const ROWS: [Row; 35] = [
     ("secret_fields", "SESSION_SECRET_FIELDS", "'iban, *passw*'", "true false", |s| {
         format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))
     }),
+    ("show_errors", "SESSION_SHOW_ERRORS", "true", "true", |s| s.show_errors.to_string()),
+    ("print_errors", "SESSION_PRINT_ERRORS", "true", "true", |s| s.print_errors.to_string()),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {
         s.cookie.http_only.to_string()
@@ -114,7 +119,7 @@ fn every_key_is_set_by_the_file_and_by_its_variable() {
         let settings = file(&format!("{key} = {value}")).unwrap();
         assert_eq!(read(&settings), expected, "{key} in the file");
         let bare = value.trim_matches('\'').to_owned();
-        let environment = |asked: &str| (asked == name).then(|| bare.clone());
+        let environment = Variables::from_iter([(name, bare)]);
         let settings = Settings::read("", &environment).unwrap();
         assert_eq!(read(&settings), expected, "{name}");
         let other = Settings::read(&format!("{key} = {value}"), &environment);
@@ -124,7 +129,7 @@ fn every_key_is_set_by_the_file_and_by_its_variable() {
 
 #[test]
 fn the_table_above_has_every_variable_there_is() {
-    let known = load::variables(&Settings::META, "");
+    let known = names::variables();
     let mut rows: Vec<_> = ROWS.iter().map(|(key, name, ..)| (*name, (*key).to_owned())).collect();
     rows.push(("APP_KEY", "app_key".to_owned()));
     rows.sort();
@@ -155,81 +160,215 @@ fn the_word_none_lifts_the_limit_of_sessions() {
 #[test]
 fn the_environment_wins_over_the_file() {
     let text = "driver = 'cookie'\nidle_timeout = '1h'";
-    let settings =
-        Settings::read(text, &|name| (name == "SESSION_IDLE_TIMEOUT").then(|| "2d".to_owned()));
+    let environment = Variables::from_iter([("SESSION_IDLE_TIMEOUT", "2d")]);
+    let settings = Settings::read(text, &environment);
     assert_eq!(settings.unwrap().idle_timeout, Duration::from_hours(48));
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
-    for (text, said) in [
-        ("drvier = 'file'", &["config/session.toml", "drvier", "expected one of", "driver"][..]),
-        ("[cookie]\nsamesite = 'lax'", &["`cookie", "samesite", "same_site"]),
-        ("driver = 'disk'", &["`driver`", "disk", "cookie", "redis"]),
-        ("driver = 3", &["`driver`"]),
-        ("idle_timeout = '2 lightyears'", &["`idle_timeout`", "\"2h\"", "accepted"]),
-        ("idle_timeout = 0", &["`idle_timeout`", "at least one second"]),
-        ("idle_timeout = '999ms'", &["`idle_timeout`", "at least one second"]),
-        ("absolute_timeout = '999ms'", &["`absolute_timeout`", "at least one second"]),
-        ("idle_timeout = true", &["`idle_timeout`", "accepted"]),
-        ("max_bytes = 0", &["`max_bytes`", "bytes, more than 0"]),
-        ("max_bytes = -1", &["`max_bytes`", "bytes, more than 0"]),
-        ("max_bytes = '1 MB'", &["`max_bytes`", "bytes, more than 0"]),
-        ("max_sessions = 0", &["`max_sessions`", "more than 0, or \"none\""]),
-        ("max_sessions = -1", &["`max_sessions`", "more than 0, or \"none\""]),
-        ("max_sessions = '100'", &["`max_sessions`", "more than 0, or \"none\""]),
+fn an_unknown_key_is_an_error_with_its_line_and_the_nearest_one() {
+    for (text, expected) in [
+        (
+            "\n# comment\ndrvier = 'file'",
+            ":3: `drvier` is not a setting; did you mean `driver`? expected",
+        ),
+        (
+            "[cookie]\nsamesite = 'lax'",
+            ":2: `cookie.samesite` is not a setting; did you mean `cookie.same_site`?",
+        ),
+        ("secure = false", ":1: `secure` is not a setting; did you mean `cookie.secure`?"),
+        ("[disk]\nx = 1", ":1: `disk` is not a setting; expected one of `driver`, `cookie_name`"),
+        ("age = '2h'", ":1: `age` has a new name: `idle_timeout` is accepted"),
+        ("lifetime = '2h'", ":1: `lifetime` has a new name: `absolute_timeout` is accepted"),
+        ("clear_with_browser = 1", ":1: `clear_with_browser` has a new name: `browser_session` is"),
+        ("redis = 'redis://:hunter2@h'", ":1: `redis` is not a table; expected `[redis]`"),
+        (
+            "app_key = 'base64:hunter2'",
+            ":1: the application key is never in the file; set the environment",
+        ),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        let expected = format!("config/session.toml{expected}");
+        assert!(error.starts_with(&expected), "{text:?}: {error}");
+        assert!(!error.contains("app_key") && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_if_it_was_meant_as_a_setting() {
+    for (name, said) in [
+        ("SESSION_DRVIER", "SESSION_DRVIER is not a setting; did you mean SESSION_DRIVER?"),
+        ("SESSION_DRIVE", "did you mean SESSION_DRIVER?"),
+        ("SESSION_REDIS_URI", "did you mean SESSION_REDIS_URL?"),
+        ("SESSION_COOKIE_COLOUR", "SESSION_COOKIE_ are SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE"),
+        ("SESSION_AGE", "SESSION_AGE has a new name: SESSION_IDLE_TIMEOUT is accepted"),
+        ("SESSION_LIFETIME", "SESSION_ABSOLUTE_TIMEOUT is accepted"),
+        ("SESSION_CLEAR_WITH_BROWSER", "SESSION_BROWSER_SESSION is accepted"),
+    ] {
+        let error = variable(name, "hunter2").unwrap_err().to_string();
+        assert!(error.starts_with("environment: SESSION_") && error.contains(said), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    for name in ["SESSION_MANAGER", "SESSION_FLAVOUR", "MY_SESSION_DRVIER", "session_drvier"] {
+        assert!(variable(name, "x").is_ok(), "{name}");
+    }
+    assert!(variable("SESSION_DRVIER", "").is_ok(), "an empty variable is unset");
+}
+
+#[test]
+fn a_wrong_value_is_quoted_with_its_line_and_what_is_accepted() {
+    for (text, expected) in [
+        (
+            "driver = 'disk'",
+            "1: `driver` is 'disk': expected `cookie`, `memory`, `file` or `redis`",
+        ),
+        ("driver = 3", "1: `driver` is 3: expected `cookie`"),
+        (
+            "\n\nidle_timeout = '2 lightyears'",
+            "3: `idle_timeout` is '2 lightyears': expected a span such as \"90s\"",
+        ),
+        (
+            "idle_timeout = 0",
+            "1: `idle_timeout` is 0: expected a span such as \"90s\", \"2h\" or \"10d\", or a number of seconds, at least one second",
+        ),
+        ("idle_timeout = '999ms'", "1: `idle_timeout` is '999ms': expected"),
+        ("absolute_timeout = '999ms'", "1: `absolute_timeout` is '999ms': expected"),
+        ("idle_timeout = true", "1: `idle_timeout` is true: expected"),
+        ("max_bytes = 0", "1: `max_bytes` is 0: expected a number of bytes, more than 0"),
+        ("max_bytes = -1", "1: `max_bytes` is -1: expected a number of bytes"),
+        ("max_bytes = '1 MB'", "1: `max_bytes` is '1 MB': expected a number of bytes"),
+        (
+            "max_sessions = 0",
+            "1: `max_sessions` is 0: expected a number of sessions, more than 0, or \"none\"",
+        ),
+        ("max_sessions = -1", "1: `max_sessions` is -1: expected"),
+        ("max_sessions = '100'", "1: `max_sessions` is '100': expected"),
         (
             "secret_fields = ['pin', 'card[number']",
-            &["`secret_fields", "`card[number`", "accepted"],
+            "1: `secret_fields` is ['pin', 'card[number']: `card[number` names no field: letters",
         ),
-        ("secret_fields = 3", &["`secret_fields`", "a list of strings"]),
-        ("commit_deadline = 0", &["`commit_deadline`", "more than 0"]),
-        ("commit_deadline = '0s'", &["`commit_deadline`", "more than 0"]),
-        ("commit_deadline = []", &["`commit_deadline`", "accepted"]),
-        ("[cookie]\nsame_site = 'loose'", &["`cookie.same_site`", "strict", "accepted"]),
-        ("[cookie]\nsecure = 'true'", &["`cookie.secure`", "boolean"]),
-        ("[cookie]\nmax_chunks = 99", &["max_chunks", "1 to 16"]),
+        ("secret_fields = 3", "1: `secret_fields` is 3: expected a list of strings"),
+        (
+            "commit_deadline = 0",
+            "1: `commit_deadline` is 0: expected a span such as \"90s\", \"2h\" or \"10d\", or a number of seconds, more than 0",
+        ),
+        ("commit_deadline = '0s'", "1: `commit_deadline` is '0s': expected"),
+        ("commit_deadline = []", "1: `commit_deadline` is []: expected"),
+        ("browser_session = 'yes'", "1: `browser_session` is 'yes': expected true or false"),
+        (
+            "[cookie]\nsame_site = 'loose'",
+            "2: `cookie.same_site` is 'loose': expected `lax`, `strict` or `none`",
+        ),
+        ("cookie.secure = 'true'", "1: `cookie.secure` is 'true': expected true or false"),
+        (
+            "[cookie]\n\nmax_chunks = 99",
+            "3: `cookie.max_chunks` is 99: expected a number from 1 to 16",
+        ),
+        (
+            "[redis]\nmode = 'galaxy'",
+            "2: `redis.mode` is 'galaxy': expected `standalone`, `sentinel` or `cluster`",
+        ),
+        ("[redis]\nport = 0", "2: `redis.port` is 0: expected a port, 1 to 65535"),
+        ("[redis]\nnodes = 3", "2: `redis.nodes`: expected a list of strings"),
+        ("[redis]\nurl = 12345", "2: `redis.url`: expected a string"),
+        ("[redis]\npassword = 12345", "2: `redis.password`: expected a string"),
+        (
+            "[redis]\ncommand_timeout = 'soon'",
+            "2: `redis.command_timeout` is 'soon': expected a span",
+        ),
+        (
+            "[redis]\nnear_cache_bytes = 0",
+            "2: `redis.near_cache_bytes` is 0: expected a number of bytes",
+        ),
+        (
+            "[redis]\nwait_replicas = -1",
+            "2: `redis.wait_replicas` is -1: expected a whole number, 0 or more",
+        ),
+        (
+            "[file]\ndurability = 'maybe'",
+            "2: `file.durability` is 'maybe': expected `full` or `fast`",
+        ),
+        ("driver = ", "1: "),
+        ("max_bytes = 1\nmax_bytes = 1", "2: duplicate key"),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        let expected = format!("config/session.toml:{expected}");
+        assert!(error.starts_with(&expected), "{text:?}: {error}");
+        assert!(!error.contains('\n') && !error.contains("12345"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_quoted_with_what_is_accepted() {
+    for (name, value, expected) in [
+        (
+            "SESSION_COOKIE_SECURE",
+            "perhaps",
+            "\"perhaps\": expected true, 1, yes, on, false, 0, no or off",
+        ),
+        ("SESSION_IDLE_TIMEOUT", "soon", "\"soon\": expected a span such as \"90s\""),
+        ("SESSION_IDLE_TIMEOUT", "1us", "\"1us\": expected a span such as \"90s\""),
+        ("SESSION_ABSOLUTE_TIMEOUT", "0", "\"0\": expected a span such as \"90s\""),
+        ("SESSION_COOKIE_MAX_CHUNKS", "many", "\"many\": expected a number from 1 to 16"),
+        ("SESSION_COOKIE_MAX_CHUNKS", "1", ""),
+        ("SESSION_MAX_BYTES", "0", "\"0\": expected a number of bytes, more than 0"),
+        ("SESSION_MAX_BYTES", "many", "\"many\": expected a number of bytes"),
+        (
+            "SESSION_MAX_SESSIONS",
+            "0",
+            "\"0\": expected a number of sessions, more than 0, or \"none\"",
+        ),
+        ("SESSION_MAX_SESSIONS", "many", "\"many\": expected a number of sessions"),
+        ("SESSION_COMMIT_DEADLINE", "0", "\"0\": expected a span"),
+        ("SESSION_REDIS_PORT", "http", "\"http\": expected a port"),
+        ("SESSION_DRIVER", "disk", "\"disk\": expected `cookie`, `memory`, `file` or `redis`"),
+    ] {
+        let read = variable(name, value);
+        let said = read.map_err(|error| error.to_string()).err().unwrap_or_default();
+        let prefix = format!("environment: {name} is {expected}");
+        assert!(
+            if expected.is_empty() { said.is_empty() } else { said.starts_with(&prefix) },
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_long_value_is_quoted_in_part() {
+    let error = variable("SESSION_IDLE_TIMEOUT", &"é".repeat(500)).unwrap_err().to_string();
+    assert!(error.contains("éé…: expected") && error.chars().count() < 250, "{error}");
+}
+
+#[test]
+fn a_boolean_in_the_environment_is_a_word_or_a_digit_in_any_case() {
+    for (words, expected) in [
+        (["1", "yes", "true", "on", "YES", "True", "oN"], true),
+        (["0", "no", "false", "off", "No", "FALSE", "Off"], false),
+    ] {
+        for word in words {
+            let settings = variable("SESSION_COOKIE_SECURE", word).unwrap();
+            assert_eq!(settings.cookie.secure, expected, "{word}");
+        }
+    }
+    assert_eq!(variable("SESSION_COOKIE_NAME", "yes").unwrap().cookie_name.as_deref(), Some("yes"));
+    assert_eq!(variable("SESSION_REDIS_WAIT_REPLICAS", "1").unwrap().redis.wait_replicas, 1);
+}
+
+#[test]
+fn a_contradiction_names_both_settings() {
+    for (text, said) in [
         (
             "cookie_name = '__Host-x'\n[cookie]\ndomain = 'example.org'",
-            &["__Host-", "no cookie.domain"],
+            &["__Host-", "no cookie.domain"][..],
         ),
         (
             "cookie_name = '__Http-x'\n[cookie]\nhttp_only = false",
             &["`__Http-`", "http_only = true"],
         ),
-        ("app_key = 'base64:AAAA'", &["never in the file", "APP_KEY"]),
-        ("driver = ", &["config/session.toml"]),
-        ("[redis]\nurl = 'redis://h'\nhost = 'h'", &["redis.url", "one of the two"]),
-        ("[redis]\nmode = 'galaxy'", &["`redis.mode`", "sentinel", "cluster"]),
-        ("[redis]\nnodes = 3", &["`redis.nodes`", "accepted"]),
-        ("[redis]\ncommand_timeout = 'soon'", &["`redis.command_timeout`", "accepted"]),
-        ("[file]\ndurability = 'maybe'", &["`file.durability`", "full", "fast"]),
-        ("[redis]\nnear_cache_bytes = 0", &["`redis.near_cache_bytes`", "more than 0"]),
-        ("[redis]\npassword = 12345", &["redis.password", "a string"]),
+        ("[redis]\nurl = 'redis://h'\nhost = 'h'", &["redis.url", "the URL or the parts"]),
     ] {
         let error = file(text).unwrap_err().to_string();
         assert!(said.iter().all(|part| error.contains(part)), "{text:?}: {error}");
-        assert!(
-            !error.contains('\n') && !error.contains("AAAA") && !error.contains("12345"),
-            "{error}"
-        );
-    }
-    for (name, value, said) in [
-        ("SESSION_COOKIE_SECURE", "perhaps", "boolean"),
-        ("SESSION_IDLE_TIMEOUT", "soon", "\"2h\""),
-        ("SESSION_IDLE_TIMEOUT", "1us", "at least one second"),
-        ("SESSION_ABSOLUTE_TIMEOUT", "0", "at least one second"),
-        ("SESSION_COOKIE_MAX_CHUNKS", "many", "u8"),
-        ("SESSION_MAX_BYTES", "0", "more than 0"),
-        ("SESSION_MAX_BYTES", "many", "a number of bytes"),
-        ("SESSION_MAX_SESSIONS", "0", "more than 0, or \"none\""),
-        ("SESSION_MAX_SESSIONS", "many", "a number of sessions"),
-        ("SESSION_COMMIT_DEADLINE", "0", "more than 0"),
-        ("SESSION_COMMIT_DEADLINE", "later", "a number of seconds"),
-        ("SESSION_DRIVER", "disk", "cookie"),
-    ] {
-        let error = variable(name, value).unwrap_err().to_string();
-        assert!(error.starts_with(name) && error.contains(said), "{error}");
     }
 }
 
@@ -238,7 +377,7 @@ fn the_application_key_comes_from_the_environment_and_is_never_shown() {
     let error = file("").unwrap().sessions().unwrap_err().to_string();
     assert!(error.contains("APP_KEY") && error.contains("openssl"), "{error}");
     let key = AppKeys::generate();
-    let settings = Settings::read("", &|name| (name == "APP_KEY").then(|| key.clone())).unwrap();
+    let settings = variable("APP_KEY", &key).unwrap();
     assert!(settings.sessions().is_ok());
     assert!(!format!("{settings:?}").contains(&key[10..]));
     let settings = variable("SESSION_REDIS_URL", "redis://:hunter2@h/0").unwrap();
@@ -257,10 +396,7 @@ fn a_list_is_a_list_or_text_with_commas() {
 #[cfg(not(feature = "redis"))]
 #[test]
 fn a_driver_that_is_not_built_in_says_so() {
-    let key = AppKeys::generate();
-    let settings =
-        Settings::read("driver = 'redis'", &|name| (name == "APP_KEY").then(|| key.clone()));
-    let error = settings.unwrap().sessions().unwrap_err().to_string();
+    let error = with_key("driver = 'redis'").sessions().unwrap_err().to_string();
     assert!(error.contains("`redis`") && error.contains("feature `redis`"), "{error}");
 }
 
@@ -276,14 +412,16 @@ fn every_line_of_the_template_is_a_setting_and_together_they_are_the_defaults() 
     let lines: Vec<_> =
         template.lines().map(|line| uncommented(line).unwrap_or(line.to_owned())).collect();
     assert_eq!(format!("{:?}", file(&lines.join("\n")).unwrap()), defaults);
-    for (name, _) in super::load::variables(&<Settings as confique::Config>::META, "") {
+    for (name, _) in names::variables() {
         assert_eq!(template.contains(&format!("# {name}\n")), name != "APP_KEY", "{name}");
     }
 }
 
 #[test]
-fn the_default_list_of_secret_fields_is_that_of_the_code() {
+fn the_default_list_of_secret_fields_is_that_of_the_core() {
     assert_eq!(file("").unwrap().secret_fields, SecretFields::default());
+    let line = format!("#secret_fields = {:?}  # SESSION_SECRET_FIELDS\n", SecretFields::DEFAULT);
+    assert!(Settings::template().contains(&line), "{line}");
 }
 
 #[test]
@@ -303,24 +441,45 @@ fn the_default_name_has_the_strongest_prefix_that_browsers_accept() {
 fn variables_of_a_dot_env_file_are_read_and_a_bad_line_is_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".env");
-    assert_eq!(DotEnv::read(&path).unwrap().variable("APP_KEY"), None);
-    std::fs::write(&path, "# ours\nAPP_KEY='base64:abc'\nSESSION_AGE=\n").unwrap();
-    let read = DotEnv::read(&path).unwrap();
-    assert_eq!(read.variable("APP_KEY").as_deref(), Some("base64:abc"));
-    assert_eq!(read.variable("SESSION_IDLE_TIMEOUT"), None);
+    assert_eq!(Variables::from_file(&path).unwrap().get("APP_KEY"), None);
+    std::fs::write(&path, "# ours\nAPP_KEY='base64:abc'\nSESSION_DRIVER=\nHOME=/x\n").unwrap();
+    let read = Variables::from_file(&path).unwrap();
+    assert_eq!(read.get("APP_KEY"), Some("base64:abc"));
+    assert_eq!((read.get("SESSION_DRIVER"), read.get("HOME")), (None, None));
     assert!(!format!("{read:?}").contains("abc"));
     std::fs::write(&path, "APP KEY hunter2").unwrap();
-    let error = DotEnv::read(&path).unwrap_err().to_string();
+    let error = Variables::from_file(&path).unwrap_err().to_string();
     assert!(error.contains("NAME=value") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn the_error_says_that_a_variable_comes_from_the_dot_env_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    for (line, said) in [
+        ("SESSION_DRIVER=disk", "SESSION_DRIVER is \"disk\": expected"),
+        ("SESSION_DRVIER=file", "SESSION_DRVIER is not a setting; did you mean SESSION_DRIVER?"),
+    ] {
+        std::fs::write(&path, line).unwrap();
+        let variables = Variables::default().or(Variables::from_file(&path).unwrap());
+        let error = Settings::read("", &variables).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: {said}", path.display())), "{error}");
+    }
+    std::fs::write(&path, "SESSION_DRIVER=disk").unwrap();
+    let environment = Variables::from_iter([("SESSION_DRIVER", "memory")]);
+    let variables = environment.or(Variables::from_file(&path).unwrap());
+    assert_eq!(Settings::read("", &variables).unwrap().driver, DriverKind::Memory);
+}
+
+#[test]
+fn a_file_that_was_named_has_to_exist() {
+    let error = Settings::load_with(Some(Path::new("/no/such.toml")), &Variables::default());
+    assert!(error.unwrap_err().to_string().starts_with("/no/such.toml: cannot be read"));
 }
 
 #[tokio::test]
 async fn the_limit_of_a_record_reaches_the_session_system() {
-    let key = AppKeys::generate();
-    let settings = Settings::read("driver = 'memory'\nmax_bytes = 1000", &|name| {
-        (name == "APP_KEY").then(|| key.clone())
-    });
-    let sessions = settings.unwrap().sessions().unwrap();
+    let sessions = with_key("driver = 'memory'\nmax_bytes = 1000").sessions().unwrap();
     let no_headers: &[(&str, &str)] = &[];
     for (length, fits) in [(500, true), (1001, false)] {
         let session = RequestContext::new(&sessions).session(no_headers).await.unwrap();
@@ -331,9 +490,17 @@ async fn the_limit_of_a_record_reaches_the_session_system() {
     }
 }
 
+#[test]
+fn the_setting_that_shows_errors_reaches_the_session_system() {
+    for (text, shown) in [("", "show_errors: false"), ("show_errors = true", "show_errors: true")] {
+        let sessions = with_key(text).sessions().unwrap();
+        assert!(format!("{sessions:?}").contains(shown), "{sessions:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_commit_deadline_reaches_the_session_system() {
-    /// Never answers a commit.
+    /// Never replies to a commit.
     #[derive(Debug)]
     struct Hanging;
 
@@ -348,10 +515,8 @@ async fn the_commit_deadline_reaches_the_session_system() {
         }
     }
 
-    let key = AppKeys::generate();
-    let settings =
-        Settings::read("commit_deadline = '90s'", &|name| (name == "APP_KEY").then(|| key.clone()));
-    let sessions = settings.unwrap().builder_on(Hanging).unwrap().build().unwrap();
+    let sessions =
+        with_key("commit_deadline = '90s'").builder_on(Hanging).unwrap().build().unwrap();
     let no_headers: &[(&str, &str)] = &[];
     let session = RequestContext::new(&sessions).session(no_headers).await.unwrap();
     session.put("k", 1).unwrap();

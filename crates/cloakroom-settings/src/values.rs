@@ -2,28 +2,36 @@
 
 use std::{fmt, num::NonZeroUsize, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
 use zeroize::Zeroizing;
 
 use cloakroom_core::{MIN_TIMEOUT, cookie::SameSite, form::SecretFields};
 
-/// Where sessions live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The place where sessions are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DriverKind {
-    /// In the visitor's cookie, sealed.
+    /// The visitor's cookie, sealed.
     Cookie,
-    /// In files on this machine.
+    /// Files on this machine.
     File,
-    /// In Redis.
+    /// Redis.
     Redis,
-    /// In this process's memory.
+    /// This process's memory.
     Memory,
 }
 
 impl DriverKind {
-    /// The word in the settings.
+    /// Returns the word that the settings have for this driver.
+    ///
+    /// ```
+    /// use cloakroom_settings::DriverKind;
+    ///
+    /// assert_eq!(DriverKind::Redis.name(), "redis");
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::Cookie => "cookie",
@@ -34,31 +42,53 @@ impl DriverKind {
     }
 }
 
-/// What of the file driver survives a loss of power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+impl<'de> Deserialize<'de> for DriverKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let drivers = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
+        choice(deserializer, &drivers.map(|driver| (driver.name(), driver)))
+    }
+}
+
+/// The changes on the file driver that survive a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileDurability {
-    /// Every commit that was acknowledged.
+    /// All commits that were acknowledged.
     Full,
-    /// What the operating system had written by then.
+    /// The commits that the operating system had written.
     Fast,
 }
 
-/// What stands behind the address of Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+impl<'de> Deserialize<'de> for FileDurability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        choice(deserializer, &[("full", Self::Full), ("fast", Self::Fast)])
+    }
+}
+
+/// The kind of Redis servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisMode {
     /// One server.
     Standalone,
-    /// Servers of which Sentinels say which is the master.
+    /// A master and its replicas, watched by Sentinels.
     Sentinel,
     /// A cluster.
     Cluster,
 }
 
-/// A setting that is not to be shown: wiped from memory when dropped, silent in `Debug`.
+impl<'de> Deserialize<'de> for RedisMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let modes = [
+            ("standalone", Self::Standalone),
+            ("sentinel", Self::Sentinel),
+            ("cluster", Self::Cluster),
+        ];
+        choice(deserializer, &modes)
+    }
+}
+
+/// A setting that is never shown. It is wiped from memory when it is dropped, and `Debug` leaves it out.
 ///
 /// ```
 /// use cloakroom_settings::Secret;
@@ -72,7 +102,13 @@ pub enum RedisMode {
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The setting itself.
+    /// Returns the text.
+    ///
+    /// ```
+    /// use cloakroom_settings::Secret;
+    ///
+    /// assert_eq!(Secret::from("hunter2".to_owned()).expose(), "hunter2");
+    /// ```
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -90,54 +126,117 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a span of time: `"2h"`, `"1h 30m"`, or a number of seconds; more than none.
+/// The forms of a value that can be a whole number or text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// The forms of a value that can be a list or text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ListOrText {
+    List(Vec<String>),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// Returns an error that says what is accepted.
+fn expected<E: Error>(accepted: impl fmt::Display) -> E {
+    E::custom(format!("expected {accepted}"))
+}
+
+/// Reads one of several words, in upper or lower case.
+fn choice<'de, D: Deserializer<'de>, T: Copy>(
+    deserializer: D,
+    choices: &[(&str, T)],
+) -> Result<T, D::Error> {
+    let text = match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Text(text) => text,
+        NumberOrText::Number(_) | NumberOrText::Other(_) => String::new(),
+    };
+    let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text));
+    chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let (last, others) =
+            words.split_last().map_or(("", &[][..]), |(last, others)| (last, others));
+        expected(format!("{} or {last}", others.join(", ")))
+    })
+}
+
+/// Reads a span of time above zero: `"2h"`, `"1h 30m"`, or a number of seconds.
 pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let span = any_span(deserializer)?.filter(|span| !span.is_zero());
-    span.ok_or_else(|| D::Error::custom(format!("{SPAN}, more than 0 is accepted")))
+    span.ok_or_else(|| expected(format!("{SPAN}, more than 0")))
 }
 
 /// Reads the timeout of a session.
 pub(super) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let span = any_span(deserializer)?.filter(|span| *span >= MIN_TIMEOUT);
-    span.ok_or_else(|| D::Error::custom(format!("{SPAN}, at least one second is accepted")))
+    span.ok_or_else(|| expected(format!("{SPAN}, at least one second")))
 }
 
 const SPAN: &str = "a span such as \"90s\", \"2h\" or \"10d\", or a number of seconds";
 
 fn any_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Seconds(u64),
-        Text(String),
-        Other(serde::de::IgnoredAny),
-    }
-    Ok(match Written::deserialize(deserializer)? {
-        Written::Seconds(seconds) => Some(Duration::from_secs(seconds)),
-        Written::Text(text) => humantime::parse_duration(&text).ok(),
-        Written::Other(_) => None,
+    Ok(match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Number(seconds) => Some(Duration::from_secs(seconds)),
+        NumberOrText::Text(text) => humantime::parse_duration(&text).ok(),
+        NumberOrText::Other(_) => None,
     })
+}
+
+/// Reads a whole number that `accept` accepts.
+fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+    accept: impl FnOnce(&T) -> bool,
+    accepted: &str,
+) -> Result<T, D::Error> {
+    let number = u64::deserialize(deserializer).ok().and_then(|number| T::try_from(number).ok());
+    number.filter(accept).ok_or_else(|| expected(accepted))
 }
 
 /// Reads a number of bytes, more than 0.
 pub(super) fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    let bytes = usize::deserialize(deserializer);
-    let bytes = bytes.ok().filter(|bytes| *bytes > 0);
-    bytes.ok_or_else(|| D::Error::custom("a number of bytes, more than 0, is accepted"))
+    number(deserializer, |bytes| *bytes > 0, "a number of bytes, more than 0")
 }
 
-/// How many sessions an owner may have.
+/// Reads a number of cookies.
+pub(super) fn chunks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    number(deserializer, |chunks| (1..=16).contains(chunks), "a number from 1 to 16")
+}
+
+/// Reads the port of a server.
+pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    number(deserializer, |port| *port > 0, "a port, 1 to 65535")
+}
+
+/// Reads a number that may be 0.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    number(deserializer, |_| true, "a whole number, 0 or more")
+}
+
+/// The limit of an owner's sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MaxSessions {
-    /// At most so many.
+    /// At most this number.
     Limited(NonZeroUsize),
     /// Any number.
     Unlimited,
 }
 
 impl MaxSessions {
-    /// The limit, if there is one.
+    /// Returns the limit, or `None` if there is no limit.
+    ///
+    /// ```
+    /// use cloakroom_settings::MaxSessions;
+    ///
+    /// assert_eq!(MaxSessions::Unlimited.limit(), None);
+    /// ```
     pub fn limit(self) -> Option<usize> {
         match self {
             Self::Limited(limit) => Some(limit.get()),
@@ -149,56 +248,38 @@ impl MaxSessions {
 /// Reads a number of sessions, more than 0, or `none`.
 impl<'de> Deserialize<'de> for MaxSessions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(usize),
-            Text(String),
-            Other(serde::de::IgnoredAny),
-        }
-        let number = match Written::deserialize(deserializer)? {
-            Written::Text(text) if text == "none" => return Ok(Self::Unlimited),
-            Written::Number(number) => Some(number),
-            Written::Text(_) | Written::Other(_) => None,
+        let number = match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Text(text) if text == "none" => return Ok(Self::Unlimited),
+            NumberOrText::Number(number) => usize::try_from(number).ok(),
+            NumberOrText::Text(_) | NumberOrText::Other(_) => None,
         };
-        number.and_then(NonZeroUsize::new).map(Self::Limited).ok_or_else(|| {
-            D::Error::custom("a number of sessions, more than 0, or \"none\" is accepted")
-        })
+        number
+            .and_then(NonZeroUsize::new)
+            .map(Self::Limited)
+            .ok_or_else(|| expected("a number of sessions, more than 0, or \"none\""))
     }
 }
 
-/// A list of strings, or one string with commas between them, as the environment has it.
+/// Reads a list of strings, or one string with commas between the items, as the environment has it.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        List(Vec<String>),
-        Text(String),
-        Other(serde::de::IgnoredAny),
-    }
-    match Written::deserialize(deserializer)? {
-        Written::List(list) => Ok(list),
-        Written::Text(text) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
-        Written::Other(_) => Err(D::Error::custom(
-            "a list of strings, or one string with commas between, is accepted",
-        )),
+    match ListOrText::deserialize(deserializer)? {
+        ListOrText::List(list) => Ok(list),
+        ListOrText::Text(text) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
+        ListOrText::Other(_) => {
+            Err(expected("a list of strings, or one string with commas between the items"))
+        }
     }
 }
 
-/// A list of patterns, as [`list`] reads it.
+/// Reads a list of patterns, written as [`list`] reads it.
 pub(super) fn secret_fields<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<SecretFields, D::Error> {
     SecretFields::new(list(deserializer)?).map_err(D::Error::custom)
 }
 
-/// `lax`, `strict` or `none`, in any case.
+/// Reads `lax`, `strict` or `none`.
 pub(super) fn same_site<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SameSite, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match text.to_ascii_lowercase().as_str() {
-        "lax" => Ok(SameSite::Lax),
-        "strict" => Ok(SameSite::Strict),
-        "none" => Ok(SameSite::None),
-        _ => Err(D::Error::custom("`lax`, `strict` or `none` is accepted")),
-    }
+    let choices = [("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)];
+    choice(deserializer, &choices)
 }

@@ -291,5 +291,5 @@ async fn a_small_cache_keeps_what_was_used_last() {
     text(&cached, 2).await;
     assert_eq!(server.calls().get("get"), Some(&1), "the third left");
     let refused = builder(&server.url()).near_cache_bytes(0).build().unwrap_err().to_string();
-    assert!(refused.contains("near_cache_bytes is 0; more is accepted"), "{refused}");
+    assert!(refused.contains("near_cache_bytes is 0; expected more than 0"), "{refused}");
 }

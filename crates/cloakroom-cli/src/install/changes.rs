@@ -7,7 +7,7 @@ use std::{
 
 use cloakroom::{
     AppKeys,
-    settings::{DriverKind, Settings},
+    settings::{DriverKind, Settings, Variables},
 };
 use similar::TextDiff;
 
@@ -39,7 +39,7 @@ pub(super) fn driver(options: &Install) -> Result<DriverKind, Failure> {
     if options.force || read(SETTINGS)?.is_empty() {
         return Ok(asked.unwrap_or(DriverKind::Cookie));
     }
-    let there = Settings::load_with(Some(Path::new(SETTINGS)), &|_| None)?.driver;
+    let there = Settings::load_with(Some(Path::new(SETTINGS)), &Variables::default())?.driver;
     match asked.filter(|asked| *asked != there) {
         None => Ok(there),
         Some(asked) => Err(Failure::unusable(format!(

@@ -190,7 +190,7 @@ fn what_cannot_be_is_said_and_changes_nothing() {
     std::fs::write(broken.path().join("config/session.toml"), "driver = file\n").unwrap();
     let ran = broken.run(&["install", "--path", CHECKOUT]);
     assert_eq!(ran.code(), 2);
-    assert!(ran.err().contains("config/session.toml: line 1: "), "{}", ran.err());
+    assert!(ran.err().contains("config/session.toml:1: "), "{}", ran.err());
     let nowhere = Project::new().run(&["install"]);
     assert!(nowhere.err().contains("there is no project here"), "{}", nowhere.err());
     let old = package("axum = \"0.7\"").run(&["install", "--path", CHECKOUT, "--dry-run"]);

@@ -143,7 +143,7 @@ fn a_wrong_command_is_exit_code_2_and_says_what_is_accepted() {
     assert_data_eq!(
         ran.err(),
         str![[r#"
-error: SESSION_IDLE_TIMEOUT: `idle_timeout`: a span such as "90s", "2h" or "10d", or a number of seconds, at least one second is accepted
+error: environment: SESSION_IDLE_TIMEOUT is "soon": expected a span such as "90s", "2h" or "10d", or a number of seconds, at least one second
 
 "#]]
     );
@@ -275,15 +275,18 @@ look  cookie: `cookie.domain`: every host below example.org gets it and can set 
 look  lifetime: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session that is used never ends
 look  lifetime: `idle_timeout` is 500 days, and browsers keep a cookie for 400 days at most
 look  redis: `redis.key_prefix` is the default `session:`: the sessions of another application[..]
-wrong redis: could not look at Redis at 127.0.0.1:1: Connection refused (os error 111)
+wrong redis: could not check Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]
     );
     assert_eq!(ran.err(), "error: 4 things are wrong\n");
-    let misspelt = Project::new().with("APP_KEY", &AppKeys::generate()).with("SESSION_DRIVR", "x");
-    assert!(
-        misspelt.run(&["doctor"]).good().contains("look  environment: SESSION_DRIVR is no setting")
-    );
+    let keyed = || Project::new().with("APP_KEY", &AppKeys::generate());
+    let foreign = keyed().with("SESSION_FLAVOUR", "x").run(&["doctor"]).good();
+    assert!(foreign.contains("look  environment: SESSION_FLAVOUR is no setting"), "{foreign}");
+    let misspelt = keyed().with("SESSION_DRIVR", "x").run(&["doctor"]);
+    assert_eq!(misspelt.code(), 1);
+    let expected = "environment: SESSION_DRIVR is not a setting; did you mean SESSION_DRIVER?";
+    assert!(misspelt.out().contains(expected), "{}", misspelt.out());
     let refused = Project::new()
         .with("SESSION_COOKIE_SAME_SITE", "none")
         .with("SESSION_COOKIE_SECURE", "false")

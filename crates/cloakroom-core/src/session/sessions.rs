@@ -207,6 +207,7 @@ impl fmt::Debug for Sessions {
             .field("driver", &self.driver_name())
             .field("cookie_name", &self.cookie_name())
             .field("lifetimes", self.context().lifetimes())
+            .field("show_errors", &self.context().shows_errors())
             .finish_non_exhaustive()
     }
 }
@@ -229,6 +230,7 @@ pub struct SessionsBuilder {
     max_bytes: usize,
     max_sessions: Option<usize>,
     server_errors: ServerErrors,
+    show_errors: bool,
     secret_fields: SecretFields,
     not_before: Option<Arc<dyn NotBefore>>,
     clock: Arc<dyn Clock>,
@@ -247,6 +249,7 @@ impl SessionsBuilder {
             max_bytes: DEFAULT_MAX_BYTES,
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
             server_errors: ServerErrors::default(),
+            show_errors: false,
             secret_fields: SecretFields::default(),
             not_before: None,
             clock: Arc::new(SystemClock),
@@ -356,6 +359,21 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets whether responses to requests that failed show the error to the visitor. Default: `false`,
+    /// because an error may name internals, such as the address of a server. Use it in development.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, Sessions};
+    ///
+    /// let sessions = Sessions::cookie(AppKeys::random()).show_errors(cfg!(debug_assertions)).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
+    pub fn show_errors(mut self, on: bool) -> Self {
+        self.show_errors = on;
+        self
+    }
+
     /// Sets which fields of a form `flash_all` and `flash_except` leave out. Default:
     /// [`SecretFields::DEFAULT`]. A field that is missing in the list is kept in the session, and shown
     /// in the page, as it was typed.
@@ -421,6 +439,7 @@ impl SessionsBuilder {
             max_bytes: self.max_bytes,
             max_sessions,
             server_errors: self.server_errors,
+            show_errors: self.show_errors,
             secret_fields: self.secret_fields,
             not_before: self.not_before,
             clock: self.clock,

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 
 use super::*;
 
-/// Where a file that cannot be read is kept.
+/// Returns the path where an unreadable file is kept.
 fn set_aside(place: &Place, key: RecordKey) -> PathBuf {
     place.path(key).with_extension(format!("{}.corrupt", place.clock.now().as_millis()))
 }
@@ -189,7 +189,7 @@ async fn a_file_of_a_later_version_stays_and_is_logged_once_a_round() {
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
     let removed = tracing::subscriber::with_default(subscriber, || {
         let mut round = None;
-        let swept = sweep::go_on(&mut round, &place.store.0, 1_000).unwrap();
+        let swept = sweep::resume(&mut round, &place.store.0, 1_000).unwrap();
         assert!(swept.is_finished());
         swept.removed
     });
@@ -222,7 +222,8 @@ impl std::io::Write for Log {
     }
 }
 
-/// No one can tell whether the file of the old key was the tombstone that makes the new one live.
+/// The old key's file may have been the tombstone that makes the new record live. A spoilt one does not
+/// show it.
 #[tokio::test]
 async fn a_rotation_whose_old_file_is_spoilt_makes_nothing_live() {
     let place = Place::new();
@@ -303,12 +304,12 @@ async fn a_location_that_another_user_made_or_may_write_is_an_error() {
     fs::set_permissions(location, fs::Permissions::from_mode(0o777)).unwrap();
     for commit in commits() {
         let error = place.store.commit(commit).await.unwrap_err();
-        assert!(cause(&error).contains("chmod 700"), "{}", cause(&error));
+        assert!(cause(&error).contains("mode 0700"), "{}", cause(&error));
     }
     assert!(place.store.sweep(10).await.is_err());
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "a whole file is ours");
     let error = place.store.load(&beside(1)).await.unwrap_err();
-    assert!(cause(&error).contains("chmod 700"), "an absence proves nothing here: {error:?}");
+    assert!(cause(&error).contains("mode 0700"), "an absence proves nothing here: {error:?}");
     fs::set_permissions(location, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(place.text(key(1)).await.as_deref(), Some("values"), "nothing has changed");
     if rustix::process::geteuid().is_root() {

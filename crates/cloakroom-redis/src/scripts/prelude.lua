@@ -1,6 +1,6 @@
--- What all steps share. ARGV[1] is the application's time in milliseconds; deadlines are compared
--- with it and not with the server's, so that all of them are by one clock.
--- The layout of values is described in wire.rs, and what a word with a question mark means in steps.rs.
+-- The functions of all steps. ARGV[1] is the application's time in milliseconds. Deadlines are compared
+-- with it and not with the server's time, so that all of them follow one clock.
+-- wire.rs describes the layout of values, and steps.rs the meaning of a word with a question mark.
 local now = tonumber(ARGV[1])
 
 local function revision_of(value)
@@ -15,7 +15,7 @@ local function expires_of(value)
   return tonumber(value:sub(6, 21)) or 0
 end
 
--- Whether the history of `value`, its revision and the four before it, has `revision`.
+-- Returns true if the history of `value`, its revision and the four before it, has `revision`.
 local function has_had(value, revision)
   return value:sub(40, 123):find(revision, 1, true) ~= nil
 end
@@ -25,14 +25,15 @@ local function after(old, value)
   return value:sub(1, 56) .. old:sub(40, 106) .. value:sub(124)
 end
 
--- The mark on a word that another copy of this call may contradict: the history does not have this
--- call's revision, but it has lost its beginning and does not reach back to `expected` either.
+-- Returns the mark on a word that another copy of this call may contradict: the history lacks this
+-- call's revision, but it has lost its beginning and does not reach back to `expected`.
 local function doubt(value, expected)
   local is_whole = value:sub(108, 123) == '----------------'
   return (is_whole or (expected and has_had(value, expected))) and '' or '?'
 end
 
--- 'R' and a record, 'T' and a tombstone, '?' for what is not ours, nil for nothing or what has expired.
+-- Returns 'R' and a record, 'T' and a tombstone, '?' for an unreadable value, or nil if the key is unset or
+-- expired.
 local function found(key)
   local value = redis.pcall('GET', key)
   if not value then return nil end
@@ -45,19 +46,19 @@ local function found(key)
   return value:sub(4, 4), value
 end
 
--- Sets value and time to live in one step: there is no key without one.
+-- Sets value and time to live in one step, so that no key exists without a time to live.
 local function put(key, value)
   redis.call('SET', key, value, 'PX', string.format('%.0f', math.max(1, expires_of(value) - now)))
 end
 
--- Notes in the two sets of an owner's index that `value` has a record under the name ARGV[2]. The entry
--- outlives the record by one idle time, so that a touch whose own entry is lost does not hide a live
--- session.
+-- Adds the record of `value`, whose name is ARGV[2], to the two sets of an owner's index. The entry
+-- outlives the record by one idle timeout, so that a live session stays listed if a touch cannot update
+-- its entry.
 local function index(by_deadline, by_name, value)
   if not by_deadline then return end
   local score = expires_of(value) + (tonumber(value:sub(23, 38)) or 0)
   local past = string.format('%.0f', now)
-  -- Some at a time, because a script keeps every other client waiting. The next write goes on.
+  -- A limited number, because a script blocks all other clients. The next write removes more.
   local expired = redis.call('ZRANGE', by_deadline, '-inf', past, 'BYSCORE', 'LIMIT', 0, 100)
   if #expired > 0 then
     redis.call('ZREM', by_name, unpack(expired))

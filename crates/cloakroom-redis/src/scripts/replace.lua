@@ -1,6 +1,6 @@
 -- KEYS: the record's, the two of its owner's index if there is one.
--- ARGV: now, name, value up to the history, expected revision, value from behind the history on. In
--- parts, because each copy of a long record that Lua makes takes time.
+-- ARGV: now, name, value up to the history, expected revision, value after the history. The value comes in
+-- parts, because each copy of a long record takes time in Lua.
 local kind, value = found(KEYS[1])
 if kind == 'R' and revision_of(value) == ARGV[4] then
   index(KEYS[2], KEYS[3], ARGV[3])
@@ -10,7 +10,7 @@ end
 if not value then
   return { 'gone?' }
 end
--- Done already, and perhaps written over, destroyed or rotated since.
+-- An earlier copy wrote it. The record may have been replaced, destroyed or rotated since.
 if has_had(value, revision_of(ARGV[3])) then
   return { 'done' }
 end

@@ -1,12 +1,12 @@
 -- KEYS: the old and the new, the two of the owner's index if there is one.
 -- ARGV: now, new name, new value, expected revision or '', tombstone.
--- Without a revision the session ends: replies with the header of its record.
+-- Without a revision the session ends, and the reply has the header of its record.
 local kind, value = found(KEYS[1])
 if kind == 'T' and revision_of(value) == revision_of(ARGV[5]) then
   return { 'done' }
 end
 if kind ~= 'R' then
-  -- Another's tombstone would not be there if this call had left one.
+  -- If an earlier copy of this call had written its tombstone, no other tombstone would be here.
   return { kind == 'T' and 'gone' or 'gone?' }
 end
 if ARGV[4] ~= '' and revision_of(value) ~= ARGV[4] then

@@ -1,6 +1,6 @@
 -- KEYS: the record's. ARGV: now, name, deadline, expected revision.
--- No word is in doubt: what a touch did is gone once another write followed, and a touch that is
--- carried out twice moves the deadline to the same moment twice.
+-- No word has a mark, because another write overrides a touch, and a touch that is carried out twice moves
+-- the deadline to the same time twice.
 local kind, value = found(KEYS[1])
 if kind ~= 'R' then
   return { 'gone' }
