@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| cloakroom::fuzzing::form(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cloakroom_core::testing::fuzzing::form(data));

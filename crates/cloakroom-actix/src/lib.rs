@@ -35,6 +35,7 @@
 
 mod csrf_middleware;
 mod failure;
+mod handled_request;
 mod session_middleware;
 pub mod testing;
 

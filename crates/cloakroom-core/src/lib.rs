@@ -26,6 +26,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum`, `actix` | extractors and responses for these frameworks |
+//! | `http` | header maps of the crate `http`, for an [`adapter`] of your own |
 //! | `minijinja`, `tera` | the view helpers as functions of these template engines |
 //! | `validator`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
 //! | `metrics` | counters and histograms through the `metrics` facade |
@@ -46,7 +47,10 @@ pub mod testing;
 mod values;
 mod web;
 
-pub use adapter::{CookieName, Input, JsonInput, NamedSession};
+pub use adapter::{
+    input::{Input, JsonInput},
+    named_session::{CookieName, NamedSession},
+};
 pub use backend::{context::ServerErrors, not_before::NotBefore};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
@@ -61,6 +65,7 @@ pub use record::{copy::copy_record, lifetimes::MIN_TIMEOUT};
 pub use session::{
     Session,
     deadlines::Deadlines,
+    flash_messages::FlashMessages,
     read::ReadSession,
     sessions::{DEFAULT_IDLE_TIMEOUT, Sessions, SessionsBuilder},
     view::View,

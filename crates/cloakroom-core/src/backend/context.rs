@@ -26,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) max_bytes: usize,
     pub(crate) max_sessions: Option<NonZeroUsize>,
     pub(crate) server_errors: ServerErrors,
+    pub(crate) show_errors: bool,
     pub(crate) secret_fields: SecretFields,
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -75,6 +76,11 @@ impl Context {
 
     pub(crate) fn server_errors(&self) -> ServerErrors {
         self.server_errors
+    }
+
+    /// Returns whether responses with status 500 and 503 carry the message that the log has.
+    pub(crate) fn show_errors(&self) -> bool {
+        self.show_errors
     }
 
     pub(crate) fn not_before(&self) -> Option<&dyn NotBefore> {

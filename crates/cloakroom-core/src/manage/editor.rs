@@ -19,9 +19,9 @@ use crate::{
         change::{Change, closure},
         flash::{Bags, Batch, BatchId},
     },
-    session::sessions::Sessions,
+    session::{flash_messages::FlashMessages, sessions::Sessions},
     values::{
-        Path, encode_object,
+        Path,
         key::{AsKey, KeyOf},
         number::Number,
     },
@@ -149,9 +149,9 @@ impl SessionEditor<'_> {
     /// As [`Session::flash`](crate::Session::flash): the visitor's next page shows it.
     ///
     /// # Errors
-    /// When `messages` is not an object.
-    pub fn flash<T: Serialize>(&mut self, messages: T) -> Result<(), Error> {
-        let bags = Bags { messages: encode_object("flash", &messages)?, ..Bags::default() };
+    /// When `messages` is a JSON value other than an object.
+    pub fn flash(&mut self, messages: impl FlashMessages) -> Result<(), Error> {
+        let bags = Bags::of_messages(&messages)?;
         Change::Flash(Box::new(Batch { id: self.batch, bags })).apply(self.record)
     }
 }

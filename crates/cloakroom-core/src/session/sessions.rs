@@ -226,6 +226,7 @@ pub struct SessionsBuilder {
     max_bytes: usize,
     max_sessions: Option<usize>,
     server_errors: ServerErrors,
+    show_errors: bool,
     secret_fields: SecretFields,
     not_before: Option<Arc<dyn NotBefore>>,
     clock: Arc<dyn Clock>,
@@ -244,6 +245,7 @@ impl SessionsBuilder {
             max_bytes: DEFAULT_MAX_BYTES,
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
             server_errors: ServerErrors::default(),
+            show_errors: false,
             secret_fields: SecretFields::default(),
             not_before: None,
             clock: Arc::new(SystemClock),
@@ -353,6 +355,24 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets whether the library's own response with status 500 or 503 carries the sentence that the log
+    /// has, so that a developer sees in the browser why a request failed. Default: off. Turn it on in
+    /// development alone, because the sentence names settings and keys of the session. Handlers of
+    /// `on_failure` make their responses as before.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
+    ///     .show_errors(cfg!(debug_assertions))
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
+    pub fn show_errors(mut self, on: bool) -> Self {
+        self.show_errors = on;
+        self
+    }
+
     /// Sets which fields of a form `flash_all` and `flash_except` leave out. Default:
     /// [`SecretFields::DEFAULT`]. A field that is missing in the list is kept in the session, and shown
     /// in the page, as it was typed.
@@ -418,6 +438,7 @@ impl SessionsBuilder {
             max_bytes: self.max_bytes,
             max_sessions,
             server_errors: self.server_errors,
+            show_errors: self.show_errors,
             secret_fields: self.secret_fields,
             not_before: self.not_before,
             clock: self.clock,
