@@ -23,8 +23,8 @@ use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
-/// What it checks is in [`cloakroom_core::csrf`]. Wrap it before the session middleware, so that it is
-/// inside:
+/// The checks are described in [`cloakroom_core::csrf`]. Wrap it before the session middleware, so that
+/// it is inside:
 ///
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
@@ -40,10 +40,10 @@ use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 /// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 ///
-/// To find the token in a form it reads up to 2 MiB of the body, or what
-/// [`CsrfPolicy::limit_form`] says, and only for a visitor who has a session; a larger upload is let
-/// through with the token in the header `X-CSRF-Token`, unread.
-/// [`PayloadConfig`](actix_web::web::PayloadConfig) counts for extractors only.
+/// If the token is in a form, the middleware reads up to 2 MiB of the body
+/// ([`CsrfPolicy::limit_form`] sets the limit), and only for a visitor who has a session. A larger upload
+/// needs the token in the header `X-CSRF-Token`, and its body is not read.
+/// [`PayloadConfig`](actix_web::web::PayloadConfig) applies to extractors only.
 ///
 /// [`SessionMiddleware::on_failure`](crate::SessionMiddleware::on_failure) replaces the response to a
 /// refused request.
@@ -53,7 +53,7 @@ pub struct CsrfMiddleware {
 }
 
 impl CsrfMiddleware {
-    /// Middleware with this policy.
+    /// Makes middleware with this policy.
     #[must_use]
     pub fn new(policy: CsrfPolicy) -> Self {
         Self { policy }
@@ -97,7 +97,7 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let (policy, inner) = (self.policy.clone(), self.inner.clone());
         Box::pin(async move {
-            match admit(&policy, &mut request).await {
+            match verify(&policy, &mut request).await {
                 Ok(()) => inner.call(request).await.map(ServiceResponse::map_into_left_body),
                 Err(response) => Ok(request.into_response(response).map_into_right_body()),
             }
@@ -105,11 +105,11 @@ where
     }
 }
 
-/// Checks a request and leaves it as it came.
+/// Checks a request, and restores its body.
 ///
 /// # Errors
-/// The response that refuses it.
-async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), HttpResponse> {
+/// When the request is refused. The error is the response.
+async fn verify(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), HttpResponse> {
     let mut body = request.take_payload();
     let request_head = request.request();
     let stack = context_stack(request_head).map_err(|problem| respond(&problem))?;
@@ -122,13 +122,13 @@ async fn admit(policy: &CsrfPolicy, request: &mut ServiceRequest) -> Result<(), 
         Ok(whole)
     };
     let method = request_head.method().as_str();
-    let admitted = policy.verify_request(method, headers, authority, &stack, reading).await;
-    let admitted = admitted.map_err(|failure| respond(&Problem::of_request(failure, headers)));
+    let verified = policy.verify_request(method, headers, authority, &stack, reading).await;
+    let verified = verified.map_err(|failure| respond(&Problem::of_request(failure, headers)));
     request.set_payload(body);
-    admitted
+    verified
 }
 
-/// The whole body, if it has no more than `limit` bytes. Nothing is decompressed.
+/// Reads the whole body without decompressing it. Fails if it has more than `limit` bytes.
 async fn read(body: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     while let Some(chunk) = body.next().await {

@@ -12,17 +12,19 @@ use actix_web::{
 use cloakroom_core::{
     Error as SessionError,
     adapter::{
-        self, AdapterError, GivenStatus, Problem, Replacement, RequestContext, ResponseHeaders,
+        self, AdapterError, GivenStatus, Problem, Replacement, ResponseHeaders,
         actix::{render, respond},
         headers_of_replaced,
     },
 };
 
-/// The application's handler for failures, if it has one.
+use crate::handled_request::HandledRequest;
+
+/// Holds the application's handler for failures, if it has one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnFailure(adapter::OnFailure<HttpResponse>);
 
-/// Returns the status of a response as the code further inside gave it.
+/// Returns the status of a response before handlers for failures replaced it.
 pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> GivenStatus {
     GivenStatus::of(response.extensions().get(), response.status().as_u16())
 }
@@ -32,22 +34,23 @@ impl OnFailure {
         Self(adapter::OnFailure::new(handler))
     }
 
-    /// Makes the response to a failure of the middleware itself, which goes to the log.
-    pub(crate) fn respond(&self, failure: AdapterError, visit: &RequestContext) -> HttpResponse {
-        let problem = visit.complete(failure);
+    /// Makes the response to a failure of the middleware itself. Logs the failure.
+    pub(crate) fn respond(&self, failure: AdapterError, request: &HandledRequest) -> HttpResponse {
+        let problem = request.context.complete(failure);
         let response = respond(&problem);
-        self.instead_of(&problem, given_status(&response), visit).unwrap_or(response)
+        self.instead_of(&problem, given_status(&response), request).unwrap_or(response)
     }
 
-    /// Replaces a response that was made from a problem further inside.
+    /// Replaces a response that was made from a problem, if [`OnFailure`](adapter::OnFailure) says so.
+    /// Logs the failure.
     pub(crate) fn replace<B: MessageBody>(
         &self,
         response: ServiceResponse<B>,
-        visit: &RequestContext,
+        request: &HandledRequest,
     ) -> ServiceResponse<EitherBody<B>> {
         let given = response.response().extensions().get::<Problem>().cloned();
         let status = given_status(response.response());
-        let made = given.and_then(|problem| self.instead_of(&problem, status, visit));
+        let made = given.and_then(|problem| self.instead_of(&problem, status, request));
         let Some(mut made) = made else { return response.map_into_left_body() };
         for (name, value) in headers_of_replaced(made.headers(), response.headers()) {
             made.headers_mut().append(name, value);
@@ -55,24 +58,29 @@ impl OnFailure {
         response.into_response(made).map_into_right_body()
     }
 
-    /// Replaces the response of an error that middleware returned.
-    pub(crate) fn replace_error(&self, error: Error, visit: &RequestContext) -> Error {
+    /// Replaces the response of an error that middleware returned, if
+    /// [`OnFailure`](adapter::OnFailure) says so. Logs the failure.
+    pub(crate) fn replace_error(&self, error: Error, request: &HandledRequest) -> Error {
         let given = MiddlewareError::given_status(&error);
-        match problem_of(&error).and_then(|problem| self.instead_of(&problem, given, visit)) {
+        let Some(problem) = problem_of(&error) else { return error };
+        match self.instead_of(&problem, given, request) {
             Some(made) => MiddlewareError::replaced(error, made),
+            // The response is made from the problem that was logged, so it is not logged again.
+            None if problem.http_status() >= 500 => problem.into(),
             None => error,
         }
     }
 
-    /// Returns the response in the place of one of status `status` that was made from `given`, where
+    /// Returns the response that replaces one of status `status` that was made from `given`, if
     /// [`OnFailure`](adapter::OnFailure) says so.
     fn instead_of(
         &self,
         given: &Problem,
         status: GivenStatus,
-        visit: &RequestContext,
+        request: &HandledRequest,
     ) -> Option<HttpResponse> {
-        let Replacement { mut response, problem, .. } = self.0.replace(given, visit, render)?;
+        let replacement = self.0.replace(given, &request.context, request.line(), render)?;
+        let Replacement { mut response, problem, .. } = replacement;
         response.extensions_mut().insert(status);
         if let Some(problem) = problem {
             response.extensions_mut().insert(problem);
@@ -81,24 +89,24 @@ impl OnFailure {
     }
 }
 
-/// An error of middleware, whose response carries what its session asks for, however often it is asked
-/// for the response.
+/// An error of middleware whose response carries the session's headers, also if it is made several
+/// times.
 #[derive(Debug)]
 pub(crate) struct MiddlewareError {
     error: Error,
     session: ResponseHeaders,
-    /// The status of the error before the application's handler replaced its response.
+    /// The status of the error before handlers for failures replaced its response.
     given: GivenStatus,
 }
 
 impl MiddlewareError {
-    /// Returns the status of an error as the code further inside gave it.
+    /// Returns the status of an error before handlers for failures replaced its response.
     pub(crate) fn given_status(error: &Error) -> GivenStatus {
         let own = error.as_error::<Self>().map(|own| &own.given);
         GivenStatus::of(own, error.as_response_error().status_code().as_u16())
     }
 
-    /// An error with the response `made` in place of its own.
+    /// Makes an error with the response `made` in place of its own.
     pub(crate) fn replaced<T: fmt::Debug + fmt::Display + 'static>(
         error: T,
         made: HttpResponse,
@@ -108,7 +116,7 @@ impl MiddlewareError {
         Self { error, session: ResponseHeaders::default(), given }.into()
     }
 
-    /// An error whose response carries what its session asks for.
+    /// Makes an error whose response carries the session's headers.
     pub(crate) fn with_session(error: Error, session: ResponseHeaders) -> Error {
         let given = Self::given_status(&error);
         Self { error, session, given }.into()
@@ -133,7 +141,7 @@ impl ResponseError for MiddlewareError {
     }
 }
 
-/// Returns the problem of an error of the library that middleware returned.
+/// Returns the problem of an error that middleware returned, if the error is one of the library.
 fn problem_of(error: &Error) -> Option<Problem> {
     let problem = error.as_error::<Problem>().cloned();
     problem.or_else(|| {

@@ -37,6 +37,7 @@
 
 mod csrf_middleware;
 mod failure;
+mod handled_request;
 mod session_middleware;
 pub mod testing;
 

@@ -1,6 +1,7 @@
 //! The middleware that gives requests their sessions.
 
 use std::{
+    any::Any,
     future::{Ready, ready},
     panic::{AssertUnwindSafe, Location, resume_unwind},
 };
@@ -12,11 +13,14 @@ use actix_web::{
 };
 use cloakroom_core::{
     Sessions,
-    adapter::{AdapterError, ContextStack, Problem, RequestContext, ResponseHeaders, Uncommitted},
+    adapter::{AdapterError, ContextStack, Problem, ResponseHeaders, Uncommitted},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use crate::failure::{MiddlewareError, OnFailure, given_status};
+use crate::{
+    failure::{MiddlewareError, OnFailure, given_status},
+    handled_request::HandledRequest,
+};
 
 /// Gives every request within it a session.
 ///
@@ -36,30 +40,34 @@ use crate::failure::{MiddlewareError, OnFailure, given_status};
 /// ```
 ///
 /// # What it does to a response
-/// 1. The session is committed before the first byte, also of a streamed body; once begun, the
-///    commit runs to its end even when the client has gone.
-/// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
-///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
-///    the cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
+/// 1. The session is committed before the first byte is sent, also of a streamed body. A commit that has
+///    begun runs to its end even if the client disconnects.
+/// 2. If the commit fails, the handler's response is not sent. The response is 503 if the same request
+///    may succeed later and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries the
+///    cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
 ///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
-///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
+///    for bearer tokens. If it sets the session cookie, it also carries
+///    `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. An error that middleware returns becomes its response here, with the session's headers, and
-///    goes on outwards as an error.
-/// 5. A panic goes on through it, and only a `destroy` takes effect. Where an earlier commit of the
+///    goes on outwards as an error. An [`Error`](cloakroom_core::Error) with status 500 or 503 goes on as
+///    a [`Problem`].
+/// 5. A panic goes on through it, and only a `destroy` takes effect. If an earlier commit of the
 ///    request has earned a cookie, the response is 500 with that cookie instead.
-/// 6. actix-web lets a handler finish when its client has gone, and its changes are committed. A
+/// 6. actix-web runs a handler to its end if the client disconnects, and its changes are committed. A
 ///    handler whose future is dropped, as by a timeout, changes nothing.
 /// 7. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
-///    off in the middle. Put timeouts that answer with another status outside of this middleware.
+///    off in the middle. Put timeouts that reply with another status outside of this middleware.
 /// 8. Once the response has left this middleware, its session is closed. A session that is first asked
 ///    for inside a streamed body can be read and not changed: see [`preload`](Self::preload).
+/// 9. A failure with status 500 or 503 is logged once, with the method and the path of the request.
 ///
 /// # Several of them
-/// One within another for the same cookie does nothing, nor does a second one for bearer tokens.
-/// If it was made of other [`Sessions`], a warning names both places at the first request.
-/// Middleware for different cookies give a request several sessions: [`Session`](cloakroom_core::Session) is
-/// the innermost one's, [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
+/// Middleware within middleware for the same cookie leaves the session to the outer one, and so does a
+/// second one for bearer tokens. If it was made of other [`Sessions`], the log has a warning that names
+/// both places at the first request. Middleware for different cookies gives a request several sessions:
+/// [`Session`](cloakroom_core::Session) is that of the innermost one, and
+/// [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware {
     sessions: Sessions,
@@ -67,7 +75,7 @@ pub struct SessionMiddleware {
     on_failure: OnFailure,
 }
 
-/// When a session is loaded.
+/// The time at which a session is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Loading {
     /// When a handler asks for it.
@@ -78,7 +86,7 @@ enum Loading {
 }
 
 impl SessionMiddleware {
-    /// Middleware for `sessions`.
+    /// Makes middleware for `sessions`.
     #[must_use]
     #[track_caller]
     pub fn new(sessions: Sessions) -> Self {
@@ -86,29 +94,30 @@ impl SessionMiddleware {
         Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
     }
 
-    /// Sets the handler that makes the responses which the library otherwise makes itself:
+    /// Sets the handler that makes the responses which the library makes by default:
     /// - [`CsrfMiddleware`](crate::CsrfMiddleware) refuses a request;
     /// - a session cannot be loaded or committed;
     /// - a handler panicked after a commit, whose cookie the response carries;
     /// - a handler returns an error of its session as [`Error`](cloakroom_core::Error);
-    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or none;
+    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or a body that is not a form;
     /// - there is no middleware for a [`NamedSession`](cloakroom_core::NamedSession).
     ///
-    /// The handler chooses the status, too. The middleware adds cookies that the request has earned,
+    /// The handler also chooses the status. The middleware adds cookies that the request has earned,
     /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](cloakroom_core::Input)
     /// describes.
     ///
-    /// The handler decides what the client sees, and nothing about the session: with
-    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) changes are discarded by the status of the
-    /// failure, whatever the handler's is. If the handler panics, the log says so and the response is
-    /// the default one.
+    /// The handler decides about the response alone. With
+    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) the status of the failure decides whether
+    /// changes are discarded, whatever status the handler chooses. If the handler panics, the log has an
+    /// error and the response is the default one.
     ///
     /// Of several ones around a route, the innermost that has a handler and sees the failure calls
     /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
     /// one then.
     ///
     /// Default: [`Problem::to_response`], which is JSON (RFC 9457) for clients that want it. Other clients
-    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
+    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503,
+    /// unless [`show_errors`](cloakroom_core::SessionsBuilder::show_errors) is on.
     ///
     /// The handler runs on the worker's thread, so it must not block. A route without any session
     /// middleware does not call it; middleware of the application finds the [`Problem`] in the
@@ -197,84 +206,124 @@ where
     forward_ready!(inner);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        // The request itself must not be cloned: routing wants it for itself.
+        // The request itself must not be cloned, because routing needs the only reference to it.
         let outer = request.extensions_mut().remove();
-        let (visits, visit) = ContextStack::begin(&self.sessions, request.method().as_str(), outer);
+        let (stack, context) =
+            ContextStack::begin(&self.sessions, request.method().as_str(), outer);
         let preload = (self.loading == Loading::Ahead).then(|| {
-            let visit = visits.current().clone();
-            (visit.preload(request.headers()), visit)
+            let context = stack.current().clone();
+            (context.preload(request.headers()), context)
         });
-        let visit = visit.ok_or_else(|| visits.current().clone());
-        request.extensions_mut().insert(visits);
-        let (handling, on_failure) = (self.inner.call(request), self.on_failure.clone());
-        let handling = async move {
-            if let Some((preload, visit)) = preload {
+        let role = if context.is_some() { Role::Commits } else { Role::LeavesCommitToOuter };
+        let context = context.unwrap_or_else(|| stack.current().clone());
+        let handled = HandledRequest::new(context, &request);
+        request.extensions_mut().insert(stack);
+        let handler = self.inner.call(request);
+        let handler = async move {
+            if let Some((preload, context)) = preload {
                 let loaded = preload.await;
-                loaded.map_err(|error| visit.complete(AdapterError::NotLoaded(error)))?;
+                loaded.map_err(|error| context.complete(AdapterError::NotLoaded(error)))?;
             }
-            // The handler begins when it is polled first.
-            handling.await
+            // The handler runs when this future is polled first.
+            handler.await
         };
-        match visit {
-            Ok(visit) => conclude(visit, on_failure, handling).boxed_local(),
-            // The middleware around it, which is for the same cookie, commits.
-            Err(outer) => async move {
-                let outcome =
-                    handling.await.map_err(|error| on_failure.replace_error(error, &outer));
-                outcome.map(|response| on_failure.replace(response, &outer))
-            }
-            .boxed_local(),
+        let maker = ResponseMaker { request: handled, on_failure: self.on_failure.clone() };
+        match role {
+            Role::Commits => maker.run_and_commit(handler).boxed_local(),
+            Role::LeavesCommitToOuter => maker.run(handler).boxed_local(),
         }
     }
 }
 
-/// From the handler's answer to the response: the commit.
-///
-/// Whatever a panic left half done is not looked at again, but for a `destroy`, which is complete
-/// from the moment it is called.
-async fn conclude<B: MessageBody>(
-    visit: RequestContext,
+/// What the middleware does at the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Commits,
+    /// Middleware around it is for the same cookie.
+    LeavesCommitToOuter,
+}
+
+/// Turns the handler's outcome into the response.
+struct ResponseMaker {
+    request: HandledRequest,
     on_failure: OnFailure,
-    handling: impl Future<Output = Result<ServiceResponse<B>, Error>>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let not_committed = |Uncommitted { error, headers }| {
-        let mut response = on_failure.respond(AdapterError::NotCommitted(error), &visit);
+}
+
+impl ResponseMaker {
+    /// Runs the handler, and replaces its response if it was made from a problem.
+    async fn run<B: MessageBody>(
+        self,
+        handler: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+    ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+        match handler.await {
+            Ok(response) => Ok(self.on_failure.replace(response, &self.request)),
+            Err(error) => Err(self.on_failure.replace_error(error, &self.request)),
+        }
+    }
+
+    /// Runs the handler, then the commit.
+    ///
+    /// A panic can leave data half changed. The middleware looks at no such data afterwards but at a
+    /// `destroy`, which is complete from the moment it is called.
+    async fn run_and_commit<B: MessageBody>(
+        self,
+        handler: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+    ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+        match AssertUnwindSafe(handler).catch_unwind().await {
+            Ok(Ok(response)) => Ok(self.commit_response(response).await),
+            Ok(Err(error)) => Err(self.commit_error(error).await),
+            Err(payload) => Err(self.abandon(payload).await),
+        }
+    }
+
+    async fn commit_response<B: MessageBody>(
+        &self,
+        response: ServiceResponse<B>,
+    ) -> ServiceResponse<EitherBody<B>> {
+        let mut response = self.on_failure.replace(response, &self.request);
+        let given = given_status(response.response());
+        let commit =
+            self.request.context.finish_replaced(given.as_u16(), response.status().as_u16());
+        match commit.await {
+            Ok(headers) => {
+                headers.write_to(response.headers_mut());
+                response
+            }
+            Err(uncommitted) => {
+                response.into_response(self.not_committed(uncommitted)).map_into_right_body()
+            }
+        }
+    }
+
+    async fn commit_error(&self, error: Error) -> Error {
+        let error = self.on_failure.replace_error(error, &self.request);
+        let given = MiddlewareError::given_status(&error);
+        let sent = error.as_response_error().status_code().as_u16();
+        match self.request.context.finish_replaced(given.as_u16(), sent).await {
+            Ok(headers) if headers == ResponseHeaders::default() => error,
+            Ok(headers) => MiddlewareError::with_session(error, headers),
+            Err(uncommitted) => MiddlewareError::replaced(error, self.not_committed(uncommitted)),
+        }
+    }
+
+    /// Lets a panic go on, unless an earlier commit of the request has earned a cookie.
+    async fn abandon(&self, payload: Box<dyn Any + Send>) -> Error {
+        let committed = self.request.context.abandon(self.request.line()).await;
+        // A failed commit is logged already.
+        let headers = committed.unwrap_or_else(|uncommitted| uncommitted.headers);
+        if headers.set_cookie.is_empty() {
+            resume_unwind(payload);
+        }
+        let mut response = self.on_failure.respond(AdapterError::Panicked, &self.request);
+        headers.write_to(response.headers_mut());
+        MiddlewareError::replaced("the handler panicked", response)
+    }
+
+    /// Makes the response to a failed commit.
+    fn not_committed(&self, Uncommitted { error, headers }: Uncommitted) -> HttpResponse {
+        let failure = AdapterError::NotCommitted(error);
+        let mut response = self.on_failure.respond(failure, &self.request);
         headers.write_to(response.headers_mut());
         response
-    };
-    match AssertUnwindSafe(handling).catch_unwind().await {
-        Ok(Ok(response)) => {
-            let mut response = on_failure.replace(response, &visit);
-            let given = given_status(response.response());
-            match visit.finish_replaced(given.as_u16(), response.status().as_u16()).await {
-                Ok(session) => {
-                    session.write_to(response.headers_mut());
-                    Ok(response)
-                }
-                Err(failed) => {
-                    Ok(response.into_response(not_committed(failed)).map_into_right_body())
-                }
-            }
-        }
-        Ok(Err(error)) => {
-            let error = on_failure.replace_error(error, &visit);
-            let given = MiddlewareError::given_status(&error);
-            let sent = error.as_response_error().status_code().as_u16();
-            Err(match visit.finish_replaced(given.as_u16(), sent).await {
-                Ok(session) if session == ResponseHeaders::default() => error,
-                Ok(session) => MiddlewareError::with_session(error, session),
-                Err(failed) => MiddlewareError::replaced(error, not_committed(failed)),
-            })
-        }
-        Err(payload) => {
-            // What goes wrong with it is in the log.
-            let session = visit.abandon().await.unwrap_or_else(|failed| failed.headers);
-            if session.set_cookie.is_empty() {
-                resume_unwind(payload);
-            }
-            let mut response = on_failure.respond(AdapterError::Panicked, &visit);
-            session.write_to(response.headers_mut());
-            Err(MiddlewareError::replaced("the handler panicked", response))
-        }
     }
 }

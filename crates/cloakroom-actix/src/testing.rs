@@ -1,4 +1,4 @@
-//! Tests of applications, in process.
+//! A client that tests an application in process.
 
 use actix_http::Request;
 use actix_web::{
@@ -14,7 +14,7 @@ use cloakroom_core::{
     testing::{Answered, Application, Sent},
 };
 
-/// A visitor of an application as [`init_service`](actix_web::test::init_service) makes it, whose
+/// Makes a visitor of an application that [`init_service`](actix_web::test::init_service) has made, whose
 /// session middleware has `sessions`.
 ///
 /// ```
@@ -55,7 +55,7 @@ where
     TestClient::new(InProcess(app), sessions)
 }
 
-/// A service that requests are handed to.
+/// A service that is called in process.
 #[derive(Debug)]
 pub struct InProcess<S>(S);
 
@@ -67,7 +67,7 @@ where
     async fn answer(&self, sent: Sent) -> Answered {
         match self.0.call(request(sent)).await {
             Ok(response) => answered(response.map_into_boxed_body().into_parts().1).await,
-            // As the server does with an error that middleware returns.
+            // The server makes the response in the same way if middleware returns an error.
             Err(error) => answered(error.error_response()).await,
         }
     }
@@ -75,7 +75,7 @@ where
 
 fn request(sent: Sent) -> Request {
     let method = Method::from_bytes(sent.method.as_bytes());
-    let method = method.unwrap_or_else(|error| panic!("that is no method: {error}"));
+    let method = method.unwrap_or_else(|error| panic!("the method is invalid: {error}"));
     let mut request = test::TestRequest::with_uri(&sent.uri).method(method).set_payload(sent.body);
     for (name, value) in sent.headers {
         request = request.append_header((name, value));

@@ -22,7 +22,7 @@ use tower_service::Service;
 
 /// Refuses requests that another site made the visitor's browser send, before any handler runs.
 ///
-/// What it checks is in [`cloakroom_core::csrf`]. Put it inside the session layer:
+/// The checks are described in [`cloakroom_core::csrf`]. Put it inside the session layer:
 ///
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
@@ -38,10 +38,10 @@ use tower_service::Service;
 /// # Ok::<(), cloakroom::cookie::CookieError>(())
 /// ```
 ///
-/// To find the token in a form the layer reads up to 2 MiB of the body, or what
-/// [`CsrfPolicy::limit_form`] says, and only for a visitor who has a session; a larger upload is let
-/// through with the token in the header `X-CSRF-Token`, unread.
-/// [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) counts for extractors only.
+/// If the token is in a form, the layer reads up to 2 MiB of the body
+/// ([`CsrfPolicy::limit_form`] sets the limit), and only for a visitor who has a session. A larger upload
+/// needs the token in the header `X-CSRF-Token`, and its body is not read.
+/// [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) applies to extractors only.
 ///
 /// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the response to a refused
 /// request.
@@ -51,7 +51,7 @@ pub struct CsrfLayer {
 }
 
 impl CsrfLayer {
-    /// A layer with this policy.
+    /// Makes a layer with this policy.
     #[must_use]
     pub fn new(policy: CsrfPolicy) -> Self {
         Self { policy }
@@ -88,11 +88,11 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let policy = self.policy.clone();
-        // The service that is ready is the one that is called; the clone takes its place.
+        // `poll_ready` was called on this service and not on its clone, so this one is called.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            match admit(&policy, request).await {
+            match verify(&policy, request).await {
                 Ok(request) => inner.call(request).await,
                 Err(response) => Ok(response),
             }
@@ -103,8 +103,8 @@ where
 /// Checks a request and returns it as it came.
 ///
 /// # Errors
-/// The response that refuses it.
-async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Response> {
+/// When the request is refused. The error is the response.
+async fn verify(policy: &CsrfPolicy, request: Request) -> Result<Request, Response> {
     let stack = context_stack(request.extensions(), request.headers());
     let stack = stack.map_err(respond)?.clone();
     let (parts, mut body) = request.into_parts();
@@ -121,7 +121,7 @@ async fn admit(policy: &CsrfPolicy, request: Request) -> Result<Request, Respons
     }
 }
 
-/// The whole body, if it has no more than `limit` bytes. Nothing is decompressed.
+/// Reads the whole body without decompressing it. Fails if it has more than `limit` bytes.
 async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     match Limited::new(body, limit).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
@@ -130,7 +130,7 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     }
 }
 
-/// Whether this limit or that of a layer around was met, whose error is within axum's.
+/// Returns whether the error is that of this limit, or of an outer layer's limit, which axum has wrapped.
 fn is_about_length(error: &(dyn Error + 'static)) -> bool {
     error.is::<LengthLimitError>() || error.source().is_some_and(is_about_length)
 }

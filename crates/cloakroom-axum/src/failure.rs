@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum_core::{body::Body, response::Response as AxumResponse};
 use cloakroom_core::adapter::{
-    self, AdapterError, GivenStatus, Problem, Replacement, RequestContext,
+    self, AdapterError, GivenStatus, Problem, Replacement,
     axum::{render, respond},
     headers_of_replaced,
 };
@@ -13,11 +13,13 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
-/// The application's handler for failures, if it has one.
+use crate::handled_request::HandledRequest;
+
+/// Holds the application's handler for failures, if it has one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnFailure(adapter::OnFailure<AxumResponse>);
 
-/// Returns the status of a response as the code further inside gave it.
+/// Returns the status of a response before handlers for failures replaced it.
 pub(crate) fn given_status<B>(response: &Response<B>) -> GivenStatus {
     GivenStatus::of(response.extensions().get(), response.status().as_u16())
 }
@@ -27,24 +29,25 @@ impl OnFailure {
         Self(adapter::OnFailure::new(handler))
     }
 
-    /// Makes the response to a failure of the session layer itself, which goes to the log.
+    /// Makes the response to a failure of the session layer itself. Logs the failure.
     pub(crate) fn respond<B: Default + 'static>(
         &self,
         failure: AdapterError,
-        visit: &RequestContext,
+        request: &HandledRequest,
     ) -> Response<B> {
-        self.replace(with_body(respond(visit.complete(failure))), visit)
+        self.replace(with_body(respond(request.context.complete(failure))), request)
     }
 
-    /// Replaces a response that was made from a problem further inside, where
-    /// [`OnFailure`](adapter::OnFailure) says so.
+    /// Replaces a response that was made from a problem, if [`OnFailure`](adapter::OnFailure) says so.
+    /// Logs the failure.
     pub(crate) fn replace<B: Default + 'static>(
         &self,
         mut response: Response<B>,
-        visit: &RequestContext,
+        request: &HandledRequest,
     ) -> Response<B> {
         let given = response.extensions().get::<Problem>();
-        let replacement = given.and_then(|given| self.0.replace(given, visit, render));
+        let replacement =
+            given.and_then(|given| self.0.replace(given, &request.context, request.line(), render));
         let Some(Replacement { response: made, problem, .. }) = replacement else {
             return response;
         };
@@ -64,13 +67,13 @@ impl OnFailure {
     }
 }
 
-/// Gives a response the body type of the service. Where that is not axum's the body stays empty,
-/// because no other can be made without knowing it.
+/// Gives a response the body type of the service. If that is not axum's, the body stays empty, because
+/// a body of an unknown type cannot be made from text.
 fn with_body<B: Default + 'static>(response: AxumResponse) -> Response<B> {
     let (mut parts, made) = response.into_parts();
     let mut body = B::default();
-    if let Some(place) = (&mut body as &mut dyn Any).downcast_mut::<Body>() {
-        *place = made;
+    if let Some(slot) = (&mut body as &mut dyn Any).downcast_mut::<Body>() {
+        *slot = made;
     } else {
         parts.headers.remove(CONTENT_TYPE);
         parts.headers.remove(CONTENT_LENGTH);

@@ -1,4 +1,4 @@
-//! From the handler's answer to the response: the commit.
+//! The commit, between the handler's response and the client's.
 
 use std::{
     any::Any,
@@ -8,13 +8,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use cloakroom_core::adapter::{
-    AdapterError, CommitFuture, Preload, RequestContext, ResponseHeaders, Uncommitted,
-};
+use cloakroom_core::adapter::{AdapterError, CommitFuture, Preload, ResponseHeaders, Uncommitted};
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::failure::{OnFailure, given_status};
+use crate::{
+    failure::{OnFailure, given_status},
+    handled_request::HandledRequest,
+};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -22,10 +23,10 @@ pin_project! {
         #[pin]
         handler: F,
         preload: Option<Preload>,
-        visit: RequestContext,
+        request: HandledRequest,
         role: Role,
         on_failure: OnFailure,
-        waiting: Option<Waiting<B>>,
+        committing: Option<Committing<B>>,
     }
 }
 
@@ -37,27 +38,27 @@ pub(crate) enum Role {
     LeavesCommitToOuter,
 }
 
-/// What a response waits for once the handler is done.
-struct Waiting<B> {
-    ending: CommitFuture,
-    then: Option<Then<B>>,
+/// The commit after the handler, and the handler's outcome until the commit is done.
+struct Committing<B> {
+    commit: CommitFuture,
+    outcome: Option<Outcome<B>>,
 }
 
-/// What becomes of the handler's outcome after the commit.
-enum Then<B> {
-    Respond(Response<B>),
+/// What the handler ended with.
+enum Outcome<B> {
+    Response(Response<B>),
     Panic(Box<dyn Any + Send>),
 }
 
 impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn new(
         handler: F,
-        visit: RequestContext,
+        request: HandledRequest,
         role: Role,
         preload: Option<Preload>,
         on_failure: OnFailure,
     ) -> Self {
-        Self { handler, preload, visit, role, on_failure, waiting: None }
+        Self { handler, preload, request, role, on_failure, committing: None }
     }
 }
 
@@ -70,88 +71,91 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let (request, on_failure) = (this.request, this.on_failure);
         if let Some(preload) = this.preload {
             let loaded = ready!(preload.as_mut().poll(cx));
             *this.preload = None;
             if let Err(error) = loaded {
-                let failure = AdapterError::NotLoaded(error);
-                return Poll::Ready(Ok(this.on_failure.respond(failure, this.visit)));
+                return Poll::Ready(
+                    Ok(on_failure.respond(AdapterError::NotLoaded(error), request)),
+                );
             }
         }
-        if this.waiting.is_none() {
-            let outcome = ready!(poll_catching_panic(this.handler.as_mut(), cx));
-            let outcome = outcome
-                .map(|result| result.map(|response| this.on_failure.replace(response, this.visit)));
-            if *this.role == Role::LeavesCommitToOuter {
-                return Poll::Ready(outcome.unwrap_or_else(|payload| resume_unwind(payload)));
-            }
-            let (ending, then) = match outcome {
-                Ok(Ok(response)) => {
-                    let (given, sent) = (given_status(&response), response.status().as_u16());
-                    let ending = this.visit.finish_replaced(given.as_u16(), sent);
-                    (ending, Then::Respond(response))
-                }
+        if this.committing.is_none() {
+            let outcome = match ready!(poll_catching_panic(this.handler.as_mut(), cx)) {
+                Ok(Ok(response)) => Outcome::Response(on_failure.replace(response, request)),
                 Ok(Err(error)) => {
-                    tokio::spawn(this.visit.abandon());
+                    if *this.role == Role::Commits {
+                        tokio::spawn(request.context.abandon(request.line()));
+                    }
                     return Poll::Ready(Err(error));
                 }
-                Err(payload) => (this.visit.abandon(), Then::Panic(payload)),
+                Err(payload) => Outcome::Panic(payload),
             };
-            *this.waiting = Some(Waiting { ending, then: Some(then) });
+            if *this.role == Role::LeavesCommitToOuter {
+                return Poll::Ready(Ok(outcome.without_commit()));
+            }
+            *this.committing = Some(outcome.commit(request));
         }
-        match this.waiting {
-            Some(waiting) => waiting.poll(this.visit, this.on_failure, cx).map(Ok),
+        match this.committing {
+            Some(committing) => committing.poll(request, on_failure, cx).map(Ok),
             None => Poll::Pending,
         }
     }
 }
 
-/// Whatever a panic left half done is not looked at again, but for a `destroy`, which is complete
-/// from the moment it is called.
+/// Polls a future and catches its panic.
+///
+/// A panic can leave data half changed. The layer looks at no such data afterwards but at a `destroy`,
+/// which is complete from the moment it is called.
 fn poll_catching_panic<F: Future>(
     future: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Box<dyn Any + Send>>> {
     match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-        Ok(outcome) => outcome.map(Ok),
+        Ok(output) => output.map(Ok),
         Err(payload) => Poll::Ready(Err(payload)),
     }
 }
 
-impl<B: Default + 'static> Waiting<B> {
-    fn poll(
-        &mut self,
-        visit: &RequestContext,
-        on_failure: &OnFailure,
-        cx: &mut Context<'_>,
-    ) -> Poll<Response<B>> {
-        let session = ready!(Pin::new(&mut self.ending).poll(cx));
-        match self.then.take() {
-            Some(then) => Poll::Ready(then.close(session, visit, on_failure)),
-            None => Poll::Pending,
+impl<B: Default + 'static> Outcome<B> {
+    fn without_commit(self) -> Response<B> {
+        match self {
+            Self::Response(response) => response,
+            Self::Panic(payload) => resume_unwind(payload),
         }
     }
-}
 
-impl<B: Default + 'static> Then<B> {
-    /// Returns the response, once it is known what the session asks of it.
-    fn close(
+    /// Starts the commit.
+    fn commit(self, request: &HandledRequest) -> Committing<B> {
+        let commit = match &self {
+            Self::Response(response) => {
+                let (given, sent) = (given_status(response), response.status().as_u16());
+                request.context.finish_replaced(given.as_u16(), sent)
+            }
+            Self::Panic(_) => request.context.abandon(request.line()),
+        };
+        Committing { commit, outcome: Some(self) }
+    }
+
+    /// Makes the response, once the result of the commit is known.
+    fn into_response(
         self,
-        session: Result<ResponseHeaders, Uncommitted>,
-        visit: &RequestContext,
+        committed: Result<ResponseHeaders, Uncommitted>,
+        request: &HandledRequest,
         on_failure: &OnFailure,
     ) -> Response<B> {
-        let (mut response, headers) = match (self, session) {
-            (Self::Respond(response), Ok(headers)) => (response, headers),
-            (Self::Respond(_), Err(Uncommitted { error, headers })) => {
-                (on_failure.respond(AdapterError::NotCommitted(error), visit), headers)
+        let (mut response, headers) = match (self, committed) {
+            (Self::Response(response), Ok(headers)) => (response, headers),
+            (Self::Response(_), Err(Uncommitted { error, headers })) => {
+                (on_failure.respond(AdapterError::NotCommitted(error), request), headers)
             }
-            (Self::Panic(payload), session) => {
-                let headers = session.unwrap_or_else(|uncommitted| uncommitted.headers);
+            (Self::Panic(payload), committed) => {
+                let headers = committed.unwrap_or_else(|uncommitted| uncommitted.headers);
                 if headers.set_cookie.is_empty() {
                     resume_unwind(payload);
                 }
-                (on_failure.respond(AdapterError::Panicked, visit), headers)
+                (on_failure.respond(AdapterError::Panicked, request), headers)
             }
         };
         headers.write_to(response.headers_mut());
@@ -159,8 +163,23 @@ impl<B: Default + 'static> Then<B> {
     }
 }
 
+impl<B: Default + 'static> Committing<B> {
+    fn poll(
+        &mut self,
+        request: &HandledRequest,
+        on_failure: &OnFailure,
+        cx: &mut Context<'_>,
+    ) -> Poll<Response<B>> {
+        let committed = ready!(Pin::new(&mut self.commit).poll(cx));
+        match self.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome.into_response(committed, request, on_failure)),
+            None => Poll::Pending,
+        }
+    }
+}
+
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("visit", &self.visit).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("request", &self.request).finish_non_exhaustive()
     }
 }

@@ -25,30 +25,34 @@ use crate::{SessionService, failure::OnFailure};
 /// ```
 ///
 /// # What it does to a response
-/// 1. The session is committed before the first byte, also of a streamed body; once begun, the
-///    commit runs to its end even when the client has gone.
-/// 2. If the commit fails, the handler's response is not sent: the response is 503 where trying again
-///    later makes sense and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries
-///    the cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
+/// 1. The session is committed before the first byte is sent, also of a streamed body. A commit that has
+///    begun runs to its end even if the client disconnects.
+/// 2. If the commit fails, the handler's response is not sent. The response is 503 if the same request
+///    may succeed later and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries the
+///    cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
 ///    earned.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
-///    for bearer tokens; one that sets the session cookie also carries `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
-/// 4. A panic goes on through this layer, and only a `destroy` takes effect. Where an earlier
-///    commit of the request has earned a cookie, the response is 500 with that cookie instead.
+///    for bearer tokens. If it sets the session cookie, it also carries
+///    `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
+/// 4. A panic goes on through this layer, and only a `destroy` takes effect. If an earlier commit of
+///    the request has earned a cookie, the response is 500 with that cookie instead.
 /// 5. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
-///    off in the middle. Put timeouts that answer with another status outside of this layer.
+///    off in the middle. Put timeouts that reply with another status outside of this layer.
 /// 6. Once the response has left this layer, its session is closed. A session that is first asked for
 ///    inside a streamed body can be read and not changed: see [`preload`](Self::preload).
+/// 7. A failure with status 500 or 503 is logged once, with the method and the path that this layer
+///    sees.
 ///
 /// # Several layers
-/// A layer inside another for the same cookie does nothing, nor does a second one for bearer tokens.
-/// If it was made of other [`Sessions`], a warning names both layers at the first request.
-/// Layers for different cookies give a request several sessions: [`Session`](cloakroom_core::Session) is the
-/// innermost layer's, [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
+/// A layer inside another for the same cookie leaves the session to that one, and so does a second layer
+/// for bearer tokens. If it was made of other [`Sessions`], the log has a warning that names both layers
+/// at the first request. Layers for different cookies give a request several sessions:
+/// [`Session`](cloakroom_core::Session) is that of the innermost layer, and
+/// [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
 ///
 /// # Services that fail
-/// An error of the service itself, which in axum no handler can cause, is passed on; the session's
-/// changes are dropped, as no response can carry its cookie, except a `destroy`.
+/// An error of the service itself, which handlers of axum cannot cause, is passed on. Only a `destroy`
+/// takes effect, because there is no response to carry the cookie.
 #[derive(Clone, Debug)]
 pub struct SessionLayer {
     sessions: Sessions,
@@ -56,7 +60,7 @@ pub struct SessionLayer {
     on_failure: OnFailure,
 }
 
-/// When a session is loaded.
+/// The time at which a session is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Loading {
     /// When a handler asks for it.
@@ -67,7 +71,7 @@ pub(crate) enum Loading {
 }
 
 impl SessionLayer {
-    /// A layer for `sessions`.
+    /// Makes a layer for `sessions`.
     #[must_use]
     #[track_caller]
     pub fn new(sessions: Sessions) -> Self {
@@ -75,29 +79,30 @@ impl SessionLayer {
         Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
     }
 
-    /// Sets the handler that makes the responses which the library otherwise makes itself:
+    /// Sets the handler that makes the responses which the library makes by default:
     /// - [`CsrfLayer`](crate::CsrfLayer) refuses a request;
     /// - a session cannot be loaded or committed;
     /// - a handler panicked after a commit, whose cookie the response carries;
     /// - a handler returns an error of its session as [`Error`](cloakroom_core::Error);
-    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or none;
+    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or a body that is not a form;
     /// - there is no layer for a [`NamedSession`](cloakroom_core::NamedSession).
     ///
-    /// The handler chooses the status, too. The layer adds cookies that the request has earned, and
+    /// The handler also chooses the status. The layer adds cookies that the request has earned, and
     /// `Vary`. It does not replace the response to an invalid form, which [`Input`](cloakroom_core::Input)
     /// describes.
     ///
-    /// The handler decides what the client sees, and nothing about the session: with
-    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) changes are discarded by the status of the
-    /// failure, whatever the handler's is. If the handler panics, the log says so and the response is
-    /// the default one.
+    /// The handler decides about the response alone. With
+    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) the status of the failure decides whether
+    /// changes are discarded, whatever status the handler chooses. If the handler panics, the log has an
+    /// error and the response is the default one.
     ///
     /// Of several layers around a route, the innermost that has a handler and sees the failure calls
     /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
     /// one then.
     ///
     /// Default: [`Problem::to_response`], which is JSON (RFC 9457) for clients that want it. Other clients
-    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503.
+    /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503,
+    /// unless [`show_errors`](cloakroom_core::SessionsBuilder::show_errors) is on.
     ///
     /// The handler runs on the thread of the request, so it must not block. On a tower service whose
     /// body type is not axum's, its status and headers are used and the body is empty. A route without

@@ -33,6 +33,7 @@
 mod csrf_layer;
 mod failure;
 mod future;
+mod handled_request;
 mod layer;
 mod service;
 pub mod testing;

@@ -6,9 +6,13 @@ use cloakroom_core::{Sessions, adapter::ContextStack};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, failure::OnFailure, future::Role, layer::Loading};
+use crate::{
+    ResponseFuture, failure::OnFailure, future::Role, handled_request::HandledRequest,
+    layer::Loading,
+};
 
-/// Gives each request a [`RequestContext`](cloakroom_core::adapter::RequestContext) and commits it before the response.
+/// Gives each request a [`RequestContext`](cloakroom_core::adapter::RequestContext), and commits its
+/// session before the response leaves.
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     sessions: Sessions,
@@ -44,15 +48,17 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let outer = request.extensions_mut().remove();
         let method = request.method().as_str();
-        let (visits, visit) = ContextStack::begin(&self.sessions, method, outer);
+        let (stack, context) = ContextStack::begin(&self.sessions, method, outer);
         let preload =
-            (self.loading == Loading::Ahead).then(|| visits.current().preload(request.headers()));
-        let (visit, role) = match visit {
-            Some(visit) => (visit, Role::Commits),
-            None => (visits.current().clone(), Role::LeavesCommitToOuter),
+            (self.loading == Loading::Ahead).then(|| stack.current().preload(request.headers()));
+        let (context, role) = match context {
+            Some(context) => (context, Role::Commits),
+            None => (stack.current().clone(), Role::LeavesCommitToOuter),
         };
-        request.extensions_mut().insert(visits);
-        // The handler begins when it is polled first.
-        ResponseFuture::new(self.inner.call(request), visit, role, preload, self.on_failure.clone())
+        let handled = HandledRequest::new(context, &request);
+        request.extensions_mut().insert(stack);
+        // The handler runs when this future is polled first, which is after the preload.
+        let handler = self.inner.call(request);
+        ResponseFuture::new(handler, handled, role, preload, self.on_failure.clone())
     }
 }

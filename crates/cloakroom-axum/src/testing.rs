@@ -1,4 +1,4 @@
-//! Tests of applications, in process.
+//! A client that tests an application in process.
 
 use std::{future::poll_fn, sync::Mutex};
 
@@ -11,7 +11,7 @@ use cloakroom_core::{
 use http_body_util::BodyExt;
 use tower_service::Service;
 
-/// A visitor of a router or any other tower service, whose session layer has `sessions`.
+/// Makes a visitor of a router or any other tower service, whose session layer has `sessions`.
 ///
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
@@ -47,7 +47,7 @@ where
     TestClient::new(InProcess(Mutex::new(app)), sessions)
 }
 
-/// A service that requests are handed to.
+/// A service that is called in process.
 #[derive(Debug)]
 pub struct InProcess<S>(Mutex<S>);
 
@@ -74,7 +74,7 @@ fn request(sent: Sent) -> Request {
         request = request.header(name, value);
     }
     let request = request.body(Body::from(sent.body));
-    request.unwrap_or_else(|error| panic!("that is no request: {error}"))
+    request.unwrap_or_else(|error| panic!("the request is invalid: {error}"))
 }
 
 async fn answered(response: Response) -> Answered {

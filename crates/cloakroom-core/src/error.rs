@@ -1,14 +1,15 @@
-//! What a handler sees when something goes wrong.
+//! The error of every operation on a session.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use cloakroom_store::StoreError;
 
-/// Why an operation on a session failed.
+/// The reason why an operation on a session failed, or a form is invalid. It is a response on axum and
+/// actix-web.
 ///
-/// The kind is private so that it can grow; ask the question that decides what to do next.
-/// Messages name keys and types, never values. Display does not repeat the cause:
-/// [`source`](StdError::source) has it.
+/// The kind is private so that it can grow. Questions such as [`is_unavailable`](Self::is_unavailable)
+/// tell errors apart. Messages name keys and types, and never values. [`source`](StdError::source) has the
+/// cause, which `Display` does not repeat. The guide's page on errors shows error types of your own.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -24,7 +25,7 @@ use cloakroom_store::StoreError;
 pub struct Error(Arc<Kind>);
 
 pub(crate) enum Kind {
-    /// Without serde's own message: it may quote the value, which is nobody's business in a log.
+    /// Has no message of serde, because that can quote the value, which must not be in a log.
     Decode {
         key: String,
         expected: &'static str,
@@ -37,7 +38,7 @@ pub(crate) enum Kind {
         key: String,
         limit: usize,
     },
-    /// A key that crosses a limit. Only its beginning is kept, because it may be a visitor's text.
+    /// A key beyond a limit. Only its beginning is kept, because it can be a visitor's text.
     BadKey {
         begins: String,
         problem: BadKey,
@@ -70,7 +71,7 @@ pub(crate) enum Kind {
     },
     /// A closure of `update` or `edit` changed the session.
     InsideClosure,
-    /// A change that has to be kept to be of use, in a session that has ended.
+    /// A change that is of use only if it is committed, in a session that has ended.
     Ended,
     Store {
         attempted: &'static str,
@@ -80,16 +81,16 @@ pub(crate) enum Kind {
         attempted: &'static str,
         driver: &'static str,
     },
-    /// Nobody is given the token of a session that a cookie carries.
+    /// A bearer token was asked for in a session that a cookie carries.
     CarriedByCookie,
-    /// A form that is not valid, and the reply to it.
+    /// An invalid form, and the reply to it.
     InvalidForm {
         errors: String,
         reply: FormReply,
     },
 }
 
-/// The reply to a form that is not valid.
+/// The reply to an invalid form.
 #[derive(Debug)]
 pub(crate) enum FormReply {
     /// A redirect to this path, whose page shows the errors.
@@ -98,7 +99,7 @@ pub(crate) enum FormReply {
     Json(String),
 }
 
-/// Which limit a key crosses.
+/// The limit that a key exceeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BadKey {
     Bytes { bytes: usize, limit: usize },
@@ -106,14 +107,14 @@ pub(crate) enum BadKey {
 }
 
 impl BadKey {
-    /// Returns as much of a key as an error shows.
+    /// Returns the part of a key that an error shows.
     pub(crate) fn beginning(key: &str) -> String {
         key.chars().take(32).flat_map(char::escape_debug).collect()
     }
 }
 
 impl Error {
-    /// One stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
+    /// Returns one stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
     /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
     /// `too_large`, `contention`, `store`, `unsupported` or `invalid_form`.
     pub fn code(&self) -> &'static str {
@@ -135,7 +136,7 @@ impl Error {
         }
     }
 
-    /// Whether a stored value is not of the type that was asked for.
+    /// Returns whether a stored value has another type than the one that was asked for.
     pub fn is_decode(&self) -> bool {
         matches!(*self.0, Kind::Decode { .. })
     }
@@ -145,12 +146,13 @@ impl Error {
         matches!(*self.0, Kind::BadKey { .. })
     }
 
-    /// Whether the session was changed after its commit, when the change could no longer be kept.
+    /// Returns whether the session was changed after its last commit, which is too late to keep the
+    /// change.
     pub fn is_committed(&self) -> bool {
         matches!(*self.0, Kind::Committed)
     }
 
-    /// Whether the session no longer fits into the cookies that it is allowed, or its record into
+    /// Returns whether the session no longer fits into the cookies that it is allowed, or its record into
     /// the limit of stores ([`SessionsBuilder::max_bytes`](crate::SessionsBuilder::max_bytes)).
     pub fn is_too_large(&self) -> bool {
         matches!(*self.0, Kind::TooLarge { .. } | Kind::RecordTooLarge { .. })
@@ -166,21 +168,21 @@ impl Error {
         }
     }
 
-    /// Whether it cannot be done at all as sessions are set up: the cookie driver keeps no list of
-    /// sessions.
+    /// Returns whether the configured driver or layer does not support the operation. The cookie driver,
+    /// for example, keeps no list of sessions.
     pub fn is_unsupported(&self) -> bool {
         matches!(*self.0, Kind::Unsupported { .. } | Kind::CarriedByCookie)
     }
 
-    /// Whether other writers of this session came first until the
-    /// [deadline](crate::SessionsBuilder::commit_deadline). The same request may succeed when it is
-    /// sent again.
+    /// Returns whether other requests kept writing this session until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline). The same request may succeed if it is sent
+    /// again.
     pub fn is_contention(&self) -> bool {
         matches!(*self.0, Kind::Contention { .. })
     }
 
-    /// Returns whether a form was not valid: the error of [`Input::check`](crate::Input::check) and
-    /// [`Input::valid`](crate::Input::valid), whose response replies to the visitor.
+    /// Returns whether a form was invalid. This is the error of [`Input::check`](crate::Input::check) and
+    /// [`Input::valid`](crate::Input::valid), and its response is the reply to the visitor.
     pub fn is_invalid_form(&self) -> bool {
         self.form_reply().is_some()
     }
@@ -205,8 +207,8 @@ impl Error {
         }
     }
 
-    /// Whether the store could not be reached or did not answer in time, so that trying again
-    /// later makes sense.
+    /// Returns whether the store could not be reached or did not reply in time, so that the same request
+    /// may succeed later.
     pub fn is_unavailable(&self) -> bool {
         matches!(&*self.0, Kind::Store { cause, .. } if cause.is_unavailable())
     }
@@ -293,7 +295,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message and its causes: what a log and a failed `unwrap` in a test should show.
+/// Shows the message and its causes, for logs and for a failed `unwrap` in a test.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Error({}: {})", self.code(), WithCauses(self))
@@ -314,16 +316,16 @@ pub struct WithCauses<'a>(pub &'a dyn StdError);
 
 impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
+        let mut written = self.0.to_string();
+        f.write_str(&written)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            // Some libraries say in a message what their source says again.
+            // The messages of some libraries repeat those of their sources.
             let message = error.to_string();
-            if message != said {
+            if message != written {
                 write!(f, ": {message}")?;
             }
-            (cause, said) = (error.source(), message);
+            (cause, written) = (error.source(), message);
         }
         Ok(())
     }

@@ -27,6 +27,7 @@
 //! |---|---|
 //! | `axum`, `actix` | extractors and responses for these frameworks |
 //! | `forms` | forms with `multipart/form-data` |
+//! | `http` | header maps of the crate `http`, for an [`adapter`] of your own |
 //! | `minijinja`, `tera` | the view helpers as functions of these template engines |
 //! | `validator` (0.21), `validator_0_20`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
 //! | `metrics` | counters and histograms through the `metrics` facade |
@@ -49,7 +50,10 @@ pub mod testing;
 mod values;
 mod web;
 
-pub use adapter::{CookieName, Input, JsonInput, NamedSession};
+pub use adapter::{
+    input::{Input, JsonInput},
+    named_session::{CookieName, NamedSession},
+};
 pub use backend::{context::ServerErrors, not_before::NotBefore};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
@@ -69,6 +73,7 @@ pub use record::{
 pub use session::{
     Session,
     deadlines::Deadlines,
+    flash_messages::FlashMessages,
     read::ReadSession,
     sessions::{DEFAULT_IDLE_TIMEOUT, Sessions, SessionsBuilder},
     view::View,

@@ -21,7 +21,7 @@
 //! | event "a session cookie without `Secure` was issued …", once a process, where the request's `Host` is not a loopback one, or a proxy says that it came by https | warn | |
 //! | event "`Settings::load_for_development` was called in a build without debug assertions …" | warn | |
 //! | event "session layer ignored", once for a layer inside another for the same cookie that has other settings | warn | |
-//! | event with the reason, for each request that is answered with 500 or 503 | error | |
+//! | event with the reason, once for each response of the library with status 500 or 503 | error | `method`, `path`; neither if no session layer has seen the response |
 //!
 //! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
 //! of `tracing`, the events go there. [`print_without_logger`] prints errors and warnings of insecure settings
@@ -45,7 +45,10 @@ use std::sync::{
 
 use meter::Began;
 
-use crate::error::{Error, WithCauses};
+use crate::{
+    error::{Error, WithCauses},
+    http::request_line::RequestLine,
+};
 use cloakroom_store::{Commit, Entry, Outcome, StoreError};
 
 /// The name under which it is all filed.
@@ -242,10 +245,17 @@ pub(crate) fn foreign_record() {
     );
 }
 
-/// A request could not be served, for a reason that the application's people have to know.
-pub(crate) fn failed(failure: impl std::fmt::Display) {
-    tracing::error!(target: TARGET, "{failure}");
-    print_if_no_logger(failure);
+/// Logs why a request gets status 500 or 503. `request` is `None` if no session layer has seen the
+/// response.
+pub(crate) fn failed(failure: impl std::fmt::Display, request: Option<RequestLine<'_>>) {
+    if let Some(request) = request {
+        let (method, path) = (request.method(), request.path());
+        tracing::error!(target: TARGET, method, path, "{failure}");
+        print_if_no_logger(format_args!("{request}: {failure}"));
+    } else {
+        tracing::error!(target: TARGET, "{failure}");
+        print_if_no_logger(failure);
+    }
 }
 
 /// Warns of insecure settings.
@@ -279,7 +289,7 @@ fn print_if_no_logger(message: impl std::fmt::Display) {
 }
 
 /// Logs that a header which the session needs cannot be written.
-#[cfg(any(feature = "actix", feature = "axum"))]
+#[cfg(any(feature = "actix", feature = "http"))]
 pub(crate) fn bad_header(error: impl std::fmt::Display) {
     tracing::error!(target: TARGET, %error, "a header of the session is not a valid header value");
 }

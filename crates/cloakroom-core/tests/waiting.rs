@@ -13,7 +13,7 @@ use std::{
 
 use cloakroom_core::{
     AppKeys, Error, MemoryStore, Session, Sessions,
-    adapter::{RequestContext, ResponseHeaders, Uncommitted},
+    adapter::{RequestContext, RequestLine, ResponseHeaders, Uncommitted},
     async_trait,
     clock::FakeClock,
     cookie::CookieSettings,
@@ -231,7 +231,8 @@ async fn an_exact_change_that_nobody_awaits_any_more_earns_its_cookie() {
         let (visit, session) = stage.request_with("").await;
         let counting = session.increment_now("attempts");
         assert!(tokio::time::timeout(Duration::from_millis(1), counting).await.is_err());
-        let ending = if panics { visit.abandon() } else { visit.finish(200) };
+        let ending =
+            if panics { visit.abandon(RequestLine::new("GET", "/")) } else { visit.finish(200) };
         let ending = begun(ending).await;
         stage.open();
         let headers = ending.await.unwrap().unwrap();

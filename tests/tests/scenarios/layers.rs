@@ -5,9 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use actix_web::{Error, body::BoxBody, dev::ServiceRequest, error::InternalError, middleware, web};
 use axum::{Router, extract::Request, middleware::from_fn, response::IntoResponse, routing::get};
 use cloakroom::{
-    AppKeys, MemoryStore, Sessions, SessionsBuilder,
+    AppKeys, CookieName, MemoryStore, Sessions, SessionsBuilder,
     actix::{CsrfMiddleware, SessionMiddleware},
-    adapter::CookieName,
     axum::{CsrfLayer, SessionLayer},
     clock::FakeClock,
     cookie::CookieSettings,

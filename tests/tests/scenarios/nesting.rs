@@ -1,10 +1,5 @@
 //! A session layer inside another for the same cookie.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
-
 use actix_web::{App, test, web};
 use axum::{Router, body::Body, routing::get};
 use cloakroom::{
@@ -12,37 +7,8 @@ use cloakroom::{
     cookie::CookieSettings,
 };
 use tower::ServiceExt;
-use tracing::subscriber::DefaultGuard;
 
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn begin() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false);
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains("WARN")).map(ToOwned::to_owned).collect()
-    }
-}
+use crate::log::Log;
 
 fn memory() -> Sessions {
     let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
@@ -72,7 +38,7 @@ async fn send_to_actix(outer: SessionMiddleware, inner: SessionMiddleware) {
 }
 
 fn assert_warned_once(log: &Log, outer_line: u32) {
-    let warnings = log.warnings();
+    let warnings = log.lines("WARN");
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
     for expected in [
         &format!("made at {}:{} is ignored", file!(), outer_line + 1),
@@ -107,7 +73,7 @@ async fn an_inner_layer_with_the_same_settings_needs_no_warning() {
     send_to_axum(outer, SessionLayer::new(sessions.clone())).await;
     let outer = SessionMiddleware::new(sessions.clone());
     send_to_actix(outer, SessionMiddleware::new(sessions)).await;
-    assert_eq!(log.warnings(), Vec::<String>::new());
+    assert_eq!(log.lines("WARN"), Vec::<String>::new());
 }
 
 #[actix_web::test]
@@ -117,5 +83,5 @@ async fn each_inner_layer_is_warned_of_by_itself() {
     let outer = || SessionLayer::new(sessions.clone());
     send_to_axum(outer(), SessionLayer::new(memory())).await;
     send_to_axum(outer(), SessionLayer::new(memory())).await;
-    assert_eq!(log.warnings().len(), 2);
+    assert_eq!(log.lines("WARN").len(), 2);
 }

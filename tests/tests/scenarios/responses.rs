@@ -17,8 +17,8 @@ use axum::{
 };
 use bytes::Bytes;
 use cloakroom::{
-    AppKeys, Sessions,
-    adapter::{AdapterError, CookieName, Problem},
+    AppKeys, CookieName, Sessions,
+    adapter::{AdapterError, Problem},
     cookie::CookieSettings,
     csrf::CsrfRejection,
 };

@@ -1,21 +1,21 @@
-//! Reading the body that a form is in.
+//! Failures to read the body of a form.
 
 use std::fmt;
 
 use crate::adapter::error::AdapterError;
 
-/// Why an adapter could not read a request's body.
+/// The reason why an adapter could not read a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// It is longer than the limit.
+    /// The body is longer than the limit.
     TooLarge,
-    /// It broke off or is not framed as HTTP asks.
+    /// The connection broke off, or the body's framing violates HTTP.
     Broken,
 }
 
 impl BodyError {
-    /// Returns the failure that says so, with the limit in bytes where it is known.
+    /// Converts it into the failure that the client gets. `limit` is the limit in bytes, if it is known.
     pub fn into_failure(self, limit: Option<usize>) -> AdapterError {
         match self {
             Self::TooLarge => AdapterError::BodyTooLarge { limit },

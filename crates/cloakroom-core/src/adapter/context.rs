@@ -1,4 +1,4 @@
-//! One request, from its first header to the response's.
+//! One request, from its first header to those of its response.
 
 use std::{
     fmt,
@@ -15,6 +15,7 @@ use crate::{
     http::{
         fetch_metadata::{FetchMetadata, Method},
         headers::Headers,
+        request_line::RequestLine,
     },
     observe,
     session::{
@@ -24,34 +25,36 @@ use crate::{
     },
 };
 
-/// One request, from its first header to the response's. Cheap to clone.
+/// One request, from its first header to those of its response. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestContext(Arc<Inner>);
 
 struct Inner {
     sessions: Sessions,
     method: Method,
-    asked: Mutex<Asked>,
+    progress: Mutex<Progress>,
 }
 
-/// What handlers have asked for so far.
+/// How far the request has come.
 #[derive(Default)]
-struct Asked {
+struct Progress {
+    /// The session, once it is loaded.
     session: Option<Session>,
     /// The captured form, until the session is loaded and keeps it.
     input: Option<Arc<FormInput>>,
-    /// The format that the client wants a failure in, once the session was loaded.
+    /// The format that the client wants a failure in, once the session is loaded.
     format: Option<ClientFormat>,
-    /// Whether the response's head has left.
+    /// Whether the head of the response has been sent.
     closed: bool,
 }
 
-/// Loads a request's session ahead of its handler. See [`RequestContext::preload`].
+/// A future that loads a request's session ahead of its handler. See [`RequestContext::preload`].
 pub type Preload = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 impl RequestContext {
-    /// Makes the context of one request, whose method is none that matters. Adapters call
-    /// [`ContextStack::begin`](super::ContextStack::begin) instead, which knows the layers around.
+    /// Makes the context of a request outside of any session layer, as in tests and tools. Adapters call
+    /// [`ContextStack::begin`](super::ContextStack::begin) instead, which knows the outer layers and the
+    /// method.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -69,21 +72,22 @@ impl RequestContext {
 
     pub(super) fn with_method(sessions: &Sessions, method: Method) -> Self {
         let sessions = sessions.clone();
-        Self(Arc::new(Inner { sessions, method, asked: Mutex::default() }))
+        Self(Arc::new(Inner { sessions, method, progress: Mutex::default() }))
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        // Every critical section is a single assignment or read.
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // A panic leaves nothing half changed, because every critical section is a single assignment
+        // or read.
+        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session system that this request belongs to.
+    /// Returns the session system that this request belongs to.
     pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
 
-    /// The request's session. The first call loads it: one store read or one decryption where a
-    /// cookie came, and nothing where none did.
+    /// Returns the request's session. The first call loads it with one read of the store or one
+    /// decryption. A request without a token costs neither.
     ///
     /// # Errors
     /// When the store fails. A failed load is never an empty session.
@@ -91,42 +95,42 @@ impl RequestContext {
         if let Some(session) = self.loaded() {
             return Ok(session);
         }
-        let presented = self.presented(headers);
-        let loaded = self.load(&presented).await?;
-        // What matters to flash alone is not looked up where there is none.
+        let candidates = self.candidates(headers);
+        let loaded = self.load(&candidates).await?;
+        // These headers matter to flash alone, so a session without flash does not pay for them.
         let fetch = if loaded.record.flash.is_empty() {
             FetchMetadata::IRRELEVANT
         } else {
             FetchMetadata::of(self.0.method, headers)
         };
-        // A visitor who has a cookie was warned of when it was issued.
+        // Only an issued cookie causes the warning, and a visitor with a session has a cookie already.
         let is_issued = loaded.persistence == Persistence::New;
         let fetch = fetch.with_exposure(is_issued && self.exposes_cookie(headers));
         let format = ClientFormat::of(headers);
-        Ok(self.get_or_insert_session(loaded, fetch, format, presented.chunks))
+        Ok(self.get_or_insert_session(loaded, fetch, format, candidates.chunks))
     }
 
-    /// Loads the session before the handler runs, for responses that first ask for it inside a
-    /// streamed body, when it can no longer be changed.
+    /// Loads the session before the handler runs, for routes that first ask for it inside a streamed
+    /// body, when it can no longer be changed.
     ///
     /// # Errors
     /// As [`session`](Self::session).
     pub fn preload(&self, headers: &(impl Headers + ?Sized)) -> Preload {
-        let visit = self.clone();
-        let presented = self.presented(headers).into_owned();
+        let context = self.clone();
+        let candidates = self.candidates(headers).into_owned();
         let fetch = FetchMetadata::of(self.0.method, headers);
         let fetch = fetch.with_exposure(self.exposes_cookie(headers));
         let format = ClientFormat::of(headers);
-        // If the session cannot be loaded, the layer makes the response and has no headers at hand.
-        self.asked().format = Some(format);
+        // If the load fails, the layer makes the response without the request's headers.
+        self.progress().format = Some(format);
         Box::pin(async move {
-            let loaded = visit.load(&presented).await?;
-            visit.get_or_insert_session(loaded, fetch, format, presented.chunks);
+            let loaded = context.load(&candidates).await?;
+            context.get_or_insert_session(loaded, fetch, format, candidates.chunks);
             Ok(())
         })
     }
 
-    fn presented<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
+    fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
         match self.0.sessions.token_transport() {
             TokenTransport::Cookie => {
                 self.0.sessions.context().cookies().read(headers.all("cookie"))
@@ -143,9 +147,9 @@ impl RequestContext {
             && cookie::is_public(headers)
     }
 
-    async fn load(&self, presented: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {
+    async fn load(&self, candidates: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {
         let sessions = &self.0.sessions;
-        let loaded = sessions.backend().load(presented, sessions.context()).await?;
+        let loaded = sessions.backend().load(candidates, sessions.context()).await?;
         // The cookie of a session that has just ended is left alone, because it may belong to a newer
         // login. A bearer's token does not: its holder starts over. Pre-sessions are for cookies.
         let starts_over = sessions.token_transport() == TokenTransport::Bearer
@@ -153,12 +157,12 @@ impl RequestContext {
         Ok(if starts_over { loaded.start_over(sessions.context()) } else { loaded })
     }
 
-    /// The session, if a handler asked for it.
+    /// Returns the session if it was loaded.
     pub fn loaded(&self) -> Option<Session> {
-        self.asked().session.clone()
+        self.progress().session.clone()
     }
 
-    /// Of two extractors that loaded at the same time, both get the session of the first.
+    /// Keeps the loaded session. Of two extractors that loaded at the same time, both get the first one.
     fn get_or_insert_session(
         &self,
         loaded: LoadedSession,
@@ -166,66 +170,71 @@ impl RequestContext {
         format: ClientFormat,
         chunks: Vec<u8>,
     ) -> Session {
-        let mut asked = self.asked();
-        asked.format = Some(format);
-        if let Some(session) = &asked.session {
+        let mut progress = self.progress();
+        progress.format = Some(format);
+        if let Some(session) = &progress.session {
             return session.clone();
         }
-        let timing = if asked.closed { Timing::Late } else { Timing::InTime };
+        let timing = if progress.closed { Timing::Late } else { Timing::InTime };
         let session = Session::new(self.0.sessions.clone(), fetch, chunks, loaded, timing);
         if timing == Timing::Late {
             observe::late();
         }
-        if let Some(input) = asked.input.take() {
+        if let Some(input) = progress.input.take() {
             session.capture(input);
         }
-        asked.session.insert(session).clone()
+        progress.session.insert(session).clone()
     }
 
-    /// Closes the request's context. A session that is first asked for later is read-only.
+    /// Closes the context and returns the session if it was loaded. A session that is first asked for
+    /// later is read-only.
     fn close(&self) -> Option<Session> {
-        let mut asked = self.asked();
-        asked.closed = true;
-        asked.session.clone()
+        let mut progress = self.progress();
+        progress.closed = true;
+        progress.session.clone()
     }
 
-    /// Remembers what the visitor sent, for `flash_all` and its siblings.
+    /// Keeps the form that the visitor sent, for [`Input`](crate::Input) and for
+    /// [`flash_all`](Session::flash_all) and its siblings.
     pub fn capture(&self, input: FormInput) {
-        let (mut asked, input) = (self.asked(), Arc::new(input));
-        match &asked.session {
+        let (mut progress, input) = (self.progress(), Arc::new(input));
+        match &progress.session {
             Some(session) => session.capture(input),
-            None => asked.input = Some(input),
+            None => progress.input = Some(input),
         }
     }
 
     /// Returns the captured form.
     pub fn input(&self) -> Option<Arc<FormInput>> {
-        let asked = self.asked();
-        match &asked.session {
+        let progress = self.progress();
+        match &progress.session {
             Some(session) => session.input(),
-            None => asked.input.clone(),
+            None => progress.input.clone(),
         }
     }
 
-    /// Completes a problem that arose without the request's headers at hand with the format that the
-    /// client wants, if the session was loaded.
+    /// Completes a problem with what this request and its session system know: the format that the
+    /// client wants, if the session was loaded, and whether errors are
+    /// [shown](crate::SessionsBuilder::show_errors).
     pub fn complete(&self, problem: impl Into<Problem>) -> Problem {
-        problem.into().or_format(self.asked().format)
+        let problem = problem.into().or_format(self.progress().format);
+        let is_shown = self.0.sessions.context().show_errors();
+        if is_shown { problem.with_visible_message() } else { problem }
     }
 
-    /// Commits the session, if a handler asked for it, and says what the response has to carry.
-    /// Later changes of the session are errors, and so are those of a session that is first asked for
+    /// Commits the session if it was loaded, and returns the headers that the response has to carry.
+    /// Later changes of the session are errors, and so are changes of a session that is first asked for
     /// later, inside a streamed body.
     ///
     /// With a status of 408 or 504 ordinary changes are discarded, and flash that was read stays for
-    /// the next page: a timeout inside of the session layer has cut the handler off in the middle.
+    /// the next page, because a timeout inside the session layer has cut the handler off in the middle.
     pub fn finish(&self, status: u16) -> CommitFuture {
         self.finish_replaced(status, status)
     }
 
-    /// Commits the session as [`finish`](Self::finish) does, where a handler for failures has
-    /// [replaced](super::OnFailure) a response of status `given` by one of status `sent`. That the request has
-    /// failed decides what is discarded. What is sent decides whether the visitor was shown the flash.
+    /// Commits the session as [`finish`](Self::finish) does, after a handler for failures has
+    /// [replaced](super::OnFailure) a response of status `given` by one of status `sent`. `given` decides
+    /// whether changes are discarded. `sent` decides whether the visitor saw the flash.
     pub fn finish_replaced(&self, given: u16, sent: u16) -> CommitFuture {
         let Some(session) = self.close() else { return CommitFuture::without_session() };
         let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
@@ -238,24 +247,24 @@ impl RequestContext {
         session.end(if (300..400).contains(&sent) { Shown::Redirect } else { Shown::Page })
     }
 
-    /// Ends a request whose handler panicked: a `destroy` takes effect, and nothing else that was not
-    /// committed before. The response, if there is one, has to carry what earlier commits have earned.
-    pub fn abandon(&self) -> CommitFuture {
+    /// Ends a request whose handler panicked. A `destroy` takes effect, and other changes that were not
+    /// committed are dropped. A response, if there is one, has to carry the headers that earlier commits
+    /// have earned. `request` is for the log line of a `destroy` that fails.
+    pub fn abandon(&self, request: RequestLine<'_>) -> CommitFuture {
         match self.close() {
             Some(session) if session.is_destroyed() => {
                 session.discard_changes();
                 let has_earned_cookie = session.has_earned_cookie();
-                let ending = session.end(Shown::Nothing);
+                let commit = session.end(Shown::Nothing);
+                let (method, path) = (request.method().to_owned(), request.path().to_owned());
                 CommitFuture::new(async move {
-                    let ended = ending.await;
-                    let ended = ended
-                        .map(|headers| if has_earned_cookie { headers } else { <_>::default() });
-                    ended.inspect_err(|uncommitted| {
+                    let committed = commit.await.inspect_err(|uncommitted| {
                         let error = WithCauses(&uncommitted.error);
-                        observe::failed(format_args!(
-                            "the session could not be destroyed: {error}"
-                        ));
-                    })
+                        let message = format_args!("the session could not be destroyed: {error}");
+                        observe::failed(message, Some(RequestLine::new(&method, &path)));
+                    });
+                    committed
+                        .map(|headers| if has_earned_cookie { headers } else { <_>::default() })
                 })
             }
             Some(session) => session.earned(),

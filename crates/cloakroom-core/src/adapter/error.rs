@@ -1,15 +1,15 @@
-//! Failures between a handler and its session: clients get a status, the log gets the reason.
+//! Failures that the library replies to: clients get a status, and the log gets the reason.
 
 use std::{error::Error as StdError, fmt};
 
 use crate::{error::Error, form::FormError, web::csrf::CsrfRejection};
 
-/// The reason why the library makes a response in the application's place. Adapters' error types hold
-/// one in a [`Problem`](super::Problem), and a handler for failures gets it in that.
+/// The reason why the library makes a response in place of the application. It is part of a
+/// [`Problem`](super::Problem), which handlers for failures get.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdapterError {
-    /// No session layer is around the route. Has the advice for the log. Status 500.
+    /// No session layer is around the route. Contains the advice for the log. Status 500.
     NoSession(String),
     /// The session could not be loaded. Status 503 or 500, by [`Error::http_status`].
     NotLoaded(Error),
@@ -18,8 +18,8 @@ pub enum AdapterError {
     /// The session could not be committed, and the handler's response must not be sent. Status 503
     /// or 500.
     NotCommitted(Error),
-    /// The handler panicked, and its response carries the cookie that an earlier commit of the request
-    /// has earned. Without such a cookie there is no response. Status 500.
+    /// The handler panicked, and the response carries the cookie that an earlier commit of the request
+    /// has earned. Without such a cookie the panic goes on. Status 500.
     Panicked,
     /// The request may be forged. Status 403.
     Forged(CsrfRejection),
@@ -30,7 +30,7 @@ pub enum AdapterError {
     },
     /// The form's body could not be read to its end. Status 400.
     BodyBroken,
-    /// The body is no form. Status 415 or 400, by [`FormError::http_status`].
+    /// The body is not a form. Status 415 or 400, by [`FormError::http_status`].
     NotAForm(FormError),
 }
 

@@ -1,4 +1,4 @@
-//! The form of a request, between its sender and the handler.
+//! The forms of requests, as handlers take them.
 
 use serde::de::DeserializeOwned;
 
@@ -10,8 +10,8 @@ use crate::{
     session::Session,
 };
 
-/// Extracts the form that the visitor sent, as a `T` or as the reasons why it is not one. It takes the
-/// body, so in axum it is the last argument of a handler.
+/// Extracts the form that the visitor sent, as a `T` or as its errors by field. It takes the body, so in
+/// axum it is the last argument of a handler.
 ///
 /// It accepts `application/x-www-form-urlencoded`, the text fields of `multipart/form-data`, and JSON
 /// objects. For `GET` and `HEAD` it reads the query. Names nest (`user[name]`, `tags[]`), and text is
@@ -53,7 +53,7 @@ pub struct Input<T> {
     reply: Reply,
 }
 
-/// How an invalid form is replied to.
+/// The kind of reply to an invalid form.
 #[derive(Clone, Debug)]
 enum Reply {
     Json,
@@ -91,8 +91,7 @@ impl<T> Input<T> {
         self.form
     }
 
-    /// Sets the path of the redirect for visitors whose browser does not say which page the form is on.
-    /// Default: `/`.
+    /// Sets the path of the redirect for requests without a usable `Referer`. Default: `/`.
     #[must_use]
     pub fn fallback(mut self, path: impl Into<String>) -> Self {
         if let Reply::Redirect { fallback, .. } = &mut self.reply {

@@ -1,16 +1,40 @@
-//! One request's relation to the session system: what an adapter drives.
+//! The interface between the engine and a web framework.
 //!
-//! An adapter is glue around four calls:
-//! 1. [`ContextStack::begin`] when the request comes in, with its method, and the [`ContextStack`] into the
-//!    request's extensions;
-//! 2. [`RequestContext::session`] when a handler asks for the session;
-//! 3. [`RequestContext::finish`] with the response's status, before its first byte; what it answers is
-//!    [written](ResponseHeaders::write_to) into the response's headers;
-//! 4. [`RequestContext::abandon`] instead, when the handler panicked.
+//! Applications use the adapters for axum and actix-web. This page is for an adapter of your own.
 //!
-//! Forms are [captured](RequestContext::capture) and handed on as [`Input`];
-//! what goes wrong is a [`AdapterError`], whose [`Problem`] knows its answer, and [`OnFailure`] when the
-//! application makes another.
+//! # The calls of one request, in order
+//! 1. When the request comes in, [`ContextStack::begin`] starts its context. The adapter passes the
+//!    stack that an outer layer has put into the request's extensions, and puts the new one there. If
+//!    `begin` returns no context to finish, an outer layer handles the same cookie: the adapter runs
+//!    the handler, and leaves steps 3 and 4 to that layer.
+//! 2. When a handler asks for the session, [`RequestContext::session`] loads it from the request's
+//!    [`Headers`]. A second call returns the same session.
+//! 3. When the handler has returned its response, [`RequestContext::finish`] commits the session. It
+//!    takes the status of the response, and the adapter [writes](ResponseHeaders::write_to) the headers
+//!    that it returns before the first byte is sent. If the commit fails ([`Uncommitted`]), the response
+//!    must not be sent: the adapter replaces it by the response to [`AdapterError::NotCommitted`], which
+//!    carries the headers of the error.
+//! 4. If the handler panics, [`RequestContext::abandon`] takes the place of step 3. If the headers that
+//!    it returns set a cookie, the adapter sends them with the response to [`AdapterError::Panicked`].
+//!    Otherwise the panic goes on.
+//! 5. A failure of the library is an [`AdapterError`], and with the format that the client wants a
+//!    [`Problem`]. The adapter makes the response from [`Problem::to_response`], and puts the problem into
+//!    the extensions of the response. On the way out [`OnFailure::replace`] logs it with the
+//!    [`RequestLine`], and lets the application's handler replace the response
+//!    ([`RequestContext::finish_replaced`] is for that case). An adapter without such handlers calls it
+//!    on `OnFailure::default()`.
+//!
+//! An extractor of forms [captures](RequestContext::capture) a parsed
+//! [`FormInput`](crate::form::FormInput) and makes [`Input`](crate::Input) of it. A layer against forged requests runs
+//! [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session layer.
+//!
+//! # Example
+//! A middleware for plain tower services, on the crate `http` (feature `http`):
+//!
+#![cfg_attr(feature = "http", doc = "```")]
+#![cfg_attr(not(feature = "http"), doc = "```text")]
+#![doc = include_str!("../../examples/tower_adapter.rs")]
+//! ```
 
 #[cfg(feature = "actix")]
 pub mod actix;
@@ -19,8 +43,10 @@ pub mod axum;
 mod body;
 mod context;
 mod error;
-mod input;
-mod named_session;
+#[cfg(feature = "http")]
+mod http_headers;
+pub(crate) mod input;
+pub(crate) mod named_session;
 mod nesting;
 mod on_failure;
 mod problem;
@@ -31,8 +57,6 @@ mod verify_request;
 pub use body::BodyError;
 pub use context::{Preload, RequestContext};
 pub use error::AdapterError;
-pub use input::{Input, JsonInput};
-pub use named_session::{CookieName, NamedSession};
 pub use on_failure::{GivenStatus, OnFailure, Replacement, headers_of_replaced};
 pub use problem::Problem;
 pub use response_parts::ResponseParts;
@@ -41,6 +65,7 @@ pub use stack::ContextStack;
 pub use crate::{
     http::{
         headers::Headers,
+        request_line::RequestLine,
         response_headers::{HeadersMut, ResponseHeaders},
     },
     session::commit_future::{CommitFuture, Uncommitted},

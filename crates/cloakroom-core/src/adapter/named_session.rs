@@ -1,4 +1,4 @@
-//! The session of one of several layers.
+//! Sessions by the cookie of their layer.
 
 use std::{marker::PhantomData, ops::Deref};
 
@@ -6,7 +6,7 @@ use crate::session::Session;
 
 /// Names the cookie of one of several session layers, for [`NamedSession`].
 pub trait CookieName {
-    /// The layer's cookie name.
+    /// The name of the layer's cookie.
     const COOKIE_NAME: &'static str;
 }
 
@@ -33,7 +33,7 @@ pub struct NamedSession<N> {
 }
 
 impl<N> NamedSession<N> {
-    /// Makes the extracted session.
+    /// Wraps the session of the layer for the cookie `N`. Adapters call this.
     pub fn new(session: Session) -> Self {
         Self { session, name: PhantomData }
     }

@@ -1,4 +1,4 @@
-//! Session layers inside others for the same cookie.
+//! Warnings of session layers inside others for the same cookie.
 
 use std::{
     collections::HashSet,
@@ -12,15 +12,15 @@ use crate::{
     session::sessions::{Sessions, TokenTransport},
 };
 
-/// Where the application made a layer, if the adapter says so.
+/// The place where the application made a layer, if the adapter names it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Place(Option<&'static Location<'static>>);
 
-/// The pairs that were warned of. It is the places that count and not the layers, because servers
-/// make the same layer once per worker.
+/// The pairs of places that a warning was logged for. Layers are told apart by their places, because a
+/// server makes the same layer once per worker.
 static WARNED: Mutex<Option<HashSet<[Place; 2]>>> = Mutex::new(None);
 
-/// Warns that the layer of `inner` does nothing inside that of `outer`, once for each two places.
+/// Warns that the layer of `inner` does nothing inside the layer of `outer`, once for each pair of places.
 pub(super) fn warn_once(outer: &Sessions, inner: &Sessions) {
     let places = [Place(outer.layer()), Place(inner.layer())];
     let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,17 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use crate::adapter::{context::RequestContext, problem::Problem, response_parts::ResponseParts};
-use crate::observe;
+use crate::{
+    adapter::{context::RequestContext, problem::Problem, response_parts::ResponseParts},
+    http::request_line::RequestLine,
+    observe,
+};
 
 type Handler<R> = dyn Fn(&Problem) -> R + Send + Sync;
 
-/// The application's handler for failures, if it has one. `R` is the framework's response.
+/// Holds the application's handler for failures, if it has one. `R` is the framework's response.
 ///
 /// It decides which responses that were made from a [`Problem`] are replaced, and by what. An adapter
-/// puts the new response in the place of the old one, with those of the old one's headers that
-/// [`headers_of_replaced`] returns, and finishes the session with [`RequestContext::finish_replaced`]. In the
-/// extensions of the new response it keeps the old one's [`GivenStatus`].
+/// puts the new response in the place of the old one, adds the old one's headers that
+/// [`headers_of_replaced`] returns, and keeps the old one's [`GivenStatus`] in the extensions of the new
+/// one. It finishes the session with [`RequestContext::finish_replaced`].
 pub struct OnFailure<R>(Option<Arc<Handler<R>>>);
 
 /// A response in the place of one that was made from a [`Problem`].
@@ -25,8 +28,8 @@ pub struct OnFailure<R>(Option<Arc<Handler<R>>>);
 pub struct Replacement<R> {
     /// The new response.
     pub response: R,
-    /// What belongs into its extensions, for layers further out. `None` if the application's handler
-    /// has decided, because layers further out leave it at that.
+    /// The problem for the extensions of the new response, so that layers further out can replace it
+    /// again. `None` if the application's handler has made the response, because that is final.
     pub problem: Option<Problem>,
 }
 
@@ -36,36 +39,39 @@ impl<R> OnFailure<R> {
         Self(Some(Arc::new(handler)))
     }
 
-    /// Returns what takes the place of a response that was made from the problem `given`, or `None` if
-    /// that response stays.
+    /// Returns what replaces a response that was made from the problem `given`, or `None` if that
+    /// response stays. [Logs](Problem::log) the failure with the request.
     ///
     /// Without a handler the library's own response, which `render` makes, is made again if the code
-    /// that made it did not know that the client wants JSON. A handler that panics is logged, and the
-    /// library's own response takes the place of its response: the request's session is finished as
-    /// usual.
+    /// that made it did not know that the client wants JSON, or that errors are
+    /// [shown](crate::SessionsBuilder::show_errors). A handler that panics is logged, and the library's
+    /// own response replaces its response. The request's session is finished as usual.
     pub fn replace(
         &self,
         given: &Problem,
-        visit: &RequestContext,
+        context: &RequestContext,
+        request: RequestLine<'_>,
         render: impl Fn(ResponseParts) -> R,
     ) -> Option<Replacement<R>> {
+        given.log(request);
         if !given.is_replaceable() {
             return None;
         }
-        let problem = visit.complete(given.clone());
+        let problem = context.complete(given.clone());
         if let Some(handler) = &self.0 {
-            // What a panic leaves half done is the application's; the session is not among it.
+            // A panic can leave data of the application half changed, and no data of the session.
             let made = catch_unwind(AssertUnwindSafe(|| handler(&problem)));
             let response = made.unwrap_or_else(|_| {
-                observe::failed(format_args!(
+                let message = format_args!(
                     "the `on_failure` handler panicked at this failure: {problem}; the response is \
                      the library's own"
-                ));
+                );
+                observe::failed(message, Some(request));
                 render(problem.to_response())
             });
             return Some(Replacement { response, problem: None });
         }
-        let is_stale = problem.wants_json() != given.wants_json();
+        let is_stale = !problem.renders_like(given);
         is_stale.then(|| Replacement {
             response: render(problem.to_response()),
             problem: Some(problem),
@@ -73,7 +79,7 @@ impl<R> OnFailure<R> {
     }
 }
 
-/// No handler.
+/// Makes one without a handler.
 impl<R> Default for OnFailure<R> {
     fn default() -> Self {
         Self(None)
@@ -98,8 +104,8 @@ impl<R> fmt::Debug for OnFailure<R> {
 pub struct GivenStatus(u16);
 
 impl GivenStatus {
-    /// Returns the status of a response as the code further inside gave it: `kept` if the response has
-    /// that in its extensions, or its own.
+    /// Returns the status of a response before handlers for failures replaced it: `kept` if the
+    /// response has that in its extensions, otherwise `status`, its own.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -112,13 +118,13 @@ impl GivenStatus {
         kept.copied().unwrap_or(Self(status))
     }
 
-    /// Returns its number.
+    /// Returns the status code.
     pub fn as_u16(self) -> u16 {
         self.0
     }
 }
 
-/// What describes or delivers a body (RFC 9110, 6.6, 8 and 14; RFC 9112, 6.1; RFC 6266; RFC 9530).
+/// Headers that describe or deliver a body (RFC 9110, 6.6, 8 and 14; RFC 9112, 6.1; RFC 6266; RFC 9530).
 const OF_THE_BODY: [&str; 14] = [
     "accept-ranges",
     "content-digest",
@@ -136,12 +142,12 @@ const OF_THE_BODY: [&str; 14] = [
     "transfer-encoding",
 ];
 
-/// Returns the headers that the response `made` gets from the response `given` that it replaces. Append
-/// them to its own.
+/// Returns the headers that the response `made` takes over from the response `given` that it replaces.
+/// An adapter appends them to its own.
 ///
-/// Cookies and `Vary` are added to those of `made`. Headers that describe the body of `given` go with
-/// it. Any other header, which a layer further inside has added, is kept with all its lines, unless
-/// `made` has one of this name. Names are in lower case.
+/// Cookies and `Vary` are always taken over. Headers that describe the body of `given` are dropped. Any
+/// other header, which a layer further inside has added, is taken over with all its lines, unless `made`
+/// has one of this name. Names are in lower case.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

@@ -1,6 +1,13 @@
 //! A failure on its way to the client.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use serde_json::json;
 
@@ -8,7 +15,7 @@ use crate::adapter::{error::AdapterError, response_parts::ResponseParts};
 use crate::{
     error::{FormReply, WithCauses},
     form::wants_json,
-    http::headers::Headers,
+    http::{headers::Headers, request_line::RequestLine},
     observe,
     web::csrf::CsrfRejection,
 };
@@ -16,19 +23,59 @@ use crate::{
 const PROBLEM_JSON: &str = "application/problem+json";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// A [`AdapterError`], and whether the client wants JSON. The session layer's `on_failure` sets a handler
-/// that turns it into a response; the default is [`answer`](Self::to_response).
+/// An [`AdapterError`] that a request ran into, and the format that its client wants.
+///
+/// The session layer's `on_failure` sets a handler that turns it into a response. The default response
+/// is [`to_response`](Self::to_response).
 ///
 /// The library puts it into the extensions of the response as well, so that middleware of the
-/// application finds it where no session layer is around the route.
+/// application finds it if no session layer is around the route.
+///
+/// # Logging
+/// A problem with status 500 or 503 that became a response is logged once, whatever its number of
+/// clones. The session layer [logs](Self::log) it with the method and the path of the request. If no
+/// layer does, dropping the last clone logs it without them.
 ///
 /// # Security
 /// The messages of failures with status 500 and 503 name settings and keys of the session, so they are
 /// for the log alone. Show clients the [`public_message`](Self::public_message).
 #[derive(Clone, Debug)]
 pub struct Problem {
-    failure: Arc<AdapterError>,
+    occurrence: Arc<Occurrence>,
     format: Option<ClientFormat>,
+    visibility: Visibility,
+}
+
+/// A failure, shared by the clones of its problem.
+#[derive(Debug)]
+struct Occurrence {
+    failure: AdapterError,
+    has_response: AtomicBool,
+    is_logged: AtomicBool,
+}
+
+/// Whether the response carries the message of a failure that only the application's developers can
+/// act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visibility {
+    LogOnly,
+    Response,
+}
+
+impl Occurrence {
+    fn log(&self, request: Option<RequestLine<'_>>) {
+        if self.failure.http_status() >= 500 && !self.is_logged.swap(true, Ordering::Relaxed) {
+            observe::failed(WithCauses(&self.failure), request);
+        }
+    }
+}
+
+impl Drop for Occurrence {
+    fn drop(&mut self) {
+        if *self.has_response.get_mut() {
+            self.log(None);
+        }
+    }
 }
 
 /// The format that a client wants a problem in.
@@ -46,20 +93,38 @@ impl ClientFormat {
 
 impl From<AdapterError> for Problem {
     fn from(failure: AdapterError) -> Self {
-        Self { failure: Arc::new(failure), format: None }
+        Self::new(failure, None)
     }
 }
 
 impl Problem {
-    /// Makes the problem of a request with these headers.
-    pub fn of_request(failure: AdapterError, headers: &(impl Headers + ?Sized)) -> Self {
-        Self { failure: Arc::new(failure), format: Some(ClientFormat::of(headers)) }
+    fn new(failure: AdapterError, format: Option<ClientFormat>) -> Self {
+        let (has_response, is_logged) = <_>::default();
+        let occurrence = Arc::new(Occurrence { failure, has_response, is_logged });
+        Self { occurrence, format, visibility: Visibility::LogOnly }
     }
 
-    /// Fills in the format that the client wants, where it is not known yet.
+    /// Makes the problem of a request with these headers.
+    pub fn of_request(failure: AdapterError, headers: &(impl Headers + ?Sized)) -> Self {
+        Self::new(failure, Some(ClientFormat::of(headers)))
+    }
+
+    /// Fills in the format that the client wants, unless it is known.
     #[must_use]
     pub(crate) fn or_format(self, format: Option<ClientFormat>) -> Self {
         Self { format: self.format.or(format), ..self }
+    }
+
+    /// Lets the library's own response carry the message whatever its status is.
+    #[must_use]
+    pub(crate) fn with_visible_message(self) -> Self {
+        Self { visibility: Visibility::Response, ..self }
+    }
+
+    /// Returns whether the library's own response to `other` is the same.
+    pub(super) fn renders_like(&self, other: &Self) -> bool {
+        self.wants_json() == other.wants_json()
+            && (self.visibility == other.visibility || self.http_status() < 500)
     }
 
     /// Returns why the library replies.
@@ -73,12 +138,12 @@ impl Problem {
     /// assert_eq!((problem.http_status(), problem.failure().code()), (403, "bad_token"));
     /// ```
     pub fn failure(&self) -> &AdapterError {
-        &self.failure
+        &self.occurrence.failure
     }
 
     /// Returns the status of the library's own response.
     pub fn http_status(&self) -> u16 {
-        self.failure.http_status()
+        self.failure().http_status()
     }
 
     /// Returns whether the client [wants JSON](wants_json).
@@ -106,23 +171,27 @@ impl Problem {
     /// assert_eq!(Problem::from(AdapterError::NoSession("…".into())).public_message(), None);
     /// ```
     pub fn public_message(&self) -> Option<String> {
-        (400..500).contains(&self.http_status()).then(|| self.failure.to_string())
+        (400..500).contains(&self.http_status()).then(|| self.failure().to_string())
     }
 
     /// Returns the library's own response.
     ///
     /// A client that [wants JSON](wants_json) gets problem details (RFC 9457, media type
-    /// `application/problem+json`), with the word [`AdapterError::code`] as `code` where there is a
-    /// [`public_message`](Self::public_message):
+    /// `application/problem+json`). If there is a [`public_message`](Self::public_message), it is the
+    /// `detail`, and the word [`AdapterError::code`] is the `code`:
     /// `{"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "…", "code": "bad_token"}`.
     /// Other clients get the message as plain text, or an empty body. The response to an invalid form
-    /// is a redirect or `{"errors": {"field": ["message"]}}`, as the adapters' `Input` describes.
+    /// is a redirect or `{"errors": {"field": ["message"]}}`, as [`Input`](crate::Input) describes.
+    ///
+    /// With [`show_errors`](crate::SessionsBuilder::show_errors) the response with status 500 or 503 has
+    /// a message as well: the sentence that the log has.
     pub fn to_response(&self) -> ResponseParts {
+        self.occurrence.has_response.store(true, Ordering::Relaxed);
         if let Some(reply) = self.form_reply() {
             return ResponseParts::of_form(self.http_status(), reply);
         }
-        let (status, message) = (self.http_status(), self.public_message());
-        let vary = matches!(*self.failure, AdapterError::Forged(_)).then_some(CsrfRejection::VARY);
+        let (status, message) = (self.http_status(), self.message());
+        let vary = matches!(self.failure(), AdapterError::Forged(_)).then_some(CsrfRejection::VARY);
         let content = if self.wants_json() {
             Some((PROBLEM_JSON, self.details(message)))
         } else {
@@ -131,9 +200,17 @@ impl Problem {
         ResponseParts { status, location: None, vary, content }
     }
 
+    /// Returns the message that the library's own response has.
+    fn message(&self) -> Option<String> {
+        self.public_message().or_else(|| match self.visibility {
+            Visibility::LogOnly => None,
+            Visibility::Response => Some(WithCauses(self.failure()).to_string()),
+        })
+    }
+
     /// Returns the reply to an invalid form, if that is the reason.
     fn form_reply(&self) -> Option<&FormReply> {
-        match &*self.failure {
+        match self.failure() {
             AdapterError::Operation(error) => error.form_reply(),
             _ => None,
         }
@@ -145,7 +222,7 @@ impl Problem {
             json!({ "type": "about:blank", "title": title(status), "status": status });
         if let Some(message) = message {
             details["detail"] = message.into();
-            details["code"] = self.failure.code().into();
+            details["code"] = self.failure().code().into();
         }
         details.to_string()
     }
@@ -156,12 +233,10 @@ impl Problem {
         self.form_reply().is_none()
     }
 
-    /// Logs the failure if its status is 500 or more. Adapters call this once, where they make the
-    /// response.
-    pub fn log(&self) {
-        if self.http_status() >= 500 {
-            observe::failed(WithCauses(&*self.failure));
-        }
+    /// Logs the failure with the request that it belongs to, if its status is 500 or 503 and it has not
+    /// been logged yet. [`OnFailure::replace`](super::OnFailure::replace) calls this.
+    pub fn log(&self, request: RequestLine<'_>) {
+        self.occurrence.log(Some(request));
     }
 }
 
@@ -179,13 +254,13 @@ fn title(status: u16) -> &'static str {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(f)
+        self.failure().fmt(f)
     }
 }
 
 impl StdError for Problem {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.failure.source()
+        self.failure().source()
     }
 }
 
@@ -205,15 +280,15 @@ mod tests {
     }
 
     #[test]
-    fn clients_hear_of_a_status_and_nothing_else_where_they_cannot_help() {
+    fn a_server_error_shows_the_client_its_status_alone() {
         for failure in server_side() {
             let expected = ResponseParts { status: 500, ..ResponseParts::default() };
             assert_eq!(Problem::from(failure).to_response(), expected);
         }
         for failure in server_side() {
             let asks: &[_] = &[("accept", "application/json")];
-            let answer = Problem::of_request(failure, asks).to_response();
-            let (content_type, body) = answer.content.unwrap();
+            let response = Problem::of_request(failure, asks).to_response();
+            let (content_type, body) = response.content.unwrap();
             let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             let expected =
                 json!({ "type": "about:blank", "title": "Internal Server Error", "status": 500 });
@@ -223,14 +298,14 @@ mod tests {
 
     #[test]
     fn a_refusal_is_text_or_problem_details() {
-        let answer = |accept| {
+        let respond = |accept| {
             let headers: &[_] = &[("accept", accept)];
             Problem::of_request(CsrfRejection::BadToken.into(), headers).to_response()
         };
-        let text = answer("text/html,*/*");
+        let text = respond("text/html,*/*");
         assert_eq!((text.status, text.vary), (403, Some(CsrfRejection::VARY)));
         assert_eq!(text.content, Some((PLAIN_TEXT, CsrfRejection::BadToken.to_string())));
-        let (content_type, body) = answer("application/json").content.unwrap();
+        let (content_type, body) = respond("application/json").content.unwrap();
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(content_type, PROBLEM_JSON);
         assert_eq!((&body["status"], &body["code"]), (&json!(403), &json!("bad_token")));

@@ -1,10 +1,10 @@
-//! A response without a framework.
+//! Responses of the library, independent of the framework.
 
 use crate::error::FormReply;
 
-/// A response without a framework.
+/// A response of the library. An adapter converts it into a response of its framework.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "it is what the client gets"]
+#[must_use = "the client gets this response"]
 #[non_exhaustive]
 pub struct ResponseParts {
     /// The status code.
@@ -13,7 +13,7 @@ pub struct ResponseParts {
     pub location: Option<String>,
     /// The `Vary` header.
     pub vary: Option<&'static str>,
-    /// The `Content-Type` and the body; without one the body is empty.
+    /// The `Content-Type` and the body. `None` is an empty body.
     pub content: Option<(&'static str, String)>,
 }
 

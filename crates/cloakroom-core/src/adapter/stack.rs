@@ -8,8 +8,9 @@ use crate::{
     session::sessions::{Sessions, TokenTransport},
 };
 
-/// The visits of one request: that of the innermost session layer, and through it those of the layers
-/// around. What an adapter puts into the request's extensions.
+/// The contexts of one request: one for each session layer around its route, the innermost first.
+///
+/// An adapter puts it into the request's extensions, where the extractors find it.
 #[derive(Clone, Debug)]
 pub struct ContextStack {
     current: RequestContext,
@@ -17,9 +18,13 @@ pub struct ContextStack {
 }
 
 impl ContextStack {
-    /// Begins a visit within those of the layers `around`. There is none to be finished where one of
-    /// them is for the same cookie: a response must not set one cookie twice. If that layer has other
-    /// settings, a warning says so once.
+    /// Starts the context of one layer. `outer` is the stack that the layers around it have put into the
+    /// request's extensions.
+    ///
+    /// Returns the stack for the request's extensions, and the context that the layer has to
+    /// [finish](RequestContext::finish). The latter is `None` if an outer layer handles the same cookie,
+    /// because a response must not set one cookie twice. If the settings of that layer differ, a warning
+    /// is logged once.
     pub fn begin(
         sessions: &Sessions,
         method: &str,
@@ -28,14 +33,14 @@ impl ContextStack {
         match outer {
             Some(outer) if outer.has(sessions) => (outer, None),
             outer => {
-                let visit = RequestContext::with_method(sessions, Method::of(method));
+                let context = RequestContext::with_method(sessions, Method::of(method));
                 let outer = outer.map(Arc::new);
-                (Self { current: visit.clone(), outer }, Some(visit))
+                (Self { current: context.clone(), outer }, Some(context))
             }
         }
     }
 
-    /// The visit of the innermost layer.
+    /// Returns the context of the innermost layer.
     pub fn current(&self) -> &RequestContext {
         &self.current
     }
@@ -52,8 +57,8 @@ impl ContextStack {
         self.outer.as_ref().is_some_and(|outer| outer.has(sessions))
     }
 
-    /// The visit of the innermost layer whose token a cookie carries: the one that a forged request
-    /// would use.
+    /// Returns the context of the innermost layer whose token travels in a cookie: the one that a forged
+    /// request would use.
     pub(crate) fn cookie(&self) -> Option<&RequestContext> {
         if self.current.sessions().token_transport() == TokenTransport::Cookie {
             return Some(&self.current);
@@ -61,7 +66,7 @@ impl ContextStack {
         self.outer.as_ref()?.cookie()
     }
 
-    /// The visit of the layer for this cookie.
+    /// Returns the context of the layer for the cookie of this name.
     pub fn named(&self, cookie: &str) -> Option<&RequestContext> {
         let sessions = self.current.sessions();
         if sessions.token_transport() == TokenTransport::Cookie && sessions.cookie_name() == cookie

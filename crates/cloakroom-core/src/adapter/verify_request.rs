@@ -1,73 +1,59 @@
-//! The whole check of one request: what an adapter's CSRF layer runs.
+//! The CSRF check of one request, which an adapter's CSRF layer runs.
 
 use bytes::Bytes;
 
 use crate::web::csrf::{CsrfPolicy, CsrfRejection, Verdict, policy::asks_for_websocket};
 use crate::{
-    adapter::{body::BodyError, error::AdapterError, stack::ContextStack},
+    adapter::{body::BodyError, context::RequestContext, error::AdapterError, stack::ContextStack},
     form::{FormError, FormInput, is_form},
     http::headers::Headers,
     observe,
+    session::Session,
 };
 
 impl CsrfPolicy {
-    /// Checks a request by its method and headers, and where these do not decide by its token.
+    /// Checks a request by its method and headers, and by its token if these do not decide.
     ///
-    /// `body` reads the request's body as it came, without decompressing it. It fails if there are more
-    /// than [`form_limit`](Self::form_limit) bytes, and restores the body for the handler. It runs only
-    /// if the cookie names a session, the body is a form, and the headers have no token. The form is
-    /// [captured](crate::adapter::RequestContext::capture).
+    /// `body` reads the request's body as it came, without decompressing it. It fails if the body has
+    /// more than [`form_limit`](Self::form_limit) bytes, and restores the body for the handler. It runs
+    /// only if the cookie names a session, the body is a form, and the headers have no token. The form
+    /// is [captured](crate::adapter::RequestContext::capture).
     ///
     /// # Errors
-    /// When the request must not reach the handler: [`AdapterError::Forged`], [`AdapterError::NotLoaded`],
-    /// [`AdapterError::BodyTooLarge`], [`AdapterError::BodyBroken`], or [`AdapterError::NotAForm`] where the token
-    /// would be in a form that is compressed or cannot be read. A policy that
-    /// [only logs](Self::log_only) refuses a broken body only.
+    /// When the request must not reach the handler: [`AdapterError::Forged`],
+    /// [`AdapterError::NotLoaded`], [`AdapterError::BodyTooLarge`], [`AdapterError::BodyBroken`], or
+    /// [`AdapterError::NotAForm`] if the form that should have the token is compressed or cannot be
+    /// read. A policy that [only logs](Self::log_only) refuses a broken body alone.
     pub async fn verify_request(
         &self,
         method: &str,
         headers: &(impl Headers + ?Sized),
         authority: Option<&str>,
-        visits: &ContextStack,
+        stack: &ContextStack,
         body: impl Future<Output = Result<Bytes, BodyError>>,
     ) -> Result<(), AdapterError> {
-        // A bearer token is not sent by browsers, so a request that has no other cannot be forged.
-        let Some(visit) = visits.cookie() else { return Ok(()) };
-        let sent = match self.check(method, headers, authority, visit.sessions().transport()) {
+        // Browsers do not send a bearer token by themselves, so a request that has no other token
+        // cannot be forged.
+        let Some(context) = stack.cookie() else { return Ok(()) };
+        let scheme = context.sessions().transport();
+        let place = match self.check(method, headers, authority, scheme) {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => return self.refuse(refusal.into()),
-            Verdict::NeedsToken(sent) => sent,
+            Verdict::NeedsToken(Some(token)) => TokenPlace::Header(token),
+            Verdict::NeedsToken(None) => match FormBody::of(headers) {
+                FormBody::Absent => return self.refuse(CsrfRejection::MissingToken.into()),
+                // It could turn out to be too long to be kept until the handler reads it.
+                FormBody::OfUnknownLength if !self.enforces() => return Ok(()),
+                form => TokenPlace::Form(form),
+            },
         };
-        let form = FormBody::of(headers);
-        match form {
-            _ if sent.is_some() => (),
-            FormBody::Absent => return self.refuse(CsrfRejection::MissingToken.into()),
-            // It could turn out to be too long to be kept until the handler reads it.
-            FormBody::OfUnknownLength if !self.enforces() => return Ok(()),
-            FormBody::Encoded(_) | FormBody::OfUnknownLength | FormBody::OfLength(_) => (),
-        }
-        let session = match visit.session(headers).await {
-            Ok(session) => session,
-            Err(error) if self.enforces() => return Err(AdapterError::NotLoaded(error)),
-            Err(error) => {
-                observe::csrf_unchecked(&error);
-                return Ok(());
-            }
-        };
+        let Some(session) = self.load(context, headers).await? else { return Ok(()) };
         if !session.came_with_token() {
             return self.refuse(CsrfRejection::NoSession.into());
         }
-        let token = match (sent, form) {
-            (Some(token), _) => Ok(token),
-            (None, FormBody::Encoded(error)) => Err(AdapterError::NotAForm(error)),
-            (None, FormBody::OfLength(length)) if length > self.form_limit() => {
-                Err(AdapterError::BodyTooLarge { limit: Some(self.form_limit()) })
-            }
-            (None, _) => {
-                let body = body.await;
-                let body = body.map_err(|error| error.into_failure(Some(self.form_limit())))?;
-                token_in_form(headers, visits, body).await
-            }
+        let token = match place {
+            TokenPlace::Header(token) => Ok(token),
+            TokenPlace::Form(form) => self.token_in_form(form, headers, stack, body).await,
         };
         match token {
             Ok(token) if session.verify_csrf_token(&token) => Ok(()),
@@ -76,41 +62,75 @@ impl CsrfPolicy {
         }
     }
 
+    /// Loads the session whose token is wanted. Returns `None` if it cannot be loaded and the policy
+    /// only logs.
+    async fn load(
+        &self,
+        context: &RequestContext,
+        headers: &(impl Headers + ?Sized),
+    ) -> Result<Option<Session>, AdapterError> {
+        match context.session(headers).await {
+            Ok(session) => Ok(Some(session)),
+            Err(error) if self.enforces() => Err(AdapterError::NotLoaded(error)),
+            Err(error) => {
+                observe::csrf_unchecked(&error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads the form and returns the token in it. Captures the form for the handler.
+    async fn token_in_form(
+        &self,
+        form: FormBody,
+        headers: &(impl Headers + ?Sized),
+        stack: &ContextStack,
+        body: impl Future<Output = Result<Bytes, BodyError>>,
+    ) -> Result<String, AdapterError> {
+        let limit = self.form_limit();
+        match form {
+            FormBody::Encoded(error) => return Err(AdapterError::NotAForm(error)),
+            FormBody::OfLength(length) if length > limit => {
+                return Err(AdapterError::BodyTooLarge { limit: Some(limit) });
+            }
+            FormBody::Absent | FormBody::OfLength(_) | FormBody::OfUnknownLength => (),
+        }
+        let body = body.await.map_err(|error| error.into_failure(Some(limit)))?;
+        let input = FormInput::parse(headers.text("content-type"), body).await;
+        let input = input.map_err(AdapterError::NotAForm)?;
+        let token = input.csrf_token().map(ToOwned::to_owned);
+        // Handlers take the form from the innermost layer, which may be one for bearer tokens.
+        stack.current().capture(input);
+        token.ok_or_else(|| CsrfRejection::MissingToken.into())
+    }
+
     fn refuse(&self, failure: AdapterError) -> Result<(), AdapterError> {
         observe::forged(failure.code(), self.enforces());
         if self.enforces() { Err(failure) } else { Ok(()) }
     }
 }
 
-/// Returns the token in a form, which is captured for the handler.
-async fn token_in_form(
-    headers: &(impl Headers + ?Sized),
-    visits: &ContextStack,
-    body: Bytes,
-) -> Result<String, AdapterError> {
-    let input = FormInput::parse(headers.text("content-type"), body).await;
-    let input = input.map_err(AdapterError::NotAForm)?;
-    let token = input.csrf_token().map(ToOwned::to_owned);
-    // Handlers take the form from the innermost layer, which may be one for bearer tokens.
-    visits.current().capture(input);
-    token.ok_or_else(|| CsrfRejection::MissingToken.into())
+/// Where the token of a request is.
+enum TokenPlace {
+    Header(String),
+    Form(FormBody),
 }
 
-/// A body in which the token may be, according to the headers.
+/// The request's form, as its headers describe it.
 enum FormBody {
-    /// There is no form.
+    /// The body is not a form.
     Absent,
-    /// A form that cannot be read as it came.
+    /// The form is compressed.
     Encoded(FormError),
-    /// A form of so many bytes.
+    /// The form has this many bytes.
     OfLength(usize),
-    /// A form that does not say how long it is.
+    /// The headers do not say how long the form is.
     OfUnknownLength,
 }
 
 impl FormBody {
     fn of(headers: &(impl Headers + ?Sized)) -> Self {
-        // What follows such a request is the other protocol and ends with the connection.
+        // The bytes after such a request belong to the other protocol and end with the connection.
         let is_upgrade = asks_for_websocket(headers);
         if is_upgrade || !headers.text("content-type").is_some_and(is_form) {
             return Self::Absent;

@@ -78,8 +78,8 @@ impl Context {
         self.server_errors
     }
 
-    /// Returns `true` if responses show errors to visitors.
-    pub(crate) fn shows_errors(&self) -> bool {
+    /// Returns whether responses with status 500 and 503 carry the message that the log has.
+    pub(crate) fn show_errors(&self) -> bool {
         self.show_errors
     }
 

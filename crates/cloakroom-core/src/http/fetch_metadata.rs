@@ -1,20 +1,21 @@
-//! What a request says about why it was sent.
+//! The purpose of a request, by its headers.
 
 use super::headers::Headers;
 
-/// How a request came, as far as it matters to flash (Fetch Metadata, W3C) and to the cookie.
+/// The purpose of a request (Fetch Metadata, W3C), which decides about its flash, and whether its cookie
+/// is exposed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchMetadata {
-    /// Somebody looks at the response: a top-level navigation, or a client that does not say.
+    /// The response is a page: a top-level navigation, or a client without Fetch Metadata.
     pub(crate) navigation: bool,
-    /// Perhaps nobody does: the browser fetches ahead, or asks for the head alone.
+    /// The response may never be shown: a prefetch, or a `HEAD`.
     pub(crate) speculative: bool,
-    /// The cookie is not `Secure`, and yet leaves this machine.
+    /// The cookie is not `Secure`, and the connection leaves this machine.
     pub(crate) exposed: bool,
 }
 
 impl FetchMetadata {
-    /// Of a request that came without flash, of which nothing more has to be known.
+    /// For a request without flash, whose headers need not be read.
     pub(crate) const IRRELEVANT: Self =
         Self { navigation: false, speculative: false, exposed: false };
 
@@ -29,7 +30,7 @@ impl FetchMetadata {
     }
 }
 
-/// A request's method, as far as it matters to sessions.
+/// A request's method, by what sessions distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     Head,

@@ -1,19 +1,19 @@
-//! What the core needs to know of a request, whatever the framework.
+//! Request headers, independent of the framework.
 
-/// A request's headers, as an adapter lends them to the core.
+/// Reads the headers of a request or response. An adapter implements it for its framework's header map.
 ///
-/// Names are given in lower case; the adapter matches them without regard to case.
+/// Callers give names in lower case, and implementations match them without regard to case.
 pub trait Headers {
-    /// Every value of the header `name`, in the order in which they came, as raw bytes.
+    /// Returns the values of all headers `name` as raw bytes, in their order in the request.
     fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]>;
 
-    /// The first value of the header `name`, where it is valid UTF-8.
+    /// Returns the first value of the header `name`, if it is valid UTF-8.
     fn text<'a>(&'a self, name: &'static str) -> Option<&'a str> {
         self.all(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 }
 
-/// Headers as a list of pairs, for tests and for frameworks without a header map.
+/// Reads headers from a list of pairs, for tests and for frameworks without a header map.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

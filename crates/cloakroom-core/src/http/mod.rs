@@ -1,7 +1,8 @@
-//! What the library reads from requests and writes into responses, without a framework.
+//! Request headers that the library reads and response headers that it writes, without a framework.
 
 pub(crate) mod fetch_metadata;
 pub(crate) mod headers;
 pub mod redirect;
+pub(crate) mod request_line;
 pub(crate) mod response_headers;
 pub(crate) mod site_scheme;

@@ -1,11 +1,12 @@
-//! Where a redirect may lead: within this site, whatever a visitor or another site says.
+//! Redirects that stay within this site, whatever a visitor or another site sends.
 
 use crate::http::headers::Headers;
 
-/// Extracts where a visitor came from, if that page is on this site.
+/// Extracts the page that a visitor came from, if it is on this site.
 ///
-/// The `Referer` is the visitor's word, so only its path is used, and only where its host is the
-/// request's (CVE-2026-40295 and its kin).
+/// # Security
+/// The client chooses the `Referer`. Only its path and query are used, and only if its host is the
+/// request's, so the redirect never leaves the site.
 #[derive(Clone, Debug)]
 pub struct Back {
     referer: Option<String>,
@@ -13,7 +14,8 @@ pub struct Back {
 }
 
 impl Back {
-    /// The way back of a request. HTTP/2 has the host in the request's URI, as its `authority`.
+    /// Reads the `Referer` and the `Host` of a request. `authority` is that of the request's URI, which
+    /// takes the place of `Host` in HTTP/2.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -48,9 +50,8 @@ impl Back {
     }
 }
 
-/// A redirect with status 303: the browser follows it with a GET, whatever the method was.
-///
-/// It is a response on axum and actix-web.
+/// Redirects with status 303, which a browser follows with a `GET` whatever the method was. It is a
+/// response on axum and actix-web.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeeOther(String);
 
@@ -69,10 +70,11 @@ impl SeeOther {
     }
 }
 
-/// The place that the `Referer` names, if it is on this host; otherwise `fallback`.
+/// Returns path and query of the page that the `Referer` names if it is on this host, otherwise
+/// `fallback`.
 ///
-/// Only path and query of the `Referer` are used, so the answer cannot leave the site. `host` is
-/// the request's `Host` (or HTTP/2 `:authority`).
+/// The target never leaves the site, because the origin of the `Referer` is dropped. `host` is the
+/// request's `Host`, or `:authority` in HTTP/2.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -89,8 +91,8 @@ pub fn back(referer: Option<&str>, host: Option<&str>, fallback: &str) -> String
     local.map_or_else(|| fallback.to_owned(), |path| without_fragment(path).to_owned())
 }
 
-/// `url` as a path on this site: a local path as it is, an absolute URL of `host` without its
-/// origin, anything else nothing.
+/// Returns `url` as a path on this site: a local path as it is, and an absolute URL of `host` without its
+/// origin. Returns `None` for anything else.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -106,7 +108,7 @@ pub fn local_target(url: &str, host: Option<&str>) -> Option<String> {
     path.map(ToOwned::to_owned)
 }
 
-/// The path of an absolute URL whose host is `host`.
+/// Returns the path of an absolute URL whose host is `host`.
 fn path_on<'u>(url: &'u str, host: &str) -> Option<&'u str> {
     let (scheme, rest) = url.split_once("://")?;
     let default_port = match scheme.to_ascii_lowercase().as_str() {
@@ -117,15 +119,15 @@ fn path_on<'u>(url: &'u str, host: &str) -> Option<&'u str> {
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let plain = |name: &str| name.strip_suffix(default_port).unwrap_or(name).to_ascii_lowercase();
-    // Whoever the user information names, the host comes after it: no honest link has any.
+    // User information can look like a host, and links within a site have none.
     if authority.is_empty() || authority.contains('@') || plain(authority) != plain(host) {
         return None;
     }
     if path.is_empty() { Some("/") } else { local_path(path) }
 }
 
-/// `path` if a browser takes it for a path of the same site: one slash, then anything but a second
-/// one, where browsers read a backslash as a slash and drop tabs and line breaks.
+/// Returns `path` if a browser reads it as a path of the same site. Two slashes begin a host. Browsers
+/// read a backslash as a slash, and drop tabs and line breaks.
 fn local_path(path: &str) -> Option<&str> {
     let mut characters = path.chars();
     let local = characters.next() == Some('/') && !matches!(characters.next(), Some('/' | '\\'));
@@ -159,7 +161,6 @@ mod tests {
         assert_eq!(back(Some("http://localhost:3333/x"), Some("localhost:3333"), "/"), "/x");
     }
 
-    // Requirement 53.
     #[test]
     fn nothing_leads_elsewhere() {
         let foreign = [
@@ -192,7 +193,6 @@ mod tests {
             assert_eq!(back(Some(referer), HOST, "/fallback"), "/fallback", "{referer}");
         }
         assert_eq!(back(Some("https://example.org/"), None, "/fallback"), "/fallback");
-        println!("foreign referers followed: 0/{}", foreign.len());
     }
 
     #[test]

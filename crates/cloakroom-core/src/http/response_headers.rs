@@ -1,41 +1,40 @@
-//! What a response carries for the session's sake.
+//! The headers that a session adds to a response.
 
 use std::borrow::Cow;
 
 use crate::http::headers::Headers;
 
-/// A response's headers, as an adapter lends them to the core.
+/// Writes the headers of a response. An adapter implements it for its framework's header map.
 pub trait HeadersMut: Headers {
-    /// Adds a value to those of the header `name`.
+    /// Adds a header `name` to those that are there.
     fn append(&mut self, name: &'static str, value: Cow<'static, str>);
 
-    /// Puts a value in place of all those of the header `name`.
+    /// Replaces all headers `name` by one.
     fn replace(&mut self, name: &'static str, value: Cow<'static, str>);
 }
 
-/// What a response has to carry for the session's sake.
+/// The headers that a response has to carry for its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "the response needs these headers"]
 #[non_exhaustive]
 pub struct ResponseHeaders {
-    /// Values of `Set-Cookie` headers, to be appended.
+    /// The values of the `Set-Cookie` headers to append.
     pub set_cookie: Vec<String>,
-    /// The request header that the response depends on, for its `Vary`, where it depends on the
-    /// session.
+    /// The request header for the response's `Vary`, if the response depends on the session.
     pub vary: Option<&'static str>,
-    /// Whether the response itself shows the token, so that no cache may store it.
+    /// Whether the body of the response shows the token, so that no cache may store it.
     pub secret: bool,
 }
 
 const PRIVATE: &str = r#"private, no-cache="Set-Cookie""#;
 
 impl ResponseHeaders {
-    /// Puts into a response what its session asks for.
+    /// Writes the headers into a response.
     ///
-    /// 1. A response that depends on the session varies with what carried it, so that a cache does
-    ///    not show one visitor's page to another (RFC 9111, 4.1).
-    /// 2. A response that sets the session cookie is for one visitor's eyes: shared caches must not
-    ///    keep it, whatever the handler said of caching. One that shows a token is stored nowhere.
+    /// 1. A response that depends on the session gets a `Vary` of the header that carried the token, so
+    ///    that a cache does not show one visitor's page to another (RFC 9111, 4.1).
+    /// 2. A response that sets the session cookie is kept from shared caches, whatever its handler says
+    ///    about caching. A response that shows a token is not stored by any cache.
     pub fn write_to(self, response: &mut impl HeadersMut) {
         if let Some(header) = self.vary.filter(|header| !varies_with(response, header)) {
             response.append("vary", header.into());
@@ -62,18 +61,19 @@ fn varies_with(response: &impl Headers, header: &str) -> bool {
     list(response, "vary").any(|name| name == "*" || name.eq_ignore_ascii_case(header))
 }
 
-/// Keeps the handler's own directives but for those that would let a shared cache keep the response.
+/// Adds `private` to the handler's own directives, and removes those that let a shared cache keep the
+/// response.
 fn keep_from_shared_caches(headers: &mut impl HeadersMut) {
-    let said: Vec<String> = list(headers, "cache-control")
+    let own: Vec<String> = list(headers, "cache-control")
         .map(str::to_ascii_lowercase)
         .filter(|directive| {
             directive != "public" && directive != "private" && !directive.starts_with("s-maxage")
         })
         .collect();
-    if said.is_empty() {
+    if own.is_empty() {
         headers.replace("cache-control", PRIVATE.into());
-    } else if !said.iter().any(|directive| directive == "no-store") {
-        headers.replace("cache-control", format!("{}, {PRIVATE}", said.join(", ")).into());
+    } else if !own.iter().any(|directive| directive == "no-store") {
+        headers.replace("cache-control", format!("{}, {PRIVATE}", own.join(", ")).into());
     }
 }
 
@@ -112,7 +112,6 @@ mod tests {
         values.join(", ")
     }
 
-    // Requirement 22.
     #[test]
     fn no_shared_cache_may_keep_a_session_cookie() {
         let control = |said| written("cache-control", said);

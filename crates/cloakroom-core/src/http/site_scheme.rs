@@ -1,11 +1,11 @@
-//! How visitors reach the application.
+//! The scheme of the site.
 
-/// How visitors reach the application, which a proxy may hide from it: browsers send a `Secure`
-/// cookie over https alone.
+/// The scheme by which visitors reach the application. A proxy can hide it from the application, so the
+/// cookie's `Secure` decides: browsers send such a cookie over https alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteScheme {
-    /// Over https: an `Origin` of plain http is another site.
+    /// Https alone. An `Origin` of plain http is another site.
     Https,
-    /// Over either, as in development.
+    /// Http or https, as in development.
     Any,
 }

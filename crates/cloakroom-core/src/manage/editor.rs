@@ -20,9 +20,11 @@ use crate::{
         flash::{Bags, Batch, BatchId},
         handle::SessionHandle,
     },
-    session::{sessions::Sessions, value_reads::value_reads},
+    session::{
+        flash_messages::FlashMessages, sessions::Sessions, value_reads::value_reads,
+    },
     values::{
-        Path, Values, encode_object,
+        Path, Values,
         key::{AsKey, KeyOf},
         number::Number,
     },
@@ -213,9 +215,9 @@ impl SessionEditor<'_> {
     /// ```
     ///
     /// # Errors
-    /// When `messages` is not an object.
-    pub fn flash<T: Serialize>(&mut self, messages: T) -> Result<(), Error> {
-        let bags = Bags { messages: encode_object("flash", &messages)?, ..Bags::default() };
+    /// When `messages` is a JSON value other than an object.
+    pub fn flash(&mut self, messages: impl FlashMessages) -> Result<(), Error> {
+        let bags = Bags::of_messages(&messages)?;
         Change::Flash(Box::new(Batch { id: self.batch, bags })).apply(self.record)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::session::Session;
@@ -10,13 +9,14 @@ use crate::{
     error::{Error, Kind},
     form::{FormInput, IntoFieldErrors, field::Fields},
     record::flash::{Bags, BatchId},
-    session::view::View,
-    values::{Values, encode_object},
+    session::{flash_messages::FlashMessages, view::View},
+    values::encode_object,
 };
 
 impl Session {
-    /// Adds messages for the next page, from anything that serializes to an object. The flash of at most
-    /// 16 requests waits: of more, the oldest is dropped.
+    /// Adds messages for the next page, from pairs, maps, JSON objects, and whatever else is
+    /// [`FlashMessages`](crate::FlashMessages). The flash of at most 16 requests waits: of more, the
+    /// oldest is dropped.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -26,9 +26,9 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// When `messages` is not an object.
-    pub fn flash<T: Serialize>(&self, messages: T) -> Result<&Self, Error> {
-        self.add(Bags { messages: encode_object("flash", &messages)?, ..Bags::default() })
+    /// When `messages` is a JSON value other than an object.
+    pub fn flash(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
+        self.add(Bags::of_messages(&messages)?)
     }
 
     /// Flashes the request's form, so that the page can fill it in again. Files stay out, and so do
@@ -181,10 +181,9 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// When `messages` is not an object.
-    pub fn flash_now<T: Serialize>(&self, messages: T) -> Result<&Self, Error> {
-        let messages: Values = encode_object("flash", &messages)?;
-        self.state().flash.show_now(messages);
+    /// When `messages` is a JSON value other than an object.
+    pub fn flash_now(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
+        self.state().flash.show_now(Bags::of_messages(&messages)?.messages);
         Ok(self)
     }
 

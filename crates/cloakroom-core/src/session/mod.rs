@@ -4,6 +4,7 @@ pub(crate) mod commit_future;
 pub(crate) mod deadlines;
 mod exact;
 mod flash;
+pub(crate) mod flash_messages;
 mod incoming_flash;
 mod lifecycle;
 mod owner;

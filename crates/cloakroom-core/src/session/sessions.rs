@@ -207,7 +207,7 @@ impl fmt::Debug for Sessions {
             .field("driver", &self.driver_name())
             .field("cookie_name", &self.cookie_name())
             .field("lifetimes", self.context().lifetimes())
-            .field("show_errors", &self.context().shows_errors())
+            .field("show_errors", &self.context().show_errors())
             .finish_non_exhaustive()
     }
 }
@@ -359,14 +359,17 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets whether responses to requests that failed show the error to the visitor. Default: `false`,
-    /// because an error may name internals, such as the address of a server. Use it in development.
+    /// Sets whether the library's own response with status 500 or 503 carries the sentence that the log
+    /// has, so that a developer sees in the browser why a request failed. Default: off. Turn it on in
+    /// development alone, because the sentence names settings and keys of the session. Handlers of
+    /// `on_failure` make their responses as before.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{AppKeys, Sessions};
-    ///
-    /// let sessions = Sessions::cookie(AppKeys::random()).show_errors(cfg!(debug_assertions)).build()?;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
+    ///     .show_errors(cfg!(debug_assertions))
+    ///     .build()?;
     /// # Ok::<(), cloakroom::cookie::CookieError>(())
     /// ```
     pub fn show_errors(mut self, on: bool) -> Self {

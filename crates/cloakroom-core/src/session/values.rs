@@ -201,7 +201,8 @@ impl Session {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session();
-    /// let cart = session.update("cart", |cart: &mut Vec<u32>| cart.push(7))?;
+    /// # let article = 7; // from the form
+    /// let cart = session.update("cart", move |cart: &mut Vec<u32>| cart.push(article))?;
     /// assert_eq!(cart, [7]);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```

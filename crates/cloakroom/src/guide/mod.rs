@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`forms`] | validate and redirect, old input, errors, templates, flash |
+//! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, what clients get |
 //! | [`drivers`] | cookie, memory, file, redis: how to choose, how to move, the `cloakroom` command |
 //! | [`security`] | threats, defaults and their reasons, what the application has to do |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
@@ -23,6 +24,8 @@ pub mod concurrency {}
 pub mod deployment {}
 #[doc = include_str!("drivers.md")]
 pub mod drivers {}
+#[doc = include_str!("errors.md")]
+pub mod errors {}
 #[doc = include_str!("forms.md")]
 pub mod forms {}
 #[doc = include_str!("security.md")]

@@ -1,4 +1,4 @@
-//! Header maps as the core reads and writes them.
+//! Header maps of actix-web as the core reads and writes them.
 
 use std::borrow::Cow;
 

@@ -69,10 +69,10 @@ async fn capture(
     let input = if matches!(*request.method(), Method::GET | Method::HEAD) {
         FormInput::from_query(request.query_string()).map_err(AdapterError::NotAForm)?
     } else {
-        // `Bytes` decompresses each chunk as a whole before it compares with its limit.
+        // `Bytes` would decompress each chunk as a whole before it compares with its limit.
         FormInput::check_encoding(request.headers()).map_err(AdapterError::NotAForm)?;
-        // Also if the CSRF middleware has captured the form, because its limit is not that of this
-        // route.
+        // The body is read even if the CSRF middleware has captured the form, because the limit of this
+        // route can be lower.
         let body = read(request, payload).await?;
         if context.input().is_some() {
             return Ok(());

@@ -48,10 +48,9 @@ impl From<SeeOther> for HttpResponse {
     }
 }
 
-/// Makes the library's own response, and leaves the problem in its extensions for the session
+/// Makes the library's own response, and puts the problem into its extensions for the session
 /// middleware and for middleware of the application.
 pub fn respond(problem: &Problem) -> HttpResponse {
-    problem.log();
     let mut response = render(problem.to_response());
     if problem.is_replaceable() {
         response.extensions_mut().insert(problem.clone());
@@ -59,7 +58,7 @@ pub fn respond(problem: &Problem) -> HttpResponse {
     response
 }
 
-/// Makes a response.
+/// Converts a response of the library into one of actix-web.
 pub fn render(parts: ResponseParts) -> HttpResponse {
     let mut response = match (parts.location, parts.content) {
         (Some(target), _) => see_other(&target),

@@ -61,7 +61,8 @@ async fn capture<S: Send + Sync>(
             .map_err(AdapterError::NotAForm)?
     } else {
         FormInput::check_encoding(&parts.headers).map_err(AdapterError::NotAForm)?;
-        // Also if the CSRF layer has captured the form, because its limit is not that of this route.
+        // The body is read even if the CSRF layer has captured the form, because the limit of this route
+        // can be lower.
         let body = read(parts, body, state).await?;
         if context.input().is_some() {
             return Ok(());

@@ -1,7 +1,6 @@
 //! Extractors and responses for axum. The crate `cloakroom-axum` has the layers.
 
 mod extract;
-mod headers;
 mod input;
 mod response;
 

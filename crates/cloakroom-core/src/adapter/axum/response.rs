@@ -30,10 +30,9 @@ impl IntoResponse for SeeOther {
     }
 }
 
-/// Makes the library's own response, and leaves the problem in its extensions for the session layer and
+/// Makes the library's own response, and puts the problem into its extensions for the session layer and
 /// for middleware of the application.
 pub fn respond(problem: Problem) -> Response {
-    problem.log();
     let mut response = render(problem.to_response());
     if problem.is_replaceable() {
         response.extensions_mut().insert(problem);
@@ -41,7 +40,7 @@ pub fn respond(problem: Problem) -> Response {
     response
 }
 
-/// Makes a response.
+/// Converts a response of the library into one of axum.
 pub fn render(parts: ResponseParts) -> Response {
     let mut response = match (parts.location, parts.content) {
         (Some(target), _) => see_other(&target),

@@ -1,0 +1,164 @@
+//! Forms as handlers take them: `Input`, and `JsonInput` for JSON alone.
+
+use std::net::SocketAddr;
+
+use actix_web::web;
+use axum::{
+    Router,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use cloakroom::{AppKeys, Error, Input, JsonInput, Session, Sessions, cookie::CookieSettings};
+use cloakroom_tests::{
+    client::{Client, Reply, Sent},
+    server::{Framework, Serving, serve, serve_actix},
+};
+use serde_json::{Value, json};
+
+use crate::faults::Faulty;
+
+#[derive(serde::Deserialize)]
+struct Order {
+    quantity: u8,
+}
+
+fn check(order: &Order) -> Result<(), [(&'static str, &'static str); 1]> {
+    if order.quantity == 0 { Err([("quantity", "must not be 0")]) } else { Ok(()) }
+}
+
+async fn json_order(input: JsonInput<Order>) -> Result<String, Error> {
+    Ok(input.check(check)?.quantity.to_string())
+}
+
+async fn form_order(input: Input<Order>) -> Result<String, Error> {
+    Ok(input.check(check)?.quantity.to_string())
+}
+
+/// Drops the error, and replies itself.
+async fn dropped_error(input: Input<Order>) -> String {
+    match input.check(check) {
+        Ok(order) => order.quantity.to_string(),
+        Err(error) => error.code().to_owned(),
+    }
+}
+
+/// Makes the response to the error twice.
+async fn axum_twice(input: Input<Order>) -> axum::response::Response {
+    let Err(error) = input.check(check) else { return "ordered".into_response() };
+    drop(error.clone().into_response());
+    error.into_response()
+}
+
+async fn actix_twice(input: Input<Order>) -> actix_web::HttpResponse {
+    use actix_web::ResponseError;
+    let Err(error) = input.check(check) else { return actix_web::HttpResponse::Ok().finish() };
+    drop(error.error_response());
+    error.error_response()
+}
+
+/// Shows the flash that waits.
+async fn flash(session: Session) -> String {
+    let view = session.view();
+    format!("{} {}", view.old("quantity", "-"), view.get_error_for("quantity").unwrap_or_default())
+}
+
+async fn start(framework: Framework, store: Faulty) -> (SocketAddr, Serving) {
+    let sessions = Sessions::store(store, AppKeys::random());
+    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+    match framework {
+        Framework::Axum => {
+            let app = Router::new()
+                .route("/json", post(json_order))
+                .route("/form", post(form_order))
+                .route("/dropped", post(dropped_error))
+                .route("/twice", post(axum_twice))
+                .route("/flash", get(flash));
+            serve(app.layer(cloakroom::axum::SessionLayer::new(sessions))).await
+        }
+        Framework::Actix => serve_actix(move |app| {
+            let routes = web::scope("")
+                .route("/json", web::post().to(json_order))
+                .route("/form", web::post().to(form_order))
+                .route("/dropped", web::post().to(dropped_error))
+                .route("/twice", web::post().to(actix_twice))
+                .route("/flash", web::get().to(flash));
+            app.service(routes.wrap(cloakroom::actix::SessionMiddleware::new(sessions.clone())));
+        }),
+    }
+}
+
+fn json_body(body: &str) -> Sent {
+    Sent::body("application/json", body.as_bytes())
+}
+
+fn errors(reply: &Reply) -> Value {
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    assert_eq!(reply.headers["content-type"], "application/json");
+    serde_json::from_slice::<Value>(&reply.body).unwrap()["errors"].take()
+}
+
+#[tokio::test]
+async fn a_json_route_refuses_what_a_page_of_another_site_can_send() {
+    let multipart =
+        "--b\r\ncontent-disposition: form-data; name=\"quantity\"\r\n\r\n3\r\n--b--\r\n";
+    let bodies = [
+        Sent::form("quantity=3"),
+        Sent::body("multipart/form-data; boundary=b", multipart.as_bytes()),
+        Sent::body("text/plain", br#"{"quantity":3}"#),
+        Sent { headers: <_>::default(), ..json_body(r#"{"quantity":3}"#) },
+    ];
+    for framework in Framework::ALL {
+        let (address, _serving) = start(framework, Faulty::default()).await;
+        for sent in &bodies {
+            let mut visitor = Client::new(address);
+            let refused = visitor.send("/json", &Value::Null, sent.clone()).await;
+            assert_eq!(refused.status, 415, "{framework:?} {sent:?}");
+            assert!(refused.set_cookies().is_empty());
+        }
+        for sent in &bodies[..2] {
+            let accepted = Client::new(address).send("/form", &Value::Null, sent.clone()).await;
+            assert_eq!(accepted.text(), "3", "{framework:?}: `Input` accepts it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_json_route_accepts_json_and_replies_with_errors_by_field() {
+    for framework in Framework::ALL {
+        // Not even loading is possible, and none is needed.
+        let store = Faulty::default();
+        store.set(|store| &store.fails_to_load, true);
+        let (address, _serving) = start(framework, store).await;
+        let mut visitor = Client::new(address);
+        let mut send =
+            async |body: &str| visitor.send("/json", &Value::Null, json_body(body)).await;
+        let accepted = send(r#"{"quantity":3}"#).await;
+        assert_eq!((accepted.status.as_u16(), accepted.text().as_str()), (200, "3"));
+        assert_eq!(
+            errors(&send(r#"{"quantity":0}"#).await),
+            json!({"quantity": ["must not be 0"]})
+        );
+        let range = json!({"quantity": ["must be a whole number from 0 to 255"]});
+        assert_eq!(errors(&send(r#"{"quantity":300}"#).await), range, "{framework:?}");
+        assert_eq!(errors(&send("{}").await), json!({"quantity": ["is required"]}));
+        assert_eq!(send("{").await.status, 400, "{framework:?}: this is not JSON");
+    }
+}
+
+/// `check` writes the flash, and nothing does afterwards: neither a second response nor none.
+#[tokio::test]
+async fn rendering_an_error_leaves_the_session_as_the_check_left_it() {
+    for framework in Framework::ALL {
+        let (address, _serving) = start(framework, Faulty::default()).await;
+        for (path, status) in [("/form", 303), ("/twice", 303), ("/dropped", 200)] {
+            let mut visitor = Client::new(address);
+            let page = Sent::form("quantity=0").and("accept", "text/html");
+            let page = page.and("sec-fetch-mode", "cors");
+            let reply = visitor.send(path, &Value::Null, page).await;
+            assert_eq!(reply.status, status, "{framework:?} {path}");
+            let shown = visitor.get("/flash").await.text();
+            assert_eq!(shown, "0 must not be 0", "{framework:?} {path}");
+            assert_eq!(visitor.get("/flash").await.text(), "- ", "{framework:?} {path}");
+        }
+    }
+}
