@@ -235,7 +235,7 @@ where
     }
 }
 
-/// What the middleware does at the end of a request.
+/// The task of middleware at the end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Commits,

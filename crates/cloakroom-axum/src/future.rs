@@ -30,7 +30,7 @@ pin_project! {
     }
 }
 
-/// What a layer does at the end of a request.
+/// The task of a layer at the end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Commits,
@@ -44,7 +44,7 @@ struct Committing<B> {
     outcome: Option<Outcome<B>>,
 }
 
-/// What the handler ended with.
+/// The result of a handler.
 enum Outcome<B> {
     Response(Response<B>),
     Panic(Box<dyn Any + Send>),

@@ -35,7 +35,7 @@ struct Inner {
     progress: Mutex<Progress>,
 }
 
-/// How far the request has come.
+/// The progress of a request.
 #[derive(Default)]
 struct Progress {
     /// The session, once it is loaded.
@@ -44,7 +44,7 @@ struct Progress {
     input: Option<Arc<FormInput>>,
     /// The format that the client wants a failure in, once the session is loaded.
     format: Option<ClientFormat>,
-    /// Whether the head of the response has been sent.
+    /// `true` once the head of the response has been sent.
     closed: bool,
 }
 

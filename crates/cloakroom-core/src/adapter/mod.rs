@@ -25,8 +25,9 @@
 //!    on `OnFailure::default()`.
 //!
 //! An extractor of forms [captures](RequestContext::capture) a parsed
-//! [`FormInput`](crate::form::FormInput) and makes [`Input`](crate::Input) of it. A layer against forged requests runs
-//! [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session layer.
+//! [`FormInput`](crate::form::FormInput) and makes [`Input`](crate::Input) of it. A layer against forged
+//! requests runs [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session
+//! layer.
 //!
 //! # Example
 //! A middleware for plain tower services, on the crate `http` (feature `http`):

@@ -54,8 +54,8 @@ struct Occurrence {
     is_logged: AtomicBool,
 }
 
-/// Whether the response carries the message of a failure that only the application's developers can
-/// act on.
+/// The readers of a message that only the application's developers can act on: those of the log, or those
+/// of the response as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Visibility {
     LogOnly,

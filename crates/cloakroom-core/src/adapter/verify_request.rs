@@ -110,7 +110,7 @@ impl CsrfPolicy {
     }
 }
 
-/// Where the token of a request is.
+/// The place of a request's token.
 enum TokenPlace {
     Header(String),
     Form(FormBody),

@@ -22,7 +22,7 @@ pub struct ResponseHeaders {
     pub set_cookie: Vec<String>,
     /// The request header for the response's `Vary`, if the response depends on the session.
     pub vary: Option<&'static str>,
-    /// Whether the body of the response shows the token, so that no cache may store it.
+    /// `true` if the body of the response shows the token, so that no cache may store it.
     pub secret: bool,
 }
 

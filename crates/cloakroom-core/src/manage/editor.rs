@@ -20,9 +20,7 @@ use crate::{
         flash::{Bags, Batch, BatchId},
         handle::SessionHandle,
     },
-    session::{
-        flash_messages::FlashMessages, sessions::Sessions, value_reads::value_reads,
-    },
+    session::{flash_messages::FlashMessages, sessions::Sessions, value_reads::value_reads},
     values::{
         Path, Values,
         key::{AsKey, KeyOf},
