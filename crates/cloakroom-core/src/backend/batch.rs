@@ -139,9 +139,9 @@ impl Batch {
         self.base.removes_cookie = true;
     }
 
-    /// Draws a new token, because the store says that the key of the last one is taken. Random bits make
-    /// that practically impossible, so only a faulty store says it. The token keeps its tag, because
-    /// handles contain it, and its seed, so that the CSRF tokens of the page stay valid.
+    /// Draws a new token after the store has reported the key of the last one as taken. Random keys do
+    /// not collide in practice, so only a faulty store reports it. The token keeps its tag, because
+    /// handles contain it, and its seed, because the CSRF tokens of the page depend on it.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
         match action {
@@ -166,7 +166,7 @@ impl Batch {
         &self.own.pending
     }
 
-    /// Returns whether the session has ended and the batch has nothing to commit without it. The
+    /// Returns whether the session has ended and the leader has nothing to commit without it. The
     /// changes are then dropped, because their closures would run on an empty record that never
     /// belonged to the session.
     pub(super) fn drops_changes(&self, context: &Context) -> bool {
@@ -230,7 +230,7 @@ impl Batch {
         Ok(Prepared { record, bytes, deadlines, decision, now })
     }
 
-    /// Combines the wishes of all members.
+    /// Summarizes the commits of all members for the decision.
     fn wanted(&self, record: &Record) -> Wanted {
         let is_used = self.members().any(|member| member.pending.usage == Usage::Used);
         Wanted {

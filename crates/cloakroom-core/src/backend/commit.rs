@@ -112,7 +112,7 @@ pub(crate) struct PendingCommit {
     pub(crate) record: Arc<Record>,
     /// The record without the changes of a log.
     pub(crate) before: Arc<Record>,
-    /// What the commit stores of an unstored session, even if the record is empty.
+    /// The part of an unstored session that the commit stores even if the record is empty.
     pub(crate) required: Worth,
     pub(crate) seal: Seal,
     pub(crate) usage: Usage,
@@ -138,8 +138,8 @@ impl PendingCommit {
         self.action.kind() == Action::Destroy
     }
 
-    /// Returns whether this commit is the logout of a session that had ended before, so that a new one
-    /// has taken its place. The ended session may live on under another key.
+    /// Returns whether this commit is a logout in a new session that has replaced an ended one. The
+    /// record of the ended one may have been rotated to another key, where the logout has to find it.
     pub(super) fn ends_former_session(&self) -> bool {
         self.is_logout() && self.persistence == Persistence::New && self.key.is_some()
     }

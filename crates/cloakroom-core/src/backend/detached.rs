@@ -8,8 +8,8 @@ use std::{
 
 use tokio::{runtime::Handle, task::JoinHandle};
 
-/// A future whose work continues in a task of its own from its first wait on. Work that never waits
-/// needs no task. Dropping the future before its first poll drops the work, dropping it later does not.
+/// A future whose work continues in a separate task from its first wait on. Work that never waits needs
+/// no task. Dropping the future before its first poll drops the work. Dropping it later does not.
 pub(crate) struct Detached<T>(Stage<T>);
 
 enum Stage<T> {

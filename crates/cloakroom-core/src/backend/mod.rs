@@ -126,8 +126,8 @@ impl LoadedSession {
         Self::absent(Persistence::New, Token::draw(), None, context)
     }
 
-    /// Makes a new session in place of this one, which has ended. It keeps the key, because a logout
-    /// still has to find the session that was rotated away from there.
+    /// Makes a new session in place of this one, which has ended. It keeps the key, because the record
+    /// may have been rotated to another key, and a logout finds it from there.
     pub(crate) fn start_over(self, context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), self.key, context)
     }

@@ -1,8 +1,8 @@
 //! Queues of the commits of one record inside this process.
 //!
-//! The first commit in a queue leads. It makes one commit of its own changes and those of the waiting
-//! commits, and then passes the lead on. Without concurrent commits, a commit costs one short lock at
-//! its begin and one at its end.
+//! The first commit in a queue leads. It commits its own changes together with those of the waiting
+//! commits, and then passes the lead on. A commit without concurrent ones takes a short lock at its
+//! begin and another at its end.
 //!
 //! Invariant: while a record has a queue, exactly one [`Lead`] for it exists. A commit holds it, or it
 //! is being sent to one. Dropping a lead passes it on, also after a panic, after a cancelled commit, and
@@ -31,7 +31,7 @@ use crate::record::Record;
 use cloakroom_store::{KeyMap, RecordKey};
 
 const SHARDS: usize = 64;
-/// The number of commits in a batch at most, so that the leader's request does not wait too long.
+/// The largest number of commits in a batch. A larger one could keep the leader's request waiting.
 const MAX_BATCH: usize = 128;
 
 /// The queues of all records with a commit under way.

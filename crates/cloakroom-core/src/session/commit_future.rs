@@ -10,8 +10,8 @@ use crate::{backend::detached::Detached, error::Error, http::response_headers::R
 
 /// A future that commits the session at the request's end and returns the headers for the response.
 ///
-/// A commit that has to wait for a store continues in a task of its own, so that it runs to its end
-/// even if the client has gone. It then needs a tokio runtime with a timer.
+/// A commit that has to wait for a store continues in a separate task, so that it runs to its end even
+/// if the client has disconnected. It then needs a tokio runtime with a timer.
 ///
 /// # Errors
 /// When the commit failed. The handler's response must then not be sent, because it may report a

@@ -103,7 +103,7 @@ impl Session {
     /// Adds errors by field, from any value that is [`IntoFieldErrors`]: pairs, maps, lists of
     /// `{field, message}`, the errors of a failed `Input`.
     ///
-    /// They extend the flash of this request, and replace the errors that an earlier request flashed.
+    /// The errors extend those of this request, and replace those that an earlier request flashed.
     /// A field keeps each message once. The session keeps the errors of at most 100 fields, the first
     /// by name. If it would be too large with them even without input, the commit leaves out the
     /// longest errors.
@@ -141,8 +141,8 @@ impl Session {
         self.keep(|_| Ok(()))
     }
 
-    /// Keeps the named messages, inputs and errors for one more page, as [`reflash`](Self::reflash)
-    /// keeps all.
+    /// Keeps the named messages, inputs and errors of this page for one more page. Use
+    /// [`reflash`](Self::reflash) to keep all.
     ///
     /// # Errors
     /// After the commit, as every change.

@@ -26,7 +26,8 @@ use crate::{
 /// The kind of response, which decides on the flash that the request consumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// The response may show a page. The request consumes all incoming flash.
+    /// The response may show a page. A navigation consumes all incoming flash, other requests only flash
+    /// that they have read.
     Page,
     /// The response is a redirect. The request consumes only flash that it has read.
     Redirect,
@@ -365,8 +366,8 @@ impl Session {
     /// back as `Authorization: Bearer …`.
     ///
     /// Return it to the client at sign-in, and after `regenerate`, which invalidates the earlier token.
-    /// The commit stores the session even if it is empty. Caches do not store the response (RFC 6750,
-    /// 5.3).
+    /// The commit stores the session even if it is empty. The response gets `Cache-Control: no-store`
+    /// (RFC 6750, 5.3).
     ///
     /// # Errors
     /// [`Error::is_unsupported`] if cookies carry the token. Use

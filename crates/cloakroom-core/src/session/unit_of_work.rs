@@ -69,7 +69,7 @@ pub(super) struct UnitOfWork {
     action: TokenAction,
     record: Arc<Record>,
     log: ChangeLog,
-    /// What a commit stores of an unstored session, even if the record is empty.
+    /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
     loaded_at: Timestamp,

@@ -292,8 +292,8 @@ impl<A: Application> TestRequest<'_, A> {
         self.header("content-type", content_type)
     }
 
-    /// Adds a CSRF token of the session in the header `X-CSRF-Token`. A client without a session gets
-    /// one, as from a page with a form.
+    /// Adds a CSRF token of the session in the header `X-CSRF-Token`. A client without a session first
+    /// gets the cookie that a page with a form sets.
     pub fn with_csrf_token(mut self) -> Self {
         self.csrf = true;
         self

@@ -19,7 +19,7 @@ const MAX_PRE_SESSION: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) struct Wanted {
     pub(crate) action: Action,
     pub(crate) contents: Contents,
-    /// What the commit stores of an unstored session.
+    /// The part of an unstored session that the commit stores.
     pub(crate) worth: Worth,
     /// Whether the request sets the owner.
     pub(crate) sets_owner: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Wanted {
     pub(crate) seal: Seal,
 }
 
-/// What a commit stores of an unstored session. A later variant includes the earlier ones.
+/// The part of an unstored session that a commit stores. A later variant includes the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Worth {
     Nothing,
