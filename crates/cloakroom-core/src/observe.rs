@@ -1,42 +1,42 @@
-//! What can be seen of sessions at work: spans and events of `tracing`, and with the feature `metrics`
-//! counters and histograms of the facade of that name.
+//! Logs and metrics: spans and events of `tracing`, and counters and histograms of the `metrics` facade
+//! with the feature of that name.
 //!
-//! Nothing secret is among it: sessions appear by [`correlation_id`](crate::Session::correlation_id),
-//! never by token, key or value.
+//! They contain no secrets. Sessions appear by their
+//! [`correlation_id`](crate::Session::correlation_id), never by token, key or value.
 //!
 //! # Spans and events (target `cloakroom`)
-//! | what | level | fields |
+//! | name or message | level | fields |
 //! |---|---|---|
-//! | span `open`, around the search for the session that a cookie or a bearer token leads to | debug | `driver` |
-//! | event "load", one read of the store or one decryption | debug | `outcome` |
-//! | span `commit`, around everything that a commit does | debug | `driver`, `session` |
-//! | event "commit", one step of the store or one sealing | debug | `step`, `outcome` |
-//! | event "rebase", before a commit that lost a race is tried again | debug | `attempt` |
-//! | event "gone", the session ended before or during the request, whose changes are dropped | info | `session`, `changes` |
-//! | event "regenerate dropped", the same of a request that called `regenerate`: a sign-in, probably, that the visitor has to repeat | warn | `session`, `changes` |
-//! | event "old input left out", a form that does not fit into the session | warn | `fields`: how many |
-//! | event "errors left out", errors that do not fit, or more than a session keeps | warn | `fields`: how many; `limit` |
-//! | event "refuse", a commit that failed | warn | `reason` |
+//! | span `open`, around loading the session of a cookie or a bearer token | debug | `driver` |
+//! | event "load", for one read of the store or one decryption | debug | `outcome` |
+//! | span `commit`, around a whole commit | debug | `driver`, `session` |
+//! | event "commit", for one step of the store or one sealing | debug | `step`, `outcome` |
+//! | event "rebase", before the next attempt of a commit that lost a race | debug | `attempt` |
+//! | event "changes dropped: …", because the session ended before or during the request | info | `session`, `changes` |
+//! | event "regenerate dropped: …", for the same in a request that called `regenerate`: probably a sign-in that the visitor has to repeat | warn | `session`, `changes` |
+//! | event "old input left out: …", for a form that does not fit into the session | warn | `fields`: their number |
+//! | event "errors left out: …", for errors that do not fit, or more than a session keeps | warn | `fields`: their number; `limit` |
+//! | event "commit failed" | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
-//! | event "a session cookie without `Secure` was issued …", once a process, where the request's `Host` is not a loopback one, or a proxy says that it came by https | warn | |
+//! | event "a session cookie without `Secure` was issued …", once for each process, if the request's `Host` is not a loopback host or a proxy says that the request came by https | warn | |
 //! | event "`Settings::load_for_development` was called in a build without debug assertions …" | warn | |
-//! | event "session layer ignored", once for a layer inside another for the same cookie that has other settings | warn | |
+//! | event "session layer ignored", once for a layer inside of another one that has the same cookie and other settings | warn | |
 //! | event with the reason, once for each response of the library with status 500 or 503 | error | `method`, `path`; neither if no session layer has seen the response |
 //!
-//! `outcome` and `step` are the words of the table below. Where the application listens to `log` instead
-//! of `tracing`, the events go there. [`print_without_logger`] prints errors and warnings of insecure settings
-//! where it listens to neither.
-//! Drivers warn of their own troubles, such as a file that cannot be read or a Redis that may evict
-//! sessions, under the targets of their modules, which begin with `cloakroom` as well.
+//! The table below lists the values of `outcome` and `step`. An application that has a logger for `log`
+//! instead of `tracing` receives the events there. Without either, [`print_without_logger`] prints errors
+//! and warnings about insecure settings.
+//! Drivers log their own warnings, for example about an unreadable file or a Redis that may evict
+//! sessions. The targets of these are the names of their modules, which begin with `cloakroom` as well.
 //!
 //! # Metrics
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also what cannot be read any more), `absent` (also a cookie that does not open), `gone` (ended or regenerated a moment ago), `error` |
+//! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also an unreadable record), `absent` (also a cookie that cannot be decrypted), `gone` (ended or regenerated a short time ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
 //! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`CsrfRejection::reason`](crate::csrf::CsrfRejection::reason), or, for a form without the token in a header, `body_too_large` or `not_a_form` |
-//! | `cloakroom_record_bytes` | histogram | `driver`: what was written |
-//! | `cloakroom_load_seconds`, `cloakroom_commit_seconds` | histograms | `driver`: one step |
+//! | `cloakroom_record_bytes`, the size of each written record | histogram | `driver` |
+//! | `cloakroom_load_seconds`, `cloakroom_commit_seconds`, the duration of one load or one step | histograms | `driver` |
 
 use std::sync::{
     Once,
@@ -51,10 +51,10 @@ use crate::{
 };
 use cloakroom_store::{Commit, Entry, Outcome, StoreError};
 
-/// The name under which it is all filed.
+/// The target of all spans and events.
 pub(crate) const TARGET: &str = "cloakroom";
 
-/// A load under way.
+/// Measures a load.
 pub(crate) struct Load {
     driver: &'static str,
     began: Began,
@@ -65,9 +65,9 @@ impl Load {
         Self { driver, began: Began::now() }
     }
 
-    /// The answer of a store.
-    pub(crate) fn answered(self, found: &Result<Option<Entry>, StoreError>) {
-        self.ended(match found {
+    /// Logs the result of a store.
+    pub(crate) fn finish(self, found: &Result<Option<Entry>, StoreError>) {
+        self.log(match found {
             Ok(None) => "absent",
             Ok(Some(Entry::Live(_))) => "live",
             Ok(Some(Entry::Tombstone { .. })) => "gone",
@@ -75,18 +75,18 @@ impl Load {
         });
     }
 
-    /// What a cookie came to that was opened.
-    pub(crate) fn opened(self, live: bool) {
-        self.ended(if live { "live" } else { "absent" });
+    /// Logs whether a cookie held a live session.
+    pub(crate) fn finish_cookie(self, live: bool) {
+        self.log(if live { "live" } else { "absent" });
     }
 
-    fn ended(self, outcome: &'static str) {
+    fn log(self, outcome: &'static str) {
         tracing::debug!(target: TARGET, outcome, "load");
         meter::load(self.driver, outcome, self.began);
     }
 }
 
-/// One step of a commit under way.
+/// Measures one step of a commit.
 pub(crate) struct Step {
     driver: &'static str,
     name: &'static str,
@@ -95,20 +95,20 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// A step of a store.
+    /// Begins a step of a store.
     pub(crate) fn begin(driver: &'static str, commit: &Commit) -> Self {
         let bytes = commit.draft().map(|draft| draft.bytes.len());
         Self { driver, name: commit.name(), bytes, began: Began::now() }
     }
 
-    /// The sealing of a cookie.
+    /// Begins the sealing of a cookie.
     pub(crate) fn seal(driver: &'static str, bytes: usize) -> Self {
         Self { driver, name: "seal", bytes: Some(bytes), began: Began::now() }
     }
 
-    /// The answer of a store.
-    pub(crate) fn answered(self, outcome: &Result<Outcome, StoreError>) {
-        self.ended(match outcome {
+    /// Logs the result of a store.
+    pub(crate) fn finish(self, outcome: &Result<Outcome, StoreError>) {
+        self.log(match outcome {
             Ok(Outcome::Done(_)) => "done",
             Ok(Outcome::Conflict(_)) => "conflict",
             Ok(Outcome::Gone) => "gone",
@@ -117,20 +117,25 @@ impl Step {
         });
     }
 
-    pub(crate) fn ended(self, outcome: &'static str) {
+    /// Logs that the cookie was sealed.
+    pub(crate) fn finish_sealing(self) {
+        self.log("done");
+    }
+
+    fn log(self, outcome: &'static str) {
         let Self { driver, name: step, bytes, began } = self;
         tracing::debug!(target: TARGET, step, outcome, "commit");
         meter::step(driver, step, outcome, bytes, began);
     }
 }
 
-/// Another request wrote first.
+/// Logs that another request has written the record first.
 pub(crate) fn rebased(attempt: u32) {
     tracing::debug!(target: TARGET, attempt, "rebase");
 }
 
-/// The session ended under a request, whose changes go nowhere.
-pub(crate) fn gone(session: &str, changes: usize) {
+/// Logs that a request's changes were dropped, because its session has ended.
+pub(crate) fn changes_dropped(session: &str, changes: usize) {
     tracing::info!(
         target: TARGET,
         session,
@@ -139,109 +144,110 @@ pub(crate) fn gone(session: &str, changes: usize) {
     );
 }
 
-/// The session ended under a request that called `regenerate`, whose visitor finds no session.
+/// Logs that a request's `regenerate` was dropped, because its session has ended. The visitor has no
+/// session then.
 pub(crate) fn regenerate_dropped(session: &str, changes: usize) {
     tracing::warn!(
         target: TARGET,
         session,
         changes,
-        "regenerate dropped: the session ended before or during the request; starting a new one works \
+        "regenerate dropped: the session ended before or during the request; signing in again works \
          after 30 s"
     );
 }
 
-/// The idle deadline could not be moved.
+/// Logs that the idle deadline could not be moved.
 pub(crate) fn touch_failed(error: &Error) {
     let error = WithCauses(error);
     tracing::warn!(target: TARGET, %error, "touch failed: the session keeps its deadline");
 }
 
-/// Old input, or errors, did not fit.
+/// Logs that old input or errors were left out because they did not fit.
 pub(crate) fn left_out(input: usize, errors: usize) {
     if input > 0 {
         tracing::warn!(
             target: TARGET,
             fields = input,
-            "old input left out: the session is too large with it, so the form will be shown with its \
-             largest fields empty"
+            "old input left out: the session is too large with it, so the next page shows the form with \
+             its largest fields empty"
         );
     }
     if errors > 0 {
         tracing::warn!(
             target: TARGET,
             fields = errors,
-            "errors left out: the session is too large with them, so the form will be shown without its \
-             longest errors"
+            "errors left out: the session is too large with them, so the next page shows the form \
+             without its longest errors"
         );
     }
 }
 
-/// More fields have errors than a session keeps.
+/// Logs that more fields have errors than a session keeps.
 pub(crate) fn errors_over_limit(fields: usize, limit: usize) {
     tracing::warn!(
         target: TARGET,
         fields,
         limit,
-        "errors left out: more fields have errors than a session keeps, so the form will be shown with \
-         the first ones by name"
+        "errors left out: more fields have errors than a session keeps, so the next page shows those of \
+         the first fields by name"
     );
 }
 
-/// Sessions of an owner had to go for a new one.
+/// Logs that sessions of an owner were ended for a new one.
 pub(crate) fn surplus_ended(ended: usize, max_sessions: usize) {
     tracing::info!(
         target: TARGET,
         ended,
         max_sessions,
-        "sessions ended: their owner has signed in once more than `max_sessions` allows"
+        "sessions ended: their owner has more sessions than `max_sessions` allows"
     );
 }
 
-/// Sessions of an owner that should have gone could not be ended.
+/// Logs that the sessions of an owner beyond the limit could not be ended.
 pub(crate) fn surplus_stays(error: &Error) {
     let error = WithCauses(error);
     tracing::warn!(
         target: TARGET,
         %error,
-        "an owner may have more sessions than `max_sessions` until the next sign-in"
+        "sessions beyond `max_sessions` not ended: their owner keeps them until the next sign-in"
     );
 }
 
-/// A session was asked for when the response's head had left.
+/// Logs that a session was first used after the response's head was sent.
 pub(crate) fn late() {
     tracing::warn!(
         target: TARGET,
-        "the session was first asked for after the response's head had left, so it is read-only; \
-         preload it (SessionLayer::preload) on routes that need it in a streamed body"
+        "the session is read-only: it was first used after the response's head was sent; preload it \
+         (SessionLayer::preload) on routes that use it in a streamed body"
     );
 }
 
-/// A commit failed.
+/// Logs that a commit failed.
 pub(crate) fn refused(reason: &'static str) {
-    tracing::warn!(target: TARGET, reason, "refuse");
+    tracing::warn!(target: TARGET, reason, "commit failed");
     meter::refusal(reason);
 }
 
-/// A cookie that is not `Secure` was given to a visitor who is not on this machine. Once a process,
-/// because one mistake in the settings makes all of them.
+/// Warns that a visitor from another machine got a cookie without `Secure`. Warns once for each
+/// process, because one wrong setting affects all cookies.
 pub(crate) fn insecure_cookie() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         warn_loudly(
             "a session cookie without `Secure` was issued for a host that is not loopback or a request \
-             that came by https: over plain http everyone on the way can read it; in production use \
-             Settings::load and leave cookie.secure (SESSION_COOKIE_SECURE) at true",
+             that came by https: anyone on the network path can read it over plain http; in production \
+             use Settings::load and leave cookie.secure (SESSION_COOKIE_SECURE) at true",
         );
     });
 }
 
-/// A record in the store is another application's.
+/// Warns that a record in the store belongs to another application.
 pub(crate) fn foreign_record() {
     tracing::warn!(
         target: TARGET,
-        "ignoring session records of another application, or of a key that APP_KEY no longer has: give \
-         each application a folder or a key prefix of its own, and keep a replaced key behind the new \
-         one until its sessions have ended"
+        "ignoring session records of another application, or of a key that is no longer in APP_KEY: \
+         give each application its own folder or key prefix, and keep a replaced key after the new one \
+         until its sessions have ended"
     );
 }
 
@@ -258,7 +264,13 @@ pub(crate) fn failed(failure: impl std::fmt::Display, request: Option<RequestLin
     }
 }
 
-/// Warns of insecure settings.
+/// Warns about insecure settings. Without a logger, the warning goes to standard error if
+/// [`print_without_logger`] is on.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// cloakroom::observe::warn_loudly("the development settings are in use");
+/// ```
 pub fn warn_loudly(warning: &str) {
     tracing::warn!(target: TARGET, "{warning}");
     print_if_no_logger(warning);
@@ -268,9 +280,10 @@ pub fn warn_loudly(warning: &str) {
 static PRINTS_WITHOUT_LOGGER: AtomicBool = AtomicBool::new(false);
 
 /// Sets whether errors and warnings about insecure settings are printed to standard error while the
-/// application has no logger for `tracing` or `log`. Off by default. The setting `print_errors` of
-/// `cloakroom-settings` calls this function, and is on in development, so that a newcomer without a
-/// logger sees why a request failed.
+/// application has no logger for `tracing` or `log`. Default: off.
+///
+/// The setting `print_errors` of `cloakroom-settings` calls this function. It is on in development,
+/// because a newcomer without a logger would otherwise not see why a request failed.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -288,28 +301,29 @@ fn print_if_no_logger(message: impl std::fmt::Display) {
     }
 }
 
-/// Logs that a header which the session needs cannot be written.
+/// Logs that a header of the session cannot be written.
 #[cfg(any(feature = "actix", feature = "http"))]
 pub(crate) fn bad_header(error: impl std::fmt::Display) {
     tracing::error!(target: TARGET, %error, "a header of the session is not a valid header value");
 }
 
-/// A layer is ignored, although its settings differ from those of the layer around it.
+/// Warns that a layer is ignored although its settings differ from those of the outer layer.
 pub(crate) fn layer_ignored(warning: std::fmt::Arguments<'_>) {
     tracing::warn!(target: TARGET, "{warning}");
 }
 
-/// A policy that only logs could not check a request, which passes.
+/// Logs that a policy in log-only mode could not check a request and let it pass.
 pub(crate) fn csrf_unchecked(error: &Error) {
     let error = WithCauses(error);
     tracing::warn!(
         target: TARGET,
         %error,
-        "request not checked for forgery: its session could not be loaded, and the policy only logs"
+        "request not checked for forgery: its session could not be loaded, and the policy is in \
+         log-only mode"
     );
 }
 
-/// A request that may be forged.
+/// Logs a request that may be forged.
 pub(crate) fn forged(reason: &'static str, enforced: bool) {
     tracing::warn!(target: TARGET, reason, enforced, "forged request");
     meter::refusal(reason);
@@ -321,7 +335,7 @@ mod meter {
 
     use metrics::{counter, histogram};
 
-    /// When something began.
+    /// The moment at which a measurement began.
     pub(super) struct Began(Instant);
 
     impl Began {
@@ -356,7 +370,7 @@ mod meter {
     }
 }
 
-/// Without the feature nobody counts, nor looks at a clock.
+/// Replaces the metrics when the feature is off. Reads no clock.
 #[cfg(not(feature = "metrics"))]
 mod meter {
     pub(super) struct Began;

@@ -119,7 +119,7 @@ fn logged(text: &str) {
         "WARN commit{driver",
         "cloakroom: regenerate dropped: the session ended",
         r#"commit step="seal" outcome="done""#,
-        r#"WARN cloakroom: refuse reason="too_large""#,
+        r#"WARN cloakroom: commit failed reason="too_large""#,
         "old input left out: the session is too large with it",
         "fields=1",
         "WARN cloakroom: forged request reason=",

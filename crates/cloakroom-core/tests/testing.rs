@@ -54,14 +54,14 @@ async fn what_is_not_so_is_told_with_the_whole_session() {
         ("message `notice` should be \"gone\" and is \"saved\"", &|| {
             _ = response.assert_flash("notice", "gone");
         }),
-        ("should have \"is taken\" and are [\"is required\"]", &|| {
+        ("should contain \"is taken\" and are [\"is required\"]", &|| {
             _ = response.assert_error_for("email", "is taken");
         }),
         ("should be no error for `email`", &|| _ = response.assert_no_error_for("email")),
         ("old input `email` should be \"y\" and is \"x\"", &|| {
             _ = response.assert_old("email", "y");
         }),
-        ("should be nobody's and is of Some(\"virk\")", &|| _ = response.assert_signed_out()),
+        ("should have no owner and has Some(\"virk\")", &|| _ = response.assert_signed_out()),
         ("should be 404 and is 200", &|| _ = response.assert_status(404)),
     ];
     for (said, assertion) in failing {

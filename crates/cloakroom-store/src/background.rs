@@ -4,24 +4,34 @@ use std::time::Duration;
 
 use crate::{Sweep, SweepProgress};
 
-/// How many pieces the work of a second is cut into, so that the disk has rests in between.
+/// The number of pieces for the work of a second, so that the disk can rest in between.
 const PIECES: u32 = 10;
-/// How many times faster than its budget a sweep becomes while most of what it sees has expired.
+/// The largest multiple of the budget at which a sweep runs while most entries have expired.
 const MAX_SPEED: u32 = 64;
 
 /// How fast and how often a store is swept in the background.
+///
+/// ```
+/// use std::time::Duration;
+/// use cloakroom_store::SweepBudget;
+///
+/// let budget = SweepBudget { pause: Duration::from_secs(60 * 60), ..SweepBudget::default() };
+/// assert_eq!(budget.entries_per_second, 1_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepBudget {
-    /// How many entries are looked at in a second, as long as most of them are live. Default: 1,000,
-    /// which takes a moment of each second and sweeps a million in 17 minutes.
+    /// The number of entries that the sweep checks per second, as long as most of them are live.
+    /// Default: 1,000, which sweeps a million entries in 17 minutes and takes a small part of each
+    /// second.
     ///
-    /// While more than half of what it sees has expired, the sweep doubles its speed with each tenth
-    /// of this number, up to 64 times, because expired entries come as fast as visitors do. It slows
-    /// down in the same steps. What the disk cannot do in that time it does later: there is one piece
-    /// at a time, and a rest of a few milliseconds after it.
+    /// The sweep works in pieces of a tenth of this number. It doubles its speed after each piece of
+    /// which more than half has expired, up to 64 times this number, because expired entries appear as
+    /// fast as visitors come. It slows down in the same steps. On a slow disk the pieces take longer:
+    /// they never overlap, and a rest of a few milliseconds follows each.
     pub entries_per_second: u32,
-    /// The pause between two rounds over the whole store. Default: 10 minutes. What has expired is
-    /// no session at once, swept or not: a longer pause costs room and nothing else.
+    /// The pause between two rounds over the whole store. Default: 10 minutes. A longer pause needs
+    /// more space and has no other effect, because an expired entry counts as absent before it is
+    /// swept.
     pub pause: Duration,
 }
 
@@ -31,10 +41,10 @@ impl Default for SweepBudget {
     }
 }
 
-/// How fast a sweep goes, by what it has found.
+/// The speed of a sweep, which follows the share of expired entries.
 struct Pace {
     budget: SweepBudget,
-    /// How many times faster than the budget.
+    /// The multiple of the budget.
     speed: u32,
 }
 
@@ -43,7 +53,7 @@ impl Pace {
         Self { budget, speed: 1 }
     }
 
-    /// Returns how many entries the next piece looks at.
+    /// Returns the number of entries in a piece.
     fn piece(&self) -> usize {
         (self.budget.entries_per_second / PIECES).max(1) as usize
     }
@@ -61,7 +71,40 @@ impl Pace {
     }
 }
 
-/// Sweeps the store that `store` returns, round after round, until it returns none.
+/// Sweeps the store that `store` returns, round after round, in a task of the tokio runtime. The task
+/// ends when `store` returns `None`.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+///
+/// ```
+/// use std::sync::Arc;
+/// use cloakroom_store::{MemoryStore, SweepBudget, sweep_in_background};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// #[derive(Clone)]
+/// struct MyStore(Arc<MemoryStore>);
+/// # use cloakroom_store::{StoreError, Sweep, SweepProgress, async_trait};
+/// # use cloakroom_store::{Commit, Entry, Outcome, RecordKey, Store};
+/// # impl std::fmt::Debug for MyStore {
+/// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { self.0.fmt(f) }
+/// # }
+/// # #[async_trait]
+/// # impl Store for MyStore {
+/// #     async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> { self.0.load(key).await }
+/// #     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> { self.0.commit(commit).await }
+/// # }
+/// # #[async_trait]
+/// # impl Sweep for MyStore {
+/// #     async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError> { self.0.sweep(limit).await }
+/// # }
+///
+/// let store = MyStore(Arc::new(MemoryStore::new()));
+/// // The task must not keep the store alive.
+/// let weak = Arc::downgrade(&store.0);
+/// sweep_in_background(SweepBudget::default(), move || weak.upgrade().map(MyStore));
+/// # });
+/// ```
 pub fn sweep_in_background<S: Sweep>(
     budget: SweepBudget,
     store: impl Fn() -> Option<S> + Send + 'static,
@@ -74,7 +117,11 @@ pub fn sweep_in_background<S: Sweep>(
                 Ok(swept) => pace.rest_after(swept),
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "a sweep of expired sessions failed");
+                    tracing::warn!(
+                        %error,
+                        cause,
+                        "a sweep of expired sessions failed: the next one begins after the pause"
+                    );
                     budget.pause
                 }
             };
@@ -93,13 +140,14 @@ mod tests {
     use super::*;
     use crate::{Commit, Entry, Outcome, RecordKey, Store, StoreError, SweepRound, async_trait};
 
-    /// A store whose entries are looked at one after the other.
+    /// A store whose sweep reaches the expired entries before the live ones.
     #[derive(Debug)]
     struct Counting {
-        /// How many are left, the expired ones first.
+        /// The number of expired entries left.
         expired: usize,
+        /// The number of live entries left.
         live: usize,
-        /// How many were looked at, and when that was done.
+        /// The number of entries in each piece, and when it was swept.
         seen: Vec<(usize, Instant)>,
     }
 
@@ -132,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Sweeps so many entries for a while. Returns what was looked at in each second.
+    /// Sweeps a store for some seconds. Returns the number of checked entries in each second.
     async fn swept(expired: usize, live: usize, seconds: u64) -> Vec<usize> {
         let counter = Counter(Arc::new(Mutex::new(Counting { expired, live, seen: Vec::new() })));
         let began = Instant::now();
@@ -158,9 +206,9 @@ mod tests {
         assert!(seconds.iter().all(|count| (900..=1_100).contains(count)), "{seconds:?}");
     }
 
-    /// A store that looks at more than it was asked for, of which less than half has expired.
+    /// A store may check more entries than the limit. The share of expired ones refers to all of them.
     #[test]
-    fn what_a_store_sees_beyond_its_limit_counts() {
+    fn entries_checked_beyond_the_limit_count_for_the_speed() {
         let budget = SweepBudget::default();
         let mut pace = Pace::new(budget);
         assert_eq!(pace.piece(), 100);
@@ -176,7 +224,7 @@ mod tests {
     async fn a_sweep_of_expired_entries_speeds_up_and_slows_down_again() {
         let seconds = swept(100_000, 100_000, 20).await;
         let fast: usize = seconds[..4].iter().sum();
-        assert!(fast >= 100_000, "5,372 a second come in at worst: {seconds:?}");
+        assert!(fast >= 100_000, "the sweep is slower than visitors come: {seconds:?}");
         let slow = &seconds[10..];
         assert!(slow.iter().all(|count| (900..=1_100).contains(count)), "{seconds:?}");
     }

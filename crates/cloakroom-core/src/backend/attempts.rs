@@ -1,4 +1,4 @@
-//! How long something that races with other processes is tried again.
+//! Repeated attempts at work that races with other processes.
 
 use std::{
     future::poll_fn,
@@ -19,11 +19,13 @@ use crate::{
 };
 use cloakroom_store::StoreError;
 
-/// How many attempts follow each other at once, before a random part of a growing span is waited.
+/// The number of attempts between two waits. A wait lasts for a random part of a span that grows from
+/// wait to wait.
 ///
-/// An attempt after a wait starts from a record that others have replaced meanwhile. It fails, but
-/// its answer is the new record, and the prompt attempts that follow have a chance.
+/// The first attempt after a wait usually fails, because other writers have replaced the record during
+/// the wait. Its conflict returns the new record, so the immediate attempts after it can succeed.
 const BURST: u32 = 4;
+/// The longest wait.
 const MAX_WAIT: Duration = Duration::from_millis(32);
 
 /// The attempts of one commit, until its deadline.
@@ -31,10 +33,9 @@ const MAX_WAIT: Duration = Duration::from_millis(32);
 pub(super) struct Attempts<'c> {
     context: &'c Context,
     made: u32,
-    /// Fixed when something has to be waited for, so that what is done at once needs neither clock
-    /// nor timer.
+    /// Set at the first wait, so that work without a wait needs neither clock nor timer.
     deadline: Option<Instant>,
-    /// The latest deadline of those that the commit is made for as well.
+    /// The latest deadline of the other requests that the commit is made for.
     latest: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -44,20 +45,20 @@ impl<'c> Attempts<'c> {
         Self { context, made: 0, deadline: None, latest: None, timer: None }
     }
 
-    /// Returns how many attempts there were before this one.
+    /// Returns the number of attempts before this one.
     pub(super) fn made(&self) -> u32 {
         self.made
     }
 
-    /// Returns when the last attempt begins.
+    /// Returns the deadline, after which no attempt begins.
     pub(super) fn deadline(&mut self) -> Instant {
         let span = self.context.commit_deadline();
         *self.deadline.get_or_insert_with(|| Instant::now() + span)
     }
 
-    /// Gives an attempt that is under way until `latest`, the deadline of another request that it is
-    /// made for. Whether another attempt follows is decided by the own deadline alone, so a request
-    /// waits twice as long as it may by itself at most, however many it commits for.
+    /// Lets the current attempt last until `latest`, the deadline of another request that it is made
+    /// for. Further attempts depend on the own deadline alone. So a request waits for twice its own
+    /// time at most, regardless of the number of requests that it commits for.
     pub(super) fn extend(&mut self, latest: Instant) {
         if self.latest.is_none_or(|before| before < latest) {
             self.latest = Some(latest);
@@ -65,7 +66,7 @@ impl<'c> Attempts<'c> {
         }
     }
 
-    /// Waits as long as is due before another attempt.
+    /// Waits before the next attempt, if a wait is due.
     ///
     /// # Errors
     /// [`Kind::Contention`] once the deadline has passed.
@@ -88,18 +89,19 @@ impl<'c> Attempts<'c> {
         Duration::from_micros(random_number() % micros)
     }
 
-    /// Awaits `work`. Returns `None` if the deadline passes before it is done.
+    /// Awaits `work`. Returns `None` if the deadline passes first.
     pub(super) fn within<F: Future + Unpin>(
         &mut self,
         mut work: F,
     ) -> impl Future<Output = Option<F::Output>> {
         poll_fn(move |cx| match Pin::new(&mut work).poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.poll_deadline(cx).map(|()| None),
         })
     }
 
-    /// Without a runtime there is no timer, and whoever polls has to stop by itself.
+    /// Polls the timer of the deadline. Without a runtime there is no timer, so this stays pending and
+    /// the caller has to stop by itself.
     fn poll_deadline(&mut self, cx: &mut Poller<'_>) -> Poll<()> {
         if Handle::try_current().is_err() {
             return Poll::Pending;
@@ -109,12 +111,13 @@ impl<'c> Attempts<'c> {
         self.timer.get_or_insert_with(|| Box::pin(sleep_until(end))).as_mut().poll(cx)
     }
 
-    /// Returns the error of a store that has not answered until the deadline.
-    pub(super) fn no_answer(&self) -> StoreError {
-        let cause = format!("no answer within {:?}", self.context.commit_deadline());
-        StoreError::unavailable("hear from the store", cause)
+    /// Returns the error of a store that did not reply before the deadline.
+    pub(super) fn timed_out(&self) -> StoreError {
+        let cause = format!("no reply within {:?}", self.context.commit_deadline());
+        StoreError::unavailable("wait for the store", cause)
     }
 
+    /// Returns the error of a commit that other writers kept from succeeding before the deadline.
     pub(super) fn contention(&self) -> Error {
         let span = self.context.commit_deadline();
         Kind::Contention { attempts: self.made.max(1), span }.into()

@@ -1,4 +1,4 @@
-//! Commits that are made as one: the leader's own, and those of requests that waited for it.
+//! Batches: the leader's commit and the commits of waiting requests, made in one step.
 
 use std::{any::Any, mem, sync::Arc};
 
@@ -24,57 +24,57 @@ use crate::{
     record::change::Contents,
 };
 use cloakroom_store::{
-    Commit, Draft, Revision, StoreError, StoredRecord, TOMBSTONE, clock::Timestamp,
+    Commit, Draft, RecordKey, Revision, StoreError, StoredRecord, TOMBSTONE, clock::Timestamp,
 };
 
-/// Why one commit of a batch failed.
-pub(super) enum Failure {
+/// The reason why one commit of a batch failed.
+pub(super) enum MemberError {
     Error(Error),
-    /// A closure of its request panicked.
+    /// A closure of the request panicked. Holds the payload.
     Panic(Box<dyn Any + Send>),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for MemberError {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
 
-impl From<Kind> for Failure {
+impl From<Kind> for MemberError {
     fn from(kind: Kind) -> Self {
         Self::Error(kind.into())
     }
 }
 
-/// What each commit of a batch gets.
-pub(super) type Finished = Result<CommitOutcome, Failure>;
+/// The result of one commit of a batch.
+pub(super) type MemberResult = Result<CommitOutcome, MemberError>;
 
 /// Commits of one record, in the order in which they take effect.
 pub(super) struct Batch {
-    /// Invariant: while the base has its changes already, there are no others, because a failure
-    /// could not be kept apart from theirs.
+    /// Invariant: while the base already contains its changes, there are no other members, because an
+    /// error of these changes could not be told apart from an error of another member.
     own: Member,
     others: Vec<Follower>,
     base: Base,
-    /// Why the changes that follow the leader's logout were dropped.
+    /// The error of the changes after the leader's logout, which were dropped.
     refused: Option<Error>,
 }
 
-/// What the changes are made on.
+/// The record that the changes are made on.
 struct Base {
     persistence: Persistence,
     record: Arc<Record>,
-    /// Whether the record came from the store or the leader before, rather than from the leader's
-    /// request, which read it some time ago.
+    /// Whether the record comes from the store or from the previous leader. Otherwise it is the
+    /// request's own copy, which may be out of date.
     is_newest: bool,
-    /// Whether the session was ended under another key, so that the cookie has to go.
+    /// Whether the session was destroyed under another key, so that the cookie has to be removed.
     removes_cookie: bool,
 }
 
-/// A batch that is ready to be sent.
+/// A batch that is ready to be sent to the store.
 pub(super) struct Prepared {
     record: Arc<Record>,
-    /// The encoded record, where the step writes one.
+    /// The encoded record. Empty if the step writes no record.
     bytes: Bytes,
     deadlines: Deadlines,
     pub(super) decision: Decision,
@@ -82,7 +82,7 @@ pub(super) struct Prepared {
 }
 
 impl Batch {
-    /// A batch of one commit, on the record that its request loaded.
+    /// Makes a batch of one commit, based on the record that its request loaded.
     pub(super) fn new(pending: Box<PendingCommit>) -> Self {
         let base = Base {
             persistence: pending.persistence,
@@ -95,21 +95,24 @@ impl Batch {
         Self { own, others: Vec::new(), base, refused: None }
     }
 
-    /// A batch of one commit, on what the leader before it has made of the record.
-    pub(super) fn on(newest: Newest, pending: Box<PendingCommit>, context: &Context) -> Self {
+    /// Makes a batch of one commit, based on the state that the previous leader has left.
+    pub(super) fn continue_from(
+        newest: Newest,
+        pending: Box<PendingCommit>,
+        context: &Context,
+    ) -> Self {
         let mut batch = Self::new(pending);
         match newest {
             Newest::Unknown => (),
             Newest::Stored { persistence, record } => batch.set_base(persistence, record),
-            Newest::Ended => batch.end(context),
+            Newest::Ended => batch.set_ended(context),
         }
         batch
     }
 
     fn set_base(&mut self, persistence: Persistence, record: Arc<Record>) {
         self.base.persistence = persistence;
-        // The record of a session that is destroyed goes, whatever is in it. What the request holds
-        // belongs to the session after it.
+        // A logout destroys the stored record. Its own record belongs to the session after it.
         if !self.own.pending.is_logout() {
             self.base.record = record;
             self.base.is_newest = true;
@@ -117,28 +120,28 @@ impl Batch {
         }
     }
 
-    /// Continues on the record that another process has written.
+    /// Bases the batch on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &StoredRecord, context: &Context) {
         match read_live(stored, context.now(), context) {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
-            None => self.end(context),
+            None => self.set_ended(context),
         }
     }
 
-    /// Continues without a record, because the session has ended.
-    pub(super) fn end(&mut self, context: &Context) {
+    /// Bases the batch on an empty record, because the session has ended.
+    pub(super) fn set_ended(&mut self, context: &Context) {
         self.set_base(Persistence::Ended, Arc::new(context.empty_record()));
     }
 
-    /// Continues as a new session, after the logout of the one before has succeeded.
+    /// Bases the batch on a new session, after the logout of the previous one has succeeded.
     pub(super) fn start_over(&mut self) {
         self.base.persistence = Persistence::New;
         self.base.removes_cookie = true;
     }
 
-    /// Draws a new token. The key of the last one is taken, which its random bits rule out but a
-    /// faulty store does not. The tag stays, because handles name the session by it, and the seed, so
-    /// that CSRF tokens that the page shows stay valid.
+    /// Draws a new token after the store has reported the key of the last one as taken. Random keys do
+    /// not collide in practice, so only a faulty store reports it. The token keeps its tag, because
+    /// handles contain it, and its seed, because the CSRF tokens of the page depend on it.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
         match action {
@@ -147,8 +150,8 @@ impl Batch {
         }
     }
 
-    /// Takes along the commits that wait. Returns the latest deadline of their requests.
-    pub(super) fn take_along(&mut self, lead: &Lead) -> Option<Instant> {
+    /// Adds the waiting commits to the batch. Returns the latest deadline of their requests.
+    pub(super) fn add_waiting(&mut self, lead: &Lead) -> Option<Instant> {
         if self.own.is_applied || !self.own.pending.can_be_merged() {
             return None;
         }
@@ -163,8 +166,9 @@ impl Batch {
         &self.own.pending
     }
 
-    /// Returns whether the session has ended and the leader wants nothing that outlives it. The
-    /// changes are not made then: their closures would run on a record that was never theirs.
+    /// Returns whether the session has ended and the leader has nothing to commit without it. The
+    /// changes are then dropped, because their closures would run on an empty record that never
+    /// belonged to the session.
     pub(super) fn drops_changes(&self, context: &Context) -> bool {
         let Base { persistence: persistence @ Persistence::Ended, record, .. } = &self.base else {
             return false;
@@ -178,16 +182,16 @@ impl Batch {
         std::iter::once(&self.own).chain(self.others.iter().map(|follower| &follower.member))
     }
 
-    /// Makes all changes on the base and decides what is to be done. A logout is carried out even if
-    /// the changes that follow it cannot be made: these are dropped.
+    /// Makes all changes on the base and decides on the step. If the changes after a logout fail, the
+    /// logout is carried out without them.
     ///
-    /// The record may still be larger than `max_bytes` after the second merge, which accepts a member's
-    /// changes above the limit if the record is no larger than it was before them (`before` in
-    /// [`Member::apply`]).
+    /// The first merge checks the size of the record as a whole. If it is larger than `max_bytes`, a
+    /// second merge checks it after each member. The record may still be larger then, because a member's
+    /// changes are accepted above the limit as long as they do not enlarge the record.
     ///
     /// # Errors
-    /// When the leader's own changes cannot be made, and there are neither others nor a logout.
-    pub(super) fn prepare(&mut self, context: &Context) -> Result<Prepared, Failure> {
+    /// When the leader is the only member, its changes fail, and it is not a logout.
+    pub(super) fn prepare(&mut self, context: &Context) -> Result<Prepared, MemberError> {
         let mut prepared = self.merge(SizeCheck::Whole, context)?;
         if prepared.bytes.len() > context.max_bytes() {
             prepared = self.merge(SizeCheck::Each, context)?;
@@ -195,24 +199,25 @@ impl Batch {
         if !self.others.is_empty() {
             return Ok(prepared);
         }
-        match self.own.failure.take() {
+        match self.own.error.take() {
             None => Ok(prepared),
-            Some(Failure::Error(error)) if self.own.pending.is_logout() => {
+            Some(MemberError::Error(error)) if self.own.pending.is_logout() => {
                 self.refused = Some(error);
                 self.own.pending.drop_changes(context);
                 self.base.record = self.own.pending.record.clone();
                 self.merge(SizeCheck::Whole, context)
             }
-            Some(failure) => Err(failure),
+            Some(error) => Err(error),
         }
     }
 
-    fn merge(&mut self, check: SizeCheck, context: &Context) -> Result<Prepared, Failure> {
+    /// Makes the changes of all members on the base. A member whose changes fail gets the error.
+    fn merge(&mut self, check: SizeCheck, context: &Context) -> Result<Prepared, MemberError> {
         let now = context.now();
         let mut record = self.base.record.clone();
         let others = self.others.iter_mut().map(|follower| &mut follower.member);
         for member in std::iter::once(&mut self.own).chain(others) {
-            member.failure = member.apply(&mut record, check, context).err();
+            member.error = member.apply(&mut record, check, context).err();
         }
         let deadlines = context.deadlines(&record);
         let mut decision = decide(self.base.persistence, self.wanted(&record), deadlines, now);
@@ -225,7 +230,7 @@ impl Batch {
         Ok(Prepared { record, bytes, deadlines, decision, now })
     }
 
-    /// Returns what the members want together.
+    /// Summarizes the commits of all members for the decision.
     fn wanted(&self, record: &Record) -> Wanted {
         let is_used = self.members().any(|member| member.pending.usage == Usage::Used);
         Wanted {
@@ -235,8 +240,8 @@ impl Batch {
         }
     }
 
-    /// Returns what the store has to do, if anything. It takes the written record out of `prepared`: a
-    /// second owner of the bytes would cost an allocation.
+    /// Returns the step for the store, if there is one. Takes the encoded record out of `prepared`,
+    /// because a second owner of the bytes would cost an allocation.
     pub(super) fn commit(&self, prepared: &mut Prepared, context: &Context) -> Option<Commit> {
         let Prepared { record, bytes, decision, now, .. } = prepared;
         let own = &self.own.pending;
@@ -270,24 +275,49 @@ impl Batch {
         }
     }
 
-    /// Replies to all members. `revision` is the store's answer to the step, where there was one.
-    /// Returns what the next leader has to know, and the leader's own outcome.
+    /// Replies to all members. `revision` is the one that the store has returned, if there was a step
+    /// for the store. Returns the state of the record for the next leader, and the leader's own result.
     pub(super) fn finish(
         &mut self,
         prepared: &Prepared,
         revision: Option<Revision>,
         context: &Context,
-    ) -> (Newest, Finished) {
-        let Prepared { record, decision, .. } = prepared;
+    ) -> (Newest, MemberResult) {
+        let (persistence, key) = self.stored_as(prepared.decision, revision);
+        let newest = self.newest(prepared, persistence, revision);
+        // All members share the record. Each has its own visitor's token.
+        let outcome = |token: Option<&Token>| CommitOutcome {
+            persistence,
+            key,
+            token: token.cloned(),
+            record: Some(prepared.record.clone()),
+            cookie: prepared.cookie(token, persistence, context),
+            refused: None,
+        };
+        for Follower { member, seat } in self.others.drain(..) {
+            let outcome = outcome(member.pending.token.as_ref());
+            seat.reply(member.error.map_or(Ok(outcome), Err));
+        }
+        let token = self.own.pending.token_afterwards();
+        let own = CommitOutcome { refused: self.refused.take(), ..outcome(token) };
+        (newest, self.own.error.take().map_or(Ok(own), Err))
+    }
+
+    /// Returns how and under which key the session is stored after the decision was carried out.
+    fn stored_as(
+        &self,
+        decision: Decision,
+        revision: Option<Revision>,
+    ) -> (Persistence, Option<RecordKey>) {
         let own = &self.own.pending;
-        let token = own.token_afterwards();
         let unstored = match decision.cookie {
             CookieRule::SetPreSession { expires } => Persistence::PreSession { expires },
             _ => Persistence::New,
         };
-        let (persistence, key) = match (decision.step, revision) {
+        match (decision.step, revision) {
             (Step::Create { expires } | Step::Rotate { expires, .. }, Some(revision)) => {
-                (Persistence::Stored { revision, expires }, token.map(Token::record_key))
+                let key = own.token_afterwards().map(Token::record_key);
+                (Persistence::Stored { revision, expires }, key)
             }
             (Step::Replace { expires } | Step::Touch { expires }, Some(revision)) => {
                 (Persistence::Stored { revision, expires }, own.key)
@@ -295,65 +325,59 @@ impl Batch {
             (Step::Destroy, Some(_)) => (unstored, None),
             _ if self.base.removes_cookie || unstored != Persistence::New => (unstored, None),
             _ => (self.base.persistence, own.key),
-        };
-        let newest = match (persistence, decision.step) {
-            // The lead is that of the old key. A session that begins is under a new one.
-            (_, Step::Create { .. } | Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
-            (Persistence::Stored { .. }, _) if revision.is_some() || self.base.is_newest => {
-                Newest::Stored { persistence, record: record.clone() }
-            }
-            _ => Newest::Unknown,
-        };
-        // One record for all, and each visitor's own token.
-        let outcome = |token: Option<&Token>| CommitOutcome {
-            persistence,
-            key,
-            token: token.cloned(),
-            record: Some(record.clone()),
-            cookie: prepared.cookie(token, persistence, context),
-            refused: None,
-        };
-        for Follower { member, seat } in self.others.drain(..) {
-            let outcome = outcome(member.pending.token.as_ref());
-            seat.reply(member.failure.map_or(Ok(outcome), Err));
         }
-        let own = CommitOutcome { refused: self.refused.take(), ..outcome(token) };
-        (newest, self.own.failure.take().map_or(Ok(own), Err))
     }
 
-    /// Replies to all members that the session has ended: their changes are dropped.
+    /// Returns the state of the record for the next leader.
+    fn newest(
+        &self,
+        prepared: &Prepared,
+        persistence: Persistence,
+        revision: Option<Revision>,
+    ) -> Newest {
+        match (persistence, prepared.decision.step) {
+            // The lead belongs to the old key. A new session has a new key.
+            (_, Step::Create { .. } | Step::Rotate { .. } | Step::Destroy) => Newest::Ended,
+            (Persistence::Stored { .. }, _) if revision.is_some() || self.base.is_newest => {
+                Newest::Stored { persistence, record: prepared.record.clone() }
+            }
+            _ => Newest::Unknown,
+        }
+    }
+
+    /// Replies to all members that the session has ended and their changes are dropped.
     pub(super) fn finish_ended(&mut self, context: &Context) -> CommitOutcome {
         let empty = Arc::new(context.empty_record());
         for Follower { member, seat } in self.others.drain(..) {
-            seat.reply(Ok(member.ended(&empty)));
+            seat.reply(Ok(member.ended_outcome(&empty)));
         }
-        CommitOutcome { refused: self.refused.take(), ..self.own.ended(&empty) }
+        CommitOutcome { refused: self.refused.take(), ..self.own.ended_outcome(&empty) }
     }
 
-    /// Replies to all members that the deadline could not be moved and all else is as it was.
+    /// Replies to all members after a failed touch: the record and its deadline are unchanged.
     pub(super) fn finish_untouched(
         &mut self,
         mut prepared: Prepared,
         context: &Context,
-    ) -> Finished {
+    ) -> MemberResult {
         prepared.decision = Decision { step: Step::Nothing, cookie: CookieRule::Keep };
         self.finish(&prepared, None, context).1
     }
 
     /// Replies to all members that the commit failed.
-    pub(super) fn fail(&mut self, failure: Failure) -> Finished {
+    pub(super) fn fail(&mut self, error: MemberError) -> MemberResult {
         for Follower { seat, .. } in self.others.drain(..) {
-            seat.reply(Err(match &failure {
-                Failure::Error(error) => error.clone().into(),
-                Failure::Panic(_) => outcome_unknown().into(),
+            seat.reply(Err(match &error {
+                MemberError::Error(error) => error.clone().into(),
+                MemberError::Panic(_) => outcome_unknown().into(),
             }));
         }
-        Err(failure)
+        Err(error)
     }
 
     /// Gives up at the leader's deadline, with nothing written. Members that have time left wait for
     /// another leader.
-    pub(super) fn give_up(&mut self, contention: Error, lead: &mut Option<Lead>) -> Finished {
+    pub(super) fn give_up(&mut self, contention: Error, lead: &mut Option<Lead>) -> MemberResult {
         if let Some(lead) = lead {
             let now = Instant::now();
             let waits = |follower: &mut Follower| follower.seat.deadline > now;
@@ -365,7 +389,7 @@ impl Batch {
 }
 
 impl Base {
-    /// Returns what the next leader has to know where nothing was written.
+    /// Returns the state of the record for the next leader, if this one has written nothing.
     fn newest(&self) -> Newest {
         match self.persistence {
             Persistence::Ended => Newest::Ended,
@@ -378,7 +402,7 @@ impl Base {
 }
 
 impl Prepared {
-    /// Returns what becomes of the cookie of a visitor with this token.
+    /// Returns the update of the cookie of a visitor with this token.
     fn cookie(
         &self,
         token: Option<&Token>,
@@ -402,7 +426,7 @@ impl Prepared {
     }
 }
 
-/// The error of a commit that another request carried out, and never said how it ended.
+/// Makes the error of a commit that another request carried out without reporting the outcome.
 pub(super) fn outcome_unknown() -> Error {
     let cause = StoreError::unavailable(
         "learn whether the commit was carried out",

@@ -1,4 +1,4 @@
-//! What a session hands to its backend at a commit, and what it gets back.
+//! The input and the outcome of a commit.
 
 use std::{
     fmt,
@@ -18,61 +18,61 @@ use crate::{
 };
 use cloakroom_store::{RecordKey, Revision, StoredRecord, clock::Timestamp};
 
-/// What the backend has of a session.
+/// How a session is stored in the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// Nothing: no token came, or none that names a live record.
+    /// The session has no record. The request had no token, or a token without a live record.
     New,
-    /// No record, and a genuine pre-session cookie that counts until this moment: an earlier page has
-    /// shown a CSRF token.
+    /// The session has no record. The request had a genuine pre-session cookie, which is valid until
+    /// this moment, because an earlier page has shown a CSRF token.
     PreSession { expires: Timestamp },
-    /// A live record.
+    /// The session has a live record.
     Stored { revision: Revision, expires: Timestamp },
-    /// A record that was rotated or destroyed just before the request or during it. Nothing is
-    /// written, and the cookie stays as it is, because it may belong to a newer login.
+    /// The record was rotated or destroyed shortly before the request or during it. Nothing is
+    /// written, and the cookie stays unchanged, because it may belong to a newer login.
     Ended,
 }
 
-/// What the request wants to become of the session's token. An intent until the commit.
+/// The request's intent for the session's token. The commit carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TokenAction {
     Keep,
     /// `regenerate`: the record moves under this token.
     Rotate(Token),
-    /// `destroy`: the record goes. What is put afterwards goes under this token.
+    /// `destroy`: the record is destroyed. Later changes begin a new session under this token.
     Destroy(Token),
 }
 
-/// Whether the newest application key sealed the visitor's cookie, or tagged the record in a store.
+/// Which application key sealed the visitor's cookie, or tagged the record in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seal {
     Current,
-    /// An older key did: it has to be written again.
+    /// An older key, so the commit has to write the cookie or the record again.
     OfOldKey,
 }
 
-/// A change of a record that reports what it found, and fails where it cannot be made.
+/// A change that is made on the committed record and fails if it is impossible there.
 pub(crate) type ExactChange = Arc<dyn Fn(&mut Record) -> Result<(), Error> + Send + Sync>;
 
-/// What an exact change returned when it was last made.
-pub(crate) struct Answer<T>(Arc<Mutex<Option<T>>>);
+/// The value that an exact change returned when it was last made.
+pub(crate) struct ExactResult<T>(Arc<Mutex<Option<T>>>);
 
-impl<T: Send + 'static> Answer<T> {
-    /// Returns `change` as a commit makes it, and where its answer will be.
+impl<T: Send + 'static> ExactResult<T> {
+    /// Wraps `change` for a commit. Returns it with the place of its result.
     pub(crate) fn of(
         change: impl Fn(&mut Record) -> Result<T, Error> + Send + Sync + 'static,
     ) -> (ExactChange, Self) {
         let slot = Arc::new(Mutex::new(None));
-        let answer = Self(slot.clone());
+        let result = Self(slot.clone());
         let change = move |record: &mut Record| {
             let value = change(record)?;
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         };
-        (Arc::new(change), answer)
+        (Arc::new(change), result)
     }
 
-    /// Returns the answer, once a commit has made the change.
+    /// Takes the result. Returns `None` if no commit has made the change.
     pub(crate) fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -81,18 +81,18 @@ impl<T: Send + 'static> Answer<T> {
 /// The changes that a commit makes.
 #[derive(Clone)]
 pub(crate) enum Changes {
-    /// What a request did to its own copy of the record. On another request's record a change that
-    /// is not possible there any more is dropped with a warning.
+    /// The changes that a request has made to its copy of the record. On another request's record, a
+    /// change that is impossible there is dropped with a warning.
     Log(ChangeLog),
-    /// One change that has to be made on the committed record, or not at all.
+    /// One change that is made on the committed record. The commit fails if it is impossible there.
     Exact(ExactChange),
 }
 
-/// Whether a commit counts as a use of the session, which moves its idle deadline.
+/// Whether a commit counts as a use of the session. A use moves the idle deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Usage {
     Used,
-    /// A task outside of the session's requests: the visitor was not there.
+    /// The commit comes from a task outside of the session's requests.
     Unused,
 }
 
@@ -100,19 +100,19 @@ pub(crate) enum Usage {
 #[derive(Clone, Debug)]
 pub(crate) struct PendingCommit {
     pub(crate) persistence: Persistence,
-    /// The key of the stored record, or of the ended session in whose place this one is new. `None`
-    /// where neither is stored, and for sealed cookies.
+    /// The key of the stored record. For a new session, the key of the ended session whose token the
+    /// request had. `None` if there is no such session, and for sealed cookies.
     pub(crate) key: Option<RecordKey>,
-    /// The token that came with the request. A new session's own. `None` for a task outside of the
-    /// session's requests, which never learns it.
+    /// The token of the request, or the first token of a new session. `None` for a task outside of the
+    /// session's requests, because it never gets the token.
     pub(crate) token: Option<Token>,
     pub(crate) action: TokenAction,
     pub(crate) changes: Changes,
-    /// The record that the changes start from. It has those of a log already.
+    /// The record that the changes start from. It already contains the changes of a log.
     pub(crate) record: Arc<Record>,
     /// The record without the changes of a log.
     pub(crate) before: Arc<Record>,
-    /// What the request needs of a session that is stored nowhere, whatever is in it.
+    /// The part of an unstored session that the commit stores even if the record is empty.
     pub(crate) required: Worth,
     pub(crate) seal: Seal,
     pub(crate) usage: Usage,
@@ -121,7 +121,7 @@ pub(crate) struct PendingCommit {
 }
 
 impl PendingCommit {
-    /// Returns what this commit wants. `record` is the record with its changes.
+    /// Summarizes this commit for the decision. `record` contains the changes.
     pub(crate) fn wanted(&self, record: &Record) -> Wanted {
         Wanted {
             action: self.action.kind(),
@@ -133,24 +133,25 @@ impl PendingCommit {
         }
     }
 
-    /// Returns whether this ends the session. The changes belong to the one that begins after it.
+    /// Returns whether this commit ends the session. Its changes belong to the session after it.
     pub(super) fn is_logout(&self) -> bool {
         self.action.kind() == Action::Destroy
     }
 
-    /// Returns whether this ends the session that a new one is in place of, if it was moved.
+    /// Returns whether this commit is a logout in a new session that has replaced an ended one. The
+    /// record of the ended one may have been rotated to another key, where the logout has to find it.
     pub(super) fn ends_former_session(&self) -> bool {
         self.is_logout() && self.persistence == Persistence::New && self.key.is_some()
     }
 
-    /// Drops the changes, and with them the session that was to begin after a logout.
+    /// Drops the changes. After a logout, no new session begins without them.
     pub(super) fn drop_changes(&mut self, context: &Context) {
         self.changes = Changes::Log(ChangeLog::default());
         self.record = Arc::new(context.empty_record());
         self.required = Worth::Nothing;
     }
 
-    /// Returns the token that the visitor has once this is committed.
+    /// Returns the token that the visitor has after this commit.
     pub(crate) fn token_afterwards(&self) -> Option<&Token> {
         self.action.new_token().or(self.token.as_ref())
     }
@@ -165,7 +166,7 @@ impl TokenAction {
         }
     }
 
-    /// Returns the token that takes the place of the current one.
+    /// Returns the token that replaces the current one.
     pub(crate) fn new_token(&self) -> Option<&Token> {
         match self {
             Self::Keep => None,
@@ -196,7 +197,7 @@ impl Changes {
         }
     }
 
-    /// Returns whether making the changes runs code of the application.
+    /// Returns whether the changes may fail or panic, because they run closures.
     pub(super) fn can_fail(&self) -> bool {
         match self {
             Self::Log(log) => log.has_closures(),
@@ -211,12 +212,12 @@ impl Changes {
         }
     }
 
-    /// Returns whether the request says who the visitor is.
+    /// Returns whether the changes set the owner.
     pub(super) fn sets_owner(&self) -> bool {
         matches!(self, Self::Log(log) if log.sets_owner())
     }
 
-    /// Returns the batches of flash that these changes write.
+    /// Returns the ids of the flash batches that the changes write.
     pub(super) fn flashed(&self) -> Vec<BatchId> {
         match self {
             Self::Log(log) => log.flashed(),
@@ -224,7 +225,7 @@ impl Changes {
         }
     }
 
-    /// Returns how many changes there are.
+    /// Returns the number of changes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Log(log) => log.len(),
@@ -233,7 +234,7 @@ impl Changes {
     }
 }
 
-/// Shows which operations there are, and nothing that they carry.
+/// Shows the names of the operations and hides their contents.
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -243,37 +244,37 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// What a backend made of a [`PendingCommit`].
+/// The outcome of a [`PendingCommit`].
 #[derive(Debug)]
 pub(crate) struct CommitOutcome {
     pub(crate) persistence: Persistence,
     pub(crate) key: Option<RecordKey>,
-    /// The token that the visitor has now. `None` where the commit had none.
+    /// The token that the visitor has now. `None` if the commit had none.
     pub(crate) token: Option<Token>,
-    /// The record as it is stored now, if that differs from the one that was to be committed.
+    /// The stored record, if it differs from the pending one.
     pub(crate) record: Option<Arc<Record>>,
     pub(crate) cookie: CookieUpdate,
-    /// Why the changes that follow a logout were dropped. The logout itself is carried out.
+    /// The error of the changes after a logout, which were dropped. The logout itself has succeeded.
     pub(crate) refused: Option<Error>,
 }
 
-/// What becomes of the visitor's cookie.
+/// The change of the visitor's cookie.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) enum CookieUpdate {
-    /// It stays as it is.
+    /// The cookie stays unchanged.
     #[default]
     Keep,
-    /// It gets this value.
+    /// The cookie gets this value.
     Set {
         value: String,
-        /// How long the browser keeps it. `None`: until the browser is closed.
+        /// How long the browser keeps the cookie. `None`: until the browser is closed.
         max_age: Option<Duration>,
     },
-    /// It goes.
+    /// The browser removes the cookie.
     Remove,
 }
 
-/// Does not show the value.
+/// Hides the value.
 impl fmt::Debug for CookieUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

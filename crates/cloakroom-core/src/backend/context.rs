@@ -1,4 +1,4 @@
-//! What all requests of an application share, apart from the backend.
+//! The settings that all requests of an application share.
 
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 use cloakroom_store::clock::{Clock, Timestamp};
 
-/// Cookies, timeouts, limits, clock and hooks of a session system.
+/// Cookies, keys, timeouts, limits, clock and hooks of a session system.
 pub(crate) struct Context {
     pub(crate) cookies: Cookies,
     pub(crate) cookie_contents: CookieContents,
@@ -37,7 +37,7 @@ impl Context {
         &self.cookies
     }
 
-    /// Returns which of a store's records are this application's.
+    /// Returns the tags by which this application recognizes its records in a store.
     pub(crate) fn apps(&self) -> &AppTags {
         &self.apps
     }
@@ -54,22 +54,22 @@ impl Context {
         &self.lifetimes
     }
 
-    /// Returns how long a commit is tried.
+    /// Returns how long a commit may take.
     pub(crate) fn commit_deadline(&self) -> Duration {
         self.commit_deadline
     }
 
-    /// Returns how many bytes a store's record may have.
+    /// Returns the limit of a stored record's size in bytes.
     pub(crate) fn max_bytes(&self) -> usize {
         self.max_bytes
     }
 
-    /// Returns how many sessions an owner may have. `None`: any number.
+    /// Returns the limit of an owner's sessions. `None`: no limit.
     pub(crate) fn max_sessions(&self) -> Option<NonZeroUsize> {
         self.max_sessions
     }
 
-    /// Returns which fields of forms are not flashed.
+    /// Returns the form fields that are not flashed.
     pub(crate) fn secret_fields(&self) -> &SecretFields {
         &self.secret_fields
     }
@@ -95,7 +95,7 @@ impl Context {
         self.lifetimes.new_record(self.now())
     }
 
-    /// Returns the deadlines that `record` and its cookie live by.
+    /// Returns the timeouts of `record` and its cookie.
     pub(crate) fn deadlines(&self, record: &Record) -> Deadlines {
         let drops = self.cookies.browser_session() && !self.lifetimes.outlives_others(record);
         Deadlines {
@@ -113,15 +113,16 @@ impl fmt::Debug for Context {
     }
 }
 
-/// What becomes of a session's changes when the response is a server error (status 500 to 599).
+/// Sets whether a session's changes are committed when the response is a server error (status 500 to
+/// 599).
 ///
-/// `destroy` and `regenerate` take effect either way: a logout whose goodbye page fails is still a
-/// logout.
+/// `destroy` and `regenerate` take effect either way, because a logout must not depend on the page
+/// that follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerErrors {
-    /// They are committed like any other. An error that becomes a response is a response.
+    /// The changes are committed, as with any other response.
     #[default]
     Commit,
-    /// They are discarded, for handlers that expect to be undone when they fail.
+    /// The changes are discarded. For handlers that expect a rollback when they fail.
     Discard,
 }

@@ -1,14 +1,14 @@
-//! The cookie backend: the session travels with the visitor, sealed.
+//! The cookie backend: the sealed record is the value of the visitor's cookie.
 //!
 //! # Plaintext, version 1
 //! ```text
 //! token (32 bytes) ‖ sealed at (8) ‖ idle deadline (8) ‖ record (JSON, see the record module)
 //! ```
-//! Moments are milliseconds since the Unix epoch, big-endian. The token files nothing here; it names
-//! the session for CSRF tokens and logs, and `regenerate` replaces it.
+//! Moments are milliseconds since the Unix epoch, big-endian. The token is no key of a record here. It
+//! identifies the session for CSRF tokens and logs, and `regenerate` replaces it.
 //!
-//! There is no server-side copy to compare with: between two tabs the last response wins, and a
-//! copied cookie is good until the deadline that is sealed in it.
+//! There is no server-side copy to compare with. So the last response of two tabs wins, and a copied
+//! cookie is valid until the deadline that is sealed in it.
 
 use std::sync::Arc;
 
@@ -45,8 +45,8 @@ pub(super) fn load(
             choice.offer(opened);
         }
     }
-    let loaded = choice.made();
-    load.opened(loaded.is_some());
+    let loaded = choice.finish();
+    load.finish_cookie(loaded.is_some());
     loaded
 }
 
@@ -81,8 +81,8 @@ fn write(token: &Token, now: Timestamp, expires: Timestamp, record: &[u8]) -> Ve
     plaintext
 }
 
-/// Seals the session, if anything about it has changed. A logout is carried out even if what follows
-/// it cannot be sealed.
+/// Seals the session, if it has changed. A logout is carried out even if the changes after it cannot be
+/// sealed.
 pub(crate) fn commit(
     sealer: &Sealer,
     pending: &PendingCommit,
@@ -117,13 +117,7 @@ fn seal(
     | Step::Touch { expires }
     | Step::Rotate { expires, .. }) = decision.step
     else {
-        let (persistence, cookie) = match decision.cookie {
-            CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
-            _ => (pending.persistence, CookieUpdate::Keep),
-        };
-        let token = Some(token);
-        let (record, refused) = (None, None);
-        return Ok(CommitOutcome { persistence, key: None, token, record, cookie, refused });
+        return Ok(without_sealing(pending, decision.cookie, token));
     };
     let max_age = deadlines.max_age(expires, now);
     let mut record = pending.record.clone();
@@ -133,7 +127,7 @@ fn seal(
         let value = sealer.seal(&plaintext);
         let fits = context.cookies().check_size(&value, max_age);
         fits.map_err(|TooLarge { size, limit }| Kind::TooLarge { size, limit })?;
-        step.ended("done");
+        step.finish_sealing();
         Ok(value)
     })?;
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
@@ -141,4 +135,14 @@ fn seal(
     let record = (!Arc::ptr_eq(&record, &pending.record)).then_some(record);
     let token = Some(token);
     Ok(CommitOutcome { persistence, key: None, token, record, cookie, refused: None })
+}
+
+/// Returns the outcome of a commit that seals nothing.
+fn without_sealing(pending: &PendingCommit, rule: CookieRule, token: Token) -> CommitOutcome {
+    let (persistence, cookie) = match rule {
+        CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
+        _ => (pending.persistence, CookieUpdate::Keep),
+    };
+    let token = Some(token);
+    CommitOutcome { persistence, key: None, token, record: None, cookie, refused: None }
 }

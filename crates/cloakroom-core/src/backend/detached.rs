@@ -1,4 +1,4 @@
-//! Work that runs to its end, whether or not somebody still waits for it.
+//! Work that runs to its end even if its future is dropped.
 
 use std::{
     panic::resume_unwind,
@@ -8,8 +8,8 @@ use std::{
 
 use tokio::{runtime::Handle, task::JoinHandle};
 
-/// A future that is done at once where it can be, and goes on as a task of its own from its first
-/// wait on. Dropping it before it is polled drops the work, dropping it later does not.
+/// A future whose work continues in a separate task from its first wait on. Work that never waits needs
+/// no task. Dropping the future before its first poll drops the work. Dropping it later does not.
 pub(crate) struct Detached<T>(Stage<T>);
 
 enum Stage<T> {
@@ -19,8 +19,8 @@ enum Stage<T> {
 }
 
 impl<T> Detached<T> {
-    pub(crate) fn ready(done: T) -> Self {
-        Self(Stage::Ready(Some(done)))
+    pub(crate) fn ready(output: T) -> Self {
+        Self(Stage::Ready(Some(output)))
     }
 
     pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
@@ -28,7 +28,7 @@ impl<T> Detached<T> {
     }
 }
 
-/// The work is pinned in its box, and what is done is only moved out.
+/// Moving the future is sound, because the work is pinned in its box.
 impl<T> Unpin for Detached<T> {}
 
 impl<T: Send + 'static> Future for Detached<T> {
@@ -36,11 +36,11 @@ impl<T: Send + 'static> Future for Detached<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         if let Stage::Inline(work) = &mut self.0 {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 self.0 = Stage::Ready(None);
-                return Poll::Ready(done);
+                return Poll::Ready(output);
             }
-            // Without a runtime the work stays here.
+            // Without a runtime there are no tasks, so the work stays in this future.
             let Ok(runtime) = Handle::try_current() else { return Poll::Pending };
             if let Stage::Inline(work) = std::mem::replace(&mut self.0, Stage::Ready(None)) {
                 self.0 = Stage::Spawned(runtime.spawn(work));
@@ -48,12 +48,12 @@ impl<T: Send + 'static> Future for Detached<T> {
         }
         match &mut self.0 {
             Stage::Spawned(task) => match ready!(Pin::new(task).poll(cx)) {
-                Ok(done) => Poll::Ready(done),
+                Ok(output) => Poll::Ready(output),
                 Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                // The runtime is shutting down, and whoever waits here with it.
+                // The runtime is shutting down and drops this future soon.
                 Err(_) => Poll::Pending,
             },
-            Stage::Ready(done) => done.take().map_or(Poll::Pending, Poll::Ready),
+            Stage::Ready(output) => output.take().map_or(Poll::Pending, Poll::Ready),
             Stage::Inline(_) => Poll::Pending,
         }
     }

@@ -1,7 +1,7 @@
-//! Leaves old input, and then errors, out of a record that is too large for where it goes.
+//! Removes old input, and then errors, from a record that is too large to be stored.
 //!
-//! A visitor chooses how long a form is and how much is wrong in it, so an invalid one must not fail
-//! with an error only because it would not fit into the session. Messages stay.
+//! A visitor decides on the size of a form and on the number of its errors. So an invalid form must not
+//! become a server error only because it does not fit into the session. Messages stay.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::{
     record::{Record, flash::LeftOut},
 };
 
-/// Returns what `attempt` makes of the record. While that fails because the record is too large, the
-/// largest fields of the input that `changes` flash are left out, then those of the errors, and it is
-/// tried again.
+/// Runs `attempt` with the record and returns its result. While it fails because the record is too
+/// large, removes the largest input fields that `changes` flash and tries again. Removes the longest
+/// errors when no input is left.
 ///
 /// # Errors
-/// What `attempt` returns, when these changes have nothing to leave out.
+/// The error of `attempt`, when the changes have no more input or errors to remove.
 pub(super) fn fitting<T>(
     record: &mut Arc<Record>,
     changes: &Changes,
@@ -26,9 +26,9 @@ pub(super) fn fitting<T>(
     let mut left_out = LeftOut::default();
     loop {
         let error = match attempt(record) {
-            Ok(done) => {
+            Ok(result) => {
                 observe::left_out(left_out.input, left_out.errors);
-                return Ok(done);
+                return Ok(result);
             }
             Err(error) => error,
         };

@@ -1,4 +1,4 @@
-//! The members of a batch: what each of them changes, and where its request waits.
+//! The members of a batch.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,7 +14,7 @@ use crate::{
 };
 use crate::{
     backend::{
-        batch::Failure,
+        batch::MemberError,
         commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction},
         fit::fitting,
         turns::{Seat, Ticket},
@@ -25,43 +25,43 @@ use crate::{
 /// One commit of a batch.
 pub(super) struct Member {
     pub(super) pending: Box<PendingCommit>,
-    /// Whether the record that the batch starts from has its changes already.
+    /// Whether the base of the batch already contains its changes.
     pub(super) is_applied: bool,
-    /// Why its changes cannot be made on the record as it is.
-    pub(super) failure: Option<Failure>,
+    /// The error of its changes on the current record.
+    pub(super) error: Option<MemberError>,
 }
 
-/// A commit that the leader has taken along, and where its request waits.
+/// A commit that the leader carries out for another request, with the seat to reply to.
 pub(super) struct Follower {
     pub(super) member: Member,
     pub(super) seat: Seat,
 }
 
-/// How the limit of a record's size is checked.
+/// When the size of the record is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SizeCheck {
-    /// Once, with all changes made.
+    /// Once, after all changes.
     Whole,
-    /// After each member's changes, to find out whose do not fit.
+    /// After the changes of each member, to find the ones that do not fit.
     Each,
 }
 
 impl Member {
     pub(super) fn new(pending: Box<PendingCommit>) -> Self {
-        Self { pending, is_applied: false, failure: None }
+        Self { pending, is_applied: false, error: None }
     }
 
     pub(super) fn contents(&self) -> Contents {
-        if self.failure.is_some() { Contents::Unchanged } else { self.pending.changes.contents() }
+        if self.error.is_some() { Contents::Unchanged } else { self.pending.changes.contents() }
     }
 
-    /// Makes this member's changes on `record`, all of them or none.
+    /// Makes all changes of this member on `record`. Leaves `record` unchanged if they fail.
     pub(super) fn apply(
         &self,
         record: &mut Arc<Record>,
         check: SizeCheck,
         context: &Context,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MemberError> {
         let PendingCommit { changes, before, .. } = &*self.pending;
         if changes.is_empty() || (self.is_applied && check == SizeCheck::Whole) {
             return Ok(());
@@ -72,7 +72,7 @@ impl Member {
         let mut changed = record.clone();
         if !self.is_applied {
             let apply = || changes.apply(Arc::make_mut(&mut changed));
-            catch_unwind(AssertUnwindSafe(apply)).map_err(Failure::Panic)??;
+            catch_unwind(AssertUnwindSafe(apply)).map_err(MemberError::Panic)??;
         }
         if check == SizeCheck::Each {
             let before = if self.is_applied { before } else { &*record };
@@ -82,14 +82,15 @@ impl Member {
         Ok(())
     }
 
-    pub(super) fn ended(&self, empty: &Arc<Record>) -> CommitOutcome {
+    /// Returns the outcome for a session that has ended, and logs the dropped changes.
+    pub(super) fn ended_outcome(&self, empty: &Arc<Record>) -> CommitOutcome {
         let PendingCommit { token, action, changes, key, .. } = &*self.pending;
-        // A task without a token looks for the session under its new key.
+        // A task without a token drops nothing, because it repeats the commit under the new key.
         if let Some(session) = token.as_ref().map(Token::correlation) {
             match action {
                 TokenAction::Rotate(_) => observe::regenerate_dropped(&session, changes.len()),
                 TokenAction::Keep | TokenAction::Destroy(_) => {
-                    observe::gone(&session, changes.len());
+                    observe::changes_dropped(&session, changes.len());
                 }
             }
         }
@@ -116,8 +117,8 @@ impl From<Follower> for Ticket {
     }
 }
 
-/// Checks the size of a changed record. One above the limit is accepted if it is no larger than it was
-/// `before`, because the limit may be lower than when it was written.
+/// Checks the size of a changed record. A record above the limit is accepted if it is no larger than
+/// `before`, because the limit may have been higher when that was written.
 fn check_size(record: &Record, before: &Record, context: &Context) -> Result<(), Error> {
     let size_of = |record: &Record| record.encode(Some(context.apps())).map(|text| text.len());
     let (size, limit) = (size_of(record)?, context.max_bytes());

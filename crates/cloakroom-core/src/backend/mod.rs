@@ -1,11 +1,12 @@
-//! Backends: where sessions live between requests. Stores differ behind [`Store`]. The cookie
-//! backend has nothing to compare with and is a case of its own.
+//! Backends: where sessions are kept between requests. All stores share one backend behind [`Store`].
+//! The cookie backend is separate, because it has no server-side record to compare with.
 //!
 //! [`Store`]: crate::store::Store
 
 mod attempts;
 mod batch;
 pub(crate) mod commit;
+mod committer;
 pub(crate) mod context;
 pub(crate) mod cookie;
 pub(crate) mod decide;
@@ -37,21 +38,21 @@ use commit::{CommitOutcome, PendingCommit, Persistence, Seal};
 use decide::CookieContents;
 use store::StoreBackend;
 
-/// Where an application's sessions live.
+/// The backend of an application's sessions.
 #[derive(Debug)]
 pub(crate) enum Backend {
-    /// The record itself, sealed, is the cookie's value.
+    /// The value of the cookie is the sealed record.
     Cookie(Sealer),
-    /// The cookie holds a token, the store holds the record.
+    /// The cookie holds a token, and the store holds the record.
     Store(StoreBackend),
 }
 
-/// A session as it was when the request loaded it.
+/// A session as the request loaded it.
 #[derive(Debug)]
 pub(crate) struct LoadedSession {
     pub(crate) persistence: Persistence,
-    /// The key of its record, where a store has one. A new session's is that of the ended one whose
-    /// token came, if any.
+    /// The key of the stored record. For a new session, the key of the ended session whose token the
+    /// request had, if there was one.
     pub(crate) key: Option<RecordKey>,
     pub(crate) token: Token,
     pub(crate) record: Arc<Record>,
@@ -60,7 +61,7 @@ pub(crate) struct LoadedSession {
 }
 
 impl Backend {
-    /// Returns the word for this backend in logs.
+    /// Returns the name of this backend for logs.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Cookie(_) => "cookie",
@@ -75,7 +76,7 @@ impl Backend {
         }
     }
 
-    /// Loads the session that the presented cookies name, or begins a new one.
+    /// Loads the session that the presented cookies identify. Begins a new session if there is none.
     pub(crate) async fn load(
         &self,
         presented: &TokenCandidates<'_>,
@@ -91,13 +92,13 @@ impl Backend {
         };
         match loaded {
             Some(loaded) if context.not_before().is_none() => Ok(loaded),
-            // In a box, because it is rare.
+            // In a box, because the hook is rare and its future would enlarge this one.
             Some(loaded) if !Box::pin(is_revoked(&loaded.record, context)).await? => Ok(loaded),
             _ => Ok(LoadedSession::new(context)),
         }
     }
 
-    /// Carries out a commit.
+    /// Commits `pending`.
     pub(crate) fn commit<'c>(
         &'c self,
         pending: Box<PendingCommit>,
@@ -110,33 +111,34 @@ impl Backend {
     }
 }
 
-/// Returns whether the application says that this sign-in does not count any more.
+/// Returns whether the application's [`NotBefore`](not_before::NotBefore) hook rejects the sign-in.
 pub(crate) async fn is_revoked(record: &Record, context: &Context) -> Result<bool, Error> {
     let (Some(hook), Some(owner)) = (context.not_before(), &record.owner) else { return Ok(false) };
-    let asked = hook.not_before(&owner.name).await;
-    let attempted = "ask since when the owner's sign-ins count";
-    let not_before = asked.map_err(|cause| Error::from(Kind::Store { attempted, cause }))?;
+    let moment = hook.not_before(&owner.name).await;
+    let attempted = "check the owner's sign-in with the NotBefore hook";
+    let not_before = moment.map_err(|cause| Error::from(Kind::Store { attempted, cause }))?;
     Ok(not_before.is_some_and(|not_before| owner.since < not_before))
 }
 
 impl LoadedSession {
-    /// A session that is stored nowhere yet.
+    /// Makes a session without a record.
     pub(crate) fn new(context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), None, context)
     }
 
-    /// A new session in place of this one, which has ended. It keeps the key, because a logout is
-    /// meant for the session that was moved from there.
+    /// Makes a new session in place of this one, which has ended. It keeps the key, because the record
+    /// may have been rotated to another key, and a logout finds it from there.
     pub(crate) fn start_over(self, context: &Context) -> Self {
         Self::absent(Persistence::New, Token::draw(), self.key, context)
     }
 
-    /// A session that is stored nowhere, of a visitor who was shown a CSRF token of this seed.
+    /// Makes a session without a record for a visitor with a pre-session cookie. The token has the seed
+    /// of the CSRF tokens that the visitor's pages show.
     fn pre_session((token, expires): (Token, Timestamp), context: &Context) -> Self {
         Self::absent(Persistence::PreSession { expires }, token, None, context)
     }
 
-    /// A session that has just ended.
+    /// Makes a session that has ended a short time ago.
     fn ended(token: Token, key: RecordKey, context: &Context) -> Self {
         Self::absent(Persistence::Ended, token, Some(key), context)
     }
@@ -153,8 +155,8 @@ impl LoadedSession {
     }
 }
 
-/// Reads a record, if it is live at `now`. One that cannot be read is an absence, because an error at each
-/// request would lock the visitor out. So is one of another application.
+/// Reads a record. Returns `None` unless it is live at `now` and belongs to this application. Returns
+/// `None` also for an unreadable record, because an error at each request would lock the visitor out.
 pub(crate) fn read_live(
     stored: &StoredRecord,
     now: Timestamp,
@@ -163,14 +165,19 @@ pub(crate) fn read_live(
     let record = Record::decode_of(&stored.bytes, context.apps());
     if record.as_ref().is_err_and(|error| *error == NoRecord::Unreadable) {
         let bytes = stored.bytes.len();
-        tracing::warn!(bytes, "ignoring an unreadable session record");
+        tracing::warn!(
+            bytes,
+            "ignoring an unreadable session record: it is damaged or of another version, and its \
+             visitor gets a new session"
+        );
     }
     record.ok().filter(|record| is_live(record, stored.expires, now))
 }
 
-/// Chooses one session among those that a request's cookies name: a live one, or else one that has
-/// just ended, or else a pre-session. Two different ones are none, because the order of cookies does
-/// not say which a neighbouring domain has planted.
+/// Chooses one session among those that a request's cookies identify. Prefers a live session to an
+/// ended one, and an ended one to a pre-session. Chooses none of two live sessions or of two
+/// pre-sessions, because the order of cookies does not show which one a neighbouring domain has
+/// planted.
 #[derive(Default)]
 struct Choice {
     chosen: Option<LoadedSession>,
@@ -179,7 +186,7 @@ struct Choice {
 
 impl Choice {
     fn offer(&mut self, loaded: LoadedSession) {
-        let rank = |it: &LoadedSession| match it.persistence {
+        let rank = |session: &LoadedSession| match session.persistence {
             Persistence::Stored { .. } => 3,
             Persistence::Ended => 2,
             Persistence::PreSession { .. } => 1,
@@ -193,9 +200,11 @@ impl Choice {
         }
     }
 
-    fn made(self) -> Option<LoadedSession> {
+    fn finish(self) -> Option<LoadedSession> {
         if self.is_ambiguous {
-            tracing::warn!("the request has cookies of different sessions; taking none");
+            tracing::warn!(
+                "ignoring the session cookies of a request: they are of different sessions"
+            );
             return None;
         }
         self.chosen

@@ -1,17 +1,17 @@
-//! Signing an owner out of everything at once, on any driver.
+//! Signing an owner out of all sessions at once, on any driver.
 
 use cloakroom_store::{StoreError, async_trait, clock::Timestamp};
 
-/// Tells since when an owner's sign-ins count: what makes "sign out everywhere" work on the cookie
-/// driver, which keeps no list of sessions to destroy.
+/// Rejects sessions whose owner signed in before a given moment. This makes "sign out everywhere" work
+/// on the cookie driver, which keeps no list of sessions to destroy.
 ///
-/// Keep one moment for each user, in the users table for example. Set it to now when the user signs
-/// out everywhere, changes the password or is suspended: every session that became theirs
-/// ([`Session::set_owner`](crate::Session::set_owner)) before that moment is none from then on. The
-/// one that shall stay calls `set_owner` again.
+/// Store one moment for each user, for example in the users table. Set it to the current time when the
+/// user signs out everywhere, changes the password or is suspended. A session that got its owner
+/// ([`Session::set_owner`](crate::Session::set_owner)) before that moment is then rejected. Call
+/// `set_owner` again in a session that should stay valid.
 ///
-/// It is asked whenever a session with an owner is loaded, so let it answer from memory. Sessions
-/// without an owner are not its business.
+/// The hook runs each time that a session with an owner is loaded, so keep the moments in memory. It
+/// does not run for sessions without an owner.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -35,9 +35,10 @@ use cloakroom_store::{StoreError, async_trait, clock::Timestamp};
 /// ```
 #[async_trait]
 pub trait NotBefore: Send + Sync + 'static {
-    /// The moment before which `owner`'s sign-ins do not count; none where all do.
+    /// Returns the moment before which sign-ins of `owner` are invalid. Returns `None` if all of them
+    /// are valid.
     ///
     /// # Errors
-    /// When it cannot tell. The request then fails as if the session could not be loaded.
+    /// When the moment is unavailable. The request then fails as if its session could not be loaded.
     async fn not_before(&self, owner: &str) -> Result<Option<Timestamp>, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! How many sessions an owner may have at once.
+//! The limit of an owner's sessions.
 
 use std::{
     collections::HashMap,
@@ -21,21 +21,21 @@ use crate::{
 };
 use cloakroom_store::{OwnerIndex, OwnerKey, RecordKey, all_keys_of};
 
-/// The sign-ins that are under way in this process, each with those that ended in the meantime.
+/// The current sign-ins of this process. Each has a list of the sign-ins that ended during it.
 #[derive(Debug, Default)]
 pub(crate) struct SignIns {
     under_way: Mutex<HashMap<SessionId, Vec<SessionId>>>,
     counting: Mutex<HashMap<OwnerKey, Weak<Counting>>>,
 }
 
-/// How many keys are followed before the count of live sessions is compared with the limit.
+/// The number of keys that are followed before the live sessions are compared with the limit.
 const KEYS_AT_A_TIME: usize = 1024;
 
-/// Held while an owner's sessions are counted and ended, because two that count the same surplus at
-/// once could both end that many.
+/// Held while an owner's sessions are counted and ended. Without it, two sign-ins could count the same
+/// surplus and end it twice.
 type Counting = tokio::sync::Mutex<()>;
 
-/// A sign-in, from before its commit until the owner's other sessions have been counted.
+/// A sign-in. It lasts from before its commit until the owner's other sessions have been counted.
 pub(crate) struct SignIn<'s> {
     all: &'s SignIns,
     owner: Owner,
@@ -43,17 +43,17 @@ pub(crate) struct SignIn<'s> {
 
 impl SignIns {
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Vec<SessionId>>> {
-        // No critical section leaves anything half done.
+        // A poisoned lock is safe to use, because each critical section makes one complete change.
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a sign-in: the commit that gives a session this owner.
+    /// Begins a sign-in, before the commit that gives a session this owner.
     pub(crate) fn begin(&self, owner: Owner) -> SignIn<'_> {
         self.lock().insert(owner.id, Vec::new());
         SignIn { all: self, owner }
     }
 
-    /// Returns the owner's lock, which lasts as long as somebody holds it or waits for it.
+    /// Returns the owner's lock. It exists as long as a sign-in holds it or waits for it.
     fn counting(&self, owner: &OwnerKey) -> Arc<Counting> {
         let mut all = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(owner).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -69,16 +69,16 @@ impl Drop for SignIn<'_> {
     fn drop(&mut self) {
         let mut under_way = self.all.lock();
         under_way.remove(&self.owner.id);
-        under_way.values_mut().for_each(|met| met.push(self.owner.id));
+        under_way.values_mut().for_each(|overlapping| overlapping.push(self.owner.id));
     }
 }
 
 impl SignIn<'_> {
-    /// Ends the sessions that the owner has beyond `max_sessions` now that this one is committed
-    /// (OWASP ASVS 5.0, 7.1.2): those that were not used for the longest time.
+    /// Ends the owner's sessions beyond `max_sessions` after this one is committed (OWASP ASVS 5.0,
+    /// 7.1.2). Ends those that were unused longest.
     ///
-    /// The sign-in itself has succeeded, so a failure is a warning. The next sign-in of the owner
-    /// makes up for it.
+    /// The sign-in itself has succeeded, so an error is logged as a warning. The next sign-in of the
+    /// owner ends the remaining surplus.
     pub(crate) async fn end_surplus(self, backend: &Backend, context: &Context) {
         let lookup = Lookup::new(backend, context, "count an owner's sessions");
         let (Some(limit), Ok(lookup)) = (context.max_sessions(), lookup) else { return };
@@ -113,13 +113,13 @@ impl SignIn<'_> {
         Ok(ended)
     }
 
-    /// The sessions that are ended for this one: of the `surplus` that were not used for the longest
-    /// time, those that may go. No others take the place of those that stay, because another process
-    /// may end these.
+    /// Chooses the sessions that this sign-in ends, among the `surplus` sessions that were unused
+    /// longest. A session that has to stay is not replaced by another one, because another process may
+    /// end it.
     ///
-    /// Of sign-ins at the same time none ends another: those of later moments stay, and in this
-    /// process those that were under way together with this one. Only two processes that sign an
-    /// owner in within one millisecond cannot tell which of the two was first.
+    /// Concurrent sign-ins do not end each other. A sign-in of a later moment stays, and so does one
+    /// that overlaps with this one in this process. Only if two processes sign an owner in within the
+    /// same millisecond, each may end the other's session.
     fn unused_longest(
         &self,
         theirs: Vec<LiveRecord>,
@@ -130,7 +130,7 @@ impl SignIn<'_> {
             .into_iter()
             .filter_map(|LiveRecord { key, stored, record }| {
                 let Owner { since, id, .. } = *record.owner.as_ref()?;
-                // The deadline tells the last use to a tenth of the idle timeout only.
+                // The deadline shows the last use only to a tenth of the idle timeout.
                 let used = lifetimes.last_used(&record, stored.expires).max(since);
                 (id != self.owner.id).then_some((used, since, id, key))
             })
@@ -138,22 +138,23 @@ impl SignIn<'_> {
         others.sort_unstable_by_key(|(used, since, id, _)| (*used, *since, *id));
         others.truncate(surplus);
         let under_way = self.all.lock();
-        let met = under_way.get(&self.owner.id);
-        let may_go =
-            |id: &SessionId| !under_way.contains_key(id) && met.is_none_or(|met| !met.contains(id));
-        others.retain(|(_, since, id, _)| *since <= self.owner.since && may_go(id));
+        let ended_during_this = under_way.get(&self.owner.id);
+        let overlaps = |id: &SessionId| {
+            under_way.contains_key(id) || ended_during_this.is_some_and(|ended| ended.contains(id))
+        };
+        others.retain(|(_, since, id, _)| *since <= self.owner.since && !overlaps(id));
         others.into_iter().map(|(.., id, key)| (key, id)).collect()
     }
 }
 
-/// The keys that the index has for an owner.
+/// Returns all keys that the index has for an owner.
 async fn keys_of(index: &dyn OwnerIndex, owner: &OwnerKey) -> Result<Vec<RecordKey>, Error> {
     let keys = all_keys_of(index, owner).await;
     keys.map_err(|cause| failed("count an owner's sessions", cause))
 }
 
-/// The live sessions that these keys lead to, but not many more than `limit`: where a limit is
-/// new, several sign-ins share the work.
+/// Loads the live sessions of an owner under these keys. Stops soon after `limit`, so that several
+/// sign-ins share the work when a limit is new.
 async fn live_among(
     keys: &[RecordKey],
     owner: &OwnerKey,

@@ -1,12 +1,12 @@
-//! Writers of one session take turns inside this process.
+//! Queues of the commits of one record inside this process.
 //!
-//! Commits of one record queue up. The first leads: it takes the changes of those that wait, makes
-//! one commit of them all, and hands the lead over. A record that nobody else commits costs one
-//! short lock to begin and one to end.
+//! The first commit in a queue leads. It commits its own changes together with those of the waiting
+//! commits, and then passes the lead on. A commit without concurrent ones takes a short lock at its
+//! begin and another at its end.
 //!
-//! Invariant: while a record has a queue, exactly one [`Lead`] for it exists, in the hands of a
-//! commit or on its way to one. A lead that is dropped hands over, also when it is dropped by a
-//! panic, by a cancelled commit, or on its way to a commit that has stopped waiting.
+//! Invariant: while a record has a queue, exactly one [`Lead`] for it exists. A commit holds it, or it
+//! is being sent to one. Dropping a lead passes it on, also after a panic, after a cancelled commit, and
+//! when the receiving commit has stopped waiting.
 
 use std::{
     collections::{VecDeque, hash_map::Entry},
@@ -24,30 +24,30 @@ use tokio::{
 
 use crate::backend::{
     attempts::Attempts,
-    batch::Finished,
+    batch::MemberResult,
     commit::{PendingCommit, Persistence, TokenAction},
 };
 use crate::record::Record;
 use cloakroom_store::{KeyMap, RecordKey};
 
 const SHARDS: usize = 64;
-/// How many commits one leader takes along at most, so that none waits too long for its own.
+/// The largest number of commits in a batch. A larger one could keep the leader's request waiting.
 const MAX_BATCH: usize = 128;
 
-/// The queues of all records that are being committed.
+/// The queues of all records with a commit under way.
 pub(crate) struct Turns {
     shards: Box<[Mutex<Queues>]>,
 }
 
 type Queues = KeyMap<VecDeque<Ticket>>;
 
-/// A commit that waits for its turn.
+/// A commit in a queue.
 pub(super) struct Ticket {
     pub(super) pending: Box<PendingCommit>,
     pub(super) seat: Seat,
 }
 
-/// The queue's half of what connects it with a request that waits.
+/// The queue's half of the connection with a waiting request.
 pub(super) struct Seat {
     reply: oneshot::Sender<Reply>,
     /// When the request stops waiting.
@@ -55,42 +55,42 @@ pub(super) struct Seat {
     is_taken: Arc<AtomicBool>,
 }
 
-/// The request's half.
+/// The request's half of the connection with the queue.
 pub(super) struct Turn {
     reply: oneshot::Receiver<Reply>,
     is_taken: Arc<AtomicBool>,
 }
 
-/// What a waiting commit hears.
+/// The message to a waiting commit.
 pub(super) enum Reply {
-    /// Another commit took this one along.
-    Finished(Finished),
-    /// It is this one's turn to lead.
+    /// A leader has carried this commit out.
+    Finished(MemberResult),
+    /// This commit leads now.
     Lead(Lead, Box<PendingCommit>),
 }
 
-/// How a commit begins.
+/// The result of joining the queue of a record.
 pub(super) enum Joined {
-    /// Nobody else commits the record.
+    /// No other commit of the record is under way, so this one leads.
     Leads(Lead, Box<PendingCommit>),
     Waits(Turn),
 }
 
-/// What a leader knows of the stored record when it hands over.
+/// The state of the stored record that a leader passes on.
 #[derive(Debug, Default)]
 pub(super) enum Newest {
     #[default]
     Unknown,
-    /// The record that it has just written.
+    /// The leader has just read or written this record.
     Stored { persistence: Persistence, record: Arc<Record> },
-    /// The record is gone from under its key.
+    /// The key has no live record any more.
     Ended,
 }
 
-/// The right to commit a record, until it is dropped.
+/// The right to commit a record. Dropping it passes it on to the next commit.
 #[derive(Debug)]
 pub(super) struct Lead {
-    /// `None` once the lead is in other hands.
+    /// `None` after the lead was passed on.
     turns: Option<Arc<Turns>>,
     key: RecordKey,
     pub(super) newest: Newest,
@@ -101,7 +101,7 @@ impl Turns {
         Self { shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect() }
     }
 
-    /// Begins a commit of the record under `key`. `deadline` returns until when it can wait.
+    /// Joins the queue of the record under `key`. `deadline` returns when the request stops waiting.
     pub(super) fn join(
         self: &Arc<Self>,
         key: RecordKey,
@@ -124,13 +124,13 @@ impl Turns {
 
     fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Queues> {
         let shard = &self.shards[usize::from(key.as_bytes()[31]) % SHARDS];
-        // Every critical section is one operation of a collection.
+        // A poisoned lock is safe to use, because each critical section makes one complete change.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the next commit that still waits, or closes the queue where there is none.
+    /// Returns the next commit that still waits. Removes the queue if there is none.
     fn next(&self, key: &RecordKey) -> Option<Ticket> {
-        // What a commit has captured is dropped without the lock.
+        // Abandoned commits are dropped without the lock, because their closures may own anything.
         while let Some(ticket) = self.pop(key) {
             if !ticket.seat.reply.is_closed() {
                 return Some(ticket);
@@ -157,27 +157,27 @@ impl Seat {
         (Self { reply, deadline, is_taken: is_taken.clone() }, Turn { reply: receiver, is_taken })
     }
 
-    /// Takes the commit along. Returns `false` if its request has stopped waiting.
+    /// Claims the commit for a batch. Returns `false` if its request has stopped waiting.
     fn take(&self) -> bool {
         !self.is_taken.swap(true, Ordering::SeqCst) && !self.reply.is_closed()
     }
 
-    /// Replies to the request. One that has stopped waiting gets nothing.
-    pub(super) fn reply(self, finished: Finished) {
-        drop(self.reply.send(Reply::Finished(finished)));
+    /// Replies to the request, if it still waits.
+    pub(super) fn reply(self, result: MemberResult) {
+        drop(self.reply.send(Reply::Finished(result)));
     }
 }
 
 impl Turn {
-    /// Waits for the reply until the deadline. Returns `None` if there is none by then and no leader
-    /// has taken the commit along.
+    /// Waits for the reply until the deadline. A commit that a leader has claimed waits for the reply in
+    /// any case. Returns `None` if the deadline passes before a reply or a claim.
     pub(super) async fn reply(
         mut self,
         attempts: &mut Attempts<'_>,
     ) -> Option<Result<Reply, RecvError>> {
         let reply = attempts.within(&mut self.reply).await;
         if reply.is_none() && self.is_taken.swap(true, Ordering::SeqCst) {
-            // The leader knows what becomes of it, and its own deadline is not far.
+            // Only the leader knows the outcome, and its deadline is near.
             return Some(self.reply.await);
         }
         reply
@@ -185,15 +185,15 @@ impl Turn {
 }
 
 impl PendingCommit {
-    /// Returns whether this commit may be one with others: it keeps the token. A rotation or an end
-    /// is a barrier.
+    /// Returns whether this commit can share a batch. Only a commit that keeps the token can: a rotation
+    /// or a logout is a barrier in the queue.
     pub(super) fn can_be_merged(&self) -> bool {
         self.action == TokenAction::Keep
     }
 }
 
 impl Lead {
-    /// Takes the commits that wait, up to the first barrier.
+    /// Takes the waiting commits up to the first barrier. `so_far` is the size of the batch.
     pub(super) fn take_waiting(&self, so_far: usize) -> Vec<Ticket> {
         let mut taken = Vec::new();
         let Some(turns) = &self.turns else { return taken };
@@ -205,7 +205,7 @@ impl Lead {
         taken
     }
 
-    /// Puts commits that were taken back to where they were.
+    /// Puts commits back to the front of the queue.
     pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
         let Some(turns) = &self.turns else { return };
         if let Some(queue) = turns.shard(&self.key).get_mut(&self.key) {
@@ -217,7 +217,7 @@ impl Lead {
     }
 }
 
-/// Hands over to the next commit that still waits.
+/// Passes the lead on to the next commit that still waits.
 impl Drop for Lead {
     fn drop(&mut self) {
         let Some(turns) = self.turns.take() else { return };
@@ -227,7 +227,7 @@ impl Drop for Lead {
             let Err(Reply::Lead(mut back, _)) = seat.reply.send(Reply::Lead(lead, pending)) else {
                 return;
             };
-            // That one stopped waiting at this very moment.
+            // The request has stopped waiting since `next` returned its ticket.
             back.turns = None;
             self.newest = std::mem::take(&mut back.newest);
         }

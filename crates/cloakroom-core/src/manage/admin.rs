@@ -180,7 +180,7 @@ impl SessionAdmin {
     pub async fn contents(&self, handle: &SessionHandle) -> Result<Option<SessionContents>, Error> {
         let lookup = self.0.lookup("show a session")?;
         let Some(found) = lookup.by_handle(*handle).await? else { return Ok(None) };
-        let Bags { messages, input, errors } = found.record.flash.shown().unwrap_or_default();
+        let Bags { messages, input, errors } = found.record.flash.visible().unwrap_or_default();
         Ok(Some(SessionContents {
             info: SessionInfo::of(&found, &lookup, false),
             values: found.record.values.all(),

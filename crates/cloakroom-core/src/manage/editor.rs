@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     backend::{
         commit::{
-            Answer, Changes, ExactChange, PendingCommit, Persistence, Seal, TokenAction, Usage,
+            Changes, ExactChange, ExactResult, PendingCommit, Persistence, Seal, TokenAction, Usage,
         },
         decide::Worth,
         detached::Detached,
@@ -105,7 +105,7 @@ impl Sessions {
         edit: impl Fn(&mut SessionEditor<'_>) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Option<T>, Error> {
         let lookup = self.lookup("change a session by its handle")?;
-        let (change, answer) = Answer::of(move |record| {
+        let (change, result) = ExactResult::of(move |record| {
             let batch = BatchId::draw();
             closure::run(|| edit(&mut SessionEditor { record, batch }))?
         });
@@ -116,7 +116,7 @@ impl Sessions {
                 sessions.backend().commit(pending, sessions.context()).await
             });
             if committed.await?.persistence != Persistence::Ended {
-                return Ok(answer.take());
+                return Ok(result.take());
             }
         }
         Ok(None)

@@ -6,9 +6,8 @@ use cloakroom_store::{Draft, StoredRecord};
 
 use super::{Record, owner::Owner};
 
-/// Returns the draft that writes a record into another store with the deadline that it has. `idle` is
-/// the idle timeout of sessions that have none of their own. Returns `None` if the record cannot be
-/// read.
+/// Returns a draft that writes the same record into another store and keeps its deadline. `idle` is
+/// the idle timeout for records that set none. Returns `None` if the record is unreadable.
 pub fn copy_record(stored: &StoredRecord, idle: Duration) -> Option<Draft> {
     let record = Record::decode(&stored.bytes)?;
     let idle = record.idle_timeout.map_or(idle, Duration::from_millis);

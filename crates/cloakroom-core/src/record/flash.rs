@@ -1,4 +1,4 @@
-//! Flash: values for the next page, in three bags that a visitor cannot mix up.
+//! Flash: values for the next page, kept in three separate bags.
 
 use crate::{
     crypto::random::fill_from_system,
@@ -10,11 +10,11 @@ use crate::{
     values::{Values, encode_object},
 };
 
-/// How many batches wait to be shown. A page consumes all of them, so more come only of requests
-/// that flash and never show one.
+/// The number of batches that a session holds at most. A page consumes all of them, so only requests
+/// that flash without showing a page reach this limit.
 const MAX_BATCHES: usize = 16;
 
-/// Names one batch among the few that a session holds at a time.
+/// Identifies one batch among the few that a session holds at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchId(pub(crate) u32);
 
@@ -27,14 +27,15 @@ impl BatchId {
     }
 }
 
-/// The three bags. They are apart so that posting a field named like a message forges nothing.
+/// The three bags. They are separate, because otherwise a visitor could forge a message by posting a
+/// field with its name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bags {
-    /// What the application says: `flash`.
+    /// Messages of the application, set by `flash`.
     pub(crate) messages: Values,
-    /// What the visitor had typed: `flash_all` and its siblings.
+    /// Form input of the visitor, set by `flash_all`, `flash_only` and `flash_except`.
     pub(crate) input: Values,
-    /// What was wrong with it, by field: `with_errors`.
+    /// Errors by field, set by `with_errors`.
     pub(crate) errors: FieldErrors,
 }
 
@@ -43,16 +44,17 @@ impl Bags {
         self.messages.is_empty() && self.input.is_empty() && self.errors.is_empty()
     }
 
-    /// Adds what the same request flashes as well.
+    /// Adds further flash of the same request.
     pub(crate) fn extend(&mut self, newer: Self) {
         self.messages.extend(newer.messages);
         self.input.extend(newer.input);
         self.errors.extend(newer.errors);
     }
 
-    /// Drops what `newer`, of another request, hides: messages by name, input and errors each as a
-    /// whole, because those of two forms belong to different fields.
-    fn remove_what_is_hidden_by(&mut self, newer: &Self) {
+    /// Removes everything that `newer`, the flash of another request, hides. Messages are hidden by
+    /// name. Input and errors are hidden as a whole, because those of two forms belong to different
+    /// fields.
+    fn remove_hidden_by(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
         if !newer.input.is_empty() {
             self.input = Values::default();
@@ -62,7 +64,7 @@ impl Bags {
         }
     }
 
-    /// Keeps, in every bag, only what `fields` name.
+    /// Keeps only the named fields in every bag.
     pub(crate) fn only(&mut self, fields: &Fields<'_>) -> Result<(), Error> {
         for bag in [&mut self.messages, &mut self.input] {
             *bag = encode_object("flash", &fields.only(&bag.all()))?;
@@ -71,7 +73,7 @@ impl Bags {
         Ok(())
     }
 
-    /// Removes, in every bag, what `fields` name.
+    /// Removes the named fields from every bag.
     pub(crate) fn except(&mut self, fields: &Fields<'_>) -> Result<(), Error> {
         for bag in [&mut self.messages, &mut self.input] {
             let mut rest = bag.all();
@@ -83,14 +85,14 @@ impl Bags {
     }
 }
 
-/// What one request flashed.
+/// The flash of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) id: BatchId,
     pub(crate) bags: Bags,
 }
 
-/// How many fields were left out because a record was too large with them.
+/// The numbers of fields that were left out because the record would have been too large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     pub(crate) input: usize,
@@ -104,10 +106,10 @@ impl std::ops::AddAssign for LeftOut {
     }
 }
 
-/// All that waits to be shown: one batch per request that flashed.
+/// The flash that waits for the next page: one batch for each request that flashed.
 ///
-/// A request consumes the batches that it saw when it loaded the session, by their ids. What
-/// another request flashes meanwhile has another id and stays: no flash is lost unseen.
+/// A request consumes the batches that it loaded, by their ids. The flash of a concurrent request has
+/// another id and stays, so no flash is lost before a page has shown it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flash(Vec<Batch>);
 
@@ -116,28 +118,30 @@ impl Flash {
         self.0.is_empty()
     }
 
-    /// Adds `batch` as the newest, to the batch of the same request if there is one. At most 16 wait:
-    /// the oldest goes.
+    /// Adds `batch` as the newest. It extends the earlier batch of the same request, if there is one.
+    /// Drops the oldest batch if there are more than 16.
     pub(crate) fn add(&mut self, batch: Batch) {
         self.insert(self.0.len(), batch);
     }
 
-    /// Adds `batch`, which a request keeps of the batches `seen` that it loaded. It is as old as they
-    /// are: what another request has flashed since then hides it.
-    pub(crate) fn keep(&mut self, batch: Batch, seen: &[BatchId]) {
-        let last_seen = self.0.iter().rposition(|batch| seen.contains(&batch.id));
-        self.insert(last_seen.map_or(0, |last| last + 1), batch);
+    /// Adds `batch`, which a request keeps from the batches `incoming_ids` that it loaded. It takes
+    /// their place in the order of age, so the later flash of another request hides it.
+    pub(crate) fn keep(&mut self, batch: Batch, incoming_ids: &[BatchId]) {
+        let last_incoming = self.0.iter().rposition(|batch| incoming_ids.contains(&batch.id));
+        self.insert(last_incoming.map_or(0, |last| last + 1), batch);
     }
 
-    /// Invariant: no message's name stands in two batches, and one batch has input, and one errors, so that the
-    /// size is bounded by what can be shown.
+    /// Inserts `batch` at a place in the order of age.
+    ///
+    /// Invariant: each name of a message is in one batch, at most one batch has input, and at most one
+    /// has errors. So the size is bounded by what one page can show.
     fn insert(&mut self, at: usize, mut batch: Batch) {
         let (older, newer) = self.0.split_at_mut(at);
         for older in older.iter_mut().filter(|older| older.id != batch.id) {
-            older.bags.remove_what_is_hidden_by(&batch.bags);
+            older.bags.remove_hidden_by(&batch.bags);
         }
         for newer in newer.iter().filter(|newer| newer.id != batch.id) {
-            batch.bags.remove_what_is_hidden_by(&newer.bags);
+            batch.bags.remove_hidden_by(&newer.bags);
         }
         match self.0.iter_mut().find(|own| own.id == batch.id) {
             Some(own) => own.bags.extend(batch.bags),
@@ -148,18 +152,18 @@ impl Flash {
         self.0.drain(..too_many);
     }
 
-    /// Adds a batch that was read.
+    /// Adds a batch that was decoded from a record.
     pub(crate) fn push(&mut self, batch: Batch) {
         self.0.push(batch);
     }
 
-    /// Removes the batches with these ids and leaves the others.
-    pub(crate) fn consume(&mut self, seen: &[BatchId]) {
-        self.0.retain(|batch| !seen.contains(&batch.id));
+    /// Removes the batches with these ids.
+    pub(crate) fn consume(&mut self, incoming_ids: &[BatchId]) {
+        self.0.retain(|batch| !incoming_ids.contains(&batch.id));
     }
 
-    /// Leaves the largest fields, of about `excess` bytes together, out of the input of these batches,
-    /// or out of their errors if they have no input.
+    /// Removes the largest input fields from these batches, about `excess` bytes in total. Removes
+    /// errors instead if the batches have no input.
     pub(crate) fn leave_out(
         &mut self,
         batches: &[BatchId],
@@ -180,12 +184,12 @@ impl Flash {
         Ok(left_out)
     }
 
-    /// What is in one batch.
+    /// Returns the bags of one batch.
     pub(crate) fn bags(&self, id: BatchId) -> Option<&Bags> {
         self.0.iter().find(|batch| batch.id == id).map(|batch| &batch.bags)
     }
 
-    /// All batches, the oldest first.
+    /// Returns all batches, the oldest first.
     pub(crate) fn batches(&self) -> &[Batch] {
         &self.0
     }
@@ -194,12 +198,13 @@ impl Flash {
         self.0.iter().map(|batch| batch.id).collect()
     }
 
-    /// What a page shows, if anything: every batch, the newer over the older.
-    pub(crate) fn shown(&self) -> Option<Bags> {
-        self.0.iter().map(|batch| batch.bags.clone()).reduce(|mut shown, newer| {
-            shown.remove_what_is_hidden_by(&newer);
-            shown.extend(newer);
-            shown
+    /// Merges all batches into the bags that a page shows. Newer flash hides older flash. Returns
+    /// `None` if there is none.
+    pub(crate) fn visible(&self) -> Option<Bags> {
+        self.0.iter().map(|batch| batch.bags.clone()).reduce(|mut visible, newer| {
+            visible.remove_hidden_by(&newer);
+            visible.extend(newer);
+            visible
         })
     }
 }
@@ -217,26 +222,26 @@ mod tests {
     }
 
     #[test]
-    fn consuming_removes_only_what_was_seen() {
+    fn consuming_removes_only_incoming_batches() {
         let mut flash = Flash::default();
         flash.add(batch(1, &json!({"notice": "old"})));
-        let seen = flash.ids();
+        let incoming_ids = flash.ids();
         flash.add(batch(2, &json!({"warning": "new"})));
-        flash.consume(&seen);
-        assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"warning": "new"}));
+        flash.consume(&incoming_ids);
+        assert_eq!(json!(flash.visible().unwrap().messages.all()), json!({"warning": "new"}));
     }
 
     #[test]
-    fn a_name_flashed_again_hides_the_older_one_and_does_not_pile_up() {
+    fn a_message_replaces_older_ones_of_its_name() {
         let mut flash = Flash::default();
         for id in 0..100 {
             flash.add(batch(id, &json!({"notice": id})));
         }
         assert_eq!(flash.ids(), [BatchId(99)]);
-        assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"notice": 99}));
+        assert_eq!(json!(flash.visible().unwrap().messages.all()), json!({"notice": 99}));
     }
 
-    /// A batch of one request that sent a form.
+    /// Makes the batch of a request that sent a form.
     fn form(id: u32, field: &str) -> Batch {
         let input = encode_object("input", &json!({ field: id })).unwrap();
         let errors = [(field, "is wrong")].into_iter().collect();
@@ -250,9 +255,9 @@ mod tests {
             flash.add(form(id, field));
         }
         assert_eq!(flash.ids(), [BatchId(2)]);
-        let shown = flash.shown().unwrap();
-        assert_eq!(json!(shown.input.all()), json!({"b": 2, "c": 2}));
-        assert_eq!(json!(shown.errors), json!({"b": ["is wrong"], "c": ["is wrong"]}));
+        let visible = flash.visible().unwrap();
+        assert_eq!(json!(visible.input.all()), json!({"b": 2, "c": 2}));
+        assert_eq!(json!(visible.errors), json!({"b": ["is wrong"], "c": ["is wrong"]}));
     }
 
     #[test]
@@ -269,32 +274,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_as_old_as_what_it_was_kept_of() {
+    fn kept_flash_is_as_old_as_the_incoming_flash() {
         let mut flash = Flash::default();
         flash.add(batch(1, &json!({"a": 1, "b": 1})));
-        let seen = flash.ids();
+        let incoming_ids = flash.ids();
         flash.add(form(2, "newer"));
         flash.add(batch(2, &json!({"b": 2})));
         let mut kept = form(3, "older");
         kept.bags.messages = encode_object("flash", &json!({"a": 3, "b": 3})).unwrap();
-        flash.keep(kept, &seen);
+        flash.keep(kept, &incoming_ids);
         assert_eq!(flash.ids(), [BatchId(3), BatchId(2)]);
-        let shown = flash.shown().unwrap();
-        assert_eq!(json!(shown.messages.all()), json!({"a": 3, "b": 2}));
-        assert_eq!(json!(shown.input.all()), json!({"newer": 2}));
-        flash.consume(&seen);
+        let visible = flash.visible().unwrap();
+        assert_eq!(json!(visible.messages.all()), json!({"a": 3, "b": 2}));
+        assert_eq!(json!(visible.input.all()), json!({"newer": 2}));
+        flash.consume(&incoming_ids);
         assert_eq!(flash.ids(), [BatchId(3), BatchId(2)]);
     }
 
     #[test]
-    fn what_is_kept_of_sixteen_batches_is_not_the_oldest_of_them() {
+    fn flash_kept_from_sixteen_batches_outlives_the_oldest() {
         let mut flash = Flash::default();
         for id in 0..16 {
             flash.add(batch(id, &json!({ id.to_string(): id, "x": id })));
         }
-        let seen = flash.ids();
-        flash.keep(batch(16, &json!({"x": 15})), &seen);
-        flash.consume(&seen);
+        let incoming_ids = flash.ids();
+        flash.keep(batch(16, &json!({"x": 15})), &incoming_ids);
+        flash.consume(&incoming_ids);
         assert_eq!(flash.ids(), [BatchId(16)]);
     }
 
@@ -313,7 +318,7 @@ mod tests {
         flash.add(batch(1, &json!({"a": 1})));
         flash.add(batch(1, &json!({"b": 2})));
         assert_eq!(flash.ids().len(), 1);
-        assert_eq!(json!(flash.shown().unwrap().messages.all()), json!({"a": 1, "b": 2}));
+        assert_eq!(json!(flash.visible().unwrap().messages.all()), json!({"a": 1, "b": 2}));
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! Deadlines: how long a session lives, and when moving its deadline is worth a write.
+//! Timeouts and deadlines of sessions.
 
 use std::time::Duration;
 
 use crate::{cookie::CookieError, record::Record};
 use cloakroom_store::{TOMBSTONE, clock::Timestamp};
 
-/// `Max-Age` counts whole seconds, and 0 has the browser remove the cookie (RFC 6265bis, 5.6.2).
+/// The shortest timeout. `Max-Age` counts whole seconds, and browsers remove a cookie whose `Max-Age`
+/// is 0 (RFC 6265bis, 5.6.2).
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the tombstone of a regenerated session names its successor, so that a logout that was
-/// sent with the old token still ends the session. A request may take this long.
+/// The time for which the tombstone of a regenerated session names its successor. Within this time a
+/// logout that was sent with the old token ends the session. A request may take this long.
 pub(crate) const SUCCESSOR: Duration = Duration::from_secs(3_600);
 
 /// The two timeouts of OWASP ASVS 5.0, 7.3.1 and 7.3.2.
@@ -20,11 +21,11 @@ pub(crate) struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// A session ends when it is not used for `idle`, and `absolute` after its first commit, however
-    /// busy it is.
+    /// Makes the timeouts. A session ends when it is unused for `idle`, or `absolute` after its first
+    /// commit.
     ///
     /// # Errors
-    /// When one of the two is below [`MIN_TIMEOUT`].
+    /// When a timeout is below [`MIN_TIMEOUT`].
     pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, CookieError> {
         if idle < MIN_TIMEOUT {
             return Err(CookieError::new("idle_timeout: at least one second is accepted"));
@@ -32,17 +33,17 @@ impl Lifetimes {
         if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
             return Err(CookieError::new("absolute_timeout: at least one second is accepted"));
         }
-        // What is dead anyway need not be kept any longer.
+        // A longer idle timeout would keep records that the absolute timeout has ended.
         Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })
     }
 
-    /// How long `record` lives on when it is used.
+    /// Returns the idle timeout of `record`.
     pub(crate) fn idle(&self, record: &Record) -> Duration {
         record.idle_timeout.map_or(self.idle, Duration::from_millis)
     }
 
-    /// Whether `record` was given more time than others: then its cookie stays in the browser in any
-    /// case.
+    /// Returns whether `record` has a longer idle timeout than the default. Its cookie then survives
+    /// the end of the browser session.
     pub(crate) fn outlives_others(&self, record: &Record) -> bool {
         self.idle(record) > self.idle
     }
@@ -51,25 +52,26 @@ impl Lifetimes {
         Record::new(now, self.absolute.map(|span| now + span))
     }
 
-    /// When a record with this idle deadline was last used, to a tenth of the idle time.
+    /// Returns when a record with this idle deadline was last used. The result is exact to a tenth of
+    /// the idle timeout, because shorter steps of the deadline are not stored.
     pub(crate) fn last_used(&self, record: &Record, expires: Timestamp) -> Timestamp {
         let since_the_epoch = Timestamp::from_millis(0).until(expires);
         Timestamp::from_millis(0) + since_the_epoch.saturating_sub(self.idle(record))
     }
 }
 
-/// When a record with this idle deadline ends unless it is used: the earlier of its two deadlines.
+/// Returns when an unused record with this idle deadline ends: at the earlier of its two deadlines.
 pub(crate) fn end(record: &Record, expires: Timestamp) -> Timestamp {
     record.absolute_deadline.map_or(expires, |until| expires.min(until))
 }
 
-/// Returns whether a request with the key of this tombstone is a late one of the session that ended.
-/// After [`TOMBSTONE`] a tombstone only leads on to its successor.
+/// Returns whether a request that finds this tombstone counts as a late request of the ended session.
+/// Later than [`TOMBSTONE`] after the rotation, the tombstone serves only to find the successor.
 pub(crate) fn tombstone_counts(has_successor: bool, expires: Timestamp, now: Timestamp) -> bool {
     !has_successor || now.until(expires) + TOMBSTONE > SUCCESSOR
 }
 
-/// Whether a record with this idle deadline is still live. At the deadline itself it is not.
+/// Returns whether a record with this idle deadline is live. It has ended at the deadline itself.
 pub(crate) fn is_live(record: &Record, expires: Timestamp, now: Timestamp) -> bool {
     now < end(record, expires)
 }
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_counts_for_half_a_minute_and_names_its_successor_for_an_hour() {
+    fn a_rotation_tombstone_counts_for_half_a_minute() {
         let after = |span| at(0) + span;
         assert!(tombstone_counts(true, at(1), after(TOMBSTONE / 2)));
         assert!(!tombstone_counts(true, at(1), after(TOMBSTONE)));
@@ -103,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn no_use_carries_a_session_past_its_absolute_deadline() {
+    fn a_used_session_ends_at_its_absolute_deadline() {
         let lifetimes = Lifetimes::new(HOURS * 10, Some(HOURS * 15)).unwrap();
         let record = lifetimes.new_record(at(0));
         assert_eq!(end(&record, at(19)), at(15));
         assert!(is_live(&record, at(19), at(14)));
         assert!(!is_live(&record, at(19), at(15)));
-        assert!(!is_live(&record, at(99), at(15)), "whatever a store says of the idle deadline");
+        assert!(!is_live(&record, at(99), at(15)), "also with a later idle deadline in the store");
     }
 
     #[test]

@@ -1,26 +1,26 @@
-//! What a driver keeps of a session, and how it is written.
+//! The record of a session, and its format.
 //!
 //! # Format, version 1
 //! One JSON object in UTF-8. Members that are empty are left out.
 //! ```text
 //! {"v":1,
-//!  "app":"3q2-796tvu8",                 whose application's it is: 8 bytes in base64url; not in cookies
+//!  "app":"3q2-796tvu8",                 tag of the application: 8 bytes in base64url; absent in cookies
 //!  "created":1735689600000,             moment of the first commit, in ms since the Unix epoch
-//!  "absolute_deadline":1735776000000,               absolute deadline, in ms; absent: none
-//!  "idle_timeout":2592000000,                    idle timeout of its own, in ms; absent: as set
-//!  "owner":{"name":"user-42",           whose session it is; absent: nobody's
-//!           "since":1735689600000,      moment of `set_owner`
-//!           "id":"3q2-7w…"},            16 bytes that name the session in its owner's list: the tag
-//!                                       of its keys and 14 random ones
-//!  "label":"Firefox on Linux",          what the application says of the device
+//!  "absolute_deadline":1735776000000,   absolute deadline, in ms since the Unix epoch; absent: none
+//!  "idle_timeout":2592000000,           idle timeout of this session, in ms; absent: the default
+//!  "owner":{"name":"user-42",           owner; absent: none
+//!           "since":1735689600000,      moment of `set_owner`, in ms since the Unix epoch
+//!           "id":"3q2-7w…"},            16 bytes that identify the session in the owner's list: the
+//!                                       tag of its keys and 14 random bytes
+//!  "label":"Firefox on Linux",          the application's description of the device
 //!  "values":{"username":"virk"},
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
 //!            "bags":{"messages":{"notice":"saved"},
 //!                    "input":{"email":"v@example.org"},
 //!                    "errors":{"email":["is taken"]}}}]}
 //! ```
-//! The idle deadline is not in here: stores keep it beside the record, so that a touch need not
-//! write the record, and the cookie driver seals it in front of the record.
+//! The idle deadline is outside of the record. Stores keep it beside the record, because a touch then
+//! writes the deadline alone. The cookie driver seals it in front of the record.
 
 pub(crate) mod change;
 pub(crate) mod copy;
@@ -46,20 +46,21 @@ use cloakroom_store::clock::Timestamp;
 
 const VERSION: u8 = 1;
 
-/// What most records of stores have around their values, in figures of the right length.
+/// The members that most records of stores have around their values. Its length estimates the
+/// capacity of the text.
 const ENVELOPE: &str = r#"{"v":1,"app":"3q2-796tvu8","created":1735689600000,"values":}"#;
 const ABSOLUTE_DEADLINE: &str = r#","absolute_deadline":1735776000000"#;
 
-/// Why bytes of a store are no record of this application.
+/// The reason why stored bytes are not a record of this application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRecord {
-    /// They are damaged, or of another version.
+    /// The bytes are damaged, or have another version.
     Unreadable,
-    /// They have the tag of another application, or none.
+    /// The record has the tag of another application, or none.
     Foreign,
 }
 
-/// A session's contents.
+/// The contents of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) created: Timestamp,
@@ -69,7 +70,7 @@ pub(crate) struct Record {
     pub(crate) label: Option<Box<str>>,
     pub(crate) values: Values,
     pub(crate) flash: Flash,
-    /// Which key the tag belongs to that it was read with.
+    /// The key whose tag was in the record when it was read.
     pub(crate) tag_key: TagKey,
 }
 
@@ -87,12 +88,12 @@ impl Record {
         }
     }
 
-    /// Whether there is nothing in it that would be worth keeping.
+    /// Returns whether the record has neither values nor flash nor an owner.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty() && self.flash.is_empty() && self.owner.is_none()
     }
 
-    /// Returns the JSON text. A store's record has the tag of `apps`.
+    /// Returns the JSON text. With `apps`, the text has the tag of the application, as in a store.
     pub(crate) fn encode(&self, apps: Option<&AppTags>) -> Result<String, Error> {
         let deadline = self.absolute_deadline.map_or(0, |_| ABSOLUTE_DEADLINE.len());
         let length = ENVELOPE.len() + deadline + self.values.size_hint();
@@ -121,23 +122,24 @@ impl Record {
             text.flash(",\"flash\":", &self.flash)?;
         }
         text.push("}");
-        // Stores keep what they are given, and room to spare costs an allocation once it is shared.
+        // With spare capacity, `Bytes` would allocate once more when it is shared.
         text.0.shrink_to_fit();
         Ok(text.0)
     }
 
-    /// Reads a record of any application, or of a cookie. Returns `None` if the bytes are no record of
-    /// this version.
+    /// Reads a record of any application, or one from a cookie. Returns `None` if the bytes are not a
+    /// record of this version.
     pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
         Self::read(bytes, |_| Some(TagKey::Newest)).ok()
     }
 
-    /// Reads a record of a store, if its tag is one of `apps`.
+    /// Reads a record from a store. Fails unless its tag is one of `apps`.
     pub(crate) fn decode_of(bytes: &Bytes, apps: &AppTags) -> Result<Self, NoRecord> {
         Self::read(bytes, |tag| apps.find(tag))
     }
 
-    /// Reads a record, if `find` finds the key of its tag, which is JSON.
+    /// Reads a record. `find` gets the tag as JSON, or `None` if there is none, and returns the key
+    /// that the tag belongs to. Without a key the record is foreign.
     fn read(
         bytes: &Bytes,
         find: impl Fn(Option<&str>) -> Option<TagKey>,
@@ -152,7 +154,7 @@ impl Record {
         }
     }
 
-    /// Stops at a tag whose key is not found.
+    /// Parses a record. Stops early at a tag for which `find` returns no key.
     fn parse(bytes: &Bytes, mut find: impl FnMut(&str) -> Option<TagKey>) -> Option<Self> {
         let text = ByteString::try_from(bytes.clone()).ok()?;
         let mut record = Self::new(Timestamp::from_millis(0), None);
@@ -173,7 +175,7 @@ impl Record {
                         Some(())
                     })?;
                 }
-                // It may be a deadline, so the record must not be read without it.
+                // An unknown member may be a deadline of a later version, so ignoring it is unsafe.
                 _ => return None,
             }
             Some(())
@@ -187,7 +189,7 @@ fn timestamp(text: &str) -> Option<Timestamp> {
     text.parse().ok().map(Timestamp::from_millis)
 }
 
-/// Reads a batch that stands at `batch` in `text`.
+/// Reads the batch whose JSON is the slice `batch` of `text`.
 fn read_batch(batch: &str, text: &ByteString) -> Option<Batch> {
     let (mut id, mut bags) = (None, Bags::default());
     each_member(batch, |name, value| {
@@ -209,7 +211,8 @@ fn read_batch(batch: &str, text: &ByteString) -> Option<Batch> {
     Some(Batch { id: id?, bags })
 }
 
-/// A record as it is written. Each function writes a member: `name` is its punctuation as well.
+/// The text of a record that is being written. Each function writes one member. `name` includes the
+/// member's punctuation.
 struct Text(String);
 
 impl Text {
@@ -261,7 +264,7 @@ impl Text {
             self.serialized(",\"errors\":", &bags.errors)?;
         }
         if self.0.len() > first {
-            // No comma stands before the first member.
+            // The first member has no comma before it.
             self.0.remove(first);
         }
         self.push("}");
@@ -301,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_application_is_no_record_and_is_copied_as_it_is() {
+    fn a_record_of_another_application_is_refused_and_copied() {
         let (apps, others) = (tags(), tags());
         let refused = |bytes: &Bytes| Record::decode_of(bytes, &apps).unwrap_err();
         assert_eq!(refused(&golden(&others)), NoRecord::Foreign);
@@ -314,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_version_or_cut_short_is_no_record() {
+    fn a_truncated_record_or_another_version_is_refused() {
         let apps = tags();
         let golden = String::from_utf8(golden(&apps).to_vec()).unwrap();
         assert!(decode(&golden.replace("\"v\":1", "\"v\":2")).is_none());
@@ -323,13 +326,12 @@ mod tests {
         }
     }
 
-    // Requirement 40: depth costs nothing until someone asks, and then it is refused.
+    // Loading a session must not parse its values, because a deep value would exhaust the stack.
     #[test]
-    fn a_hundred_thousand_nested_lists_are_carried_and_not_parsed() {
+    fn deeply_nested_values_are_loaded_without_being_parsed() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let record =
             decode(&format!(r#"{{"v":1,"created":0,"values":{{"deep":{deep}}}}}"#)).unwrap();
         assert!(record.values.get::<serde_json::Value>("deep".into()).unwrap_err().is_decode());
-        println!("depth 100000: carried, refused on reading");
     }
 }

@@ -8,14 +8,15 @@ use std::{
 
 use crate::{backend::detached::Detached, error::Error, http::response_headers::ResponseHeaders};
 
-/// A future that commits the session at the request's end and says what the response has to carry.
+/// A future that commits the session at the request's end and returns the headers for the response.
 ///
-/// Where a store has to be waited for, the commit goes on as a task of its own, so that it runs to
-/// its end if nobody waits for the response any more. It needs a tokio runtime with a timer then.
+/// A commit that has to wait for a store continues in a separate task, so that it runs to its end even
+/// if the client has disconnected. It then needs a tokio runtime with a timer.
 ///
 /// # Errors
-/// The commit failed, and the handler's response must not be sent as a success: answer
-/// [`Error::http_status`](crate::Error::http_status) with the headers that the error has.
+/// When the commit failed. The handler's response must then not be sent, because it may report a
+/// success. Send the status [`Error::http_status`](crate::Error::http_status) and the headers of the
+/// error instead.
 #[must_use = "a commit that is not run is lost"]
 pub struct CommitFuture(Detached<CommitResult>);
 
@@ -28,7 +29,7 @@ impl CommitFuture {
         Self(Detached::new(commit))
     }
 
-    /// Ends a request that has no session.
+    /// Returns the empty result of a request that used no session.
     pub(crate) fn without_session() -> Self {
         Self::ready(Ok(ResponseHeaders::default()))
     }
@@ -48,17 +49,17 @@ impl fmt::Debug for CommitFuture {
     }
 }
 
-/// The headers of a response whose session could not be committed, and why.
+/// The error of a failed commit, with headers for the error's response.
 #[derive(Clone, Debug)]
 pub struct Uncommitted {
-    /// Why the commit failed.
+    /// The error of the commit.
     pub error: Error,
-    /// What earlier commits of the request have earned, such as the cookie of a new token. Write
-    /// them into the error's response.
+    /// The headers of earlier commits of the request, such as the cookie of a new token. Write them
+    /// into the error's response.
     pub headers: ResponseHeaders,
 }
 
-/// What becomes of a commit at the request's end.
+/// The result of the commit at the request's end.
 pub(crate) type CommitResult = Result<ResponseHeaders, Uncommitted>;
 
 impl From<Uncommitted> for Error {

@@ -1,15 +1,15 @@
-//! When a session ends.
+//! The deadlines of a session.
 
 use cloakroom_store::clock::Timestamp;
 
-/// The times of a session.
+/// When a session began, and when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deadlines {
     /// When the session began.
     pub created: Timestamp,
-    /// When it ends if nobody uses it; `None` until it is kept somewhere.
+    /// When the session ends if it is not used until then. `None` before its first commit.
     pub idle: Option<Timestamp>,
-    /// When it ends in any case, where it has an absolute lifetime.
+    /// When the session ends at the latest. `None` without an absolute timeout.
     pub absolute: Option<Timestamp>,
 }

@@ -1,15 +1,15 @@
-//! Changes that decide something: committed one by one, with an answer that no two requests share.
+//! Changes that are committed at once, with a result that no other request gets.
 
 use serde::de::DeserializeOwned;
 
 use crate::session::{
     Session,
-    unit_of_work::{Base, Checkpoint},
+    unit_of_work::{Checkpoint, RecordSource},
 };
 use crate::{
     backend::{
         Backend,
-        commit::{Answer, ExactChange, PendingCommit, Persistence},
+        commit::{ExactChange, ExactResult, PendingCommit, Persistence},
         detached::Detached,
     },
     error::{Error, Kind},
@@ -22,10 +22,18 @@ use crate::{
 };
 
 impl Session {
-    /// Adds 1 to the number under `key`, commits that, and returns the sum as it was committed. No
-    /// two requests get the same. For what decides: the number of attempts, a place in a queue.
+    /// Adds 1 to the number under `key`, commits the change, and returns the committed sum. Each
+    /// request gets a different sum.
     ///
-    /// It commits this change alone. What else the request has changed is committed when it ends.
+    /// Use it when the sum decides something, such as the number of attempts or a place in a queue.
+    /// [`increment`](Self::increment) is cheaper when it does not, because it waits for no store.
+    ///
+    /// Commits this change alone. Other changes of the request are committed when it ends.
+    ///
+    /// # Errors
+    /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has
+    /// ended: the number stays unchanged. [`Error::is_unsupported`] on the cookie driver, because it
+    /// has no server-side record to compare with.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -38,19 +46,26 @@ impl Session {
     /// assert!(attempt <= 5, "too many attempts");
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has
-    /// ended: nothing is counted then. [`Error::is_unsupported`] on the cookie driver, which has
-    /// nothing to compare with.
     pub async fn increment_now(&self, key: impl AsKey) -> Result<i64, Error> {
         self.increment_now_by(key, 1).await
     }
 
-    /// Adds `by` to the number under `key`, as [`increment_now`](Self::increment_now) adds 1.
+    /// Adds `by`, an `i64` or an `f64`, to the number under `key`, commits the change, and returns the
+    /// committed sum, as [`increment_now`](Self::increment_now).
     ///
     /// # Errors
-    /// As there.
+    /// As [`increment_now`](Self::increment_now).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// assert_eq!(session.increment_now_by("tickets", 3).await?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub async fn increment_now_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
         let path = Path::of(&key)?.to_owned();
         let sum = self.commit_exact("count one by one", move |record| {
@@ -60,11 +75,18 @@ impl Session {
         sum.await?.ok_or_else(|| Kind::Ended.into())
     }
 
-    /// Takes the value under `key` out of the session, commits that, and returns it. Of requests
-    /// that do so at once, one gets the value and the others `None`. For what counts once: a code, a
-    /// voucher, a one-time link.
+    /// Removes the value under `key`, commits the change, and returns the value. Of several concurrent
+    /// requests, one gets the value and the others get `None`.
     ///
-    /// It commits this change alone. What else the request has changed is committed when it ends.
+    /// Use it for values that are valid once: a code, a voucher, a one-time link.
+    /// [`pull`](Self::pull) is cheaper when several requests may get the value.
+    ///
+    /// Commits this change alone. Other changes of the request are committed when it ends.
+    ///
+    /// # Errors
+    /// When the value is not a `T`: the value stays. As [`commit`](Self::commit).
+    /// [`Error::is_unsupported`] on the cookie driver, because it has no server-side record to compare
+    /// with.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -80,10 +102,6 @@ impl Session {
     /// assert_eq!(session.take::<String>("code").await?, None);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the value is not a `T`: then it stays. As [`commit`](Self::commit).
-    /// [`Error::is_unsupported`] on the cookie driver, which has nothing to compare with.
     pub async fn take<T: DeserializeOwned + Send + 'static>(
         &self,
         key: impl KeyOf<T>,
@@ -97,8 +115,8 @@ impl Session {
         Ok(taken.await?.flatten())
     }
 
-    /// Commits `change` alone and returns what it returned, on the record as it was committed.
-    /// Returns `None` if the session has ended.
+    /// Commits `change` alone and returns its result on the committed record. Returns `None` if the
+    /// session has ended.
     async fn commit_exact<T: Send + 'static>(
         &self,
         attempted: &'static str,
@@ -110,10 +128,10 @@ impl Session {
         }
         self.state().work.refuse_when_closed()?;
         if self.is_destroyed() {
-            // The change belongs to the session after the one that ends.
+            // The change belongs to the session after the destroyed one.
             self.commit().await?;
         }
-        let (exact, answer) = Answer::of(change);
+        let (exact, result) = ExactResult::of(change);
         let session = self.clone();
         let persistence = Detached::new(async move {
             let _turn = session.0.committing.lock().await;
@@ -121,15 +139,15 @@ impl Session {
             session.commit_pending(pending, &Checkpoint::NOTHING).await
         });
         let persistence = persistence.await?;
-        Ok(answer.take().filter(|_| persistence != Persistence::Ended))
+        Ok(result.take().filter(|_| persistence != Persistence::Ended))
     }
 
     async fn pending_exact(&self, change: ExactChange) -> Result<Box<PendingCommit>, Error> {
         let sessions = self.sessions();
         let pending = self.state().work.pending_exact(change, sessions.context());
         match (pending, sessions.backend()) {
-            // The request's copy has changes of its own in it.
-            ((mut pending, Base::ToBeLoaded), Backend::Store(backend)) => {
+            // The request's copy contains uncommitted changes.
+            ((mut pending, RecordSource::Store), Backend::Store(backend)) => {
                 (pending.persistence, pending.record) =
                     backend.reload(pending.key, sessions.context()).await?;
                 Ok(pending)

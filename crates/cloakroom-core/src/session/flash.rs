@@ -1,4 +1,4 @@
-//! Flash: what the next page shows.
+//! Flash: messages, old input and errors for the next page.
 
 use std::sync::Arc;
 
@@ -14,9 +14,14 @@ use crate::{
 };
 
 impl Session {
-    /// Adds messages for the next page, from pairs, maps, JSON objects, and whatever else is
-    /// [`FlashMessages`](crate::FlashMessages). The flash of at most 16 requests waits: of more, the
-    /// oldest is dropped.
+    /// Adds messages for the next page, from pairs, maps, JSON objects, and any other
+    /// [`FlashMessages`](crate::FlashMessages).
+    ///
+    /// Use [`flash_now`](Self::flash_now) for messages on the current page. A session keeps the flash
+    /// of at most 16 requests. If there are more, it drops the oldest.
+    ///
+    /// # Errors
+    /// When `messages` is a JSON value other than an object. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -24,20 +29,20 @@ impl Session {
     /// session.flash(serde_json::json!({ "notification": "You have been redirected back" }))?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// When `messages` is a JSON value other than an object.
     pub fn flash(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
         self.add(Bags::of_messages(&messages)?)
     }
 
-    /// Flashes the request's form, so that the page can fill it in again. Files stay out, and so do
-    /// fields with secret names: [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
-    /// [set otherwise](crate::SessionsBuilder::secret_fields).
+    /// Flashes the request's form, so that the next page can fill it in again. Leaves out files and
+    /// fields with secret names.
     ///
-    /// The form is what the `Input` extractor captured, whether or not it was valid. It replaces the
-    /// form that an earlier request flashed, with its errors. If the session would be too large with
-    /// it, the commit leaves its largest fields out.
+    /// The secret names are [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
+    /// [set otherwise](crate::SessionsBuilder::secret_fields). The form is the one that the `Input`
+    /// extractor captured, valid or not. It replaces the input that an earlier request flashed. If
+    /// the session would be too large with it, the commit leaves out its largest fields.
+    ///
+    /// # Errors
+    /// When no form was captured. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -45,16 +50,18 @@ impl Session {
     /// session.with_errors([("username", "is taken")])?.flash_all()?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// When no form was captured.
     pub fn flash_all(&self) -> Result<&Self, Error> {
         self.flash_except(&[])
     }
 
-    /// Flashes the named fields of the request's form. A field is named as in the form or with dots:
-    /// `user[name]` or `user.name`. `items[][name]` is the name of every entry. Naming a field is
-    /// asking for it, so the secret ones of [`flash_all`](Self::flash_all) are not left out here.
+    /// Flashes the named fields of the request's form. Names are those of the form or have dots:
+    /// `user[name]` or `user.name`. `items[][name]` covers the name of every entry.
+    ///
+    /// # Errors
+    /// When no form was captured. After the commit, as every change.
+    ///
+    /// # Security
+    /// A named field is flashed even if its name is secret for [`flash_all`](Self::flash_all).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -62,16 +69,17 @@ impl Session {
     /// session.flash_only(&["username", "email"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// When no form was captured.
     pub fn flash_only(&self, fields: &[&str]) -> Result<&Self, Error> {
         self.flash_input(|input| input.only(fields))
     }
 
-    /// Flashes the request's form without the named fields, and without the secret ones of
-    /// [`flash_all`](Self::flash_all). Fields are named as in [`flash_only`](Self::flash_only). An entry
-    /// of a list that is left out becomes `null`, so that the others keep their numbers.
+    /// Flashes the request's form without the named fields, and without the secret fields of
+    /// [`flash_all`](Self::flash_all). Names are written as for [`flash_only`](Self::flash_only).
+    ///
+    /// A list entry that is left out becomes `null`, because the other entries keep their numbers.
+    ///
+    /// # Errors
+    /// When no form was captured. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -79,9 +87,6 @@ impl Session {
     /// session.flash_except(&["answer"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// When no form was captured.
     pub fn flash_except(&self, fields: &[&str]) -> Result<&Self, Error> {
         let secret = self.sessions().context().secret_fields();
         self.flash_input(|input| input.without(fields, secret))
@@ -95,11 +100,16 @@ impl Session {
         self.add(Bags { input: encode_object("input", &pick(input))?, ..Bags::default() })
     }
 
-    /// Adds errors by field, from anything that is [`IntoFieldErrors`]: pairs, maps, lists of
-    /// `{field, message}`, the errors of a failed `Input`. They add to what this request has flashed
-    /// and replace the form that an earlier one has, with its errors. Each message of a field is kept
-    /// once. The errors of at most 100 fields are kept, the first by name. If the session would be too
-    /// large with them although all input is left out, the commit leaves out the longest.
+    /// Adds errors by field, from any value that is [`IntoFieldErrors`]: pairs, maps, lists of
+    /// `{field, message}`, the errors of a failed `Input`.
+    ///
+    /// The errors extend those of this request, and replace those that an earlier request flashed.
+    /// A field keeps each message once. The session keeps the errors of at most 100 fields, the first
+    /// by name. If it would be too large with them even without input, the commit leaves out the
+    /// longest errors.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -107,17 +117,19 @@ impl Session {
     /// session.with_errors([("username", "Username is required")])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn with_errors(&self, errors: impl IntoFieldErrors) -> Result<&Self, Error> {
         let errors = errors.into_field_errors();
         self.add(Bags { errors, ..Bags::default() })
     }
 
-    /// Keeps everything that came to be shown on this page for one more page. What this request flashes
-    /// under the same name, and input or errors that it flashes, are newer and hide what is kept, as does
-    /// what another request flashes meanwhile. What [`flash_now`](Self::flash_now) shows is not kept.
+    /// Keeps the flash of this page for one more page.
+    ///
+    /// Newer flash hides kept flash: messages of the same name, and input or errors as a whole. Newer
+    /// flash is that of this request or of a concurrent one. Messages of
+    /// [`flash_now`](Self::flash_now) are not kept.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -125,14 +137,15 @@ impl Session {
     /// session.reflash()?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn reflash(&self) -> Result<&Self, Error> {
         self.keep(|_| Ok(()))
     }
 
-    /// Keeps the named messages, inputs and errors for one more page.
+    /// Keeps the named messages, inputs and errors of this page for one more page. Use
+    /// [`reflash`](Self::reflash) to keep all.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -140,14 +153,14 @@ impl Session {
     /// session.reflash_only(&["notification"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn reflash_only(&self, names: &[&str]) -> Result<&Self, Error> {
         self.keep(|bags| bags.only(&Fields::named(names)))
     }
 
-    /// Keeps everything but the named messages, inputs and errors for one more page.
+    /// Keeps the flash of this page for one more page, except the named messages, inputs and errors.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -155,9 +168,6 @@ impl Session {
     /// session.reflash_except(&["notification"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn reflash_except(&self, names: &[&str]) -> Result<&Self, Error> {
         self.keep(|bags| bags.except(&Fields::named(names)))
     }
@@ -170,7 +180,10 @@ impl Session {
         Ok(self)
     }
 
-    /// Shows messages within this request, and not in the next.
+    /// Shows messages on the page of this request. Use [`flash`](Self::flash) for the next page.
+    ///
+    /// # Errors
+    /// When `messages` is a JSON value other than an object.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -179,15 +192,12 @@ impl Session {
     /// assert_eq!(session.view().flash_message("notice", ""), "shown at once");
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// When `messages` is a JSON value other than an object.
     pub fn flash_now(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
         self.state().flash.show_now(Bags::of_messages(&messages)?.messages);
         Ok(self)
     }
 
-    /// The view helpers for templates: old input, errors, messages, CSRF field.
+    /// Returns the view helpers for templates: old input, errors, messages, CSRF field.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -199,12 +209,12 @@ impl Session {
         View::of(self.clone())
     }
 
-    /// What came with the request to be shown. Asking consumes it.
+    /// Returns the flash that the page shows, and consumes it.
     pub(crate) fn read_flash(&self) -> Option<Arc<Bags>> {
         self.state().flash.read()
     }
 
-    /// The same without what `flash_now` added, and without consuming it.
+    /// Returns the incoming flash without the messages of `flash_now`. Does not consume it.
     pub(crate) fn peek_flash(&self) -> Option<Arc<Bags>> {
         self.state().peek_flash()
     }

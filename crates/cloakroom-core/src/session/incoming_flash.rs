@@ -1,4 +1,4 @@
-//! The flash that came with a request.
+//! The flash of earlier requests, which a request shows.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::{
     values::Values,
 };
 
-/// What a request may show, and what becomes consumed by it.
+/// The flash that a request can show, and whether it has read it.
 #[derive(Debug, Default)]
 pub(super) struct IncomingFlash {
-    /// What was flashed by requests before. It stays readable whatever becomes of the record.
+    /// The flash of earlier requests. It stays readable after changes of the record.
     incoming: Option<Arc<Bags>>,
-    /// The same, and over it what `flash_now` adds.
+    /// The incoming flash, extended by the messages of `flash_now`.
     visible: Option<Arc<Bags>>,
     incoming_ids: Vec<BatchId>,
     was_read: bool,
@@ -20,36 +20,36 @@ pub(super) struct IncomingFlash {
 
 impl IncomingFlash {
     pub(super) fn new(flash: &Flash) -> Self {
-        let incoming = flash.shown().map(Arc::new);
+        let incoming = flash.visible().map(Arc::new);
         Self { visible: incoming.clone(), incoming, incoming_ids: flash.ids(), was_read: false }
     }
 
-    /// Returns the flash that this page shows, and notes that it was read.
+    /// Returns the flash that this page shows, and remembers that it was read.
     pub(super) fn read(&mut self) -> Option<Arc<Bags>> {
         self.was_read = true;
         self.visible.clone()
     }
 
-    /// Returns the flash that came with the request, without noting it.
+    /// Returns the incoming flash. Does not count as a read.
     pub(super) fn peek(&self) -> Option<Arc<Bags>> {
         self.incoming.clone()
     }
 
-    /// Shows `messages` within this request.
+    /// Shows `messages` on the page of this request.
     pub(super) fn show_now(&mut self, messages: Values) {
         let now = Bags { messages, ..Bags::default() };
         Arc::make_mut(self.visible.get_or_insert_default()).extend(now);
     }
 
-    /// Returns the batches that came with the request.
+    /// Returns the ids of the incoming batches.
     pub(super) fn incoming_ids(&self) -> &[BatchId] {
         &self.incoming_ids
     }
 
-    /// Returns the batches of `flash` that this request consumes, if it has read them or has
-    /// `shown_anyway` a page.
-    pub(super) fn consumed(&self, flash: &Flash, shown_anyway: bool) -> Option<Vec<BatchId>> {
-        let consumes = self.was_read || shown_anyway;
+    /// Returns the ids of the batches that this request consumes, if `flash` still has some of them.
+    /// The request consumes them if it has read them or `showed_page` is set.
+    pub(super) fn consumed(&self, flash: &Flash, showed_page: bool) -> Option<Vec<BatchId>> {
+        let consumes = self.was_read || showed_page;
         let is_there = || flash.ids().iter().any(|id| self.incoming_ids.contains(id));
         (consumes && !self.incoming_ids.is_empty() && is_there()).then(|| self.incoming_ids.clone())
     }
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn flash_that_another_request_has_consumed_is_not_consumed_again() {
+    fn flash_consumed_by_another_request_is_not_consumed_again() {
         let incoming = IncomingFlash::new(&flash(&[1]));
         assert_eq!(incoming.consumed(&flash(&[2]), true), None);
     }
 
     #[test]
-    fn what_is_shown_now_did_not_come_with_the_request() {
+    fn messages_of_flash_now_are_not_incoming() {
         let mut incoming = IncomingFlash::default();
         incoming.show_now(encode_object("flash", &json!({"notice": "now"})).unwrap());
         assert!(incoming.peek().is_none());

@@ -1,4 +1,4 @@
-//! The session as a whole: its token, its end, its commit.
+//! Operations on the session as a whole: its token, its end, its commit.
 
 use std::time::Duration;
 
@@ -23,23 +23,31 @@ use crate::{
     },
 };
 
-/// What the visitor gets to see at the request's end, which decides which flash is consumed.
+/// The kind of response, which decides on the flash that the request consumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
+    /// The response may show a page. A navigation consumes all incoming flash, other requests only flash
+    /// that they have read.
     Page,
-    /// The response sends the visitor elsewhere: flash that was not read is for the next page.
+    /// The response is a redirect. The request consumes only flash that it has read.
     Redirect,
-    /// The handler's work was discarded, and what it read with it.
+    /// The handler's changes were discarded. The request consumes no flash.
     Nothing,
 }
 
 impl Session {
-    /// Gives the session a new token and keeps its values. Call it whenever the visitor's rights
-    /// change, above all at sign-in (OWASP ASVS 5.0, 7.2.4): a token that someone planted or saw
-    /// before is then worth nothing. CSRF tokens change with it.
+    /// Gives the session a new token and keeps its values. Call it at sign-in and whenever the
+    /// visitor's rights change.
     ///
-    /// Takes effect at the commit, also when the response is an error. The absolute timeout goes on
-    /// from where it began.
+    /// Takes effect at the commit, also when the response is an error. The CSRF tokens of the session
+    /// change with it. The absolute deadline stays.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// # Security
+    /// Makes a token worthless that an attacker planted or read before the sign-in: session fixation
+    /// (OWASP ASVS 5.0, 7.2.4).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -49,20 +57,21 @@ impl Session {
     /// assert_ne!(session.correlation_id(), before);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn regenerate(&self) -> Result<(), Error> {
         self.state().work.regenerate()
     }
 
-    /// Ends the session: its record is deleted and its cookie removed at the commit, also when the
-    /// response is an error or the handler panics afterwards. Requests of the same session that are
-    /// still under way cannot bring it back.
+    /// Ends the session. The commit deletes its record and removes its cookie.
     ///
-    /// What is put or flashed after it, such as a goodbye message, goes into a new session under a
-    /// new token. If that is too large, it is dropped: the session ends, and the commit fails with an
-    /// error that [`is_too_large`](Error::is_too_large).
+    /// Use it at logout. Use [`clear`](Self::clear) to remove all values from a session that continues.
+    ///
+    /// Takes effect also when the response is an error or the handler panics afterwards. Concurrent
+    /// requests of the session cannot restore it. Later changes of this request, such as a goodbye
+    /// message, go into a new session with a new token. If they are too large, they are dropped: the
+    /// session ends, and the commit fails with an error that [`is_too_large`](Error::is_too_large).
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -72,19 +81,21 @@ impl Session {
     /// assert!(session.is_empty());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn destroy(&self) -> Result<(), Error> {
         let empty = self.sessions().context().empty_record();
         self.state().work.destroy(empty)
     }
 
-    /// Gives this session an idle timeout of its own: it ends when it is not used for `idle`. For
-    /// "remember me" at sign-in, or less time for administrators.
+    /// Sets the idle timeout of this session: it ends when it is not used for `idle`.
     ///
-    /// The deadline counts anew from this request. A session that gets more time than others keeps
-    /// its cookie when the browser is closed, also under `browser_session`.
+    /// Use it for "remember me" at sign-in, or for a shorter timeout of administrators. The setting
+    /// [`idle_timeout`](crate::SessionsBuilder::idle_timeout) applies to all other sessions.
+    ///
+    /// The timeout starts at this request. If it is longer than the setting, the browser keeps the
+    /// cookie when it is closed, also with `browser_session`.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -94,15 +105,16 @@ impl Session {
     /// session.set_idle_timeout(Duration::from_secs(30 * 24 * 60 * 60))?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn set_idle_timeout(&self, idle: Duration) -> Result<(), Error> {
         let millis = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.state().work.change(Change::IdleTimeout(millis))
     }
 
-    /// Ends this session `absolute` from now, however busy it is; `None` lifts that limit.
+    /// Sets the absolute timeout of this session: it ends `absolute` from now, also if it is used. `None`
+    /// removes the limit.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -112,24 +124,23 @@ impl Session {
     /// assert!(session.deadlines().absolute.is_some());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn set_absolute_timeout(&self, absolute: Option<Duration>) -> Result<(), Error> {
         let now = self.sessions().context().now();
         self.state().work.change(Change::AbsoluteDeadline(absolute.map(|span| now + span)))
     }
 
-    /// Commits now instead of when the request ends. For work that has to be kept even if the client
-    /// goes away before the handler returns. Changes made later are committed at the end.
+    /// Commits the changes now rather than at the request's end. Later changes are committed at the
+    /// end.
     ///
-    /// A commit that has begun runs to its end, also if this future is dropped. The cookie that it
-    /// earns is sent even if the final commit fails or the handler panics.
+    /// Use it for changes that must be kept even if the client disconnects before the handler returns.
+    ///
+    /// A commit that has begun runs to its end, also if this future is dropped. Its cookie is sent even
+    /// if the final commit fails or the handler panics.
     ///
     /// # Errors
-    /// When the store fails, the session no longer fits, or other writers came first until the
-    /// [deadline](crate::SessionsBuilder::commit_deadline). The request's end does not try the same
-    /// changes again: call `commit` again, or change something, to have them tried.
+    /// When the store fails, the session is too large, or other writers came first until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline). The final commit then skips the same
+    /// changes. To try them again, call `commit` again or make another change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -160,7 +171,7 @@ impl Session {
         Ok(state.work.close() && !nothing)
     }
 
-    /// The commit at the request's end: at once where nothing has to be waited for.
+    /// Commits at the request's end. The future is ready if the commit has nothing to wait for.
     pub(crate) fn end(self, shown: Shown) -> CommitFuture {
         let sessions = self.sessions();
         match (self.close(shown), sessions.backend()) {
@@ -174,17 +185,17 @@ impl Session {
                     self.apply(outcome, &checkpoint)
                 });
                 let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));
-                CommitFuture::ready(self.concluded(sealed))
+                CommitFuture::ready(self.conclude(sealed))
             }
             (Ok(true), Backend::Store(_)) => CommitFuture::new(async move {
                 let committed = self.commit_changes().await;
-                self.concluded(committed)
+                self.conclude(committed)
             }),
         }
     }
 
-    /// Returns what the commits of the request have earned. Waits for one that is still under way,
-    /// whose caller has stopped waiting for it.
+    /// Returns the headers of the request's commits. Waits for a commit that is still under way because
+    /// its caller has dropped the future.
     pub(crate) fn earned(self) -> CommitFuture {
         if self.0.committing.try_lock().is_ok() {
             return CommitFuture::ready(Ok(self.response_headers()));
@@ -195,23 +206,23 @@ impl Session {
         })
     }
 
-    fn concluded(&self, committed: Result<(), Error>) -> CommitResult {
+    fn conclude(&self, committed: Result<(), Error>) -> CommitResult {
         match committed {
             Ok(()) => Ok(self.response_headers()),
             Err(error) => {
-                // Readers of the session do not wait for what could not be kept.
+                // A `ReadSession` would otherwise show changes that were never stored.
                 self.discard_changes();
                 self.uncommitted(error)
             }
         }
     }
 
-    /// Returns the error with the headers that earlier commits have earned.
+    /// Returns the error with the headers of earlier commits.
     fn uncommitted(&self, error: Error) -> CommitResult {
         Err(Uncommitted { error, headers: self.response_headers() })
     }
 
-    /// Returns what the response has to carry by now.
+    /// Returns the headers that the response needs for the commits until now.
     pub(crate) fn response_headers(&self) -> ResponseHeaders {
         let mut state = self.state();
         let cookie = state.effects.take_cookie();
@@ -227,12 +238,12 @@ impl Session {
         }
     }
 
-    /// Returns whether a commit of this request has made something of the cookie.
+    /// Returns whether a commit of this request has set or removed the cookie.
     pub(crate) fn has_earned_cookie(&self) -> bool {
         self.state().effects.has_cookie()
     }
 
-    /// Returns the `Set-Cookie` lines that carry an update out.
+    /// Returns the `Set-Cookie` lines of a cookie update.
     fn cookie_lines(&self, cookie: CookieUpdate) -> Vec<String> {
         let cookies = self.sessions().context().cookies();
         match cookie {
@@ -256,7 +267,7 @@ impl Session {
             };
             match new_owner {
                 None => self.commit_pending(pending, &checkpoint).await.map(drop),
-                // In a box, because it is rare and its future large.
+                // In a box, because it is rare and its future is large.
                 Some(owner) => Box::pin(self.commit_sign_in(owner, pending, &checkpoint)).await,
             }
         };
@@ -264,7 +275,7 @@ impl Session {
         committed.inspect_err(|error| observe::refused(error.code()))
     }
 
-    /// Commits what gives the session a new owner, and ends what the owner has too many of.
+    /// Commits changes that set a new owner, and ends the owner's sessions beyond the limit.
     async fn commit_sign_in(
         &self,
         owner: Owner,
@@ -279,7 +290,7 @@ impl Session {
         Ok(())
     }
 
-    /// Commits, and takes over the outcome. Returns what the backend has of the session then.
+    /// Commits `pending` and applies the outcome. Returns how the session is stored afterwards.
     pub(super) async fn commit_pending(
         &self,
         pending: Box<PendingCommit>,
@@ -292,11 +303,11 @@ impl Session {
         Ok(persistence)
     }
 
-    /// Takes over an outcome, and makes what was changed since the checkpoint again: a clone of the
-    /// session may have been busy. Closures of the application run without the lock.
+    /// Applies the outcome of a commit. Replays the changes that clones of the session have made since
+    /// the checkpoint. Closures of the application run without the lock.
     ///
     /// # Errors
-    /// That of the changes that were dropped after a logout.
+    /// The error of changes that were dropped after a logout.
     fn apply(&self, outcome: CommitOutcome, checkpoint: &Checkpoint) -> Result<(), Error> {
         loop {
             let (rest, mut record) = self.state().work.rest(&outcome, checkpoint);
@@ -305,13 +316,13 @@ impl Session {
             }
             let mut state = self.state();
             if state.work.apply(&outcome, checkpoint, &rest, &record) {
-                state.effects.note(outcome.cookie, outcome.persistence);
+                state.effects.add(outcome.cookie, outcome.persistence);
                 return outcome.refused.map_or(Ok(()), Err);
             }
         }
     }
 
-    /// Names the session by the token that it had when the request came.
+    /// Makes the span of a commit. It identifies the session by the token before the commit.
     fn commit_span(&self) -> tracing::Span {
         let driver = self.sessions().driver_name();
         let span = tracing::debug_span!(target: observe::TARGET, "commit", driver, session = Empty);
@@ -329,7 +340,7 @@ impl Session {
         self.state().work.is_destroyed()
     }
 
-    /// Whether the visitor came without a live session. It stays so until a commit.
+    /// Returns whether the session has no live record. A new session stays new until its first commit.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -340,22 +351,30 @@ impl Session {
         !matches!(self.state().work.persistence(), Persistence::Stored { .. })
     }
 
-    /// When the session began, and when it ends unless it is used.
+    /// Returns when the session began, and when it ends.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session();
-    /// assert_eq!(session.deadlines().idle, None, "it is kept nowhere yet");
+    /// assert_eq!(session.deadlines().idle, None, "it is not committed yet");
     /// ```
     pub fn deadlines(&self) -> Deadlines {
         self.state().deadlines()
     }
 
-    /// The token that this visitor has after the commit, for a client without cookies: it sends it back
-    /// as `Authorization: Bearer …`. Hand it out once, over https, at sign-in, and after `regenerate`,
-    /// which makes what was handed out before worthless; the session exists from this request's commit
-    /// on, even if it is empty. The response is not stored by any cache
+    /// Returns the visitor's token after the commit, for a client without cookies. The client sends it
+    /// back as `Authorization: Bearer …`.
+    ///
+    /// Return it to the client at sign-in, and after `regenerate`, which invalidates the earlier token.
+    /// The commit stores the session even if it is empty. The response gets `Cache-Control: no-store`
     /// (RFC 6750, 5.3).
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] if cookies carry the token. Use
+    /// [`Sessions::bearer`](crate::Sessions::bearer) for routes of clients without cookies.
+    ///
+    /// # Security
+    /// Send the token over https alone, because it gives full access to the session.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -368,10 +387,6 @@ impl Session {
     /// assert_eq!(session.bearer_token()?.len(), 43);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] where cookies carry the sessions: see
-    /// [`Sessions::bearer`](crate::Sessions::bearer).
     pub fn bearer_token(&self) -> Result<String, Error> {
         if self.sessions().token_transport() == TokenTransport::Cookie {
             return Err(Kind::CarriedByCookie.into());
@@ -382,7 +397,10 @@ impl Session {
         Ok(state.work.token_afterwards().expose())
     }
 
-    /// A short hash of the token: tells sessions apart in a log, signs nobody in.
+    /// Returns a short hash of the token, which identifies the session in a log.
+    ///
+    /// # Security
+    /// The token cannot be computed from the hash, so the hash gives no access to the session.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

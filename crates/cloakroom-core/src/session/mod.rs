@@ -1,4 +1,4 @@
-//! The session as handlers see it.
+//! The session of a request, as handlers use it.
 
 pub(crate) mod commit_future;
 pub(crate) mod deadlines;
@@ -36,15 +36,16 @@ use crate::{
 };
 use cloakroom_store::RecordKey;
 
-/// The session of one request: a handle, cheap to clone.
+/// The session of one request. Clones are cheap and share one state.
 ///
-/// Every operation is immediate, none waits for a store; what changed is committed once, when the
-/// request ends. Changes that concurrent requests commit meanwhile are kept:
-/// [how changes merge](https://docs.rs/cloakroom/latest/cloakroom/guide/concurrency/#how-changes-merge) says what comes of each pair.
+/// Reads and changes take effect at once without waiting for a store. The changes are committed
+/// together when the request ends. They merge with the changes that concurrent requests have committed:
+/// [how changes merge](https://docs.rs/cloakroom/latest/cloakroom/guide/concurrency/#how-changes-merge)
+/// has the rule for each pair of changes.
 ///
 /// After the commit every change is an error ([`Error::is_committed`](crate::Error::is_committed)),
-/// because it could only be lost. Where something outlives the response, hand it a
-/// [`ReadSession`].
+/// because it would be lost. Use a [`ReadSession`] in code that outlives the response, such as a
+/// WebSocket.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -60,11 +61,11 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     sessions: Sessions,
     fetch: FetchMetadata,
-    /// The numbers of the session cookie's chunks that came.
+    /// The numbers of the session cookie's chunks in the request.
     chunks: Vec<u8>,
     input: OnceLock<Arc<FormInput>>,
     state: Mutex<State>,
-    /// Held while a commit is under way, so that two of them follow each other.
+    /// Held while a commit is under way, because the commits of one session have to follow each other.
     committing: tokio::sync::Mutex<()>,
 }
 
@@ -72,7 +73,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timing {
     InTime,
-    /// The response's head has left.
+    /// The response's head was sent before.
     Late,
 }
 
@@ -103,8 +104,8 @@ impl Session {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the key of the record that this session has after its commit. `None` if it is stored
-    /// nowhere and nothing that this request does stores it.
+    /// Returns the key of the record that this session has after its commit. Returns `None` if it has
+    /// no record then.
     pub(crate) fn record_key(&self) -> Option<RecordKey> {
         let state = self.state();
         let leaves_nothing = state.work.is_destroyed() && state.work.worth() != Worth::Record;
@@ -112,27 +113,34 @@ impl Session {
         (!is_nowhere).then(|| state.work.token_afterwards().record_key())
     }
 
-    /// Returns whether the record under `key`, which `owner` has, is this session's.
+    /// Returns whether the record under `key` with this owner belongs to this session.
     pub(crate) fn is_stored_as(&self, key: &RecordKey, owner: &Owner) -> bool {
         self.state().is_stored_as(key, owner)
     }
 
-    /// The session system that this session belongs to.
+    /// Returns the session system that this session belongs to.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.sessions().driver_name(), "cookie");
+    /// ```
     pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
 
-    /// The first capture stands: a request has one body.
+    /// Stores the form of the request. Later calls change nothing, because a request has one body.
     pub(crate) fn capture(&self, input: Arc<FormInput>) {
         let _ = self.0.input.set(input);
     }
 
-    /// Returns the form that was captured.
+    /// Returns the captured form.
     pub(crate) fn input(&self) -> Option<Arc<FormInput>> {
         self.0.input.get().cloned()
     }
 
-    /// A handle that can only read, for WebSockets and other places that outlive the response.
+    /// Returns a handle that can only read the session. Use it in code that outlives the response, such
+    /// as a WebSocket.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -148,7 +156,7 @@ impl Session {
     }
 }
 
-/// Shows which session it is, not what is in it.
+/// Shows the correlation id and hides the contents.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut session = f.debug_struct("Session");

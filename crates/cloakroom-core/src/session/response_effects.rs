@@ -1,8 +1,8 @@
-//! What a request's response has to carry for the session's sake.
+//! The effects of a session on the request's response.
 
 use crate::backend::commit::{CookieUpdate, Persistence};
 
-/// The cookie that the commits of a request have earned, and whether the token was handed out.
+/// The cookie update of a request's commits, and whether the response shows the token.
 #[derive(Debug, Default)]
 pub(super) struct ResponseEffects {
     cookie: CookieUpdate,
@@ -10,12 +10,11 @@ pub(super) struct ResponseEffects {
 }
 
 impl ResponseEffects {
-    /// Notes what a commit makes of the cookie, and what the backend has of the session then. It
-    /// stands until a later commit makes something else of it, also if that commit fails.
+    /// Adds the cookie update of a commit. A later commit without an update leaves it in place.
     ///
-    /// A cookie that was to be set is dropped when the session has ended since: its token is
-    /// superseded, and the browser may have the cookie of a newer login.
-    pub(super) fn note(&mut self, cookie: CookieUpdate, persistence: Persistence) {
+    /// If a later commit finds the session ended, a cookie that was to be set is dropped. Its token is
+    /// out of date, and the browser may have the cookie of a newer login.
+    pub(super) fn add(&mut self, cookie: CookieUpdate, persistence: Persistence) {
         let is_superseded =
             persistence == Persistence::Ended && matches!(self.cookie, CookieUpdate::Set { .. });
         if cookie != CookieUpdate::Keep || is_superseded {
@@ -31,7 +30,7 @@ impl ResponseEffects {
         self.cookie != CookieUpdate::Keep
     }
 
-    /// Notes that the response shows the token.
+    /// Remembers that the response shows the token.
     pub(super) fn show_token(&mut self) {
         self.token_was_shown = true;
     }
@@ -46,27 +45,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_that_was_earned_stands_until_another_takes_its_place() {
+    fn a_cookie_update_stays_until_another_replaces_it() {
         let mut effects = ResponseEffects::default();
-        effects.note(set("first"), Persistence::New);
-        effects.note(CookieUpdate::Keep, Persistence::New);
-        effects.note(set("second"), Persistence::New);
-        effects.note(CookieUpdate::Keep, Persistence::New);
+        effects.add(set("first"), Persistence::New);
+        effects.add(CookieUpdate::Keep, Persistence::New);
+        effects.add(set("second"), Persistence::New);
+        effects.add(CookieUpdate::Keep, Persistence::New);
         assert_eq!(effects.take_cookie(), set("second"));
         assert_eq!(effects.take_cookie(), CookieUpdate::Keep);
-        effects.note(set("third"), Persistence::New);
-        effects.note(CookieUpdate::Remove, Persistence::New);
+        effects.add(set("third"), Persistence::New);
+        effects.add(CookieUpdate::Remove, Persistence::New);
         assert_eq!(effects.take_cookie(), CookieUpdate::Remove);
     }
 
     #[test]
-    fn a_cookie_of_a_session_that_ends_later_is_not_set_but_its_removal_stands() {
-        for (earned, sent) in
+    fn a_cookie_is_not_set_after_the_session_has_ended() {
+        for (update, sent) in
             [(set("old"), CookieUpdate::Keep), (CookieUpdate::Remove, CookieUpdate::Remove)]
         {
             let mut effects = ResponseEffects::default();
-            effects.note(earned, Persistence::New);
-            effects.note(CookieUpdate::Keep, Persistence::Ended);
+            effects.add(update, Persistence::New);
+            effects.add(CookieUpdate::Keep, Persistence::Ended);
             assert_eq!(effects.take_cookie(), sent);
         }
     }

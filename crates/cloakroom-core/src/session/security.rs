@@ -1,4 +1,4 @@
-//! What protects a form, and where to go after signing in.
+//! CSRF tokens, recent proofs of identity, and the URL to return to after signing in.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use crate::session::Session;
 use crate::{error::Error, http::redirect::local_target};
 use cloakroom_store::clock::Timestamp;
 
-/// Where the intended URL is kept among the values.
+/// The key of the intended URL among the session's values.
 const INTENDED_URL: &str = "_intended_url";
-/// Where the moment of the last proof is kept among the values.
+/// The key of the last proof's moment among the session's values.
 const AUTHENTICATED_AT: &str = "_authenticated_at";
 
 impl Session {
-    /// Returns a token that proves that a form came from a page of this session. It looks different
-    /// every time and is valid as long as the session has its token. A page that shows it to a visitor
-    /// without a session sets a cookie and stores no record:
-    /// [`csrf`](crate::csrf#pages-for-visitors-without-a-session).
+    /// Returns a token that proves that a form came from a page of this session.
     ///
-    /// Forms take it from [`View::csrf_field`](crate::View::csrf_field); scripts send it in the
-    /// header `X-CSRF-Token`.
+    /// Use [`View::csrf_field`](crate::View::csrf_field) in forms. Send the token in the header
+    /// `X-CSRF-Token` from scripts.
+    ///
+    /// Each call returns a different token. All of them are valid until the session is regenerated or
+    /// ends. If the visitor has no session, the page sets a cookie and stores no record:
+    /// [`csrf`](crate::csrf#pages-for-visitors-without-a-session).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -31,10 +32,10 @@ impl Session {
         self.sessions().context().csrf().issue(state.work.token_afterwards())
     }
 
-    /// Whether `submitted` was made by [`csrf_token`](Self::csrf_token) for the session that this
-    /// request came with. A request without a session has no proof.
+    /// Returns whether `submitted` is a token of the session that the request's cookie identifies.
+    /// Returns `false` for a request without a session.
     ///
-    /// CSRF layers call it; handlers behind one need not.
+    /// CSRF layers call it, so handlers behind such a layer need not.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -47,14 +48,19 @@ impl Session {
         token.is_some_and(|token| self.sessions().context().csrf().verify(token, submitted))
     }
 
-    /// Returns whether the request's cookie named a session, which may have ended a moment ago, or a
-    /// pre-session.
+    /// Returns whether the request's cookie identifies a session or a pre-session. A session that ended
+    /// a short time ago counts.
     pub(crate) fn came_with_token(&self) -> bool {
         self.state().work.request_token().is_some()
     }
 
-    /// Notes that the visitor has just proved who they are: at sign-in, and whenever they give their
-    /// password again. What [`authenticated_within`](Self::authenticated_within) goes by.
+    /// Stores the current time as the moment at which the visitor proved their identity. Call it at
+    /// sign-in, and after each check of the password.
+    ///
+    /// [`authenticated_within`](Self::authenticated_within) compares with this moment.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -65,26 +71,40 @@ impl Session {
     /// assert!(session.authenticated_within(Duration::from_secs(600))?);
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn mark_authenticated(&self) -> Result<(), Error> {
         self.put(AUTHENTICATED_AT, self.sessions().context().now())
     }
 
-    /// Whether the visitor has proved who they are within the last `span`: to be asked before what
-    /// needs more than an open browser, such as a change of password ("step-up"; OWASP ASVS 5.0,
-    /// 7.5.1). If not, ask for the password again.
+    /// Returns whether the visitor has proved their identity within the last `span`.
+    ///
+    /// Check it before sensitive operations, such as a change of the password ("step-up"; OWASP ASVS
+    /// 5.0, 7.5.1). If it returns `false`, ask for the password and call
+    /// [`mark_authenticated`](Self::mark_authenticated).
     ///
     /// # Errors
-    /// When the application has put something else under the key `_authenticated_at`.
+    /// When the application has put another value under the key `_authenticated_at`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # let session = cloakroom::testing::session();
+    /// let may_change_password = session.authenticated_within(Duration::from_secs(600))?;
+    /// assert!(!may_change_password, "the visitor has not signed in");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
     pub fn authenticated_within(&self, span: Duration) -> Result<bool, Error> {
         let at: Option<Timestamp> = self.get(AUTHENTICATED_AT)?;
         Ok(at.is_some_and(|at| self.sessions().context().now() < at + span))
     }
 
-    /// Remembers where the visitor wanted to go, for after signing in. Answers whether it did: a
-    /// URL that leaves this site is not kept.
+    /// Stores the URL to which the visitor returns after signing in. Returns `false`, and stores
+    /// nothing, if the URL leaves this site.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// # Security
+    /// The check prevents open redirects, so `url` may come from the request.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -95,19 +115,24 @@ impl Session {
     /// assert_eq!(session.pull_intended_url("/")?, "/");
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn set_intended_url(&self, url: &str) -> Result<bool, Error> {
         let Some(target) = local_target(url, None) else { return Ok(false) };
         self.put(INTENDED_URL, target)?;
         Ok(true)
     }
 
-    /// Where the visitor wanted to go, once; `default` where nothing is remembered.
+    /// Removes the stored URL and returns it. Returns `default` if there is none.
     ///
     /// # Errors
     /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.set_intended_url("/account")?;
+    /// assert_eq!(session.pull_intended_url("/")?, "/account");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
     pub fn pull_intended_url(&self, default: &str) -> Result<String, Error> {
         let intended: Option<String> = self.pull(INTENDED_URL)?;
         Ok(intended.unwrap_or_else(|| default.to_owned()))

@@ -1,4 +1,4 @@
-//! The session system that all requests of an application share.
+//! The session system of an application.
 
 use std::{fmt, num::NonZeroUsize, panic::Location, sync::Arc, time::Duration};
 
@@ -29,19 +29,20 @@ use cloakroom_store::{
     clock::{Clock, SystemClock},
 };
 
-/// The idle timeout unless set: two hours.
+/// The default idle timeout: two hours.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(2 * 3_600);
 
-/// How long a commit is tried unless set: five seconds.
+/// The default time for a commit: five seconds.
 const DEFAULT_COMMIT_DEADLINE: Duration = Duration::from_secs(5);
-/// How many bytes a store's record may have unless set: 256 KiB.
+/// The default limit of a stored record: 256 KiB.
 const DEFAULT_MAX_BYTES: usize = 256 * 1024;
-/// How many sessions an owner may have unless set.
+/// The default limit of an owner's sessions.
 const DEFAULT_MAX_SESSIONS: usize = 100;
 
-/// An application's session system: driver, keys, cookie and lifetimes. Cheap to clone.
+/// The session system of an application: driver, keys, cookie and timeouts. Clones are cheap and share
+/// one state.
 ///
-/// Give it to your framework's layer or middleware; that is all an application does with it.
+/// Build it once at startup and pass it to the layer or middleware of your framework.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -58,7 +59,7 @@ const DEFAULT_MAX_SESSIONS: usize = 100;
 pub struct Sessions {
     shared: Arc<Shared>,
     token_transport: TokenTransport,
-    /// Where the application made the layer that these are in.
+    /// Where in its source the application made the layer of these sessions.
     layer: Option<&'static Location<'static>>,
 }
 
@@ -68,35 +69,61 @@ struct Shared {
     sign_ins: SignIns,
 }
 
-/// What carries the token to and fro: one or the other, never both.
+/// How clients send the token. The sessions of one layer use one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenTransport {
     Cookie,
-    /// `Authorization: Bearer`; the application hands the token out.
+    /// `Authorization: Bearer`. The application returns the token to the client.
     Bearer,
 }
 
 impl Sessions {
-    /// Sessions that travel in the visitor's cookie, sealed. Nothing to install, nothing to sweep;
-    /// but the last response wins between tabs, a copied cookie stays good until its deadline, and
-    /// a session has to fit into a few kilobytes. [The guide](https://docs.rs/cloakroom/latest/cloakroom/guide/drivers/) says when a store
-    /// is better.
+    /// Begins the settings of sessions on the cookie driver, which seals each session into the visitor's
+    /// cookie.
+    ///
+    /// The cookie driver needs neither a server nor a sweep. Use [`store`](Self::store) if its limits
+    /// matter: the last response of two tabs wins, a session has to fit into a few kilobytes, and a
+    /// copied cookie is valid until its deadline.
+    /// [The guide](https://docs.rs/cloakroom/latest/cloakroom/guide/drivers/) compares the drivers.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, Sessions};
+    ///
+    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+    /// assert_eq!(sessions.driver_name(), "cookie");
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn cookie(keys: AppKeys) -> SessionsBuilder {
         SessionsBuilder::new(DriverChoice::Cookie, keys)
     }
 
-    /// Sessions that live in `store`.
+    /// Begins the settings of sessions that are kept in `store`. The cookie holds a token alone.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions};
+    ///
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// assert_eq!(sessions.driver_name(), "memory");
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn store(store: impl Store, keys: AppKeys) -> SessionsBuilder {
         SessionsBuilder::new(DriverChoice::Store(Arc::new(store)), keys)
     }
 
-    /// The same sessions for clients without cookies: the token comes in `Authorization: Bearer`
-    /// (RFC 6750), and the application hands it out with
-    /// [`Session::bearer_token`](crate::Session::bearer_token). Cookies are neither read nor set.
+    /// Returns the same sessions for clients without cookies. The client sends the token in
+    /// `Authorization: Bearer` (RFC 6750), and cookies are neither read nor set.
     ///
-    /// Put it around the routes of the API alone; a route is reached by one way or the other. What
-    /// no browser sends by itself cannot be forged by another site, so CSRF layers let these requests
-    /// pass.
+    /// Use it in a layer around the routes of an API. The application returns the token to the client
+    /// with [`Session::bearer_token`](crate::Session::bearer_token).
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] on the cookie driver, because its records are in cookies.
+    ///
+    /// # Security
+    /// CSRF layers let these requests pass, because browsers do not add the header by themselves, so
+    /// another site cannot forge it.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -106,16 +133,13 @@ impl Sessions {
     /// let api = sessions.bearer()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] on the cookie driver, whose records travel in cookies.
     pub fn bearer(&self) -> Result<Self, Error> {
         self.lookup("carry a session in the Authorization header")?;
         Ok(Self { token_transport: TokenTransport::Bearer, ..self.clone() })
     }
 
-    /// Notes where the application makes a layer of these sessions, so that a warning about the layer
-    /// can name the place. For adapters, whose constructors have `#[track_caller]`.
+    /// Sets the source location at which the application makes a layer of these sessions, so that a
+    /// warning about the layer can name it. Adapters call it in constructors with `#[track_caller]`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -128,15 +152,15 @@ impl Sessions {
     /// # Ok::<(), cloakroom::cookie::CookieError>(())
     /// ```
     #[must_use]
-    pub fn in_layer_at(self, place: &'static Location<'static>) -> Self {
-        Self { layer: Some(place), ..self }
+    pub fn in_layer_at(self, location: &'static Location<'static>) -> Self {
+        Self { layer: Some(location), ..self }
     }
 
     pub(crate) fn layer(&self) -> Option<&'static Location<'static>> {
         self.layer
     }
 
-    /// Returns whether these and `other` are clones of one session system, with the same settings.
+    /// Returns whether these and `other` are clones of one session system.
     pub(crate) fn shares_settings_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -145,9 +169,9 @@ impl Sessions {
         self.token_transport
     }
 
-    /// Returns what a page leaves behind that shows a CSRF token to a visitor without a session. The
-    /// cookie driver's record is in the cookie anyway. A bearer gets no token from such a page, so
-    /// a record of it would be out of reach and is not stored.
+    /// Returns what a commit stores when a page shows a CSRF token to a visitor without a session. A
+    /// store needs a pre-session cookie. The cookie driver stores its record in the cookie anyway. A
+    /// bearer client gets nothing, because it would not receive the token of the stored record.
     pub(crate) fn worth_of_csrf_token(&self) -> Worth {
         match (self.token_transport, self.backend()) {
             (TokenTransport::Bearer, _) => Worth::Nothing,
@@ -156,24 +180,49 @@ impl Sessions {
         }
     }
 
-    /// Whether these and `other` would put their tokens into the same place of a request.
+    /// Returns whether these and `other` read their tokens from the same cookie or header.
     pub(crate) fn shares_slot_with(&self, other: &Self) -> bool {
         self.token_transport == other.token_transport
             && (self.token_transport == TokenTransport::Bearer
                 || self.cookie_name() == other.cookie_name())
     }
 
-    /// The name of the cookie.
+    /// Returns the name of the cookie.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, Sessions};
+    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+    /// assert!(sessions.cookie_name().starts_with("__Host-"));
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn cookie_name(&self) -> &str {
         self.context().cookies().name()
     }
 
-    /// The driver's name: `cookie`, or what the store calls itself.
+    /// Returns the driver's name: `cookie`, or the name of the store.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// assert_eq!(sessions.driver_name(), "memory");
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn driver_name(&self) -> &'static str {
         self.backend().name()
     }
 
-    /// Whether browsers send the cookie over https alone, which says how visitors come here.
+    /// Returns the scheme of this site's URLs. It is https if the cookie is `Secure`, because browsers
+    /// then send it over https alone.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, Sessions, csrf::SiteScheme};
+    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+    /// assert_eq!(sessions.transport(), SiteScheme::Https);
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn transport(&self) -> SiteScheme {
         if self.context().cookies().are_secure() { SiteScheme::Https } else { SiteScheme::Any }
     }
@@ -190,8 +239,8 @@ impl Sessions {
         &self.shared.backend
     }
 
-    /// Returns what finds sessions from outside of their requests. `attempted` says in errors what it
-    /// is for.
+    /// Returns a lookup of sessions outside of their requests. `attempted` names the purpose in an
+    /// error.
     ///
     /// # Errors
     /// On the cookie driver.
@@ -200,7 +249,7 @@ impl Sessions {
     }
 }
 
-/// Shows settings, no secrets.
+/// Shows settings and no secrets.
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
@@ -217,7 +266,16 @@ enum DriverChoice {
     Store(Arc<dyn Store>),
 }
 
-/// Settings of [`Sessions`] in code, with the names and defaults of `config/session.toml`.
+/// The settings of [`Sessions`]. Names and defaults are those of `config/session.toml`.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use std::time::Duration;
+/// use cloakroom::{AppKeys, Sessions};
+///
+/// let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(Duration::from_secs(1_800)).build()?;
+/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// ```
 #[must_use = "settings do nothing until `build`"]
 pub struct SessionsBuilder {
     driver: DriverChoice,
@@ -256,60 +314,111 @@ impl SessionsBuilder {
         }
     }
 
-    /// The cookie's name and attributes. Default: [`CookieSettings::default`], which browsers accept
-    /// over https only.
+    /// Sets the cookie's name and attributes. Default: [`CookieSettings::default`], whose cookie browsers
+    /// accept over https alone.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
+    /// let settings = CookieSettings::development();
+    /// let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(settings).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn cookie_settings(mut self, settings: CookieSettings) -> Self {
         self.cookie = settings;
         self
     }
 
-    /// The idle timeout: a session that is not used for this long ends. Default: 2 hours. Longer
-    /// is more convenient and gives a stolen or forgotten session more time. At least one second.
+    /// Sets the idle timeout: a session ends when it is not used for this long (OWASP ASVS 5.0, 7.3.1).
+    /// Default: 2 hours. Minimum: 1 second.
+    ///
+    /// A longer timeout is more convenient for visitors, but an attacker can use a stolen or forgotten
+    /// session for longer. [`Session::set_idle_timeout`](crate::Session::set_idle_timeout) changes it
+    /// for one session.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # use cloakroom::{AppKeys, Sessions};
+    /// let half_an_hour = Duration::from_secs(30 * 60);
+    /// let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(half_an_hour).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle_timeout = idle;
         self
     }
 
-    /// The absolute timeout: a session ends this long after it began, however busy it is.
-    /// Default: none. Signing in again is its price. At least one second.
+    /// Sets the absolute timeout: a session ends this long after its first commit, also if it is used
+    /// (OWASP ASVS 5.0, 7.3.2). Default: none. Minimum: 1 second.
+    ///
+    /// It limits how long a stolen session can be used. In return, visitors have to sign in again.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # use cloakroom::{AppKeys, Sessions};
+    /// let a_day = Duration::from_secs(24 * 60 * 60);
+    /// let sessions = Sessions::cookie(AppKeys::random()).absolute_timeout(a_day).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn absolute_timeout(mut self, absolute: Duration) -> Self {
         self.absolute_timeout = Some(absolute);
         self
     }
 
-    /// Sets how long a commit may take: waiting for the writers before it, and trying again while
-    /// other processes write the same session. Then the request fails with an error that
-    /// [`is_contention`](Error::is_contention), or is [unavailable](Error::is_unavailable) where the
-    /// store has not answered. Default: 5 seconds. More keeps requests waiting behind a store that
-    /// hangs.
+    /// Sets how long a commit may take. Default: 5 seconds.
     ///
-    /// A request whose commit carries those of others along waits for the store until the last of
-    /// their deadlines, because that one step serves all of them. So it may wait for up to twice this
-    /// time, and begins no further attempt after its own.
+    /// The time includes the wait for earlier writers, and further attempts while other processes write
+    /// the same session. After it, the request fails with an error that
+    /// [`is_contention`](Error::is_contention). The error is [unavailable](Error::is_unavailable) if the
+    /// store has not replied. With a longer time, requests wait longer for a store that hangs.
+    ///
+    /// A commit can include those of concurrent requests. It then waits for the store until the latest
+    /// of their deadlines, but begins no attempt after its own. So a request waits for up to twice this
+    /// time.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.commit_deadline(Duration::from_secs(2)).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn commit_deadline(mut self, span: Duration) -> Self {
         self.commit_deadline = span;
         self
     }
 
-    /// Sets how many bytes the record of a session may have in a store. A change that makes it larger
-    /// fails with an error that [`is_too_large`](Error::is_too_large), and the session stays as it is.
-    /// Before that, old input of a form is left out, largest fields first, with a warning. A record
-    /// that is above a lowered limit may shrink. Default: 262,144 (256 KiB). The cookie driver has
-    /// [chunks](CookieSettings::max_chunks) instead.
+    /// Sets the largest size of a session's record in a store, in bytes. Default: 262,144 (256 KiB).
+    /// The cookie driver has [chunks](CookieSettings::max_chunks) instead.
+    ///
+    /// If a record would be larger, the commit first leaves out old form input, largest fields first,
+    /// with a warning. If that is not enough, it fails with an error that
+    /// [`is_too_large`](Error::is_too_large), and the stored session stays unchanged. A record above a
+    /// lowered limit can still be changed as long as it does not grow.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.max_bytes(64 * 1024).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
     /// Sets how many sessions an owner may have at once, on drivers that keep a list of them (OWASP
-    /// ASVS 5.0, 7.1.2). Default: 100. `None` lifts the limit, and 0 is refused by
-    /// [`build`](Self::build).
+    /// ASVS 5.0, 7.1.2). Default: 100. `None` removes the limit. [`build`](Self::build) refuses 0.
     ///
-    /// The commit that gives a session its owner ([`Session::set_owner`](crate::Session::set_owner))
-    /// ends what is beyond the limit: the sessions that were not used for the longest time, never the
-    /// one that signs in. Sign-ins at the same time do not end each other, so there may be as many
-    /// more until the next one. Only sign-ins pay for the limit: one look into the owner's list, and
-    /// where it is longer than the limit, a read of its records.
+    /// The commit of a sign-in ([`Session::set_owner`](crate::Session::set_owner)) ends the owner's
+    /// sessions beyond the limit, those that were unused longest. It never ends the one that signs in.
+    /// Concurrent sign-ins do not end each other, so the limit may be exceeded by their number until
+    /// the next sign-in. Only sign-ins cause additional reads: the owner's list, and its records if the
+    /// list is longer than the limit.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -326,11 +435,11 @@ impl SessionsBuilder {
         self
     }
 
-    /// Reads the store's records of all applications, whatever key they belong to. Default: only those
-    /// whose tag belongs to one of this application's keys; others are absences, with one warning.
+    /// Reads the records of all applications in the store. Default: only records whose tag belongs to
+    /// one of this application's keys. The others count as absent, with one warning.
     ///
-    /// For tools that list sessions, show them or end them without the application key. Do not change
-    /// sessions through it: a record that is written gets the tag of the first key here.
+    /// Use it in tools that list, show or end sessions without the application key. Do not change
+    /// sessions with it, because a written record gets the tag of the first key here.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -353,16 +462,29 @@ impl SessionsBuilder {
         self
     }
 
-    /// What becomes of changes when the response is a server error. Default: they are committed.
+    /// Sets whether changes are committed when the response is a server error. Default:
+    /// [`ServerErrors::Commit`].
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, ServerErrors, Sessions};
+    /// let sessions = Sessions::cookie(AppKeys::random());
+    /// let sessions = sessions.server_errors(ServerErrors::Discard).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn server_errors(mut self, policy: ServerErrors) -> Self {
         self.server_errors = policy;
         self
     }
 
-    /// Sets whether the library's own response with status 500 or 503 carries the sentence that the log
-    /// has, so that a developer sees in the browser why a request failed. Default: off. Turn it on in
-    /// development alone, because the sentence names settings and keys of the session. Handlers of
-    /// `on_failure` make their responses as before.
+    /// Sets whether the library's own responses with status 500 or 503 contain the error message of the
+    /// log. Default: off.
+    ///
+    /// Turn it on in development, so that the browser shows why a request failed. Responses of
+    /// `on_failure` handlers do not change.
+    ///
+    /// # Security
+    /// The messages name settings and keys of the session, so keep it off in production.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -377,21 +499,34 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets which fields of a form `flash_all` and `flash_except` leave out. Default:
-    /// [`SecretFields::DEFAULT`]. A field that is missing in the list is kept in the session, and shown
-    /// in the page, as it was typed.
+    /// Sets the form fields that `flash_all` and `flash_except` leave out. Default:
+    /// [`SecretFields::DEFAULT`].
+    ///
+    /// A secret field that is missing in the list is stored in the session and shown in the page as it
+    /// was typed.
     pub fn secret_fields(mut self, fields: SecretFields) -> Self {
         self.secret_fields = fields;
         self
     }
 
-    /// Since when an owner's sign-ins count. Default: all do, as long as they last.
+    /// Sets the hook that rejects sessions of earlier sign-ins. Default: none. [`NotBefore`] has an
+    /// example.
     pub fn not_before(mut self, hook: impl NotBefore) -> Self {
         self.not_before = Some(Arc::new(hook));
         self
     }
 
-    /// Where the time comes from. Default: the operating system.
+    /// Sets the clock. Default: the clock of the operating system. Tests set a
+    /// [`FakeClock`](crate::testing::FakeClock).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::sync::Arc;
+    /// # use cloakroom::{AppKeys, Sessions, testing::FakeClock};
+    /// let clock = Arc::new(FakeClock::default());
+    /// let sessions = Sessions::cookie(AppKeys::random()).clock(clock.clone()).build()?;
+    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// ```
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -400,8 +535,9 @@ impl SessionsBuilder {
     /// Checks the settings and builds the session system.
     ///
     /// # Errors
-    /// When browsers would refuse the cookie, or remove it at once because a timeout is below one
-    /// second, or when an owner may have no session. The error names the settings and says what is accepted.
+    /// When browsers would refuse the cookie. When a timeout is below one second, because browsers would
+    /// remove the cookie at once. When `max_sessions` is 0. The error names the setting and the accepted
+    /// values.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -452,13 +588,13 @@ impl SessionsBuilder {
     }
 }
 
-/// Shows nothing of the keys.
+/// Hides the keys.
 impl fmt::Debug for SessionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
             .field("cookie", &self.cookie)
-            .field("age", &self.idle_timeout)
-            .field("lifetime", &self.absolute_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("absolute_timeout", &self.absolute_timeout)
             .finish_non_exhaustive()
     }
 }

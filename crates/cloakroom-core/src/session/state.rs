@@ -1,4 +1,4 @@
-//! The state of one request's session: its work, its flash, and what its response carries.
+//! The state of one request's session.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ use crate::{
 };
 use cloakroom_store::{RecordKey, clock::Timestamp};
 
-/// How many fields with errors a session keeps of one request: a form has a thousand, of which each may
-/// be wrong.
+/// The number of fields whose errors a session keeps for one request. A form can have a thousand fields
+/// with an error each.
 const MAX_ERRORS: usize = 100;
 
-/// Where a session is stored, as its readers outside of the request have to know it.
+/// Whether and where a session is stored, for its readers outside of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whereabouts {
-    /// The commit that stores it is still to come.
+    /// A later commit stores the session.
     Pending,
-    /// Stored until this moment, in a store under this key.
+    /// The session is stored until this moment. The key is that of its record in a store.
     Stored { key: Option<RecordKey>, ends: Timestamp },
-    /// Nowhere: it has ended, or it never began.
+    /// The session has ended, or never began.
     Nowhere,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct State {
     pub(super) work: UnitOfWork,
     pub(super) flash: IncomingFlash,
     pub(super) effects: ResponseEffects,
-    /// The batch that this request writes.
+    /// The batch of this request's own flash.
     batch: Option<BatchId>,
-    /// The batch of what it keeps of older flash.
+    /// The batch of the flash that this request keeps.
     kept: Option<BatchId>,
-    /// The record that the request loaded, and the name that it had in its owner's list.
+    /// The key of the record that the request loaded, and its id in the owner's list.
     loaded: (Option<RecordKey>, Option<SessionId>),
 }
 
@@ -62,8 +62,8 @@ impl State {
         }
     }
 
-    /// A session that is first asked for when the response's head has left: nothing can be changed,
-    /// and flash is not shown, because it could not be consumed.
+    /// Makes the state of a session that is first used after the response's head was sent. It is closed
+    /// to changes. It shows no flash, because it could not consume it.
     pub(super) fn late(loaded: LoadedSession) -> Self {
         let mut state = Self::new(loaded);
         state.flash = IncomingFlash::default();
@@ -93,8 +93,8 @@ impl State {
         }
     }
 
-    /// Returns whether `key` or `owner` name the session of this request: as it was when it was
-    /// loaded, as it is, or as it will be.
+    /// Returns whether `key` or `owner` identify the session of this request. Compares with the session
+    /// as it was loaded, as it is now, and as it will be after the commit.
     pub(super) fn is_stored_as(&self, key: &RecordKey, owner: &Owner) -> bool {
         let (loaded_key, loaded_id) = &self.loaded;
         [*loaded_key, self.work.key()].contains(&Some(*key))
@@ -110,13 +110,13 @@ impl State {
         &self.work.record().values
     }
 
-    /// Returns what this request has flashed for the next page.
+    /// Returns the flash of this request for the next page.
     fn outgoing_flash(&self) -> Option<&Bags> {
         self.work.record().flash.bags(self.batch?)
     }
 
-    /// Adds `bags` to what this request flashes, with the errors of at most 100 fields. `draw` names the
-    /// batch if it is the first.
+    /// Adds `bags` to the flash of this request. Keeps the errors of at most [`MAX_ERRORS`] fields.
+    /// `draw` draws the id of a new batch.
     pub(super) fn flash(
         &mut self,
         mut bags: Bags,
@@ -132,22 +132,22 @@ impl State {
         self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
 
-    /// Keeps `bags`, which came to be shown, for the next page. What this request flashes is newer.
+    /// Keeps `bags` of the incoming flash for the next page. The own flash of this request hides them.
     pub(super) fn keep(&mut self, bags: Bags, draw: impl FnOnce() -> BatchId) -> Result<(), Error> {
         if bags.is_empty() {
             return Ok(());
         }
         let id = *self.kept.get_or_insert_with(draw);
-        let seen = self.flash.incoming_ids().to_vec();
-        self.work.change(Change::Keep { batch: Box::new(Batch { id, bags }), seen })
+        let incoming_ids = self.flash.incoming_ids().to_vec();
+        self.work.change(Change::Keep { batch: Box::new(Batch { id, bags }), incoming_ids })
     }
 
-    /// Consumes the flash that came with the request, if it was read or `shown_anyway`.
-    pub(super) fn consume_flash(&mut self, shown_anyway: bool) -> Result<(), Error> {
+    /// Consumes the incoming flash, if it was read or `showed_page` is set.
+    pub(super) fn consume_flash(&mut self, showed_page: bool) -> Result<(), Error> {
         if !self.work.is_open() {
             return Ok(());
         }
-        match self.flash.consumed(&self.work.record().flash, shown_anyway) {
+        match self.flash.consumed(&self.work.record().flash, showed_page) {
             Some(ids) => self.work.change(Change::Consume(ids)),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What a request does to its session until the commit.
+//! The changes of a request to its session until the commit.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
             Usage,
         },
         context::Context,
-        decide::{CookieRule, Step, Wanted, Worth, decide},
+        decide::{CookieRule, Step, Worth, decide},
     },
     crypto::token::Token,
     error::{Error, Kind},
@@ -32,21 +32,23 @@ use cloakroom_store::{RecordKey, clock::Timestamp};
 enum Phase {
     /// Changes go into the log.
     Open,
-    /// An explicit commit failed and nothing was changed since. Its caller has the error, so the
-    /// request's end does not try the same changes again.
+    /// An explicit commit failed and there were no changes since. Its caller has the error, so the
+    /// final commit does not try the same changes again.
     Refused,
-    /// The final commit has begun: a change comes too late.
+    /// The final commit has begun, and changes are refused.
     Closed,
 }
 
-/// Where the record is that an exact change starts from.
+/// Which record an exact change starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Base {
-    AtHand,
-    ToBeLoaded,
+pub(super) enum RecordSource {
+    /// The record in the pending commit.
+    Commit,
+    /// The record in the store, because the request's copy contains uncommitted changes.
+    Store,
 }
 
-/// How much of the work a commit took along.
+/// The part of the work that a commit contains.
 #[derive(Clone, Debug)]
 pub(super) struct Checkpoint {
     changes: usize,
@@ -54,11 +56,11 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Of a commit that takes none of the request's own work along.
+    /// The checkpoint of a commit that contains none of the request's own changes.
     pub(super) const NOTHING: Self = Self { changes: 0, action: TokenAction::Keep };
 }
 
-/// A request's copy of the record, and what it wants to become of it.
+/// A request's copy of the record, with its changes and its intent for the token.
 #[derive(Debug)]
 pub(super) struct UnitOfWork {
     persistence: Persistence,
@@ -67,13 +69,13 @@ pub(super) struct UnitOfWork {
     action: TokenAction,
     record: Arc<Record>,
     log: ChangeLog,
-    /// What the request needs of a session that is stored nowhere, whatever is in it.
+    /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
     loaded_at: Timestamp,
     phase: Phase,
-    /// The record without the changes of the log, which after a `destroy` is empty: what stays when
-    /// the changes are discarded and the session gets a new token or deadline all the same.
+    /// The record without the changes of the log. It is empty after a `destroy`. A commit writes it if
+    /// the changes are discarded but the token or the deadline still changes.
     untouched: Arc<Record>,
 }
 
@@ -95,7 +97,7 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change, and logs it for the replay on another request's record.
+    /// Makes a change and adds it to the log, for the replay on another request's record.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.check_open()?;
         change.apply(Arc::make_mut(&mut self.record))?;
@@ -103,7 +105,7 @@ impl UnitOfWork {
         Ok(())
     }
 
-    /// Adds to a number, and returns the sum.
+    /// Adds to a number and returns the sum.
     pub(super) fn increment<N: Number>(&mut self, path: Path<&str>, by: N) -> Result<N, Error> {
         self.check_open()?;
         let values = &mut Arc::make_mut(&mut self.record).values;
@@ -112,7 +114,7 @@ impl UnitOfWork {
         Ok(sum)
     }
 
-    /// Puts the value that a closure has made, and logs the closure.
+    /// Puts the value that a closure has computed, and adds the closure to the log.
     pub(super) fn update(
         &mut self,
         path: Path,
@@ -135,7 +137,7 @@ impl UnitOfWork {
         Ok(())
     }
 
-    /// Ends the session. Later changes belong to another one, which starts from `empty`.
+    /// Ends the session. Later changes belong to a new session, which starts from `empty`.
     pub(super) fn destroy(&mut self, empty: Record) -> Result<(), Error> {
         self.check_open()?;
         self.action = TokenAction::Destroy(self.token.successor());
@@ -144,7 +146,7 @@ impl UnitOfWork {
         Ok(())
     }
 
-    /// Has the session leave this much behind even if it stays empty.
+    /// Makes the commit store at least this much, even if the session is empty.
     pub(super) fn require(&mut self, worth: Worth) {
         self.required = self.required.max(worth);
     }
@@ -155,7 +157,7 @@ impl UnitOfWork {
         Ok(())
     }
 
-    /// Fails where a change comes too late, or in the middle of another.
+    /// Refuses a change after the final commit has begun, or inside of a closure.
     pub(super) fn refuse_when_closed(&self) -> Result<(), Error> {
         closure::refuse_change()?;
         if self.phase == Phase::Closed { Err(Kind::Committed.into()) } else { Ok(()) }
@@ -178,18 +180,18 @@ impl UnitOfWork {
         &self.record
     }
 
-    /// Returns the token that came with the request, if it named a session. Of a pre-session only the
-    /// token's seed came.
+    /// Returns the token of the request, if it identifies a session. The token of a pre-session shares
+    /// only its seed with the cookie.
     pub(super) fn request_token(&self) -> Option<&Token> {
         (self.persistence != Persistence::New).then_some(&self.token)
     }
 
-    /// Returns the token that the session had before this request's commit.
+    /// Returns the token before this request's commit.
     pub(super) fn current_token(&self) -> &Token {
         &self.token
     }
 
-    /// Returns the token that the visitor has after this request's commit.
+    /// Returns the visitor's token after this request's commit.
     pub(super) fn token_afterwards(&self) -> &Token {
         self.action.new_token().unwrap_or(&self.token)
     }
@@ -198,33 +200,27 @@ impl UnitOfWork {
         matches!(self.action, TokenAction::Destroy(_))
     }
 
-    /// Returns what a commit leaves behind of a session that is stored nowhere yet.
+    /// Returns what a commit stores of an unstored session.
     pub(super) fn worth(&self) -> Worth {
         self.required.with(&self.record)
     }
 
-    /// Returns the owner that a commit gives the session, if it had none or another one.
+    /// Returns the owner that a commit sets, if the session had none or another one before.
     pub(super) fn new_owner(&self) -> Option<Owner> {
         let owner = self.record.owner.as_ref().filter(|_| self.log.sets_owner())?;
         let had = self.untouched.owner.as_ref();
         had.is_none_or(|had| had.name != owner.name).then(|| owner.clone())
     }
 
-    /// Returns whether there is something that a commit would keep of this request.
+    /// Returns whether the request has changes, or needs a record of its session.
     pub(super) fn has_changes(&self) -> bool {
         !self.log.is_empty() || self.required == Worth::Record
     }
 
-    /// Returns whether a commit would have nothing to do, by the time when the session was loaded.
+    /// Returns whether a commit would have nothing to do. Decides by the time at which the session was
+    /// loaded, which saves a read of the clock.
     pub(super) fn has_nothing_to_commit(&self, context: &Context) -> bool {
-        let wanted = Wanted {
-            action: self.action.kind(),
-            contents: self.log.contents(),
-            worth: self.worth(),
-            sets_owner: self.log.sets_owner(),
-            usage: Usage::Used,
-            seal: self.seal,
-        };
+        let wanted = self.uncommitted().wanted(&self.record);
         let deadlines = context.deadlines(&self.record);
         let decision = decide(self.persistence, wanted, deadlines, self.loaded_at);
         decision.step == Step::Nothing
@@ -232,21 +228,25 @@ impl UnitOfWork {
             && !self.concerns_ended_session()
     }
 
-    /// Returns whether the session has ended and this request wanted something of it, which the
-    /// commit reports, or for the logout of one that was moved, looks for.
+    /// Returns whether the commit has to handle a session that has ended. It reports dropped changes,
+    /// and a logout looks for the key that the session has moved to.
     fn concerns_ended_session(&self) -> bool {
-        let wants = !self.log.is_empty() || self.action != TokenAction::Keep;
+        let has_intent = !self.log.is_empty() || self.action != TokenAction::Keep;
         match self.persistence {
-            Persistence::Ended => wants,
+            Persistence::Ended => has_intent,
             Persistence::New => self.key.is_some() && self.is_destroyed(),
             Persistence::PreSession { .. } | Persistence::Stored { .. } => false,
         }
     }
 
-    /// Returns what a commit has to do now. It stays here until [`apply`](Self::apply), so that a
-    /// commit that fails loses nothing.
+    /// Returns a commit of all current changes. The changes stay in the log until
+    /// [`apply`](Self::apply), so that a failed commit loses nothing.
     pub(super) fn pending(&self) -> Box<PendingCommit> {
-        Box::new(PendingCommit {
+        Box::new(self.uncommitted())
+    }
+
+    fn uncommitted(&self) -> PendingCommit {
+        PendingCommit {
             persistence: self.persistence,
             key: self.key,
             token: Some(self.token.clone()),
@@ -258,36 +258,36 @@ impl UnitOfWork {
             seal: self.seal,
             usage: Usage::Used,
             loaded_at: self.loaded_at,
-        })
+        }
     }
 
-    /// Returns a commit of `change` alone, and whether the record that it starts from, which has
-    /// none of this request's own changes, has to be loaded.
+    /// Returns a commit of `change` alone, without the request's other changes, and the source of the
+    /// record that it starts from.
     pub(super) fn pending_exact(
         &self,
         change: ExactChange,
         context: &Context,
-    ) -> (Box<PendingCommit>, Base) {
-        let (record, base) = match self.persistence {
+    ) -> (Box<PendingCommit>, RecordSource) {
+        let (record, source) = match self.persistence {
             Persistence::New | Persistence::PreSession { .. } | Persistence::Ended => {
-                (context.empty_record().into(), Base::AtHand)
+                (context.empty_record().into(), RecordSource::Commit)
             }
             Persistence::Stored { .. } if self.log.is_empty() => {
-                (self.record.clone(), Base::AtHand)
+                (self.record.clone(), RecordSource::Commit)
             }
-            Persistence::Stored { .. } => (self.record.clone(), Base::ToBeLoaded),
+            Persistence::Stored { .. } => (self.record.clone(), RecordSource::Store),
         };
         let (action, changes) = (TokenAction::Keep, Changes::Exact(change));
-        let pending =
-            PendingCommit { action, changes, record, required: Worth::Nothing, ..*self.pending() };
-        (Box::new(pending), base)
+        let required = Worth::Nothing;
+        let pending = PendingCommit { action, changes, record, required, ..self.uncommitted() };
+        (Box::new(pending), source)
     }
 
     pub(super) fn checkpoint(&self) -> Checkpoint {
         Checkpoint { changes: self.log.len(), action: self.action.clone() }
     }
 
-    /// Returns the changes that were made since `checkpoint`, and the record that they come on.
+    /// Returns the changes since `checkpoint`, and the record to replay them on.
     pub(super) fn rest(
         &self,
         outcome: &CommitOutcome,
@@ -298,10 +298,10 @@ impl UnitOfWork {
         (rest, record)
     }
 
-    /// Takes over the outcome of a commit. `rest` and `record` are what [`rest`](Self::rest)
-    /// returned, with the changes made on the record.
+    /// Applies the outcome of a commit. `rest` and `record` come from [`rest`](Self::rest), with the
+    /// changes replayed on the record.
     ///
-    /// Returns `false` if there are further changes by now, made by a clone of the session.
+    /// Returns `false`, and applies nothing, if a clone of the session has made further changes since.
     pub(super) fn apply(
         &mut self,
         outcome: &CommitOutcome,
@@ -310,8 +310,8 @@ impl UnitOfWork {
         record: &Arc<Record>,
     ) -> bool {
         let action_is_new = self.action != checkpoint.action;
-        // A `destroy` in the meantime has emptied record and log: what it left belongs to the next
-        // session.
+        // A `destroy` since the checkpoint has emptied record and log. Their contents belong to the
+        // next session.
         if !(action_is_new && self.is_destroyed()) {
             if self.log.len().saturating_sub(checkpoint.changes) != rest.len() {
                 return false;
@@ -338,22 +338,22 @@ impl UnitOfWork {
         true
     }
 
-    /// Notes that the caller of an explicit commit has its error.
+    /// Remembers that an explicit commit failed and its caller has the error.
     pub(super) fn refuse(&mut self) {
         if self.phase != Phase::Closed {
             self.phase = Phase::Refused;
         }
     }
 
-    /// Closes the session to further changes. Returns whether a final commit should be attempted:
-    /// not if its changes were refused before. `destroy` and `regenerate` are tried again.
+    /// Closes the session to further changes. Returns `false` if a final commit would only repeat
+    /// changes whose explicit commit failed. `destroy` and `regenerate` are always tried again.
     pub(super) fn close(&mut self) -> bool {
         let refused = self.phase == Phase::Refused && self.action == TokenAction::Keep;
         self.phase = Phase::Closed;
         !refused
     }
 
-    /// Forgets the ordinary changes. `destroy` and `regenerate` stay.
+    /// Discards all changes except `destroy` and `regenerate`.
     pub(super) fn discard_changes(&mut self) {
         self.record = self.untouched.clone();
         self.log = ChangeLog::default();

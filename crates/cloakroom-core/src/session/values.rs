@@ -26,20 +26,25 @@ impl Session {
         read(self.state().values())
     }
 
-    /// Puts a value under `key`, replacing what is there. Anything that serde can serialize will
-    /// do. Dots descend into objects: `put("user.theme", "dark")` sets one member of `user` and
-    /// makes `user` if there is none.
+    /// Stores a value under `key` and replaces an earlier one. Accepts any value that serde can write
+    /// as JSON.
     ///
-    /// If a part of the key comes from outside, such as an article number from a form, use
-    /// [`Key::literal`](crate::Key::literal): in a plain string a visitor's dots would descend.
+    /// If the new value depends on the old one, use [`increment`](Self::increment) or
+    /// [`update`](Self::update), because they lose no change of a concurrent request.
     ///
-    /// To change a value that depends on itself prefer [`increment`](Self::increment) or
-    /// [`update`](Self::update): they lose nothing when two requests do it at once.
+    /// Dots in the key select members of objects: `put("user.theme", "dark")` sets the member `theme`
+    /// of `user`, and creates `user` if it is missing.
     ///
     /// # Errors
-    /// When the value cannot be written as JSON, or a dotted key leads below something that is not
-    /// an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32 segments;
-    /// this holds for every method that takes a key, except that [`has`](Self::has) returns `false`.
+    /// When the value cannot be written as JSON, or a dotted key selects a member of a value that is
+    /// not an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32
+    /// segments. The same limits apply to every method with a key, except that [`has`](Self::has)
+    /// returns `false`. After the commit, as every change.
+    ///
+    /// # Security
+    /// If a part of the key comes from outside, such as an article number from a form, use
+    /// [`Key::literal`](crate::Key::literal). In a plain string, a visitor could reach another value
+    /// with dots.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -56,14 +61,17 @@ impl Session {
         self.state().work.change(Change::Put { path: path.to_owned(), value })
     }
 
-    /// Adds 1 to the number under `key` and returns the sum as this request sees it, which requests
-    /// that run at the same time may see as well: take [`increment_now`](Self::increment_now) for a
-    /// number that decides something. A missing value counts as 0. Concurrent increments add up
-    /// exactly on every server-side driver. For a key with text from outside, such as a counter for
-    /// each article, use [`Key::literal`](crate::Key::literal).
+    /// Adds 1 to the number under `key` and returns the sum as this request sees it. A missing value
+    /// counts as 0.
+    ///
+    /// Use [`increment_now`](Self::increment_now) if the sum decides something, because concurrent
+    /// requests may get the same sum here. Their increments still add up exactly on every server-side
+    /// driver. For a key with text from outside, such as a counter for each article, use
+    /// [`Key::literal`](crate::Key::literal).
     ///
     /// # Errors
-    /// When the value is not a whole number or the sum does not fit into 64 bits; the value stays.
+    /// When the value is not a whole number, or the sum does not fit into 64 bits: the value stays.
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -79,7 +87,8 @@ impl Session {
     /// Adds `by`, an `i64` or an `f64`, to the number under `key` and returns the sum.
     ///
     /// # Errors
-    /// As [`increment`](Self::increment). A sum with a fraction is no `i64`: count it in `f64`.
+    /// As [`increment`](Self::increment). When the sum has a fraction and `by` is an `i64`: use an `f64`
+    /// for such numbers.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -93,7 +102,8 @@ impl Session {
         self.state().work.increment(Path::of(&key)?, by)
     }
 
-    /// Takes 1 from the number under `key` and returns the difference.
+    /// Subtracts 1 from the number under `key` and returns the difference, as
+    /// [`increment`](Self::increment) adds 1.
     ///
     /// # Errors
     /// As [`increment`](Self::increment).
@@ -108,7 +118,7 @@ impl Session {
         self.increment_by(key, -1)
     }
 
-    /// Takes `by`, an `i64` or an `f64`, from the number under `key` and returns the difference.
+    /// Subtracts `by`, an `i64` or an `f64`, from the number under `key` and returns the difference.
     ///
     /// # Errors
     /// As [`increment_by`](Self::increment_by).
@@ -127,7 +137,11 @@ impl Session {
         self.state().work.increment(path, negated)
     }
 
-    /// Removes the value under `key`, if there is one.
+    /// Removes the value under `key`, if there is one. Use [`pull`](Self::pull) to get the value as
+    /// well.
+    ///
+    /// # Errors
+    /// After the commit, as every change. [`Error::is_bad_key`] as [`put`](Self::put).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -137,18 +151,17 @@ impl Session {
     /// assert!(!session.has("username"));
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change. [`Error::is_bad_key`] as [`put`](Self::put).
     pub fn forget(&self, key: impl AsKey) -> Result<(), Error> {
         self.state().work.change(Change::Forget { path: Path::of(&key)?.to_owned() })
     }
 
-    /// Removes the value under `key` and returns it as this request sees it, which requests that run
-    /// at the same time may see as well: [`take`](Self::take) gives it to one of them.
+    /// Removes the value under `key` and returns it as this request sees it.
+    ///
+    /// Use [`take`](Self::take) if only one request may get the value, because concurrent requests may
+    /// get the same value here.
     ///
     /// # Errors
-    /// When the value is not a `T`: then it stays.
+    /// When the value is not a `T`: the value stays. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -168,8 +181,11 @@ impl Session {
         Ok(value)
     }
 
-    /// Removes all values. Flash, token and deadlines stay; to end the session use
-    /// [`destroy`](Self::destroy).
+    /// Removes all values. Keeps flash, owner, token and deadlines. Use [`destroy`](Self::destroy) to
+    /// end the session.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -179,24 +195,20 @@ impl Session {
     /// assert!(session.is_empty());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn clear(&self) -> Result<(), Error> {
         self.state().work.change(Change::Clear)
     }
 
-    /// Changes the value under `key` in place and returns it as this request sees it. Requests that
-    /// run at the same time do not see each other's changes until they are committed. A missing value
+    /// Changes the value under `key` in place and returns it as this request sees it. A missing value
     /// starts from its default.
     ///
-    /// When another request has changed the record, the commit runs the closure again on the value as
-    /// it is then, so no update is lost. Let it depend on its argument and on what it captured, and
-    /// on nothing else.
+    /// If a concurrent request has changed the record, the commit runs the closure again on the stored
+    /// value, so no update is lost. So the closure must depend only on its argument and on captured
+    /// values. The returned value does not contain changes of concurrent requests.
     ///
     /// # Errors
-    /// When the value is not a `T`: then the closure does not run. When the closure changes the
-    /// session itself, which only its argument may do.
+    /// When the value is not a `T`: the closure does not run. When the closure changes the session
+    /// itself rather than its argument. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -225,7 +237,7 @@ impl Session {
         closure::refuse_change()?;
         loop {
             let current = self.state().values().raw(path).map(ToOwned::to_owned);
-            // Without the lock: the closure may read the session.
+            // Without the lock, because the closure may read the session.
             let value = closure::run(|| rerun(current.as_deref()))??;
             let mut state = self.state();
             if state.values().raw(path) == current.as_deref() {

@@ -1,4 +1,4 @@
-//! The view helpers: what a template may ask of the session.
+//! The view helpers for templates.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -13,12 +13,15 @@ use crate::{
     values::Values,
 };
 
-/// Old input, errors, messages and the CSRF field, for templates of any kind: a cheap value with
-/// plain methods, which Askama and Maud call as they are. The features `minijinja` and
-/// `tera` make them functions of these engines.
+/// Old input, errors, messages and the CSRF field, for templates of any kind.
 ///
-/// Asking for flash consumes it: the next page starts without. All text comes from the visitor or
-/// may quote one, so let the template escape it.
+/// Templates of Askama and Maud call the methods directly. The features `minijinja` and `tera` provide
+/// them as functions of these engines. Clones are cheap.
+///
+/// Reading flash consumes it, so the next page does not show it again.
+///
+/// # Security
+/// Let the template escape all texts, because they come from a visitor or may quote one.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -36,8 +39,8 @@ impl View {
         Self(session)
     }
 
-    /// What the visitor had typed into the field `key`, as text, or `default`. Every helper takes a
-    /// field's name as the form has it or with dots: `user[name]` and `user.name` are one field.
+    /// Returns the old input of the field `key` as text, or `default` if there is none. All helpers
+    /// accept a field's name as in the form or with dots: `user[name]` and `user.name` are the same.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -48,8 +51,8 @@ impl View {
         text_or(self.old_value(key), default)
     }
 
-    /// What the visitor had typed, as it came: a list for a repeated field, an object for nested
-    /// names.
+    /// Returns the old input of the field `key` as JSON: a list for a repeated field, an object for
+    /// nested names.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -60,7 +63,7 @@ impl View {
         look_up(&self.0.read_flash()?.input, key)
     }
 
-    /// The flash message `key`, as text, or `default`.
+    /// Returns the flash message `key` as text, or `default` if there is none.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -71,7 +74,7 @@ impl View {
         text_or(self.flash_value(key), default)
     }
 
-    /// The flash message `key`, as it was flashed.
+    /// Returns the flash message `key` as JSON.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -84,7 +87,7 @@ impl View {
         look_up(&self.0.read_flash()?.messages, key)
     }
 
-    /// Every flash message.
+    /// Returns all flash messages by name.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -92,10 +95,10 @@ impl View {
     /// assert!(session.view().messages().is_empty());
     /// ```
     pub fn messages(&self) -> Map<String, Value> {
-        self.0.read_flash().map(|it| it.messages.all()).unwrap_or_default()
+        self.0.read_flash().map(|bags| bags.messages.all()).unwrap_or_default()
     }
 
-    /// Everything that the visitor had typed.
+    /// Returns all old input by field.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -103,10 +106,10 @@ impl View {
     /// assert!(session.view().input().is_empty());
     /// ```
     pub fn input(&self) -> Map<String, Value> {
-        self.0.read_flash().map(|it| it.input.all()).unwrap_or_default()
+        self.0.read_flash().map(|bags| bags.input.all()).unwrap_or_default()
     }
 
-    /// Whether there is an error for `field`.
+    /// Returns whether there is an error for `field`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -114,10 +117,10 @@ impl View {
     /// assert!(!session.view().has_error_for("username"));
     /// ```
     pub fn has_error_for(&self, field: &str) -> bool {
-        self.0.read_flash().is_some_and(|it| !it.errors.messages_for(field).is_empty())
+        self.0.read_flash().is_some_and(|bags| !bags.errors.messages_for(field).is_empty())
     }
 
-    /// The first error message for `field`.
+    /// Returns the first error message for `field`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -128,7 +131,7 @@ impl View {
         self.0.read_flash()?.errors.messages_for(field).first().cloned()
     }
 
-    /// Every error message, by the field's dotted name: `user.name` for `user[name]`.
+    /// Returns all error messages by the field's dotted name: `user.name` for `user[name]`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -136,10 +139,10 @@ impl View {
     /// assert!(session.view().errors().is_empty());
     /// ```
     pub fn errors(&self) -> BTreeMap<String, Vec<String>> {
-        self.0.read_flash().map(|it| it.errors.clone().into_map()).unwrap_or_default()
+        self.0.read_flash().map(|bags| bags.errors.clone().into_map()).unwrap_or_default()
     }
 
-    /// Whether there is any error.
+    /// Returns whether there are errors.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -147,22 +150,24 @@ impl View {
     /// assert!(!session.view().has_errors());
     /// ```
     pub fn has_errors(&self) -> bool {
-        self.0.read_flash().is_some_and(|it| !it.errors.is_empty())
+        self.0.read_flash().is_some_and(|bags| !bags.errors.is_empty())
     }
 
-    /// As [`Session::csrf_token`].
+    /// Returns a CSRF token, as [`Session::csrf_token`].
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session();
-    /// assert!(!session.verify_csrf_token(&session.view().csrf_token()), "a new session has no proof yet");
+    /// assert_ne!(session.view().csrf_token(), session.view().csrf_token());
     /// ```
     pub fn csrf_token(&self) -> String {
         self.0.csrf_token()
     }
 
-    /// The hidden input that carries the token in a form. It is HTML and safe to insert as it is:
-    /// `{{ view.csrf_field()|safe }}` in Askama, `(PreEscaped(view.csrf_field()))` in Maud.
+    /// Returns the HTML of a hidden input with a CSRF token, for a form.
+    ///
+    /// Insert it without escaping: `{{ view.csrf_field()|safe }}` in Askama,
+    /// `(PreEscaped(view.csrf_field()))` in Maud.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -170,7 +175,7 @@ impl View {
     /// assert!(session.view().csrf_field().contains("name=\"_csrf\""));
     /// ```
     pub fn csrf_field(&self) -> String {
-        // The token is base64url, which means nothing in HTML.
+        // The token is base64url, which has no characters that HTML escapes.
         let token = self.csrf_token();
         format!(r#"<input type="hidden" name="{CSRF_FIELD}" value="{token}">"#)
     }
@@ -181,7 +186,7 @@ pub(crate) fn look_up(bag: &Values, name: &str) -> Option<Value> {
     serde_json::from_str(find(bag, &parts(name))?).ok()
 }
 
-/// Strings as they are, `null` and absence as the default, the rest as JSON.
+/// Returns a string as it is, the default for `null` or no value, and JSON for any other value.
 fn text_or(value: Option<Value>, default: &str) -> String {
     match value {
         None | Some(Value::Null) => default.to_owned(),

@@ -1,4 +1,4 @@
-//! A visitor of an application in process.
+//! A client that sends requests to an application in process.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -18,31 +18,31 @@ use crate::{
     values::encode_object,
 };
 
-/// An application that requests are sent to in process. Adapters implement it.
+/// An application that receives requests in process. Adapters implement it.
 pub trait Application {
-    /// Answers a request.
+    /// Replies to a request.
     fn answer(&self, request: Sent) -> impl Future<Output = Answered>;
 }
 
-/// A request as it is sent.
+/// The request of a [`TestClient`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// The method.
     pub method: String,
-    /// Path and query.
+    /// The path and the query.
     pub uri: String,
-    /// Names and values.
+    /// The names and values of the headers.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// A response as it came.
+/// The response of an [`Application`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
     /// The status code.
     pub status: u16,
-    /// Names, in lower case, and values.
+    /// The names, in lower case, and values of the headers.
     pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: Vec<u8>,
@@ -50,10 +50,10 @@ pub struct Answered {
 
 type Preparation = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send>;
 
-/// A visitor who keeps cookies from one request to the next.
+/// A client that keeps cookies from one request to the next.
 ///
-/// What `with_…` and `signed_in_as` say is in the session before the next request. `cloakroom_axum`
-/// and `cloakroom_actix` make one with their `testing::client`:
+/// The functions `with_…` and `signed_in_as` prepare the session before the next request.
+/// `testing::client` of `cloakroom_axum` and `cloakroom_actix` makes a client:
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -61,10 +61,10 @@ type Preparation = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send>;
 /// # struct App(Sessions);
 /// # impl Application for App {
 /// #     async fn answer(&self, sent: Sent) -> Answered {
-/// #         let visit = cloakroom::adapter::RequestContext::new(&self.0);
-/// #         let session = visit.session(sent.headers.as_slice()).await.unwrap();
+/// #         let context = cloakroom::adapter::RequestContext::new(&self.0);
+/// #         let session = context.session(sent.headers.as_slice()).await.unwrap();
 /// #         session.with_errors([("email", "is required")]).unwrap();
-/// #         let headers = visit.finish(303).await.unwrap();
+/// #         let headers = context.finish(303).await.unwrap();
 /// #         let lines = headers.set_cookie.into_iter().map(|line| ("set-cookie".to_owned(), line));
 /// #         Answered { status: 303, headers: lines.collect(), body: Vec::new() }
 /// #     }
@@ -93,7 +93,7 @@ pub struct TestClient<A> {
 }
 
 impl<A: Application> TestClient<A> {
-    /// A visitor of `app`, whose sessions are `sessions`, without a session yet.
+    /// Makes a client of `app` without cookies. `sessions` is the session system of `app`.
     pub fn new(app: A, sessions: &Sessions) -> Self {
         let (sessions, cookies) = (sessions.clone(), BTreeMap::new());
         Self { app, sessions, cookies, bearer: None, preparations: Vec::new() }
@@ -107,11 +107,11 @@ impl<A: Application> TestClient<A> {
         self
     }
 
-    /// The session has these values, an object's members.
+    /// Puts values into the session before the next request: the members of an object.
     ///
     /// # Panics
-    /// At once, if `values` is not an object. When the request is sent, if the session cannot take what
-    /// was said, such as an owner on the cookie driver.
+    /// If `values` is not an object. The next request panics if the session refuses the values, for
+    /// example because they are too large.
     #[must_use]
     pub fn with_session(self, values: impl Serialize) -> Self {
         let values = object(&values);
@@ -120,21 +120,27 @@ impl<A: Application> TestClient<A> {
         })
     }
 
-    /// The session has these flash messages for the next page, an object's members.
+    /// Adds flash messages for the next page: the members of an object.
+    ///
+    /// # Panics
+    /// As [`with_session`](Self::with_session).
     #[must_use]
     pub fn with_flash(self, messages: impl Serialize) -> Self {
         let messages = object(&messages);
         self.prepare(move |session| session.flash(messages).map(drop))
     }
 
-    /// The session has these errors for the next page.
+    /// Adds errors for the next page.
     #[must_use]
     pub fn with_errors(self, errors: impl IntoFieldErrors) -> Self {
         let errors = errors.into_field_errors();
         self.prepare(move |session| session.with_errors(errors).map(drop))
     }
 
-    /// The session has this old form input for the next page, an object's members.
+    /// Adds old form input for the next page: the members of an object.
+    ///
+    /// # Panics
+    /// As [`with_session`](Self::with_session).
     #[must_use]
     pub fn with_old(self, input: impl Serialize) -> Self {
         let input = object(&input);
@@ -145,7 +151,7 @@ impl<A: Application> TestClient<A> {
         })
     }
 
-    /// The session is of this owner, who has [just proved it](Session::mark_authenticated).
+    /// Signs the client in: sets the owner of the session and calls [`Session::mark_authenticated`].
     #[must_use]
     pub fn signed_in_as(self, owner: &str) -> Self {
         let owner = owner.to_owned();
@@ -155,31 +161,31 @@ impl<A: Application> TestClient<A> {
         })
     }
 
-    /// The client sends this token in place of cookies, as [`Session::bearer_token`] gave it.
+    /// Sends a token of [`Session::bearer_token`] instead of cookies.
     #[must_use]
     pub fn with_bearer(mut self, token: impl Into<String>) -> Self {
         self.bearer = Some(token.into());
         self
     }
 
-    /// A GET of a path.
+    /// Begins a GET request.
     pub fn get(&mut self, uri: &str) -> TestRequest<'_, A> {
         self.request("GET", uri)
     }
 
-    /// A POST to a path.
+    /// Begins a POST request.
     pub fn post(&mut self, uri: &str) -> TestRequest<'_, A> {
         self.request("POST", uri)
     }
 
-    /// A request by any method.
+    /// Begins a request with any method. `uri` is a path with an optional query.
     pub fn request(&mut self, method: &str, uri: &str) -> TestRequest<'_, A> {
         let (method, uri) = (method.to_owned(), uri.to_owned());
         let sent = Sent { method, uri, headers: Vec::new(), body: Vec::new() };
         TestRequest { client: self, sent, csrf: false }
     }
 
-    /// The session as the next request would find it.
+    /// Loads the session as the next request would.
     async fn session(&self) -> Session {
         let credentials = self.credentials();
         let session = RequestContext::new(&self.sessions).session(credentials.as_slice()).await;
@@ -195,35 +201,37 @@ impl<A: Application> TestClient<A> {
         if pairs.is_empty() { Vec::new() } else { vec![("cookie".to_owned(), pairs.join("; "))] }
     }
 
-    /// A request of its own that does what was said of the session.
-    async fn make_ready(&mut self, csrf: bool) -> Option<String> {
+    /// Prepares the session in a separate request context. Returns a CSRF token if `csrf` is set.
+    async fn prepare_session(&mut self, csrf: bool) -> Option<String> {
         if self.preparations.is_empty() && !csrf {
             return None;
         }
-        let visit = RequestContext::new(&self.sessions);
-        let session = visit.session(self.credentials().as_slice()).await;
-        let session = session.unwrap_or_else(|error| panic!("no session: {error:?}"));
+        let context = RequestContext::new(&self.sessions);
+        let session = context.session(self.credentials().as_slice()).await;
+        let session =
+            session.unwrap_or_else(|error| panic!("the session could not be loaded: {error:?}"));
         for prepare in self.preparations.drain(..) {
             prepare(&session)
-                .unwrap_or_else(|error| panic!("the session was not prepared: {error:?}"));
+                .unwrap_or_else(|error| panic!("the session could not be prepared: {error:?}"));
         }
         let token = csrf.then(|| session.csrf_token());
         if self.sessions.token_transport() == TokenTransport::Bearer {
             self.bearer = session.bearer_token().ok();
         }
-        // A redirect shows no page, so flash that waits goes on waiting.
-        let headers = visit.finish(303).await;
-        let headers = headers.unwrap_or_else(|error| panic!("the session was not kept: {error:?}"));
+        // A redirect shows no page, so the flash stays for the next page.
+        let headers = context.finish(303).await;
+        let headers =
+            headers.unwrap_or_else(|error| panic!("the session could not be committed: {error:?}"));
         headers.set_cookie.iter().for_each(|line| self.take_cookie(line));
         token
     }
 
-    /// As a browser would, as far as one site goes.
+    /// Stores or removes a cookie, as a browser does for one site.
     fn take_cookie(&mut self, line: &str) {
         let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
         let Some((name, value)) = pair.split_once('=') else { return };
-        let ended = attributes.split(';').any(|it| it.trim().eq_ignore_ascii_case("max-age=0"));
-        if ended {
+        let mut attributes = attributes.split(';').map(str::trim);
+        if attributes.any(|attribute| attribute.eq_ignore_ascii_case("max-age=0")) {
             self.cookies.remove(name.trim());
         } else {
             self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
@@ -234,12 +242,20 @@ impl<A: Application> TestClient<A> {
 fn object(values: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(values) {
         Ok(Value::Object(members)) => members,
-        other => panic!("an object is needed, found {other:?}"),
+        other => panic!("a JSON object is needed, found {other:?}"),
     }
 }
 
-/// A request that is being written.
-#[must_use = "it is not sent before `send`"]
+/// A request of a [`TestClient`] before it is sent.
+///
+/// ```no_run
+/// # use cloakroom_core as cloakroom;
+/// # async fn example<A: cloakroom::testing::Application>(mut client: cloakroom::testing::TestClient<A>) {
+/// let response = client.post("/cart").header("accept", "application/json").json([1, 2]).send().await;
+/// response.assert_status(200).assert_session("cart", [1, 2]);
+/// # }
+/// ```
+#[must_use = "the request is sent by `send`"]
 pub struct TestRequest<'c, A> {
     client: &'c mut TestClient<A>,
     sent: Sent,
@@ -253,37 +269,43 @@ impl<A: Application> TestRequest<'_, A> {
         self
     }
 
-    /// Sends these fields as a form does.
+    /// Sets the body to an urlencoded form with these fields.
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.body("application/x-www-form-urlencoded", body)
     }
 
-    /// Sends JSON.
+    /// Sets the body to JSON.
     ///
     /// # Panics
     /// When `value` cannot be written as JSON.
     pub fn json(self, value: impl Serialize) -> Self {
         let body = serde_json::to_vec(&value);
-        self.body("application/json", body.unwrap_or_else(|error| panic!("no JSON: {error}")))
+        let body =
+            body.unwrap_or_else(|error| panic!("the value cannot be written as JSON: {error}"));
+        self.body("application/json", body)
     }
 
-    /// Sends a body of any type.
+    /// Sets the body and its type.
     pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         self.sent.body = body.into();
         self.header("content-type", content_type)
     }
 
-    /// Sends a CSRF token of the session, which begins if there is none.
+    /// Adds a CSRF token of the session in the header `X-CSRF-Token`. A client without a session first
+    /// gets the cookie that a page with a form sets.
     pub fn with_csrf_token(mut self) -> Self {
         self.csrf = true;
         self
     }
 
-    /// Sends it, and looks at the session afterwards.
+    /// Sends the request, and loads the session after it for the assertions of [`TestResponse`].
+    ///
+    /// # Panics
+    /// When the session cannot be loaded, or cannot be prepared as `with_…` or `signed_in_as` say.
     pub async fn send(self) -> TestResponse {
         let Self { client, mut sent, csrf } = self;
-        if let Some(token) = client.make_ready(csrf).await {
+        if let Some(token) = client.prepare_session(csrf).await {
             sent.headers.push(("x-csrf-token".to_owned(), token));
         }
         sent.headers.extend(client.credentials());
@@ -297,7 +319,7 @@ impl<A: Application> TestRequest<'_, A> {
     }
 }
 
-/// Shows who it is, not what it carries.
+/// Shows the names of the cookies and hides their values.
 impl<A> fmt::Debug for TestClient<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cookies: Vec<_> = self.cookies.keys().collect();

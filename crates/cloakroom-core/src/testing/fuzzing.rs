@@ -1,4 +1,4 @@
-//! Doors for the fuzz targets: each takes any bytes and panics where an invariant breaks.
+//! Entry points of the fuzz targets. Each takes arbitrary bytes and panics if an invariant is broken.
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,33 +21,33 @@ fn cookies() -> Cookies {
     Cookies::new(CookieSettings::development(), ValueForm::Sealed).expect("the defaults are valid")
 }
 
-/// Any `Cookie` header: at most four candidates, none longer than the header.
+/// Reads `data` as `Cookie` headers. There are at most four candidates, none longer than the header.
 pub fn cookie_header(data: &[u8]) {
     let presented = cookies().read(data.split(|byte| *byte == b'\n'));
     assert!(presented.candidates.len() <= 4);
-    assert!(presented.candidates.iter().all(|it| it.len() <= data.len()));
+    assert!(presented.candidates.iter().all(|candidate| candidate.len() <= data.len()));
     assert!(presented.chunks.iter().all(|number| (2..=16).contains(number)));
 }
 
-/// Any text in place of a sealed one: nothing opens but what was sealed.
+/// Opens `data` as a sealed text. Only a text that was sealed can be opened.
 pub fn sealed(data: &[u8]) {
     let sealer = sealer();
     assert!(sealer.open(data).is_none(), "a forgery");
     let text = sealer.seal(data);
-    assert!(sealer.open(text.as_bytes()).is_some_and(|it| it.plaintext() == data));
+    assert!(sealer.open(text.as_bytes()).is_some_and(|unsealed| unsealed.plaintext() == data));
 }
 
-/// Any bytes in place of a record: what reads is written, and reads again as the same.
+/// Reads `data` as a record. A record that can be read is written and read again as the same.
 pub fn record(data: &[u8]) {
     let Some(record) = Record::decode(&Bytes::copy_from_slice(data)) else { return };
     let Ok(written) = record.encode(None) else { return };
     let again = Record::decode(&written.clone().into()).map(|record| record.encode(None).ok());
     assert_eq!(again.flatten(), Some(written));
     drop(record.values.all());
-    drop(record.flash.shown());
+    drop(record.flash.visible());
 }
 
-/// Any body, as a form of each type; the first byte chooses.
+/// Parses `data` as the body of a form. The first byte chooses its type.
 pub fn form(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let types = [
@@ -62,7 +62,7 @@ pub fn form(data: &[u8]) {
     assert!(!input.flashable().contains_key("password"));
     drop(input.deserialize::<std::collections::BTreeMap<String, Vec<u8>>>());
     drop(input.only(&["a.b", "c"]));
-    // By the names that were sent, each field is picked, and dropped. Entries of lists become `null`.
+    // `only` and `except` find each field by its name. Removed entries of lists become `null`.
     for name in input.all().keys().take(4) {
         assert!(input.get(name).is_some());
         assert!(!input.only(&[name]).is_empty());
@@ -71,8 +71,8 @@ pub fn form(data: &[u8]) {
     }
 }
 
-/// Any key of any value: what is put is read and forgotten again, and no key reaches another's value.
-/// The first line is the key, the rest the value.
+/// Puts, reads and forgets a value. No key reaches the value of another one. The first line of `data` is
+/// the key, the rest is the value.
 pub fn keys(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (key, value) = text.split_once('\n').unwrap_or((&text, ""));
@@ -81,7 +81,8 @@ pub fn keys(data: &[u8]) {
         let session = crate::testing::session();
         let (dotted, named) = (session.put(key, &value), session.put(literal, &value));
         assert!(
-            named.is_ok() == (key.len() <= 1024) || named.is_err_and(|it| it.code() == "encode")
+            named.is_ok() == (key.len() <= 1024)
+                || named.is_err_and(|error| error.code() == "encode")
         );
         if session.has(literal) {
             assert!(session.all().contains_key(key));
@@ -96,25 +97,25 @@ pub fn keys(data: &[u8]) {
     }
 }
 
-/// Any value, split over chunks and read again, in any order and beside any neighbour.
+/// Splits a value into chunks and reads it again, in any order of the chunks.
 pub fn chunks(data: &[u8]) {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let repeats = 1 + data.first().map_or(0, |byte| usize::from(*byte) * 64 / (data.len() + 1));
     let text = data.repeat(repeats);
     let text = text.iter().map(|byte| char::from(alphabet[usize::from(byte % 64)]));
-    // The reader passes over values that cannot be sealed texts.
+    // The reader skips values that cannot be sealed texts.
     let value: String = "AQ".chars().chain(text).chain("-".repeat(58).chars()).collect();
-    let age = Some(std::time::Duration::from_secs(3_600));
-    if cookies().check_size(&value, age).is_err() {
+    let max_age = Some(std::time::Duration::from_secs(3_600));
+    if cookies().check_size(&value, max_age).is_err() {
         return;
     }
-    let lines = cookies().issue(&value, age, &[]);
+    let lines = cookies().issue(&value, max_age, &[]);
     assert!(lines.iter().all(|line| line.len() <= 4096));
     let mut pairs: Vec<_> = lines.iter().filter_map(|line| line.split(';').next()).collect();
     let turn = data.len() % pairs.len().max(1);
     pairs.rotate_left(turn);
     let header = pairs.join("; ");
     let presented = cookies().read(std::iter::once(header.as_bytes()));
-    let read: Vec<_> = presented.candidates.iter().map(|it| it.to_vec()).collect();
+    let read: Vec<_> = presented.candidates.iter().map(|value| value.to_vec()).collect();
     assert_eq!(read, [value.into_bytes()]);
 }

@@ -1,10 +1,10 @@
-//! For the tests of applications.
+//! Helpers for the tests of applications.
 //!
-//! - [`session`] and [`session_with_form`]: a session for functions that take one.
-//! - [`TestClient`]: a visitor who sends requests to an application in process, and may come with a
-//!   session already; the adapters have the functions that make one. What came of a request is looked
-//!   at with [`TestResponse`].
-//! - [`FakeClock`]: time that goes by when it is told to.
+//! - [`session`] and [`session_with_form`] make a session for functions that take one.
+//! - [`TestClient`] sends requests to an application in process, with cookies and a prepared session.
+//!   The adapters have functions that make one. [`TestResponse`] has assertions on the response and the
+//!   session after it.
+//! - [`FakeClock`] is a clock that tests set.
 
 mod client;
 #[cfg(fuzzing)]
@@ -27,7 +27,10 @@ use crate::{
     session::{Session, sessions::Sessions},
 };
 
-/// A new, empty session on the cookie driver.
+/// Makes a new, empty session on the cookie driver.
+///
+/// # Panics
+/// Never, because the default settings are valid and the cookie driver waits for nothing.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -40,24 +43,21 @@ use crate::{
 /// session.put("username", "virk").unwrap();
 /// assert_eq!(greet(&session), "Hello virk");
 /// ```
-///
-/// # Panics
-/// Never: the default settings are valid, and the cookie driver waits for nothing.
 #[must_use]
 pub fn session() -> Session {
     loaded(None)
 }
 
-/// The same in a request that sent `form`, as a browser would encode it.
+/// Makes a new, empty session in a request with the form `form`, encoded as by a browser.
+///
+/// # Panics
+/// When [`FormInput::from_query`] refuses `form`.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
 /// let session = cloakroom::testing::session_with_form("username=virk&password=secret");
 /// session.flash_all().unwrap();
 /// ```
-///
-/// # Panics
-/// Where `form` is none, as [`FormInput::from_query`] says.
 #[must_use]
 #[expect(clippy::expect_used, reason = "see Panics")]
 pub fn session_with_form(form: &str) -> Session {
@@ -67,11 +67,11 @@ pub fn session_with_form(form: &str) -> Session {
 #[expect(clippy::expect_used, reason = "see Panics above")]
 fn loaded(form: Option<FormInput>) -> Session {
     let sessions = Sessions::cookie(AppKeys::random()).build().expect("the defaults are valid");
-    let visit = RequestContext::new(&sessions);
+    let context = RequestContext::new(&sessions);
     if let Some(form) = form {
-        visit.capture(form);
+        context.capture(form);
     }
     let no_headers: &[(&str, &str)] = &[];
-    let session = visit.session(no_headers).now_or_never();
+    let session = context.session(no_headers).now_or_never();
     session.expect("the cookie driver never waits").expect("an absent cookie is no error")
 }

@@ -1,4 +1,4 @@
-//! What came of a request.
+//! The response to a test request, with assertions.
 
 use std::{fmt, sync::Arc};
 
@@ -11,45 +11,47 @@ use crate::{
     session::{Session, view::look_up},
 };
 
-/// A response, and the session as the next request will find it.
+/// A response, with the session as the next request finds it.
 ///
-/// The `assert_…` functions can be chained. They panic where it is otherwise, and show the whole
-/// session then.
+/// The `assert_…` functions can be chained. A failed assertion panics and shows the whole session.
+/// [`TestClient`](crate::testing::TestClient) has an example.
 pub struct TestResponse {
     answered: Answered,
     session: Session,
 }
 
-#[expect(clippy::missing_panics_doc, reason = "it is what assertions do")]
+#[expect(clippy::missing_panics_doc, reason = "assertions panic")]
 impl TestResponse {
     pub(super) fn new(answered: Answered, session: Session) -> Self {
         Self { answered, session }
     }
 
-    /// The status code.
+    /// Returns the status code.
     pub fn status(&self) -> u16 {
         self.answered.status
     }
 
-    /// The first value of a header, whose name is in lower case.
+    /// Returns the first value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.answered.headers.iter().find(|(candidate, _)| candidate == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.answered.body).into_owned()
     }
 
-    /// The body as JSON: `response.json::<serde_json::Value>()["token"]`.
+    /// Reads the body as JSON: `response.json::<serde_json::Value>()["token"]`.
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
         let read = serde_json::from_slice(&self.answered.body);
-        read.unwrap_or_else(|error| panic!("the body is not that: {error}: {}", self.text()))
+        read.unwrap_or_else(|error| {
+            panic!("the body cannot be read as this type: {error}: {}", self.text())
+        })
     }
 
-    /// The value of the session under `key`.
+    /// Returns the session's value under `key`.
     pub fn session_value(&self, key: &str) -> Option<Value> {
         self.session.get(key).ok().flatten()
     }
@@ -59,16 +61,16 @@ impl TestResponse {
     }
 
     #[track_caller]
-    fn assert_same(&self, what: &str, found: Option<&Value>, expected: &Value) -> &Self {
+    fn assert_same(&self, name: &str, found: Option<&Value>, expected: &Value) -> &Self {
         assert!(
             found == Some(expected),
-            "{what} should be {expected} and is {}\n{self}",
+            "{name} should be {expected} and is {}\n{self}",
             found.map_or_else(|| "missing".to_owned(), ToString::to_string)
         );
         self
     }
 
-    /// The response has this status.
+    /// Asserts that the response has this status.
     #[track_caller]
     pub fn assert_status(&self, status: u16) -> &Self {
         assert!(
@@ -79,36 +81,40 @@ impl TestResponse {
         self
     }
 
-    /// The response sends the visitor to `uri`.
+    /// Asserts that the response is a redirect to `uri`.
     #[track_caller]
     pub fn assert_redirect(&self, uri: &str) -> &Self {
-        let leads = (300..400).contains(&self.status()).then(|| self.header("location")).flatten();
-        assert!(leads == Some(uri), "it should lead to {uri} and leads to {leads:?}\n{self}");
+        let is_redirect = (300..400).contains(&self.status());
+        let location = is_redirect.then(|| self.header("location")).flatten();
+        assert!(
+            location == Some(uri),
+            "the response should redirect to {uri:?} and redirects to {location:?}\n{self}"
+        );
         self
     }
 
-    /// The session has this value under `key`.
+    /// Asserts that the session has this value under `key`.
     #[track_caller]
     pub fn assert_session(&self, key: &str, value: impl Serialize) -> &Self {
-        let what = format!("the session value `{key}`");
-        self.assert_same(&what, self.session_value(key).as_ref(), &json!(value))
+        let name = format!("the session value `{key}`");
+        self.assert_same(&name, self.session_value(key).as_ref(), &json!(value))
     }
 
-    /// The session has no value under `key`.
+    /// Asserts that the session has no value under `key`.
     #[track_caller]
     pub fn assert_session_missing(&self, key: &str) -> &Self {
         assert!(!self.session.has(key), "the session should have no value `{key}`\n{self}");
         self
     }
 
-    /// The next page is shown this message.
+    /// Asserts that the next page shows this flash message.
     #[track_caller]
     pub fn assert_flash(&self, key: &str, value: impl Serialize) -> &Self {
         let found = look_up(&self.flash().messages, key);
         self.assert_same(&format!("the flash message `{key}`"), found.as_ref(), &json!(value))
     }
 
-    /// The next page is not shown a message of this name.
+    /// Asserts that the next page shows no flash message of this name.
     #[track_caller]
     pub fn assert_flash_missing(&self, key: &str) -> &Self {
         let flash = self.flash();
@@ -119,58 +125,58 @@ impl TestResponse {
         self
     }
 
-    /// The next page is shown this error for the field.
+    /// Asserts that the next page shows this error for the field.
     #[track_caller]
     pub fn assert_error_for(&self, field: &str, message: &str) -> &Self {
         let flash = self.flash();
         let messages = flash.errors.messages_for(field);
         assert!(
-            messages.iter().any(|it| it == message),
-            "the errors for `{field}` should have {message:?} and are {messages:?}\n{self}"
+            messages.iter().any(|found| found == message),
+            "the errors for `{field}` should contain {message:?} and are {messages:?}\n{self}"
         );
         self
     }
 
-    /// The next page is shown no error for the field.
+    /// Asserts that the next page shows no error for the field.
     #[track_caller]
     pub fn assert_no_error_for(&self, field: &str) -> &Self {
         let flash = self.flash();
         let messages = flash.errors.messages_for(field);
         assert!(
             messages.is_empty(),
-            "there should be no error for `{field}`: {messages:?}\n{self}"
+            "there should be no error for `{field}`, found {messages:?}\n{self}"
         );
         self
     }
 
-    /// The next page fills this value into the field again.
+    /// Asserts that the next page has this old input for the field.
     #[track_caller]
     pub fn assert_old(&self, key: &str, value: impl Serialize) -> &Self {
         let found = look_up(&self.flash().input, key);
         self.assert_same(&format!("the old input `{key}`"), found.as_ref(), &json!(value))
     }
 
-    /// The session is of this owner.
+    /// Asserts that the session has this owner.
     #[track_caller]
     pub fn assert_signed_in_as(&self, owner: &str) -> &Self {
         let found = self.session.owner();
         assert!(
             found.as_deref() == Some(owner),
-            "the session should be of {owner:?} and is of {found:?}\n{self}"
+            "the owner of the session should be {owner:?} and is {found:?}\n{self}"
         );
         self
     }
 
-    /// There is no session, or nobody owns it.
+    /// Asserts that there is no session, or that it has no owner.
     #[track_caller]
     pub fn assert_signed_out(&self) -> &Self {
         let found = self.session.owner();
-        assert!(found.is_none(), "the session should be nobody's and is of {found:?}\n{self}");
+        assert!(found.is_none(), "the session should have no owner and has {found:?}\n{self}");
         self
     }
 }
 
-/// The response and the whole session, as failed assertions show it.
+/// Shows the response and the whole session, for failed assertions.
 impl fmt::Display for TestResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flash = self.flash();

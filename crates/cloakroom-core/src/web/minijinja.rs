@@ -2,7 +2,7 @@
 //! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `has_errors()`,
 //! `flash_message(key, default)`, `csrf_token()` and `csrf_field()`.
 //!
-//! Register them once, and give each template the request's view under the name `view`:
+//! Register them once. Pass the request's view to each template under the name `view`:
 //!
 //! ```
 //! # use cloakroom_core as cloakroom;
@@ -22,12 +22,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Escaping
-//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. Where the
-//! template does not escape it they fail, because the text could be a script. MiniJinja escapes where
-//! a template's name ends in `.html`, `.htm`, `.xml` or `.json`, perhaps with `.j2` behind it, where
-//! [`Environment::set_auto_escape_callback`] says so, and within `{% autoescape true %}`. In a
-//! template of plain text, pass what it needs as values of your own.
+//! # Security
+//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. They fail in
+//! a template that does not escape it, because the text could be a script. MiniJinja escapes in three
+//! cases:
+//! - the template's name ends in `.html`, `.htm`, `.xml` or `.json`, optionally followed by `.j2`;
+//! - [`Environment::set_auto_escape_callback`] turns escaping on for the template;
+//! - the call is within `{% autoescape true %}`.
+//!
+//! For a plain text template, pass the texts as values of the context instead.
 
 use std::sync::Arc;
 
@@ -38,10 +41,16 @@ use minijinja::{
 
 use crate::session::view::View;
 
-/// The name under which templates get the [`View`].
+/// The name of the [`View`] in templates.
 const VARIABLE: &str = "view";
 
-/// Adds the view helpers to `environment`. They work in included templates and macros as well.
+/// Adds the view helpers to `environment`. They also work in included templates and in macros.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// let mut templates = minijinja::Environment::new();
+/// cloakroom::minijinja::add_helpers(&mut templates);
+/// ```
 pub fn add_helpers(environment: &mut Environment<'_>) {
     environment.add_function("old", old);
     environment.add_function("flash_message", flash_message);
@@ -71,7 +80,7 @@ fn flash_message(state: &State, key: &str, default: Option<Value>) -> Result<Val
     Ok(present(escaped_view(state)?.flash_value(key), default))
 }
 
-/// An absent value prints as nothing and is false.
+/// Converts a value for a template. An absent value becomes the default, or an empty string.
 fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
     match value {
         None | Some(serde_json::Value::Null) => default.unwrap_or_else(|| Value::from("")),
@@ -79,7 +88,8 @@ fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
     }
 }
 
-/// The view, for text of the visitor's, which must not stand in a page as it is.
+/// Returns the view for a helper that returns the visitor's text. Fails if the template does not escape
+/// it.
 fn escaped_view(state: &State) -> Result<View, Error> {
     if *state.auto_escape() != AutoEscape::None {
         return view(state);
@@ -102,14 +112,14 @@ fn view(state: &State) -> Result<View, Error> {
     })
 }
 
-/// The view as an opaque value: templates go through the functions.
+/// The view as an opaque template value. Templates use it through the functions.
 #[derive(Debug)]
 struct InTemplate(View);
 
 impl Object for InTemplate {}
 
 impl View {
-    /// This view as a template value, to be passed under the name `view`.
+    /// Converts this view to a template value. Pass it to the template under the name `view`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -127,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    const OF_THE_VISITOR: [&str; 4] =
+    const VISITOR_TEXT: [&str; 4] =
         ["old('name')", "flash_message('note')", "get_error_for('name')", "errors()"];
 
     fn render(name: &str, template: &str) -> Result<String, Error> {
@@ -140,8 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn text_of_the_visitor_is_refused_where_it_is_not_escaped() {
-        for call in OF_THE_VISITOR {
+    fn unescaped_text_of_the_visitor_is_refused() {
+        for call in VISITOR_TEXT {
             for (name, template) in [
                 ("page.txt", format!("{{{{ {call} }}}}")),
                 ("page", format!("{{% if {call} %}}x{{% endif %}}")),
@@ -159,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_makes_is_for_any_template() {
+    fn text_of_the_library_is_allowed_in_any_template() {
         let template =
             "{{ has_errors() }}{{ has_error_for('name') }}{{ csrf_token() }}{{ csrf_field() }}";
         assert!(render("page.txt", template).unwrap().contains("_csrf"));

@@ -1,5 +1,4 @@
-//! What pages and forms need beside the session: protection against forged requests, and the view
-//! helpers for template engines.
+//! CSRF protection, and the view helpers for template engines.
 
 pub mod csrf;
 #[cfg(feature = "minijinja")]

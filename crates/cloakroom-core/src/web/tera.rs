@@ -2,7 +2,7 @@
 //! `has_error_for(field=…)`, `get_error_for(field=…)`, `errors()`, `has_errors()`,
 //! `flash_message(key=…, default=…)`, `csrf_token()` and `csrf_field()`.
 //!
-//! Register them once, and render through [`View::render_tera`], which lends them the request's view:
+//! Register them once. Render with [`View::render_tera`], which gives them the request's view:
 //!
 //! ```
 //! # use cloakroom_core as cloakroom;
@@ -19,12 +19,12 @@
 //! # Ok::<(), tera::Error>(())
 //! ```
 //!
-//! # Escaping
-//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. Where the
-//! template does not escape it they fail, because the text could be a script. Tera escapes where a
-//! template's name ends in `.html`, `.htm` or `.xml`, or in what [`Tera::autoescape_on`] says; an
-//! included template is escaped as the one that includes it. In a template of plain text, insert what
-//! it needs into the context yourself.
+//! # Security
+//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. They fail in
+//! a template that does not escape it, because the text could be a script. Tera escapes in templates
+//! whose names end in `.html`, `.htm` or `.xml`, or in a suffix that was set with
+//! [`Tera::autoescape_on`]. An included template is escaped like the one that includes it. For a plain
+//! text template, insert the texts into the context instead.
 
 use std::cell::RefCell;
 
@@ -33,8 +33,8 @@ use tera::{Context, Error, Kwargs, State, Tera, TeraResult, Value};
 use crate::session::view::View;
 
 thread_local! {
-    /// The views of the pages that are being rendered on this thread, the innermost last. Rendering
-    /// waits for nothing, so it stays on its thread.
+    /// The views of the pages that this thread is rendering, the innermost last. Rendering stays on one
+    /// thread, because it does not await anything.
     static RENDERING: RefCell<Vec<Rendering>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -46,6 +46,12 @@ struct Rendering {
 }
 
 /// Adds the view helpers to `templates`.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// let mut templates = tera::Tera::default();
+/// cloakroom::tera::add_helpers(&mut templates);
+/// ```
 pub fn add_helpers(templates: &mut Tera) {
     templates.register_function("old", |arguments: Kwargs, state: &State| {
         let value = escaped_view(state)?.old_value(arguments.must_get("key")?);
@@ -78,10 +84,21 @@ pub fn add_helpers(templates: &mut Tera) {
 }
 
 impl View {
-    /// Renders a template whose helpers show this view.
+    /// Renders a template. Its helpers use this view.
     ///
     /// # Errors
     /// As [`Tera::render`].
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// let mut templates = tera::Tera::default();
+    /// cloakroom::tera::add_helpers(&mut templates);
+    /// templates.add_raw_template("form.html", "{% if has_errors() %}Try again{% endif %}")?;
+    /// let page = session.view().render_tera(&templates, "form.html", &tera::Context::new())?;
+    /// assert_eq!(page, "");
+    /// # Ok::<(), tera::Error>(())
+    /// ```
     pub fn render_tera(
         &self,
         templates: &Tera,
@@ -93,7 +110,7 @@ impl View {
     }
 }
 
-/// Takes the view back, also when a template panics.
+/// Removes the view after rendering, also after a panic.
 struct Lent;
 
 impl Lent {
@@ -109,7 +126,8 @@ impl Drop for Lent {
     }
 }
 
-/// The view, for text of the visitor's, which must not stand in a page as it is.
+/// Returns the view for a helper that returns the visitor's text. Fails if the template does not escape
+/// it.
 fn escaped_view(state: &State) -> TeraResult<View> {
     let Rendering { view, template } = rendering()?;
     if state.autoescaping_enabled() {
@@ -129,12 +147,12 @@ fn rendering() -> TeraResult<Rendering> {
     let page = RENDERING.with_borrow(|pages| pages.last().cloned());
     page.ok_or_else(|| {
         Error::message(
-            "this template needs the session's view: render it with `view.render_tera(…)`",
+            "the template needs the session's view: render it with `view.render_tera(…)`",
         )
     })
 }
 
-/// An absent value prints as nothing and is false.
+/// Converts a value for a template. An absent value becomes the default, or an empty string.
 fn present(value: Option<serde_json::Value>, default: Option<Value>) -> Value {
     match value {
         None | Some(serde_json::Value::Null) => default.unwrap_or_else(|| Value::from("")),
@@ -148,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    const OF_THE_VISITOR: [&str; 4] =
+    const VISITOR_TEXT: [&str; 4] =
         ["old(key='name')", "flash_message(key='note')", "get_error_for(field='name')", "errors()"];
 
     fn render(name: &str, template: &str) -> TeraResult<String> {
@@ -166,8 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn text_of_the_visitor_is_refused_where_it_is_not_escaped() {
-        for call in OF_THE_VISITOR {
+    fn unescaped_text_of_the_visitor_is_refused() {
+        for call in VISITOR_TEXT {
             for name in ["page.txt", "page"] {
                 let error = render(name, &format!("{{{{ {call} }}}}")).unwrap_err();
                 let error = message(&error);
@@ -179,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_library_makes_is_for_any_template() {
+    fn text_of_the_library_is_allowed_in_any_template() {
         let template = "{{ has_errors() }}{{ has_error_for(field='name') }}{{ csrf_token() }}{{ csrf_field() }}";
         assert!(render("page.txt", template).unwrap().contains("_csrf"));
         let page = render("page.html", "{{ flash_message(key='note') }}").unwrap();

@@ -1,4 +1,7 @@
-//! The test suite for implementers of [`Store`].
+//! The test suite for implementations of [`Store`].
+//!
+//! Use [`RealTime`] for a store without an injected clock. Keys are random, so the suite can run
+//! beside other users of the same database.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -11,9 +14,6 @@
 //! assert!(passed > 20);
 //! # });
 //! ```
-//!
-//! A store that lives by the real time passes [`RealTime`]. Keys are drawn at random, so the suite
-//! may run beside other users of the same database.
 
 mod owners;
 mod races;
@@ -30,17 +30,17 @@ use crate::{
     clock::{Clock, FakeClock, SystemClock, Timestamp},
 };
 
-/// How the suite lets time go by.
+/// The time of the store under test.
 #[async_trait]
 pub trait Time: Send + Sync {
-    /// The time that the store goes by.
+    /// Returns the current time of the store.
     fn now(&self) -> Timestamp;
 
-    /// Returns once `span` has gone by.
+    /// Waits until `span` has passed for the store.
     async fn pass(&self, span: Duration);
 }
 
-/// Time passes when the clock is told to.
+/// Advances the clock instead of waiting.
 #[async_trait]
 impl Time for FakeClock {
     fn now(&self) -> Timestamp {
@@ -52,7 +52,7 @@ impl Time for FakeClock {
     }
 }
 
-/// Time passes by itself.
+/// The time of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealTime;
 
@@ -67,36 +67,39 @@ impl Time for RealTime {
     }
 }
 
-/// Runs every rule against `store` and answers how many there were. The rules of a
-/// [`OwnerIndex`](crate::OwnerIndex) and of an [`Scan`](crate::Scan) are among
-/// them where it is one. How many entries a directory looks at beyond those that it names shows in its
-/// own [`KeyPage::seen`](crate::KeyPage::seen) alone, so test that number yourself if the store
-/// leaves entries out.
+/// Runs every rule against `store` and returns the number of rules.
+///
+/// The rules include those of an [`OwnerIndex`](crate::OwnerIndex) and a [`Scan`](crate::Scan), if
+/// `store` is one. The suite cannot check how many entries an owner index reads beyond the keys that it
+/// returns. If the store skips entries, test the number in [`KeyPage::seen`](crate::KeyPage::seen)
+/// separately.
 ///
 /// # Panics
-/// At the first rule that the store breaks, naming it.
+/// At the first rule that the store breaks. The message names the rule.
+///
+/// The module page has an example.
 pub async fn check(store: Arc<dyn Store>, time: &dyn Time) -> usize {
     let subject = Subject { store, time };
     let owners = match subject.store.as_owner_index() {
-        Some(directory) => owners::check(&subject, directory).await,
+        Some(index) => owners::check(&subject, index).await,
         None => 0,
     };
-    let enumeration = match subject.store.as_scan() {
+    let scan = match subject.store.as_scan() {
         Some(store) => scan::check(&subject, store).await,
         None => 0,
     };
-    rules::check(&subject).await + owners + enumeration + races::check(&subject).await
+    rules::check(&subject).await + owners + scan + races::check(&subject).await
 }
 
-/// The store under test, with what the rules say often.
+/// The store under test, with helpers for the rules.
 struct Subject<'a> {
     store: Arc<dyn Store>,
     time: &'a dyn Time,
 }
 
-/// A deadline that is not reached while the suite runs.
+/// The time to a deadline that the suite does not reach.
 const FAR: Duration = Duration::from_secs(3_600);
-/// A deadline that the suite waits for. Stores may count in whole seconds.
+/// The time to a deadline that the suite waits for. Stores may count in whole seconds.
 const NEAR: Duration = Duration::from_secs(2);
 
 impl Subject<'_> {
@@ -105,8 +108,8 @@ impl Subject<'_> {
     }
 
     async fn commit(&self, commit: Commit) -> Outcome {
-        let said = format!("{commit:?}");
-        self.store.commit(commit).await.unwrap_or_else(|error| panic!("{said} failed: {error:?}"))
+        let step = format!("{commit:?}");
+        self.store.commit(commit).await.unwrap_or_else(|error| panic!("{step} failed: {error:?}"))
     }
 
     async fn load(&self, key: RecordKey) -> Option<Entry> {
@@ -126,7 +129,7 @@ impl Subject<'_> {
         assert_eq!(self.tombstone(key).await.0, None);
     }
 
-    /// The live record under `key`.
+    /// Returns the live record under `key`.
     async fn live(&self, key: RecordKey) -> StoredRecord {
         match self.load(key).await {
             Some(Entry::Live(stored)) => stored,
@@ -134,7 +137,7 @@ impl Subject<'_> {
         }
     }
 
-    /// A new record under a new key.
+    /// Creates a record under a new key.
     async fn created(&self, text: &str, span: Duration) -> (RecordKey, Revision) {
         self.created_at(new_key(), text, span).await
     }
@@ -147,7 +150,7 @@ impl Subject<'_> {
     ) -> (RecordKey, Revision) {
         match self.commit(Commit::create(key, self.draft(text, span))).await {
             Outcome::Done(revision) => (key, revision),
-            other => panic!("creating under a free key answered {other:?}"),
+            other => panic!("creating under a free key returned {other:?}"),
         }
     }
 
@@ -162,7 +165,7 @@ impl Subject<'_> {
         key
     }
 
-    /// One commit of every kind that needs a live record under `key`.
+    /// Returns a commit of every kind that needs a live record under `key`.
     fn changes_of(&self, key: RecordKey, expected: Revision) -> [Commit; 4] {
         let expires = self.time.now() + FAR;
         let record = self.draft("changed", FAR);
@@ -182,7 +185,7 @@ fn new_key() -> RecordKey {
     RecordKey::from_bytes(bytes)
 }
 
-/// A new key that a record under `key` can be rotated to.
+/// Returns a new key to which a record under `key` can be rotated.
 fn new_key_beside(key: RecordKey) -> RecordKey {
     let mut bytes = *new_key().as_bytes();
     bytes[..RecordKey::TAG_BYTES].copy_from_slice(&key.tag());

@@ -1,4 +1,4 @@
-//! The memory driver: sessions that live as long as the process.
+//! The memory driver, which keeps sessions in this process.
 
 mod shard;
 
@@ -19,18 +19,21 @@ use crate::{
     clock::{Clock, SystemClock, Timestamp},
 };
 
-/// The most shards that there are. Fewer where a capacity would leave them too small.
+/// The number of shards. A store with a small capacity has fewer.
 const SHARDS: usize = 64;
-/// How many entries a shard of a bounded store has room for at least, so that what leaves it is old.
-const SMALLEST_SHARD: usize = 16;
+/// The smallest capacity of a shard. In a smaller one, recent sessions could leave for want of room.
+const MIN_SHARD_CAPACITY: usize = 16;
 
-/// Keeps records in this process's memory: for tests, for development, and for an application that
-/// runs as one process and may forget its visitors when it restarts. For anything else use the
-/// file or Redis driver.
+/// Keeps records in the memory of this process.
 ///
-/// It sweeps itself: a shard that has doubled since its last sweep drops what has expired, so
-/// memory stays within twice what is live and no background task is needed. Visitors can still begin
-/// sessions without end: [`capacity`](Self::capacity) sets a limit.
+/// Use it for tests, for development, and for an application of one process that may lose its sessions
+/// at a restart. Use the file or Redis driver otherwise.
+///
+/// Expired sessions are dropped without a background task: a shard sweeps itself when it has doubled
+/// since its last sweep. So the store holds at most twice as many entries as are live.
+///
+/// # Security
+/// Visitors can begin any number of sessions. Set a limit with [`capacity`](Self::capacity).
 ///
 /// ```
 /// use cloakroom_store::MemoryStore;
@@ -42,18 +45,27 @@ pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     clock: Arc<dyn Clock>,
     next_sweep: AtomicUsize,
-    /// Whether it was said that sessions leave for want of room.
+    /// Whether a full store was logged.
     warned: Once,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Makes an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(Arc::new(SystemClock))
     }
 
-    /// An empty store that asks `clock` for the time.
+    /// Makes an empty store that reads the time from `clock`. Tests pass a
+    /// [`FakeClock`](crate::clock::FakeClock).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use cloakroom_store::{MemoryStore, clock::FakeClock};
+    ///
+    /// let clock = Arc::new(FakeClock::default());
+    /// let store = MemoryStore::with_clock(clock.clone());
+    /// ```
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -64,20 +76,24 @@ impl MemoryStore {
         }
     }
 
-    /// Sets how many sessions the store holds at most, the marks of those that have just ended
-    /// included; at least one. Call it on an empty store: it starts over. Default: no limit.
+    /// Sets how many sessions the store holds at most, including the tombstones of sessions that have
+    /// just ended. Default: no limit. Minimum: 1. Call it on an empty store, because it drops all
+    /// sessions.
     ///
-    /// Where a session finds no room, what has expired leaves first, then the sessions without an owner
-    /// that were unused longest, then those marks. Where all others have owners, a new session without
-    /// an owner is refused with an error that is [unavailable](StoreError::is_unavailable), and a new
-    /// session of an owner takes the place of the one that was unused longest. The first time that a
-    /// session leaves so, a warning says it. Visitors whose sessions have left begin again.
+    /// A full store removes entries to make room for a new session, in this order:
+    /// 1. expired entries;
+    /// 2. sessions without an owner, those unused longest first;
+    /// 3. tombstones;
+    /// 4. the session of an owner that was unused longest, if the new session has an owner.
     ///
-    /// The store is cut into 64 parts, or fewer for less than 1,024 sessions, and each part holds its
-    /// share. So a session may leave a little before the store as a whole is full, and it is the one of
-    /// its part that was unused longest. A full part makes room for a sixteenth of its sessions at once,
-    /// as long as these have no owner. A session that is regenerated always finds room: a part that is
-    /// full of owners' sessions holds one entry more then.
+    /// If all entries have owners, a new session without an owner is refused with an error that is
+    /// [unavailable](StoreError::is_unavailable). The first time that a live session is removed, a
+    /// warning is logged. Its visitor gets a new session.
+    ///
+    /// The store has 64 parts, or fewer for less than 1,024 sessions, and each part holds its share. So
+    /// a part may be full a little before the whole store is. A full part makes room for a sixteenth of
+    /// its capacity at once, but removes only one session of an owner at a time. A regenerated session
+    /// always finds room, so a part that is full of owners' sessions may hold one entry more.
     ///
     /// ```
     /// use cloakroom_store::MemoryStore;
@@ -87,12 +103,18 @@ impl MemoryStore {
     #[must_use]
     pub fn capacity(mut self, sessions: usize) -> Self {
         let sessions = sessions.max(1);
-        let shards = (sessions / SMALLEST_SHARD).clamp(1, SHARDS);
+        let shards = (sessions / MIN_SHARD_CAPACITY).clamp(1, SHARDS);
         self.shards = Shard::several(shards, sessions / shards);
         self
     }
 
-    /// How many records are live. Counts every entry: for tests and dashboards.
+    /// Counts the live records. Reads every entry, so use it for tests and dashboards.
+    ///
+    /// ```
+    /// use cloakroom_store::MemoryStore;
+    ///
+    /// assert_eq!(MemoryStore::new().len(), 0);
+    /// ```
     pub fn len(&self) -> usize {
         let now = self.clock.now();
         let live = |slot: &Slot| slot.stored().is_some() && slot.expires > now;
@@ -100,17 +122,23 @@ impl MemoryStore {
         self.shards.iter().map(count).sum()
     }
 
-    /// Whether no record is live.
+    /// Returns whether the store has no live record. Reads every entry, as [`len`](Self::len).
+    ///
+    /// ```
+    /// use cloakroom_store::MemoryStore;
+    ///
+    /// assert!(MemoryStore::new().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn shard(&self, key: &RecordKey) -> MutexGuard<'_, Shard> {
-        // By the tag, so that the keys of a rotation are in one shard.
+        // By the tag, because both keys of a rotation share it and have to be in one shard.
         lock(&self.shards[usize::from(u16::from_be_bytes(key.tag())) % self.shards.len()])
     }
 
-    /// Makes room in a shard, and warns once if sessions had to leave.
+    /// Makes room in a shard. Logs once if live entries were removed.
     fn make_room(
         &self,
         shard: &mut Shard,
@@ -120,8 +148,8 @@ impl MemoryStore {
         if shard.make_room(newcomer, now)? > 0 {
             self.warned.call_once(|| {
                 tracing::warn!(
-                    "the memory store is full: sessions end early, those without an owner first; give \
-                     it a larger capacity, or use the file or Redis driver"
+                    "the memory store is full: sessions end before their timeout, those without an \
+                     owner first; set a larger capacity, or use the file or Redis driver"
                 );
             });
         }
@@ -150,7 +178,7 @@ impl Store for MemoryStore {
     async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
         let now = self.clock.now();
         let mut shard = self.shard(key);
-        Ok(shard.current(key, now).map(|slot| slot.found()))
+        Ok(shard.current(key, now).map(|slot| slot.entry()))
     }
 
     fn as_owner_index(&self) -> Option<&dyn OwnerIndex> {
@@ -181,7 +209,9 @@ impl Store for MemoryStore {
             Commit::Touch { key, expected, expires } => {
                 self.shard(&key).touch(&key, expected, expires, now)
             }
-            Commit::Destroy { key, tombstone } => self.shard(&key).bury(&key, None, tombstone, now),
+            Commit::Destroy { key, tombstone } => {
+                self.shard(&key).destroy(&key, None, tombstone, now)
+            }
             Commit::Rotate { from, expected, to, draft, tombstone } => {
                 let mut shard = self.shard(&from);
                 match shard.change(&from, expected, now, |_| ()) {
@@ -191,7 +221,7 @@ impl Store for MemoryStore {
                 self.make_room(&mut shard, Newcomer::Rotated(from), now)?;
                 let created = shard.create(to, draft, now);
                 if matches!(created, Outcome::Done(_)) {
-                    shard.bury(&from, expected.map(|_| to), tombstone, now);
+                    shard.destroy(&from, expected.map(|_| to), tombstone, now);
                 }
                 created
             }
@@ -199,8 +229,8 @@ impl Store for MemoryStore {
     }
 }
 
-/// A place is a shard and a tag. A rotation replaces the old key in the index at once, so the keys of
-/// one tag are on one page.
+/// A cursor is a shard and a tag. The keys of one tag are on one page, because a rotation replaces the
+/// old key in the index at once.
 #[async_trait]
 impl OwnerIndex for MemoryStore {
     async fn keys_of(
@@ -235,7 +265,7 @@ impl OwnerIndex for MemoryStore {
     }
 }
 
-/// One shard a page.
+/// Returns one shard per page.
 #[async_trait]
 impl Scan for MemoryStore {
     async fn scan(&self, from: Cursor) -> Result<KeyPage, StoreError> {
@@ -246,7 +276,7 @@ impl Scan for MemoryStore {
     }
 }
 
-/// One call sweeps one shard, whatever the limit: a shard is small.
+/// Sweeps one shard per call. Ignores the limit, because a shard is small.
 #[async_trait]
 impl Sweep for MemoryStore {
     async fn sweep(&self, _limit: usize) -> Result<SweepProgress, StoreError> {

@@ -1,4 +1,4 @@
-//! A part of the memory store, under one lock.
+//! A part of the memory store with its own lock.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map},
@@ -14,33 +14,34 @@ use crate::{
     clock::Timestamp,
 };
 
-/// A full shard makes room for one in so many of its entries at once, because finding what has expired
-/// or was unused longest means looking at all. Owners' sessions make room for one.
+/// The fraction of its capacity for which a full shard makes room at once. Choosing the entries to
+/// remove means reading all of them, so that must not happen for each new session.
 const ROOM: usize = 16;
-/// A shard smaller than this is not worth sweeping.
-const SMALLEST_SWEEP: usize = 64;
+/// The size from which on a shard sweeps itself.
+const MIN_SWEEP: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Shard {
-    /// In boxes, because half of a map's places are empty.
+    /// In boxes, because up to half of the map's buckets are empty.
     pub(super) slots: KeyMap<Box<Slot>>,
-    /// Invariant: names every record that has an owner, and nothing else.
+    /// Invariant: contains the keys of all records with an owner, and no others.
     owners: HashMap<OwnerKey, BTreeSet<RecordKey>>,
+    /// The number of entries at which the shard sweeps itself.
     sweep_at: usize,
-    /// How many entries it holds at most.
+    /// The largest number of entries.
     capacity: usize,
-    /// Until when guests are refused without looking for room.
+    /// Until this moment guests are refused without a search for room.
     ///
-    /// Invariant: until then at least as many live entries have owners as the capacity says.
+    /// Invariant: until this moment, the number of live entries with owners is at least the capacity.
     pub(super) owned_until: Option<Timestamp>,
 }
 
 pub(super) struct Slot {
     pub(super) expires: Timestamp,
-    /// How long a record lives on when it is used.
+    /// The idle timeout of the record.
     idle: Duration,
     revision: Revision,
-    /// In a box, as a successor is, because most entries have neither.
+    /// In a box, like a successor, because most entries have neither.
     owner: Option<Box<OwnerKey>>,
     content: Content,
 }
@@ -50,21 +51,24 @@ pub(super) enum Content {
     Tombstone { successor: Option<Box<RecordKey>> },
 }
 
-/// What a full shard makes room for.
+/// The entry that a full shard makes room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Newcomer {
+    /// A session without an owner.
     Guest,
+    /// A session with an owner.
     Owned,
-    /// A session that moves there from this key, which does not leave.
+    /// A session that is rotated away from this key. The entry under the key stays.
     Rotated(RecordKey),
 }
 
-/// A thread that panicked under the lock left a whole shard: every change below is one insertion.
+/// Locks a shard. A poisoned lock is safe to use, because each critical section makes one complete
+/// change.
 pub(super) fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first key with this tag, in the order of keys.
+/// Returns the first key with this tag, in the order of keys.
 pub(super) fn first_key(tag: u16) -> RecordKey {
     let mut key = [0; 32];
     key[..RecordKey::TAG_BYTES].copy_from_slice(&tag.to_be_bytes());
@@ -72,16 +76,16 @@ pub(super) fn first_key(tag: u16) -> RecordKey {
 }
 
 impl Shard {
-    /// So many shards, each with this capacity.
+    /// Makes `count` shards, each with this capacity.
     pub(super) fn several(count: usize, capacity: usize) -> Box<[Mutex<Self>]> {
-        let shard = || Mutex::new(Self { sweep_at: SMALLEST_SWEEP, capacity, ..Self::default() });
+        let shard = || Mutex::new(Self { sweep_at: MIN_SWEEP, capacity, ..Self::default() });
         std::iter::repeat_with(shard).take(count).collect()
     }
 
-    /// Makes room for one more entry. Returns how many had to leave that were live.
+    /// Makes room for one more entry. Returns the number of live entries that it removed.
     ///
     /// # Errors
-    /// When a guest finds no room because all others have owners.
+    /// When a guest finds no room because all entries have owners.
     pub(super) fn make_room(
         &mut self,
         newcomer: Newcomer,
@@ -94,20 +98,20 @@ impl Shard {
             self.refuse_guest(now)?;
         }
         self.sweep(now);
-        let leaving = self.leaving(newcomer);
-        if newcomer == Newcomer::Guest && self.slots.len() - leaving.len() >= self.capacity {
+        let removable = self.removable(newcomer);
+        if newcomer == Newcomer::Guest && self.slots.len() - removable.len() >= self.capacity {
             let owned = self.slots.values().filter(|slot| slot.owner.is_some());
             self.owned_until = owned.map(|slot| slot.expires).min();
             self.refuse_guest(now)?;
         }
-        for key in &leaving {
+        for key in &removable {
             let owner = self.slots.remove(key).and_then(|slot| slot.owner);
-            self.disown(key, owner);
+            self.remove_from_index(key, owner);
         }
-        Ok(leaving.len())
+        Ok(removable.len())
     }
 
-    /// Refuses a guest for as long as the shard is known to be full of owners.
+    /// Refuses a guest while the shard is known to be full of entries with owners.
     pub(super) fn refuse_guest(&self, now: Timestamp) -> Result<(), StoreError> {
         if self.owned_until.is_none_or(|until| until <= now) {
             return Ok(());
@@ -116,26 +120,26 @@ impl Shard {
         Err(StoreError::unavailable("begin a session", cause))
     }
 
-    /// Chooses who leaves a full shard: the oldest entries without an owner, and where these are too
-    /// few, for an owner the oldest of an owner.
-    pub(super) fn leaving(&self, newcomer: Newcomer) -> Vec<RecordKey> {
+    /// Chooses the entries that leave a full shard, by [rank](Slot::rank). Chooses entries without an
+    /// owner. If they are too few for a newcomer with an owner, adds one entry with an owner.
+    pub(super) fn removable(&self, newcomer: Newcomer) -> Vec<RecordKey> {
         let is_kept = |key: &RecordKey| newcomer == Newcomer::Rotated(*key);
         let unowned = self.slots.iter().filter(|(key, slot)| slot.owner.is_none() && !is_kept(key));
-        let mut leaving: Vec<_> = unowned.map(|(key, slot)| (slot.rank(), *key)).collect();
+        let mut removable: Vec<_> = unowned.map(|(key, slot)| (slot.rank(), *key)).collect();
         let room = (self.capacity / ROOM).max(1);
         let count = (self.slots.len() + room).saturating_sub(self.capacity);
-        if count < leaving.len() {
-            leaving.select_nth_unstable(count);
-            leaving.truncate(count);
+        if count < removable.len() {
+            removable.select_nth_unstable(count);
+            removable.truncate(count);
         }
-        if newcomer == Newcomer::Owned && self.slots.len() - leaving.len() >= self.capacity {
+        if newcomer == Newcomer::Owned && self.slots.len() - removable.len() >= self.capacity {
             let owned = self.slots.iter().filter(|(_, slot)| slot.owner.is_some());
-            leaving.extend(owned.map(|(key, slot)| (slot.rank(), *key)).min());
+            removable.extend(owned.map(|(key, slot)| (slot.rank(), *key)).min());
         }
-        leaving.into_iter().map(|(_, key)| key).collect()
+        removable.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// The entry under `key`, unless its deadline has passed.
+    /// Returns the entry under `key`, unless its deadline has passed.
     pub(super) fn current(&mut self, key: &RecordKey, now: Timestamp) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(key)?;
         (slot.expires > now).then_some(slot)
@@ -144,11 +148,11 @@ impl Shard {
     pub(super) fn create(&mut self, key: RecordKey, draft: Draft, now: Timestamp) -> Outcome {
         if self.slots.len() >= self.sweep_at {
             self.sweep(now);
-            self.sweep_at = SMALLEST_SWEEP.max(2 * self.slots.len());
+            self.sweep_at = MIN_SWEEP.max(2 * self.slots.len());
         }
         let revision = match self.slots.entry(key) {
             hash_map::Entry::Occupied(slot) if slot.get().expires > now => return Outcome::Exists,
-            // Numbered on, so that no reader of the expired record can mistake this one for it.
+            // A reader of the expired record must not mistake the new one for it.
             hash_map::Entry::Occupied(slot) => Revision(slot.get().revision.0 + 1),
             hash_map::Entry::Vacant(_) => Revision(1),
         };
@@ -202,28 +206,29 @@ impl Shard {
             }
         };
         if before.as_deref() != owner.as_ref() {
-            self.disown(&key, before);
+            self.remove_from_index(&key, before);
         }
     }
 
-    /// Applies `step` to a live record of the expected revision.
+    /// Applies `change` to a live record of the expected revision. Without one, accepts any revision.
     pub(super) fn change(
         &mut self,
         key: &RecordKey,
         expected: Option<Revision>,
         now: Timestamp,
-        step: impl FnOnce(&mut Slot),
+        change: impl FnOnce(&mut Slot),
     ) -> Outcome {
         let Some(slot) = self.current(key, now) else { return Outcome::Gone };
         let Some(stored) = slot.stored() else { return Outcome::Gone };
         if expected.is_some_and(|expected| expected != stored.revision) {
             return Outcome::Conflict(stored);
         }
-        step(slot);
+        change(slot);
         Outcome::Done(slot.revision)
     }
 
-    pub(super) fn bury(
+    /// Replaces a record by a tombstone that lasts until `until`.
+    pub(super) fn destroy(
         &mut self,
         key: &RecordKey,
         successor: Option<RecordKey>,
@@ -236,16 +241,17 @@ impl Shard {
             slot.content = Content::Tombstone { successor: successor.map(Box::new) };
             slot.expires = until;
         });
-        self.disown(key, owner);
+        self.remove_from_index(key, owner);
         outcome
     }
 
-    /// Keeps the invariant where an entry gets another deadline.
+    /// Keeps the invariant of [`owned_until`](Self::owned_until) when an entry gets this deadline.
     pub(super) fn lower_owned_until(&mut self, expires: Timestamp) {
         self.owned_until = self.owned_until.map(|until| until.min(expires));
     }
 
-    pub(super) fn disown(&mut self, key: &RecordKey, owner: Option<Box<OwnerKey>>) {
+    /// Removes a key from the index of its former owner, if it had one.
+    pub(super) fn remove_from_index(&mut self, key: &RecordKey, owner: Option<Box<OwnerKey>>) {
         let Some(owner) = owner else { return };
         self.owned_until = None;
         if let hash_map::Entry::Occupied(mut keys) = self.owners.entry(*owner) {
@@ -256,8 +262,8 @@ impl Shard {
         }
     }
 
-    /// Adds the keys of `owner` from the tag `from` on until there are `limit`, and then the others
-    /// of the last one's tag. Returns the next tag, if there is one.
+    /// Adds keys of `owner` to `keys`, from the tag `from` on. Stops at `limit` keys, after the last
+    /// key of a tag. Returns the next tag, if there is one.
     pub(super) fn keys_of(
         &self,
         owner: &OwnerKey,
@@ -277,22 +283,21 @@ impl Shard {
         None
     }
 
-    /// Drops what has expired, and says how much that was.
+    /// Removes expired entries and returns their number.
     pub(super) fn sweep(&mut self, now: Timestamp) -> usize {
         let expired = self.slots.extract_if(|_, slot| slot.expires <= now);
         let expired: Vec<_> = expired.map(|(key, slot)| (key, slot.owner)).collect();
         let count = expired.len();
         for (key, owner) in expired {
-            self.disown(&key, owner);
+            self.remove_from_index(&key, owner);
         }
         count
     }
 }
 
 impl Slot {
-    /// Of the entries without an owner and of those with one, what comes first here leaves a full
-    /// store first: the record that was unused longest, and after the records the tombstone that goes
-    /// first anyway.
+    /// Returns the rank of the entry for leaving a full shard. The lowest rank leaves first. Records
+    /// rank by their last use, before all tombstones, which rank by their deadline.
     pub(super) fn rank(&self) -> (bool, Duration) {
         let expires = Timestamp::from_millis(0).until(self.expires);
         match &self.content {
@@ -301,7 +306,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn found(&self) -> Entry {
+    pub(super) fn entry(&self) -> Entry {
         match &self.content {
             Content::Tombstone { successor } => {
                 Entry::tombstone(successor.as_deref().copied(), self.expires)
@@ -313,7 +318,7 @@ impl Slot {
     }
 
     pub(super) fn stored(&self) -> Option<StoredRecord> {
-        match self.found() {
+        match self.entry() {
             Entry::Live(stored) => Some(stored),
             Entry::Tombstone { .. } => None,
         }

@@ -5,13 +5,13 @@ use crate::{Draft, Revision, clock::FakeClock};
 
 const IDLE: std::time::Duration = std::time::Duration::from_hours(2);
 
-/// A store with a capacity and what happens to it, a second after the other.
-struct Stage {
+/// A store with a capacity. Each commit happens one second after the previous one.
+struct BoundedStore {
     clock: Arc<FakeClock>,
     store: MemoryStore,
 }
 
-impl Stage {
+impl BoundedStore {
     fn new(capacity: usize) -> Self {
         let clock = Arc::new(FakeClock::default());
         Self { store: MemoryStore::with_clock(clock.clone()).capacity(capacity), clock }
@@ -45,150 +45,150 @@ fn key(number: u16) -> RecordKey {
 }
 
 #[test]
-fn a_full_store_lets_the_oldest_sessions_without_an_owner_go() {
-    let stage = Stage::new(10);
+fn a_full_store_removes_the_oldest_sessions_without_an_owner() {
+    let bounded = BoundedStore::new(10);
     let owner = OwnerKey::of("virk");
-    stage.create(0, Some(owner));
-    (1..10).for_each(|number| stage.create(number, None));
-    // The first of the guests is used again.
+    bounded.create(0, Some(owner));
+    (1..10).for_each(|number| bounded.create(number, None));
+    // The first session without an owner is used again.
     let revision = Revision(1);
-    let expires = stage.clock.now() + IDLE;
-    stage.commit(Commit::touch(key(1), revision, expires));
-    stage.create(10, None);
-    assert_eq!(stage.store.len(), 10);
-    assert!(stage.lives(0) && stage.lives(1) && !stage.lives(2) && stage.lives(3));
-    (11..1_000).for_each(|number| stage.create(number, None));
-    assert!(stage.store.len() <= 10 && stage.lives(0) && stage.lives(999));
-    let listed = stage.store.keys_of(&owner, Cursor::default(), usize::MAX);
+    let expires = bounded.clock.now() + IDLE;
+    bounded.commit(Commit::touch(key(1), revision, expires));
+    bounded.create(10, None);
+    assert_eq!(bounded.store.len(), 10);
+    assert!(bounded.lives(0) && bounded.lives(1) && !bounded.lives(2) && bounded.lives(3));
+    (11..1_000).for_each(|number| bounded.create(number, None));
+    assert!(bounded.store.len() <= 10 && bounded.lives(0) && bounded.lives(999));
+    let listed = bounded.store.keys_of(&owner, Cursor::default(), usize::MAX);
     let theirs = listed.now_or_never().unwrap().unwrap().keys;
     assert_eq!(theirs, [key(0)]);
 }
 
 #[test]
 fn a_store_full_of_owners_is_bounded_as_well() {
-    let stage = Stage::new(10);
+    let bounded = BoundedStore::new(10);
     let owner = OwnerKey::of("virk");
-    (0..100).for_each(|number| stage.create(number, Some(owner)));
-    assert!(stage.store.len() <= 10 && stage.lives(99) && !stage.lives(0));
-    let listed = stage.store.keys_of(&owner, Cursor::default(), usize::MAX);
+    (0..100).for_each(|number| bounded.create(number, Some(owner)));
+    assert!(bounded.store.len() <= 10 && bounded.lives(99) && !bounded.lives(0));
+    let listed = bounded.store.keys_of(&owner, Cursor::default(), usize::MAX);
     let theirs = listed.now_or_never().unwrap().unwrap().keys;
-    assert_eq!(theirs.len(), stage.store.len(), "the index names no others");
+    assert_eq!(theirs.len(), bounded.store.len(), "the index has keys of removed sessions");
 }
 
 #[test]
 fn a_large_store_keeps_to_its_capacity_and_the_latest_sessions() {
-    let stage = Stage::new(5_000);
-    (0..20_000).for_each(|number| stage.create(number, None));
-    assert!((4_500..=5_000).contains(&stage.store.len()), "{}", stage.store.len());
-    assert!((16_000..20_000).all(|number| stage.lives(number)));
+    let bounded = BoundedStore::new(5_000);
+    (0..20_000).for_each(|number| bounded.create(number, None));
+    assert!((4_500..=5_000).contains(&bounded.store.len()), "{}", bounded.store.len());
+    assert!((16_000..20_000).all(|number| bounded.lives(number)));
 }
 
 #[test]
 fn a_regenerated_session_does_not_make_room_for_itself() {
-    let stage = Stage::new(2);
-    (0..2).for_each(|number| stage.create(number, None));
-    let record = Draft::new("x", stage.clock.now(), IDLE);
-    let tombstone = stage.clock.now() + IDLE;
+    let bounded = BoundedStore::new(2);
+    (0..2).for_each(|number| bounded.create(number, None));
+    let record = Draft::new("x", bounded.clock.now(), IDLE);
+    let tombstone = bounded.clock.now() + IDLE;
     let expected = Some(Revision(1));
     let (from, to) = (key(0), key(7));
-    let rotated = stage.commit(Commit::rotate(from, expected, to, record, tombstone));
+    let rotated = bounded.commit(Commit::rotate(from, expected, to, record, tombstone));
     assert!(matches!(rotated, Outcome::Done(_)));
-    assert!(stage.lives(7) && !stage.lives(0) && !stage.lives(1));
-    let found = stage.store.load(&from).now_or_never().unwrap().unwrap();
+    assert!(bounded.lives(7) && !bounded.lives(0) && !bounded.lives(1));
+    let found = bounded.store.load(&from).now_or_never().unwrap().unwrap();
     assert!(matches!(found, Some(Entry::Tombstone { .. })));
 }
 
-/// A key of the first shard of a large store.
+/// Returns the number of a key in the first shard of a large store.
 fn in_first_shard(number: u16) -> u16 {
     number * 64
 }
 
-/// A store whose first shard is full of owners.
-fn full_of_owners() -> Stage {
-    let stage = Stage::new(64 * 64);
+/// Makes a store whose first shard is full of sessions with owners.
+fn full_of_owners() -> BoundedStore {
+    let bounded = BoundedStore::new(64 * 64);
     let owner = OwnerKey::of("virk");
-    (0..64).for_each(|number| stage.create(in_first_shard(number), Some(owner)));
-    stage
+    (0..64).for_each(|number| bounded.create(in_first_shard(number), Some(owner)));
+    bounded
 }
 
 #[test]
 fn owners_make_room_for_owners_one_at_a_time() {
-    let stage = full_of_owners();
-    stage.create(in_first_shard(64), Some(OwnerKey::of("other")));
-    assert!(!stage.lives(0), "the oldest");
-    assert!((1..=64).all(|number| stage.lives(in_first_shard(number))));
+    let bounded = full_of_owners();
+    bounded.create(in_first_shard(64), Some(OwnerKey::of("other")));
+    assert!(!bounded.lives(0), "the oldest session stays");
+    assert!((1..=64).all(|number| bounded.lives(in_first_shard(number))));
 }
 
 #[test]
 fn owners_make_no_room_for_guests() {
-    let stage = full_of_owners();
-    let record = Draft::new("x", stage.clock.now(), IDLE);
+    let bounded = full_of_owners();
+    let record = Draft::new("x", bounded.clock.now(), IDLE);
     let (key, other_shard) = (key(in_first_shard(64)), key(1));
-    let created = stage.store.commit(Commit::create(key, record.clone()));
+    let created = bounded.store.commit(Commit::create(key, record.clone()));
     assert!(created.now_or_never().unwrap().unwrap_err().is_unavailable());
-    assert_eq!(stage.store.len(), 64);
+    assert_eq!(bounded.store.len(), 64);
     let elsewhere = Commit::create(other_shard, record);
-    assert!(matches!(stage.commit(elsewhere), Outcome::Done(_)), "another shard has room");
+    assert!(matches!(bounded.commit(elsewhere), Outcome::Done(_)), "another shard has room");
 }
 
-/// Whoever floods a full store with guests must not make it look at all its entries each time.
+/// A flood of guests must not make a full store read all its entries each time.
 #[test]
-fn guests_are_refused_without_a_search_until_an_owner_s_session_leaves() {
-    let stage = full_of_owners();
-    let owned_until = || stage.store.shards[0].lock().unwrap().owned_until;
+fn guests_are_refused_without_a_search_while_owners_stay() {
+    let bounded = full_of_owners();
+    let owned_until = || bounded.store.shards[0].lock().unwrap().owned_until;
     let mut guests = 64..;
     let mut guest_is_refused = || {
-        let record = Draft::new("x", stage.clock.now(), IDLE);
+        let record = Draft::new("x", bounded.clock.now(), IDLE);
         let key = key(in_first_shard(guests.next().unwrap()));
-        let created = stage.store.commit(Commit::create(key, record));
+        let created = bounded.store.commit(Commit::create(key, record));
         created.now_or_never().unwrap().is_err()
     };
     assert_eq!(owned_until(), None);
     assert!(guest_is_refused());
-    let Some(Entry::Live(first)) = stage.load(0) else { panic!("it is live") };
+    let Some(Entry::Live(first)) = bounded.load(0) else { panic!("it is live") };
     assert_eq!(owned_until(), Some(first.expires));
 
-    // A new deadline is later than the others, or earlier.
-    let now = stage.clock.now();
+    // A later deadline leaves the moment unchanged, and an earlier one moves it.
+    let now = bounded.clock.now();
     for (expires, expected) in [(now + IDLE * 2, first.expires), (now + IDLE / 2, now + IDLE / 2)] {
-        stage.commit(Commit::touch(key(0), first.revision, expires));
+        bounded.commit(Commit::touch(key(0), first.revision, expires));
         assert!(guest_is_refused());
         assert_eq!(owned_until(), Some(expected));
     }
-    stage.clock.advance(IDLE / 2);
-    assert!(!guest_is_refused(), "one has expired");
-    assert!(!guest_is_refused() && owned_until().is_none(), "a guest leaves for another");
+    bounded.clock.advance(IDLE / 2);
+    assert!(!guest_is_refused(), "an expired session makes room");
+    assert!(!guest_is_refused() && owned_until().is_none(), "another guest makes room");
 
-    stage.create(in_first_shard(0), Some(OwnerKey::of("virk")));
+    bounded.create(in_first_shard(0), Some(OwnerKey::of("virk")));
     assert!(guest_is_refused() && owned_until().is_some());
-    let tombstone = stage.clock.now() + IDLE;
-    stage.commit(Commit::destroy(key(in_first_shard(1)), tombstone));
-    assert!(!guest_is_refused(), "a tombstone leaves");
+    let tombstone = bounded.clock.now() + IDLE;
+    bounded.commit(Commit::destroy(key(in_first_shard(1)), tombstone));
+    assert!(!guest_is_refused(), "a tombstone makes room");
 }
 
-/// A logout with a goodbye message must not fail for want of room, nor a sign-in.
+/// Neither a sign-in nor a logout with a goodbye message may fail in a full store.
 #[test]
 fn a_full_store_has_room_for_rotations() {
-    let stage = full_of_owners();
+    let bounded = full_of_owners();
     for number in 0..64 {
-        let record = Draft::new("goodbye", stage.clock.now(), IDLE);
-        let tombstone = stage.clock.now() + IDLE;
+        let record = Draft::new("goodbye", bounded.clock.now(), IDLE);
+        let tombstone = bounded.clock.now() + IDLE;
         let (from, to) = (key(in_first_shard(number)), key(in_first_shard(100 + number)));
-        let rotated = stage.commit(Commit::rotate(from, None, to, record, tombstone));
+        let rotated = bounded.commit(Commit::rotate(from, None, to, record, tombstone));
         assert!(matches!(rotated, Outcome::Done(_)), "{number}: {rotated:?}");
-        let found = stage.store.load(&from).now_or_never().unwrap().unwrap();
+        let found = bounded.store.load(&from).now_or_never().unwrap().unwrap();
         assert!(matches!(found, Some(Entry::Tombstone { .. })));
-        let entries = stage.store.shards[0].lock().unwrap().slots.len();
+        let entries = bounded.store.shards[0].lock().unwrap().slots.len();
         assert!(entries <= 65, "{entries}");
     }
 }
 
 #[test]
-fn the_session_unused_longest_leaves_and_not_the_one_that_ends_first() {
-    let stage = Stage::new(2);
-    let record = Draft::new("remembered", stage.clock.now(), IDLE * 10);
-    stage.commit(Commit::create(key(0), record));
-    stage.create(1, None);
-    stage.create(2, None);
-    assert!(!stage.lives(0) && stage.lives(1) && stage.lives(2));
+fn the_session_unused_longest_leaves_first() {
+    let bounded = BoundedStore::new(2);
+    let record = Draft::new("remembered", bounded.clock.now(), IDLE * 10);
+    bounded.commit(Commit::create(key(0), record));
+    bounded.create(1, None);
+    bounded.create(2, None);
+    assert!(!bounded.lives(0) && bounded.lives(1) && bounded.lives(2));
 }

@@ -1,4 +1,4 @@
-//! The one decision of a commit: what the backend has to do, and what becomes of the cookie.
+//! The decision of a commit: the step of the backend and the rule for the cookie.
 
 use std::time::Duration;
 
@@ -6,37 +6,39 @@ use crate::backend::commit::{Persistence, Seal, Usage};
 use crate::record::{Record, change::Contents};
 use cloakroom_store::clock::Timestamp;
 
-/// A deadline moves when more than this fraction of the idle timeout has gone by, so that a busy
-/// reader costs ten touches per idle timeout and not one per request.
+/// A deadline moves after more than this fraction of the idle timeout. So a visitor who sends many
+/// requests causes ten touches per idle timeout at most, rather than one per request.
 const TOUCH_FRACTION: u32 = 10;
 
-/// A pre-session counts for the idle timeout, and for no longer than this.
+/// The longest time for which a pre-session is valid. It is valid for the idle timeout if that is
+/// shorter.
 const MAX_PRE_SESSION: Duration = Duration::from_secs(24 * 3_600);
 
-/// What a request wants, or several that commit together.
+/// The summary of a commit that the decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) action: Action,
     pub(crate) contents: Contents,
-    /// What a session that is stored nowhere leaves behind.
+    /// The part of an unstored session that the commit stores.
     pub(crate) worth: Worth,
-    /// Whether the request says who the visitor is.
+    /// Whether the request sets the owner.
     pub(crate) sets_owner: bool,
     pub(crate) usage: Usage,
     pub(crate) seal: Seal,
 }
 
-/// What a session that is stored nowhere leaves behind. The later variant includes the earlier.
+/// The part of an unstored session that a commit stores. A later variant includes the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Worth {
     Nothing,
     /// A pre-session cookie, because a page shows a CSRF token.
     Cookie,
+    /// A record in the backend, with its cookie.
     Record,
 }
 
 impl Worth {
-    /// Returns the worth of a session with this record.
+    /// Returns the worth of a session with this record. A record with contents has to be stored.
     pub(crate) fn with(self, record: &Record) -> Self {
         if record.is_empty() { self } else { Self::Record }
     }
@@ -50,7 +52,7 @@ pub(crate) enum Action {
     Destroy,
 }
 
-/// The deadlines that a record has after its changes.
+/// The timeouts that a record and its cookie have after the changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadlines {
     /// The idle timeout.
@@ -61,8 +63,8 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Returns how long the browser keeps a cookie of a session with this idle deadline. `None`:
-    /// until it is closed.
+    /// Returns how long the browser keeps the cookie of a session with this idle deadline. `None`:
+    /// until the browser is closed.
     pub(crate) fn max_age(&self, expires: Timestamp, now: Timestamp) -> Option<Duration> {
         match self.browser {
             Browser::KeepsCookie => Some(now.until(self.end(expires))),
@@ -70,34 +72,34 @@ impl Deadlines {
         }
     }
 
-    /// Returns how long a pre-session counts.
+    /// Returns how long a pre-session is valid.
     fn pre_session(&self) -> Duration {
         self.idle.min(MAX_PRE_SESSION)
     }
 
-    /// Returns when the session ends unless it is used.
+    /// Returns when an unused session with this idle deadline ends.
     fn end(&self, expires: Timestamp) -> Timestamp {
         self.absolute.map_or(expires, |absolute| expires.min(absolute))
     }
 }
 
-/// What a browser does with the cookie when it is closed.
+/// Whether a browser drops the cookie when it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Browser {
     KeepsCookie,
     DropsCookie,
 }
 
-/// What the visitor's cookie holds.
+/// The contents of the visitor's cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieContents {
-    /// A token: the cookie follows when its lifetime moves.
+    /// A token. The cookie is set again when the lifetime changes.
     Token,
-    /// The sealed record: the cookie follows each change.
+    /// The sealed record. The cookie is set again at each change.
     Record,
 }
 
-/// What the backend has to do.
+/// The step of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Nothing,
@@ -115,32 +117,32 @@ pub(crate) enum Step {
         accepts: Accepts,
     },
     Destroy,
-    /// Destroys the record that was rotated away from under the request, if there still is one.
+    /// Destroys the record under the key that a concurrent request has rotated it to.
     DestroySuccessor,
 }
 
 impl Step {
-    /// Returns whether the step writes the record, rather than its deadline alone.
+    /// Returns whether the step writes a record.
     pub(crate) fn writes_record(self) -> bool {
         matches!(self, Self::Create { .. } | Self::Replace { .. } | Self::Rotate { .. })
     }
 }
 
-/// Which revision a rotation accepts.
+/// The revision that a rotation accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepts {
-    /// The one that the request read: its record has to survive.
+    /// The revision that the request read, because the session continues with its record.
     Expected,
-    /// Any: the session ends, and what is written is another one's record.
+    /// Any revision, because the session ends and the written record belongs to another one.
     Any,
 }
 
-/// What becomes of the cookie once the step is done.
+/// The rule for the cookie after the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieRule {
     Keep,
     Set,
-    /// It gets a pre-session that counts until this moment.
+    /// Sets a pre-session that is valid until this moment.
     SetPreSession {
         expires: Timestamp,
     },
@@ -153,13 +155,13 @@ pub(crate) struct Decision {
     pub(crate) cookie: CookieRule,
 }
 
-/// Decides what a commit has to do.
+/// Decides on the step and the cookie of a commit.
 ///
-/// Only a request that itself ends the live session removes the cookie. Requests of an ended session
-/// leave it alone and write nothing, with two exceptions: a logout follows the session to its new
-/// key, and a sign-in (an owner and a new token) begins a new session.
+/// Only a request that itself ends the live session removes the cookie. A request of an ended session
+/// keeps the cookie and writes nothing, with two exceptions. A logout follows the session to its new
+/// key. A sign-in, which sets an owner and a new token, begins a new session.
 ///
-/// A session that has nothing in it and shows a CSRF token gets a pre-session cookie and no record.
+/// An empty session whose page shows a CSRF token gets a pre-session cookie and no record.
 pub(crate) fn decide(
     stored: Persistence,
     wanted: Wanted,
@@ -175,15 +177,8 @@ pub(crate) fn decide(
         (Persistence::New, _) if wanted.worth == Worth::Cookie => {
             (Step::Nothing, pre_session(deadlines, now))
         }
-        (Persistence::PreSession { expires }, action) => {
-            let is_due = now.until(expires) < deadlines.pre_session() / 2;
-            let shows_token = wanted.worth == Worth::Cookie;
-            let is_issued = match action {
-                Action::Keep => shows_token && is_due,
-                Action::Rotate => true,
-                Action::Destroy => shows_token,
-            };
-            (Step::Nothing, if is_issued { pre_session(deadlines, now) } else { Keep })
+        (Persistence::PreSession { expires }, _) => {
+            (Step::Nothing, renew_pre_session(expires, wanted, deadlines, now))
         }
         (Persistence::Ended, Action::Destroy) => (Step::DestroySuccessor, Remove),
         (Persistence::Ended, Action::Rotate) if wanted.sets_owner => {
@@ -207,8 +202,27 @@ pub(crate) fn decide(
     Decision { step, cookie }
 }
 
+/// Sets a new pre-session.
 fn pre_session(deadlines: Deadlines, now: Timestamp) -> CookieRule {
     CookieRule::SetPreSession { expires: now + deadlines.pre_session() }
+}
+
+/// Decides on the cookie of a pre-session that stays without a record. A page with a CSRF token renews
+/// it in its second half.
+fn renew_pre_session(
+    expires: Timestamp,
+    wanted: Wanted,
+    deadlines: Deadlines,
+    now: Timestamp,
+) -> CookieRule {
+    let is_due = now.until(expires) < deadlines.pre_session() / 2;
+    let shows_token = wanted.worth == Worth::Cookie;
+    let is_renewed = match wanted.action {
+        Action::Keep => shows_token && is_due,
+        Action::Rotate => true,
+        Action::Destroy => shows_token,
+    };
+    if is_renewed { pre_session(deadlines, now) } else { CookieRule::Keep }
 }
 
 /// Decides for a live session that keeps its token.

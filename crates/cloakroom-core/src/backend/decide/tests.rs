@@ -4,13 +4,13 @@ use cloakroom_store::Revision;
 const IDLE: Duration = Duration::from_secs(100);
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-/// A record that was touched so long ago.
+/// Returns the state of a record that was touched `ago` seconds ago.
 fn stored(ago: u64) -> Persistence {
     let expires = Timestamp::from_millis(NOW.as_millis() - ago * 1_000) + IDLE;
     Persistence::Stored { revision: Revision(1), expires }
 }
 
-/// A pre-session that was issued so long ago.
+/// Returns the state of a pre-session that was issued `ago` seconds ago.
 fn pre_session(ago: u64) -> Persistence {
     let expires = Timestamp::from_millis(NOW.as_millis() - ago * 1_000) + IDLE;
     Persistence::PreSession { expires }
@@ -20,12 +20,12 @@ fn fresh() -> Timestamp {
     NOW + IDLE
 }
 
-/// Every combination of what can be stored and wanted, with its decision.
+/// Checks the decision for every combination of a stored state and a commit.
 fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
     use Contents::{Changed, Lifetime, Unchanged};
     use Worth::{Cookie, Nothing, Record};
     let booleans = [false, true];
-    let mut cells = 0;
+    let mut combinations = 0;
     let unstored = [Persistence::New, pre_session(50), pre_session(51), Persistence::Ended];
     for persistence in unstored.into_iter().chain([stored(5), stored(50)]) {
         for action in [Action::Keep, Action::Rotate, Action::Destroy] {
@@ -44,7 +44,7 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
                                 let deadlines = Deadlines { idle: IDLE, absolute, cookie, browser };
                                 let decision = decide(persistence, wanted, deadlines, NOW);
                                 check(persistence, wanted, deadlines, decision);
-                                cells += 1;
+                                combinations += 1;
                             }
                         }
                     }
@@ -52,7 +52,7 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
             }
         }
     }
-    assert_eq!(cells, 6 * 3 * 3 * 6 * 4 * 4 * 2);
+    assert_eq!(combinations, 6 * 3 * 3 * 6 * 4 * 4 * 2);
 }
 
 fn pairs<A: Copy, B: Copy, const N: usize, const M: usize>(
@@ -128,7 +128,7 @@ fn only_the_end_of_a_session_removes_its_cookie() {
 }
 
 #[test]
-fn a_csrf_token_alone_is_worth_a_pre_session_and_no_record() {
+fn a_csrf_token_alone_gets_a_pre_session_and_no_record() {
     each(|persistence, wanted, _, decision| {
         let shows_token = wanted.worth == Worth::Cookie;
         let is_issued = match (persistence, wanted.action) {
@@ -147,7 +147,7 @@ fn a_csrf_token_alone_is_worth_a_pre_session_and_no_record() {
 }
 
 #[test]
-fn a_pre_session_counts_for_a_day_at_most() {
+fn a_pre_session_is_valid_for_a_day_at_most() {
     let wanted = Wanted {
         action: Action::Keep,
         contents: Contents::Unchanged,
@@ -173,7 +173,7 @@ fn an_ended_session_writes_nothing_but_a_logout_or_a_sign_in() {
 }
 
 #[test]
-fn a_deadline_moves_when_more_than_a_tenth_has_gone_by() {
+fn a_deadline_moves_after_a_tenth_of_the_idle_timeout() {
     let wanted = Wanted {
         action: Action::Keep,
         contents: Contents::Unchanged,

@@ -1,7 +1,7 @@
-//! Runs closures that `update` and `edit` were given.
+//! Runs the application's closures for `update` and `edit`.
 //!
-//! A closure may run in the middle of a commit, on the record of another request. So it must not
-//! change the session itself: that is refused, on whichever thread the closure runs.
+//! A closure may run in the middle of a commit, on the record of another request. Changes that it
+//! makes to a session itself are refused on the thread that runs it.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ thread_local! {
     static RUNNING: Cell<Running> = const { Cell::new(Running::No) };
 }
 
-/// Puts back what was running before, also after a panic.
+/// Restores the state before the closure, also after a panic.
 struct Restore(Running);
 
 impl Drop for Restore {
@@ -31,14 +31,17 @@ impl Drop for Restore {
 /// Runs a closure of the application.
 ///
 /// # Errors
-/// When it tried to change a session.
+/// When the closure tried to change a session.
 pub(crate) fn run<T>(closure: impl FnOnce() -> T) -> Result<T, Error> {
     let _restore = Restore(RUNNING.replace(Running::Yes));
     let result = closure();
     if RUNNING.get() == Running::Refused { Err(Kind::InsideClosure.into()) } else { Ok(result) }
 }
 
-/// Fails inside a closure, where no session can be changed.
+/// Refuses a change of a session.
+///
+/// # Errors
+/// When a closure runs on this thread.
 pub(crate) fn refuse_change() -> Result<(), Error> {
     if RUNNING.get() == Running::No {
         return Ok(());

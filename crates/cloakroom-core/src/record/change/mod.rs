@@ -1,6 +1,6 @@
-//! The change log: what one request did to its session, so that it can be done again on the record
-//! that another request wrote meanwhile. [`crate::guide::concurrency`] has the rule for every pair of
-//! changes.
+//! The change log: the changes that one request made to its session. A commit replays them on the
+//! record if another request has written it in the meantime. [`crate::guide::concurrency`] has the rule
+//! for every pair of changes.
 
 pub(crate) mod closure;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 use cloakroom_store::clock::Timestamp;
 
-/// Computes a value anew from the current one.
+/// Computes the new value from the current one.
 pub(crate) type Rerun = Arc<dyn Fn(Option<&str>) -> Result<ByteString, Error> + Send + Sync>;
 
 /// One operation, in a form that can be replayed on another record.
@@ -48,16 +48,16 @@ pub(crate) enum Change {
     /// The absolute deadline.
     AbsoluteDeadline(Option<Timestamp>),
     Flash(Box<Batch>),
-    /// What is kept of the batches `seen`.
+    /// Keeps flash from the batches `incoming_ids` for one more page.
     Keep {
         batch: Box<Batch>,
-        seen: Vec<BatchId>,
+        incoming_ids: Vec<BatchId>,
     },
     Consume(Vec<BatchId>),
 }
 
 impl Change {
-    /// Makes this change. A change that fails leaves the record as it was.
+    /// Makes this change. A change that fails leaves the record unchanged.
     pub(crate) fn apply(&self, record: &mut Record) -> Result<(), Error> {
         let values = &mut record.values;
         match self {
@@ -76,8 +76,10 @@ impl Change {
             Self::IdleTimeout(millis) => record.idle_timeout = Some(*millis),
             Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
-            Self::Keep { batch, seen } => record.flash.keep(Batch::clone(batch), seen),
-            Self::Consume(seen) => record.flash.consume(seen),
+            Self::Keep { batch, incoming_ids } => {
+                record.flash.keep(Batch::clone(batch), incoming_ids);
+            }
+            Self::Consume(incoming_ids) => record.flash.consume(incoming_ids),
         }
         Ok(())
     }
@@ -100,7 +102,7 @@ impl Change {
     }
 }
 
-/// Names the operation and nothing of what it carries.
+/// Shows the name of the operation and hides its contents.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -109,7 +111,7 @@ impl fmt::Debug for Change {
 
 /// The changes of one request since it loaded the session or last committed, in order.
 ///
-/// Cheap to clone, because a commit takes a copy and leaves the log where it is until it is done.
+/// A clone shares the list, because a commit takes a copy while the log stays with the session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChangeLog(Option<Arc<Vec<Change>>>);
 
@@ -126,7 +128,7 @@ impl ChangeLog {
         self.changes().len()
     }
 
-    /// Returns what of the record is another than before.
+    /// Returns which kind of change the log makes to the record.
     pub(crate) fn contents(&self) -> Contents {
         let lifetime = |change: &Change| {
             matches!(change, Change::IdleTimeout(_) | Change::AbsoluteDeadline(_))
@@ -138,13 +140,13 @@ impl ChangeLog {
         }
     }
 
-    /// Returns whether the session gets an owner.
+    /// Returns whether the log leaves the session with a new owner.
     pub(crate) fn sets_owner(&self) -> bool {
         let last = self.changes().iter().rev().find(|change| matches!(change, Change::Own(_)));
         matches!(last, Some(Change::Own(Some(_))))
     }
 
-    /// Returns the batches of flash that these changes write.
+    /// Returns the ids of the flash batches that the log writes.
     pub(crate) fn flashed(&self) -> Vec<BatchId> {
         let id = |change: &Change| match change {
             Change::Flash(batch) | Change::Keep { batch, .. } => Some(batch.id),
@@ -171,23 +173,23 @@ impl ChangeLog {
         }
     }
 
-    /// Makes every change again on `record`; note 1 of [`crate::guide::concurrency`] says what becomes
-    /// of those that cannot be.
+    /// Makes every change again on `record`. A change that fails there is dropped with a warning, as
+    /// note 1 of [`crate::guide::concurrency`] explains.
     pub(crate) fn replay(&self, record: &mut Record) {
         for change in self.changes() {
             if let Err(error) = change.apply(record) {
-                tracing::warn!(%error, ?change, "superseded by a concurrent request's change");
+                tracing::warn!(%error, ?change, "change dropped: a concurrent request has changed the value it applies to");
             }
         }
     }
 }
 
-/// What changed in the record. The later variant includes the earlier.
+/// The kind of change that a commit makes to a record. A later variant includes the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contents {
     Unchanged,
     Changed,
-    /// The session also gets other timeouts than before.
+    /// The timeouts of the session change as well.
     Lifetime,
 }
 

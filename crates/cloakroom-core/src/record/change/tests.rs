@@ -1,4 +1,4 @@
-//! Random logs of several requests on one record, and the merge table row by row.
+//! Replays random logs of several requests on one record, and the merge table row by row.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn log(changes: impl IntoIterator<Item = Change>) -> ChangeLog {
     log
 }
 
-/// The record after these logs were committed in this order, each replayed on what it found.
+/// Returns the record after these logs were replayed in this order.
 fn committed<'l>(logs: impl IntoIterator<Item = &'l ChangeLog>) -> Record {
     let mut record = empty();
     logs.into_iter().for_each(|log| log.replay(&mut record));
@@ -60,7 +60,8 @@ fn values(record: &Record) -> Value {
     json!(record.values.all())
 }
 
-/// One row of the merge table: `first` is committed, `then` replayed on it.
+/// Returns the values after `first` was committed and `then` replayed on it: one row of the merge
+/// table.
 fn merged(first: Change, then: Change) -> Value {
     values(&committed([&log([put("base", &json!(1)), first]), &log([then])]))
 }
@@ -91,26 +92,24 @@ fn the_merge_table_holds_row_by_row() {
         (Change::Clear, push("k", 1), json!({"k": [1]})),
         (Change::Clear, Change::Clear, json!({})),
         (flash(1, &json!({"m": 1})), Change::Clear, json!({})),
-        // Note 1: what can no longer be done counts as done before.
+        // Note 1: a change that is no longer possible counts as made before the other one.
         (dark(), increment("k", 1), json!({"base": 1, "k": "dark"})),
         (dark(), push("k", 1), json!({"base": 1, "k": "dark"})),
-        // Note 2: paths that contain each other are one place.
+        // Note 2: paths of which one contains the other count as the same key.
         (put("k", &json!("flat")), put("k.x", &json!(1)), json!({"base": 1, "k": "flat"})),
         (put("k.x", &json!(1)), put("k", &json!("flat")), json!({"base": 1, "k": "flat"})),
         (put("k.x", &json!(1)), put("k.y", &json!(2)), json!({"base": 1, "k": {"x": 1, "y": 2}})),
     ];
-    let count = rows.len();
     for (first, then, expected) in rows {
         let named = format!("{first:?} then {then:?}");
         assert_eq!(merged(first, then), expected, "{named}");
     }
-    println!("rows of the merge table: {count}/{count}");
 }
 
 #[test]
 fn clearing_leaves_flash_alone() {
     let record = committed([&log([flash(1, &json!({"m": 1}))]), &log([Change::Clear])]);
-    assert_eq!(json!(record.flash.shown().unwrap().messages.all()), json!({"m": 1}));
+    assert_eq!(json!(record.flash.visible().unwrap().messages.all()), json!({"m": 1}));
 }
 
 #[test]
@@ -141,7 +140,7 @@ fn requests() -> impl Strategy<Value = Vec<Vec<Change>>> {
 
 proptest! {
     #[test]
-    fn whatever_the_order_every_increment_counts_and_every_update_runs(requests in requests()) {
+    fn increments_and_updates_count_in_any_order(requests in requests()) {
         let logs: Vec<_> = requests.iter().cloned().map(log).collect();
         let record = committed(&logs);
         let changes = || requests.iter().flatten();
@@ -165,19 +164,19 @@ proptest! {
     }
 
     #[test]
-    fn consuming_flash_removes_only_what_was_seen(
-        seen in prop::collection::btree_set(0_u32..20, 0..6),
+    fn consuming_flash_removes_only_incoming_batches(
+        incoming in prop::collection::btree_set(0_u32..20, 0..6),
         later in prop::collection::btree_set(20_u32..40, 0..6),
         order in prop::bool::ANY,
     ) {
         let message = |id: &u32| flash(*id, &json!({ format!("m{id}"): id }));
         let writer = log(later.iter().map(message));
-        let reader = log([Change::Consume(seen.iter().copied().map(BatchId).collect())]);
-        let before = log(seen.iter().map(message));
+        let reader = log([Change::Consume(incoming.iter().copied().map(BatchId).collect())]);
+        let before = log(incoming.iter().map(message));
         let order = if order { [&before, &writer, &reader] } else { [&before, &reader, &writer] };
-        let shown = committed(order).flash.shown().unwrap_or_default().messages.all();
-        prop_assert_eq!(shown.len(), later.len());
-        let is_shown = |id: &u32| shown.contains_key(&format!("m{id}"));
-        prop_assert!(later.iter().all(is_shown));
+        let visible = committed(order).flash.visible().unwrap_or_default().messages.all();
+        prop_assert_eq!(visible.len(), later.len());
+        let is_visible = |id: &u32| visible.contains_key(&format!("m{id}"));
+        prop_assert!(later.iter().all(is_visible));
     }
 }

@@ -1,59 +1,68 @@
-//! Protection against requests that another site makes the visitor's browser send.
+//! Protection against cross-site request forgery (CSRF): requests that another site makes the
+//! visitor's browser send. It follows OWASP's cheat sheet on CSRF and `CrossOriginProtection` of Go
+//! 1.25.
 //!
-//! # What is checked, in this order
-//! 1. `GET`, `HEAD`, `OPTIONS` and `TRACE` pass: handlers must not change anything for them. All
-//!    other methods are checked, known or not. Method overrides in headers or fields mean nothing.
-//! 2. `Sec-Fetch-Site`, which no page can forge: `cross-site` is refused unless the `Origin` is
-//!    trusted, `same-site` likewise unless [allowed](CsrfPolicy::allow_same_site), `same-origin`
-//!    and `none` go on. An unknown value counts as none sent.
-//! 3. Without it, `Origin`: it must be this site, by scheme, host and port, or a trusted one.
-//!    `null` is refused. Without an `Origin`, the origin of the `Referer` in its place.
-//! 4. Always, also after 2 and 3: a token of the visitor's session, in the header `X-CSRF-Token`
-//!    (or `X-XSRF-TOKEN`) or in the form field `_csrf`; never in the query.
+//! # Rules, in this order
+//! 1. `GET`, `HEAD`, `OPTIONS` and `TRACE` pass, so handlers must not change anything for them. All
+//!    other methods are checked, also unknown ones. Method overrides in headers or fields are ignored.
+//! 2. `Sec-Fetch-Site` is checked if the browser sends it, because pages cannot forge it. `cross-site`
+//!    is refused unless the `Origin` is trusted. `same-site` is refused unless the `Origin` is trusted
+//!    or [`allow_same_site`](CsrfPolicy::allow_same_site) is set. `same-origin` and `none` continue
+//!    with rule 4. An unknown value counts as a missing header.
+//! 3. Without `Sec-Fetch-Site`, `Origin` has to be this site, by scheme, host and port, or a trusted
+//!    origin. `null` is refused. Without an `Origin`, the origin of the `Referer` is checked instead. A
+//!    request with neither continues with rule 4.
+//! 4. The request needs a token of the visitor's session, in the header `X-CSRF-Token` (or
+//!    `X-XSRF-TOKEN`) or in the form field `_csrf`. A token in the query is ignored.
 //!
-//! WebSocket handshakes are checked by rules 2 and 3 alone, because browsers let no page add a header
-//! to them: a `GET` with `Upgrade: websocket`, and every `CONNECT`.
+//! WebSocket handshakes are checked by rules 2 and 3 alone, because pages cannot add headers to them. A
+//! handshake is a `GET` with `Upgrade: websocket`, or any `CONNECT`.
 //!
-//! # What is read
-//! Rules 1 to 3 and a token in a header need the request's headers only. The body is read for rule 4
-//! if all of this holds; otherwise the request is refused unread:
-//! - its `Content-Type` is a form's: urlencoded, multipart or JSON;
-//! - it has no `Content-Encoding` and no `Upgrade: websocket`: nothing is decompressed to find a token;
-//! - the request's cookie leads to a session;
-//! - it has no more than 2 MiB, or what [`CsrfPolicy::limit_form`] says.
+//! # When the body is read
+//! Rules 1 to 3, and a token in a header, need the request's headers alone. Without a token in a
+//! header, the body is read if all of these conditions hold. Otherwise the request is refused unread:
+//! - its `Content-Type` is that of a form: urlencoded, multipart or JSON;
+//! - it has no `Content-Encoding` and no `Upgrade: websocket`, because nothing is decompressed to find
+//!   a token;
+//! - the request's cookie identifies a session;
+//! - its length is at most 2 MiB, or the limit of [`CsrfPolicy::limit_form`].
 //!
-//! Larger, compressed and other uploads send the token in the header and are not read at all.
+//! Send the token in the header for larger, compressed and other uploads. Their bodies are then not
+//! read.
 //!
-//! A refused request gets status 403. With a session but without the token in a header, a form that
-//! is too long gets 413, a compressed one 415, and one that
-//! [cannot be read](crate::form::FormInput::parse) 400: the statuses that `Input` replies with.
+//! # Status codes
+//! A refused request gets status 403. If it has a session but no token in a header, its form gets the
+//! statuses of `Input`: 413 if it is too long, 415 if it is compressed, and 400 if it
+//! [cannot be read](crate::form::FormInput::parse).
 //!
-//! The token is an HMAC of the seed (16 of the 32 bytes) of the session's token under a key of its
-//! own, masked anew each time it is shown, so that compression leaks nothing (BREACH) and nothing has
-//! to be stored. It belongs to one session and changes at `regenerate`.
+//! # Tokens
+//! The token is an HMAC of the seed of the session's token (16 of its 32 bytes), with a separate key.
+//! So it needs no storage, belongs to one session, and changes at `regenerate`. Each page gets it with a
+//! new random mask, so that compression of the page does not leak it (BREACH).
 //!
 //! # Pages for visitors without a session
-//! A page that shows a token to a visitor without a session stores nothing. With a store, the
+//! A page that shows a token to a visitor without a session stores no record. With a store, the
 //! session cookie gets a *pre-session*: the seed and a deadline, sealed with the application key. It
-//! lasts for the idle timeout, at most 24 hours, and a page that shows a token renews it in its second
-//! half. The request after it is checked without a store call. The first change creates the session's
-//! record under a new token with the same seed, so forms that other tabs show stay valid.
+//! is valid for the idle timeout, at most 24 hours. A page that shows a token renews it in its second
+//! half. The next request is checked without a call of the store. The first change creates the
+//! session's record under a new token with the same seed, so the forms of other tabs stay valid.
 //!
-//! A pre-session is not a session and never becomes one: whoever has a copy of it, or has planted it
-//! from a neighbouring host, gets an empty session of their own and cannot compute the token of the
-//! session that the visitor begins with it. Its CSRF tokens are known to them, until `regenerate`, so
-//! sign-in has to regenerate, and the cookie's name should have the prefix `__Host-`. Requests that
-//! change something at the same time, all with a pre-session or no cookie, begin a session each, and
-//! the browser keeps the cookie that came last.
+//! A pre-session never becomes a session itself. An attacker who copies it, or plants it from a
+//! neighbouring host, gets only an empty session and cannot compute the token of the visitor's later
+//! session. But the attacker can compute its CSRF tokens until `regenerate`. So sign-in has to
+//! regenerate, and the cookie's name should have the prefix `__Host-`.
+//!
+//! Several concurrent requests with a pre-session or without a cookie begin a session each if they
+//! change something. The browser keeps the cookie that it receives last.
 //!
 //! # Deployment
-//! Rule 3 compares with the request's `Host`. A proxy that rewrites it makes older browsers'
-//! requests look foreign: pass the original on, or [trust](CsrfPolicy::trust_origin) the public
+//! Rule 3 compares with the request's `Host`. If a proxy rewrites it, requests of older browsers look
+//! foreign. Let the proxy pass the original `Host` on, or [trust](CsrfPolicy::trust_origin) the public
 //! origin.
 //!
-//! # What this does not do
-//! It does not help against scripts injected into the site itself (XSS), which can read the token.
-//! It follows OWASP's cheat sheet on CSRF and the reasoning of `CrossOriginProtection` in Go 1.25.
+//! # Limitation
+//! CSRF protection does not help against scripts that were injected into the site itself (XSS),
+//! because they can read the token.
 
 mod origin;
 pub(crate) mod policy;

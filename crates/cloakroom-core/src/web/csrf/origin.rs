@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::http::site_scheme::SiteScheme;
 
-/// An origin, normalised: lower case, and no default port.
+/// An origin in normal form: in lower case and without a default port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
@@ -12,7 +12,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Reads `scheme://host[:port]`, as browsers send it.
+    /// Parses `scheme://host[:port]`, as browsers send it. Returns `None` for other text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
@@ -29,14 +29,14 @@ impl Origin {
         Some(Self { authority: authority.to_ascii_lowercase(), scheme })
     }
 
-    /// The origin of a whole URL.
+    /// Returns the origin of a URL.
     pub(super) fn of_url(url: &str) -> Option<Self> {
         let start = url.find("://")? + "://".len();
         let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |length| start + length);
         Self::parse(&url[..end])
     }
 
-    /// Whether this is the site that `host` names.
+    /// Returns whether this is the origin of the site `host`.
     pub(super) fn is_site(&self, host: &str, transport: SiteScheme) -> bool {
         let scheme_fits = transport == SiteScheme::Any || self.scheme == "https";
         let site = Self::parse(&format!("{}://{host}", self.scheme));
@@ -44,7 +44,8 @@ impl Origin {
     }
 }
 
-/// An origin that cannot be trusted because it is none.
+/// The error of [`CsrfPolicy::trust_origin`](crate::csrf::CsrfPolicy::trust_origin) for text that is
+/// not an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginError {
     pub(super) given: String,
@@ -54,7 +55,7 @@ impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is not an origin: http or https, host and perhaps port are accepted, such as \
+            "`{}` is not an origin: accepted are http or https, a host and optionally a port, such as \
              `https://admin.example.org`, without path, user or wildcard",
             self.given
         )

@@ -1,4 +1,4 @@
-//! What is refused, what needs a token, what passes.
+//! The rules by which requests are refused, need a token, or pass.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::{
     web::csrf::origin::{Origin, OriginError},
 };
 
-/// What a CSRF layer lets through. The default is the strictest.
+/// The settings of a CSRF layer. The default is the strictest.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -51,47 +51,60 @@ enum Mode {
     LogOnly,
 }
 
-/// What a request's method and headers come to.
+/// The result of checking a request's method and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing to check.
+    /// The request passes without a token.
     Pass,
-    /// The visitor's session has to know this token; where there is none, the form may have it.
+    /// The request needs a token of the visitor's session. Holds the token of the header. Without one,
+    /// the token has to be in the form.
     NeedsToken(Option<String>),
-    /// Another site sent it.
+    /// The request is refused, because another site sent it.
     Refused(CsrfRejection),
 }
 
-/// Why a request was refused.
+/// The reason why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CsrfRejection {
-    /// `Sec-Fetch-Site` says that another site sent it.
+    /// `Sec-Fetch-Site` says that another site sent the request.
     CrossSite,
-    /// `Sec-Fetch-Site` says that a sibling host sent it.
+    /// `Sec-Fetch-Site` says that a sibling host sent the request.
     SameSite,
     /// `Origin` or `Referer` is not this site.
     ForeignOrigin,
-    /// The request's cookie names no session, so no token can belong to it.
+    /// The request's cookie identifies no session, so it cannot have a token.
     NoSession,
-    /// There is no token.
+    /// The request has no token.
     MissingToken,
-    /// The token is not one of this session.
+    /// The token does not belong to the request's session.
     BadToken,
 }
 
 impl CsrfPolicy {
-    /// Lets forms of `origin` through the first checks. They need a token of the session all the same.
+    /// Accepts requests from pages of `origin` in rules 2 and 3. They still need a token of the session.
+    /// Default: only pages of this site.
     ///
     /// # Errors
-    /// When `origin` is not scheme, host and perhaps port.
+    /// When `origin` is not a scheme and a host, optionally with a port.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::csrf::CsrfPolicy;
+    /// let policy = CsrfPolicy::default().trust_origin("https://admin.example.org:8443")?;
+    /// # Ok::<(), cloakroom::csrf::OriginError>(())
+    /// ```
     pub fn trust_origin(mut self, origin: &str) -> Result<Self, OriginError> {
         let parsed = Origin::parse(origin);
         self.trusted.push(parsed.ok_or_else(|| OriginError { given: origin.to_owned() })?);
         Ok(self)
     }
 
-    /// Lets sibling hosts of the same registrable domain through the first checks.
+    /// Accepts requests from sibling hosts of the same registrable domain in rule 2. They still need a
+    /// token of the session. Default: refused.
+    ///
+    /// # Security
+    /// Use it only if you control all hosts of the domain.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -103,9 +116,11 @@ impl CsrfPolicy {
         self
     }
 
-    /// Logs what would be refused and lets it pass, to try the policy out on live traffic. A form
-    /// whose length is not in its headers passes without a check, because it may be too long to be
-    /// kept until the handler reads it. So does a request whose session cannot be loaded.
+    /// Logs requests that would be refused, and lets them pass. Use it to try the policy out on live
+    /// traffic.
+    ///
+    /// A form without a length in its headers passes without a check, because it may be too long to
+    /// keep in memory for the handler. A request whose session cannot be loaded passes as well.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -117,10 +132,11 @@ impl CsrfPolicy {
         self
     }
 
-    /// Sets how many bytes of a form are read to find its token. A longer form without the token in
-    /// a header is refused with status 413. Default: 2,097,152 (2 MiB). With a higher limit, each
-    /// request that has a session can take that much memory before its handler runs. Large uploads
-    /// can send the token in the header `X-CSRF-Token` instead; their bodies are not read.
+    /// Sets how many bytes of a form are read to find its token. Default: 2,097,152 (2 MiB).
+    ///
+    /// A longer form without the token in a header is refused with status 413. With a higher limit, each
+    /// request that has a session can take that much memory before its handler runs. Send the token of
+    /// large uploads in the header `X-CSRF-Token` instead, because their bodies are then not read.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -134,21 +150,31 @@ impl CsrfPolicy {
     }
 
     /// Returns how many bytes of a form are read to find its token.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// assert_eq!(cloakroom::csrf::CsrfPolicy::default().form_limit(), 2_097_152);
+    /// ```
     pub fn form_limit(&self) -> usize {
         self.form_limit
     }
 
-    /// Whether refused requests are refused, and not only logged.
+    /// Returns `false` in [log-only mode](Self::log_only).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// assert!(cloakroom::csrf::CsrfPolicy::default().enforces());
+    /// ```
     pub fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
     }
 
-    /// Judges a request by its method and headers. `authority` is the host that HTTP/2 has in place
-    /// of the `Host` header.
+    /// Checks a request by its method and headers. `authority` is the host of an HTTP/2 request, which
+    /// has no `Host` header.
     ///
-    /// A WebSocket handshake is judged like a request of an unsafe method and needs no token, because
-    /// browsers let no page add a header to it: a `GET` with `Upgrade: websocket` (RFC 6455, 4.1), or
-    /// a `CONNECT` (RFC 8441), which no page can send otherwise.
+    /// A WebSocket handshake is checked by its origin and needs no token, because pages cannot add
+    /// headers to it. A handshake is a `GET` with `Upgrade: websocket` (RFC 6455, 4.1), or a `CONNECT`
+    /// (RFC 8441), which pages send for nothing else.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -187,7 +213,7 @@ impl CsrfPolicy {
     ) -> Option<CsrfRejection> {
         let origin = headers.text("origin");
         let trusted =
-            || origin.and_then(Origin::parse).is_some_and(|it| self.trusted.contains(&it));
+            || origin.and_then(Origin::parse).is_some_and(|sender| self.trusted.contains(&sender));
         match headers.text("sec-fetch-site") {
             Some("same-origin" | "none") => None,
             Some("same-site") if self.same_site == SameSiteRequests::Allowed => None,
@@ -198,18 +224,18 @@ impl CsrfPolicy {
                     Some(origin) => Origin::parse(origin),
                     None => Origin::of_url(headers.text("referer")?),
                 };
-                let at_home = |sender: Origin| {
+                let is_accepted = |sender: Origin| {
                     self.trusted.contains(&sender)
                         || host.is_some_and(|host| sender.is_site(host, transport))
                 };
-                (!sender.is_some_and(at_home)).then_some(CsrfRejection::ForeignOrigin)
+                (!sender.is_some_and(is_accepted)).then_some(CsrfRejection::ForeignOrigin)
             }
         }
     }
 }
 
-/// Whether `Upgrade` (RFC 9110, 7.8) names WebSockets. As lenient as the most lenient server library,
-/// which looks for the word anywhere.
+/// Returns whether `Upgrade` (RFC 9110, 7.8) contains the word `websocket`. Some server libraries accept
+/// the word anywhere in the value, so a stricter check here would miss their handshakes.
 pub(crate) fn asks_for_websocket(headers: &(impl Headers + ?Sized)) -> bool {
     let names_it =
         |value: &[u8]| value.to_ascii_lowercase().windows(9).any(|word| word == b"websocket");
@@ -222,10 +248,15 @@ fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
 }
 
 impl CsrfRejection {
-    /// What the answer to a refused request varies with.
+    /// The value of the `Vary` header of the response to a refused request.
     pub const VARY: &str = "Sec-Fetch-Site, Origin, Accept";
 
-    /// One stable word, for logs and metrics.
+    /// Returns a stable word for logs and metrics.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// assert_eq!(cloakroom::csrf::CsrfRejection::BadToken.reason(), "bad_token");
+    /// ```
     pub fn reason(self) -> &'static str {
         match self {
             Self::CrossSite => "cross_site",

@@ -1,4 +1,4 @@
-//! The checks of a policy and of tokens, without a layer.
+//! Checks of policies and tokens without a layer.
 
 use crate::crypto::{app_keys::AppKeys, token::Token};
 use crate::{crypto::csrf_token::CsrfKeys, web::csrf::*};
@@ -16,29 +16,25 @@ fn check(policy: &CsrfPolicy, method: &str, headers: &[(&str, &str)]) -> Verdict
 }
 
 #[test]
-fn only_the_four_safe_methods_pass_and_no_override_changes_that() {
+fn only_safe_methods_pass_and_overrides_are_ignored() {
     let overrides = [
         [("x-http-method-override", "GET")],
         [("x-http-method", "GET")],
         [("x-method-override", "GET")],
     ];
-    let mut cells = 0;
     for headers in &overrides {
         for method in SAFE {
             assert_eq!(check(&CsrfPolicy::default(), method, headers), Verdict::Pass);
-            cells += 1;
         }
         for method in UNSAFE {
             let verdict = check(&CsrfPolicy::default(), method, headers);
             assert_eq!(verdict, Verdict::NeedsToken(None), "{method}");
-            cells += 1;
         }
     }
-    println!("methods × overrides: {cells}/{cells}");
 }
 
 #[test]
-fn fetch_metadata_and_origin_are_judged_together() {
+fn fetch_metadata_and_origin_are_checked_together() {
     let policy = CsrfPolicy::default().trust_origin("https://admin.example.org").unwrap();
     let origins = [
         (None, true),
@@ -52,8 +48,7 @@ fn fetch_metadata_and_origin_are_judged_together() {
         (Some("null"), false),
         (Some(""), false),
     ];
-    let mut cells = 0;
-    for (origin, at_home) in origins {
+    for (origin, is_accepted) in origins {
         let trusted = origin == Some("https://admin.example.org");
         for site in [
             None,
@@ -64,7 +59,7 @@ fn fetch_metadata_and_origin_are_judged_together() {
             Some("cross-site"),
         ] {
             let refused = match site {
-                None | Some("unknown") => !at_home,
+                None | Some("unknown") => !is_accepted,
                 Some("none" | "same-origin") => false,
                 _ => !trusted,
             };
@@ -74,15 +69,13 @@ fn fetch_metadata_and_origin_are_judged_together() {
             for method in ["POST", "PUT", "PATCH", "DELETE", "FOO"] {
                 let verdict = check(&policy, method, &headers);
                 assert_eq!(matches!(verdict, Verdict::Refused(_)), refused, "{headers:?}");
-                cells += 1;
             }
         }
     }
-    println!("Sec-Fetch-Site × Origin × method: {cells}/{cells}");
 }
 
 #[test]
-fn a_websocket_handshake_is_judged_by_its_origin_and_needs_no_token() {
+fn a_websocket_handshake_needs_a_valid_origin_and_no_token() {
     let policy = CsrfPolicy::default().trust_origin("https://admin.example.org").unwrap();
     let websocket = [("upgrade", "websocket")];
     let lists = [("upgrade", "h2c"), ("upgrade", "foo/2 , WebSocket")];
@@ -109,9 +102,9 @@ fn a_websocket_handshake_is_judged_by_its_origin_and_needs_no_token() {
     }
 }
 
-/// No page can send these, and nothing is opened by them.
+/// Pages cannot send `Upgrade`, so it must neither bypass the token nor refuse a page.
 #[test]
-fn upgrade_opens_no_way_around_the_token_and_closes_no_page() {
+fn other_uses_of_upgrade_are_checked_as_any_request() {
     let policy = CsrfPolicy::default();
     let verdict = |method, protocol| check(&policy, method, &[("upgrade", protocol)]);
     assert_eq!(verdict("POST", "websocket"), Verdict::NeedsToken(None));
@@ -122,7 +115,7 @@ fn upgrade_opens_no_way_around_the_token_and_closes_no_page() {
 }
 
 #[test]
-fn a_referer_stands_in_for_a_missing_origin() {
+fn a_referer_replaces_a_missing_origin() {
     let policy = CsrfPolicy::default();
     for (referer, refused) in [
         ("https://example.org/form?x=//evil.example", false),
@@ -136,7 +129,7 @@ fn a_referer_stands_in_for_a_missing_origin() {
 }
 
 #[test]
-fn sibling_hosts_pass_only_where_they_are_allowed() {
+fn sibling_hosts_pass_only_if_they_are_allowed() {
     let headers = [("sec-fetch-site", "same-site"), ("origin", "https://shop.example.org")];
     let verdict = check(&CsrfPolicy::default(), "POST", &headers);
     assert_eq!(verdict, Verdict::Refused(CsrfRejection::SameSite));
@@ -145,7 +138,7 @@ fn sibling_hosts_pass_only_where_they_are_allowed() {
 }
 
 #[test]
-fn plain_http_is_this_site_in_development_alone() {
+fn a_plain_http_origin_is_accepted_in_development_only() {
     let headers: &[_] = &[("host", "localhost:3333"), ("origin", "http://localhost:3333")];
     let policy = CsrfPolicy::default();
     let verdict = |transport| policy.check("POST", headers, None, transport);
@@ -154,7 +147,7 @@ fn plain_http_is_this_site_in_development_alone() {
 }
 
 #[test]
-fn what_is_no_origin_cannot_be_trusted() {
+fn text_that_is_not_an_origin_cannot_be_trusted() {
     for text in
         ["example.org", "https://", "https://a/b", "https://a@b", "https://*.a", "ftp://a", "null"]
     {
@@ -164,7 +157,7 @@ fn what_is_no_origin_cannot_be_trusted() {
 }
 
 #[test]
-fn a_token_is_one_session_s_and_nothing_else_is_a_token() {
+fn a_token_is_valid_for_one_session_only() {
     let (keys, session, other) = (keys(), Token::draw(), Token::draw());
     let token = keys.issue(&session);
     assert!(keys.verify(&session, &token));

@@ -1,0 +1,288 @@
+//! The commit protocol of compare, swap and rebase.
+
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    panic::resume_unwind,
+    sync::Arc,
+};
+
+use futures_util::{FutureExt, future::Either};
+
+use crate::backend::{
+    attempts::Attempts,
+    batch::{Batch, MemberError, MemberResult, Prepared, outcome_unknown},
+    commit::{CommitOutcome, PendingCommit, Persistence},
+    decide::Step,
+    read_live,
+    store::{Burial, failed, load_following_rotations},
+    turns::{Joined, Lead, Newest, Reply, Turn, Turns},
+};
+use crate::{backend::context::Context, error::Error, observe, record::lifetimes::SUCCESSOR};
+use cloakroom_store::{
+    Commit, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord, TOMBSTONE,
+};
+
+/// Carries out commits on a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Committer<'c> {
+    pub(super) store: &'c dyn Store,
+    pub(super) turns: &'c Arc<Turns>,
+    pub(super) context: &'c Context,
+}
+
+impl<'c> Committer<'c> {
+    /// Commits `pending`, together with commits that wait for the same record.
+    pub(crate) fn commit(
+        self,
+        pending: Box<PendingCommit>,
+    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<'c> {
+        let mut attempts = Attempts::new(self.context);
+        let result = match self.begin(pending, &mut attempts) {
+            Ok((lead, batch)) => Either::Left(self.carry_out(lead, batch, attempts)),
+            // In a box, because a commit without a wait does not need the space.
+            Err(turn) => Either::Right(Box::pin(self.wait(turn, attempts))),
+        };
+        result.map(|result| match result {
+            Ok(outcome) => Ok(outcome),
+            Err(MemberError::Error(error)) => Err(error),
+            Err(MemberError::Panic(payload)) => resume_unwind(payload),
+        })
+    }
+
+    /// Begins a batch. Returns a turn to wait for if another commit of the same record is under way.
+    fn begin(
+        self,
+        pending: Box<PendingCommit>,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<(Option<Lead>, Batch), Turn> {
+        let (Persistence::Stored { .. }, Some(key)) = (pending.persistence, pending.key) else {
+            return Ok((None, Batch::new(pending)));
+        };
+        match self.turns.join(key, pending, || attempts.deadline()) {
+            Joined::Leads(lead, pending) => Ok((Some(lead), Batch::new(pending))),
+            Joined::Waits(turn) => Err(turn),
+        }
+    }
+
+    /// Waits until a leader has committed for this request, or until the request leads itself.
+    async fn wait(self, turn: Turn, mut attempts: Attempts<'c>) -> MemberResult {
+        match turn.reply(&mut attempts).await {
+            Some(Ok(Reply::Finished(result))) => result,
+            Some(Ok(Reply::Lead(mut lead, pending))) => {
+                let newest = std::mem::take(&mut lead.newest);
+                let batch = Batch::continue_from(newest, pending, self.context);
+                self.carry_out(Some(lead), batch, attempts).await
+            }
+            Some(Err(_)) => Err(outcome_unknown().into()),
+            None => Err(attempts.contention().into()),
+        }
+    }
+
+    /// Commits a batch. `lead` is the right to commit a record that is stored already.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
+    fn carry_out(
+        self,
+        mut lead: Option<Lead>,
+        mut batch: Batch,
+        mut attempts: Attempts<'c>,
+    ) -> impl Future<Output = MemberResult> + Send + use<'c> {
+        async move {
+            if batch.own().ends_former_session() {
+                Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?;
+            }
+            loop {
+                let attempt = self.attempt(&mut lead, &mut batch, &mut attempts);
+                if let Break(result) = attempt.await {
+                    return result;
+                }
+                if let Err(contention) = attempts.next().await {
+                    return batch.give_up(contention, &mut lead);
+                }
+            }
+        }
+    }
+
+    /// Makes one attempt to commit a batch. Continues if the stored record differs from the one that
+    /// the batch starts from, because another attempt may then succeed.
+    async fn attempt(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        attempts: &mut Attempts<'_>,
+    ) -> ControlFlow<MemberResult> {
+        if let Some(latest) = lead.as_ref().and_then(|lead| batch.add_waiting(lead)) {
+            attempts.extend(latest);
+        }
+        self.finish_if_ended(lead, batch)?;
+        let mut prepared = match batch.prepare(self.context) {
+            Ok(prepared) => prepared,
+            Err(error) => return Break(batch.fail(error)),
+        };
+        let step = prepared.decision.step;
+        if step == Step::DestroySuccessor {
+            // In a box, because it is rare and its future is large.
+            return Box::pin(self.follow_logout(lead, batch, attempts)).await;
+        }
+        let Some(commit) = batch.commit(&mut prepared, self.context) else {
+            return Break(self.finish(lead, batch, &prepared, None));
+        };
+        match self.send(commit, "commit the session", attempts).await {
+            Ok(Outcome::Done(revision)) => {
+                return Break(self.finish(lead, batch, &prepared, Some(revision)));
+            }
+            Ok(Outcome::Conflict(stored)) => {
+                observe::rebased(attempts.made());
+                batch.rebase(&stored, self.context);
+            }
+            Ok(Outcome::Exists) => batch.draw_new_token(),
+            Ok(Outcome::Gone) => {
+                batch.set_ended(self.context);
+                self.finish_if_ended(lead, batch)?;
+            }
+            // A failed touch loses no change of a handler, so the request succeeds.
+            Err(error) if matches!(step, Step::Touch { .. }) => {
+                observe::touch_failed(&error);
+                return Break(batch.finish_untouched(prepared, self.context));
+            }
+            Err(error) => return Break(batch.fail(error.into())),
+        }
+        Continue(())
+    }
+
+    /// Replies to all members of a batch. `revision` is the one that the store has returned, if the
+    /// batch had a step for the store.
+    fn finish(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        prepared: &Prepared,
+        revision: Option<Revision>,
+    ) -> MemberResult {
+        let (newest, result) = batch.finish(prepared, revision, self.context);
+        pass_on(lead, newest);
+        result
+    }
+
+    /// Finishes a batch that only changes a session that has ended.
+    fn finish_if_ended(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+    ) -> ControlFlow<MemberResult> {
+        if batch.drops_changes(self.context) {
+            pass_on(lead, Newest::Ended);
+            Break(Ok(batch.finish_ended(self.context)))
+        } else {
+            Continue(())
+        }
+    }
+
+    /// Carries out a logout whose session has moved to another key.
+    async fn follow_logout(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        attempts: &mut Attempts<'_>,
+    ) -> ControlFlow<MemberResult> {
+        // The waiting commits need no result of this step, because their session has ended.
+        pass_on(lead, Newest::Ended);
+        drop(lead.take());
+        match self.destroy_successor(batch.own(), attempts).await {
+            Ok(true) => batch.start_over(),
+            Ok(false) => return Break(Ok(batch.finish_ended(self.context))),
+            Err(error) => return Break(batch.fail(error.into())),
+        }
+        Continue(())
+    }
+
+    /// Destroys the session under the key that another request has rotated it to, because a logout
+    /// with the old token must end it as well. Returns whether there was one.
+    async fn destroy_successor(
+        &self,
+        logout: &PendingCommit,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<bool, Error> {
+        let Some(key) = logout.key else { return Ok(false) };
+        let find = || self.find_following_rotations(key);
+        let destroyed = self.destroy_with(attempts, Burial::Remembered, find).await?;
+        if !destroyed && self.context.now() >= logout.loaded_at + SUCCESSOR {
+            // A tombstone that existed when the request began may have expired.
+            let cause = StoreError::failed(
+                "find out where the session was moved to",
+                format!("the request took longer than {SUCCESSOR:?}"),
+            );
+            return Err(failed("destroy the session", cause));
+        }
+        Ok(destroyed)
+    }
+
+    /// Finds the key of this application's live record under `key`, following rotations. Reads the
+    /// record, because a tombstone does not name the application.
+    async fn find_following_rotations(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let found = load_following_rotations(self.store, key).await?;
+        let is_own =
+            |stored: &StoredRecord| read_live(stored, self.context.now(), self.context).is_some();
+        Ok(found.filter(|(_, stored)| is_own(stored)).map(|(key, _)| key))
+    }
+
+    /// Destroys the session under the key that `find` returns. Finds it again if it has moved in
+    /// between. Returns whether there was one.
+    pub(crate) async fn destroy<F, L>(&self, burial: Burial, find: F) -> Result<bool, Error>
+    where
+        F: Fn() -> L + Send,
+        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+    {
+        self.destroy_with(&mut Attempts::new(self.context), burial, find).await
+    }
+
+    async fn destroy_with<F, L>(
+        &self,
+        attempts: &mut Attempts<'_>,
+        burial: Burial,
+        find: F,
+    ) -> Result<bool, Error>
+    where
+        F: Fn() -> L + Send,
+        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+    {
+        loop {
+            let found = attempts.within(Box::pin(find())).await;
+            let timed_out = || Err(failed("find a session", attempts.timed_out()));
+            let Some(key) = found.unwrap_or_else(timed_out)? else { return Ok(false) };
+            let now = self.context.now();
+            let tombstone = match burial {
+                Burial::Remembered => now + TOMBSTONE,
+                Burial::Forgotten => now,
+            };
+            let destroy = Commit::destroy(key, tombstone);
+            if let Outcome::Done(_) = self.send(destroy, "end a session", attempts).await? {
+                return Ok(true);
+            }
+            attempts.next().await?;
+        }
+    }
+
+    /// Sends one step to the store. `attempted` names the purpose in an error. Only the store's future
+    /// owns the step, so the caller's future stays small.
+    fn send(
+        &self,
+        commit: Commit,
+        attempted: &'static str,
+        attempts: &mut Attempts<'_>,
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send {
+        let step = observe::Step::begin(self.store.name(), &commit);
+        let sent = self.store.commit(commit);
+        async move {
+            let outcome = attempts.within(sent).await.unwrap_or_else(|| Err(attempts.timed_out()));
+            step.finish(&outcome);
+            outcome.map_err(|cause| failed(attempted, cause))
+        }
+    }
+}
+
+/// Stores the state of the record for the next leader, which leads once this lead is dropped.
+fn pass_on(lead: &mut Option<Lead>, newest: Newest) {
+    if let Some(lead) = lead {
+        lead.newest = newest;
+    }
+}
