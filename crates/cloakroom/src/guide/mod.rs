@@ -1,24 +1,36 @@
-//! The guide: what to do, page by page. What each function does is said where it is defined.
+//! The guide: how to use cloakroom, one topic per page. The reference documentation of each type and
+//! function is on its own page.
 //!
-//! | page | what it is about |
+//! | page | topic |
 //! |---|---|
 //! | [`start`] | from an empty project to a session; a request's life; settings |
-//! | [`forms`] | validate and redirect, old input, errors, templates, flash |
+//! | [`forms`] | validation and redirects, old input, errors, templates, flash messages |
 //! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, what clients get |
-//! | [`drivers`] | cookie, memory, file, redis: how to choose, how to move, the `cloakroom` command |
-//! | [`security`] | threats, defaults and their reasons, what the application has to do |
+//! | [`drivers`] | cookie, memory, file, Redis: how to choose and how to move; the `cloakroom` command |
+//! | [`security`] | threats, defaults and their reasons, the part of the application |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
-//! | [`deployment`] | proxies, several instances, keys, Redis, files, what to watch |
-//! | [`testing`] | a visitor in process, time that obeys, sessions for functions |
+//! | [`deployment`] | proxies, several instances, keys, Redis, files, monitoring |
+//! | [`testing`] | a test client, a fake clock, sessions for unit tests |
 //! | [`stores`] | a store of your own |
-//! | [`coming_from`] | AdonisJS, Laravel, tower-sessions, actix-session: their calls and ours |
+//! | [`coming_from`] | the calls of AdonisJS, Laravel, tower-sessions and actix-session, and their counterparts |
 //!
-//! Larger examples, each with its tests, are in the folder `examples` of the repository:
-//! `cargo run -p ways -- NAME`.
+//! The folder `examples` of the repository has larger programs with tests. `cargo run -p ways -- NAME`
+//! runs one of them.
+
+// A picture is HTML within Markdown. It needs an empty line before and after it. The style lets long
+// names of tests break, so that they leave room for the other columns.
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
 #[doc = include_str!("concurrency.md")]
+///
+#[doc = include_str!("pictures/login-race.svg")]
+///
+#[doc = include_str!("concurrency_commits.md")]
+///
+#[doc = include_str!("pictures/merge.svg")]
+///
+#[doc = include_str!("concurrency_changes.md")]
 pub mod concurrency {}
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
@@ -29,8 +41,14 @@ pub mod errors {}
 #[doc = include_str!("forms.md")]
 pub mod forms {}
 #[doc = include_str!("security.md")]
+///
+/// <style>.docblock td:last-child code { overflow-wrap: anywhere; white-space: normal }</style>
 pub mod security {}
 #[doc = include_str!("start.md")]
+///
+#[doc = include_str!("pictures/request.svg")]
+///
+#[doc = include_str!("start_request.md")]
 pub mod start {}
 #[doc = include_str!("stores.md")]
 pub mod stores {}
