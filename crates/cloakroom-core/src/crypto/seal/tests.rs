@@ -136,8 +136,8 @@ fn seal_often(count: usize) {
     println!("seals: {count}, repeated nonces: 0");
 }
 
-/// No nonce waits in memory, where a snapshot of the machine would keep it for two. Newer C libraries
-/// draw without a system call, so the sizes of those that are made count and not their number.
+/// A snapshot of the machine that is restored twice must not hold an unused nonce. The test checks the
+/// size of each system call and not their number, because newer C libraries draw without a system call.
 #[cfg(target_os = "linux")]
 #[test]
 fn no_more_random_bytes_are_drawn_than_are_used_at_once() {
@@ -145,9 +145,12 @@ fn no_more_random_bytes_are_drawn_than_are_used_at_once() {
     let mut strace = std::process::Command::new("strace");
     strace.args(["-f", "-qq", "-e", "trace=getrandom", "-o"]).arg(trace.path());
     strace.arg(std::env::current_exe().unwrap());
-    strace.args(["--exact", "seal::tests::seal_a_hundred_times", "--ignored"]);
+    let (_crate, module) = module_path!().split_once("::").unwrap();
+    strace.args(["--exact", &format!("{module}::seal_a_hundred_times"), "--ignored"]);
     let ran = strace.output().expect("strace is needed: apt-get install strace");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let summary = String::from_utf8_lossy(&ran.stdout);
+    assert!(summary.contains("1 passed"), "the traced test did not run: {summary}");
     let trace = std::fs::read_to_string(trace.path()).unwrap();
     let sizes = trace.lines().filter_map(|line| line.rsplit_once("= ")?.1.parse::<usize>().ok());
     assert!(sizes.max().is_some_and(|largest| largest <= 32), "{trace}");
