@@ -8,7 +8,7 @@
 //! use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
 //!
 //! let cookie = CookieSettings { name: "__Host-shop".into(), ..CookieSettings::default() };
-//! let sessions = Sessions::cookie(AppKeys::random()).cookie(cookie).build()?;
+//! let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(cookie).build()?;
 //! # Ok::<(), cloakroom::cookie::CookieError>(())
 //! ```
 
