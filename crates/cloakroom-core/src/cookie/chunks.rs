@@ -1,8 +1,8 @@
 //! Splits a value that is too long for one cookie over several, and joins it again.
 //!
 //! A value in one cookie is `NAME=value`. In three cookies it is `NAME=3.first`, `NAME.2=second` and
-//! `NAME.3=third`. Values are base64url and have no dots, so a count of chunks is unambiguous. A value
-//! is joined from exactly as many chunks as its count says, or it is ignored.
+//! `NAME.3=third`. Values are base64url and have no dots, so a count of chunks is unambiguous. If one of
+//! the counted chunks is missing, the value is ignored.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,8 @@ const MAX_COOKIE_BYTES: usize = 4096;
 
 /// The number of different values of the session cookie that are looked up or opened.
 ///
-/// A browser sends one value, or two if a neighbouring host planted another. More are an attack.
+/// A browser sends one value, or two if a neighbouring host planted another. A request with more values
+/// is an attack.
 const MAX_CANDIDATES: usize = 4;
 
 /// The part of a value that one cookie holds.

@@ -1,4 +1,4 @@
-//! Detects requests whose cookies other machines can read if they lack `Secure`.
+//! Detects requests whose cookies need the attribute `Secure`: those over https or from other machines.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

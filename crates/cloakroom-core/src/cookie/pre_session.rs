@@ -12,9 +12,9 @@
 //!
 //! # Security
 //! A pre-session never becomes a session. The first change draws a token with the same
-//! [seed](Token::seed), and the other half of that token is new. An attacker who planted or copied the
-//! pre-session knows the seed alone. For the same reason two requests with one pre-session begin two
-//! sessions: a rule that leads both to one session would lead the attacker there too.
+//! [seed](Token::seed), and the rest of that token is new. An attacker who planted or copied the
+//! pre-session knows the seed only. Two requests with one pre-session begin two sessions, because a rule
+//! that leads both into one session would also lead the attacker there.
 
 use crate::crypto::{app_keys::AppKeys, seal::Sealer, token::Token};
 use cloakroom_store::clock::Timestamp;

@@ -59,8 +59,9 @@ pub struct CookieSettings {
     /// The cross-site requests that send the cookie. The default is [`SameSite::Lax`]. Each variant
     /// states its cost.
     pub same_site: SameSite,
-    /// The path below which browsers send the cookie. The default is `/`. A longer path saves bytes in
-    /// other requests, and gives no protection between applications on one host.
+    /// The path below which browsers send the cookie. The default is `/`. With a longer path, requests to
+    /// other paths do not carry the cookie. The path does not protect applications on one host from each
+    /// other.
     pub path: String,
     /// The domain whose hosts all receive the cookie. The default is `None`, which limits the cookie to
     /// the host that sets it. With a domain, each of its hosts can read and plant the cookie.
@@ -163,7 +164,8 @@ impl CookieSettings {
 
 const CHUNK_NAME: &str = "cookie_name: the end `.` and a number is reserved for the chunks of a session; \
                           take a name without it";
-const PATH: &str = "cookie.path: a path that begins with `/` is accepted, up to 1024 visible characters without `;`";
+const PATH: &str = "cookie.path: a path that begins with `/` is accepted, up to 1024 visible characters \
+                    without `;`";
 const DOMAIN: &str = "cookie.domain: a host name is accepted, such as `example.org`";
 const HOST: &str = "cookie_name: a name with the prefix `__Host-` is accepted by browsers only with \
                     cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or take \
@@ -204,10 +206,11 @@ fn is_domain(domain: &str) -> bool {
     !domain.is_empty() && domain.len() <= 253 && domain.bytes().all(host)
 }
 
-/// A cookie setting that browsers would refuse.
+/// A setting that cannot be used, such as a cookie name that browsers refuse or a timeout of zero.
 ///
+/// [`SessionsBuilder::build`](crate::SessionsBuilder::build) and [`CookieSettings::validate`] return it.
 /// The message names the setting and the accepted values. The names are those of the settings file:
-/// `cookie_name`, `cookie.path`.
+/// `cookie_name`, `cookie.path`, `idle_timeout`.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

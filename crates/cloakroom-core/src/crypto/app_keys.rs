@@ -37,15 +37,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The application's keys. The first key seals, and every key opens what it sealed.
+/// The application's keys. The first key seals new data, and each key opens the data that it sealed.
 ///
 /// [`parse`](Self::parse) reads them from the text of the environment variable `APP_KEY`. A key is
 /// `base64:` followed by the base64 of at least 32 random bytes. Commas separate several keys.
 /// Use [`random`](Self::random) in tests.
 ///
 /// To rotate the key, put a new one before the old one. Remove the old key when the last session that
-/// it sealed has expired. Sealed text contains the id of its key, so the order of the keys decides only
-/// which one seals.
+/// it sealed has expired. Sealed data contains the id of its key, so it opens whatever position the key
+/// has in the list.
 ///
 /// # Security
 /// Anyone who has the key can forge sealed sessions and CSRF tokens. `AppKeys` refuses short, repetitive
@@ -84,9 +84,11 @@ impl AppKeys {
     /// Spaces around a key and the padding of its base64 are optional.
     ///
     /// # Errors
-    /// If a key is missing, has no prefix `base64:`, is not base64, or is shorter than 32 bytes. Also if
-    /// it follows a pattern, is a published sample, or is listed twice. The error gives the position of
-    /// the key and a command that generates a new one.
+    /// The error gives the position of the key and a command that generates a new one. Reasons are:
+    /// - The key is missing, has no prefix `base64:`, or is not base64.
+    /// - It has fewer than 32 bytes.
+    /// - It follows a pattern or is a published sample.
+    /// - It is listed twice.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

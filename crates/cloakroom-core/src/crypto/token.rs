@@ -17,8 +17,8 @@ const CORRELATION_DOMAIN: &[u8] = b"cloakroom correlation v1\0";
 
 /// The session token: 32 random bytes (OWASP ASVS 5.0, 7.2.3).
 ///
-/// Stores get its [record key](Self::record_key), because a token in a stolen store would sign its
-/// reader in.
+/// Stores receive the [record key](Self::record_key) instead, so a thief who reads the store cannot sign
+/// in.
 /// ```text
 /// tag (2 bytes) ‖ seed (16) ‖ rest (14)
 /// ```

@@ -17,8 +17,8 @@ use crate::form::field::{dotted, remove_largest};
 ///
 /// Nested fields have dotted names: `user.name`, `items.0.quantity`. Adding and looking up also accept
 /// the spelling of the form, such as `items[0][quantity]` and `tags[]`. The messages of a field keep
-/// their order, and repeated messages are dropped. Without messages a field has no error. A session
-/// keeps the errors of 100 fields, in the order of their names.
+/// their order, and a repeated message is dropped. A session keeps the errors of 100 fields, the first
+/// by name.
 ///
 /// Serializes as an object with a list of messages for each field: `{"username": ["is taken"]}`.
 ///
@@ -253,8 +253,9 @@ impl<F: Into<String>, M: Into<String>> FromIterator<(F, M)> for FieldErrors {
 /// Errors that convert into [`FieldErrors`], so that
 /// [`Session::with_errors`](crate::Session::with_errors) accepts them.
 ///
-/// Pairs of field and message, maps and lists of [`FieldError`] implement it. The features `validator`
-/// and `garde` add the errors of these crates. Implement it for the errors of your own validation.
+/// Pairs of field and message, maps, and lists of [`FieldError`] implement it. The features `validator`,
+/// `validator_0_20` and `garde` add the errors of these crates. Implement it for the errors of your own
+/// validation.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

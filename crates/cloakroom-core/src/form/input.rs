@@ -15,7 +15,7 @@ use crate::form::{
 /// The fields that a visitor sent, as one JSON object.
 ///
 /// Handlers usually take [`Input`](crate::Input), which reads the body, deserializes it and sends the
-/// visitor back with errors. Use `FormInput` for fields that have no type of their own.
+/// visitor back with errors. Use `FormInput` to read fields without declaring a type for the form.
 ///
 /// Fields of HTML forms are text. A field that is sent several times is a list, and nested names such as
 /// `user[name]` build objects. A JSON body keeps its types. Files are skipped.
@@ -63,8 +63,8 @@ impl FormInput {
     /// selects every entry of a list: `items[][quantity]` is the quantity of each item. Empty brackets
     /// are ignored, so `matrix[][0]` is `matrix.0`, the first row.
     ///
-    /// If only some entries of a list are named, the result has an object in place of the list, whose
-    /// members are called by the indices of the entries.
+    /// If only some entries of a list are named, the result has an object in place of the list. The names
+    /// of its members are the indices of the entries.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -134,14 +134,14 @@ impl FormInput {
 
     /// Deserializes the form into a `T`.
     ///
-    /// HTML forms send text, which becomes the type that `T` has:
+    /// Text is converted to the types of `T`, because HTML forms send nothing else:
     ///
-    /// | type | text |
+    /// | type | accepted text |
     /// |---|---|
-    /// | number | the number, with spaces around it or without |
-    /// | `bool` | true: `on`, `true`, `yes`, `1`. False: `off`, `false`, `no`, `0`, empty text |
-    /// | `Option` | `None` for empty text |
-    /// | list | a single value is a list with one entry |
+    /// | number | a number, also with spaces around it |
+    /// | `bool` | `on`, `true`, `yes` and `1` for true; `off`, `false`, `no`, `0` and empty text for false |
+    /// | `Option` | empty text for `None` |
+    /// | list | one value for a list with one entry |
     ///
     /// # Errors
     /// If a field is missing or has the wrong type. The error has the first such field, under its dotted

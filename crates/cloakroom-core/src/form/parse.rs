@@ -17,21 +17,23 @@ const MULTIPART: &str = "multipart/form-data";
 const JSON: &str = "application/json";
 
 impl FormInput {
-    /// Reads a form from a body: `application/x-www-form-urlencoded`, `multipart/form-data` or
-    /// `application/json`.
+    /// Reads a form from a body: `application/x-www-form-urlencoded`, `application/json`, or with the
+    /// feature `forms` also `multipart/form-data`.
     ///
     /// Handlers usually take [`Input`](crate::Input), which calls this method. The caller limits the
     /// length of the body, for example to [`DEFAULT_BODY_LIMIT`](super::DEFAULT_BODY_LIMIT). An empty
     /// body is an empty form under every content type.
     ///
     /// # Errors
-    /// If the content type is not accepted, or the body is malformed. Also if the form exceeds a limit:
-    /// - 1,000 fields. In JSON each member of an object is a field, on every level.
-    /// - 1,024 bytes in the name of a field. In JSON the names of the objects around it count too.
-    /// - 16 levels of brackets in a name. In JSON lists and objects may nest 64 levels deep.
-    /// - 10,000 values in JSON, including the entries of lists.
+    /// If the content type is not accepted, the body is malformed, or a field is sent both as a value and
+    /// with fields below it (`a=1&a[b]=2`). Also if the form exceeds a limit:
     ///
-    /// Also if a field is sent both as a value and with fields below it (`a=1&a[b]=2`).
+    /// | limit | in JSON |
+    /// |---|---|
+    /// | 1,000 fields | each member of an object is a field, on every level |
+    /// | 1,024 bytes in the name of a field | includes the names of the objects around it |
+    /// | names nest 16 levels deep | lists and objects nest 64 levels deep |
+    /// | | 10,000 values, including the entries of lists |
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -42,6 +44,10 @@ impl FormInput {
     /// assert_eq!(input.get("age").unwrap(), 44);
     /// # Ok::<(), cloakroom::form::FormError>(()) }).unwrap();
     /// ```
+    #[cfg_attr(
+        not(feature = "forms"),
+        expect(clippy::unused_async, reason = "features may not change the signature")
+    )]
     pub async fn parse(content_type: Option<&str>, body: Bytes) -> Result<Self, FormError> {
         if body.is_empty() {
             return Ok(Self::default());
@@ -126,7 +132,7 @@ impl FormInput {
     }
 }
 
-/// Returns whether [`FormInput::parse`] accepts this content type.
+/// Returns whether bodies of this content type are forms.
 pub(crate) fn is_form(content_type: &str) -> bool {
     [URLENCODED, MULTIPART, JSON].contains(&essence(content_type).as_str())
 }

@@ -33,10 +33,9 @@ use crate::form::field::{CSRF_FIELD, Choice, dotted, is_number, parts, retain};
 /// | `*otp` | to the end of a word | `totp` | `otpcode` |
 /// | `*passw*` | anywhere | `mypassword2` | |
 ///
-/// Brackets and dots in a name are boundaries that only a boundary between words of the pattern may
-/// cross. `card_number` matches `card[number]`, and `*token*` does not match `photo[kenya]`. Elsewhere a
-/// pattern may cross from one word into the next, so some harmless fields match too: `*passw*` matches
-/// `bypass_warning`. To show such a field again, name it in
+/// No word of a pattern matches across a bracket or a dot: `card_number` matches `card[number]`, and
+/// `*token*` does not match `photo[kenya]`. A word may match across the words between them, so some
+/// harmless fields match too: `*passw*` matches `bypass_warning`. To show such a field again, name it in
 /// [`flash_only`](crate::Session::flash_only), or set a list without the pattern.
 ///
 /// # Security
@@ -104,8 +103,8 @@ impl SecretFields {
         "*api_key*",
     ];
 
-    /// Returns a list of these patterns, in place of [`DEFAULT`](Self::DEFAULT). With an empty list only
-    /// the field of the CSRF token is secret.
+    /// Returns a list of these patterns, which replaces [`DEFAULT`](Self::DEFAULT). With an empty list
+    /// only the field of the CSRF token is secret.
     ///
     /// # Errors
     /// If a pattern has no letter or digit, or has other characters than letters, digits, `_`, `-`, `.`

@@ -1,4 +1,4 @@
-//! Deserializes forms. HTML forms send text, which becomes the type that the target has.
+//! Deserializes forms. Converts the text that HTML forms send into the types of the target.
 
 use std::fmt;
 

@@ -140,7 +140,7 @@ impl<'t> Scanner<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Skips whitespace. Returns the byte at the new position and stays before it.
+    /// Skips whitespace. Returns the next byte without moving past it.
     fn next(&mut self) -> Option<u8> {
         loop {
             match self.peek() {

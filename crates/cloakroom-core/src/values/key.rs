@@ -67,8 +67,8 @@ impl<T> fmt::Debug for TypedKey<T> {
 /// [`Key::literal`] for text from outside, such as from a form, a URL or another service.
 ///
 /// # Security
-/// A dotted key that contains a visitor's text can reach a value that the handler did not mean. Deep
-/// keys also nest objects. A literal key always names one top-level member.
+/// With a visitor's text in a dotted key, the visitor chooses the value that is read or changed. A
+/// literal key always names one top-level member.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -120,7 +120,7 @@ impl<'k> Key<'k> {
 
 /// A type that can name a value: strings, [`TypedKey`] and [`Key`].
 ///
-/// A type of your own gets it by implementing `AsRef<str>`, which makes it a dotted key.
+/// Every type that implements `AsRef<str>` can name a value, as a dotted key.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

@@ -28,7 +28,8 @@ use crate::{
 /// a value is read, a number in the path selects the entry of a list.
 #[derive(Clone)]
 pub(crate) enum Values {
-    /// The unchanged text of the object. Each read scans it, because most requests read few values.
+    /// The unchanged text of the object. A read scans the text instead of parsing it, because most
+    /// requests read few values.
     Stored(ByteString),
     /// The object, parsed one level deep.
     Open(Members),
@@ -135,8 +136,8 @@ impl Values {
         Ok(())
     }
 
-    /// Removes the value at `path`, if there is one. Leaves entries of lists, because only members of
-    /// objects can be removed.
+    /// Removes the value at `path`, if there is one. Removes members of objects only, and keeps entries
+    /// of lists.
     pub(crate) fn forget(&mut self, path: Path<&str>) {
         let (root, Some(below)) = path.split_root() else {
             self.open().remove(path.text());

@@ -70,10 +70,9 @@ impl Sealer {
 
     /// Seals `plaintext` with the newest key.
     ///
-    /// Draws the nonce from the operating system on each call (OWASP ASVS 5.0, 11.3.4). Drawing several
-    /// in advance would save less than a microsecond. A snapshot of the machine that is restored twice
-    /// would then use the buffered nonces twice. Two texts with one nonce reveal the XOR of their
-    /// plaintexts and allow forgeries.
+    /// Draws the nonce from the operating system on each call (OWASP ASVS 5.0, 11.3.4). Buffered nonces
+    /// would save less than a microsecond, and a snapshot of the machine that is restored twice would
+    /// use them twice. Two texts with one nonce reveal the XOR of their plaintexts and allow forgeries.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> String {
         let mut nonce = [0; NONCE];
         fill_from_system(&mut nonce);
@@ -102,8 +101,8 @@ impl Sealer {
         (8 * (HEADER + plaintext + TAG)).div_ceil(6)
     }
 
-    /// Returns whether `text` begins with the version and has the length of a sealed text. It may be
-    /// the first part of one.
+    /// Returns whether `text` begins with the version and is long enough for a sealed text. It may be the
+    /// first chunk of one.
     pub(crate) fn may_begin(text: &[u8]) -> bool {
         // The version's eight bits are the first base64 digit and two bits of the second one.
         text.len() >= MIN_CHARS && text[0] == b'A' && matches!(text[1], b'Q'..=b'Z' | b'a'..=b'f')

@@ -6,7 +6,7 @@
 //!
 //! 1. A name is split at dots and at brackets. Empty parts are ignored.
 //! 2. A name is split at dots only if a bracket is unclosed, or text follows a bracket without a dot.
-//! 3. Calls that pick or remove fields may omit the indices of entries behind the first part:
+//! 3. Names of fields to pick or remove may omit the indices of entries behind the first part:
 //!    `items.pin` is the `pin` of every entry of `items`. An index in the name selects one entry.
 //!    `matrix[][0]` is `matrix.0`, the first row, because empty parts are ignored.
 //! 4. A name includes the fields below it: `user` includes `user.name`.
@@ -27,7 +27,7 @@ pub(crate) use walk::{Choice, find, retain};
 #[derive(Clone, Copy)]
 struct FieldPath<'p, 'n> {
     rest: &'p [&'n str],
-    /// Whether the first part of the name is behind. From there on indices may be omitted.
+    /// Whether the path has passed the first part of the name. From there on, indices may be omitted.
     is_below: bool,
 }
 
@@ -76,7 +76,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Returns the named fields only. If only some entries of a list are named, the result has an object
-    /// in place of the list, whose members are called by the indices of the entries.
+    /// in place of the list. The names of its members are the indices of the entries.
     pub(crate) fn only(&self, members: &Map<String, Value>) -> Map<String, Value> {
         pick_members(members, &self.paths())
     }
