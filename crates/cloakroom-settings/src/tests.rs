@@ -245,7 +245,7 @@ fn a_wrong_value_is_quoted_with_its_line_and_what_is_accepted() {
         ("max_sessions = '100'", "1: `max_sessions` is '100': expected"),
         (
             "secret_fields = ['pin', 'card[number']",
-            "1: `secret_fields` is ['pin', 'card[number']: `card[number` names no field: letters",
+            "1: `secret_fields` is ['pin', 'card[number']: `card[number` is no pattern for field names: letters",
         ),
         ("secret_fields = 3", "1: `secret_fields` is 3: expected a list of strings"),
         (

@@ -1,15 +1,15 @@
-//! Where a cookie without `Secure` goes: over this machine's loopback, or to others.
+//! Detects requests whose cookies need the attribute `Secure`: those over https or from other machines.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::cookie::settings::has_prefix;
 use crate::http::headers::Headers;
 
-/// Returns whether the headers say that the request left its machine, or came by https.
+/// Returns whether the headers show that the request came over https or from another machine.
 ///
-/// A proxy names the scheme in `X-Forwarded-Proto` or `Forwarded` (RFC 7239). That is not trusted
-/// for anything but a warning. A browser that sends no `Host` speaks HTTP/2, which it does over
-/// https alone.
+/// Proxies state the scheme in `X-Forwarded-Proto` or `Forwarded` (RFC 7239). Clients can forge both
+/// headers, so the result decides on a warning and on nothing else. A browser that sends no `Host`
+/// uses HTTP/2, which browsers speak over https only.
 pub(crate) fn is_public(headers: &(impl Headers + ?Sized)) -> bool {
     let by_https =
         headers.text("x-forwarded-proto").is_some_and(|scheme| has_prefix(scheme, "https"))
@@ -22,15 +22,15 @@ pub(crate) fn is_public(headers: &(impl Headers + ?Sized)) -> bool {
             .map_or_else(|| headers.text("sec-fetch-mode").is_some(), |host| !is_loopback(host))
 }
 
-/// Returns whether a pair of a `Forwarded` header is `proto=https`. The value may be in quotes.
+/// Returns whether a pair of a `Forwarded` header is `proto=https`, with or without quotation marks.
 fn is_by_https(pair: &str) -> bool {
     pair.split_once('=').is_some_and(|(name, value)| {
         name.trim().eq_ignore_ascii_case("proto") && has_prefix(value.trim_matches('"'), "https")
     })
 }
 
-/// Returns whether a `Host` header names this machine (RFC 6761, 6.3, and the loopback addresses).
-/// The unspecified address counts, because only this machine is reached by it.
+/// Returns whether a `Host` header names this machine: `localhost` (RFC 6761, 6.3) or a loopback
+/// address. The unspecified address counts as well, because it reaches this machine only.
 fn is_loopback(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         let address = address.split(']').next().unwrap_or_default().parse::<Ipv6Addr>();
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_on_this_machine_and_plain_http_is_not_public() {
+    fn plain_http_to_this_machine_is_not_public() {
         let is_public = |headers: &[(&str, &str)]| is_public(headers);
         for host in ["localhost", "LOCALHOST:3000", "app.localhost.", "127.8.0.1:80", "[::1]:3000"]
         {

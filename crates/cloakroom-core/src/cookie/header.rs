@@ -1,14 +1,14 @@
-//! Reads `Cookie` headers as the octets that they are (RFC 6265bis, 4.2).
+//! Parses `Cookie` headers as octets (RFC 6265bis, 4.2).
 //!
-//! Names match to the byte: nothing is percent-decoded and no Unicode space trimmed, or
-//! `%5F%5FHost-session` could pass for `__Host-session`. A pair that is no pair is passed over and
-//! hides no other.
+//! Names are compared byte by byte. Percent-decoding or the trimming of Unicode spaces would turn a name
+//! such as `%5F%5FHost-session` into `__Host-session`. A malformed pair is skipped and leaves the other
+//! pairs intact.
 
 use std::iter;
 
 use memchr::memchr;
 
-/// The names and values of all cookies, in the order in which they came.
+/// Returns the names and values of all cookies, in the order of the headers.
 pub(super) fn pairs<'h>(
     headers: impl Iterator<Item = &'h [u8]>,
 ) -> impl Iterator<Item = (&'h [u8], &'h [u8])> {
@@ -18,7 +18,7 @@ pub(super) fn pairs<'h>(
     })
 }
 
-/// Returns what stands between the semicolons.
+/// Splits a header at its semicolons.
 fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut left = Some(header);
     iter::from_fn(move || {

@@ -1,4 +1,16 @@
-//! The session's cookie: its settings, how it is found in a request and written into a response.
+//! The session cookie: its settings, reading it from requests and writing it into responses.
+//!
+//! Most applications keep the defaults, which follow OWASP ASVS 5.0, 3.3. [`CookieSettings`] changes the
+//! name and the attributes.
+//!
+//! ```
+//! # use cloakroom_core as cloakroom;
+//! use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
+//!
+//! let cookie = CookieSettings { name: "__Host-shop".into(), ..CookieSettings::default() };
+//! let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(cookie).build()?;
+//! # Ok::<(), cloakroom::cookie::CookieError>(())
+//! ```
 
 mod chunks;
 mod exposure;
@@ -15,17 +27,17 @@ pub(crate) use chunks::{TokenCandidates, TooLarge};
 pub(crate) use exposure::is_public;
 pub(crate) use value_form::ValueForm;
 
-/// The session's cookie, by settings that were checked.
+/// Reads and writes the session cookie. Its settings are valid.
 #[derive(Debug)]
 pub(crate) struct Cookies {
     settings: CookieSettings,
     form: ValueForm,
-    /// Everything after value and `Max-Age`: the same for issue and removal, or browsers would not
-    /// take one for the other.
+    /// The attributes except `Max-Age`. A cookie is set and removed with the same attributes, because
+    /// browsers remove a cookie only if name, domain and path match.
     attributes: String,
 }
 
-/// The longest age that browsers keep (RFC 6265bis, 5.5): 400 days.
+/// The longest `Max-Age` that browsers keep: 400 days (RFC 6265bis, 5.5).
 const MAX_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 impl Cookies {
@@ -39,37 +51,36 @@ impl Cookies {
         &self.settings.name
     }
 
-    /// Whether cookies end with the browser unless more is asked for.
+    /// Returns whether cookies end with the browser by default.
     pub(crate) fn browser_session(&self) -> bool {
         self.settings.browser_session
     }
 
-    /// Whether the cookie is for https alone.
+    /// Returns whether the cookie has the attribute `Secure`.
     pub(crate) fn are_secure(&self) -> bool {
         self.settings.secure
     }
 
-    /// The values of this cookie in a request's `Cookie` headers that have the form of ours.
+    /// Reads the values of the session cookie from the `Cookie` headers of a request. Ignores values of
+    /// the wrong form.
     pub(crate) fn read<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> TokenCandidates<'h> {
         TokenCandidates::read(headers, self.name(), self.form, self.settings.max_chunks)
     }
 
-    /// The lines that give the visitor `value` for `idle_timeout`, or until the browser is closed, in as many
-    /// cookies as it takes, and remove the chunks among `presented` that are no longer needed. Whether
-    /// it may take so many is checked [before](Self::check_size).
-    pub(crate) fn issue(
-        &self,
-        value: &str,
-        age: Option<Duration>,
-        presented: &[u8],
-    ) -> Vec<String> {
-        let max_age = max_age(age);
+    /// Returns the `Set-Cookie` lines that set `value`, in one cookie or in chunks. They also remove the
+    /// chunks among `sent` that the new value does not need. `sent` has the numbers of the chunks in the
+    /// request.
+    ///
+    /// Without `max_age` the cookie ends with the browser. The caller has checked the length of the value
+    /// with [`check_size`](Self::check_size).
+    pub(crate) fn issue(&self, value: &str, max_age: Option<Duration>, sent: &[u8]) -> Vec<String> {
+        let max_age = max_age_attribute(max_age);
         let overhead = max_age.len() + self.attributes.len();
-        if presented.is_empty() && chunks::fits_one(value, self.name(), overhead) {
+        if sent.is_empty() && chunks::fits_one(value, self.name(), overhead) {
             return vec![[self.name(), "=", value, &max_age, &self.attributes].concat()];
         }
         let chunks = chunks::split(value, self.name(), overhead);
-        let stale = presented.iter().filter(|number| usize::from(**number) > chunks.len());
+        let stale = sent.iter().filter(|number| usize::from(**number) > chunks.len());
         let removals = stale.map(|number| self.removal(Some(*number)));
         let issues = chunks.iter().map(|chunk| {
             let (name, attributes) = (self.name(), &self.attributes);
@@ -81,15 +92,19 @@ impl Cookies {
         issues.chain(removals).collect()
     }
 
-    /// Checks that `value` fits into the cookies that it may take.
-    pub(crate) fn check_size(&self, value: &str, age: Option<Duration>) -> Result<(), TooLarge> {
-        let overhead = max_age(age).len() + self.attributes.len();
+    /// Checks that `value` fits into [`max_chunks`](CookieSettings::max_chunks) cookies.
+    pub(crate) fn check_size(
+        &self,
+        value: &str,
+        max_age: Option<Duration>,
+    ) -> Result<(), TooLarge> {
+        let overhead = max_age_attribute(max_age).len() + self.attributes.len();
         chunks::check_size(value, self.name(), overhead, self.settings.max_chunks)
     }
 
-    /// The lines that remove the cookie and the chunks among `presented`.
-    pub(crate) fn remove(&self, presented: &[u8]) -> Vec<String> {
-        let chunks = presented.iter().map(|number| self.removal(Some(*number)));
+    /// Returns the `Set-Cookie` lines that remove the cookie and the chunks `sent` with the request.
+    pub(crate) fn remove(&self, sent: &[u8]) -> Vec<String> {
+        let chunks = sent.iter().map(|number| self.removal(Some(*number)));
         std::iter::once(self.removal(None)).chain(chunks).collect()
     }
 
@@ -100,15 +115,15 @@ impl Cookies {
     }
 }
 
-/// Returns the attribute `Max-Age`, if the cookie has one.
-fn max_age(age: Option<Duration>) -> String {
-    let age = age.map(|age| whole_seconds(age.min(MAX_MAX_AGE)));
-    age.map(|age| format!("; Max-Age={age}")).unwrap_or_default()
+/// Returns the attribute `Max-Age`, or an empty text if the cookie has none.
+fn max_age_attribute(max_age: Option<Duration>) -> String {
+    let seconds = max_age.map(|max_age| whole_seconds(max_age.min(MAX_MAX_AGE)));
+    seconds.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default()
 }
 
-/// Rounded up: a cookie may outlive its session by a second, never the other way round.
-fn whole_seconds(age: Duration) -> u64 {
-    age.as_secs() + u64::from(age.subsec_nanos() > 0)
+/// Rounds up to seconds, because a cookie must not expire before its session.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
-//! Pre-sessions: what the cookie of a visitor holds who was shown a CSRF token and has no session.
+//! Pre-sessions: cookies for visitors who have seen a CSRF token and have no session yet.
+//!
+//! A pre-session keeps the CSRF tokens of an open form valid without a record in the store.
 //!
 //! # Plaintext, version 1
 //! ```text
 //! seed of a token (16 bytes) ‖ deadline (8)
 //! ```
-//! The deadline is in milliseconds since the Unix epoch, big-endian. It is [sealed](crate::seal) for
-//! the purpose `pre-session` and the cookie's name, so no neighbour can make one up, and its text is
-//! longer than a token's.
+//! The deadline is in milliseconds since the Unix epoch, big-endian. The plaintext is
+//! [sealed](crate::crypto::seal) for the purpose `pre-session` and the cookie's name, so other hosts
+//! cannot forge one. The sealed text is longer than a token.
 //!
+//! # Security
 //! A pre-session never becomes a session. The first change draws a token with the same
-//! [seed](Token::seed), of which whoever planted or copied the pre-session knows half at most. Nor can
-//! requests find each other's sessions by it: what leads one request to the session of another would
-//! lead a neighbour there.
+//! [seed](Token::seed), and the rest of that token is new. An attacker who planted or copied the
+//! pre-session knows the seed only. Two requests with one pre-session begin two sessions, because a rule
+//! that leads both into one session would also lead the attacker there.
 
 use crate::crypto::{app_keys::AppKeys, seal::Sealer, token::Token};
 use cloakroom_store::clock::Timestamp;
@@ -23,14 +26,14 @@ const SEALED: usize = Token::SEED_BYTES + size_of::<u64>();
 pub(crate) struct PreSessions(Sealer);
 
 impl PreSessions {
-    /// Length of the text in the cookie.
+    /// The length of the sealed text.
     pub(crate) const CHARS: usize = Sealer::chars(SEALED);
 
     pub(crate) fn new(keys: &AppKeys, cookie: &str) -> Self {
         Self(Sealer::new(keys, "pre-session", cookie))
     }
 
-    /// Returns the cookie's value for a visitor whose CSRF tokens are those of `token`.
+    /// Returns the value of a cookie that keeps the CSRF tokens of `token` valid until `expires`.
     pub(crate) fn issue(&self, token: &Token, expires: Timestamp) -> String {
         let mut plaintext = [0; SEALED];
         let (seed, deadline) = plaintext.split_at_mut(Token::SEED_BYTES);
@@ -39,7 +42,7 @@ impl PreSessions {
         self.0.seal(&plaintext)
     }
 
-    /// Returns a new token with the seed of a genuine pre-session that counts, and its deadline.
+    /// Opens a pre-session that has not expired. Returns a new token with its seed, and its deadline.
     pub(crate) fn open(&self, value: &[u8], now: Timestamp) -> Option<(Token, Timestamp)> {
         if value.len() != Self::CHARS {
             return None;
@@ -66,11 +69,11 @@ mod tests {
         assert_eq!(value.len(), PreSessions::CHARS);
         let [one, other] = [(); 2].map(|()| pre_sessions.open(value.as_bytes(), NOW).unwrap());
         assert_eq!((one.0.seed(), one.1), (token.seed(), LATER));
-        assert!(one.0 != token && one.0 != other.0, "each request has a token of its own");
+        assert!(one.0 != token && one.0 != other.0, "each request draws a new token");
     }
 
     #[test]
-    fn nothing_opens_but_what_this_application_issued_for_this_cookie_in_time() {
+    fn a_pre_session_opens_for_its_key_and_cookie_until_its_deadline() {
         let keys = AppKeys::random();
         let pre_sessions = PreSessions::new(&keys, "session");
         let value = pre_sessions.issue(&Token::draw(), LATER);

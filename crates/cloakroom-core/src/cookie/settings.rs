@@ -1,25 +1,36 @@
-//! Name and attributes of the session cookie.
+//! The name and the attributes of the session cookie.
 
 use std::fmt;
 
-/// How many cookies one session can be split over at the most, whatever the settings.
+/// The largest accepted [`CookieSettings::max_chunks`].
 pub(crate) const MAX_CHUNKS: u8 = 16;
 
-/// Which requests of other sites carry the cookie (RFC 6265bis, 4.1.2.7).
+/// The cross-site requests that send the cookie (RFC 6265bis, 4.1.2.7; OWASP ASVS 5.0, 3.3.2).
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::cookie::{CookieSettings, SameSite};
+///
+/// assert_eq!(CookieSettings::default().same_site, SameSite::Lax);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
-    /// Top-level navigations with a safe method: links work, forged posts do not. The default.
+    /// Sends the cookie with top-level navigations that use a safe method. Visitors who follow a link
+    /// from another site are signed in, and forged posts have no session. This is the default.
     #[default]
     Lax,
-    /// None: a visitor who follows a link from elsewhere looks signed out.
+    /// Sends the cookie with no cross-site request. A visitor who follows a link from another site
+    /// looks signed out on the first page.
     Strict,
-    /// All: for sites that are embedded in others. Needs `secure`, and CSRF protection carries all
-    /// the weight.
+    /// Sends the cookie with every request. Use it for sites that are embedded in others. Browsers
+    /// require `Secure` for it. The CSRF layer is then the only protection against forged requests.
     None,
 }
 
-/// Name and attributes of the session cookie. Change fields of [`CookieSettings::default`] or
-/// [`CookieSettings::development`]; they are checked when the session system is built.
+/// The name and the attributes of the session cookie.
+///
+/// Start from [`CookieSettings::default`] for https, or from [`CookieSettings::development`] for plain
+/// http on localhost. [`SessionsBuilder::build`](crate::SessionsBuilder::build) checks the settings.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -35,33 +46,36 @@ pub enum SameSite {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieSettings {
-    /// The cookie's name. Default `__Host-session`: the prefix has browsers refuse a cookie of that
-    /// name that another host or plain http sets (RFC 6265bis, 4.1.3.2). Without the prefix a
-    /// neighbouring subdomain can plant cookies.
+    /// The name of the cookie. The default is `__Host-session`. Browsers accept a name with the prefix
+    /// `__Host-` only from the host itself and over https (RFC 6265bis, 4.1.3.2; OWASP ASVS 5.0, 3.3.1
+    /// and 3.3.3). Under a name without the prefix, other subdomains can plant cookies.
     pub name: String,
-    /// Whether browsers send the cookie over https only. Default true. Plain http shows the cookie
-    /// to everyone on the way.
+    /// Whether browsers send the cookie over https only. The default is `true` (OWASP ASVS 5.0, 3.3.1).
+    /// With `false`, everyone on the network path can read the cookie.
     pub secure: bool,
-    /// Whether scripts are kept from reading the cookie. Default true. Without it any injected
-    /// script can take the session away.
+    /// Whether browsers hide the cookie from scripts. The default is `true` (OWASP ASVS 5.0, 3.3.4).
+    /// With `false`, an injected script can steal the session.
     pub http_only: bool,
-    /// Which requests of other sites carry the cookie. Default [`SameSite::Lax`].
+    /// The cross-site requests that send the cookie. The default is [`SameSite::Lax`]. Each variant
+    /// states its cost.
     pub same_site: SameSite,
-    /// The path below which browsers send the cookie. Default `/`. It is no protection between
-    /// applications on one host.
+    /// The path below which browsers send the cookie. The default is `/`. With a longer path, requests to
+    /// other paths do not carry the cookie. The path does not protect applications on one host from each
+    /// other.
     pub path: String,
-    /// The domain whose subdomains get the cookie as well. Default none: this host alone. Every
-    /// host of the domain can then read and plant it.
+    /// The domain whose hosts all receive the cookie. The default is `None`, which limits the cookie to
+    /// the host that sets it. With a domain, each of its hosts can read and plant the cookie.
     pub domain: Option<String>,
-    /// How many cookies of about 4 kB a session on the cookie driver may take. Default 4, at most
-    /// 16. Each is sent with each request, and proxies often take no more than 8 kB of headers.
+    /// The number of cookies of about 4 kB that one session of the cookie driver may take. The default
+    /// is 4, and 16 is the maximum. Browsers send all of them with each request, and many proxies accept
+    /// 8 kB of headers only.
     pub max_chunks: u8,
-    /// Whether the cookie ends with the browser. Default false. Browsers that restore their windows
-    /// keep it; the session's own deadlines hold either way.
+    /// Whether the cookie ends when the browser is closed. The default is `false`. Browsers that restore
+    /// their windows keep such cookies too. The timeouts of the session apply in both cases.
     pub browser_session: bool,
 }
 
-/// For https: what production needs.
+/// Returns settings for production over https.
 impl Default for CookieSettings {
     fn default() -> Self {
         Self {
@@ -78,8 +92,10 @@ impl Default for CookieSettings {
 }
 
 impl CookieSettings {
-    /// For plain http on localhost: not `Secure`, and the name `session` without the prefix that
-    /// needs it.
+    /// Returns settings for development over plain http on localhost.
+    ///
+    /// The cookie is not `Secure`. Its name is `session`, because browsers require `Secure` for the
+    /// prefix `__Host-`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -91,18 +107,29 @@ impl CookieSettings {
         Self { name: "session".to_owned(), secure: false, ..Self::default() }
     }
 
-    /// Checks that browsers accept cookies of these settings.
+    /// Checks that browsers accept a cookie with these settings.
+    ///
+    /// [`SessionsBuilder::build`](crate::SessionsBuilder::build) calls it.
     ///
     /// # Errors
-    /// When they would not; the error names the settings that contradict each other and what is
-    /// accepted.
+    /// If a name, path or domain is malformed, `max_chunks` is not from 1 to 16, or two settings
+    /// contradict each other. The error names the setting and the accepted values.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::cookie::{CookieSettings, SameSite};
+    ///
+    /// let settings = CookieSettings { same_site: SameSite::None, ..CookieSettings::development() };
+    /// let error = settings.validate().unwrap_err().to_string();
+    /// assert!(error.starts_with("cookie.same_site: `none` is accepted"), "{error}");
+    /// ```
     pub fn validate(&self) -> Result<(), CookieError> {
         let Self { name, secure, http_only, same_site, path, domain, max_chunks, .. } = self;
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
         let rules = [
             (is_token(name), "cookie_name: letters, digits and !#$%&'*+-.^_`|~ are accepted"),
-            (!chunk_name, "cookie_name: a name that ends in a dot and a number is a chunk's"),
+            (!chunk_name, CHUNK_NAME),
             (is_attribute(path) && path.starts_with('/'), PATH),
             (domain.as_deref().is_none_or(is_domain), DOMAIN),
             ((1..=MAX_CHUNKS).contains(max_chunks), "cookie.max_chunks: 1 to 16 are accepted"),
@@ -117,7 +144,7 @@ impl CookieSettings {
         }
     }
 
-    /// All attributes but the age, as they stand in a `Set-Cookie` line.
+    /// Returns the attributes of a `Set-Cookie` line, except `Max-Age`.
     pub(super) fn attributes(&self) -> String {
         let mut line = format!("; Path={}", self.path);
         if let Some(domain) = &self.domain {
@@ -135,8 +162,10 @@ impl CookieSettings {
     }
 }
 
-const PATH: &str =
-    "cookie.path: a path from `/` on is accepted, up to 1024 visible characters without `;`";
+const CHUNK_NAME: &str = "cookie_name: the end `.` and a number is reserved for the chunks of a session; \
+                          take a name without it";
+const PATH: &str = "cookie.path: a path that begins with `/` is accepted, up to 1024 visible characters \
+                    without `;`";
 const DOMAIN: &str = "cookie.domain: a host name is accepted, such as `example.org`";
 const HOST: &str = "cookie_name: a name with the prefix `__Host-` is accepted by browsers only with \
                     cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or take \
@@ -148,18 +177,19 @@ const HTTP_ONLY: &str = "cookie_name: a name with the prefix `__Http-` or `__Hos
 const SAME_SITE: &str =
     "cookie.same_site: `none` is accepted by browsers only with cookie.secure = true";
 
-/// Returns whether browsers refuse a cookie of this name that a script sets
+/// Returns whether browsers refuse to let scripts set a cookie of this name
 /// (draft-ietf-httpbis-layered-cookies-02).
 fn is_http_only(name: &str) -> bool {
     has_prefix(name, "__Http-") || has_prefix(name, "__Host-Http-")
 }
 
-/// Browsers compare prefixes without regard to case (RFC 6265bis, 5.7).
+/// Returns whether `name` begins with `prefix` in upper or lower case, as browsers compare prefixes
+/// (RFC 6265bis, 5.7).
 pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// RFC 9110, 5.6.2.
+/// Returns whether `name` is a token (RFC 9110, 5.6.2) of at most 256 characters.
 fn is_token(name: &str) -> bool {
     let special = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty()
@@ -176,7 +206,20 @@ fn is_domain(domain: &str) -> bool {
     !domain.is_empty() && domain.len() <= 253 && domain.bytes().all(host)
 }
 
-/// Settings that browsers would refuse. Names them and says what is accepted.
+/// A setting that cannot be used, such as a cookie name that browsers refuse or a timeout of zero.
+///
+/// [`SessionsBuilder::build`](crate::SessionsBuilder::build) and [`CookieSettings::validate`] return it.
+/// The message names the setting and the accepted values. The names are those of the settings file:
+/// `cookie_name`, `cookie.path`, `idle_timeout`.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::cookie::CookieSettings;
+///
+/// let settings = CookieSettings { max_chunks: 17, ..CookieSettings::default() };
+/// let error = settings.validate().unwrap_err();
+/// assert_eq!(error.to_string(), "cookie.max_chunks: 1 to 16 are accepted");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieError {
     rule: &'static str,

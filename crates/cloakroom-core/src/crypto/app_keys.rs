@@ -1,4 +1,4 @@
-//! The application key: the one secret from which every other is derived.
+//! The application key, from which every other key is derived.
 
 use std::fmt;
 
@@ -12,10 +12,12 @@ use zeroize::Zeroizing;
 
 use crate::crypto::random::fill_from_system;
 
-/// The shortest key that is accepted, in bytes: 256 bits, where OWASP ASVS 5.0, 11.2.3 asks for 128.
-const SHORTEST: usize = 32;
+/// The length of the shortest accepted key in bytes: 256 bits, twice the 128 bits of security that
+/// OWASP ASVS 5.0, 11.2.3 requires.
+const MIN_BYTES: usize = 32;
 const PREFIX: &str = "base64:";
-/// Base64 of the SHA-256 of keys that everyone can read, because people copy them from there.
+/// SHA-256 hashes, in base64, of published sample keys. They are refused because developers copy them
+/// into production.
 const PUBLISHED: [&str; 4] = [
     // Laravel's documentation, "Encryption": `APP_KEY` and `APP_PREVIOUS_KEYS`.
     "PiuDNbJQqampGwkN+OWWNgTXcUXKLfo1stf9w71MmJM=",
@@ -25,22 +27,30 @@ const PUBLISHED: [&str; 4] = [
     // The golden vector of sealed cookies in `tests/golden`.
     "maem/pcI5serYCuIohSX8MqQBFVLwJ7CbG5l+cgNEVw=",
 ];
-/// How a new key is made. Named in every error.
-const MAKE_ONE: &str =
+/// The end of every error message: two commands that generate a key.
+const HOW_TO_GENERATE: &str =
     "make one with: cloakroom key generate, or: echo \"base64:$(openssl rand -base64 32)\"";
 
-/// Standard base64, with padding or without.
+/// Standard base64 (RFC 4648, 4) with optional padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The application's keys, newest first: the first one seals, all of them open.
+/// The application's keys. The first key seals new data, and each key opens the data that it sealed.
 ///
-/// They come from the environment variable `APP_KEY`: `base64:` and at least 32 random bytes;
-/// several separated by commas. To rotate, put a new key before the old one, and drop the old one
-/// when the longest session that it sealed has ended. Order changes which key seals, never which
-/// key opens: what was sealed names its key.
+/// [`parse`](Self::parse) reads them from the text of the environment variable `APP_KEY`. A key is
+/// `base64:` followed by the base64 of at least 32 random bytes. Commas separate several keys.
+/// Use [`random`](Self::random) in tests.
+///
+/// To rotate the key, put a new one before the old one. Remove the old key when the last session that
+/// it sealed has expired. Sealed data contains the id of its key, so it opens whatever position the key
+/// has in the list.
+///
+/// # Security
+/// Anyone who has the key can forge sealed sessions and CSRF tokens. `AppKeys` refuses short, repetitive
+/// and published keys (OWASP ASVS 5.0, 11.2.3). It wipes the keys from memory on drop, and its `Debug`
+/// output shows their number only.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -53,32 +63,40 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// assert!(AppKeys::parse("correct horse battery staple").is_err());
 /// # Ok::<(), cloakroom::KeyError>(())
 /// ```
-///
-/// # Security
-/// Whoever has the key can forge sealed sessions and CSRF tokens. It is wiped from memory when
-/// dropped and never printed. Short, repeated and well-known keys are refused, and so are the samples that
-/// documentations print.
 #[derive(Clone)]
 pub struct AppKeys(Vec<Key>);
 
-/// One application key. Only ever used to derive from.
+/// One application key. Other keys are derived from it, and it is used for nothing else.
 #[derive(Clone)]
 struct Key {
     id: KeyId,
     derived_from: Zeroizing<Vec<u8>>,
 }
 
-/// Four bytes that tell the keys of a ring apart and reveal nothing of them.
+/// The public id of an application key: four derived bytes, from which the key cannot be computed.
 pub(crate) type KeyId = [u8; 4];
 /// A key derived for one purpose.
 pub(crate) type SubKey = Zeroizing<[u8; 32]>;
 
 impl AppKeys {
-    /// Reads keys as `APP_KEY` holds them.
+    /// Parses the text of `APP_KEY`: one key, or several separated by commas, newest first.
+    ///
+    /// Spaces around a key and the padding of its base64 are optional.
     ///
     /// # Errors
-    /// When there is none, or one of them is not `base64:` and 32 or more bytes, follows a pattern,
-    /// is a sample from a documentation, or stands twice. The error says which and how to make one.
+    /// The error gives the position of the key and a command that generates a new one. Reasons are:
+    /// - The key is missing, has no prefix `base64:`, or is not base64.
+    /// - It has fewer than 32 bytes.
+    /// - It follows a pattern or is a published sample.
+    /// - It is listed twice.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::AppKeys;
+    ///
+    /// let error = AppKeys::parse("base64:c2hvcnQ=").unwrap_err().to_string();
+    /// assert!(error.starts_with("APP_KEY: key 1 has 5 bytes and needs 32 or more"));
+    /// ```
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut keys: Vec<Key> = Vec::new();
         for (index, part) in text.split(',').enumerate() {
@@ -92,7 +110,10 @@ impl AppKeys {
         Ok(Self(keys))
     }
 
-    /// The text of a new random key, to be kept in `APP_KEY`.
+    /// Generates a random key and returns its text for `APP_KEY`.
+    ///
+    /// Keep the text secret, and use the same key in every process of the application. To get keys for
+    /// a test, use [`random`](Self::random) instead.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -100,12 +121,14 @@ impl AppKeys {
     /// ```
     #[must_use]
     pub fn generate() -> String {
-        let mut bytes = Zeroizing::new([0; SHORTEST]);
+        let mut bytes = Zeroizing::new([0; MIN_BYTES]);
         fill_from_system(&mut *bytes);
         format!("{PREFIX}{}", STANDARD.encode(*bytes))
     }
 
-    /// A random key that is kept nowhere, for tests: when the process ends, so do its sessions.
+    /// Generates a random key that exists in this process only, for tests.
+    ///
+    /// Sessions and CSRF tokens become invalid when the process ends.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -113,24 +136,33 @@ impl AppKeys {
     /// ```
     #[must_use]
     pub fn random() -> Self {
-        let mut bytes = Zeroizing::new(vec![0; SHORTEST]);
+        let mut bytes = Zeroizing::new(vec![0; MIN_BYTES]);
         fill_from_system(&mut bytes);
         Self(vec![Key::new(bytes)])
     }
 
-    /// The key with these bytes, unchecked: golden vectors use a published one.
+    /// Returns the key with these bytes. Skips the checks, because golden vectors use a published key.
     #[cfg(test)]
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(vec![Key::new(Zeroizing::new(bytes))])
     }
 
-    /// How many keys there are; at least one.
+    /// Returns the number of keys, which is at least one.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::AppKeys;
+    ///
+    /// let text = format!("{},{}", AppKeys::generate(), AppKeys::generate());
+    /// assert_eq!(AppKeys::parse(&text)?.len(), 2);
+    /// # Ok::<(), cloakroom::KeyError>(())
+    /// ```
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Every key's own key for `purpose`, newest first, by id.
+    /// Derives a key for `purpose` from each application key, newest first, with its key id.
     pub(crate) fn derive_all(&self, purpose: &str) -> Vec<(KeyId, SubKey)> {
         self.0.iter().map(|key| (key.id, key.derive(purpose))).collect()
     }
@@ -143,7 +175,7 @@ impl Key {
         }
         let encoded = text.strip_prefix(PREFIX).ok_or(Problem::NoPrefix)?;
         let bytes = Zeroizing::new(BASE64.decode(encoded).map_err(|_| Problem::NotBase64)?);
-        if bytes.len() < SHORTEST {
+        if bytes.len() < MIN_BYTES {
             return Err(Problem::Short(bytes.len()));
         }
         if follows_a_pattern(&bytes) {
@@ -162,7 +194,8 @@ impl Key {
         key
     }
 
-    /// HKDF-SHA256 (RFC 5869) without salt; the purpose is part of the info.
+    /// Derives a key with HKDF-SHA256 (RFC 5869), without a salt. The info is `cloakroom v1` and the
+    /// purpose.
     #[expect(clippy::expect_used, reason = "32 bytes are within HKDF's limit of 255 hashes")]
     fn derive(&self, purpose: &str) -> SubKey {
         let mut derived = Zeroizing::new([0; 32]);
@@ -173,8 +206,8 @@ impl Key {
     }
 }
 
-/// Whether the bytes are what people type or generate by counting: one value, a short repetition,
-/// a sequence such as the sample `AAECAwQF…`, or printable text.
+/// Returns whether the bytes look typed or counted: one value or a short repetition, an arithmetic
+/// sequence such as the sample `AAECAwQF…`, or printable text.
 fn follows_a_pattern(bytes: &[u8]) -> bool {
     let repeats = |period: usize| bytes.iter().zip(&bytes[period..]).all(|(a, b)| a == b);
     let step = bytes[1].wrapping_sub(bytes[0]);
@@ -187,14 +220,24 @@ fn is_published(key: &[u8]) -> bool {
     PUBLISHED.contains(&STANDARD.encode(Sha256::digest(key)).as_str())
 }
 
-/// Shows how many keys there are, and nothing of them.
+/// Shows the number of keys, because their bytes are secret.
 impl fmt::Debug for AppKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AppKeys({} keys)", self.0.len())
     }
 }
 
-/// Why an application key was refused. Shows nothing of the key.
+/// The reason why an application key was refused.
+///
+/// The message gives the position of the key, the reason, and a command that generates a new key. It
+/// quotes no part of the key.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// let error = cloakroom::AppKeys::parse("hunter2").unwrap_err().to_string();
+/// assert!(error.starts_with("APP_KEY: key 1 does not begin with `base64:`"));
+/// assert!(!error.contains("hunter2"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyError {
     number: usize,
@@ -214,7 +257,12 @@ enum Problem {
 }
 
 impl KeyError {
-    /// The error for an application without `APP_KEY`.
+    /// The error for a missing environment variable `APP_KEY`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// assert!(cloakroom::KeyError::UNSET.to_string().starts_with("APP_KEY is not set"));
+    /// ```
     pub const UNSET: Self = Self { number: 1, problem: Problem::Unset };
 }
 
@@ -223,24 +271,24 @@ impl fmt::Display for KeyError {
         let Self { number, problem } = self;
         match problem {
             Problem::Unset => f.write_str(
-                "APP_KEY is not set: it comes from the environment, in development from .env in the \
-                 current folder as well",
+                "APP_KEY is not set: set it in the environment, or in development in .env in the \
+                 current folder",
             ),
             Problem::Missing => write!(f, "APP_KEY: key {number} is missing"),
             Problem::NoPrefix => write!(f, "APP_KEY: key {number} does not begin with `{PREFIX}`"),
             Problem::NotBase64 => write!(f, "APP_KEY: key {number} is not base64 after `{PREFIX}`"),
             Problem::Short(length) => {
-                write!(f, "APP_KEY: key {number} has {length} bytes and needs {SHORTEST} or more")
+                write!(f, "APP_KEY: key {number} has {length} bytes and needs {MIN_BYTES} or more")
             }
             Problem::Pattern => {
-                write!(f, "APP_KEY: key {number} is not random but follows a pattern")
+                write!(f, "APP_KEY: key {number} follows a pattern and has to be random")
             }
             Problem::Published => {
-                write!(f, "APP_KEY: key {number} is a published sample that everyone knows")
+                write!(f, "APP_KEY: key {number} is a published sample, which is no secret")
             }
             Problem::Repeated => write!(f, "APP_KEY: key {number} is listed twice"),
         }?;
-        write!(f, "; {MAKE_ONE}")
+        write!(f, "; {HOW_TO_GENERATE}")
     }
 }
 
@@ -254,7 +302,6 @@ mod tests {
         format!("base64:{}", STANDARD.encode(bytes))
     }
 
-    // Requirement 36.
     #[test]
     fn weak_keys_are_refused_with_the_reason() {
         let counting: Vec<u8> = (0..32).collect();
@@ -284,16 +331,15 @@ mod tests {
         }
     }
 
-    // Requirement 37.
     #[test]
-    fn nothing_of_a_key_is_printed() {
+    fn debug_shows_no_key() {
         let key = AppKeys::generate();
         let keys = AppKeys::parse(&key).unwrap();
         assert_eq!(format!("{keys:?}"), "AppKeys(1 keys)");
     }
 
     #[test]
-    fn padding_and_spaces_do_not_matter() {
+    fn padding_and_spaces_are_optional() {
         let key = AppKeys::generate();
         let unpadded = key.trim_end_matches('=');
         let (one, other) = (AppKeys::parse(&key).unwrap(), AppKeys::parse(unpadded).unwrap());
@@ -302,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn every_purpose_has_a_key_of_its_own() {
+    fn each_purpose_derives_a_different_key() {
         let keys = AppKeys::random();
         assert_ne!(keys.derive_all("a")[0].1, keys.derive_all("b")[0].1);
     }

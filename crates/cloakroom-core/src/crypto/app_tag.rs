@@ -1,8 +1,9 @@
-//! The tag that says which application's a record is, on a store that several applications share.
+//! The application tag of a stored record: it separates applications that share a store by mistake.
 //!
-//! It is eight bytes of HKDF-SHA256 of the application key, info `cloakroom v1 application tag`, in
-//! base64url. It tells applications apart and proves nothing: who can write to the store can copy it.
-//! Records in cookies have none, because they are sealed with the key.
+//! The tag is the first eight bytes of HKDF-SHA256 of the application key with the info
+//! `cloakroom v1 application tag`, in base64url. It does not authenticate the record, because anyone
+//! who can write to the store can copy it. Records in cookies have no tag, because they are sealed with
+//! the key.
 
 use std::{fmt, sync::Once};
 
@@ -12,30 +13,30 @@ use crate::{crypto::app_keys::AppKeys, observe};
 
 const BYTES: usize = 8;
 
-/// The tags of the application's keys, and which records count.
+/// The tags of the application's keys, and the scope of the records that are read.
 pub(crate) struct AppTags {
-    /// As they stand in a record, with their quotation marks; newest first, never empty.
+    /// Each tag as a JSON string with its quotation marks, newest key first. Never empty.
     own: Vec<Box<str>>,
     scope: Scope,
     warned: Once,
 }
 
-/// Which of the application's keys a record's tag belongs to.
+/// The application key that a record's tag was derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TagKey {
-    /// The newest, or the record is read whatever its tag is.
+    /// The newest key. Also stands for every tag under [`Scope::Any`].
     Newest,
-    /// An older one: the record has to be written again before the key is dropped.
+    /// An older key. The record must be written again before that key is removed.
     Older,
 }
 
-/// Whose records are read.
+/// The records that are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Those of this application.
+    /// Records with a tag of this application's keys.
     #[default]
     Own,
-    /// Those of all applications on the store.
+    /// Every record in the store.
     Any,
 }
 
@@ -46,13 +47,13 @@ impl AppTags {
         Self { own: keys.iter().map(|(_, key)| tag(&**key)).collect(), scope, warned: Once::new() }
     }
 
-    /// Returns the tag that is written, as JSON.
+    /// Returns the tag for new records, as a JSON string.
     pub(crate) fn written(&self) -> &str {
         &self.own[0]
     }
 
-    /// Returns which key the tag, as JSON, of a record belongs to. If the record is another
-    /// application's, returns `None` and warns once.
+    /// Finds the key of a record's tag, which is a JSON string. Returns `None` if the record belongs to
+    /// another application, and logs a warning the first time.
     pub(crate) fn find(&self, tag: Option<&str>) -> Option<TagKey> {
         if self.scope == Scope::Any {
             return Some(TagKey::Newest);
@@ -68,7 +69,7 @@ impl AppTags {
     }
 }
 
-/// Shows how many there are.
+/// Shows the number of tags.
 impl fmt::Debug for AppTags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AppTags({}, {:?})", self.own.len(), self.scope)
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tags_of_all_keys_count_and_the_first_is_written() {
+    fn tags_of_all_keys_are_found_and_the_newest_is_written() {
         let (old, new) = (AppKeys::generate(), AppKeys::generate());
         let tags = |keys: &str| AppTags::new(&AppKeys::parse(keys).unwrap(), Scope::Own);
         let (before, rotated, after) = (tags(&old), tags(&format!("{new},{old}")), tags(&new));
@@ -89,12 +90,12 @@ mod tests {
         assert_eq!(rotated.find(Some(before.written())), Some(TagKey::Older));
         assert_eq!(rotated.written(), after.written());
         assert_eq!(after.find(Some(before.written())), None);
-        assert_eq!(after.find(None), None, "a record without a tag is nobody's");
+        assert_eq!(after.find(None), None, "a record without a tag is foreign");
         let any = AppTags::new(&AppKeys::random(), Scope::Any);
         assert!(any.find(Some(before.written())).is_some() && any.find(None).is_some());
     }
 
-    /// The tag is part of the format of records.
+    /// Stored records contain the tag, so its derivation is part of their format.
     #[test]
     fn the_golden_tag_is_derived_unchanged() {
         let keys = AppKeys::from_bytes((0..32).collect());

@@ -1,4 +1,4 @@
-//! The CSRF token of a session.
+//! CSRF tokens, which are derived from the session's token (OWASP ASVS 5.0, 3.5.1).
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::crypto::{
 
 const BYTES: usize = 32;
 
-/// One key per application key, newest first.
+/// The CSRF key of each application key, newest first. Never empty.
 pub(crate) struct CsrfKeys(Vec<SubKey>);
 
 impl CsrfKeys {
@@ -23,26 +23,30 @@ impl CsrfKeys {
         Self(keys.into_iter().map(|(_, key)| key).collect())
     }
 
-    /// The session's token under a new mask: base64url of mask ‖ mask XOR HMAC-SHA256(key, seed),
-    /// where the seed is a part of the session's token.
+    /// Issues a CSRF token: base64url of mask ‖ (mask XOR HMAC-SHA256(key, seed)). The seed is
+    /// [`Token::seed`].
+    ///
+    /// Draws a new mask for each call, because a secret that repeats in compressed pages can be guessed
+    /// from their length (BREACH).
     pub(crate) fn issue(&self, session: &Token) -> String {
-        let mut shown = [0; 2 * BYTES];
-        let (mask, masked) = shown.split_at_mut(BYTES);
+        let mut token = [0; 2 * BYTES];
+        let (mask, masked) = token.split_at_mut(BYTES);
         fill_from_system(mask);
         for ((masked, mask), mac) in masked.iter_mut().zip(mask).zip(mac(&self.0[0], session)) {
             *masked = *mask ^ mac;
         }
-        URL_SAFE_NO_PAD.encode(shown)
+        URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// Whether `submitted` is the session's, in time that does not depend on where it differs.
+    /// Returns whether `submitted` is a CSRF token of this session under any of the keys. Compares in
+    /// constant time.
     pub(crate) fn verify(&self, session: &Token, submitted: &str) -> bool {
-        let mut shown = [0; 2 * BYTES];
-        if !matches!(URL_SAFE_NO_PAD.decode_slice(submitted, &mut shown), Ok(length) if length == shown.len())
-        {
+        let mut token = [0; 2 * BYTES];
+        let decoded = URL_SAFE_NO_PAD.decode_slice(submitted, &mut token);
+        if decoded != Ok(token.len()) {
             return false;
         }
-        let (mask, masked) = shown.split_at(BYTES);
+        let (mask, masked) = token.split_at(BYTES);
         let unmasked: Vec<u8> =
             mask.iter().zip(masked).map(|(mask, masked)| mask ^ masked).collect();
         self.0.iter().any(|key| mac(key, session)[..].ct_eq(&unmasked).into())
@@ -55,7 +59,7 @@ fn mac(key: &SubKey, session: &Token) -> [u8; BYTES] {
     mac.chain_update(session.seed()).finalize().into_bytes().into()
 }
 
-/// Shows nothing of the keys.
+/// Shows the number of keys, because their bytes are secret.
 impl fmt::Debug for CsrfKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CsrfKeys({} keys)", self.0.len())

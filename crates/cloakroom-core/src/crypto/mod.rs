@@ -1,4 +1,4 @@
-//! Keys, tokens and sealing. Everything secret is made here.
+//! Application keys, tokens and sealing: every secret of the library is generated or derived here.
 
 pub(crate) mod app_keys;
 pub(crate) mod app_tag;

@@ -1,21 +1,20 @@
-//! The operating system's random generator.
+//! Random bytes from the operating system.
 //!
-//! Invariant: random bytes are drawn at the moment of their use, and none wait in memory. Otherwise a
-//! snapshot of a virtual machine that is restored twice, or a forked process, would use the same bytes
-//! again. What remains is the kernel's own generator, which Linux reseeds after a restore if the
-//! hypervisor reports it (`vmgenid`, Linux 5.18).
+//! Invariant: each caller draws its random bytes when it uses them. Buffered bytes would be used twice
+//! after a fork, or if a snapshot of a virtual machine is restored twice. The kernel's own generator
+//! has the same weakness until it is reseeded. Linux reseeds it after a restore if the hypervisor
+//! reports the restore (`vmgenid`, since Linux 5.18).
 
-/// Fills `bytes` with random bytes.
+/// Fills `bytes` with random bytes (OWASP ASVS 5.0, 11.5.1).
 ///
 /// # Panics
-/// When the system has no working generator: without one no secret can be made, and going on would
-/// hand out guessable tokens.
+/// If the operating system's generator fails, because any other source would make tokens guessable.
 #[expect(clippy::expect_used, reason = "see Panics")]
 pub(crate) fn fill_from_system(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system's random generator must work");
 }
 
-/// Returns a random number, for retry delays and the names of flash batches.
+/// Returns a random number.
 pub(crate) fn random_number() -> u64 {
     let mut bytes = [0; 8];
     fill_from_system(&mut bytes);

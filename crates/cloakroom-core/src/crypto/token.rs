@@ -1,4 +1,4 @@
-//! The client's half of a session, and what a store files it under.
+//! The session token, which the client holds, and the record key that is derived from it.
 
 use std::fmt;
 
@@ -10,22 +10,27 @@ use cloakroom_store::RecordKey;
 
 use crate::crypto::random::fill_from_system;
 
-/// Separates record keys from every other SHA-256 in the world. With the token it fits into one block
-/// of SHA-256, which has room for 55 bytes.
+/// Separates record keys from other SHA-256 hashes of the token. Domain and token have 52 bytes, so
+/// they fit into one block of SHA-256, which takes 55.
 const RECORD_KEY_DOMAIN: &[u8] = b"cloakroom record v1\0";
 const CORRELATION_DOMAIN: &[u8] = b"cloakroom correlation v1\0";
 
-/// 32 random bytes that only the client holds. Never stored, never printed.
+/// The session token: 32 random bytes (OWASP ASVS 5.0, 7.2.3).
+///
+/// Stores receive the [record key](Self::record_key) instead, so a thief who reads the store cannot sign
+/// in.
+/// ```text
+/// tag (2 bytes) ‖ seed (16) ‖ rest (14)
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token([u8; Token::BYTES]);
 
 impl Token {
     pub(crate) const BYTES: usize = 32;
-    /// How many bytes the [seed](Self::seed) has.
+    /// The length of the [seed](Self::seed).
     pub(crate) const SEED_BYTES: usize = 16;
-    /// Where the seed ends, which begins behind the tag.
     const SEED_END: usize = RecordKey::TAG_BYTES + Self::SEED_BYTES;
-    /// Length of the base64url text in the cookie, which has no padding.
+    /// The length of the token's text: base64url without padding.
     pub(crate) const CHARS: usize = 43;
 
     /// Draws a new token from the operating system's generator.
@@ -35,36 +40,41 @@ impl Token {
         Self(bytes)
     }
 
-    /// Draws the token that follows this one when its session is regenerated. The tag stays, so that
-    /// both record keys are kept in one place; 240 bits are new.
+    /// Draws the token that replaces this one when its session is regenerated.
+    ///
+    /// Keeps the tag, because stores keep records with the same tag in the same place. The other 240
+    /// bits are new.
     pub(crate) fn successor(&self) -> Self {
         let mut next = Self::draw();
         next.0[..RecordKey::TAG_BYTES].copy_from_slice(&self.0[..RecordKey::TAG_BYTES]);
         next
     }
 
-    /// Draws a token with this seed. Whoever knows the seed has 128 bits left to guess, and does not
-    /// choose the tag.
+    /// Draws a token with this seed. An attacker who knows the seed has 128 bits left to guess, and
+    /// cannot choose the tag.
     pub(crate) fn with_seed(seed: &[u8; Self::SEED_BYTES]) -> Self {
         let mut token = Self::draw();
         token.0[RecordKey::TAG_BYTES..Self::SEED_END].copy_from_slice(seed);
         token
     }
 
-    /// Draws another token with the tag and the seed of this one.
+    /// Draws a token with the same tag and seed.
     pub(crate) fn redrawn(&self) -> Self {
         let mut token = Self::draw();
         token.0[..Self::SEED_END].copy_from_slice(&self.0[..Self::SEED_END]);
         token
     }
 
-    /// Returns the part of the token that its CSRF tokens are derived from: 16 bytes behind the tag. A
-    /// session has the seed of the pre-session that it began with, and `regenerate` draws a new one.
+    /// Returns the 16 bytes behind the tag, from which the session's CSRF tokens are derived.
+    ///
+    /// A session that began with a pre-session has its seed, so the CSRF tokens of open pages stay
+    /// valid. `regenerate` draws a new seed.
     pub(crate) fn seed(&self) -> &[u8; Self::SEED_BYTES] {
         self.0[RecordKey::TAG_BYTES..].first_chunk().unwrap_or(&[0; Self::SEED_BYTES])
     }
 
-    /// Reads a cookie's value; anything but 43 characters of canonical base64url is no token.
+    /// Parses the text of a token: 43 characters of canonical base64url. Returns `None` for any other
+    /// text.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != Self::CHARS {
             return None;
@@ -82,18 +92,21 @@ impl Token {
         &self.0
     }
 
-    /// The text that goes into the cookie.
+    /// Returns the text of the token, for the client.
     pub(crate) fn expose(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
+    /// Returns the key of the session's record: a SHA-256 hash of the token, whose first bytes are
+    /// replaced by the tag.
     pub(crate) fn record_key(&self) -> RecordKey {
         let mut key = self.hash(RECORD_KEY_DOMAIN);
         key[..RecordKey::TAG_BYTES].copy_from_slice(&self.0[..RecordKey::TAG_BYTES]);
         RecordKey::from_bytes(key)
     }
 
-    /// Eight bytes in hexadecimal that tell sessions apart in logs and say nothing else.
+    /// Returns the correlation id of the session for logs: eight bytes of a hash, in hexadecimal. The
+    /// token and the record key cannot be computed from it.
     pub(crate) fn correlation(&self) -> String {
         let hash = self.hash(CORRELATION_DOMAIN);
         let start = hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
@@ -122,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_survives_its_cookie_text() {
+    fn a_token_is_parsed_from_its_text() {
         let token = Token::draw();
         assert_eq!(Token::parse(token.expose().as_bytes()), Some(token));
     }
@@ -133,11 +146,15 @@ mod tests {
         let (old, new) = (token.record_key(), token.successor().record_key());
         assert_eq!(old.tag(), new.tag());
         assert_ne!(old.as_bytes()[RecordKey::TAG_BYTES..], new.as_bytes()[RecordKey::TAG_BYTES..]);
-        assert_ne!(old.as_bytes()[2..], token.as_bytes()[2..], "a key shows more than the tag");
+        assert_ne!(
+            old.as_bytes()[2..],
+            token.as_bytes()[2..],
+            "a key contains the token behind the tag"
+        );
     }
 
     #[test]
-    fn a_token_of_a_seed_shares_it_and_no_more() {
+    fn tokens_with_one_seed_differ_in_everything_else() {
         let token = Token::draw();
         let other = Token::with_seed(token.seed());
         assert_eq!(other.seed(), token.seed());
@@ -158,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_43_characters_of_canonical_base64url_are_a_token() {
+    fn a_token_has_43_characters_of_canonical_base64url() {
         let good = "A".repeat(43);
         assert!(Token::parse(good.as_bytes()).is_some());
         // The last character carries two unused bits; "B" sets one of them.
@@ -172,7 +189,7 @@ mod tests {
             &"+".repeat(43),
             &"=".repeat(43),
         ] {
-            assert!(Token::parse(bad.as_bytes()).is_none(), "{bad:?} was taken for a token");
+            assert!(Token::parse(bad.as_bytes()).is_none(), "{bad:?} was parsed");
         }
     }
 

@@ -1,15 +1,24 @@
-//! The form as the visitor sent it.
+//! The form that a visitor sent.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::form::field::{self, Fields};
-use crate::form::{CSRF_FIELD, FieldErrors, SecretFields, text};
+use crate::form::{
+    field::{self, CSRF_FIELD, Fields},
+    field_errors::FieldErrors,
+    secret_fields::SecretFields,
+    text,
+};
 
-/// What a visitor sent, as a JSON object: text stays text, repeated fields are lists, nested names
-/// are objects, and a JSON body is as it came. Files are not kept.
+/// The fields that a visitor sent, as one JSON object.
+///
+/// Handlers usually take [`Input`](crate::Input), which reads the body, deserializes it and sends the
+/// visitor back with errors. Use `FormInput` to read fields without declaring a type for the form.
+///
+/// Fields of HTML forms are text. A field that is sent several times is a list, and nested names such as
+/// `user[name]` build objects. A JSON body keeps its types. Files are skipped.
 #[derive(Clone, Default, PartialEq)]
 pub struct FormInput(Map<String, Value>);
 
@@ -18,7 +27,9 @@ impl FormInput {
         Self(fields)
     }
 
-    /// Everything that was sent.
+    /// Returns all fields, including secret ones.
+    ///
+    /// To show the form again, use [`flashable`](Self::flashable), which leaves out passwords.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -31,8 +42,8 @@ impl FormInput {
         &self.0
     }
 
-    /// Returns the field of this name, however it is spelled: `user[name]` or `user.name`, and
-    /// `tags.1` or `tags[1]` for an entry of a list.
+    /// Returns the field with this name, in any spelling: `user[name]` or `user.name`, and `tags[1]` or
+    /// `tags.1` for an entry of a list.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -46,10 +57,14 @@ impl FormInput {
         field::find(&self.0, &field::parts(name))
     }
 
-    /// The named fields alone. A field may be spelled as in the form (`user[name]`) or with dots.
-    /// Numbers may be left out: `items[][quantity]` is the quantity of every entry. Empty brackets do
-    /// not count, so `matrix[][0]` is `matrix.0`, the first row. Where a part of a list is picked, its
-    /// entries keep their numbers, as names.
+    /// Returns the named fields only.
+    ///
+    /// Names are spelled as in the form (`user[name]`) or with dots (`user.name`). A name without an index
+    /// selects every entry of a list: `items[][quantity]` is the quantity of each item. Empty brackets
+    /// are ignored, so `matrix[][0]` is `matrix.0`, the first row.
+    ///
+    /// If only some entries of a list are named, the result has an object in place of the list. The names
+    /// of its members are the indices of the entries.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -63,9 +78,10 @@ impl FormInput {
         Fields::named(fields).only(&self.0)
     }
 
-    /// All but the named fields and those that are secret by their name, at any depth, as
-    /// [`SecretFields::default`] has them. Fields are named as in [`only`](Self::only). An entry of a
-    /// list becomes `null`, so that the others keep their numbers.
+    /// Returns all fields except the named ones and the [secret](SecretFields::DEFAULT) ones.
+    ///
+    /// Names are spelled as in [`only`](Self::only). An entry of a list that is left out becomes `null`,
+    /// so that the other entries keep their indices.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -78,7 +94,7 @@ impl FormInput {
         self.without(fields, &SecretFields::default())
     }
 
-    /// All but the named fields and the secret ones.
+    /// Returns all fields except the named ones and those in `secret`.
     pub(crate) fn without(&self, fields: &[&str], secret: &SecretFields) -> Map<String, Value> {
         let mut rest = self.0.clone();
         Fields::named(fields).remove_from(&mut rest);
@@ -86,8 +102,12 @@ impl FormInput {
         rest
     }
 
-    /// What may be shown in the form again: everything but the fields that are secret by their
-    /// name, as [`SecretFields::default`] has them.
+    /// Returns the fields that a page may show again: all except the
+    /// [secret](SecretFields::DEFAULT) ones.
+    ///
+    /// # Security
+    /// A secret in a field whose name matches no pattern is included. Name it in
+    /// [`except`](Self::except).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -100,7 +120,7 @@ impl FormInput {
         self.except(&[])
     }
 
-    /// The CSRF token in the form.
+    /// Returns the text of the field [`CSRF_FIELD`], which is the CSRF token.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -112,12 +132,20 @@ impl FormInput {
         self.0.get(CSRF_FIELD)?.as_str()
     }
 
-    /// The form as a `T`: text turns into the numbers, booleans and options that `T` asks for.
-    /// `on`, `true`, `yes` and `1` are true, `off`, `false`, `no`, `0` and nothing are false; empty
-    /// text is no option; one value is a list of one.
+    /// Deserializes the form into a `T`.
+    ///
+    /// Text is converted to the types of `T`, because HTML forms send nothing else:
+    ///
+    /// | type | accepted text |
+    /// |---|---|
+    /// | number | a number, also with spaces around it |
+    /// | `bool` | `on`, `true`, `yes` and `1` for true; `off`, `false`, `no`, `0` and empty text for false |
+    /// | `Option` | empty text for `None` |
+    /// | list | one value for a list with one entry |
     ///
     /// # Errors
-    /// When it is none; the first problem, under the dotted name of its field.
+    /// If a field is missing or has the wrong type. The error has the first such field, under its dotted
+    /// name, and quotes nothing that the visitor sent.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -135,7 +163,7 @@ impl FormInput {
     }
 }
 
-/// The names that were sent, without what was sent in them.
+/// Shows the names of the fields, because their values may be secret.
 impl fmt::Debug for FormInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FormInput")?;

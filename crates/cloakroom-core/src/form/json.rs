@@ -1,4 +1,5 @@
-//! `application/json`: an object, which is counted while it is read.
+//! Reads `application/json`. Counts fields and values during parsing, so that no form beyond a limit is
+//! built.
 
 use std::fmt;
 
@@ -9,24 +10,22 @@ use serde::{
 use serde_json::{Map, Number, Value};
 
 use crate::form::{
-    FormError, FormInput,
-    parse::{MAX_FIELDS, Problem, check_name},
+    form_error::{FormError, Problem},
+    input::FormInput,
+    limits::{MAX_FIELDS, MAX_VALUES, check_name},
 };
 use crate::values::MAX_NESTING;
 
-/// How many values a JSON form may have: objects, lists, and everything in them. Entries of lists have
-/// no names, so that the number of fields does not bound them.
-const MAX_VALUES: usize = 10_000;
-
-/// The parser reports a number as an object with one member of this name, and the digits in it, if
-/// another crate enables the feature `arbitrary_precision` of `serde_json`.
+/// The name by which the parser marks numbers if another crate enables the feature
+/// `arbitrary_precision` of `serde_json`. A number is then an object with one member of this name, which
+/// contains the digits.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Reads a JSON object. Stops at a limit, so that nothing beyond it is built.
+/// Reads a JSON object. Stops parsing at the first limit that the body exceeds.
 pub(super) fn read(body: &[u8]) -> Result<FormInput, FormError> {
     let mut tally = Tally::default();
     let mut parser = serde_json::Deserializer::from_slice(body);
-    let form = parser.deserialize_any(Node { tally: &mut tally, depth: 0, above: 0 });
+    let form = parser.deserialize_any(Node { tally: &mut tally, depth: 0, name_bytes: 0 });
     let form = form.and_then(|form| parser.end().map(|()| form));
     match (tally.exceeded, form) {
         (Some(problem), _) => Err(problem.into()),
@@ -36,12 +35,12 @@ pub(super) fn read(body: &[u8]) -> Result<FormInput, FormError> {
     }
 }
 
-/// What was read so far, on all levels.
+/// The numbers of fields and values so far, on all levels.
 #[derive(Default)]
 struct Tally {
     fields: usize,
     values: usize,
-    /// The limit at which reading has stopped.
+    /// The limit at which parsing stopped.
     exceeded: Option<Problem>,
 }
 
@@ -62,29 +61,29 @@ impl Tally {
         Ok(())
     }
 
-    /// Returns the error that ends the parser's work.
+    /// Records the exceeded limit. Returns the error that stops the parser, whose text is not shown.
     fn stop<E: Error>(&mut self, problem: Problem) -> E {
         self.exceeded = Some(problem);
-        E::custom("the form is beyond a limit")
+        E::custom("the form exceeds a limit")
     }
 }
 
-/// The place of a value that comes next.
+/// Reads the next value.
 struct Node<'t> {
     tally: &'t mut Tally,
-    /// How many lists and objects the value is in.
+    /// The number of lists and objects around the value.
     depth: usize,
-    /// How long the names that lead to it are together.
-    above: usize,
+    /// The total length of the names around the value.
+    name_bytes: usize,
 }
 
 impl Node<'_> {
-    /// Returns the place of a value within, below a name of so many bytes.
-    fn child(&mut self, name: usize) -> Node<'_> {
-        Node { tally: self.tally, depth: self.depth + 1, above: self.above + name }
+    /// Returns the reader of a value in this one. `name_bytes` is the length of the member's name.
+    fn child(&mut self, name_bytes: usize) -> Node<'_> {
+        Node { tally: self.tally, depth: self.depth + 1, name_bytes: self.name_bytes + name_bytes }
     }
 
-    /// Checks that a list or an object may be here.
+    /// Checks that the value may be a list or an object.
     fn check_depth<E: Error>(&mut self) -> Result<(), E> {
         if self.depth >= MAX_NESTING {
             return Err(self.tally.stop(Problem::TooDeep(MAX_NESTING)));
@@ -102,8 +101,8 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
-/// Builds each `Value` here, because `Value` itself parses the text of a member with the name of
-/// `serde_json`'s raw values as JSON, which would not be counted.
+/// Builds each `Value` itself. The deserializer of `Value` would parse the text of a member called
+/// `$serde_json::private::RawValue` as more JSON, without counting it.
 impl<'de> Visitor<'de> for Node<'_> {
     type Value = Value;
 
@@ -154,7 +153,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut object = Map::new();
         while let Some(name) = next {
             self.tally.count_field()?;
-            check_name(self.above + name.len()).map_err(|problem| self.tally.stop(problem))?;
+            check_name(self.name_bytes + name.len()).map_err(|problem| self.tally.stop(problem))?;
             let value = members.next_value_seed(self.child(name.len()))?;
             object.insert(name, value);
             next = members.next_key()?;
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_form_has_as_many_fields_as_others_on_all_levels() {
+    fn members_on_all_levels_count_as_fields() {
         let members = |count| (0..count).map(|i| (i.to_string(), json!(i))).collect::<Map<_, _>>();
         for (form, accepted) in [
             (json!(members(1_000)), true),
@@ -197,23 +196,23 @@ mod tests {
     }
 
     #[test]
-    fn a_json_form_has_ten_thousand_values_at_most() {
+    fn a_json_form_may_have_ten_thousand_values() {
         let list = |count| json!({ "list": vec![0; count], "open": { "n": null } }).to_string();
         assert!(read(&list(9_997)).is_ok());
         assert_eq!(read(&list(9_998)).unwrap_err(), Problem::TooManyValues(MAX_VALUES).into());
     }
 
     #[test]
-    fn a_json_form_nests_as_deep_as_a_session_can_keep() {
+    fn a_json_form_may_nest_as_deep_as_a_session() {
         let nested = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(&nested(63)).is_ok());
         let error = read(&nested(64)).unwrap_err();
         assert!(error.to_string().contains("64 deep"), "{error}");
     }
 
-    /// What is behind the limit is not JSON, so a reader that went on would return another error.
+    /// The text beyond the limit is not JSON, so a parser that continues returns another error.
     #[test]
-    fn nothing_is_read_beyond_a_limit() {
+    fn parsing_stops_at_a_limit() {
         let maps = r#"{"":0},"#.repeat(1_000);
         let entries = "0,".repeat(10_000);
         let lists = "[".repeat(64);
@@ -222,17 +221,17 @@ mod tests {
             (format!(r#"{{"a":[{maps}{{"":!"#), Problem::TooManyFields(MAX_FIELDS)),
             (format!(r#"{{"a":[{entries}!"#), Problem::TooManyValues(MAX_VALUES)),
             (format!(r#"{{"a":{lists}!"#), Problem::TooDeep(MAX_NESTING)),
-            (format!(r#"{{"{long}":!"#), check_name(1_025).unwrap_err()),
+            (format!(r#"{{"{long}":!"#), Problem::NameTooLong(1_024)),
         ] {
             assert_eq!(read(&body).unwrap_err(), problem.into());
         }
         let repeated = r#""a":0,"#.repeat(1_000);
         let error = read(&format!(r#"{{{repeated}"a":0}}"#)).unwrap_err();
-        assert_eq!(error, Problem::TooManyFields(MAX_FIELDS).into(), "of one name as well");
+        assert_eq!(error, Problem::TooManyFields(MAX_FIELDS).into(), "repeated names count");
     }
 
     #[test]
-    fn a_form_is_as_it_came() {
+    fn a_json_form_keeps_its_types() {
         let form = r#"{"a":[null,true,-1,18446744073709551615,1.5,"t\n",{}],"b":{"c":[]},"b":2}"#;
         let read = read(form).unwrap();
         assert_eq!(json!(read.all()), serde_json::from_str::<Value>(form).unwrap());
@@ -242,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn the_names_that_serde_json_has_for_itself_hide_nothing() {
+    fn names_that_serde_json_reserves_are_plain_members() {
         let text = json!(vec![0; 20_000]).to_string();
         let form = json!({ "a": { "$serde_json::private::RawValue": text } });
         assert_eq!(json!(read(&form.to_string()).unwrap().all()), form);
-        // As the parser hands on a number if another crate asks it for all digits.
+        // The shape of a number under the feature `arbitrary_precision`.
         let mut tally = Tally::default();
-        let place = Node { tally: &mut tally, depth: MAX_NESTING, above: 0 };
+        let node = Node { tally: &mut tally, depth: MAX_NESTING, name_bytes: 0 };
         let number = MapDeserializer::<_, Refused>::new([(NUMBER, "1.5")].into_iter());
-        assert_eq!(number.deserialize_any(place).unwrap(), json!(1.5));
+        assert_eq!(number.deserialize_any(node).unwrap(), json!(1.5));
         assert_eq!(tally.fields, 0);
     }
 }

@@ -1,4 +1,7 @@
-//! What a visitor sent: forms read into one shape, and what is wrong with them by field.
+//! Forms: reads what a visitor sent, and collects errors by field.
+//!
+//! [`FormInput`] has the fields of a form, whatever its content type. [`FieldErrors`] has the messages
+//! for the visitor. [`Input`](crate::Input) combines both in handlers.
 //!
 //! ```
 //! # use cloakroom_core as cloakroom;
@@ -20,10 +23,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod errors;
 pub(crate) mod field;
+mod field_errors;
+mod form_error;
 mod input;
 mod json;
+mod limits;
 #[cfg(feature = "forms")]
 mod multipart;
 mod parse;
@@ -33,16 +38,20 @@ mod tree;
 #[cfg(any(feature = "garde", feature = "validator", feature = "validator_0_20"))]
 mod validation;
 
-pub use errors::{FieldError, FieldErrors, IntoFieldErrors};
+pub use field::CSRF_FIELD;
+pub use field_errors::{FieldError, FieldErrors, IntoFieldErrors};
+pub use form_error::FormError;
 pub use input::FormInput;
-pub use parse::FormError;
+pub use limits::DEFAULT_BODY_LIMIT;
 pub(crate) use parse::is_form;
 pub use secret_fields::{SecretFieldError, SecretFields};
 
 use crate::http::headers::Headers;
 
-/// Returns whether the client wants JSON: it accepts JSON, or it sent JSON, and it accepts no page.
-/// What it refuses with `q=0` it does not accept (RFC 9110, 12.4.2).
+/// Returns whether the client wants a JSON reply.
+///
+/// That is the case if it accepts JSON or sent JSON, and does not accept `text/html`. A media type with
+/// `q=0` is not accepted (RFC 9110, 12.4.2).
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -73,24 +82,18 @@ fn names_json(media_type: &[u8]) -> bool {
     media_type.windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))
 }
 
-/// Returns whether a parameter is `q=0`, which may have decimals.
+/// Returns whether a parameter is `q=0`, with or without decimals.
 fn is_zero_weight(parameter: &[u8]) -> bool {
     matches!(parameter, [b'q' | b'Q', b'=', b'0', decimals @ ..]
         if decimals.iter().all(|byte| matches!(byte, b'.' | b'0')))
 }
-
-/// How many bytes a form may have unless the application says otherwise: 2 MiB.
-pub const DEFAULT_BODY_LIMIT: usize = 2 * 1024 * 1024;
-
-/// The form field that carries the CSRF token.
-pub const CSRF_FIELD: &str = "_csrf";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn json_is_wanted_by_what_all_accept_lines_say_in_any_case() {
+    fn all_accept_lines_decide_whether_json_is_wanted() {
         let wants = |headers: &[(&str, &str)]| wants_json(headers);
         for accept in [
             "Application/JSON",

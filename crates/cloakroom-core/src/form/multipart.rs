@@ -1,4 +1,4 @@
-//! `multipart/form-data`: its text fields.
+//! Reads the text fields of `multipart/form-data` (RFC 7578).
 
 use std::convert::Infallible;
 
@@ -6,9 +6,13 @@ use bytes::Bytes;
 use futures_util::stream;
 use multer::Multipart;
 
-use crate::form::{FormError, FormInput, parse::Problem, tree::Tree};
+use crate::form::{
+    form_error::{FormError, Problem},
+    input::FormInput,
+    tree::Tree,
+};
 
-/// Keeps text; passes over files, by their file name.
+/// Reads the text fields. Skips files, which are the parts with a file name.
 pub(super) async fn read(content_type: &str, body: Bytes) -> Result<FormInput, FormError> {
     let malformed =
         |error: multer::Error| Problem::Malformed("multipart/form-data", error.to_string());

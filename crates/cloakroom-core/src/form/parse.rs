@@ -1,41 +1,39 @@
-//! From a request's body to a form.
-
-use std::fmt;
+//! Reads forms from the bodies and queries of requests.
 
 use bytes::Bytes;
 
 #[cfg(feature = "forms")]
 use crate::form::multipart;
-use crate::form::{FormInput, json, tree::Tree};
+use crate::form::{
+    form_error::{FormError, Problem},
+    input::FormInput,
+    json,
+    tree::Tree,
+};
 use crate::http::headers::Headers;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 const JSON: &str = "application/json";
 
-/// How many fields a form may have.
-pub(super) const MAX_FIELDS: usize = 1_000;
-
-/// How many bytes the name of a field may have, as a key of the session may.
-const MAX_NAME: usize = 1_024;
-
-#[cfg(feature = "forms")]
-const ACCEPTED: &str =
-    "application/x-www-form-urlencoded, multipart/form-data and application/json are accepted";
-#[cfg(not(feature = "forms"))]
-const ACCEPTED: &str = "application/x-www-form-urlencoded and application/json are accepted";
-
 impl FormInput {
-    /// Reads a body of this content type. An empty body is an empty form, whatever its type.
+    /// Reads a form from a body: `application/x-www-form-urlencoded`, `application/json`, or with the
+    /// feature `forms` also `multipart/form-data`.
     ///
-    /// The caller limits the body's length ([`DEFAULT_BODY_LIMIT`](super::DEFAULT_BODY_LIMIT)).
+    /// Handlers usually take [`Input`](crate::Input), which calls this method. The caller limits the
+    /// length of the body, for example to [`DEFAULT_BODY_LIMIT`](super::DEFAULT_BODY_LIMIT). An empty
+    /// body is an empty form under every content type.
     ///
     /// # Errors
-    /// When the type is no form's or the body is not of its type, and where names nest more than 16
-    /// deep, are longer than 1,024 bytes, contradict each other, or there are more than 1,000 fields.
-    /// In JSON each member of an object is a field, on all levels, and its name is as long as the names
-    /// that lead to it together. Lists and objects may nest 64 deep, and there may be 10,000 values,
-    /// entries of lists included.
+    /// If the content type is not accepted, the body is malformed, or a field is sent both as a value and
+    /// with fields below it (`a=1&a[b]=2`). Also if the form exceeds a limit:
+    ///
+    /// | limit | in JSON |
+    /// |---|---|
+    /// | 1,000 fields | each member of an object is a field, on every level |
+    /// | 1,024 bytes in the name of a field | includes the names of the objects around it |
+    /// | names nest 16 levels deep | lists and objects nest 64 levels deep |
+    /// | | 10,000 values, including the entries of lists |
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -46,6 +44,10 @@ impl FormInput {
     /// assert_eq!(input.get("age").unwrap(), 44);
     /// # Ok::<(), cloakroom::form::FormError>(()) }).unwrap();
     /// ```
+    #[cfg_attr(
+        not(feature = "forms"),
+        expect(clippy::unused_async, reason = "features may not change the signature")
+    )]
     pub async fn parse(content_type: Option<&str>, body: Bytes) -> Result<Self, FormError> {
         if body.is_empty() {
             return Ok(Self::default());
@@ -61,12 +63,13 @@ impl FormInput {
         }
     }
 
-    /// Checks that a body with these headers can be read as it comes: [`parse`](Self::parse) does
-    /// not decompress, because a few hundred bytes can expand to a gigabyte. Call it before the body
-    /// is read.
+    /// Checks that a body with these headers is not compressed. Call it before the body is read.
+    ///
+    /// [`parse`](Self::parse) does not decompress, because a few hundred bytes can expand to a gigabyte
+    /// (OWASP ASVS 5.0, 5.2.3).
     ///
     /// # Errors
-    /// If there is a `Content-Encoding` other than `identity`.
+    /// If the headers have a `Content-Encoding` other than `identity`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -86,11 +89,12 @@ impl FormInput {
         }
     }
 
-    /// Checks that a body with these headers is JSON (`application/json`) and can be read as it comes.
-    /// Call it before the body is read.
+    /// Checks that a body with these headers is JSON (`application/json`) and is not compressed. Call it
+    /// before the body is read.
     ///
     /// # Errors
-    /// If the content type is another one, or there is a `Content-Encoding` other than `identity`.
+    /// If the content type is missing or another one, or the headers have a `Content-Encoding` other
+    /// than `identity`.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -110,10 +114,11 @@ impl FormInput {
         }
     }
 
-    /// Reads a URL's query.
+    /// Reads a form from the query of a URL, without its question mark.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse).
+    /// If the query exceeds a limit, or a field is sent both as a value and with fields below it. The
+    /// limits are those of [`parse`](Self::parse).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -127,17 +132,18 @@ impl FormInput {
     }
 }
 
-/// Whether a body of this content type is read as a form.
+/// Returns whether bodies of this content type are forms.
 pub(crate) fn is_form(content_type: &str) -> bool {
     [URLENCODED, MULTIPART, JSON].contains(&essence(content_type).as_str())
 }
 
-/// A media type without its parameters.
+/// Returns the media type in lower case, without its parameters.
 fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Percent-sequences that are not UTF-8 become replacement characters, as in browsers.
+/// Reads `application/x-www-form-urlencoded` as the URL Standard describes it. Percent-encoded bytes
+/// that are not UTF-8 become replacement characters.
 fn urlencoded(body: &[u8]) -> Result<FormInput, FormError> {
     let mut tree = Tree::default();
     for (name, value) in form_urlencoded::parse(body) {
@@ -146,98 +152,17 @@ fn urlencoded(body: &[u8]) -> Result<FormInput, FormError> {
     Ok(tree.finish())
 }
 
-/// Refuses a name that is too long.
-pub(super) fn check_name(bytes: usize) -> Result<(), Problem> {
-    if bytes > MAX_NAME { Err(Problem::NameTooLong(MAX_NAME)) } else { Ok(()) }
-}
-
-/// Why a body is no form. The message says what came and what is accepted, and quotes no value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormError(Problem);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Problem {
-    NoType,
-    UnsupportedType(String),
-    NotJson(String),
-    Encoded(String),
-    NotAnObject,
-    Malformed(&'static str, String),
-    TooManyFields(usize),
-    TooManyValues(usize),
-    TooDeep(usize),
-    NameTooLong(usize),
-    Contradiction(String),
-}
-
-impl From<Problem> for FormError {
-    fn from(problem: Problem) -> Self {
-        Self(problem)
-    }
-}
-
-impl FormError {
-    /// Returns `true` if the content type is no form's.
-    pub fn is_unsupported_type(&self) -> bool {
-        matches!(self.0, Problem::NoType | Problem::UnsupportedType(_) | Problem::NotJson(_))
-    }
-
-    /// Returns `true` if the body has a content encoding.
-    pub fn is_encoded(&self) -> bool {
-        matches!(self.0, Problem::Encoded(_))
-    }
-
-    /// Returns the status for the client: 415 if the content type is no form's or the body has a
-    /// content encoding, else 400.
-    pub fn http_status(&self) -> u16 {
-        if self.is_unsupported_type() || self.is_encoded() { 415 } else { 400 }
-    }
-}
-
-impl fmt::Display for FormError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Problem::NoType => write!(f, "the body has no content type; {ACCEPTED}"),
-            Problem::UnsupportedType(given) => {
-                write!(f, "a form cannot be read from `{}`; {ACCEPTED}", given.escape_debug())
-            }
-            Problem::NotJson(given) => {
-                write!(f, "`{}` is not JSON; `{JSON}` is accepted", given.escape_debug())
-            }
-            Problem::Encoded(coding) => write!(
-                f,
-                "the body has the content encoding `{}`; send it without one",
-                coding.escape_debug()
-            ),
-            Problem::NotAnObject => {
-                f.write_str("the JSON body is not an object, as a form has to be")
-            }
-            Problem::Malformed(kind, why) => write!(f, "the body is not {kind}: {why}"),
-            Problem::TooManyFields(most) => write!(f, "the form has more than {most} fields"),
-            Problem::TooManyValues(most) => write!(f, "the form has more than {most} values"),
-            Problem::NameTooLong(most) => {
-                write!(f, "a field's name is longer than {most} bytes")
-            }
-            Problem::TooDeep(most) => write!(f, "a field's name nests more than {most} deep"),
-            Problem::Contradiction(name) => {
-                write!(f, "the field `{}` has both a value and fields within", name.escape_debug())
-            }
-        }
-    }
-}
-
-impl std::error::Error for FormError {}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
     use serde_json::json;
 
     use super::*;
+    use crate::form::limits::MAX_NAME_BYTES;
 
     #[test]
-    fn a_name_has_a_kibibyte_at_most_and_in_json_with_the_names_above() {
-        let too_long = FormError::from(Problem::NameTooLong(MAX_NAME));
+    fn names_are_limited_and_in_json_together_with_those_around() {
+        let too_long = FormError::from(Problem::NameTooLong(MAX_NAME_BYTES));
         for (above, below, accepted) in
             [("a", 1_023, true), ("a", 1_024, false), ("ab", 1_023, false)]
         {

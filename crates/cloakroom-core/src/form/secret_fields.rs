@@ -1,32 +1,45 @@
-//! Which fields of a form are secret by their name.
+//! Patterns for the names of form fields that hold secrets.
 
 use std::{fmt, ops::Range, rc::Rc};
 
 use serde_json::{Map, Value};
 
-use crate::form::CSRF_FIELD;
-use crate::form::field::{Choice, dotted, is_number, parts, retain};
+use crate::form::field::{CSRF_FIELD, Choice, dotted, is_number, parts, retain};
 
-/// The names of fields that are never given back to a page, because what is typed into them is secret:
-/// `flash_all` and `flash_except` leave them out, at any depth.
+/// Patterns for the names of secret fields, such as passwords.
 ///
-/// A name is read as words: it is split at everything that is no letter or digit (`card-number`,
-/// `card[number]`), where a capital begins a word (`cardNumber`), behind several capitals (`PINcode`),
-/// and between letters and digits (`cvv2`). Upper and lower case are alike, and the numbers of entries
-/// do not count (`card[0][number]`). A pattern is compared with the words written together:
-/// - `card_number` names the fields in which it begins and ends with a word: `card_number`,
-///   `billing[cardNumber]`, `cardnumber`. So `pin` names `pin` and `newPin`, and neither `shipping` nor
-///   `opinion`.
-/// - `otp*` names those in which it begins with a word (`otpcode`), and `*otp` those in which it ends
-///   with one (`totp`).
-/// - `*passw*` names the fields in which it stands anywhere: `passwd`, `new_password`, `mypassword2`.
+/// [`flash_all`](crate::Session::flash_all) and [`flash_except`](crate::Session::flash_except) leave out
+/// matching fields at any depth, so that no page shows them again (OWASP ASVS 5.0, 14.2.6). The default
+/// patterns are [`DEFAULT`](Self::DEFAULT). Set your own with
+/// [`SessionsBuilder::secret_fields`](crate::SessionsBuilder::secret_fields). The field of the CSRF token
+/// (`_csrf`) always counts as secret.
 ///
-/// A word of a pattern does not reach over brackets or dots: `card_number` names `card[number]`, and
-/// `*token*` does not name `photo[kenya]`. Within them words are joined, so some innocent fields are
-/// left out: `*passw*` names `bypass_warning` too. To show such a field again, name it in
+/// # Words
+/// A name is split into words:
+/// - at every character that is neither a letter nor a digit: `card-number`, `card[number]`
+/// - at a capital letter beside a small one: `cardNumber`, `PINCode`
+/// - behind several capital letters: `PINcode`
+/// - between letters and digits: `cvv2`
+///
+/// Upper and lower case are equal, and the indices of entries are ignored: `card[0][number]`.
+///
+/// # Patterns
+/// A pattern is compared with the words of a name, written without separators:
+///
+/// | pattern | matches | for example | and not |
+/// |---|---|---|---|
+/// | `pin` | from the beginning of a word to the end of a word | `pin`, `newPin` | `shipping` |
+/// | `otp*` | from the beginning of a word | `otpcode` | `totp` |
+/// | `*otp` | to the end of a word | `totp` | `otpcode` |
+/// | `*passw*` | anywhere | `mypassword2` | |
+///
+/// No word of a pattern matches across a bracket or a dot: `card_number` matches `card[number]`, and
+/// `*token*` does not match `photo[kenya]`. A word may match across the words between them, so some
+/// harmless fields match too: `*passw*` matches `bypass_warning`. To show such a field again, name it in
 /// [`flash_only`](crate::Session::flash_only), or set a list without the pattern.
 ///
-/// The field of the CSRF token (`_csrf`) is always left out.
+/// # Security
+/// A secret in a field whose name matches no pattern is shown again. Add a pattern for it.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -45,24 +58,31 @@ pub struct SecretFields(Vec<Pattern>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern {
     words: Words,
-    begins: At,
-    ends: At,
+    start: Anchor,
+    end: Anchor,
 }
 
-/// Where in a name a pattern may begin or end.
+/// The positions in a name where a pattern may start or end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum Anchor {
     Anywhere,
     WordBoundary,
 }
 
 impl SecretFields {
-    /// The patterns unless set.
+    /// The default patterns.
     ///
-    /// Most stand anywhere, because names such as `clientsecret`, `accesstoken` and `creditcardnumber`
-    /// are common. Words such as `footprint` and `spin` are not secret, so `otp` has to begin or end a
-    /// word, and `pin` is one, or ends a word with what often stands before it. `cards_number` is for
-    /// lists: `cards[0][number]`.
+    /// Most match anywhere, because names such as `clientsecret`, `accesstoken` and `creditcardnumber`
+    /// are common. `otp` has to begin or end a word, because `footprint` is no secret. `pin` has to be a
+    /// whole word or follow a common prefix such as `user`, because `spin` is no secret. `cards_number`
+    /// is for lists: `cards[0][number]`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::form::SecretFields;
+    ///
+    /// assert!(SecretFields::DEFAULT.contains(&"*passw*"));
+    /// ```
     pub const DEFAULT: [&str; 17] = [
         "*passw*",
         "*secret*",
@@ -83,12 +103,22 @@ impl SecretFields {
         "*api_key*",
     ];
 
-    /// Makes these patterns the list, in place of [`DEFAULT`](Self::DEFAULT). An empty list keeps the
-    /// field of the CSRF token out and no other.
+    /// Returns a list of these patterns, which replaces [`DEFAULT`](Self::DEFAULT). With an empty list
+    /// only the field of the CSRF token is secret.
     ///
     /// # Errors
-    /// When a pattern is not letters and digits with `_`, `-`, `.` or brackets between, with or without
-    /// an asterisk before or behind.
+    /// If a pattern has no letter or digit, or has other characters than letters, digits, `_`, `-`, `.`
+    /// and closed brackets. Its first and last character may be an asterisk.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::form::SecretFields;
+    ///
+    /// let fields = SecretFields::new(["iban", "*geheim*"])?;
+    /// assert!(fields.has("customer[iban]") && fields.has("Geheimzahl"));
+    /// assert!(!fields.has("password"));
+    /// # Ok::<(), cloakroom::form::SecretFieldError>(())
+    /// ```
     pub fn new<P: AsRef<str>>(
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, SecretFieldError> {
@@ -96,7 +126,7 @@ impl SecretFields {
         patterns.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns whether a field of this name is secret.
+    /// Returns whether a field with this name is secret.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -109,26 +139,26 @@ impl SecretFields {
         matches!(self.choose(&Rc::default(), name), Choice::Drop)
     }
 
-    /// Removes the secret fields of a form. Names above count, because a pattern may reach over
-    /// several.
+    /// Removes the secret fields of a form. A pattern may match the names of a field and of the fields
+    /// around it together.
     pub(super) fn remove_from(&self, fields: &mut Map<String, Value>) {
-        retain(fields, &Rc::default(), &|above, name| self.choose(above, name));
+        retain(fields, &Rc::default(), &|outer, name| self.choose(outer, name));
     }
 
-    /// Decides on a field below `above`.
-    fn choose(&self, above: &Rc<Words>, name: &str) -> Choice<Rc<Words>> {
-        // Entries of lists come by the thousand.
+    /// Decides on a field. `outer` has the words of the names around it.
+    fn choose(&self, outer: &Rc<Words>, name: &str) -> Choice<Rc<Words>> {
+        // Shares the words, because a list may have thousands of entries.
         if is_number(name) {
-            return Choice::Descend(above.clone());
+            return Choice::Descend(outer.clone());
         }
-        let mut words = Words::clone(above);
+        let mut words = Words::clone(outer);
         for part in parts(name).into_iter().filter(|part| !is_number(part)) {
             if part == CSRF_FIELD {
                 return Choice::Drop;
             }
             words.extend(part);
         }
-        if self.0.iter().any(|pattern| pattern.matches(&words, above.text.len())) {
+        if self.0.iter().any(|pattern| pattern.matches(&words, outer.text.len())) {
             Choice::Drop
         } else {
             Choice::Descend(Rc::new(words))
@@ -145,13 +175,13 @@ impl Default for SecretFields {
 impl Pattern {
     fn parse(pattern: &str) -> Result<Self, SecretFieldError> {
         let refused = || SecretFieldError { pattern: pattern.to_owned() };
-        let (text, begins) = match pattern.strip_prefix('*') {
-            Some(text) => (text, At::Anywhere),
-            None => (pattern, At::WordBoundary),
+        let (text, start) = match pattern.strip_prefix('*') {
+            Some(text) => (text, Anchor::Anywhere),
+            None => (pattern, Anchor::WordBoundary),
         };
-        let (text, ends) = match text.strip_suffix('*') {
-            Some(text) => (text, At::Anywhere),
-            None => (text, At::WordBoundary),
+        let (text, end) = match text.strip_suffix('*') {
+            Some(text) => (text, Anchor::Anywhere),
+            None => (text, Anchor::WordBoundary),
         };
         let plain = &*dotted(text);
         let is_accepted = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -160,20 +190,20 @@ impl Pattern {
         }
         let mut words = Words::default();
         words.extend(plain);
-        Ok(Self { words, begins, ends })
+        Ok(Self { words, start, end })
     }
 
-    /// Returns whether a name has this in it that ends behind its first `above` bytes. Names above have
-    /// been asked for what ends before.
-    fn matches(&self, name: &Words, above: usize) -> bool {
+    /// Returns whether the pattern occurs in `name` and ends behind its first `outer` bytes. Occurrences
+    /// that end earlier were found when the outer names were checked.
+    fn matches(&self, name: &Words, outer: usize) -> bool {
         let text = self.words.text.as_bytes();
-        let first = (above + 1).saturating_sub(text.len());
-        (first..name.text.len()).any(|begin| {
-            let end = begin + text.len();
-            name.text.as_bytes()[begin..].starts_with(text)
-                && (self.begins == At::Anywhere || name.has_boundary(begin))
-                && (self.ends == At::Anywhere || name.has_boundary(end))
-                && name.joins(begin..end).all(|at| self.words.has_boundary(at - begin))
+        let first = (outer + 1).saturating_sub(text.len());
+        (first..name.text.len()).any(|start| {
+            let end = start + text.len();
+            name.text.as_bytes()[start..].starts_with(text)
+                && (self.start == Anchor::Anywhere || name.has_boundary(start))
+                && (self.end == Anchor::Anywhere || name.has_boundary(end))
+                && name.joins(start..end).all(|join| self.words.has_boundary(join - start))
         })
     }
 }
@@ -181,11 +211,12 @@ impl Pattern {
 /// The words of a name, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Words {
-    /// All words, written together.
+    /// All words without separators.
     text: String,
-    /// Where words begin and end in the text, in order.
+    /// The positions in the text where words begin and end, in ascending order.
     boundaries: Vec<usize>,
-    /// Where names within each other meet in the text, in order.
+    /// The positions in the text where two parts of the name meet, at a bracket or a dot, in ascending
+    /// order.
     joins: Vec<usize>,
 }
 
@@ -194,13 +225,13 @@ impl Words {
         self.boundaries.binary_search(&at).is_ok()
     }
 
-    /// Returns where names within each other meet in this range of the text.
+    /// Returns the joins inside this range of the text.
     fn joins(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
         let first = self.joins.partition_point(|join| *join <= range.start);
         self.joins[first..].iter().copied().take_while(move |join| *join < range.end)
     }
 
-    /// Adds the words of a name within.
+    /// Adds the words of the next part of a name.
     fn extend(&mut self, name: &str) {
         if !self.text.is_empty() {
             self.joins.push(self.text.len());
@@ -209,23 +240,24 @@ impl Words {
             let characters: Vec<char> = part.chars().collect();
             for (index, character) in characters.iter().enumerate() {
                 if begins_word(&characters, index) {
-                    self.bound();
+                    self.add_boundary();
                 }
                 self.text.extend(character.to_lowercase());
             }
-            self.bound();
+            self.add_boundary();
         }
     }
 
-    fn bound(&mut self) {
+    fn add_boundary(&mut self) {
         if !self.has_boundary(self.text.len()) {
             self.boundaries.push(self.text.len());
         }
     }
 }
 
-/// `newPin` and `PINCode` have two words each, and so has `cvv2`. Behind several capitals a word begins
-/// as well, for `PINcode`: the last of them may belong to either.
+/// Returns whether a word begins at `index`. `newPin`, `PINCode` and `cvv2` have two words each. Behind
+/// several capital letters a word may begin before the last capital (`PINCode`) or behind it
+/// (`PINcode`), so both positions count.
 fn begins_word(characters: &[char], index: usize) -> bool {
     let has = |back: usize, is: fn(char) -> bool| {
         index.checked_sub(back).and_then(|at| characters.get(at)).is_some_and(|c| is(*c))
@@ -238,7 +270,17 @@ fn begins_word(characters: &[char], index: usize) -> bool {
         || has(0, char::is_numeric) != has(1, char::is_numeric)
 }
 
-/// A pattern of [`SecretFields`] that names no field.
+/// A pattern that [`SecretFields::new`] does not accept.
+///
+/// The message quotes the pattern and describes the accepted ones.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::form::SecretFields;
+///
+/// let error = SecretFields::new(["card number"]).unwrap_err().to_string();
+/// assert!(error.starts_with("`card number` is no pattern for field names"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFieldError {
     pattern: String,
@@ -248,8 +290,9 @@ impl fmt::Display for SecretFieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` names no field: letters and digits are accepted, with `_`, `-`, `.` or brackets between, \
-             such as `card_number` or `card[number]`, and an asterisk before or behind, such as `*passw*`",
+            "`{}` is no pattern for field names: letters and digits are accepted, with `_`, `-`, `.` or \
+             brackets between them, such as `card_number` or `card[number]`, and an asterisk before or \
+             behind them, such as `*passw*`",
             self.pattern
         )
     }
@@ -263,7 +306,7 @@ mod tests {
     use crate::form::FormInput;
 
     #[test]
-    fn names_are_read_as_words() {
+    fn default_patterns_match_the_words_of_secret_names() {
         let secret = [
             "password",
             "new_password",
@@ -357,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_joined_within_a_name_and_not_over_brackets() {
+    fn patterns_cross_words_and_respect_brackets() {
         let fields = SecretFields::default();
         for name in ["bypass_warning", "rcv_code", "creditcard[number]", "my[card][number]"] {
             assert!(fields.has(name), "{name}");
@@ -376,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn another_list_takes_the_place_of_the_default() {
+    fn a_new_list_replaces_the_default() {
         let fields = SecretFields::new(["iban", "*geheim*"]).unwrap();
         assert!(fields.has("customer[iban]") && fields.has("Geheimzahl") && fields.has("_csrf"));
         assert!(!fields.has("password"));
@@ -384,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_may_be_spelled_as_the_field_is() {
+    fn a_pattern_may_be_spelled_like_a_field() {
         let fields = SecretFields::new(["card[number]", "*user[tax]*"]).unwrap();
         for name in ["card[number]", "card.number", "cards[3][card][number]", "user[tax_id]"] {
             assert!(fields.has(name), "{name}");
@@ -393,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_fields_are_found_below_numbers_as_below_lists() {
+    fn secret_fields_are_found_below_lists_and_indices() {
         for query in
             ["card[0][number]=1&card[1][number]=2", "card[7][number]=1", "user[card.number]=1"]
         {
@@ -404,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asterisk_stands_for_the_rest_of_a_word() {
+    fn an_asterisk_matches_the_rest_of_a_word() {
         for (pattern, named, others) in [
             ("tax", ["tax", "my_tax"], ["syntax", "taxi"]),
             ("tax*", ["tax", "taxi"], ["syntax", "mytaxi"]),
@@ -418,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_reaches_over_names_above_and_begins_in_any_of_them() {
+    fn a_pattern_may_span_the_names_of_nested_fields() {
         let fields = SecretFields::new(["card_number", "*été*"]).unwrap();
         let mut form = serde_json::json!({
             "my": {"card": [{"number": 1, "n": {"umber": 1}, "holder": 2}], "numbers": 3},
@@ -432,7 +475,7 @@ mod tests {
         assert_eq!(form, left);
     }
 
-    /// The largest forms that are accepted, in the shapes that cost most.
+    /// Uses the largest accepted forms, in the shapes that cost most.
     #[test]
     fn the_work_on_a_form_does_not_multiply_with_its_depth() {
         let dots = "a.".repeat(500);
@@ -450,10 +493,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_names_no_field_is_refused() {
+    fn invalid_patterns_are_refused() {
         for pattern in ["", "_", "*", "**", "*_*", "***", "pass*w", "a b", "card[number"] {
             let error = SecretFields::new([pattern]).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{pattern}` names no field")), "{error}");
+            assert!(error.starts_with(&format!("`{pattern}` is no pattern")), "{error}");
         }
         assert_eq!(SecretFields::default(), SecretFields::new(SecretFields::DEFAULT).unwrap());
     }

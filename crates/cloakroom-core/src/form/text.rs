@@ -1,4 +1,4 @@
-//! Text as types: HTML forms send nothing but strings, and this deserializer reads what they mean.
+//! Deserializes forms. Converts the text that HTML forms send into the types of the target.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use serde::{
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
-use crate::form::FieldErrors;
+use crate::form::field_errors::FieldErrors;
 
-/// Reads `fields` as a `T`, or says which field is wrong and how.
+/// Deserializes `fields` into a `T`. The error has the first field that is missing or wrong.
 pub(super) fn deserialize<T: DeserializeOwned>(
     fields: &Map<String, Value>,
 ) -> Result<T, FieldErrors> {
@@ -26,12 +26,13 @@ pub(super) fn deserialize<T: DeserializeOwned>(
                 field = if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
                 "is required".to_owned()
             }
-            Problem::Said(message) => message,
+            Problem::Invalid(message) => message,
         };
         [(field, message)].into_iter().collect()
     })
 }
 
+/// Returns the dotted name of a field.
 fn dotted(path: &Path) -> String {
     let segments = path.iter().filter_map(|segment| match segment {
         Segment::Seq { index } => Some(index.to_string()),
@@ -41,18 +42,20 @@ fn dotted(path: &Path) -> String {
     segments.collect::<Vec<_>>().join(".")
 }
 
-/// What is wrong with one field, for the eyes of whoever filled it in.
+/// The problem with one field. Its text is shown to the visitor.
 #[derive(Debug)]
 enum Problem {
+    /// The name of a missing field.
     Missing(&'static str),
-    Said(String),
+    /// A message about a field.
+    Invalid(String),
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "{name} is required"),
-            Self::Said(message) => f.write_str(message),
+            Self::Invalid(message) => f.write_str(message),
         }
     }
 }
@@ -62,32 +65,33 @@ impl std::error::Error for Problem {}
 impl de::Error for Problem {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
-        // `deny_unknown_fields` beside `flatten` reports a name in this way, on what the field is in.
+        // Serde reports the name in this way for `deny_unknown_fields` with `flatten`.
         let quotes_name = message.starts_with("unknown field `");
-        Self::Said(if quotes_name { "has an unknown field".to_owned() } else { message })
+        Self::Invalid(if quotes_name { "has an unknown field".to_owned() } else { message })
     }
 
     fn missing_field(name: &'static str) -> Self {
         Self::Missing(name)
     }
 
-    /// The visitor knows what it sent; it is told what was expected.
+    /// Names the expected type. Does not quote the value, because it may be secret.
     fn invalid_type(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        // "a string" is a programmer's word.
-        Self::Said(format!("must be {expected}").replace("a string", "text"))
+        // Visitors may not know the word "string".
+        Self::Invalid(format!("must be {expected}").replace("a string", "text"))
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::Said(format!("must be {expected}"))
+        Self::Invalid(format!("must be {expected}"))
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::Said(format!("must be one of: {}", expected.join(", ")))
+        Self::Invalid(format!("must be one of: {}", expected.join(", ")))
     }
 
-    /// Does not quote the name, because the visitor chose it. It is the field's own in any case.
+    /// Does not quote the name, because the visitor chose it. The error is stored under this name in any
+    /// case.
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::Said(match expected {
+        Self::Invalid(match expected {
             [] => "is unknown".to_owned(),
             known => format!("is unknown; known are: {}", known.join(", ")),
         })
@@ -124,7 +128,7 @@ impl<'de> Deserializer<'de> for Fields<'de> {
     }
 }
 
-/// One field, or one part of it.
+/// One field, or a value in it.
 #[derive(Clone, Copy)]
 struct Field<'de>(&'de Value);
 
@@ -136,11 +140,11 @@ impl<'de> IntoDeserializer<'de, Problem> for Field<'de> {
     }
 }
 
-/// Whole numbers: text is parsed, JSON numbers are taken as they are.
-macro_rules! whole_numbers {
+/// Deserializes integers: parses text, and converts JSON numbers that are integers.
+macro_rules! integers {
     ($($method:ident $visit:ident $type:ty,)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-            let wrong = || Problem::Said(
+            let wrong = || Problem::Invalid(
                 format!("must be a whole number from {} to {}", <$type>::MIN, <$type>::MAX),
             );
             let number = match self.0 {
@@ -182,11 +186,11 @@ impl<'de> Deserializer<'de> for Field<'de> {
         match text.as_str() {
             "on" | "true" | "yes" | "1" => visitor.visit_bool(true),
             "off" | "false" | "no" | "0" | "" => visitor.visit_bool(false),
-            _ => Err(Problem::Said("must be yes or no".to_owned())),
+            _ => Err(Problem::Invalid("must be yes or no".to_owned())),
         }
     }
 
-    whole_numbers! {
+    integers! {
         deserialize_i8 visit_i8 i8,
         deserialize_i16 visit_i16 i16,
         deserialize_i32 visit_i32 i32,
@@ -209,7 +213,7 @@ impl<'de> Deserializer<'de> for Field<'de> {
             other => other.as_f64(),
         };
         let finite = number.filter(|number: &f64| number.is_finite());
-        visitor.visit_f64(finite.ok_or_else(|| Problem::Said("must be a number".to_owned()))?)
+        visitor.visit_f64(finite.ok_or_else(|| Problem::Invalid("must be a number".to_owned()))?)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn text_turns_into_what_the_type_asks_for() {
+    fn text_is_converted_to_the_types_of_the_fields() {
         let form = read(&good()).unwrap();
         assert_eq!((form.age, form.initial, form.plan), (Age(44), 'V', Plan::Paid));
         assert_eq!((form.news, form.nickname, form.children), (true, None, Some(2)));
@@ -318,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn json_types_are_taken_as_they_are() {
+    fn json_values_keep_their_types() {
         let mut form = good();
         form["age"] = json!(44);
         form["height"] = json!(2);
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_under_the_field_s_dotted_name() {
+    fn messages_are_stored_under_dotted_names() {
         for (pointer, value, field, message) in [
             ("/age", json!("old"), "age", "must be a whole number from 0 to 255"),
             ("/age", json!("256"), "age", "must be a whole number from 0 to 255"),
@@ -357,17 +361,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_named_where_it_is_missing() {
+    fn a_missing_field_is_named_with_its_parents() {
         let mut form = good();
         form["places"][1].as_object_mut().unwrap().remove("city");
         assert_eq!(read(&form).unwrap_err().messages_for("places.1.city"), ["is required"]);
     }
 
     #[test]
-    fn no_error_quotes_what_the_visitor_has_sent() {
+    fn no_error_quotes_the_input() {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
-        #[expect(dead_code, reason = "it is read and not looked at")]
+        #[expect(dead_code, reason = "only the error is checked")]
         struct Strict {
             name: String,
             #[serde(default)]
@@ -377,13 +381,13 @@ mod tests {
         }
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
-        #[expect(dead_code, reason = "it is read and not looked at")]
+        #[expect(dead_code, reason = "only the error is checked")]
         struct Flat {
             #[serde(flatten)]
             age: Option<AgeOnly>,
         }
         #[derive(Debug, Deserialize)]
-        #[expect(dead_code, reason = "it is read and not looked at")]
+        #[expect(dead_code, reason = "only the error is checked")]
         struct AgeOnly {
             age: u8,
         }

@@ -1,6 +1,6 @@
-//! What validation libraries find wrong, as errors by field.
+//! Converts the errors of the crates `garde` and `validator` into errors by field.
 
-use crate::form::{FieldErrors, IntoFieldErrors};
+use crate::form::field_errors::{FieldErrors, IntoFieldErrors};
 
 #[cfg(feature = "garde")]
 impl IntoFieldErrors for garde::Report {
@@ -12,8 +12,8 @@ impl IntoFieldErrors for garde::Report {
     }
 }
 
-/// Implements the conversion for a version of `validator`. Errors without a message get one that is made
-/// from their code and parameters.
+/// Implements the conversion for one version of `validator`. An error without a message gets one that is
+/// made from its code and parameters.
 #[cfg(any(feature = "validator", feature = "validator_0_20"))]
 macro_rules! validator_errors {
     ($validator:ident) => {
@@ -27,8 +27,8 @@ macro_rules! validator_errors {
                     use $validator::ValidationErrorsKind::{Field, List, Struct};
 
                     for (field, kind) in found.errors() {
-                        // An error of the whole form is under `__all__` there, and here under the
-                        // name of the form.
+                        // `validator` stores errors of a whole struct under `__all__`. Here they have
+                        // the name of the struct's field.
                         let own = if field == "__all__" { "" } else { field.as_ref() };
                         let path = format!("{parent}.{own}");
                         match kind {
@@ -64,57 +64,61 @@ validator_errors!(validator);
 #[cfg(feature = "validator_0_20")]
 validator_errors!(validator_0_20);
 
-/// The messages for the rules of `validator`.
+/// The default messages for the rules of `validator`.
 #[cfg(any(feature = "validator", feature = "validator_0_20"))]
 mod message {
     use serde_json::Value;
 
     /// Returns the message for a rule, by its code and its parameters.
     pub(super) fn of<'v>(code: &str, parameter: impl Fn(&str) -> Option<&'v Value>) -> String {
-        let parameter = |name: &str| parameter(name).map(shown);
-        let (least, most) = (parameter("min"), parameter("max"));
+        let parameter = |name: &str| parameter(name).map(text);
+        let with_text = |prefix: &str, otherwise: &str| match parameter("needle") {
+            Some(text) => format!("{prefix} {text}"),
+            None => otherwise.to_owned(),
+        };
         match code {
             "required" | "required_nested" => "is required".to_owned(),
             "email" => "must be an e-mail address".to_owned(),
             "url" => "must be a URL".to_owned(),
-            "length" => match (parameter("equal"), least, most) {
-                (Some(equal), ..) => format!("must have a length of {equal}"),
-                (None, Some(least), Some(most)) => {
-                    format!("must have a length from {least} to {most}")
-                }
-                (None, Some(least), None) => format!("must have a length of {least} or more"),
-                (None, None, Some(most)) => format!("must have a length of {most} or less"),
-                (None, None, None) => "has a length that is not accepted".to_owned(),
-            },
-            "range" => {
-                match (least, most, parameter("exclusive_min"), parameter("exclusive_max")) {
-                    (Some(least), Some(most), ..) => format!("must be from {least} to {most}"),
-                    (Some(least), None, _, None) => format!("must be {least} or more"),
-                    (None, Some(most), None, _) => format!("must be {most} or less"),
-                    (None, None, Some(over), None) => format!("must be more than {over}"),
-                    (None, None, None, Some(under)) => format!("must be less than {under}"),
-                    _ => "is out of range".to_owned(),
-                }
-            }
-            // Its parameter is not the other field's name but its value, a password perhaps.
+            "length" => length(["equal", "min", "max"].map(parameter)),
+            "range" => range(["min", "max", "exclusive_min", "exclusive_max"].map(parameter)),
+            // The parameter is the value of the other field, which may be a password.
             "must_match" => "does not match".to_owned(),
-            "contains" => parameter("needle").map_or_else(
-                || "lacks something".to_owned(),
-                |needle| format!("must contain {needle}"),
-            ),
-            "does_not_contain" => parameter("needle").map_or_else(
-                || "contains what is not accepted".to_owned(),
-                |needle| format!("must not contain {needle}"),
-            ),
+            "contains" => with_text("must contain", "does not contain the required text"),
+            "does_not_contain" => {
+                with_text("must not contain", "contains text that is not accepted")
+            }
             "credit_card" => "must be a card number".to_owned(),
             "non_control_character" => "must not contain control characters".to_owned(),
             "regex" => "is not in the accepted format".to_owned(),
-            // An application's own rule: its code is the best name there is.
-            other => format!("is invalid ({})", other.replace('_', " ")),
+            // The code of a custom rule is the only text that describes it.
+            code => format!("is invalid ({})", code.replace('_', " ")),
         }
     }
 
-    fn shown(value: &Value) -> String {
+    fn length(bounds: [Option<String>; 3]) -> String {
+        match bounds {
+            [Some(equal), ..] => format!("must have a length of {equal}"),
+            [None, Some(min), Some(max)] => format!("must have a length from {min} to {max}"),
+            [None, Some(min), None] => format!("must have a length of {min} or more"),
+            [None, None, Some(max)] => format!("must have a length of {max} or less"),
+            [None, None, None] => "has a length that is not accepted".to_owned(),
+        }
+    }
+
+    fn range(bounds: [Option<String>; 4]) -> String {
+        match bounds {
+            [Some(min), Some(max), ..] => format!("must be from {min} to {max}"),
+            [Some(min), None, _, None] => format!("must be {min} or more"),
+            [None, Some(max), None, _] => format!("must be {max} or less"),
+            [None, None, Some(min), None] => format!("must be more than {min}"),
+            [None, None, None, Some(max)] => format!("must be less than {max}"),
+            _ => "is out of range".to_owned(),
+        }
+    }
+
+    /// Returns the text of a parameter. Strings have no quotation marks.
+    fn text(value: &Value) -> String {
         value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
     }
 }
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_garde_are_dotted() {
+    fn garde_errors_have_dotted_names() {
         use for_garde::{Item, Order};
         use garde::Validate;
         let items = vec![Item { quantity: 1 }, Item { quantity: 0 }];
@@ -183,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_validator_have_dotted_paths_and_messages() {
+    fn validator_errors_have_dotted_names_and_messages() {
         use for_validator::{Item, Order};
         use validator::Validate;
         let order = Order {
             name: "ab".to_owned(),
-            email: "nobody".to_owned(),
+            email: "v".to_owned(),
             site: "x".to_owned(),
             terms: None,
             again: "ba".to_owned(),
@@ -208,9 +212,9 @@ mod tests {
         );
     }
 
-    /// Built by hand, because the derive macro names the crate `validator`, which is the other version.
+    /// Builds the error by hand, because the derive macro expects the other version of `validator`.
     #[test]
-    fn errors_of_validator_0_20_have_messages() {
+    fn validator_0_20_errors_have_messages() {
         use validator_0_20::{ValidationError, ValidationErrors};
         let mut error = ValidationError::new("range");
         error.add_param("min".into(), &1);

@@ -1,7 +1,7 @@
-//! The texts of JSON values: writing one, and finding the way in one without parsing it.
+//! JSON texts: writes them, and finds members in them without parsing the values.
 //!
-//! The functions that find the way take valid JSON for granted, which is not checked. Of any other
-//! text their results mean nothing, and deserializing the value that was found is the error.
+//! The functions that find members expect valid JSON and do not check it. In invalid JSON they find
+//! arbitrary texts, and deserializing such a text fails.
 
 use std::borrow::Cow;
 
@@ -11,15 +11,15 @@ use serde_json::{Number, Value};
 
 use crate::error::{Error, Kind};
 
-/// How deeply lists and objects may be nested: as deep as readers of JSON everywhere go.
+/// How deeply lists and objects may be nested. All common JSON parsers read this depth.
 pub(crate) const MAX_NESTING: usize = 64;
 
-/// Serializes the value of a member of the outermost object. The error names `key`.
+/// Serializes the value of a top-level member. The error names `key`.
 pub(crate) fn encode<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<ByteString, Error> {
     encode_below(key, 0, value)
 }
 
-/// Serializes a value that comes below so many objects that the key names.
+/// Serializes a value that is put below `objects` objects. They count towards [`MAX_NESTING`].
 pub(super) fn encode_below<T: Serialize + ?Sized>(
     key: &str,
     objects: usize,
@@ -33,13 +33,15 @@ pub(super) fn encode_below<T: Serialize + ?Sized>(
     Ok(text.into())
 }
 
+/// Deserializes the value of `key`, where `null` is an absence. The error names the key and the type,
+/// and quotes no part of the value.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<Option<T>, Error> {
     serde_json::from_str(text).map_err(|_| {
         Kind::Decode { key: key.to_owned(), expected: std::any::type_name::<T>() }.into()
     })
 }
 
-/// Writes a string as JSON has it.
+/// Writes a string as a JSON string.
 pub(crate) fn write_string(out: &mut String, string: &str) {
     let needs_escape = |byte: u8| byte < b' ' || matches!(byte, b'"' | b'\\');
     if string.bytes().any(needs_escape) {
@@ -51,15 +53,15 @@ pub(crate) fn write_string(out: &mut String, string: &str) {
     }
 }
 
-/// Returns the text of a number.
-pub(super) fn number(number: &Number) -> ByteString {
+/// Returns the JSON text of a number.
+pub(super) fn encode_number(number: &Number) -> ByteString {
     match number.as_i64() {
-        Some(whole) => itoa::Buffer::new().format(whole).into(),
+        Some(int) => itoa::Buffer::new().format(int).into(),
         None => number.to_string().into(),
     }
 }
 
-/// Returns what kind of value a text is, for errors.
+/// Returns the type of a JSON value for error messages, with its article.
 pub(super) fn describe(text: &str) -> &'static str {
     match text.as_bytes().first() {
         Some(b'"') => "a string",
@@ -71,18 +73,18 @@ pub(super) fn describe(text: &str) -> &'static str {
     }
 }
 
-/// Returns what stands under `segment` in an object or a list. Of several members of one name the last
-/// counts, as everywhere in JSON.
+/// Returns the member `segment` of an object, or the entry with this index of a list. Of several
+/// members with one name it returns the last, as JSON parsers do (RFC 8259, 4).
 pub(super) fn member<'t>(parent: &'t str, segment: &str) -> Option<&'t str> {
     let mut found = None;
     if parent.starts_with('[') {
         let index: usize = segment.parse().ok()?;
-        let mut passed = 0;
+        let mut current = 0;
         each_entry(parent, |value| {
-            if passed == index {
+            if current == index {
                 found = Some(value);
             }
-            passed += 1;
+            current += 1;
             Some(())
         })?;
     } else {
@@ -96,8 +98,8 @@ pub(super) fn member<'t>(parent: &'t str, segment: &str) -> Option<&'t str> {
     found
 }
 
-/// Visits the members of an object, until `visit` returns `None`. Returns `None` then, and where the
-/// text is not that of an object.
+/// Calls `visit` with the name and the text of each member of an object. Stops and returns `None` if
+/// `visit` returns `None`, or if the text is not an object.
 pub(crate) fn each_member<'t>(
     object: &'t str,
     mut visit: impl FnMut(Cow<'t, str>, &'t str) -> Option<()>,
@@ -114,7 +116,8 @@ pub(crate) fn each_member<'t>(
     })
 }
 
-/// Visits the entries of a list, as [`each_member`] does members.
+/// Calls `visit` with the text of each entry of a list. Stops and returns `None` if `visit` returns
+/// `None`, or if the text is not a list.
 pub(crate) fn each_entry<'t>(
     list: &'t str,
     mut visit: impl FnMut(&'t str) -> Option<()>,
@@ -122,7 +125,7 @@ pub(crate) fn each_entry<'t>(
     Scanner::new(list).each(b'[', b']', |scanner| visit(scanner.value()?))
 }
 
-/// A place in a JSON text.
+/// A position in a JSON text.
 struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -137,7 +140,7 @@ impl<'t> Scanner<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Goes to the next byte that is not whitespace.
+    /// Skips whitespace. Returns the next byte without moving past it.
     fn next(&mut self) -> Option<u8> {
         loop {
             match self.peek() {
@@ -147,12 +150,12 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Goes behind `byte`, if it comes next.
+    /// Moves past `byte` if it is the next byte that is not whitespace.
     fn eat(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then(|| self.at += 1)
     }
 
-    /// Visits what is between `open` and `close`, after which nothing may come.
+    /// Calls `visit` at each item between `open` and `close`, up to the end of the text.
     fn each(
         mut self,
         open: u8,
@@ -171,7 +174,7 @@ impl<'t> Scanner<'t> {
         self.next().is_none().then_some(())
     }
 
-    /// Goes behind a string. Returns it with its quotes, and whether it has escapes.
+    /// Moves past a string. Returns its text with the quotation marks, and whether it has escapes.
     fn string(&mut self) -> Option<(&'t str, bool)> {
         self.eat(b'"')?;
         let (bytes, begin) = (self.text.as_bytes(), self.at - 1);
@@ -181,7 +184,7 @@ impl<'t> Scanner<'t> {
                 b'"' => break,
                 b'\\' => {
                     has_escapes = true;
-                    // What is escaped is one byte at least.
+                    // The backslash and at least one escaped byte.
                     at += 2;
                 }
                 _ => at += 1,
@@ -191,7 +194,7 @@ impl<'t> Scanner<'t> {
         Some((self.text.get(begin..self.at)?, has_escapes))
     }
 
-    /// Goes behind a value. Returns its text.
+    /// Moves past a value. Returns its text.
     fn value(&mut self) -> Option<&'t str> {
         let first = self.next()?;
         let begin = self.at;
@@ -208,7 +211,8 @@ impl<'t> Scanner<'t> {
         self.text.get(begin..self.at).filter(|text| !text.is_empty())
     }
 
-    /// Goes behind an object or a list, however deep it is. Returns how deep: 0 for what is neither.
+    /// Moves past an object or a list. Returns its depth, or 0 for a value of another type. Uses no
+    /// recursion, so any depth is safe.
     fn nested(&mut self) -> Option<usize> {
         let bytes = self.text.as_bytes();
         let (mut depth, mut deepest) = (0_usize, 0);
@@ -240,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    /// Any JSON value.
+    /// Generates JSON values.
     fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -259,11 +263,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_is_what_parsing_finds(value in any_value(), pretty: bool) {
+        fn scanning_finds_the_values_that_parsing_finds(value in any_value(), pretty: bool) {
             let text = if pretty { format!("{value:#}") } else { value.to_string() };
             prop_assert_eq!(Scanner::new(&text).value(), Some(&*text));
             let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
-            // A number may change a little on its way through text.
+            // Parsing may round a number.
             let value = parse(&value.to_string()).unwrap();
             match value {
                 Value::Object(members) => for (name, value) in members {
@@ -277,7 +281,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_walked_without_a_panic(text in "[\\[\\]{}\",:\\\\ a0é]*") {
+        fn invalid_json_causes_no_panic(text in "[\\[\\]{}\",:\\\\ a0é]*") {
             let _ = Scanner::new(&text).value();
             let _ = member(&text, "a");
         }

@@ -1,10 +1,12 @@
-//! What names a value: strings, keys that know the type of their value, keys without dots.
+//! The keys of values: strings, typed keys, and literal keys.
 
 use std::{fmt, marker::PhantomData};
 
-/// A key with the type of its value, so that the two are written down once.
+/// A key that fixes the type of its value.
 ///
-/// Everything that takes a key takes one of these as well.
+/// Declare it as a constant for a value that several handlers use. The compiler then infers the type
+/// when the value is read, and refuses a value of another type. Every method that takes a key accepts a
+/// `TypedKey`. Dots in its name descend into objects, as in a plain string.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -23,7 +25,16 @@ pub struct TypedKey<T> {
 }
 
 impl<T> TypedKey<T> {
-    /// The key `name` of a `T`.
+    /// Returns the key `name` for a value of type `T`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::TypedKey;
+    ///
+    /// const THEME: TypedKey<String> = TypedKey::new("user.theme");
+    ///
+    /// assert_eq!(THEME.as_ref(), "user.theme");
+    /// ```
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self { name, value: PhantomData }
@@ -50,11 +61,14 @@ impl<T> fmt::Debug for TypedKey<T> {
     }
 }
 
-/// A key that says how its text is read.
+/// A key together with its notation: dotted or literal.
 ///
 /// A plain string is a dotted path: `"user.theme"` names the member `theme` of `user`. Use
-/// [`Key::literal`] where the text, or a part of it, comes from outside: from a form, a URL, another
-/// service.
+/// [`Key::literal`] for text from outside, such as from a form, a URL or another service.
+///
+/// # Security
+/// With a visitor's text in a dotted key, the visitor chooses the value that is read or changed. A
+/// literal key always names one top-level member.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -64,7 +78,7 @@ impl<T> fmt::Debug for TypedKey<T> {
 /// # let host = "shop.example.org";
 /// session.increment(Key::literal(host))?;
 /// assert_eq!(session.get(Key::literal(host))?, Some(1));
-/// assert_eq!(session.all()["shop.example.org"], 1, "one member, whatever dots it has");
+/// assert_eq!(session.all()["shop.example.org"], 1, "one member with dots in its name");
 /// # Ok::<(), cloakroom::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,27 +87,53 @@ pub struct Key<'k> {
     pub(crate) notation: Notation,
 }
 
-/// How the text of a key is read.
+/// The way in which the text of a key is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notation {
     /// Dots descend into objects.
     Dotted,
-    /// One name, whatever dots it has.
+    /// The text is one name, and dots are part of it.
     Literal,
 }
 
 impl<'k> Key<'k> {
-    /// Names the one member `name` of the session's values, whatever dots it has.
+    /// Returns the key of the top-level member `name`. Dots in `name` have no special meaning.
     ///
-    /// A literal key may have 1 KiB, as any other. A longer one is an error with the code `bad_key`
-    /// from each method that takes it.
+    /// Like every key, it may have 1,024 bytes. Methods that take a longer key return an error for which
+    /// [`is_bad_key`](crate::Error::is_bad_key) is true.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::Key;
+    ///
+    /// # let session = cloakroom::testing::session();
+    /// session.put("a.b", 1)?;
+    /// assert_eq!(session.get::<u8>(Key::literal("a.b"))?, None);
+    /// assert!(session.put(Key::literal(&"k".repeat(1_025)), 1).unwrap_err().is_bad_key());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
     #[must_use]
     pub const fn literal(name: &'k str) -> Self {
         Self { text: name, notation: Notation::Literal }
     }
 }
 
-/// What can name a value: a string, a [`TypedKey`], or a [`Key`].
+/// A type that can name a value: strings, [`TypedKey`] and [`Key`].
+///
+/// Every type that implements `AsRef<str>` can name a value, as a dotted key.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::{AsKey, Key};
+///
+/// enum Setting { Theme }
+///
+/// impl AsRef<str> for Setting {
+///     fn as_ref(&self) -> &str { "settings.theme" }
+/// }
+/// assert_eq!(Setting::Theme.as_key(), "settings.theme".as_key());
+/// assert_ne!(Setting::Theme.as_key(), Key::literal("settings.theme"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot name a value of a session",
     note = "strings, `TypedKey` and `Key::literal(text)` can"
@@ -115,7 +155,23 @@ impl AsKey for Key<'_> {
     }
 }
 
-/// What can name a value of type `T`: a string or a [`Key`] for any type, a [`TypedKey`] for its own.
+/// A type that can name a value of type `T`: strings and [`Key`] for every type, a [`TypedKey`] for the
+/// type of its value.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::{Error, KeyOf, Session, TypedKey};
+///
+/// const CART: TypedKey<Vec<u32>> = TypedKey::new("cart");
+///
+/// fn count(session: &Session, list: impl KeyOf<Vec<u32>>) -> Result<usize, Error> {
+///     Ok(session.get(list)?.map_or(0, |entries| entries.len()))
+/// }
+/// # let session = cloakroom::testing::session();
+/// session.put("cart", [7, 9])?;
+/// assert_eq!((count(&session, CART)?, count(&session, "wishes")?), (2, 0));
+/// # Ok::<(), cloakroom::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot name a value of type `{T}`",
     note = "strings and `Key::literal(text)` can, and a `TypedKey` for its own type"

@@ -1,4 +1,4 @@
-//! A JSON object that is taken apart one level deep.
+//! A JSON object that is parsed one level deep.
 
 use std::{borrow::Cow, mem};
 
@@ -6,16 +6,16 @@ use bytestring::ByteString;
 
 use crate::values::json::{each_member, write_string};
 
-/// Names, and the text of each value: slices of the text that they were read from, until they are
-/// changed.
+/// The names of the members and the JSON text of each value. Both are slices of the parsed text until
+/// they are changed.
 ///
-/// Invariant: in the order of their names, each of which is there once.
+/// Invariant: sorted by name, and each name occurs once.
 #[derive(Clone, Default)]
 pub(crate) struct Members(Vec<(ByteString, ByteString)>);
 
 impl Members {
-    /// Takes an object's text apart; nothing where it is not the text of an object. Of several
-    /// members of one name the last counts, as everywhere in JSON.
+    /// Parses the text of an object. Returns `None` if the text is not an object. Of several members
+    /// with one name it keeps the last, as JSON parsers do (RFC 8259, 4).
     pub(super) fn parse(text: &ByteString) -> Option<Self> {
         let mut members = Vec::new();
         each_member(text, |name, value| {
@@ -29,6 +29,7 @@ impl Members {
         Some(Self::from_unordered(members))
     }
 
+    /// Sorts the members by name. Of several with one name it keeps the last.
     fn from_unordered(mut members: Vec<(ByteString, ByteString)>) -> Self {
         if !members.is_sorted_by(|(one, _), (next, _)| one < next) {
             members.reverse();
@@ -71,7 +72,7 @@ impl Members {
         }
     }
 
-    /// Lays `newer` over these members.
+    /// Adds the members of `newer`. They replace members of the same name.
     pub(super) fn extend(&mut self, newer: Self) {
         let mut members = mem::take(&mut self.0);
         members.extend(newer.0);
@@ -82,7 +83,7 @@ impl Members {
         self.0.retain(|(name, _)| keep(name));
     }
 
-    /// Returns how long the text is, but for escapes in names.
+    /// Returns the length of the JSON text. Does not count escapes in names.
     pub(super) fn size_hint(&self) -> usize {
         let size = |(name, value): (&str, &str)| r#""":"#.len() + name.len() + value.len();
         let commas = self.len().saturating_sub(1);

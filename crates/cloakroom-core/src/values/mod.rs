@@ -1,4 +1,4 @@
-//! A session's values: a JSON object whose members stay as they were written until someone asks.
+//! The values of a session: a JSON object whose members stay JSON text until they are read.
 
 mod json;
 pub(crate) mod key;
@@ -22,15 +22,16 @@ use crate::{
     values::number::Delta,
 };
 
-/// Names, and each value as the JSON text that was stored.
+/// The members of a JSON object, each value as its JSON text.
 ///
-/// Keys are paths. A dot descends: `user.theme` is the member `theme` of the object `user`; below a
-/// list a number picks an entry (reading only).
+/// A dotted path descends into objects: `user.theme` is the member `theme` of the object `user`. When
+/// a value is read, a number in the path selects the entry of a list.
 #[derive(Clone)]
 pub(crate) enum Values {
-    /// The text of a JSON object. Nobody has changed anything, and reading walks it.
+    /// The unchanged text of the object. A read scans the text instead of parsing it, because most
+    /// requests read few values.
     Stored(ByteString),
-    /// Taken apart, one level deep.
+    /// The object, parsed one level deep.
     Open(Members),
 }
 
@@ -41,7 +42,7 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Takes a valid JSON text; nothing where it is not that of an object.
+    /// Wraps a valid JSON text. Returns `None` if the text is not an object.
     pub(crate) fn parse(text: ByteString) -> Option<Self> {
         text.starts_with('{').then_some(Self::Stored(text))
     }
@@ -57,7 +58,7 @@ impl Values {
         *self = Self::default();
     }
 
-    /// The members, to be changed.
+    /// Parses the members, if they are not parsed yet, and returns them.
     fn open(&mut self) -> &mut Members {
         if let Self::Stored(text) = self {
             *self = Self::Open(Members::parse(text).unwrap_or_default());
@@ -68,12 +69,12 @@ impl Values {
         }
     }
 
-    /// Returns every value, parsed. One that is nested too deeply to be parsed is `null`, with a
-    /// warning, and hides no other.
+    /// Parses every value. A value that is nested too deeply for the parser becomes `null`, and a
+    /// warning is logged, because one such value must not make the others unreadable.
     pub(crate) fn all(&self) -> Map<String, Value> {
         let parse = |(key, text): (&str, &str)| {
             let value = serde_json::from_str(text).unwrap_or_else(|_| {
-                tracing::warn!(key, "a stored value is nested too deeply and reads as null");
+                tracing::warn!(key, "reading a stored value as null: it is nested too deeply");
                 Value::Null
             });
             (key.to_owned(), value)
@@ -86,14 +87,14 @@ impl Values {
         }
     }
 
-    /// The stored text at `path`.
+    /// Returns the JSON text of the value at `path`.
     pub(crate) fn raw(&self, path: Path<&str>) -> Option<&str> {
         let (root, below) = path.split_root();
         let root = self.member(root)?;
         below.map_or(Some(root), |below| below.split('.').try_fold(root, json::member))
     }
 
-    /// The stored text of the member `name`, whatever dots it has.
+    /// Returns the JSON text of the member `name`. Dots in `name` have no special meaning.
     pub(crate) fn member(&self, name: &str) -> Option<&str> {
         match self {
             Self::Stored(text) => json::member(text, name),
@@ -101,7 +102,7 @@ impl Values {
         }
     }
 
-    /// Visits the members, as they are stored.
+    /// Calls `visit` with the name and the JSON text of each member.
     pub(crate) fn each<'v>(&'v self, mut visit: impl FnMut(&str, &'v str)) {
         match self {
             Self::Stored(text) => {
@@ -114,24 +115,29 @@ impl Values {
         }
     }
 
-    /// The value at `path`, deserialized from its own text alone; `null` is an absence.
+    /// Deserializes the value at `path`. Returns `None` if it is missing or `null`. Parses no other
+    /// value.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: Path<&str>) -> Result<Option<T>, Error> {
         self.raw(path).map_or(Ok(None), |text| decode(path.text(), text))
     }
 
-    /// Puts a value, which is a JSON text, at `path`, making the objects on the way.
+    /// Puts `value`, a JSON text, at `path`. Creates missing objects along the path.
+    ///
+    /// # Errors
+    /// If a value along the path is not an object.
     pub(crate) fn put(&mut self, path: Path<&str>, value: ByteString) -> Result<(), Error> {
         let (root, Some(below)) = path.split_root() else {
             self.open().insert(path.text(), value);
             return Ok(());
         };
-        let way = Way::open(self.open().get(root).cloned(), path.text(), below)?;
-        let object = way.close(|last, name| last.insert(name, value));
+        let parents = Parents::parse(self.open().get(root).cloned(), path.text(), below)?;
+        let object = parents.change(|object, name| object.insert(name, value));
         self.open().insert(root, object);
         Ok(())
     }
 
-    /// Removes what is at `path`, if anything is.
+    /// Removes the value at `path`, if there is one. Removes members of objects only, and keeps entries
+    /// of lists.
     pub(crate) fn forget(&mut self, path: Path<&str>) {
         let (root, Some(below)) = path.split_root() else {
             self.open().remove(path.text());
@@ -140,14 +146,17 @@ impl Values {
         if self.raw(path).is_none() {
             return;
         }
-        // An entry of a list stays: it has no name.
-        let Ok(way) = Way::open(self.open().get(root).cloned(), path.text(), below) else { return };
-        let object = way.close(Members::remove);
+        let root_text = self.open().get(root).cloned();
+        let Ok(parents) = Parents::parse(root_text, path.text(), below) else { return };
+        let object = parents.change(Members::remove);
         self.open().insert(root, object);
     }
 
-    /// Adds `by` to the number at `path`; a missing one counts as 0. Returns what `read` makes of the
-    /// sum. Where that is an error the value stays.
+    /// Adds `by` to the number at `path`, where a missing number counts as 0. Converts the sum with
+    /// `read` and returns the result.
+    ///
+    /// # Errors
+    /// If the value is not a number, the sum overflows, or `read` fails. The value is then unchanged.
     pub(crate) fn add<T>(
         &mut self,
         path: Path<&str>,
@@ -165,21 +174,21 @@ impl Values {
         let sum =
             by.add_to(&current).ok_or_else(|| Kind::Overflow { key: path.text().to_owned() })?;
         let read = read(&sum)?;
-        self.put(path, json::number(&sum))?;
+        self.put(path, json::encode_number(&sum))?;
         Ok(read)
     }
 
-    /// Lays `newer` over these values, member by member.
+    /// Adds the members of `newer`. They replace members of the same name.
     pub(crate) fn extend(&mut self, mut newer: Self) {
         self.open().extend(std::mem::take(newer.open()));
     }
 
-    /// These values without the members that `keep` rejects.
+    /// Removes the members for whose names `keep` returns `false`.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&str) -> bool) {
         self.open().retain(keep);
     }
 
-    /// Writes the JSON text. What nobody changed is written as it was read.
+    /// Writes the JSON text. Unchanged values keep the text that was read.
     pub(crate) fn write(&self, out: &mut String) {
         match self {
             Self::Stored(text) => out.push_str(text),
@@ -187,7 +196,7 @@ impl Values {
         }
     }
 
-    /// Returns about how long the text is.
+    /// Returns the approximate length of the JSON text.
     pub(crate) fn size_hint(&self) -> usize {
         match self {
             Self::Stored(text) => text.len(),
@@ -196,7 +205,7 @@ impl Values {
     }
 }
 
-/// Shows how many there are.
+/// Shows the size or the number of the values, because their contents are private.
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -206,26 +215,33 @@ impl fmt::Debug for Values {
     }
 }
 
-/// Serializes `value`, which has to become a JSON object.
-pub(crate) fn encode_object<T: Serialize + ?Sized>(what: &str, value: &T) -> Result<Values, Error> {
-    let text = encode(what, value)?;
+/// Serializes `value` as a JSON object. Errors name it `key`.
+///
+/// # Errors
+/// If `value` cannot be serialized, or serializes to another type than an object.
+pub(crate) fn encode_object<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Values, Error> {
+    let text = encode(key, value)?;
     let found = describe(&text);
-    Values::parse(text).ok_or_else(|| Kind::NotAnObject { key: what.to_owned(), found }.into())
+    Values::parse(text).ok_or_else(|| Kind::NotAnObject { key: key.to_owned(), found }.into())
 }
 
-/// The objects that a path leads through below its first member.
-struct Way<'p> {
-    /// The outermost comes first. Each with the name of the next in it.
+/// The objects along a dotted path, from the member of its first segment to the object that contains
+/// its last segment.
+struct Parents<'p> {
+    /// The outer objects, outermost first, each with the name of the next object in it.
     outer: Vec<(Members, &'p str)>,
-    last: Members,
+    innermost: Members,
     /// The last segment of the path.
     name: &'p str,
 }
 
-impl<'p> Way<'p> {
-    /// Takes apart the objects that lie on the way from `root`, where the path's part `below` begins.
-    /// What is missing begins as an empty object.
-    fn open(root: Option<ByteString>, path: &'p str, below: &'p str) -> Result<Self, Error> {
+impl<'p> Parents<'p> {
+    /// Parses the objects along `path`. `root` is the text of the member of its first segment, and
+    /// `below` the rest of the path. A missing object counts as an empty one.
+    ///
+    /// # Errors
+    /// If one of the values is not an object. The error names its path.
+    fn parse(root: Option<ByteString>, path: &'p str, below: &'p str) -> Result<Self, Error> {
         let mut end = path.len() - below.len() - ".".len();
         let object = |text: Option<&ByteString>, end: usize| {
             let Some(text) = text else { return Ok(Members::default()) };
@@ -237,22 +253,23 @@ impl<'p> Way<'p> {
             })
         };
         let mut outer = Vec::new();
-        let mut last = object(root.as_ref(), end)?;
+        let mut innermost = object(root.as_ref(), end)?;
         let mut segments = below.split('.');
         let mut name = segments.next().unwrap_or_default();
         for next in segments {
             end += ".".len() + name.len();
-            let inner = object(last.get(name), end)?;
-            outer.push((std::mem::replace(&mut last, inner), name));
+            let inner = object(innermost.get(name), end)?;
+            outer.push((std::mem::replace(&mut innermost, inner), name));
             name = next;
         }
-        Ok(Self { outer, last, name })
+        Ok(Self { outer, innermost, name })
     }
 
-    /// Changes the innermost object and puts all together again. Returns the text of the outermost.
-    fn close(mut self, change: impl FnOnce(&mut Members, &str)) -> ByteString {
-        change(&mut self.last, self.name);
-        let text = self.last.encode();
+    /// Calls `change` with the innermost object and the last segment of the path. Returns the text of
+    /// the outermost object after the change.
+    fn change(mut self, change: impl FnOnce(&mut Members, &str)) -> ByteString {
+        change(&mut self.innermost, self.name);
+        let text = self.innermost.encode();
         self.outer.into_iter().rev().fold(text, |inner, (mut outer, name)| {
             outer.insert(name, inner);
             outer.encode()
@@ -286,25 +303,25 @@ mod tests {
 
     #[test]
     fn falsy_values_survive() {
-        let mut it = Values::default();
+        let mut values = Values::default();
         for (key, value) in
             [("f", json!(false)), ("z", json!(0)), ("s", json!("")), ("l", json!([]))]
         {
-            put(&mut it, key, &value).unwrap();
-            assert_eq!(it.get::<Value>(key.into()).unwrap(), Some(value));
+            put(&mut values, key, &value).unwrap();
+            assert_eq!(values.get::<Value>(key.into()).unwrap(), Some(value));
         }
     }
 
     #[test]
     fn dots_reach_into_objects_and_lists() {
-        let mut it = values(&json!({"tags": ["a", {"b": 1}]}));
-        put(&mut it, "user.settings.theme", &json!("dark")).unwrap();
-        assert_eq!(it.all()["user"], json!({"settings": {"theme": "dark"}}));
-        assert_eq!(it.get::<u8>("tags.1.b".into()).unwrap(), Some(1));
-        it.forget("user.settings.theme".into());
-        assert_eq!(it.all()["user"], json!({"settings": {}}));
-        it.forget("tags.x.y".into());
-        assert_eq!(it.get::<Value>("user.nothing.here".into()).unwrap(), None);
+        let mut values = values(&json!({"tags": ["a", {"b": 1}]}));
+        put(&mut values, "user.settings.theme", &json!("dark")).unwrap();
+        assert_eq!(values.all()["user"], json!({"settings": {"theme": "dark"}}));
+        assert_eq!(values.get::<u8>("tags.1.b".into()).unwrap(), Some(1));
+        values.forget("user.settings.theme".into());
+        assert_eq!(values.all()["user"], json!({"settings": {}}));
+        values.forget("tags.x.y".into());
+        assert_eq!(values.get::<Value>("user.nothing.here".into()).unwrap(), None);
     }
 
     #[test]
@@ -327,15 +344,15 @@ mod tests {
 
     #[test]
     fn putting_below_a_string_names_the_string() {
-        let mut it = values(&json!({"user": {"name": "virk"}}));
-        let error = put(&mut it, "user.name.first", &json!("v")).unwrap_err();
+        let mut values = values(&json!({"user": {"name": "virk"}}));
+        let error = put(&mut values, "user.name.first", &json!("v")).unwrap_err();
         assert_eq!(error.code(), "not_an_object");
         assert!(error.to_string().contains("`user.name`"), "{error}");
         assert!(error.to_string().contains("a string"), "{error}");
     }
 
     #[test]
-    fn a_value_that_is_nested_too_deeply_is_refused_and_hides_no_other() {
+    fn a_value_that_nests_too_deeply_is_refused_or_read_as_null() {
         let nested = |depth: usize| {
             let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
             RawValue::from_string(text).unwrap()
@@ -352,17 +369,17 @@ mod tests {
     #[test]
     fn untouched_values_keep_their_text() {
         let text = r#"{"a":1.0e2,"b":{ "spaced" : true }}"#;
-        let mut it = stored(text);
-        assert_eq!(written(&it), text);
-        put(&mut it, "c", &json!(1)).unwrap();
-        assert_eq!(written(&it), text.replace("}}", "},\"c\":1}"));
+        let mut values = stored(text);
+        assert_eq!(written(&values), text);
+        put(&mut values, "c", &json!(1)).unwrap();
+        assert_eq!(written(&values), text.replace("}}", "},\"c\":1}"));
     }
 
     #[test]
-    fn counting_starts_at_zero_and_refuses_what_is_no_number() {
-        let mut it = values(&json!({"name": "virk", "big": u64::MAX, "half": 0.5}));
+    fn counting_starts_at_zero_and_requires_a_number() {
+        let mut values = values(&json!({"name": "virk", "big": u64::MAX, "half": 0.5}));
         let mut add =
-            |path: &str, by: i64| it.add(path.into(), Delta::Int(by), |sum| Ok(sum.clone()));
+            |path: &str, by: i64| values.add(path.into(), Delta::Int(by), |sum| Ok(sum.clone()));
         assert_eq!(add("visits", 2).unwrap(), 2.into());
         assert_eq!(add("visits", 2).unwrap(), 4.into());
         assert_eq!(add("half", 1).unwrap().as_f64(), Some(1.5));

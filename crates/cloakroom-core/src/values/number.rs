@@ -1,12 +1,20 @@
-//! Counting: what `increment` and `decrement` add, and to what.
+//! The arithmetic of `increment` and `decrement`.
 
 use serde_json::Number as JsonNumber;
 
 use crate::error::{Error, Kind};
 
-/// A type that [`increment_by`](crate::Session::increment_by) can count with: `i64` or `f64`.
+/// A type that [`increment_by`](crate::Session::increment_by) can add: `i64` or `f64`.
 ///
-/// Sealed: JSON knows no other numbers.
+/// The trait is sealed, because these two types cover the numbers of JSON.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// # let session = cloakroom::testing::session();
+/// assert_eq!(session.increment_by("visits", 2)?, 2);
+/// assert_eq!(session.increment_by("total", 9.5)?, 9.5);
+/// # Ok::<(), cloakroom::Error>(())
+/// ```
 pub trait Number: Copy + Send + Sync + private::Sealed + 'static {}
 
 impl Number for i64 {}
@@ -52,31 +60,31 @@ pub(crate) mod private {
     }
 }
 
-/// What is added to a stored number.
+/// A number that is added to a stored number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Delta {
-    /// A whole number; the sum stays whole when the stored number is.
+    /// An integer. The sum is an integer if the stored number is one.
     Int(i64),
-    /// A real number; so is the sum.
+    /// A floating-point number. The sum is one as well.
     Float(f64),
 }
 
 impl Delta {
-    /// The sum, or nothing where it leaves the range of JSON numbers.
+    /// Returns the sum, or `None` if it overflows.
     pub(crate) fn add_to(self, current: &JsonNumber) -> Option<JsonNumber> {
-        match (self, whole(current)) {
-            (Self::Int(by), Some(current)) => whole_sum(current + i128::from(by)),
+        match (self, as_int(current)) {
+            (Self::Int(by), Some(current)) => int_from(current + i128::from(by)),
             #[expect(
                 clippy::cast_precision_loss,
-                reason = "the stored number is a real one already"
+                reason = "the stored number has this precision already"
             )]
-            (Self::Int(by), None) => real_sum(current, by as f64),
-            (Self::Float(by), _) => real_sum(current, by),
+            (Self::Int(by), None) => float_sum(current, by as f64),
+            (Self::Float(by), _) => float_sum(current, by),
         }
     }
 }
 
-/// Reads the number under `key` as the type that it is counted in.
+/// Converts the number under `key` to the type of the addend.
 pub(crate) fn read<N: Number>(key: &str, number: &JsonNumber) -> Result<N, Error> {
     N::read(number).ok_or_else(|| {
         let key = key.to_owned();
@@ -88,16 +96,17 @@ pub(crate) fn read<N: Number>(key: &str, number: &JsonNumber) -> Result<N, Error
     })
 }
 
-fn whole(number: &JsonNumber) -> Option<i128> {
+fn as_int(number: &JsonNumber) -> Option<i128> {
     number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
 }
 
-/// The sum has to fit what JSON readers everywhere accept as a signed or unsigned 64-bit number.
-fn whole_sum(sum: i128) -> Option<JsonNumber> {
+/// Returns `None` if the integer fits neither into `i64` nor into `u64`, because common JSON parsers
+/// read no larger ones.
+fn int_from(sum: i128) -> Option<JsonNumber> {
     let signed = i64::try_from(sum).ok().map(JsonNumber::from);
     signed.or_else(|| u64::try_from(sum).ok().map(JsonNumber::from))
 }
 
-fn real_sum(current: &JsonNumber, by: f64) -> Option<JsonNumber> {
+fn float_sum(current: &JsonNumber, by: f64) -> Option<JsonNumber> {
     current.as_f64().and_then(|current| JsonNumber::from_f64(current + by))
 }

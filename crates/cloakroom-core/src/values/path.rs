@@ -1,4 +1,4 @@
-//! A key that was checked: the only thing by which values are reached.
+//! The path to a value: a key within the limits. Every access to a value uses one.
 
 use bytestring::ByteString;
 use serde::Serialize;
@@ -9,15 +9,15 @@ use crate::{
     values::key::{AsKey, Key, Notation},
 };
 
-/// How long a key may be, in bytes of UTF-8.
+/// The length of the longest key, in bytes of UTF-8.
 const MAX_BYTES: usize = 1024;
 
-/// How many segments a dotted key may have.
+/// The number of segments that a dotted key may have.
 const MAX_SEGMENTS: usize = 32;
 
-/// The way to a value. `S` is `&str`, or `Box<str>` where the path is kept.
+/// A checked key. `S` is `&str` for a borrowed path and `Box<str>` for an owned one.
 ///
-/// Invariant: within the limits of keys, because [`Path::of`] alone makes one.
+/// Invariant: within the limits of keys, because [`Path::of`] is the only constructor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Path<S = Box<str>> {
     text: S,
@@ -25,10 +25,10 @@ pub(crate) struct Path<S = Box<str>> {
 }
 
 impl<'k> Path<&'k str> {
-    /// Returns the path of a key.
+    /// Checks a key and returns its path.
     ///
     /// # Errors
-    /// When the key is too long or has too many segments.
+    /// If the key is longer than 1,024 bytes, or is dotted and has more than 32 segments.
     pub(crate) fn of<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
         let Key { text, notation } = key.as_key();
         let (bytes, segments) = (text.len(), 1 + text.bytes().filter(|b| *b == b'.').count());
@@ -47,8 +47,8 @@ impl<'k> Path<&'k str> {
         self.text
     }
 
-    /// Serializes a value that is to be put here. Together with the objects on the way to it, it may be
-    /// nested as deeply as a value of one member.
+    /// Serializes a value that will be put at this path. The objects along the path count towards the
+    /// limit of nesting.
     pub(crate) fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<ByteString, Error> {
         let below = self.split_root().1;
         let objects = below.map_or(0, |below| below.split('.').count());
@@ -77,7 +77,7 @@ impl Path {
     }
 }
 
-/// Tests write constants.
+/// Tests use short constant keys, which are within the limits.
 #[cfg(test)]
 impl<'k> From<&'k str> for Path<&'k str> {
     fn from(text: &'k str) -> Self {
@@ -90,8 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_have_a_length_and_a_depth() {
-        let refused = |key: &dyn Fn() -> Result<(), Error>| key().unwrap_err();
+    fn keys_are_limited_in_length_and_depth() {
         let (long, deep) = ("k".repeat(1024), ["s"; 32].join("."));
         assert!(Path::of(&long).is_ok() && Path::of(&deep).is_ok());
         let literal = ".".repeat(1024);
@@ -99,17 +98,18 @@ mod tests {
         for (key, limit) in
             [(format!("{long}k"), "1024 bytes"), (format!("{deep}.s"), "32 segments")]
         {
-            let error = refused(&|| Path::of(&key).map(drop));
+            let error = Path::of(&key).unwrap_err();
             assert_eq!(error.code(), "bad_key");
             let message = error.to_string();
             assert!(message.contains(limit) && message.len() < 300, "{message}");
         }
-        let error = refused(&|| Path::of(&Key::literal(&format!("{long}k"))).map(drop));
+        let key = format!("{long}k");
+        let error = Path::of(&Key::literal(&key)).unwrap_err();
         assert!(error.is_bad_key(), "{error}");
     }
 
     #[test]
-    fn the_beginning_of_a_bad_key_is_escaped_and_whole_characters() {
+    fn errors_quote_the_beginning_of_a_bad_key_escaped() {
         let key = format!("a\n{}", "é".repeat(600));
         let message = Path::of(&key).unwrap_err().to_string();
         assert!(message.contains("`a\\né") && !message.contains('\n'), "{message}");

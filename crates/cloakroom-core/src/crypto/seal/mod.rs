@@ -1,20 +1,20 @@
-//! Sealing: what a visitor carries and can neither read nor change.
+//! Sealing: authenticated encryption of data that the client keeps in a cookie.
 //!
 //! # Wire format, version 1
 //! base64url without padding (RFC 4648, 5) of
 //! ```text
 //! version (1 byte, 1) ‖ key id (4) ‖ nonce (24) ‖ ciphertext ‖ tag (16)
 //! ```
-//! - Cipher: XAES-256-GCM (C2SP). Its 24-byte nonce is random; some 2^80 messages under one key
-//!   are safe (requirement 33).
+//! - Cipher: XAES-256-GCM (C2SP; OWASP ASVS 5.0, 11.3.2 and 11.3.3). The nonce has 24 random bytes,
+//!   which is safe for some 2^80 messages under one key.
 //! - Key: HKDF-SHA256 of the application key, no salt, info `cloakroom v1 seal`.
-//! - Key id: the first four bytes of the same with info `cloakroom v1 key id`. It picks the one key
-//!   that is tried.
-//! - Associated data: version ‖ key id ‖ purpose ‖ 0x00 ‖ cookie name, so that nothing sealed for
-//!   one place opens in another.
+//! - Key id: the first four bytes of the same derivation with info `cloakroom v1 key id`. It selects
+//!   the only key that is tried.
+//! - Associated data: version ‖ key id ‖ purpose ‖ 0x00 ‖ cookie name. It binds sealed text to its
+//!   purpose and its cookie.
 //!
-//! There is one decoder: what does not open is nothing, whatever it looks like. Nothing is
-//! compressed, for lengths would tell secrets.
+//! There is one decoder and no fallback: text that does not open has the same effect as no cookie.
+//! The plaintext is not compressed, because the length of compressed text depends on its contents.
 
 use std::fmt;
 
@@ -30,14 +30,15 @@ use crate::crypto::{
 };
 
 const VERSION: u8 = 1;
+// Lengths in bytes.
 const KEY_ID: usize = size_of::<KeyId>();
 const NONCE: usize = 24;
 const TAG: usize = 16;
 const HEADER: usize = 1 + KEY_ID + NONCE;
-/// The length of the shortest sealed text: that of nothing.
+/// The length of the shortest sealed text, which has an empty plaintext.
 const MIN_CHARS: usize = Sealer::chars(0);
 
-/// Seals and opens for one purpose and one cookie.
+/// Seals and opens text for one purpose and one cookie.
 pub(crate) struct Sealer {
     /// Newest first, never empty.
     keys: Vec<SealingKey>,
@@ -49,11 +50,11 @@ struct SealingKey {
     associated_data: Vec<u8>,
 }
 
-/// What was sealed.
-pub(crate) struct Opened {
-    /// Version, key id and nonce, and behind them the plaintext.
-    opened: Vec<u8>,
-    /// It was sealed by a key that is no longer the newest.
+/// The contents of a sealed text.
+pub(crate) struct Unsealed {
+    /// Version, key id and nonce, followed by the plaintext.
+    bytes: Vec<u8>,
+    /// Whether an older key than the newest sealed the text.
     pub(crate) stale_key: bool,
 }
 
@@ -67,10 +68,11 @@ impl Sealer {
         Self { keys: keys.derive_all("seal").into_iter().map(sealing).collect() }
     }
 
-    /// Draws the nonce from the operating system for each seal. Drawing several ahead saves
-    /// less than a microsecond, and a snapshot of this machine that is restored twice would use the
-    /// nonces that wait in memory twice. A repeated nonce shows the difference of two plaintexts, and
-    /// lets sealed texts be forged.
+    /// Seals `plaintext` with the newest key.
+    ///
+    /// Draws the nonce from the operating system on each call (OWASP ASVS 5.0, 11.3.4). Buffered nonces
+    /// would save less than a microsecond, and a snapshot of the machine that is restored twice would
+    /// use them twice. Two texts with one nonce reveal the XOR of their plaintexts and allow forgeries.
     pub(crate) fn seal(&self, plaintext: &[u8]) -> String {
         let mut nonce = [0; NONCE];
         fill_from_system(&mut nonce);
@@ -94,19 +96,20 @@ impl Sealer {
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
-    /// Returns how many characters the sealed text of `plaintext` bytes has.
+    /// Returns the length in characters of the sealed text of `plaintext` bytes.
     pub(crate) const fn chars(plaintext: usize) -> usize {
         (8 * (HEADER + plaintext + TAG)).div_ceil(6)
     }
 
-    /// Returns whether a sealed text may begin like this: with the version, and long enough for one.
+    /// Returns whether `text` begins with the version and is long enough for a sealed text. It may be the
+    /// first chunk of one.
     pub(crate) fn may_begin(text: &[u8]) -> bool {
-        // The version's eight bits are the first base64 digit and two bits of the second.
+        // The version's eight bits are the first base64 digit and two bits of the second one.
         text.len() >= MIN_CHARS && text[0] == b'A' && matches!(text[1], b'Q'..=b'Z' | b'a'..=b'f')
     }
 
-    /// What `text` holds, if this sealer's keys sealed it for this purpose and cookie.
-    pub(crate) fn open(&self, text: &[u8]) -> Option<Opened> {
+    /// Opens `text`. Returns `None` unless one of the keys sealed it for this purpose and this cookie.
+    pub(crate) fn open(&self, text: &[u8]) -> Option<Unsealed> {
         let mut sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
         if sealed.len() < HEADER + TAG || sealed[0] != VERSION {
             return None;
@@ -125,13 +128,13 @@ impl Sealer {
                 &Tag::from(tag),
             )
             .ok()?;
-        Some(Opened { opened: sealed, stale_key: index > 0 })
+        Some(Unsealed { bytes: sealed, stale_key: index > 0 })
     }
 }
 
-impl Opened {
+impl Unsealed {
     pub(crate) fn plaintext(&self) -> &[u8] {
-        &self.opened[HEADER..]
+        &self.bytes[HEADER..]
     }
 }
 
@@ -139,7 +142,7 @@ fn associated_data(id: KeyId, purpose: &str, cookie: &str) -> Vec<u8> {
     [&[VERSION], &id[..], purpose.as_bytes(), &[0], cookie.as_bytes()].concat()
 }
 
-/// Shows how many keys there are, and nothing of them.
+/// Shows the number of keys, because their bytes are secret.
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealer({} keys)", self.keys.len())

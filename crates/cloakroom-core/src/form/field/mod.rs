@@ -1,75 +1,33 @@
-//! The names of form fields: one reading of them for everything that stores, finds or drops a field.
+//! Finds, picks and removes form fields by their names. All code that handles field names uses this
+//! module, so that every spelling of a name has the same meaning everywhere.
 //!
 //! `user[name]`, `user.name` and `user[name][]` name the same field. So do `tags[]` and `tags`, and
-//! `items[0][pin]` and `items.0.pin`. The dotted spelling is the one that is stored.
+//! `items[0][pin]` and `items.0.pin`. Field errors are stored under the dotted spelling.
 //!
-//! 1. A name is split at dots and at brackets. Empty parts do not count.
-//! 2. A name whose brackets do not close, or have text right behind them, is split at dots alone.
-//! 3. Where fields are picked or dropped, numbers may be left out behind the first part: `items.pin` is
-//!    the `pin` of every entry of `items`. A number that is given is that of an entry: `matrix[][0]` is
-//!    `matrix.0`, the first row, because empty parts do not count. A name covers what is below it:
-//!    `user` covers `user.name`.
+//! 1. A name is split at dots and at brackets. Empty parts are ignored.
+//! 2. A name is split at dots only if a bracket is unclosed, or text follows a bracket without a dot.
+//! 3. Names of fields to pick or remove may omit the indices of entries behind the first part:
+//!    `items.pin` is the `pin` of every entry of `items`. An index in the name selects one entry.
+//!    `matrix[][0]` is `matrix.0`, the first row, because empty parts are ignored.
+//! 4. A name includes the fields below it: `user` includes `user.name`.
 
+mod name;
 mod shrink;
 mod walk;
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
+pub use name::CSRF_FIELD;
+use name::with_parts;
+pub(crate) use name::{brackets, dotted, is_number, parts};
 pub(crate) use shrink::remove_largest;
 pub(crate) use walk::{Choice, find, retain};
 
-/// Returns the parts of a name, of which there is one at least.
-pub(crate) fn parts(name: &str) -> Vec<&str> {
-    let mut parts = in_brackets(name).unwrap_or_else(|| name.split('.').collect());
-    parts.retain(|part| !part.is_empty());
-    if parts.is_empty() {
-        parts.push("");
-    }
-    parts
-}
-
-/// Splits at dots and brackets. Returns `None` where the brackets do not fit.
-fn in_brackets(name: &str) -> Option<Vec<&str>> {
-    let (root, brackets) = brackets(name)?;
-    let fits = |behind: &str| behind.is_empty() || behind.starts_with('.');
-    let mut parts: Vec<_> = root.split('.').collect();
-    for (inside, behind) in &brackets {
-        parts.extend(inside.split('.').chain(behind.split('.')));
-    }
-    brackets.iter().all(|(_, behind)| fits(behind)).then_some(parts)
-}
-
-/// Takes a name apart at its brackets: what is before them, and for each what is in it and what is
-/// between it and the next. Returns `None` where one does not close.
-pub(crate) fn brackets(name: &str) -> Option<(&str, Vec<(&str, &str)>)> {
-    let mut split = name.split('[');
-    let root = split.next()?;
-    split.map(|bracket| bracket.split_once(']')).collect::<Option<_>>().map(|all| (root, all))
-}
-
-/// Returns the dotted spelling of a name.
-pub(crate) fn dotted(name: &str) -> Cow<'_, str> {
-    if name.contains(['.', '[']) { Cow::Owned(parts(name).join(".")) } else { Cow::Borrowed(name) }
-}
-
-/// Returns whether a part is the number of a list's entry.
-pub(crate) fn is_number(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Calls `read` with the parts of a name.
-fn with_parts<T>(name: &str, read: impl FnOnce(&[&str]) -> T) -> T {
-    // Most names have one part, which needs no memory.
-    if name.contains(['.', '[']) { read(&parts(name)) } else { read(&[name]) }
-}
-
-/// What remains of the path to a field that a call names.
+/// The rest of the path from a value to a named field below it.
 #[derive(Clone, Copy)]
 struct FieldPath<'p, 'n> {
     rest: &'p [&'n str],
-    /// Whether it is below the first part of the field's name, where numbers may be left out.
+    /// Whether the path has passed the first part of the name. From there on, indices may be omitted.
     is_below: bool,
 }
 
@@ -78,8 +36,8 @@ impl<'p, 'n> FieldPath<'p, 'n> {
         Self { rest: field, is_below: false }
     }
 
-    /// Returns what remains behind a child whose name has these parts, or nothing where the path leads
-    /// elsewhere.
+    /// Returns the rest of the path from a child whose name has these parts. Returns `None` if the child
+    /// is not on the path.
     fn behind(self, parts: &[&str]) -> Option<Self> {
         parts.iter().try_fold(self, |path, part| path.step(part))
     }
@@ -94,13 +52,13 @@ impl<'p, 'n> FieldPath<'p, 'n> {
         Some(Self { rest, is_below: true })
     }
 
-    /// Returns whether it leads no further, so that it covers what is here.
+    /// Returns whether the path ends here, so that the field includes the whole value.
     fn covers(&self) -> bool {
         self.rest.is_empty()
     }
 }
 
-/// The fields that a call names.
+/// A list of named fields.
 pub(crate) struct Fields<'n>(Vec<Vec<&'n str>>);
 
 impl<'n> Fields<'n> {
@@ -112,19 +70,19 @@ impl<'n> Fields<'n> {
         self.0.iter().map(|field| FieldPath::to(field)).collect()
     }
 
-    /// Returns whether one of the fields is `field`, or has it within.
+    /// Returns whether `field` is one of the named fields or below one of them.
     pub(crate) fn cover(&self, field: &str) -> bool {
         behind(&self.paths(), field).iter().any(FieldPath::covers)
     }
 
-    /// Returns the named fields alone. Where a part of a list is picked, the entries keep their
-    /// numbers, as names.
+    /// Returns the named fields only. If only some entries of a list are named, the result has an object
+    /// in place of the list. The names of its members are the indices of the entries.
     pub(crate) fn only(&self, members: &Map<String, Value>) -> Map<String, Value> {
         pick_members(members, &self.paths())
     }
 
-    /// Removes the named fields. An entry of a list becomes `null`, so that the others keep their
-    /// numbers.
+    /// Removes the named fields. A removed entry of a list becomes `null`, so that the other entries keep
+    /// their indices.
     pub(crate) fn remove_from(&self, members: &mut Map<String, Value>) {
         retain(members, &self.paths(), &|paths, name| {
             let below = behind(paths, name);
@@ -139,7 +97,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// Returns what remains of the paths that lead to a child of this name, or below it.
+/// Returns the rest of each path that leads to a child of this name or below it.
 fn behind<'p, 'n>(paths: &[FieldPath<'p, 'n>], name: &str) -> Vec<FieldPath<'p, 'n>> {
     with_parts(name, |parts| paths.iter().filter_map(|path| path.behind(parts)).collect())
 }
@@ -150,7 +108,7 @@ fn pick_members(members: &Map<String, Value>, paths: &[FieldPath<'_, '_>]) -> Ma
     members.iter().filter_map(picked).collect()
 }
 
-/// Returns what paths lead to in `value`, if anything.
+/// Returns the parts of `value` to which paths lead. Returns `None` if there are none.
 fn pick(value: &Value, paths: &[FieldPath<'_, '_>]) -> Option<Value> {
     if paths.is_empty() {
         return None;
@@ -184,32 +142,6 @@ mod tests {
     use super::*;
     use crate::values::encode_object;
 
-    #[test]
-    fn a_field_has_one_name_however_it_is_spelled() {
-        for (name, same) in [
-            ("plain", "plain"),
-            ("user.name", "user.name"),
-            ("address[city]", "address.city"),
-            ("items[0][quantity]", "items.0.quantity"),
-            ("user.tags[1].city", "user.tags.1.city"),
-            ("[0].name", "0.name"),
-            ("tags[]", "tags"),
-            ("items[][pin]", "items.pin"),
-            ("user[a.b]", "user.a.b"),
-            ("a..b.", "a.b"),
-            ("a[b", "a[b"),
-            ("a.b[c", "a.b[c"),
-            ("a[b]c", "a[b]c"),
-            ("d]", "d]"),
-            ("", ""),
-            (".", ""),
-            ("[]", ""),
-        ] {
-            assert_eq!(dotted(name), same, "{name}");
-            assert_eq!(dotted(&dotted(name)), same, "{name}");
-        }
-    }
-
     fn form() -> Map<String, Value> {
         let form = json!({
             "user": {"name": "v", "pin": 1},
@@ -224,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_by_each_spelling_in_text_and_in_values() {
+    fn fields_are_found_by_every_spelling_in_text_and_values() {
         let (values, text) = (form(), encode_object("form", &form()).unwrap());
         for (name, expected) in [
             ("user.name", json!("v")),
@@ -249,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn named_fields_are_dropped_below_lists_as_well() {
+    fn named_fields_are_removed_below_lists_too() {
         let without = |names: &[&str]| {
             let mut form = form();
             Fields::named(names).remove_from(&mut form);
@@ -270,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn named_fields_are_picked_below_lists_as_well() {
+    fn named_fields_are_picked_below_lists_too() {
         let only = |names: &[&str]| json!(Fields::named(names).only(&form()));
         assert_eq!(
             only(&["user[name]", "tags[]"]),
@@ -285,9 +217,9 @@ mod tests {
         assert_eq!(only(&["user.name.x", "pin"]), json!({}));
     }
 
-    /// What a visitor writes into one name is what others write into several levels.
+    /// A visitor may send several levels in one name.
     #[test]
-    fn numbers_may_be_left_out_within_a_name_as_between_names() {
+    fn indices_may_be_omitted_within_names_and_between_them() {
         let named = Fields::named(&["items[][answer]"]);
         for form in [
             json!({"items.0.answer": 42}),
@@ -306,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_behind_empty_brackets_is_that_of_an_entry() {
+    fn a_number_behind_empty_brackets_selects_an_entry() {
         let form = json!({"matrix": [[1, 2], [3, 4]]});
         let mut rest = form.as_object().unwrap().clone();
         Fields::named(&["matrix[][0]"]).remove_from(&mut rest);
@@ -314,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_field_covers_the_errors_below_it() {
+    fn a_named_field_includes_the_errors_below_it() {
         let covers = |name: &str, field: &str| Fields::named(&[name]).cover(field);
         for (name, field) in [
             ("user", "user.name"),

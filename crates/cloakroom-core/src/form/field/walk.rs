@@ -1,14 +1,15 @@
-//! Walking what a form or a flash holds, as values or as text that is not parsed yet.
+//! Walks the fields of forms and flash messages, both as parsed values and as JSON text.
 
 use serde_json::{Map, Value};
 
-use crate::form::field::with_parts;
+use crate::form::field::name::with_parts;
 use crate::values::{Values, each_entry, each_member};
 
-/// What has others within: members by their names, entries of lists by their numbers.
+/// A value with children: the members of an object by name, or the entries of a list by index.
 pub(crate) trait Node {
     type Child: Node<Child = Self::Child>;
 
+    /// Calls `visit` with the name and the value of each child.
     fn each_child(self, visit: impl FnMut(&str, Self::Child));
 }
 
@@ -44,7 +45,7 @@ impl<'t> Node for &'t Values {
     }
 }
 
-/// The text of any JSON value.
+/// The text of a JSON value.
 impl<'t> Node for &'t str {
     type Child = &'t str;
 
@@ -65,11 +66,11 @@ impl<'t> Node for &'t str {
     }
 }
 
-/// Returns what is at `path`, if anything. A member whose own name is the whole path comes first.
+/// Returns the value at `path`. Prefers a child whose name is the whole path to values on deeper levels.
 pub(crate) fn find<N: Node>(parent: N, path: &[&str]) -> Option<N::Child> {
     let (mut here, mut below) = (None, None);
     parent.each_child(|name, child| {
-        // Where a field is looked up, numbers are not left out.
+        // A lookup needs every index of the path, unlike a call that picks or removes fields.
         let rest = |parts: &[&str]| path.starts_with(parts).then(|| &path[parts.len()..]);
         match with_parts(name, rest) {
             Some([]) => here = Some(child),
@@ -80,41 +81,41 @@ pub(crate) fn find<N: Node>(parent: N, path: &[&str]) -> Option<N::Child> {
     here.or(below)
 }
 
-/// What becomes of a child.
+/// The decision on one child.
 pub(crate) enum Choice<S> {
     Keep,
-    /// A member is removed, an entry of a list becomes `null`.
+    /// Removes a member, and turns an entry of a list into `null`.
     Drop,
-    /// It is kept, and this is what is known for the choice within it.
+    /// Keeps the child and decides on its children. `S` is the state for these decisions.
     Descend(S),
 }
 
-/// Keeps what `choose` keeps, at any depth. `choose` gets what is known of the place, and a child's
-/// name.
+/// Removes the values that `choose` drops, at any depth. `choose` gets the state of the parent and the
+/// name of the child.
 pub(crate) fn retain<S>(
     members: &mut Map<String, Value>,
-    place: &S,
+    state: &S,
     choose: &impl Fn(&S, &str) -> Choice<S>,
 ) {
-    members.retain(|name, value| match choose(place, name) {
+    members.retain(|name, value| match choose(state, name) {
         Choice::Keep => true,
         Choice::Drop => false,
-        Choice::Descend(within) => {
-            retain_within(value, &within, choose);
+        Choice::Descend(state) => {
+            retain_in(value, &state, choose);
             true
         }
     });
 }
 
-fn retain_within<S>(value: &mut Value, place: &S, choose: &impl Fn(&S, &str) -> Choice<S>) {
+fn retain_in<S>(value: &mut Value, state: &S, choose: &impl Fn(&S, &str) -> Choice<S>) {
     match value {
-        Value::Object(members) => retain(members, place, choose),
+        Value::Object(members) => retain(members, state, choose),
         Value::Array(entries) => {
             for (index, entry) in entries.iter_mut().enumerate() {
-                match choose(place, itoa::Buffer::new().format(index)) {
+                match choose(state, itoa::Buffer::new().format(index)) {
                     Choice::Keep => (),
                     Choice::Drop => *entry = Value::Null,
-                    Choice::Descend(within) => retain_within(entry, &within, choose),
+                    Choice::Descend(state) => retain_in(entry, &state, choose),
                 }
             }
         }

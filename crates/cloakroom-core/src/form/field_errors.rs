@@ -1,4 +1,4 @@
-//! What is wrong with a form, by field.
+//! Error messages for the visitor, by field.
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map},
@@ -10,12 +10,17 @@ use serde_json::Value;
 
 use crate::form::field::{dotted, remove_largest};
 
-/// Messages by field. Nested fields have dotted names: `user.name`, `items.0.quantity`. A name that is
-/// spelled as in the form (`items[0][quantity]`, `tags[]`) is turned into that, on adding and on
-/// looking up.
+/// Error messages by field.
 ///
-/// The messages of a field are in the order in which they were added, each of them once. A field
-/// without messages has no error. A session keeps the errors of 100 fields, the first by name.
+/// Return them from the check of an [`Input`](crate::Input), or flash them with
+/// [`Session::with_errors`](crate::Session::with_errors).
+///
+/// Nested fields have dotted names: `user.name`, `items.0.quantity`. Adding and looking up also accept
+/// the spelling of the form, such as `items[0][quantity]` and `tags[]`. The messages of a field keep
+/// their order, and a repeated message is dropped. A session keeps the errors of 100 fields, the first
+/// by name.
+///
+/// Serializes as an object with a list of messages for each field: `{"username": ["is taken"]}`.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -31,7 +36,9 @@ use crate::form::field::{dotted, remove_largest};
 #[serde(from = "BTreeMap<String, Vec<String>>", into = "BTreeMap<String, Vec<String>>")]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
-/// One error of a list: `{field, message}`.
+/// One message for one field.
+///
+/// A list of them becomes [`FieldErrors`]. Serializes as `{"field": "username", "message": "is taken"}`.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -42,20 +49,33 @@ pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// The field's name, as in the form or dotted.
+    /// The name of the field, dotted or spelled as in the form.
     pub field: String,
-    /// What is wrong with it.
+    /// The message for the visitor.
     pub message: String,
 }
 
 impl FieldErrors {
-    /// No errors.
+    /// Returns an empty collection.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// assert!(cloakroom::form::FieldErrors::new().is_empty());
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a message to those of `field`, unless it is there.
+    /// Adds a message for `field`, unless the field has the same message already.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// let mut errors = cloakroom::form::FieldErrors::new();
+    /// errors.add("user[name]", "is required");
+    /// errors.add("user.name", "is required");
+    /// assert_eq!(errors.messages_for("user.name"), ["is required"]);
+    /// ```
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         let (field, message) = (field.into(), message.into());
         let messages = self.0.entry(dotted(&field).into_owned()).or_default();
@@ -64,7 +84,7 @@ impl FieldErrors {
         }
     }
 
-    /// Adds all of `newer`.
+    /// Adds the messages of `newer`.
     pub(crate) fn extend(&mut self, newer: Self) {
         for (field, messages) in newer.0 {
             for message in messages {
@@ -73,11 +93,11 @@ impl FieldErrors {
         }
     }
 
-    /// Leaves out the last fields until there are `most` together with those of `others`. Returns how
-    /// many were left out.
-    pub(crate) fn limit(&mut self, most: usize, others: &Self) -> usize {
+    /// Removes the last fields until `self` and `others` have at most `max_fields` fields together.
+    /// Returns the number of removed fields.
+    pub(crate) fn limit(&mut self, max_fields: usize, others: &Self) -> usize {
         let before = self.0.len();
-        let mut room = most.saturating_sub(others.0.len());
+        let mut room = max_fields.saturating_sub(others.0.len());
         self.0.retain(|field, _| {
             let is_new = !others.0.contains_key(field);
             let fits = !is_new || room > 0;
@@ -87,8 +107,8 @@ impl FieldErrors {
         before - self.0.len()
     }
 
-    /// Removes the fields with the longest messages until about `excess` bytes of JSON text are gone,
-    /// one field at least. Returns how many were removed: 0 if there are no errors.
+    /// Removes the fields with the longest messages until the JSON text is about `excess` bytes shorter.
+    /// Returns the number of removed fields, which is 0 if there are no errors.
     pub(crate) fn remove_largest(&mut self, excess: usize) -> usize {
         let errors = std::mem::take(&mut self.0).into_iter();
         let mut errors = errors.map(|(field, messages)| (field, messages.into())).collect();
@@ -100,33 +120,60 @@ impl FieldErrors {
         removed
     }
 
-    /// Keeps the fields whose dotted names `keep` accepts.
+    /// Removes the fields for whose dotted names `keep` returns `false`.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|field, _| keep(field));
     }
 
-    /// Returns the messages by the fields' dotted names.
+    /// Returns the messages by dotted name.
     pub(crate) fn into_map(self) -> BTreeMap<String, Vec<String>> {
         self.0
     }
 
-    /// The messages for `field`, in the order in which they were added.
+    /// Returns the messages for `field` in the order in which they were added. Returns an empty slice if
+    /// the field has no error.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::form::IntoFieldErrors;
+    ///
+    /// let errors = [("tags", "has too many entries")].into_field_errors();
+    /// assert_eq!(errors.messages_for("tags[]"), ["has too many entries"]);
+    /// assert!(errors.messages_for("name").is_empty());
+    /// ```
     pub fn messages_for(&self, field: &str) -> &[String] {
         self.0.get(&*dotted(field)).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether no field has an error.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::form::IntoFieldErrors;
+    ///
+    /// assert!(![("name", "is taken")].into_field_errors().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many fields are wrong.
+    /// Returns the number of fields with errors. A field with several messages counts once.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::form::IntoFieldErrors;
+    ///
+    /// let errors = [("name", "is taken"), ("name", "is short"), ("age", "is required")];
+    /// assert_eq!(errors.into_field_errors().len(), 2);
+    /// ```
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Reads `[{"field": …, "message": …}, …]`, or an object of a message or a list of messages by
-    /// field; nothing where it is neither.
+    /// Reads errors from JSON, such as the reply of another service. Returns `None` for any other shape
+    /// than these two:
+    /// - a list of objects: `[{"field": "name", "message": "is required"}]`
+    /// - an object with a message or a list of messages for each field: `{"name": "is required"}`
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -156,7 +203,7 @@ impl FieldErrors {
     }
 }
 
-/// The first error; [`FieldErrors::len`] says how many more there are.
+/// Shows the first message of the first field. [`FieldErrors::len`] returns the number of fields.
 impl fmt::Display for FieldErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.iter().next() {
@@ -203,8 +250,12 @@ impl<F: Into<String>, M: Into<String>> FromIterator<(F, M)> for FieldErrors {
     }
 }
 
-/// What [`Session::with_errors`](crate::Session::with_errors) takes. Implement it for the errors of
-/// your own validation.
+/// Errors that convert into [`FieldErrors`], so that
+/// [`Session::with_errors`](crate::Session::with_errors) accepts them.
+///
+/// Pairs of field and message, maps, and lists of [`FieldError`] implement it. The features `validator`,
+/// `validator_0_20` and `garde` add the errors of these crates. Implement it for the errors of your own
+/// validation.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -222,13 +273,22 @@ impl<F: Into<String>, M: Into<String>> FromIterator<(F, M)> for FieldErrors {
 /// # Ok::<(), cloakroom::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be flashed as errors by field",
-    note = "pairs `(field, message)`, maps of messages by field, lists of `FieldError` and `FieldErrors` can; \
-            the errors of validator and garde with the feature of that name, which `cloakroom install` adds; \
-            implement `IntoFieldErrors` for others"
+    message = "`{Self}` cannot be converted into errors by field",
+    note = "pairs `(field, message)`, maps from fields to messages, lists of `FieldError` and `FieldErrors` can",
+    note = "the errors of the crates validator and garde can with the feature `validator` or `garde`, which \
+            `cloakroom install` adds",
+    note = "implement `IntoFieldErrors` for other errors"
 )]
 pub trait IntoFieldErrors {
-    /// These errors, by field.
+    /// Converts the errors.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::form::IntoFieldErrors;
+    ///
+    /// let errors = [("name", "is required")].into_field_errors();
+    /// assert_eq!(errors.messages_for("name"), ["is required"]);
+    /// ```
     fn into_field_errors(self) -> FieldErrors;
 }
 
@@ -281,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shape_of_errors_comes_to_the_same() {
+    fn every_shape_converts_to_the_same_errors() {
         let expected: FieldErrors = [("name", "is required")].into_iter().collect();
         let pair = || ("name".to_owned(), "is required".to_owned());
         let shapes = [
@@ -304,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fields_fit_and_those_that_are_there_count() {
+    fn the_first_fields_fit_beside_existing_ones() {
         let all = |names: &[&str]| names.iter().map(|name| (*name, "x")).collect::<FieldErrors>();
         for (there, added, kept) in [
             (&[] as &[_], &["a", "b", "c", "d"] as &[_], &["a", "b", "c"] as &[_]),
@@ -332,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_has_one_name_and_each_message_once() {
+    fn spellings_of_a_field_share_their_messages() {
         let mut errors = FieldErrors::new();
         for (field, message) in [("a[b]", "x"), ("a.b", "z"), ("a[b][]", "x"), ("a.b", "y")] {
             errors.add(field, message);
