@@ -99,6 +99,10 @@ pub(crate) struct Install {
     /// Shows what would change, and changes nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Prints the code that is left to write, and changes nothing
+    #[arg(long, conflicts_with_all = ["driver", "path", "force", "dry_run"])]
+    pub(crate) steps: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

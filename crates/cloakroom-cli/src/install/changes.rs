@@ -19,45 +19,48 @@ use crate::{
 
 const SETTINGS: &str = "config/session.toml";
 const VARIABLES: &str = ".env";
-const IGNORED: &str = ".gitignore";
-/// Settings that may hold one.
-const SECRET: [&str; 3] = ["url", "password", "sentinel_password"];
+const GITIGNORE: &str = ".gitignore";
+/// The settings that may contain a secret.
+const SECRETS: [&str; 3] = ["url", "password", "sentinel_password"];
 
-/// A file as it is, and as it is to be.
+/// A change of one file.
 pub(super) struct Change {
     path: PathBuf,
-    said: String,
+    description: String,
     before: String,
     after: String,
-    /// The keys that an application has to read from it afterwards.
+    /// The keys that an application has to read from the file afterwards.
     keys: Option<String>,
 }
 
-/// The driver that the settings file has afterwards.
+/// Returns the driver that the settings file has afterwards.
+///
+/// # Errors
+/// If an existing settings file has another driver than `--driver`.
 pub(super) fn driver(options: &Install) -> Result<DriverKind, Failure> {
     let asked = options.driver.map(DriverKind::from);
     if options.force || read(SETTINGS)?.is_empty() {
         return Ok(asked.unwrap_or(DriverKind::Cookie));
     }
-    let there = Settings::load_with(Some(Path::new(SETTINGS)), &Variables::default())?.driver;
-    match asked.filter(|asked| *asked != there) {
-        None => Ok(there),
+    let existing = Settings::load_with(Some(Path::new(SETTINGS)), &Variables::default())?.driver;
+    match asked.filter(|asked| *asked != existing) {
+        None => Ok(existing),
         Some(asked) => Err(Failure::unusable(format!(
-            "{SETTINGS} is there already, and its driver is `{}`; set `driver = \"{}\"` in it, or have \
-             it written anew with --force",
-            there.name(),
+            "{SETTINGS} exists, and its driver is `{}`; set `driver = \"{}\"` in it, or overwrite it with \
+             --force",
+            existing.name(),
             asked.name()
         ))),
     }
 }
 
-/// Every file that has to change, if any.
+/// Returns the changes of all files that have to change.
 pub(super) fn all(
     options: &Install,
     driver: DriverKind,
     package: &str,
 ) -> Result<Vec<Change>, Failure> {
-    let mut changes = vec![settings(options, driver, package)?, key()?, ignored()?];
+    let mut changes = vec![settings(options, driver, package)?, key()?, gitignore()?];
     changes.retain(|change| change.before != change.after);
     Ok(changes)
 }
@@ -66,7 +69,7 @@ fn read(path: &str) -> Result<String, Failure> {
     env_file::read(Path::new(path)).map_err(|error| Failure::new(format!("read {path}"), error))
 }
 
-/// A settings file that is there stays, unless it is to be overwritten.
+/// Returns the change of the settings file. An existing file stays unless `--force` is set.
 fn settings(options: &Install, driver: DriverKind, package: &str) -> Result<Change, Failure> {
     let before = read(SETTINGS)?;
     let after = if before.is_empty() || options.force {
@@ -74,12 +77,12 @@ fn settings(options: &Install, driver: DriverKind, package: &str) -> Result<Chan
     } else {
         before.clone()
     };
-    let said = format!("write {SETTINGS}");
-    Ok(Change { path: SETTINGS.into(), said, before, after, keys: None })
+    let description = format!("write {SETTINGS}");
+    Ok(Change { path: SETTINGS.into(), description, before, after, keys: None })
 }
 
-/// Sets the driver, which was asked for, and the prefix of keys in Redis, so that no two applications
-/// on one server share their sessions.
+/// Sets the driver, and the prefix of keys in Redis, because applications on one server would otherwise
+/// share their sessions.
 fn filled_in(template: &str, driver: DriverKind, package: &str) -> String {
     let driver = format!("driver = \"{}\"", driver.name());
     let prefix = format!("key_prefix = \"{package}:session:\"");
@@ -99,27 +102,28 @@ fn key() -> Result<Change, Failure> {
         let key = AppKeys::generate();
         (file.with_keys(&key), Some(key))
     };
-    let said = format!("put a new APP_KEY into {VARIABLES}");
-    Ok(Change { path: VARIABLES.into(), said, before, after, keys })
+    let description = format!("add a new APP_KEY to {VARIABLES}");
+    Ok(Change { path: VARIABLES.into(), description, before, after, keys })
 }
 
-/// What must not be committed: the key, and session files, for `SESSION_DRIVER` can choose them any day.
-fn ignored() -> Result<Change, Failure> {
-    let before = read(IGNORED)?;
+/// Returns the change that keeps the key and the session files out of git. It lists session files for
+/// every driver, because `SESSION_DRIVER` can choose files at any time.
+fn gitignore() -> Result<Change, Failure> {
+    let before = read(GITIGNORE)?;
     let wanted = ["/.env", "/tmp/sessions"].into_iter();
-    let is_there = |line: &&str| {
-        let plain = |it: &str| it.trim().trim_matches('/').to_owned();
-        before.lines().any(|it| plain(it) == plain(line))
+    let is_listed = |line: &&str| {
+        let plain = |pattern: &str| pattern.trim().trim_matches('/').to_owned();
+        before.lines().any(|pattern| plain(pattern) == plain(line))
     };
     let mut after = before.clone();
-    for line in wanted.filter(|line| !is_there(line)) {
+    for line in wanted.filter(|line| !is_listed(line)) {
         if !after.is_empty() && !after.ends_with('\n') {
             after.push('\n');
         }
         after = after + line + "\n";
     }
-    let said = format!("list /.env and /tmp/sessions in {IGNORED}");
-    Ok(Change { path: IGNORED.into(), said, before, after, keys: None })
+    let description = format!("list /.env and /tmp/sessions in {GITIGNORE}");
+    Ok(Change { path: GITIGNORE.into(), description, before, after, keys: None })
 }
 
 impl Change {
@@ -127,11 +131,12 @@ impl Change {
         &self.path
     }
 
-    pub(super) fn said(&self) -> &str {
-        &self.said
+    /// Returns the change in words that follow "would:" or "did:".
+    pub(super) fn description(&self) -> &str {
+        &self.description
     }
 
-    /// What changes, line by line. Neither a key is shown, nor a password that the file had.
+    /// Returns the changed lines. Hides keys, and passwords in the old file.
     pub(super) fn diff(&self) -> String {
         if self.keys.is_some() {
             return "+APP_KEY=base64:…".to_owned();
@@ -154,7 +159,7 @@ impl Change {
 fn without_secret(line: &str) -> &str {
     let (name, value) = line.split_once('=').unwrap_or((line, ""));
     let name = name.trim_start_matches(['+', '-', ' ']).trim();
-    if SECRET.contains(&name) && !value.is_empty() { "-(a secret)" } else { line }
+    if SECRETS.contains(&name) && !value.is_empty() { "-(a secret)" } else { line }
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

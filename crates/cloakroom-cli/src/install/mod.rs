@@ -1,5 +1,5 @@
-//! `cloakroom install`: adds the crate, writes the settings file, makes a key, and says what is left
-//! to do by hand. Run twice it changes nothing.
+//! `cloakroom install`: adds the crate, writes the settings file, generates a key, and prints the code
+//! that is left to write. A second run changes nothing.
 
 mod changes;
 mod project;
@@ -19,11 +19,16 @@ use crate::{
 
 pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     let project = Project::find(Path::new("."), options.framework)?;
+    let steps = steps::left_to_do(project.framework);
+    if options.steps {
+        output.result(&json!({ "steps": steps }), steps.trim_start());
+        return Ok(());
+    }
     let driver = changes::driver(options)?;
     let dependency = project.missing_dependency(options, driver)?;
     let changes = changes::all(options, driver, &project.name)?;
-    for said in project.remarks() {
-        remark(said);
+    for text in project.remarks() {
+        remark(text);
     }
     if let Some(arguments) = &dependency {
         project::cargo_add(arguments, options.dry_run)?;
@@ -31,17 +36,20 @@ pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     }
     for change in &changes {
         if options.dry_run {
-            output.line(format!("{} {}\n{}", mark(options), change.said(), change.diff()));
+            output.line(format!("{} {}\n{}", mark(options), change.description(), change.diff()));
         } else {
             change.make()?;
-            output.line(format!("{} {}", mark(options), change.said()));
+            output.line(format!("{} {}", mark(options), change.description()));
         }
     }
     if dependency.is_none() && changes.is_empty() {
-        output.line("Everything is in place already; nothing was changed.");
+        output.line("Sessions are already set up; nothing was changed.");
     }
-    let steps = steps::left_to_do(project.framework);
-    output.line(&steps);
+    if project.has_cloakroom() {
+        output.line("`cloakroom install --steps` prints the code that is left to write.");
+    } else {
+        output.line(&steps);
+    }
     output.record(&json!({
         "dry_run": options.dry_run,
         "dependency": dependency.as_ref().map(|arguments| arguments.join(" ")),
@@ -51,6 +59,7 @@ pub(crate) fn run(options: &Install, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns the word before a change.
 fn mark(options: &Install) -> String {
     if options.dry_run { "would:".to_owned() } else { styled(GOOD, "did:") }
 }

@@ -1,4 +1,4 @@
-//! The project that sessions are added to.
+//! The project to which sessions are added.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,10 +13,10 @@ use crate::{
     failure::Failure,
 };
 
-/// Crates that cloakroom works with, each by a feature of its name.
+/// The crates that cloakroom supports by a feature of the same name.
 const INTEGRATIONS: [&str; 5] = ["minijinja", "tera", "validator", "garde", "metrics"];
 
-/// A package and what its manifest says of frameworks.
+/// A package with its framework and its dependencies.
 pub(super) struct Project {
     pub(super) framework: Framework,
     pub(super) name: String,
@@ -24,7 +24,7 @@ pub(super) struct Project {
 }
 
 impl Framework {
-    /// Its crate, and the version that ours is for.
+    /// Returns the framework's crate, and the version that cloakroom supports.
     fn upstream(self) -> (&'static str, &'static str) {
         match self {
             Self::Axum => ("axum", "0.8"),
@@ -32,7 +32,7 @@ impl Framework {
         }
     }
 
-    /// Returns the feature of `cloakroom` for it.
+    /// Returns the feature of `cloakroom` for the framework.
     fn feature(self) -> &'static str {
         match self {
             Self::Axum => "axum",
@@ -42,13 +42,13 @@ impl Framework {
 }
 
 impl Project {
-    /// The package in `folder`, and the framework that was asked for or that it uses.
+    /// Reads the package in `folder`. `asked` overrides the framework that the manifest names.
     pub(super) fn find(folder: &Path, asked: Option<Framework>) -> Result<Self, Failure> {
         let path = folder.join("Cargo.toml");
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::unusable(format!(
-                "there is no project here: Cargo.toml: {error}; go to the package's folder, or make one \
-                 with `cargo new`"
+                "there is no project here: Cargo.toml: {error}; change to the package's folder, or make \
+                 one with `cargo new`"
             ))
         })?;
         let manifest: Table = toml::from_str(&text)
@@ -70,26 +70,28 @@ impl Project {
         Ok(Self { framework, name: name.to_owned(), dependencies })
     }
 
-    /// What should be known before going on.
+    /// Returns remarks about the project.
     pub(super) fn remarks(&self) -> Vec<String> {
         let in_workspace = is_in_workspace().then(|| {
             "this package is part of a workspace: start the application in this folder, because it \
-             reads config/session.toml and .env in the current one"
+             reads config/session.toml and .env from the current folder"
                 .to_owned()
         });
-        self.about_version().into_iter().chain(in_workspace).collect()
+        self.version_remark().into_iter().chain(in_workspace).collect()
     }
 
-    fn about_version(&self) -> Option<String> {
+    fn version_remark(&self) -> Option<String> {
         let (name, wanted) = self.framework.upstream();
         let Some(dependency) = dependency(&self.dependencies, name) else {
-            return Some(format!("{name} is not among the dependencies yet: cargo add {name}"));
+            return Some(format!(
+                "{name} is not among the dependencies yet; add it with `cargo add {name}`"
+            ));
         };
         let version = version(dependency).filter(|version| !is_version(version, wanted))?;
-        Some(format!("cloakroom is for {name} {wanted}; this project has {version}"))
+        Some(format!("cloakroom supports {name} {wanted}; this project has {version}"))
     }
 
-    /// Returns the features for the framework, the driver and what the project uses anyway.
+    /// Returns the features for the framework, the driver and the integrations among the dependencies.
     fn features(&self, driver: DriverKind) -> Vec<&'static str> {
         let driver = (driver == DriverKind::Redis).then_some("redis");
         let uses = |name: &&'static str| uses(&self.dependencies, name);
@@ -97,30 +99,36 @@ impl Project {
         [self.framework.feature()].into_iter().chain(driver).chain(integrations).collect()
     }
 
-    /// Returns the arguments of the `cargo add` that is left to do, if any.
+    /// Returns `true` if the crate is among the dependencies.
+    pub(super) fn has_cloakroom(&self) -> bool {
+        self.dependencies.contains_key(CRATE)
+    }
+
+    /// Returns the arguments of the `cargo add` that adds the crate or its missing features.
     ///
     /// # Errors
-    /// When `--path` names a folder without the crate.
+    /// If `--path` names a folder without the crate.
     pub(super) fn missing_dependency(
         &self,
         options: &Install,
         driver: DriverKind,
     ) -> Result<Option<Vec<String>>, Failure> {
         let (name, features) = (CRATE, self.features(driver));
-        let there = self.dependencies.get(name);
-        let listed = there.and_then(|it| it.get("features")?.as_array());
+        let existing = self.dependencies.get(name);
+        let listed = existing.and_then(|dependency| dependency.get("features")?.as_array());
         let is_listed = |feature: &&&str| {
-            listed.is_some_and(|all| all.iter().any(|it| it.as_str() == Some(**feature)))
+            listed.is_some_and(|all| all.iter().any(|name| name.as_str() == Some(**feature)))
         };
-        let missing: Vec<_> = features.iter().filter(|it| !is_listed(it)).copied().collect();
-        if there.is_some() && missing.is_empty() {
+        let missing: Vec<_> =
+            features.iter().filter(|feature| !is_listed(feature)).copied().collect();
+        if existing.is_some() && missing.is_empty() {
             return Ok(None);
         }
         let mut arguments = vec![name.to_owned()];
         if !missing.is_empty() {
             arguments.extend(["--features".to_owned(), missing.join(",")]);
         }
-        if let Some(checkout) = options.path.as_deref().filter(|_| there.is_none()) {
+        if let Some(checkout) = options.path.as_deref().filter(|_| existing.is_none()) {
             let folder: PathBuf = checkout.join("crates").join(name);
             if !folder.join("Cargo.toml").is_file() {
                 let problem = format!("--path: there is no {name} in {}", folder.display());
@@ -135,17 +143,20 @@ impl Project {
 /// The crate that an application adds.
 const CRATE: &str = "cloakroom";
 
-/// The framework among the dependencies.
+/// Finds the framework among the dependencies.
 fn used(dependencies: &Table) -> Result<Framework, Failure> {
     let frameworks = [Framework::Axum, Framework::Actix].into_iter();
-    match frameworks.filter(|it| uses(dependencies, it.upstream().0)).collect::<Vec<_>>()[..] {
+    match frameworks
+        .filter(|framework| uses(dependencies, framework.upstream().0))
+        .collect::<Vec<_>>()[..]
+    {
         [framework] => Ok(framework),
         [] => Err(Failure::unusable(
             "neither axum nor actix-web is among the dependencies; `--framework axum` or \
              `--framework actix` is accepted",
         )),
         _ => Err(Failure::unusable(
-            "both axum and actix-web are among the dependencies; say which with `--framework`",
+            "both axum and actix-web are among the dependencies; choose one with `--framework`",
         )),
     }
 }
@@ -154,20 +165,20 @@ fn uses(dependencies: &Table, name: &str) -> bool {
     dependency(dependencies, name).is_some()
 }
 
-/// A crate among the dependencies, by its own name or another.
+/// Finds a crate among the dependencies, even if it is renamed.
 fn dependency<'t>(dependencies: &'t Table, name: &str) -> Option<&'t Value> {
-    let is_it = |(key, value): &(&String, &Value)| {
+    let is_named = |(key, value): &(&String, &Value)| {
         let renamed = value.get("package").and_then(Value::as_str);
         renamed.unwrap_or(key) == name
     };
-    dependencies.iter().find(is_it).map(|(_, value)| value)
+    dependencies.iter().find(is_named).map(|(_, value)| value)
 }
 
 fn version(dependency: &Value) -> Option<&str> {
     dependency.as_str().or_else(|| dependency.get("version")?.as_str())
 }
 
-/// Whether a requirement such as `0.8`, `^0.8.4` or `=4.1` is for that version.
+/// Returns `true` if a requirement such as `0.8`, `^0.8.4` or `=4.1` is for this version.
 fn is_version(requirement: &str, wanted: &str) -> bool {
     let numbers = requirement.trim_start_matches(['^', '=', '~', ' ']);
     let rest = numbers.strip_prefix(wanted);
@@ -178,7 +189,7 @@ fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Whether another folder's manifest is the workspace's.
+/// Returns `true` if the manifest of the workspace is in another folder.
 fn is_in_workspace() -> bool {
     let located = |arguments: &[&str]| {
         let run =
@@ -188,12 +199,12 @@ fn is_in_workspace() -> bool {
     located(&["--workspace"]) != located(&[])
 }
 
-/// Runs `cargo add`, or only asks it whether that would work.
+/// Runs `cargo add`, with `--dry-run` if nothing should change.
 pub(super) fn cargo_add(arguments: &[String], dry_run: bool) -> Result<(), Failure> {
-    let said = format!("`cargo add {}`", arguments.join(" "));
+    let command = format!("`cargo add {}`", arguments.join(" "));
     let mut add = cargo();
     add.args(["add", "--quiet"]).args(dry_run.then_some("--dry-run")).args(arguments);
-    let run = add.output().map_err(|error| Failure::new(format!("run {said}"), error))?;
+    let run = add.output().map_err(|error| Failure::new(format!("run {command}"), error))?;
     if run.status.success() {
         return Ok(());
     }
@@ -201,7 +212,7 @@ pub(super) fn cargo_add(arguments: &[String], dry_run: bool) -> Result<(), Failu
     let problem = problem.trim().trim_start_matches("error: ");
     let unpublished = problem.contains("could not be found in registry");
     let hint = if unpublished { "; `--path FOLDER` takes it from a checkout" } else { "" };
-    Err(Failure::failed(format!("{said} failed: {problem}{hint}")))
+    Err(Failure::failed(format!("{command} failed: {problem}{hint}")))
 }
 
 #[cfg(test)]

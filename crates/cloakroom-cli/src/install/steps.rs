@@ -1,9 +1,9 @@
-//! What is left to do by hand.
+//! The code that is left to write by hand.
 
 use crate::arguments::Framework;
 
 const AXUM: &str = r#"
-Now put the sessions around your routes:
+Add the session layer to your routes:
 
     use cloakroom::{axum::{CsrfLayer, SessionLayer}, settings::Settings, Error, Session};
 
@@ -13,7 +13,7 @@ Now put the sessions around your routes:
         .layer(CsrfLayer::default())
         .layer(SessionLayer::new(sessions));
 
-and ask for one in any handler:
+Take a session in any handler:
 
     async fn home(session: Session) -> Result<String, Error> {
         Ok(format!("visit number {}", session.increment("visits")?))
@@ -21,7 +21,7 @@ and ask for one in any handler:
 "#;
 
 const ACTIX: &str = r#"
-Now put the sessions around your application, made once, outside of the closure:
+Add the session middleware to your application. Make the sessions once, outside the closure:
 
     use cloakroom::{actix::{CsrfMiddleware, SessionMiddleware}, settings::Settings, Error, Session};
 
@@ -33,7 +33,7 @@ Now put the sessions around your application, made once, outside of the closure:
             .wrap(SessionMiddleware::new(sessions.clone()))
     })
 
-and ask for one in any handler:
+Take a session in any handler:
 
     async fn home(session: Session) -> Result<String, Error> {
         Ok(format!("visit number {}", session.increment("visits")?))
@@ -41,11 +41,12 @@ and ask for one in any handler:
 "#;
 
 const BEFORE_PRODUCTION: &str = "
-Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`.
+The guide describes forms, flash messages and more: `cargo doc --open -p cloakroom`.
 
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.";
 
+/// Returns the steps for a framework.
 pub(super) fn left_to_do(framework: Framework) -> String {
     let steps = match framework {
         Framework::Axum => AXUM,

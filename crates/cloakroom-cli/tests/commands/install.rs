@@ -4,9 +4,14 @@ use snapbox::{assert_data_eq, str};
 
 use super::Project;
 
+/// The output of a run that changes nothing.
+const SECOND_RUN: &str = "\
+Sessions are already set up; nothing was changed.
+`cloakroom install --steps` prints the code that is left to write.
+";
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// A package with these lines under `[dependencies]`.
+/// Makes a package with these lines under `[dependencies]`.
 fn package(dependencies: &str) -> Project {
     let project = Project::new();
     let manifest = format!(
@@ -24,14 +29,14 @@ fn it_sets_up_once_and_changes_nothing_the_second_time() {
     std::fs::write(project.path().join(".gitignore"), "/target").unwrap();
     let said = project.run(&["install", "--path", CHECKOUT, "--driver", "file"]).good();
     assert_data_eq!(
-        said,
+        said.clone(),
         str![[r#"
 did: cargo add cloakroom --features axum --path [..]/crates/cloakroom
 did: write config/session.toml
-did: put a new APP_KEY into .env
+did: add a new APP_KEY to .env
 did: list /.env and /tmp/sessions in .gitignore
 
-Now put the sessions around your routes:
+Add the session layer to your routes:
 
     use cloakroom::{axum::{CsrfLayer, SessionLayer}, settings::Settings, Error, Session};
 
@@ -41,13 +46,13 @@ Now put the sessions around your routes:
         .layer(CsrfLayer::default())
         .layer(SessionLayer::new(sessions));
 
-and ask for one in any handler:
+Take a session in any handler:
 
     async fn home(session: Session) -> Result<String, Error> {
         Ok(format!("visit number {}", session.increment("visits")?))
     }
 
-Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`.
+The guide describes forms, flash messages and more: `cargo doc --open -p cloakroom`.
 
 `load_for_development` is for plain http on localhost, and reads .env. In production use
 `Settings::load`, set APP_KEY in the environment, and run `cloakroom doctor` there.
@@ -64,8 +69,10 @@ Forms, flash messages and the rest: the guide in `cargo doc --open -p cloakroom`
     let before = files.map(|name| project.read(name));
     for again in [&["install"][..], &["install", "--driver", "file"]] {
         let said = project.run(again).good();
-        assert!(said.starts_with("Everything is in place already"), "{said}");
+        assert!(said == SECOND_RUN, "{said}");
     }
+    let steps = project.run(&["install", "--steps"]).good();
+    assert_eq!(said.split_once("\n\n").unwrap().1, steps, "the first run printed them as well");
     let other = project.run(&["install", "--path", CHECKOUT, "--driver", "redis"]);
     assert_eq!(other.code(), 2);
     assert!(
@@ -90,9 +97,13 @@ fn the_adapter_gets_the_features_for_what_the_project_uses() {
     let more = project.read("Cargo.toml") + "validator = { version = \"0.21\" }\n";
     std::fs::write(&manifest, more).unwrap();
     let said = project.run(&["install"]).good();
-    assert!(said.contains("did: cargo add cloakroom --features validator\n"), "{said}");
+    assert_eq!(
+        said,
+        "did: cargo add cloakroom --features validator\n\
+         `cloakroom install --steps` prints the code that is left to write.\n"
+    );
     assert_eq!(features(), serde_json::json!(["axum", "minijinja", "validator"]));
-    assert!(project.run(&["install"]).good().starts_with("Everything is in place already"));
+    assert!(project.run(&["install"]).good() == SECOND_RUN);
 }
 
 #[test]
@@ -126,11 +137,11 @@ fn with_redis_its_feature_is_added() {
     let said = project.run(&["install", "--path", CHECKOUT, "--driver", "redis"]).good();
     assert!(said.contains("did: cargo add cloakroom --features actix,redis"), "{said}");
     assert!(said.contains("Settings::load_for_development(None)?.sessions()?"), "{said}");
-    assert_eq!(project.run(&["install"]).good().lines().count(), said.lines().count() - 3);
+    assert_eq!(project.run(&["install"]).good(), SECOND_RUN);
 }
 
 #[test]
-fn a_crate_that_cannot_be_had_is_told_with_the_way_out() {
+fn a_crate_that_is_not_in_the_registry_is_an_error_with_a_hint() {
     let ran = package("axum = \"0.8\"").run(&["install"]);
     assert_eq!((ran.code(), ran.out().as_str()), (1, ""), "nothing was done");
     assert!(ran.err().contains("`cargo add cloakroom --features axum` failed: "), "{}", ran.err());
@@ -155,7 +166,7 @@ fn a_dry_run_shows_the_diff_and_changes_nothing() {
 }
 
 #[test]
-fn files_that_are_there_stay_unless_forced() {
+fn existing_files_stay_unless_forced() {
     let project = package("axum = \"0.8\"");
     std::fs::create_dir(project.path().join("config")).unwrap();
     let settings = "idle_timeout = \"1h\"\n[redis]\npassword = \"hunter2\"\n";
@@ -172,7 +183,7 @@ fn files_that_are_there_stay_unless_forced() {
 }
 
 #[test]
-fn what_cannot_be_is_said_and_changes_nothing() {
+fn an_invalid_project_is_an_error_and_changes_nothing() {
     for (dependencies, arguments, said) in [
         ("", &["install"][..], "--framework"),
         ("axum = \"0.8\"\nactix-web = \"4\"", &["install"], "--framework"),
@@ -194,5 +205,5 @@ fn what_cannot_be_is_said_and_changes_nothing() {
     let nowhere = Project::new().run(&["install"]);
     assert!(nowhere.err().contains("there is no project here"), "{}", nowhere.err());
     let old = package("axum = \"0.7\"").run(&["install", "--path", CHECKOUT, "--dry-run"]);
-    assert!(old.err().contains("cloakroom is for axum 0.8; this project has 0.7"));
+    assert!(old.err().contains("cloakroom supports axum 0.8; this project has 0.7"));
 }
