@@ -1,8 +1,10 @@
-//! `cloakroom doctor`: what goes wrong in production, one line each.
+//! `cloakroom doctor`: finds problems in production, one line for each finding.
 
 use std::{fmt, path::Path, time::Duration};
 
+use anstyle::Style;
 use cloakroom::{
+    WithCauses,
     cookie::SameSite,
     redis::Health,
     settings::{DriverKind, Settings},
@@ -11,18 +13,36 @@ use serde_json::json;
 
 use crate::{
     arguments::CommonOptions,
-    failure::{Failure, with_causes},
-    output::{BAD, DOUBTFUL, GOOD, Output, styled},
+    failure::Failure,
+    output::{BAD, GOOD, Output, WARNING, styled},
     setup,
 };
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Good,
-    /// Right in some places and wrong in others.
+    /// Right for some applications and wrong for others.
     Warning,
     Wrong,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warning => "warn",
+            Self::Wrong => "wrong",
+        }
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::Good => GOOD,
+            Self::Warning => WARNING,
+            Self::Wrong => BAD,
+        }
+    }
 }
 
 struct Finding {
@@ -37,65 +57,61 @@ fn finding(about: &'static str, verdict: Verdict, text: impl fmt::Display) -> Fi
 
 pub(crate) async fn run(common: &CommonOptions, output: Output) -> Result<(), Failure> {
     let findings = match setup::settings(common) {
-        Ok(settings) => look(&settings, common).await,
-        // The application would not start with these, browsers would refuse its cookie, …
+        Ok(settings) => check(&settings, common).await,
+        // The application would not start with these settings.
         Err(refused) => vec![finding("settings", Verdict::Wrong, refused)],
     };
     for Finding { about, verdict, text } in &findings {
-        let word = match verdict {
-            Verdict::Good => styled(GOOD, "good "),
-            Verdict::Warning => styled(DOUBTFUL, "look "),
-            Verdict::Wrong => styled(BAD, "wrong"),
-        };
+        let word = styled(verdict.style(), format_args!("{:5}", verdict.word()));
         output.line(format!("{word} {about}: {text}"));
-        let word = format!("{verdict:?}").to_lowercase();
-        output.record(&json!({ "about": about, "verdict": word, "text": text }));
+        output.record(&json!({ "about": about, "verdict": verdict.word(), "text": text }));
     }
-    match findings.iter().filter(|it| it.verdict == Verdict::Wrong).count() {
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
         0 => Ok(()),
-        1 => Err(Failure::failed("one thing is wrong")),
-        wrong => Err(Failure::failed(format!("{wrong} things are wrong"))),
+        1 => Err(Failure::failed("1 problem was found")),
+        wrong => Err(Failure::failed(format!("{wrong} problems were found"))),
     }
 }
 
-async fn look(settings: &Settings, common: &CommonOptions) -> Vec<Finding> {
+async fn check(settings: &Settings, common: &CommonOptions) -> Vec<Finding> {
     let mut findings = misspelt();
     findings.push(key(settings));
-    if setup::key_is_in_file_alone(common) {
+    if setup::key_is_only_in_file(common) {
         let file = common.variables().display();
         let text = format!(
-            "it stands in {file}, which `Settings::load` does not read; in production set APP_KEY in \
-             the environment"
+            "only {file} has it, and `Settings::load` does not read that file; in production set \
+             APP_KEY in the environment"
         );
         findings.push(finding("application key", Verdict::Warning, text));
     }
     findings.extend(cookie(settings));
-    findings.extend(lifetimes(settings));
+    findings.extend(timeouts(settings));
     findings.extend(driver(settings).await);
     findings
 }
 
-/// Variables that look like settings and are none. `SESSION_MANAGER` is the X Window System's.
+/// Finds variables that look like settings and are none. `SESSION_MANAGER` is a variable of the X Window
+/// System.
 fn misspelt() -> Vec<Finding> {
     let known = Settings::variables();
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let wrong = set.filter(|name| {
         name.starts_with("SESSION_") && name != "SESSION_MANAGER" && !known.contains(&name.as_str())
     });
-    let say = |name| finding("environment", Verdict::Warning, format!("{name} is no setting"));
-    wrong.map(say).collect()
+    let text = |name| format!("{name} is not a setting");
+    wrong.map(|name| finding("environment", Verdict::Warning, text(name))).collect()
 }
 
 fn key(settings: &Settings) -> Finding {
     match settings.app_keys() {
         Ok(_) => {
-            let text = settings.app_key.as_ref().map(|key| key.expose().split(',').count());
+            let count = settings.app_key.as_ref().map(|key| key.expose().split(',').count());
             finding(
                 "application key",
                 Verdict::Good,
-                match text {
+                match count {
                     Some(1) | None => "one key, long enough".to_owned(),
-                    Some(keys) => format!("{keys} keys, long enough; the first seals"),
+                    Some(keys) => format!("{keys} keys, long enough; the first one encrypts"),
                 },
             )
         }
@@ -106,55 +122,56 @@ fn key(settings: &Settings) -> Finding {
 fn cookie(settings: &Settings) -> Vec<Finding> {
     let cookie = settings.cookie_settings();
     let mut findings = Vec::new();
-    let mut say = |verdict, text: String| findings.push(finding("cookie", verdict, text));
+    let mut add = |verdict, text: String| findings.push(finding("cookie", verdict, text));
     if cookie.secure {
-        say(Verdict::Good, format!("`{}`, over https alone", cookie.name));
+        add(Verdict::Good, format!("`{}`, sent over https only", cookie.name));
     } else {
-        let problem = "browsers send it over plain http, where anyone on the way can take it";
-        say(Verdict::Wrong, format!("`cookie.secure` is off: {problem}"));
+        let problem = "browsers send it over plain http, where others on the network can read it";
+        add(Verdict::Wrong, format!("`cookie.secure` is off: {problem}"));
     }
     // Browsers compare prefixes without regard to case.
     let name = cookie.name.to_ascii_lowercase();
     if !["__host-", "__secure-", "__http-"].iter().any(|prefix| name.starts_with(prefix)) {
-        say(
+        add(
             Verdict::Warning,
             format!(
-                "`cookie_name`: other hosts and plain http can set `{}`; a name that begins with \
-                 `__Host-`, or `__Secure-` with a domain, is accepted over https alone",
+                "`cookie_name`: other hosts and plain http can set `{}`; browsers accept a name that \
+                 begins with `__Host-`, or with `__Secure-` if there is a domain, over https only",
                 cookie.name
             ),
         );
     }
     if !cookie.http_only {
-        say(Verdict::Wrong, "`cookie.http_only` is off: any script on a page can take it".into());
+        add(Verdict::Wrong, "`cookie.http_only` is off: any script on a page can read it".into());
     }
     if cookie.same_site == SameSite::None {
         let text =
-            "`cookie.same_site` is none: other sites' requests carry it; keep the CSRF layer on";
-        say(Verdict::Warning, text.into());
+            "`cookie.same_site` is none: requests of other sites send it; keep the CSRF layer";
+        add(Verdict::Warning, text.into());
     }
     if let Some(domain) = &cookie.domain {
-        say(
+        add(
             Verdict::Warning,
-            format!("`cookie.domain`: every host below {domain} gets it and can set it"),
+            format!("`cookie.domain`: every host below {domain} receives it and can set it"),
         );
     }
     findings
 }
 
-fn lifetimes(settings: &Settings) -> Vec<Finding> {
+fn timeouts(settings: &Settings) -> Vec<Finding> {
     const DAY: Duration = Duration::from_secs(24 * 3_600);
     let days = settings.idle_timeout.as_secs() / DAY.as_secs();
     let mut findings = Vec::new();
-    let mut look = |text| findings.push(finding("lifetime", Verdict::Warning, text));
+    let mut warn = |text| findings.push(finding("timeouts", Verdict::Warning, text));
     if settings.idle_timeout > DAY * 30 && settings.absolute_timeout.is_none() {
-        look(format!(
-            "`idle_timeout` is {days} days and there is no `absolute_timeout`: a stolen session that is used never ends"
+        warn(format!(
+            "`idle_timeout` is {days} days and there is no `absolute_timeout`: a stolen session never ends \
+             while it is used"
         ));
     }
     if settings.idle_timeout > DAY * 400 {
-        look(format!(
-            "`idle_timeout` is {days} days, and browsers keep a cookie for 400 days at most"
+        warn(format!(
+            "`idle_timeout` is {days} days, and browsers keep a cookie for at most 400 days"
         ));
     }
     findings
@@ -165,7 +182,7 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
         DriverKind::Memory => vec![finding(
             "memory",
             Verdict::Warning,
-            "sessions end with the process, and no other process has them",
+            "sessions end with the process, and other processes cannot read them",
         )],
         DriverKind::File => files(settings),
         DriverKind::Redis => {
@@ -173,7 +190,7 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
             findings.extend(match settings.redis.store() {
                 Err(error) => vec![finding("redis", Verdict::Wrong, error)],
                 Ok(store) => match store.health().await {
-                    Err(error) => vec![finding("redis", Verdict::Wrong, with_causes(&error))],
+                    Err(error) => vec![finding("redis", Verdict::Wrong, WithCauses(&error))],
                     Ok(health) => redis(&health),
                 },
             });
@@ -182,16 +199,17 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
         _ => vec![finding(
             "driver",
             Verdict::Good,
-            "cookie; between two tabs the last response wins, and a copied cookie outlives a logout",
+            "cookie; of two concurrent responses the last one wins, and a copied cookie stays valid after \
+             a logout",
         )],
     }
 }
 
-/// Whether another application may have the same keys.
+/// Warns if another application on the server may use the same prefix.
 fn key_prefix(prefix: &str) -> Vec<Finding> {
-    let text = "`redis.key_prefix` is the default `session:`: the sessions of another application on \
-                this server and database that has it too lie among those of this one, and `cloakroom \
-                list` and `destroy` do not tell them apart; set one of this application's own, such as `shop:session:` (which ends the sessions that there are)";
+    let text = "`redis.key_prefix` is the default `session:`: if another application in this database \
+                uses it too, `cloakroom list` and `destroy` mix the sessions of both; set a prefix \
+                for this application, such as `shop:session:` (this ends all current sessions)";
     if prefix == "session:" { vec![finding("redis", Verdict::Warning, text)] } else { Vec::new() }
 }
 
@@ -200,8 +218,8 @@ fn redis(health: &Health) -> Vec<Finding> {
     const SKEWED: u64 = 5_000;
     let Health { version, round_trip, clock_ahead, problems, .. } = health;
     let mut findings = vec![finding("redis", Verdict::Good, format!("version {version}"))];
-    let pace = if *round_trip > SLOW { Verdict::Warning } else { Verdict::Good };
-    findings.push(finding("redis", pace, format!("a round trip takes {round_trip:.0?}")));
+    let speed = if *round_trip > SLOW { Verdict::Warning } else { Verdict::Good };
+    findings.push(finding("redis", speed, format!("a round trip takes {round_trip:.0?}")));
     let skewed = clock_ahead.unsigned_abs() > SKEWED;
     let side = if *clock_ahead < 0 { "behind" } else { "ahead of" };
     let skew = if skewed { Verdict::Wrong } else { Verdict::Good };
@@ -216,10 +234,10 @@ fn redis(health: &Health) -> Vec<Finding> {
 
 #[cfg(not(unix))]
 fn files(_: &Settings) -> Vec<Finding> {
-    vec![finding("file", Verdict::Wrong, "the driver is there on Linux, macOS and BSD")]
+    vec![finding("file", Verdict::Wrong, "the driver works on Linux, macOS and BSD")]
 }
 
-/// A look that makes no folder.
+/// Checks the folder of session files without creating it.
 #[cfg(unix)]
 fn files(settings: &Settings) -> Vec<Finding> {
     use std::os::unix::fs::MetadataExt;
@@ -230,18 +248,19 @@ fn files(settings: &Settings) -> Vec<Finding> {
     let about = match std::fs::metadata(location) {
         Ok(about) => about,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return vec![not_there_yet(location)];
+            return vec![missing_folder(location)];
         }
         Err(error) => return vec![finding("file", Verdict::Wrong, format!("{shown}: {error}"))],
     };
     let mut findings = Vec::new();
     match settings.file.store() {
-        Ok(_) => findings.push(finding("file", Verdict::Good, format!("{shown} can be used"))),
+        Ok(_) => findings.push(finding("file", Verdict::Good, format!("{shown} is usable"))),
         Err(error) => findings.push(finding("file", Verdict::Wrong, error)),
     }
     if about.mode() & 0o077 != 0 {
         let text = format!(
-            "{shown}: other users may read it; choose a folder that only this application uses, with mode 0700"
+            "{shown}: other users may read it; choose a folder that only this application uses, with \
+             mode 0700"
         );
         findings.push(finding("file", Verdict::Wrong, text));
     }
@@ -250,27 +269,29 @@ fn files(settings: &Settings) -> Vec<Finding> {
         Ok(disk) => {
             let free = disk.f_bavail * disk.f_frsize;
             let verdict = if free < TIGHT { Verdict::Wrong } else { Verdict::Good };
-            let text = format!("{} MiB are free, and {} files", free / 1_048_576, disk.f_favail);
+            let text = format!("{} MiB and {} files are free", free / 1_048_576, disk.f_favail);
             findings.push(finding("file", verdict, text));
         }
     }
     findings
 }
 
-/// The application will make the folder, if it may.
+/// Checks that the application can create the folder.
 #[cfg(unix)]
-fn not_there_yet(location: &Path) -> Finding {
+fn missing_folder(location: &Path) -> Finding {
     let shown = location.display();
     let location = std::path::absolute(location).unwrap_or_else(|_| location.to_owned());
     let above = location.ancestors().find(|folder| folder.exists()).unwrap_or(&location);
     match rustix::fs::access(above, rustix::fs::Access::WRITE_OK) {
         Ok(()) => {
-            let text = format!("{shown} does not exist yet; the application makes it");
+            let text = format!("{shown} does not exist yet; the application creates it");
             finding("file", Verdict::Warning, text)
         }
         Err(error) => {
-            let text =
-                format!("{shown} does not exist and cannot be made: {}: {error}", above.display());
+            let text = format!(
+                "{shown} does not exist and cannot be created: {}: {error}",
+                above.display()
+            );
             finding("file", Verdict::Wrong, text)
         }
     }

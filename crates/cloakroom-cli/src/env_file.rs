@@ -1,4 +1,4 @@
-//! The file of variables, changed at one place so that everything else in it stays as it is.
+//! The file of variables. Changes its `APP_KEY` and keeps everything else as it is.
 
 use std::{
     fs::Metadata,
@@ -21,8 +21,11 @@ pub(crate) struct EnvFile {
 }
 
 impl EnvFile {
-    /// Reads a file, or none where there is none. What an application would not read either, or
-    /// read otherwise than it looks, is refused: no key shall be lost to a misunderstanding.
+    /// Reads a file. A file that does not exist is empty.
+    ///
+    /// # Errors
+    /// If an application could not read the file, or if it sets `APP_KEY` several times: a change might
+    /// then lose the key that the application uses.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let named = |problem: String| format!("{}: {problem}", path.display());
         let text = read(path).map_err(|error| named(error.to_string()))?;
@@ -30,17 +33,17 @@ impl EnvFile {
         let keys = variables.get(APP_KEY).map(ToOwned::to_owned);
         let times = text.lines().filter(|line| value_of(line).is_some()).count();
         if times > 1 {
-            return Err(named(format!("{APP_KEY} stands there {times} times; keep one of them")));
+            return Err(named(format!("it sets {APP_KEY} {times} times; keep one of them")));
         }
         Ok(Self { text, keys })
     }
 
-    /// The keys, newest first, with commas between.
+    /// Returns the keys, newest first, separated by commas.
     pub(crate) fn keys(&self) -> Option<&str> {
         self.keys.as_deref()
     }
 
-    /// Whether an application would take the keys.
+    /// Returns `true` if an application would accept the keys.
     pub(crate) fn keys_are_good(&self) -> bool {
         self.keys().is_some_and(|keys| AppKeys::parse(keys).is_ok())
     }
@@ -49,8 +52,8 @@ impl EnvFile {
         &self.text
     }
 
-    /// The text with `APP_KEY` set to `keys`: in the place of those of before, or at the end.
-    /// Fails [where it is written](write()) if that is not what an application would read.
+    /// Returns the text with `APP_KEY` set to `keys`, in place of the old keys or at the end.
+    /// [`write()`] fails if an application would not read these keys from it.
     pub(crate) fn with_keys(&self, keys: &str) -> String {
         let mut lines: Vec<_> = self.text.split_inclusive('\n').map(ToOwned::to_owned).collect();
         if let Some(line) = lines.iter_mut().find(|line| value_of(line).is_some()) {
@@ -64,8 +67,8 @@ impl EnvFile {
         lines.concat()
     }
 
-    /// Keeps quotes, a comment and the line's ending. Leaves a line that refers to a variable as it is,
-    /// because a key in its place would lose the reference.
+    /// Sets the value of a line. Keeps quotes, a comment and the line ending. Returns a line that refers
+    /// to a variable as it is, because a key in its place would lose the reference.
     fn with_value(&self, line: &str, keys: &str) -> String {
         if let Some(old) = self.keys() {
             return line.replacen(old, keys, 1);
@@ -79,7 +82,7 @@ impl EnvFile {
     }
 }
 
-/// The text of a file, or none where there is no file.
+/// Returns the text of a file. A file that does not exist is empty.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
@@ -87,20 +90,21 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// What a line sets `APP_KEY` to, if it does.
+/// Returns the value that a line sets `APP_KEY` to, if it sets it.
 fn value_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line);
     line.trim_start().strip_prefix(APP_KEY)?.trim_start().strip_prefix('=')
 }
 
-/// Replaces a file of variables as a whole, so that no crash loses the old keys. Only its owner may
-/// read it afterwards (mode 0600), even if others could before. Its owner is the user who runs this, and
-/// a warning names another user or group that loses the file. Follows a link.
+/// Replaces a file of variables as a whole, so that a crash cannot lose the old keys. Follows a link.
+///
+/// Afterwards the file belongs to the current user and has mode 0600. A warning names another user or
+/// group that could read it before.
 ///
 /// # Errors
-/// If an application would not read `keys` from `text`, or the file cannot be written. The file is
-/// then as it was.
+/// If an application would not read `keys` from `text`, or the file cannot be written. The file then
+/// stays as it was.
 pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     let path = match std::fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
@@ -111,7 +115,7 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     let read = Variables::from_file(file.path()).map_err(|error| error.to_string())?;
     if read.get(APP_KEY) != Some(keys) {
         return Err(format!(
-            "an application would not read the new {APP_KEY} from it; write {APP_KEY} as NAME=value on \
+            "an application could not read the new {APP_KEY} from it; write {APP_KEY} as NAME=value on \
              one line, without variables ($)"
         ));
     }
@@ -122,8 +126,8 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Warns if the file belonged to another user, or to another group that could read it: an application
-/// that runs as that user, or in that group, cannot read its keys any more.
+/// Warns if the file belonged to another user, or to another group that could read it, because an
+/// application that runs as that user or in that group can no longer read its keys.
 #[cfg(unix)]
 fn warn_of_lost_access(path: &Path, before: &Metadata, after: &Metadata) {
     use std::os::unix::fs::MetadataExt;
@@ -131,15 +135,15 @@ fn warn_of_lost_access(path: &Path, before: &Metadata, after: &Metadata) {
     if before.uid() != after.uid() {
         let user = before.uid();
         warning(format!(
-            "{path} belonged to user {user}, who cannot read it any more; `chown {user} {path}` gives \
-             it back"
+            "{path} belonged to user {user}, who can no longer read it; `chown {user} {path}` gives it \
+             back"
         ));
     }
     if before.gid() != after.gid() && before.mode() & 0o040 != 0 {
         let group = before.gid();
         warning(format!(
-            "group {group} could read {path} and cannot any more; `chgrp {group} {path} && chmod 640 \
-             {path}` lets it"
+            "group {group} can no longer read {path}; `chgrp {group} {path} && chmod 640 {path}` allows \
+             it again"
         ));
     }
 }
@@ -152,9 +156,10 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     Ok(write_beside(path, text)?.persist(path).map(drop)?)
 }
 
-/// Writes the text into a new file that can take the place of the one at `path`. Its mode is 0600.
+/// Writes the text to a new file in the same folder, to replace the one at `path`. Its mode is 0600.
 fn write_beside(path: &Path, text: &str) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
@@ -191,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn what_an_application_would_read_otherwise_is_refused() {
+    fn a_file_that_an_application_would_read_differently_is_refused() {
         assert_eq!(file("APP_KEY=a\n").unwrap().keys(), Some("a"));
         assert_eq!(file("APP_KEY=\n").unwrap().keys(), None);
         let twice = file("APP_KEY=a\nexport APP_KEY=b\n").unwrap_err();
-        assert!(twice.contains("stands there 2 times"), "{twice}");
+        assert!(twice.contains("sets APP_KEY 2 times"), "{twice}");
         let broken = file("no line of variables\n").unwrap_err();
         assert!(broken.contains("is not `NAME=value`"), "{broken}");
     }

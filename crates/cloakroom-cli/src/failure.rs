@@ -1,10 +1,10 @@
-//! Why a command did not do what it was asked.
+//! The failure of a command.
 
 use std::fmt;
 
-use cloakroom::settings::SettingsError;
+use cloakroom::{WithCauses, settings::SettingsError};
 
-/// One line, and the exit code that goes with it.
+/// A message and an exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -13,14 +13,14 @@ pub(crate) struct Failure {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    /// It was tried, and something is wrong.
+    /// The command failed, or found a problem.
     Failed,
-    /// It was not tried: the command or the settings cannot be used.
+    /// The command line or the settings are invalid. Nothing was attempted.
     Unusable,
 }
 
 impl Failure {
-    /// What was attempted did not work out. `attempted` completes the sentence "could not …".
+    /// Makes a failure with a cause. `attempted` completes the sentence "could not …".
     pub(crate) fn new(attempted: impl fmt::Display, cause: impl fmt::Display) -> Self {
         Self::failed(format!("could not {attempted}: {cause}"))
     }
@@ -55,27 +55,13 @@ impl From<SettingsError> for Failure {
 
 impl From<cloakroom::Error> for Failure {
     fn from(error: cloakroom::Error) -> Self {
-        let message = with_causes(&error);
+        let message = WithCauses(&error).to_string();
         if error.is_unsupported() { Self::unusable(message) } else { Self::failed(message) }
     }
 }
 
 impl From<cloakroom::store::StoreError> for Failure {
     fn from(error: cloakroom::store::StoreError) -> Self {
-        Self::failed(with_causes(&error))
+        Self::failed(WithCauses(&error).to_string())
     }
-}
-
-/// An error and what it came from, in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !line.ends_with(&said) {
-            line = format!("{line}: {said}");
-        }
-        cause = error.source();
-    }
-    line
 }

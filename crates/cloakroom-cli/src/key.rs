@@ -28,9 +28,9 @@ pub(crate) fn run(command: &Key, common: &CommonOptions, output: Output) -> Resu
         format!("{} has an APP_KEY now.", path.display())
     } else {
         format!(
-            "{} has {count} keys now: the first seals, the others still open. Applications take \
-             them when they are restarted. Drop the last one once the longest session that it \
-             sealed has ended.",
+            "{} has {count} keys now: the first encrypts, the others decrypt older data. Restart the \
+             applications to use them. Remove the last key when the longest session from its time \
+             has ended.",
             path.display()
         )
     };
@@ -38,15 +38,18 @@ pub(crate) fn run(command: &Key, common: &CommonOptions, output: Output) -> Resu
     Ok(())
 }
 
-/// The keys that the file has afterwards, or why it keeps those that it has.
+/// Returns the keys that the file has afterwards.
+///
+/// # Errors
+/// If the file has to stay as it is, with the reason.
 fn next(file: &EnvFile, key: String, rotate: bool) -> Result<String, &'static str> {
     match (file.keys(), rotate) {
         (None, false) => Ok(key),
         (Some(old), true) if file.keys_are_good() => Ok(format!("{key},{old}")),
-        (Some(_), true) => Err("its APP_KEY cannot be used: `cloakroom doctor` says why"),
-        (None, true) => Err("it has no APP_KEY to put a new one before; leave `--rotate` out"),
+        (Some(_), true) => Err("its APP_KEY is invalid; `cloakroom doctor` shows the reason"),
+        (None, true) => Err("it has no APP_KEY to rotate; omit `--rotate`"),
         (Some(_), false) => Err(
-            "it has an APP_KEY already; `--rotate` puts a new key before it, `--print` only prints one",
+            "it already has an APP_KEY; `--rotate` prepends a new key, `--print` only prints one",
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! What people and programs read. Results go to standard output, everything else to standard error;
-//! colors go where a terminal is and `NO_COLOR` is not.
+//! Output for people and programs. Results go to standard output, everything else to standard error.
+//! A terminal gets colors unless `NO_COLOR` is set.
 
 use std::{
     fmt::Display,
@@ -14,11 +14,11 @@ use serde_json::json;
 use crate::failure::Failure;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-pub(crate) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 const QUIET: Style = Style::new().dimmed();
 
-/// Where results go, and in which form.
+/// The form in which results are printed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -29,7 +29,7 @@ impl Output {
         Self { json }
     }
 
-    /// The result: a line of JSON for programs, `text` for people.
+    /// Prints a result: a line of JSON for programs, `text` for people.
     pub(crate) fn result(self, value: &impl Serialize, text: impl Display) {
         if self.json {
             self.record(value);
@@ -38,14 +38,14 @@ impl Output {
         }
     }
 
-    /// One of many results, for programs alone.
+    /// Prints a line of JSON, for programs only.
     pub(crate) fn record(self, value: &impl Serialize) {
         if self.json {
             print(&format!("{}\n", json!(value)));
         }
     }
 
-    /// A line for people alone.
+    /// Prints a line, for people only.
     pub(crate) fn line(self, text: impl Display) {
         if !self.json {
             print(&format!("{text}\n"));
@@ -60,8 +60,8 @@ impl Output {
     }
 }
 
-/// Prints a result. Who reads may have had enough of it (`| head`), which is fine; that it cannot be
-/// written for another reason is not.
+/// Prints a result. Ends the process: with success if the reader has closed the pipe (`| head`), and as
+/// a failure if the result cannot be written for another reason.
 pub(crate) fn print(text: &str) {
     let mut out = anstream::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -74,17 +74,17 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// A warning, which does not stop the command.
+/// Prints a warning. The command continues.
 pub(crate) fn warning(text: impl Display) {
-    eprintln!("{DOUBTFUL}warning:{DOUBTFUL:#} {text}");
+    eprintln!("{WARNING}warning:{WARNING:#} {text}");
 }
 
-/// A remark that is no result.
+/// Prints a remark, which is not part of the result.
 pub(crate) fn remark(text: impl Display) {
     eprintln!("{QUIET}{text}{QUIET:#}");
 }
 
-/// `text` in a style.
+/// Returns the text in a style.
 pub(crate) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }

@@ -1,7 +1,8 @@
-//! How far long work has come: a bar on a terminal, a plain line now and then elsewhere; and an end
-//! that comes when it is asked for.
+//! The progress of long work: a bar on a terminal, and elsewhere a line every five seconds. Ctrl-C ends
+//! the work between two steps.
 
 use std::{
+    fmt,
     io::{IsTerminal, stderr},
     sync::{
         Arc,
@@ -10,62 +11,69 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-/// As shells have it for a process that SIGINT ended.
+/// The exit code of a process that SIGINT has ended, as shells report it.
 const INTERRUPTED: i32 = 130;
-/// The pause between two plain lines.
+/// The pause between two lines.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The progress of one piece of work.
 pub(crate) struct Progress {
     what: &'static str,
-    /// How many pieces there are, if that is known.
+    /// The number of pieces, if it is known.
     total: Option<u64>,
     done: u64,
     began: Instant,
-    said: Instant,
+    printed: Instant,
     bar: Option<ProgressBar>,
     stopped: Arc<AtomicBool>,
 }
 
 impl Progress {
-    /// Begins work on `total` pieces, if their number is known. From here on Ctrl-C does not end the
-    /// process but the work, between two pieces; a second one ends the process.
+    /// Begins work on `total` pieces, if their number is known. From now on the first Ctrl-C stops the
+    /// work and the second one ends the process.
     pub(crate) fn begin(what: &'static str, total: impl Into<Option<u64>>) -> Self {
         let total = total.into();
         let bar = stderr().is_terminal().then(|| {
             let style = match total {
-                Some(_) => "{msg} {wide_bar} {pos}/{len} {per_sec} {eta} left",
-                None => "{msg} {spinner} {pos} {per_sec}",
+                Some(_) => "{msg} {wide_bar} {pos}/{len} {rate} {eta} left",
+                None => "{msg} {spinner} {pos} {rate}",
             };
-            let style = ProgressStyle::with_template(style);
+            let style = ProgressStyle::with_template(style).map(|style| {
+                let rate = |state: &ProgressState, line: &mut dyn fmt::Write| {
+                    // A key of the template cannot report an error.
+                    let _ = write!(line, "{:.0}/s", state.per_sec());
+                };
+                style.with_key("rate", rate)
+            });
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
             let bar = bar.with_message(what);
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         let stopped = Arc::new(AtomicBool::new(false));
-        let asked = stopped.clone();
+        let is_stopped = stopped.clone();
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
-                asked.store(true, Ordering::Relaxed);
+                is_stopped.store(true, Ordering::Relaxed);
             }
-            // Who presses it again does not want to wait.
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(INTERRUPTED);
             }
         });
         let now = Instant::now();
-        Self { what, total, done: 0, began: now, said: now, bar, stopped }
+        Self { what, total, done: 0, began: now, printed: now, bar, stopped }
     }
 
-    /// Counts more pieces. Returns whether to go on.
+    /// Counts more pieces. Returns `false` if someone pressed Ctrl-C.
     pub(crate) fn advance(&mut self, by: u64) -> bool {
         self.done += by;
         match &self.bar {
+            // Pages may be empty. The bar needs no redraw for them.
+            Some(_) if by == 0 => (),
             Some(bar) => bar.set_position(self.done),
-            None if self.said.elapsed() > PAUSE => {
-                self.said = Instant::now();
+            None if self.printed.elapsed() > PAUSE => {
+                self.printed = Instant::now();
                 eprintln!("{}", self.line(self.began.elapsed()));
             }
             None => (),
@@ -73,13 +81,13 @@ impl Progress {
         !self.stopped()
     }
 
-    /// Whether someone pressed Ctrl-C.
+    /// Returns `true` if someone pressed Ctrl-C.
     pub(crate) fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Returns the line that says how far the work has come after this time.
-    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+    /// Returns the line that shows the progress after this time.
+    #[expect(clippy::cast_precision_loss, reason = "the line is an estimate")]
     fn line(&self, elapsed: Duration) -> String {
         let Self { what, total, done, .. } = self;
         let rate = *done as f64 / elapsed.as_secs_f64();
@@ -102,7 +110,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_line_says_how_much_is_left_if_the_total_is_known() {
+    async fn a_line_shows_the_time_left_if_the_total_is_known() {
         let line = |total: Option<u64>| {
             let mut progress = Progress::begin("counting", total);
             assert!(progress.advance(100));

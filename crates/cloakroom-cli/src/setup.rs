@@ -26,8 +26,8 @@ fn dot_env(common: &CommonOptions) -> Result<Variables, Failure> {
     Ok(Variables::from_file(common.variables())?)
 }
 
-/// Whether the application's key stands in the file of variables alone.
-pub(crate) fn key_is_in_file_alone(common: &CommonOptions) -> bool {
+/// Returns `true` if the file of variables has the application key and the environment does not.
+pub(crate) fn key_is_only_in_file(common: &CommonOptions) -> bool {
     let has_key = |variables: Variables| variables.get("APP_KEY").is_some();
     dot_env(common).is_ok_and(has_key) && !Variables::from_environment().is_ok_and(has_key)
 }

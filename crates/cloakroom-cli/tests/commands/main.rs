@@ -1,4 +1,4 @@
-//! The command as people and programs run it: what it prints, what it changes, how it ends.
+//! The command as people and programs run it: its output, its changes and its exit codes.
 #![expect(
     clippy::unwrap_used,
     clippy::needless_raw_string_hashes,
@@ -26,7 +26,7 @@ use cloakroom::{
 use snapbox::{assert_data_eq, str};
 use tempfile::TempDir;
 
-/// A folder with a command that is run in it.
+/// A folder in which the command runs.
 struct Project {
     folder: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -37,7 +37,7 @@ impl Project {
         Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
-    /// One whose sessions are in files.
+    /// Makes a project whose sessions are in files.
     fn on_files() -> Self {
         let key = AppKeys::generate();
         Self::new().with("APP_KEY", &key).with("SESSION_DRIVER", "file")
@@ -67,14 +67,14 @@ impl Project {
         self.run_with(arguments, &[])
     }
 
-    /// The same with other variables.
+    /// Runs the command with more variables.
     fn run_with(&self, arguments: &[&str], variables: &[[&str; 2]]) -> Ran {
         let variables = variables.iter().map(|[name, value]| (name, value));
         Ran(self.command(arguments).envs(variables).output().unwrap())
     }
 }
 
-/// How a command ended.
+/// The result of a command.
 struct Ran(Output);
 
 impl Ran {
@@ -90,7 +90,7 @@ impl Ran {
         String::from_utf8(self.0.stderr.clone()).unwrap()
     }
 
-    /// What it printed, which it has to have done well.
+    /// Returns the output of a command that has to succeed.
     #[track_caller]
     fn good(&self) -> String {
         assert_eq!(self.code(), 0, "{}{}", self.out(), self.err());
@@ -98,16 +98,16 @@ impl Ran {
     }
 }
 
-/// The key of the applications, which move from store to store.
+/// The key of the applications, which is the same on every store.
 static KEYS: LazyLock<AppKeys> = LazyLock::new(AppKeys::random);
 
-/// The session system of an application on a store, with a cookie that any client keeps.
+/// Makes the session system of an application, with a cookie that any client keeps.
 fn sessions(store: impl Store) -> Sessions {
     let sessions = Sessions::store(store, KEYS.clone());
     sessions.cookie_settings(CookieSettings::development()).build().unwrap()
 }
 
-/// One request; the cookie that the visitor has afterwards.
+/// Makes a request. Returns the cookie that the visitor has afterwards.
 async fn visit(sessions: &Sessions, cookie: &str, handle: impl FnOnce(&Session)) -> String {
     let visit = RequestContext::new(sessions);
     let session = visit.session([("cookie", cookie)].as_slice()).await.unwrap();
@@ -117,11 +117,11 @@ async fn visit(sessions: &Sessions, cookie: &str, handle: impl FnOnce(&Session))
     line.unwrap_or_else(|| cookie.to_owned())
 }
 
-/// How many records a store has that live.
+/// Counts the live records of a store.
 async fn live(store: &impl Store) -> usize {
     let (mut live, mut next) = (0, Some(cloakroom::store::Cursor::default()));
-    while let Some(place) = next {
-        let page = store.as_scan().unwrap().scan(place).await.unwrap();
+    while let Some(cursor) = next {
+        let page = store.as_scan().unwrap().scan(cursor).await.unwrap();
         for key in page.keys {
             live += usize::from(matches!(store.load(&key).await.unwrap(), Some(Entry::Live(_))));
         }
@@ -150,7 +150,7 @@ error: environment: SESSION_IDLE_TIMEOUT is "soon": expected a span such as "90s
 }
 
 #[test]
-fn a_driver_that_nobody_else_can_reach_is_refused() {
+fn a_driver_that_other_processes_cannot_reach_is_refused() {
     let ran = Project::new().with("SESSION_DRIVER", "cookie").run(&["stats", "--json"]);
     assert_eq!(ran.code(), 2);
     let error: serde_json::Value = serde_json::from_str(&ran.out()).unwrap();
@@ -177,11 +177,11 @@ fn keys_are_made_kept_and_rotated() {
     let json = project.run(&["key", "generate", "--rotate", "--json"]).good();
     let elsewhere = Project::new();
     let ran = elsewhere.run(&["key", "generate", "--rotate"]);
-    assert_eq!(ran.code(), 1, "there is nothing to put a new one before");
+    assert_eq!(ran.code(), 1, "there is no key to rotate");
     assert!(!elsewhere.path().join(".env").exists(), "{}", ran.err());
     std::fs::write(elsewhere.path().join(".env"), "APP_KEY=mine\n").unwrap();
     assert_eq!(elsewhere.run(&["key", "generate", "--rotate"]).code(), 1);
-    assert_eq!(elsewhere.read(".env"), "APP_KEY=mine\n", "what is no key is not lost");
+    assert_eq!(elsewhere.read(".env"), "APP_KEY=mine\n", "an invalid key is kept");
     assert!(json.contains(r#""keys":3"#) && !json.contains("base64"), "{json}");
 }
 
@@ -202,7 +202,7 @@ fn a_key_that_cannot_be_written_is_refused_and_the_file_stays() {
         assert!(ran.err().contains(".env was not changed: "), "{text}{}", ran.err());
         assert!(ran.err().contains("NAME=value on one line"), "{}", ran.err());
         assert_eq!(project.read(".env"), text);
-        assert_eq!(std::fs::read_dir(project.path()).unwrap().count(), 1, "no file is left over");
+        assert_eq!(std::fs::read_dir(project.path()).unwrap().count(), 1, "no file is left");
     }
 }
 
@@ -219,7 +219,7 @@ fn a_file_that_gets_a_key_is_for_its_owner_alone() {
     }
 }
 
-/// Only root can give a file away.
+/// Only root can change the owner of a file.
 #[test]
 fn a_user_or_group_that_loses_the_file_is_named() {
     let project = Project::new();
@@ -250,8 +250,8 @@ fn the_doctor_finds_what_goes_wrong() {
         healthy.run(&["doctor"]).good(),
         str![[r#"
 good  application key: one key, long enough
-good  cookie: `__Host-session`, over https alone
-good  driver: cookie; between two tabs the last response wins, and a copied cookie outlives a logout
+good  cookie: `__Host-session`, sent over https only
+good  driver: cookie; of two concurrent responses the last one wins, and a copied cookie stays valid after a logout
 
 "#]]
     );
@@ -268,21 +268,22 @@ good  driver: cookie; between two tabs the last response wins, and a copied cook
         ran.out(),
         str![[r#"
 wrong application key: session settings: APP_KEY is not set: [..]
-wrong cookie: `cookie.secure` is off: browsers send it over plain http, where anyone on the way can take it
-look  cookie: `cookie_name`: other hosts and plain http can set `session`; a name that begins with `__Host-`, or `__Secure-` with a domain, is accepted over https alone
-wrong cookie: `cookie.http_only` is off: any script on a page can take it
-look  cookie: `cookie.domain`: every host below example.org gets it and can set it
-look  lifetime: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session that is used never ends
-look  lifetime: `idle_timeout` is 500 days, and browsers keep a cookie for 400 days at most
-look  redis: `redis.key_prefix` is the default `session:`: the sessions of another application[..]
+wrong cookie: `cookie.secure` is off: browsers send it over plain http, where others on the network can read it
+warn  cookie: `cookie_name`: other hosts and plain http can set `session`; browsers accept a name that begins with `__Host-`, or with `__Secure-` if there is a domain, over https only
+wrong cookie: `cookie.http_only` is off: any script on a page can read it
+warn  cookie: `cookie.domain`: every host below example.org receives it and can set it
+warn  timeouts: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session never ends while it is used
+warn  timeouts: `idle_timeout` is 500 days, and browsers keep a cookie for at most 400 days
+warn  redis: `redis.key_prefix` is the default `session:`: if another application in this database uses it too, `cloakroom list` and `destroy` mix the sessions of both; set a prefix for this application, such as `shop:session:` (this ends all current sessions)
 wrong redis: could not check Redis at 127.0.0.1:1: Connection refused (os error 111)
 
 "#]]
     );
-    assert_eq!(ran.err(), "error: 4 things are wrong\n");
+    assert_eq!(ran.err(), "error: 4 problems were found\n");
     let keyed = || Project::new().with("APP_KEY", &AppKeys::generate());
     let foreign = keyed().with("SESSION_FLAVOUR", "x").run(&["doctor"]).good();
-    assert!(foreign.contains("look  environment: SESSION_FLAVOUR is no setting"), "{foreign}");
+    let expected = "warn  environment: SESSION_FLAVOUR is not a setting";
+    assert!(foreign.contains(expected), "{foreign}");
     let misspelt = keyed().with("SESSION_DRIVR", "x").run(&["doctor"]);
     assert_eq!(misspelt.code(), 1);
     let expected = "environment: SESSION_DRIVR is not a setting; did you mean SESSION_DRIVER?";
@@ -302,7 +303,7 @@ wrong settings: session settings: cookie.same_site: `none` is accepted by browse
 }
 
 #[test]
-fn the_doctor_looks_at_the_folder_and_makes_none() {
+fn the_doctor_checks_the_folder_and_creates_none() {
     let project = Project::on_files();
     let ran = project.run(&["doctor", "--json"]);
     assert!(ran.good().contains("does not exist yet"));
@@ -312,19 +313,23 @@ fn the_doctor_looks_at_the_folder_and_makes_none() {
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     let ran = project.run(&["doctor"]);
     assert_eq!(ran.code(), 1);
-    assert!(ran.out().contains("wrong file: tmp/sessions: others than its owner"), "{}", ran.out());
-    assert!(ran.out().contains("MiB are free"));
+    assert!(
+        ran.out().contains("wrong file: tmp/sessions: other users may read it"),
+        "{}",
+        ran.out()
+    );
+    assert!(ran.out().contains("files are free"));
 }
 
 #[test]
-fn the_doctor_looks_at_redis() {
+fn the_doctor_checks_redis() {
     let server = cloakroom_tests::redis::RedisServer::start();
     let project = Project::new()
         .with("APP_KEY", &AppKeys::generate())
         .with("SESSION_DRIVER", "redis")
         .with("SESSION_REDIS_URL", &server.url());
     let shown = project.run(&["doctor"]).good();
-    assert!(shown.contains("look  redis: `redis.key_prefix` is the default"), "{shown}");
+    assert!(shown.contains("warn  redis: `redis.key_prefix` is the default"), "{shown}");
     let project = project.with("SESSION_REDIS_KEY_PREFIX", "shop:session:");
     let shown = project.run(&["doctor"]).good();
     assert!(!shown.contains("key_prefix"), "{shown}");
@@ -351,7 +356,7 @@ fn shells_and_man_get_their_pages() {
 }
 
 #[test]
-fn what_cannot_be_printed_is_an_error_unless_nobody_reads_on() {
+fn failed_output_is_an_error_unless_the_pipe_is_closed() {
     let project = Project::new().with("APP_KEY", &AppKeys::generate());
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let ran = project.command(&["doctor"]).stdout(full).output().unwrap();
@@ -365,7 +370,7 @@ fn what_cannot_be_printed_is_an_error_unless_nobody_reads_on() {
 }
 
 #[test]
-fn a_file_of_variables_that_was_named_has_to_be_there() {
+fn a_named_file_of_variables_has_to_exist() {
     let ran = Project::new().run(&["list", "--env-file", "nowhere"]);
     assert_eq!(ran.code(), 2);
     assert!(ran.err().contains("--env-file: nowhere does not exist"), "{}", ran.err());
