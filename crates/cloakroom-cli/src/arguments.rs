@@ -1,24 +1,25 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cloakroom::settings::DriverKind;
-use std::num::NonZeroUsize;
 
-/// Sets sessions up, checks them, shows and moves them.
+/// The heading of the options that every command has.
+const COMMON: &str = "Common options";
+
+/// Sets up sessions in a project, checks their settings, lists, ends and migrates them.
 ///
 /// Reads the settings as the application does: config/session.toml and the environment, and .env for
-/// variables that are not set. Exit codes: 0 done; 1 something is wrong; 2 the command or the settings
-/// cannot be used.
+/// variables that are not set in the environment. Exit codes: 0 success; 1 the command failed or found
+/// a problem; 2 the command line or the settings are invalid.
 #[derive(Debug, Parser)]
 #[command(name = "cloakroom", version, max_term_width = 100)]
 pub(crate) struct Arguments {
-    /// Writes JSON to standard output, for other programs
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
     pub(crate) common: CommonOptions,
 
@@ -26,20 +27,24 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// Where the settings are.
+/// The options that every command has.
 #[derive(Args, Debug)]
 pub(crate) struct CommonOptions {
-    /// The settings file [default: config/session.toml, where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Prints JSON to standard output: one object, or one object a line for a list (JSON Lines)
+    #[arg(long, global = true, help_heading = COMMON)]
+    pub(crate) json: bool,
+
+    /// Reads the settings from this file [default: config/session.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     pub(crate) config: Option<PathBuf>,
 
-    /// A file of variables, for those that are not in the environment [default: .env, where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Reads variables that are not in the environment from this file [default: .env, if it exists]
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     pub(crate) env_file: Option<PathBuf>,
 }
 
 impl CommonOptions {
-    /// The file of variables.
+    /// Returns the path of the file of variables.
     pub(crate) fn variables(&self) -> &Path {
         self.env_file.as_deref().unwrap_or(Path::new(".env"))
     }
@@ -47,56 +52,70 @@ impl CommonOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Adds sessions to the project in this folder: dependencies, settings file, application key
+    /// Adds sessions to the project in this folder: dependency, settings file, application key
+    ///
+    /// Changes nothing that exists, so that it can be run again. Prints the code that is left to write
+    /// when it adds the dependency; `--steps` prints it at any time.
     Install(Install),
-    /// Makes and rotates the application's key
+    /// Generates and rotates the application key
     #[command(subcommand)]
     Key(Key),
-    /// Checks the settings, and what stands behind them, for what goes wrong in production
+    /// Checks the settings and the driver for problems in production
+    ///
+    /// Prints a line for each finding: `good`, `warn` or `wrong`. Exits with 1 if a line says `wrong`.
+    /// With --json each line is an object (JSON Lines).
     Doctor,
-    /// Lists the live sessions
+    /// Lists the live sessions, most recently used first
+    ///
+    /// Reads all sessions of the store, or of the owner, before it prints the first one. Shortens
+    /// handles on a terminal: `show` and `destroy` accept them in that form. With --json each line
+    /// is an object for one session, with its whole handle (JSON Lines).
     List(List),
     /// Shows one session
     Show(Show),
-    /// Ends one session, or all of an owner
+    /// Ends one session, or all sessions of an owner
     Destroy(Destroy),
-    /// Deletes what has expired, now
+    /// Deletes expired sessions now
     Sweep,
     /// Counts the live sessions
     Stats,
-    /// Moves the live sessions from one driver to another; nobody is signed out
+    /// Copies the live sessions from one driver to another; visitors stay signed in
+    ///
+    /// Keeps a journal in the target, so that a second run copies only what has changed, and a run in
+    /// the other direction brings the changes back. In a folder of session files the journal is a file,
+    /// and a .gitignore beside it keeps the folder out of git.
     Migrate(Migrate),
     /// Prints a completion script for a shell
     Completions {
-        /// The shell
+        /// The shell to complete in
         shell: Shell,
     },
-    /// Prints the manual page, or that of a command: `cloakroom man | man -l -`
+    /// Prints the manual page of `cloakroom` or of one command: `cloakroom man list | man -l -`
     Man {
-        /// The command
+        /// The command to describe [default: all of them]
         command: Option<String>,
     },
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Install {
-    /// The web framework [default: the one that Cargo.toml names]
+    /// Sets up this web framework [default: the one in Cargo.toml]
     #[arg(long, value_enum)]
     pub(crate) framework: Option<Framework>,
 
-    /// Where sessions live [default: what the settings file says, or cookie]
+    /// Stores sessions with this driver [default: the one in the settings file, or cookie]
     #[arg(long, value_enum)]
     pub(crate) driver: Option<Driver>,
 
-    /// Takes cloakroom's crates from this checkout instead of the registry
+    /// Takes the crate `cloakroom` from this checkout instead of the registry
     #[arg(long, value_name = "FOLDER")]
     pub(crate) path: Option<PathBuf>,
 
-    /// Overwrites a settings file that is there
+    /// Overwrites an existing settings file
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Shows what would change, and changes nothing
+    /// Shows the changes without making them
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -132,82 +151,96 @@ impl From<Driver> for DriverKind {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
-    /// Puts a new `APP_KEY` into .env
+    /// Writes a new `APP_KEY` to .env
     Generate(Generate),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
-    /// Puts the new key before those that are there: it seals from now on, the others still open
+    /// Prepends the new key; existing keys remain valid for decryption
     #[arg(long, conflicts_with = "print")]
     pub(crate) rotate: bool,
 
-    /// Prints the key and changes no file
+    /// Prints the key without changing a file
     #[arg(long)]
     pub(crate) print: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct List {
-    /// Those of one owner
+    /// Lists the sessions of this owner only
     #[arg(long)]
     pub(crate) owner: Option<String>,
 
-    /// At most so many
+    /// Prints at most this many sessions; all of them are read
     #[arg(long, default_value = "50", value_name = "N")]
     pub(crate) limit: NonZeroUsize,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// What `list` or the application calls the session
+    /// The session's handle, or the first characters of it, at least 4
     pub(crate) handle: String,
 
-    /// Shows the values too, which may be private
+    /// Shows the values, which may be private
     #[arg(long)]
     pub(crate) reveal: bool,
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
 pub(crate) struct Destroy {
-    /// What `list` or the application calls the session
+    #[command(flatten)]
+    pub(crate) target: DestroyTarget,
+
+    /// Shows the sessions that would end, and ends none
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Ends several sessions of the owner without asking; necessary where no terminal can be asked
+    #[arg(long, conflicts_with = "handle")]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DestroyTarget {
+    /// The session's handle, or the first characters of it, at least 4
     pub(crate) handle: Option<String>,
 
-    /// All sessions of this owner
+    /// Ends all sessions of this owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Migrate {
-    /// The driver that has the sessions
+    /// The driver to copy the sessions from
     #[arg(long, value_enum)]
-    pub(crate) from: Kept,
+    pub(crate) from: SharedDriver,
 
-    /// The driver that gets them
+    /// The driver to copy the sessions to
     #[arg(long, value_enum)]
-    pub(crate) to: Kept,
+    pub(crate) to: SharedDriver,
 
-    /// Begins although the target has live sessions and no journal of earlier runs: who signed out
-    /// there is signed in again where the source still has the session
+    /// Copies although the target has live sessions and no journal of an earlier run: visitors who
+    /// signed out there are signed in again if the source still has their session
     #[arg(long)]
     pub(crate) onto_live_sessions: bool,
 
-    /// Removes sessions from the target also when more than a tenth of those that the journal knows
-    /// have ended in the source
+    /// Removes sessions from the target even if more than a tenth of those in the journal have ended
+    /// in the source
     #[arg(long)]
     pub(crate) allow_removals: bool,
 
-    /// Copies a session again whose earlier copy in the target has expired: who used it there after
-    /// the copy and signed out is signed in again
+    /// Copies a session again if its earlier copy in the target has expired: a visitor who used that
+    /// copy and signed out is signed in again
     #[arg(long)]
     pub(crate) copy_expired: bool,
 }
 
-/// Drivers whose sessions another process can reach.
+/// A driver whose sessions another process can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kept {
+pub(crate) enum SharedDriver {
     File,
     Redis,
 }

@@ -29,6 +29,11 @@ impl Failure {
         Self { message: message.into(), kind: Kind::Failed }
     }
 
+    /// Makes the failure of a command that Ctrl-C stopped.
+    pub(crate) fn stopped(so_far: impl fmt::Display) -> Self {
+        Self::failed(format!("stopped; {so_far}"))
+    }
+
     pub(crate) fn unusable(message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: Kind::Unusable }
     }

@@ -1,4 +1,4 @@
-//! The `cloakroom` command: sets sessions up, checks them, shows and moves them.
+//! The `cloakroom` command: sets up, checks, lists and migrates sessions.
 
 mod arguments;
 mod doctor;
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
-    let output = Output::new(arguments.json);
+    let output = Output::new(arguments.common.json);
     match run(arguments, output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -56,14 +56,14 @@ async fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Prints the manual page of the whole, or of one command.
+/// Prints the manual page of `cloakroom`, or of one command.
 fn man(command: Option<&str>) -> Result<(), Failure> {
-    let mut whole = Arguments::command();
-    whole.build();
+    let mut cloakroom = Arguments::command();
+    cloakroom.build();
     let command = match command {
-        None => whole,
+        None => cloakroom,
         Some(name) => {
-            let found = whole.find_subcommand(name).cloned();
+            let found = cloakroom.find_subcommand(name).cloned();
             found.ok_or_else(|| Failure::unusable(format!("there is no command `{name}`")))?
         }
     };

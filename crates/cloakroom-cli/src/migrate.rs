@@ -29,8 +29,7 @@ use crate::{
     failure::Failure,
     output::{Output, remark},
     progress::Progress,
-    sessions::stopped,
-    setup::{self, Shared},
+    setup::{self, SharedStore},
 };
 
 /// So many sessions are on their way at a time.
@@ -117,8 +116,8 @@ pub(crate) async fn run(
         return Err(Failure::unusable("`--from` and `--to` name the same driver"));
     }
     let settings = setup::settings(common)?;
-    let from = Shared::existing(options.from, &settings)?;
-    let to = Shared::open(options.to, &settings)?;
+    let from = SharedStore::existing(options.from, &settings)?;
+    let to = SharedStore::open(options.to, &settings)?;
     let sides = [Side::of(&from)?, Side::of(&to)?];
     let journal = Journal::open(&sides[0], &sides[1]).await?;
     let mut run = Run {
@@ -138,7 +137,7 @@ pub(crate) async fn run(
     let finished = finished && !progress.stopped();
     drop(progress);
     report(&tally, removed, &run, output);
-    if finished { Ok(()) } else { Err(stopped("run it again to go on where it stopped")) }
+    if finished { Ok(()) } else { Err(Failure::stopped("run it again to go on where it stopped")) }
 }
 
 fn report(tally: &Tally, removed: u64, run: &Run<'_>, output: Output) {

@@ -1,4 +1,4 @@
-//! The application's settings and its store, as the application has them.
+//! The settings and the store that the application uses.
 
 use cloakroom::{
     AppKeys, Sessions,
@@ -8,7 +8,7 @@ use cloakroom::{
 };
 
 use crate::{
-    arguments::{CommonOptions, Kept},
+    arguments::{CommonOptions, SharedDriver},
     failure::Failure,
 };
 
@@ -18,7 +18,10 @@ pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
     Ok(Settings::load_with(common.config.as_deref(), &variables)?)
 }
 
-/// The file of variables: one that was named has to be there.
+/// Reads the file of variables.
+///
+/// # Errors
+/// If `--env-file` names a file that does not exist, or the file cannot be read.
 fn dot_env(common: &CommonOptions) -> Result<Variables, Failure> {
     if let Some(path) = common.env_file.as_ref().filter(|path| !path.exists()) {
         return Err(Failure::unusable(format!("--env-file: {} does not exist", path.display())));
@@ -33,44 +36,46 @@ pub(crate) fn key_is_only_in_file(common: &CommonOptions) -> bool {
 }
 
 /// A store that this process shares with the application.
-pub(crate) enum Shared {
+pub(crate) enum SharedStore {
     #[cfg(unix)]
     File(cloakroom::FileStore),
     Redis(RedisStore),
 }
 
-impl Shared {
-    /// The store of one driver, which has to be there: a folder that this process made might not be
-    /// the application's to write in.
-    pub(crate) fn existing(driver: Kept, settings: &Settings) -> Result<Self, Failure> {
+impl SharedStore {
+    /// Opens the store of a driver. Creates no folder, because the application might not have the right
+    /// to write to it.
+    ///
+    /// # Errors
+    /// If the folder of session files does not exist.
+    pub(crate) fn existing(driver: SharedDriver, settings: &Settings) -> Result<Self, Failure> {
         let location = &settings.file.location;
-        if driver == Kept::File && !location.exists() {
+        if driver == SharedDriver::File && !location.exists() {
             let shown = std::path::absolute(location).unwrap_or_else(|_| location.clone());
             return Err(Failure::failed(format!(
-                "there are no session files: {} does not exist; the application makes it",
+                "there are no session files: {} does not exist; the application creates it",
                 shown.display()
             )));
         }
         Self::open(driver, settings)
     }
 
-    /// The store of one driver, ready to take sessions.
-    pub(crate) fn open(driver: Kept, settings: &Settings) -> Result<Self, Failure> {
+    /// Opens the store of a driver, and creates it if necessary.
+    pub(crate) fn open(driver: SharedDriver, settings: &Settings) -> Result<Self, Failure> {
         match driver {
-            Kept::File => Self::files(settings),
-            Kept::Redis => Ok(Self::Redis(settings.redis.store()?)),
+            SharedDriver::File => Self::files(settings),
+            SharedDriver::Redis => Ok(Self::Redis(settings.redis.store()?)),
         }
     }
 
-    /// The store of the configured driver.
+    /// Opens the store of the configured driver.
     pub(crate) fn configured(settings: &Settings) -> Result<Self, Failure> {
         match settings.driver {
-            DriverKind::File => Self::existing(Kept::File, settings),
-            DriverKind::Redis => Self::existing(Kept::Redis, settings),
+            DriverKind::File => Self::existing(SharedDriver::File, settings),
+            DriverKind::Redis => Self::existing(SharedDriver::Redis, settings),
             other => Err(Failure::unusable(format!(
-                "the driver is `{}`: its sessions are not where another process could reach them; \
-                 `file` and `redis` are accepted here, in SESSION_DRIVER or as `driver` in \
-                 config/session.toml",
+                "the driver is `{}`: another process cannot reach its sessions; `file` and `redis` are \
+                 accepted here, in SESSION_DRIVER or as `driver` in config/session.toml",
                 other.name()
             ))),
         }
@@ -83,7 +88,7 @@ impl Shared {
 
     #[cfg(not(unix))]
     fn files(_: &Settings) -> Result<Self, Failure> {
-        Err(Failure::unusable("the file driver is there on Linux, macOS and BSD"))
+        Err(Failure::unusable("the file driver works on Linux, macOS and BSD"))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -94,8 +99,8 @@ impl Shared {
         }
     }
 
-    /// The session system on this store, with the sessions of every application there. What it does
-    /// here needs no key of the application's.
+    /// Builds the session system on this store, for the sessions of all applications in it. It has a
+    /// random key, because reading and ending sessions needs no application key.
     pub(crate) fn sessions(&self, settings: &Settings) -> Result<Sessions, Failure> {
         let mut settings = settings.clone();
         settings.app_key = Some(AppKeys::generate().into());
@@ -107,11 +112,11 @@ impl Shared {
         builder?.any_application().build().map_err(|error| Failure::unusable(error.to_string()))
     }
 
-    /// How many entries there are, tombstones and what has expired among them.
+    /// Counts the entries, tombstones and expired ones included.
     pub(crate) async fn count(&self) -> Result<u64, Failure> {
         let (mut count, mut next) = (0, Some(Cursor::default()));
-        while let (Some(place), Some(store)) = (next, self.store().as_scan()) {
-            let page = store.scan(place).await?;
+        while let (Some(cursor), Some(store)) = (next, self.store().as_scan()) {
+            let page = store.scan(cursor).await?;
             count += page.keys.len() as u64;
             next = page.next;
         }

@@ -149,7 +149,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{arguments::Kept, migrate::Journal, setup::Shared};
+    use crate::{arguments::SharedDriver, migrate::Journal, setup::SharedStore};
 
     const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -197,7 +197,7 @@ mod tests {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [from, to] = folders.each_ref().map(|folder| FileStore::open(folder.path()).unwrap());
         let keys = [1, 2, 3].map(|byte| RecordKey::from_bytes([byte; 32]));
-        let shared = [Shared::File(from.clone()), Shared::File(to.clone())];
+        let shared = [SharedStore::File(from.clone()), SharedStore::File(to.clone())];
         let sides = shared.each_ref().map(|shared| Side::of(shared).unwrap());
         let mut journal = Journal::open(&sides[0], &sides[1]).await.unwrap();
         for key in keys {
@@ -217,8 +217,8 @@ mod tests {
             journal,
         };
         let options = Migrate {
-            from: Kept::File,
-            to: Kept::File,
+            from: SharedDriver::File,
+            to: SharedDriver::File,
             onto_live_sessions: false,
             allow_removals: true,
             copy_expired: false,

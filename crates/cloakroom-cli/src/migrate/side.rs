@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use crate::{failure::Failure, setup::Shared};
+use crate::{failure::Failure, setup::SharedStore};
 
 /// How long Redis keeps a journal after the last run.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 30 * 3_600);
 
 pub(super) struct Side<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedStore,
     /// Differs from that of every other store of the same driver.
     id: String,
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn of(shared: &'a Shared) -> Result<Self, Failure> {
+    pub(super) fn of(shared: &'a SharedStore) -> Result<Self, Failure> {
         let id = match shared {
             #[cfg(unix)]
-            Shared::File(store) => files::id(store.location())?,
-            Shared::Redis(store) => store.place(),
+            SharedStore::File(store) => files::id(store.location())?,
+            SharedStore::Redis(store) => store.place(),
         };
         Ok(Self { shared, id })
     }
@@ -27,8 +27,8 @@ impl<'a> Side<'a> {
     pub(super) fn keep_id(&self) -> Result<(), Failure> {
         match self.shared {
             #[cfg(unix)]
-            Shared::File(store) => files::keep_id(store.location(), &self.id),
-            Shared::Redis(_) => Ok(()),
+            SharedStore::File(store) => files::keep_id(store.location(), &self.id),
+            SharedStore::Redis(_) => Ok(()),
         }
     }
 
@@ -41,8 +41,8 @@ impl<'a> Side<'a> {
     pub(super) fn shown(&self) -> String {
         match self.shared {
             #[cfg(unix)]
-            Shared::File(store) => format!("file ({})", store.location().display()),
-            Shared::Redis(store) => format!("redis ({})", store.place()),
+            SharedStore::File(store) => format!("file ({})", store.location().display()),
+            SharedStore::Redis(store) => format!("redis ({})", store.place()),
         }
     }
 
@@ -50,8 +50,8 @@ impl<'a> Side<'a> {
     pub(super) fn log_shown(&self, name: &str) -> String {
         match self.shared {
             #[cfg(unix)]
-            Shared::File(store) => files::log(store.location(), name).display().to_string(),
-            Shared::Redis(_) => format!("log:{name} in {}", self.shown()),
+            SharedStore::File(store) => files::log(store.location(), name).display().to_string(),
+            SharedStore::Redis(_) => format!("log:{name} in {}", self.shown()),
         }
     }
 
@@ -59,16 +59,16 @@ impl<'a> Side<'a> {
     pub(super) async fn read(&self, name: &str) -> Result<Vec<String>, Failure> {
         match self.shared {
             #[cfg(unix)]
-            Shared::File(store) => files::read(&files::log(store.location(), name)),
-            Shared::Redis(store) => Ok(store.log(name).await?),
+            SharedStore::File(store) => files::read(&files::log(store.location(), name)),
+            SharedStore::Redis(store) => Ok(store.log(name).await?),
         }
     }
 
     pub(super) async fn append(&self, name: &str, lines: &[String]) -> Result<(), Failure> {
         match self.shared {
             #[cfg(unix)]
-            Shared::File(store) => files::append(&files::log(store.location(), name), lines),
-            Shared::Redis(store) => Ok(store.append_to_log(name, lines, KEPT_FOR).await?),
+            SharedStore::File(store) => files::append(&files::log(store.location(), name), lines),
+            SharedStore::Redis(store) => Ok(store.append_to_log(name, lines, KEPT_FOR).await?),
         }
     }
 }

@@ -342,6 +342,42 @@ fn the_doctor_checks_redis() {
 }
 
 #[test]
+fn the_help_groups_the_options() {
+    let help = Project::new().run(&["destroy", "--help"]).good();
+    assert_data_eq!(
+        help,
+        str![[r#"
+Ends one session, or all sessions of an owner
+
+Usage: cloakroom destroy [OPTIONS] <HANDLE|--owner <OWNER>>
+
+Arguments:
+  [HANDLE]  The session's handle, or the first characters of it, at least 4
+
+Options:
+      --owner <OWNER>  Ends all sessions of this owner
+      --dry-run        Shows the sessions that would end, and ends none
+      --yes            Ends several sessions of the owner without asking; necessary where no terminal can be asked
+  -h, --help           Print help
+
+Common options:
+      --json             Prints JSON to standard output: one object, or one object a line for a list (JSON Lines)
+      --config <FILE>    Reads the settings from this file [default: config/session.toml, if it exists]
+      --env-file <FILE>  Reads variables that are not in the environment from this file [default: .env, if it exists]
+
+"#]]
+    );
+}
+
+#[test]
+fn the_help_of_lists_names_json_lines() {
+    for command in ["list", "doctor"] {
+        let help = Project::new().run(&[command, "--help"]).good();
+        assert!(help.contains("(JSON Lines)"), "{help}");
+    }
+}
+
+#[test]
 fn shells_and_man_get_their_pages() {
     let project = Project::new();
     for shell in ["bash", "zsh", "fish"] {

@@ -1,20 +1,37 @@
-//! In a real terminal, which `script` makes: colors and progress are there, and gone with `NO_COLOR`.
+//! The command in a terminal, which `script` provides: colors, progress, short handles and questions.
 
-use std::process::Command;
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use cloakroom::{AppKeys, FileStore};
 
 use super::{Project, sessions, visit};
 
-/// What a person sees of a command.
+/// Returns what a person sees of a command.
 fn in_terminal(project: &Project, arguments: &str, variables: &[(&str, &str)]) -> String {
+    with_reply(project, arguments, variables, "")
+}
+
+/// Returns what a person sees of a command who types a reply.
+fn with_reply(
+    project: &Project,
+    arguments: &str,
+    variables: &[(&str, &str)],
+    reply: &str,
+) -> String {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_cloakroom"));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     script.current_dir(project.path()).env("TERM", "xterm-256color").env_remove("NO_COLOR");
     script.envs(project.variables.iter().map(|(name, value)| (name, value)));
     script.envs(variables.iter().copied());
-    let ran = script.output().unwrap_or_else(|error| panic!("script (Debian: bsdutils): {error}"));
+    script.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = script.spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("script (Debian: bsdutils): {error}"));
+    child.stdin.take().unwrap().write_all(reply.as_bytes()).unwrap();
+    let ran = child.wait_with_output().unwrap();
     String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
@@ -39,7 +56,55 @@ async fn long_work_has_a_bar_and_short_lines_elsewhere() {
     }
     let seen = in_terminal(&project, "stats", &[]);
     assert!(seen.contains("counting") && seen.contains("/200"), "{seen:?}");
+    let rates = seen.split_whitespace().filter_map(|word| word.strip_suffix("/s"));
+    assert!(rates.clone().count() > 0, "{seen:?}");
+    assert!(rates.clone().all(|rate| rate.parse::<u64>().is_ok()), "no decimals: {seen:?}");
     assert!(seen.contains("live sessions        200"), "{seen:?}");
     let piped = project.run(&["stats"]);
-    assert_eq!(piped.err(), "", "nothing to say before five seconds");
+    assert_eq!(piped.err(), "", "the first line comes after five seconds");
+}
+
+/// Makes a project with two sessions of an owner, whose labels are long.
+async fn two_of_one_owner() -> Project {
+    let project = Project::on_files();
+    let store = FileStore::open(project.path().join("tmp/sessions")).unwrap();
+    let application = sessions(store);
+    for _ in 0..2 {
+        visit(&application, "", |session| {
+            session.set_owner("virk@a-company-with-a-long-name.example.org").unwrap();
+            session.set_label("Firefox on a telephone of the year before last").unwrap();
+        })
+        .await;
+    }
+    project
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_fits_80_columns_with_handles_that_can_be_used() {
+    let project = two_of_one_owner().await;
+    let seen = in_terminal(&project, "list", &[("NO_COLOR", "1")]);
+    let lines: Vec<_> = seen.lines().filter(|line| line.contains('…')).collect();
+    assert_eq!(lines.len(), 2, "a session a line: {seen}");
+    for line in lines {
+        assert!(line.trim_end().chars().count() <= 80, "{seen}");
+        let handle = line.split_whitespace().next().unwrap();
+        let shown = project.run(&["show", handle]).good();
+        assert!(shown.contains("owner      virk@"), "{handle}: {shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_before_several_sessions_end() {
+    let project = two_of_one_owner().await;
+    let destroy = "destroy --owner virk@a-company-with-a-long-name.example.org";
+    for (reply, result) in [
+        ("n\n", "no session was ended"),
+        ("\n", "no session was ended"),
+        ("y\n", "2 sessions ended"),
+        ("", "0 sessions ended"),
+    ] {
+        let seen = with_reply(&project, destroy, &[("NO_COLOR", "1")], reply);
+        assert_eq!(seen.contains("End 2 sessions of"), !reply.is_empty(), "{seen}");
+        assert!(seen.contains(result), "{reply:?}: {seen}");
+    }
 }
