@@ -1,14 +1,13 @@
-//! What earlier runs between two stores found and wrote, so that a later one, in either direction, can
-//! tell what has changed since, and where.
+//! The journal of the runs between two stores: the version of each session that both stores had at the
+//! end of a run. A later run, in either direction, finds by it which store has changed a session since.
 //!
-//! It is a log in the target of the first run, under a name that follows from both stores. Another
-//! folder, server or prefix has no part in it, whatever the command's settings say.
+//! The journal is a log in the target of the first run. Its name is derived from both stores, so that
+//! another folder, server or key prefix never has the same journal.
 //!
-//! The first line names both stores, the one whose name sorts first in front. Then one line for each
-//! session: record key, then revision (hexadecimal) and deadline (ms) in the first store and in the
-//! second; `-` for what is not known. A line that begins with `?` was written before a write that may
-//! or may not have come about. The last line of a key counts; a line that was cut short counts for
-//! nothing.
+//! The first line names both stores in the order of their names. Each other line is about one session:
+//! record key, then revision (hexadecimal) and deadline (ms) in the first store and in the second, with
+//! `-` for an unknown one. A line that begins with `?` was written before a write to the target whose
+//! result is unknown. The last line of a key counts. A truncated line is ignored.
 
 use std::{collections::HashMap, fmt, num::ParseIntError};
 
@@ -17,148 +16,161 @@ use cloakroom::{
     store::{OwnerKey, RecordKey, Revision, StoredRecord},
 };
 
-use super::side::Side;
+use super::endpoint::Endpoint;
 use crate::failure::Failure;
 
 const UNKNOWN: &str = "-";
 const INTENDED: char = '?';
 
-/// A record as a store had it.
+/// The version of a record in one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Version {
     pub(super) revision: Revision,
     pub(super) expires: Timestamp,
 }
 
-/// A session as both stores had it when a run was done with it.
+/// The versions of a session in both stores at the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Synced {
-    pub(super) from: Option<Seen>,
-    pub(super) to: Option<Seen>,
-    /// A write to the target was begun, of which this does not know yet.
-    pub(super) intended: bool,
+pub(super) struct SyncState {
+    pub(super) from: Option<Version>,
+    pub(super) to: Option<Version>,
+    /// Whether a write to the target was begun whose result is not known yet.
+    pub(super) is_intent: bool,
 }
 
 pub(super) struct Journal<'a> {
-    /// The store that has it, and the other.
-    sides: [&'a Side<'a>; 2],
+    /// The store that has the journal, and the other one.
+    endpoints: [&'a Endpoint<'a>; 2],
     name: String,
-    /// The first line, until there is one.
+    /// The first line, until it is written.
     title: Option<String>,
-    /// Whether this run goes from the second store to the first.
+    /// Whether this run copies from the second store to the first.
     reversed: bool,
-    synced: HashMap<RecordKey, Synced>,
+    states: HashMap<RecordKey, SyncState>,
 }
 
-impl Seen {
+impl Version {
     pub(super) fn of(stored: &StoredRecord) -> Self {
         Self { revision: stored.revision, expires: stored.expires }
     }
 }
 
 impl<'a> Journal<'a> {
-    /// Reads the journal of two stores, for a run from one to the other. A run backwards finds it in
-    /// its source.
-    pub(super) async fn open(from: &'a Side<'a>, to: &'a Side<'a>) -> Result<Self, Failure> {
+    /// Reads the journal of two stores from the target, or from the source if this run goes back.
+    pub(super) async fn open(
+        from: &'a Endpoint<'a>,
+        to: &'a Endpoint<'a>,
+    ) -> Result<Self, Failure> {
         let mut names = [from.name(), to.name()];
         let reversed = names[0] > names[1];
         names.sort();
         let title = format!("cloakroom migration: {}", names.join(" | "));
         let name = format!("migration-{}", OwnerKey::of(&title));
-        let (mut sides, mut lines) = ([to, from], to.read(&name).await?);
+        let (mut endpoints, mut lines) = ([to, from], to.read(&name).await?);
         if lines.is_empty() {
-            let there = from.read(&name).await?;
-            if !there.is_empty() {
-                (sides, lines) = ([from, to], there);
+            let in_source = from.read(&name).await?;
+            if !in_source.is_empty() {
+                (endpoints, lines) = ([from, to], in_source);
             }
         }
-        let synced = lines.iter().filter_map(|line| parse(line, reversed)).collect();
-        Ok(Self { sides, name, title: Some(title).filter(|_| lines.is_empty()), reversed, synced })
+        let states = lines.iter().filter_map(|line| parse(line, reversed)).collect();
+        Ok(Self {
+            endpoints,
+            name,
+            title: Some(title).filter(|_| lines.is_empty()),
+            reversed,
+            states,
+        })
     }
 
-    /// Returns `true` if no earlier run left anything.
+    /// Returns `true` if no earlier run has written to the journal.
     pub(super) fn is_new(&self) -> bool {
         self.title.is_some()
     }
 
-    /// Returns where it is, for messages.
-    pub(super) fn shown(&self) -> String {
-        self.sides[0].log_shown(&self.name)
+    /// Returns the location of the journal, for messages.
+    pub(super) fn description(&self) -> String {
+        self.endpoints[0].log_description(&self.name)
     }
 
-    pub(super) fn get(&self, key: &RecordKey) -> Option<Synced> {
-        self.synced.get(key).copied()
+    pub(super) fn get(&self, key: &RecordKey) -> Option<SyncState> {
+        self.states.get(key).copied()
     }
 
-    pub(super) fn all(&self) -> Vec<(RecordKey, Synced)> {
-        self.synced.iter().map(|(key, synced)| (*key, *synced)).collect()
+    pub(super) fn all(&self) -> Vec<(RecordKey, SyncState)> {
+        self.states.iter().map(|(key, state)| (*key, *state)).collect()
     }
 
-    /// Notes how sessions are. Returns when the store has it.
-    pub(super) async fn note(&mut self, sessions: &[(RecordKey, Synced)]) -> Result<(), Failure> {
+    /// Writes the states of sessions to the store.
+    pub(super) async fn note(
+        &mut self,
+        sessions: &[(RecordKey, SyncState)],
+    ) -> Result<(), Failure> {
         let mut lines: Vec<_> = self.title.iter().cloned().collect();
-        for (key, synced) in sessions {
-            if self.synced.insert(*key, *synced) != Some(*synced) {
-                lines.push(line(key, *synced, self.reversed));
+        for (key, state) in sessions {
+            if self.states.insert(*key, *state) != Some(*state) {
+                lines.push(line(key, *state, self.reversed));
             }
         }
         if sessions.is_empty() {
             return Ok(());
         }
         if self.title.is_some() {
-            self.sides.iter().try_for_each(|side| side.keep_id())?;
+            self.endpoints.iter().try_for_each(|endpoint| endpoint.keep_id())?;
         }
-        self.sides[0].append(&self.name, &lines).await?;
+        self.endpoints[0].append(&self.name, &lines).await?;
         self.title = None;
         Ok(())
     }
 }
 
-fn line(key: &RecordKey, synced: Synced, reversed: bool) -> String {
-    let Synced { mut from, mut to, intended } = synced;
+fn line(key: &RecordKey, state: SyncState, reversed: bool) -> String {
+    let SyncState { mut from, mut to, is_intent } = state;
     if reversed {
         std::mem::swap(&mut from, &mut to);
     }
-    let mark = if intended { INTENDED.to_string() } else { String::new() };
-    format!("{mark}{key} {} {}", Shown(from), Shown(to))
+    let mark = if is_intent { INTENDED.to_string() } else { String::new() };
+    format!("{mark}{key} {} {}", Words(from), Words(to))
 }
 
-/// The two words of a store.
-struct Shown(Option<Seen>);
+/// Displays a version as the two words of a line.
+struct Words(Option<Version>);
 
-impl fmt::Display for Shown {
+impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => write!(f, "{UNKNOWN} {UNKNOWN}"),
-            Some(Seen { revision, expires }) => {
+            Some(Version { revision, expires }) => {
                 write!(f, "{:x} {}", revision.0, expires.as_millis())
             }
         }
     }
 }
 
-fn parse(line: &str, reversed: bool) -> Option<(RecordKey, Synced)> {
+fn parse(line: &str, reversed: bool) -> Option<(RecordKey, SyncState)> {
     let plain = line.strip_prefix(INTENDED);
     let words: Vec<_> = plain.unwrap_or(line).split(' ').collect();
     let [key, first_revision, first_expires, second_revision, second_expires] = words[..] else {
         return None;
     };
-    let (mut from, mut to) =
-        (seen(first_revision, first_expires).ok()?, seen(second_revision, second_expires).ok()?);
+    let (mut from, mut to) = (
+        version(first_revision, first_expires).ok()?,
+        version(second_revision, second_expires).ok()?,
+    );
     if reversed {
         std::mem::swap(&mut from, &mut to);
     }
-    Some((RecordKey::parse(key)?, Synced { from, to, intended: plain.is_some() }))
+    Some((RecordKey::parse(key)?, SyncState { from, to, is_intent: plain.is_some() }))
 }
 
-/// Two words: what a store had, or that nothing is known.
-fn seen(revision: &str, expires: &str) -> Result<Option<Seen>, ParseIntError> {
+/// Parses the two words of a version. Returns `None` if they stand for an unknown one.
+fn version(revision: &str, expires: &str) -> Result<Option<Version>, ParseIntError> {
     if (revision, expires) == (UNKNOWN, UNKNOWN) {
         return Ok(None);
     }
     let revision = Revision(u64::from_str_radix(revision, 16)?);
     let expires = Timestamp::from_millis(expires.parse()?);
-    Ok(Some(Seen { revision, expires }))
+    Ok(Some(Version { revision, expires }))
 }
 
 #[cfg(test)]
@@ -169,30 +181,30 @@ mod tests {
         RecordKey::from_bytes([byte; 32])
     }
 
-    fn synced(revision: u64) -> Synced {
-        let seen = |revision| {
-            Some(Seen { revision: Revision(revision), expires: Timestamp::from_millis(9) })
+    fn state(revision: u64) -> SyncState {
+        let version = |revision| {
+            Some(Version { revision: Revision(revision), expires: Timestamp::from_millis(9) })
         };
-        Synced { from: seen(revision), to: seen(revision + 1), intended: false }
+        SyncState { from: version(revision), to: version(revision + 1), is_intent: false }
     }
 
     #[test]
-    fn a_line_says_the_same_in_both_directions() {
-        let intended = Synced { to: None, intended: true, ..synced(3) };
-        for synced in [synced(1), intended] {
-            let Synced { from, to, intended } = synced;
-            let back = Synced { from: to, to: from, intended };
+    fn a_line_means_the_same_in_both_directions() {
+        let intent = SyncState { to: None, is_intent: true, ..state(3) };
+        for state in [state(1), intent] {
+            let SyncState { from, to, is_intent } = state;
+            let back = SyncState { from: to, to: from, is_intent };
             for reversed in [false, true] {
-                let line = line(&key(1), synced, reversed);
-                assert_eq!(parse(&line, reversed), Some((key(1), synced)));
+                let line = line(&key(1), state, reversed);
+                assert_eq!(parse(&line, reversed), Some((key(1), state)));
                 assert_eq!(parse(&line, !reversed), Some((key(1), back)));
             }
         }
     }
 
     #[test]
-    fn a_line_that_was_cut_anywhere_counts_for_nothing() {
-        let whole = line(&key(1), synced(0x123), false);
+    fn a_truncated_line_is_ignored() {
+        let whole = line(&key(1), state(0x123), false);
         for cut in 0..whole.len() {
             assert_eq!(parse(&format!("{} cut", &whole[..cut]), false), None, "cut at {cut}");
         }

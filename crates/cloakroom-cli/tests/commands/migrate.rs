@@ -1,4 +1,4 @@
-//! `cloakroom migrate`: nobody is signed out, nothing newer is overwritten, no logout is undone.
+//! `cloakroom migrate`: visitors stay signed in, newer sessions are kept, and no logout is undone.
 
 use cloakroom::{FileStore, Sessions, redis::RedisStore, store::Cursor};
 use cloakroom_tests::redis::RedisServer;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Project, live, sessions, visit};
 
 /// An application on files, the same on Redis, and the command between them.
-struct Move {
+struct Migration {
     project: Project,
     files: Sessions,
     redis: Sessions,
@@ -15,7 +15,7 @@ struct Move {
     server: RedisServer,
 }
 
-impl Move {
+impl Migration {
     fn new() -> Self {
         let server = RedisServer::start();
         let project = Project::on_files().with("SESSION_REDIS_URL", &server.url());
@@ -53,14 +53,14 @@ impl Move {
         cookies
     }
 
-    /// What half a minute does: nothing reminds of a session any more.
+    /// Deletes a tombstone, as half a minute does.
     fn forget_tombstone(&self, record_key: &str) {
         let keys = self.server.cli(&["KEYS", "*"]);
         let key = keys.lines().find(|key| key.contains(record_key)).unwrap();
         self.server.cli(&["DEL", key]);
     }
 
-    /// The same in either store.
+    /// Deletes a tombstone in either store.
     fn forget_tombstone_in(&self, store: &str, record_key: &str) {
         if store == "redis" {
             return self.forget_tombstone(record_key);
@@ -119,54 +119,55 @@ async fn user(sessions: &Sessions, cookie: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_is_signed_in_on_the_other_driver_with_the_cookie_they_have() {
-    let it = Move::new();
+async fn visitors_stay_signed_in_with_the_cookie_that_they_have() {
+    let migration = Migration::new();
     let mut cookies = Vec::new();
     for number in 0..200 {
         let sign_in = |session: &cloakroom::Session| {
             session.put("user", format!("user-{number}")).unwrap();
             session.set_owner(&format!("user-{number}")).unwrap();
         };
-        cookies.push(visit(&it.files, "", sign_in).await);
+        cookies.push(visit(&migration.files, "", sign_in).await);
     }
-    let report = it.run();
+    let report = migration.run();
     assert_eq!((&report["copied"], &report["verified"]), (&json!(200), &json!(200)), "{report}");
     for (number, cookie) in cookies.iter().enumerate() {
-        assert_eq!(user(&it.redis, cookie).await, Some(format!("user-{number}")));
+        assert_eq!(user(&migration.redis, cookie).await, Some(format!("user-{number}")));
     }
-    let admin = it.redis.admin().unwrap();
+    let admin = migration.redis.admin().unwrap();
     assert_eq!(
         admin.sessions_of("user-7", Cursor::default()).await.unwrap().sessions.len(),
         1,
-        "found by its owner"
+        "the index of owners has the session"
     );
-    assert_eq!(it.run()["same"], 200, "run again it has nothing to do");
-    println!("sessions moved 200, signed out 0");
+    assert_eq!(migration.run()["same"], 200, "a second run has nothing to do");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_run_brings_over_what_only_the_source_has_changed() {
-    let it = Move::new();
+async fn a_second_run_copies_what_only_the_source_has_changed() {
+    let migration = Migration::new();
     let put =
         |name: &'static str| move |session: &cloakroom::Session| session.put("user", name).unwrap();
-    let quiet = visit(&it.files, "", put("quiet")).await;
-    let busy = visit(&it.files, "", put("busy")).await;
-    let ahead = visit(&it.files, "", put("ahead")).await;
-    let leaving = visit(&it.files, "", put("leaving")).await;
-    let rotated = visit(&it.files, "", put("rotated")).await;
-    assert_eq!(it.run()["copied"], 5);
-    // Meanwhile some go on in files, and some are on Redis already.
-    visit(&it.files, &busy, put("busy on files")).await;
-    visit(&it.redis, &ahead, put("ahead on redis")).await;
-    visit(&it.files, &leaving, |session| session.destroy().unwrap()).await;
-    let fresh = visit(&it.files, &rotated, |session| session.regenerate().unwrap()).await;
-    let late = visit(&it.files, "", put("late")).await;
-    let report = it.run_with(&["--allow-removals"]);
+    let quiet = visit(&migration.files, "", put("quiet")).await;
+    let busy = visit(&migration.files, "", put("busy")).await;
+    let ahead = visit(&migration.files, "", put("ahead")).await;
+    let leaving = visit(&migration.files, "", put("leaving")).await;
+    let rotated = visit(&migration.files, "", put("rotated")).await;
+    assert_eq!(migration.run()["copied"], 5);
+    // Some visitors are still on files, and some are on Redis already.
+    visit(&migration.files, &busy, put("busy on files")).await;
+    visit(&migration.redis, &ahead, put("ahead on redis")).await;
+    visit(&migration.files, &leaving, |session| session.destroy().unwrap()).await;
+    let fresh = visit(&migration.files, &rotated, |session| session.regenerate().unwrap()).await;
+    let late = visit(&migration.files, "", put("late")).await;
+    let report = migration.run_with(&["--allow-removals"]);
     assert_eq!(
-        (&report["copied"], &report["updated"], &report["newer_in_target"], &report["removed"]),
-        (&json!(2), &json!(1), &json!(1), &json!(2)),
+        (&report["copied"], &report["updated"], &report["newer_in_target"]),
+        (&json!(2), &json!(1), &json!(1)),
         "{report}"
     );
+    let ended = ["ended", "rotated", "removed", "removed_rotated"].map(|name| &report[name]);
+    assert_eq!(ended, [1, 1, 1, 1].map(|count| json!(count)).each_ref(), "{report}");
     for (cookie, expected) in [
         (&quiet, Some("quiet")),
         (&busy, Some("busy on files")),
@@ -176,53 +177,55 @@ async fn a_second_run_brings_over_what_only_the_source_has_changed() {
         (&fresh, Some("rotated")),
         (&late, Some("late")),
     ] {
-        assert_eq!(user(&it.redis, cookie).await.as_deref(), expected);
+        assert_eq!(user(&migration.redis, cookie).await.as_deref(), expected);
     }
-    println!("lost writes 0, undone logouts 0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_ended_in_the_target_does_not_come_back() {
-    let it = Move::new();
+async fn a_session_that_ended_in_the_target_does_not_come_back() {
+    let migration = Migration::new();
     let put =
         |name: &'static str| move |session: &cloakroom::Session| session.put("user", name).unwrap();
-    let leaving = visit(&it.files, "", put("leaving")).await;
-    let rotated = visit(&it.files, "", put("rotated")).await;
-    it.run();
-    let keys = [record_key(&it.files, &leaving).await, record_key(&it.files, &rotated).await];
-    visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
-    let fresh = visit(&it.redis, &rotated, |session| session.regenerate().unwrap()).await;
+    let leaving = visit(&migration.files, "", put("leaving")).await;
+    let rotated = visit(&migration.files, "", put("rotated")).await;
+    migration.run();
+    let source = &migration.files;
+    let keys = [record_key(source, &leaving).await, record_key(source, &rotated).await];
+    visit(&migration.redis, &leaving, |session| session.destroy().unwrap()).await;
+    let fresh = visit(&migration.redis, &rotated, |session| session.regenerate().unwrap()).await;
     for key in &keys {
-        it.forget_tombstone(key);
+        migration.forget_tombstone(key);
     }
-    let report = it.run();
+    let report = migration.run();
     assert_eq!((&report["ended"], &report["copied"]), (&json!(2), &json!(0)), "{report}");
-    assert_eq!(user(&it.redis, &leaving).await, None);
-    assert_eq!(user(&it.redis, &rotated).await, None);
-    assert_eq!(user(&it.redis, &fresh).await.as_deref(), Some("rotated"));
-    println!("logouts undone 0, tokens of before revived 0");
+    assert_eq!(user(&migration.redis, &leaving).await, None);
+    assert_eq!(user(&migration.redis, &rotated).await, None);
+    assert_eq!(user(&migration.redis, &fresh).await.as_deref(), Some("rotated"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_used_in_the_target_and_ended_later_than_noted_does_not_come_back() {
+async fn a_session_that_ended_after_its_noted_deadline_does_not_come_back() {
     for [from, to] in [["file", "redis"], ["redis", "file"]] {
-        let it = Move::new();
-        let (source, target) =
-            if from == "file" { (&it.files, &it.redis) } else { (&it.redis, &it.files) };
+        let migration = Migration::new();
+        let (source, target) = if from == "file" {
+            (&migration.files, &migration.redis)
+        } else {
+            (&migration.redis, &migration.files)
+        };
         let cookie = visit(source, "", |session| session.put("user", "old").unwrap()).await;
-        assert_eq!(it.run_from(from, to, &[])["copied"], 1);
-        // The deadline that the run noted passes. The visitor uses both stores beyond it, and signs out.
+        assert_eq!(migration.run_from(from, to, &[])["copied"], 1);
+        // The deadline in the journal passes. The visitor uses both stores beyond it, and signs out.
         let key = record_key(source, &cookie).await;
-        it.let_noted_deadlines_pass(to);
+        migration.let_noted_deadlines_pass(to);
         for sessions in [source, target] {
             visit(sessions, &cookie, |session| session.put("user", "used").unwrap()).await;
         }
         visit(target, &cookie, |session| session.destroy().unwrap()).await;
-        it.forget_tombstone_in(to, &key);
-        let report = it.run_from(from, to, &[]);
+        migration.forget_tombstone_in(to, &key);
+        let report = migration.run_from(from, to, &[]);
         assert_eq!((&report["expired"], &report["copied"]), (&json!(1), &json!(0)), "{report}");
         assert_eq!(user(target, &cookie).await, None, "{from} to {to}");
-        let report = it.run_from(from, to, &["--copy-expired"]);
+        let report = migration.run_from(from, to, &["--copy-expired"]);
         assert_eq!((&report["expired"], &report["copied"]), (&json!(0), &json!(1)), "{report}");
         assert_eq!(user(target, &cookie).await.as_deref(), Some("used"));
     }
@@ -230,21 +233,21 @@ async fn what_was_used_in_the_target_and_ended_later_than_noted_does_not_come_ba
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_source_that_was_emptied_or_has_another_prefix_removes_nothing() {
-    let it = Move::new();
+    let migration = Migration::new();
     let put = |session: &cloakroom::Session| session.put("user", "any").unwrap();
     let mut cookies = Vec::new();
     for _ in 0..5 {
-        cookies.push(visit(&it.redis, "", put).await);
+        cookies.push(visit(&migration.redis, "", put).await);
     }
-    assert_eq!(it.run_from("redis", "file", &[])["copied"], 5);
+    assert_eq!(migration.run_from("redis", "file", &[])["copied"], 5);
     let migrate = ["migrate", "--from", "redis", "--to", "file"];
     let elsewhere = ["SESSION_REDIS_KEY_PREFIX", "other:"];
-    let ran = it.project.run_with(&migrate, &[elsewhere]);
+    let ran = migration.project.run_with(&migrate, &[elsewhere]);
     assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
     assert!(ran.err().contains("5 live sessions"), "{}", ran.err());
     assert!(ran.err().contains("--onto-live-sessions"), "{}", ran.err());
-    it.server.cli(&["FLUSHALL"]);
-    let ran = it.project.run(&migrate);
+    migration.server.cli(&["FLUSHALL"]);
+    let ran = migration.project.run(&migrate);
     assert_eq!(ran.code(), 1, "{}{}", ran.out(), ran.err());
     assert!(
         ran.err().contains("5 of 5") && ran.err().contains("--allow-removals"),
@@ -252,28 +255,28 @@ async fn a_redis_source_that_was_emptied_or_has_another_prefix_removes_nothing()
         ran.err()
     );
     for cookie in &cookies {
-        assert_eq!(user(&it.files, cookie).await.as_deref(), Some("any"));
+        assert_eq!(user(&migration.files, cookie).await.as_deref(), Some("any"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_back_brings_what_was_written_and_ends_what_ended() {
-    let it = Move::new();
+async fn the_way_back_copies_changes_and_ends_sessions() {
+    let migration = Migration::new();
     let put =
         |name: &'static str| move |session: &cloakroom::Session| session.put("user", name).unwrap();
-    let quiet = visit(&it.files, "", put("quiet")).await;
-    let busy = visit(&it.files, "", put("busy")).await;
-    let leaving = visit(&it.files, "", put("leaving")).await;
-    let both = visit(&it.files, "", put("both")).await;
-    it.run();
-    visit(&it.redis, &busy, put("busy on redis")).await;
-    visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
-    visit(&it.redis, &both, put("both on redis")).await;
-    visit(&it.files, &both, put("both on files")).await;
-    let late = visit(&it.redis, "", put("late")).await;
-    let report = it.run_from("redis", "file", &["--allow-removals"]);
-    let counted = ["copied", "updated", "same", "different", "removed"].map(|it| &report[it]);
-    assert_eq!(counted, [1, 1, 1, 1, 1].map(|it| json!(it)).each_ref(), "{report}");
+    let quiet = visit(&migration.files, "", put("quiet")).await;
+    let busy = visit(&migration.files, "", put("busy")).await;
+    let leaving = visit(&migration.files, "", put("leaving")).await;
+    let both = visit(&migration.files, "", put("both")).await;
+    migration.run();
+    visit(&migration.redis, &busy, put("busy on redis")).await;
+    visit(&migration.redis, &leaving, |session| session.destroy().unwrap()).await;
+    visit(&migration.redis, &both, put("both on redis")).await;
+    visit(&migration.files, &both, put("both on files")).await;
+    let late = visit(&migration.redis, "", put("late")).await;
+    let report = migration.run_from("redis", "file", &["--allow-removals"]);
+    let counted = ["copied", "updated", "same", "different", "removed"].map(|name| &report[name]);
+    assert_eq!(counted, [1, 1, 1, 1, 1].map(|count| json!(count)).each_ref(), "{report}");
     for (cookie, expected) in [
         (&quiet, Some("quiet")),
         (&busy, Some("busy on redis")),
@@ -281,109 +284,114 @@ async fn the_way_back_brings_what_was_written_and_ends_what_ended() {
         (&both, Some("both on files")),
         (&late, Some("late")),
     ] {
-        assert_eq!(user(&it.files, cookie).await.as_deref(), expected);
+        assert_eq!(user(&migration.files, cookie).await.as_deref(), expected);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_journal_it_overwrites_nothing() {
-    let it = Move::new();
-    let cookie = visit(&it.files, "", |session| session.put("user", "old").unwrap()).await;
-    it.run();
-    visit(&it.redis, &cookie, |session| session.put("user", "new").unwrap()).await;
-    it.server.cli(&["DEL", it.server.cli(&["KEYS", "session:log:*"]).trim()]);
-    let told = it.stops().await;
-    assert!(told.contains("1 live session") && told.contains("--onto-live-sessions"), "{told}");
-    let report = it.run_with(&["--onto-live-sessions"]);
-    assert_eq!(report["different"], 1, "and does not pretend to know which is the newer");
-    assert_eq!(user(&it.redis, &cookie).await.as_deref(), Some("new"));
+async fn without_a_journal_nothing_is_overwritten() {
+    let migration = Migration::new();
+    let cookie = visit(&migration.files, "", |session| session.put("user", "old").unwrap()).await;
+    migration.run();
+    visit(&migration.redis, &cookie, |session| session.put("user", "new").unwrap()).await;
+    migration.server.cli(&["DEL", migration.server.cli(&["KEYS", "session:log:*"]).trim()]);
+    let error = migration.stops().await;
+    assert!(error.contains("1 live session") && error.contains("--onto-live-sessions"), "{error}");
+    let report = migration.run_with(&["--onto-live-sessions"]);
+    assert_eq!(report["different"], 1, "no journal tells which is newer");
+    assert_eq!(user(&migration.redis, &cookie).await.as_deref(), Some("new"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_was_emptied_removes_nothing_until_asked_to() {
-    let it = Move::new();
-    it.sign_in(20).await;
-    it.run();
-    let location = it.project.path().join("tmp/sessions");
+    let migration = Migration::new();
+    migration.sign_in(20).await;
+    migration.run();
+    let location = migration.project.path().join("tmp/sessions");
     for entry in std::fs::read_dir(&location).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             std::fs::remove_dir_all(path).unwrap();
         }
     }
-    let told = it.stops().await;
-    assert!(told.contains("20 of 20") && told.contains("--allow-removals"), "{told}");
-    assert!(told.contains("file") && told.contains("redis"), "it names both stores: {told}");
-    assert_eq!(it.run_with(&["--allow-removals"])["removed"], 20);
+    let error = migration.stops().await;
+    assert!(error.contains("20 of 20") && error.contains("--allow-removals"), "{error}");
+    assert!(error.contains("file") && error.contains("redis"), "it names both stores: {error}");
+    assert_eq!(migration.run_with(&["--allow-removals"])["removed"], 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistyped_source_is_another_store_whose_sessions_never_were_here() {
-    let it = Move::new();
-    it.sign_in(20).await;
-    it.run();
-    let elsewhere = it.project.path().join("elsewhere");
+async fn a_mistyped_source_is_another_store() {
+    let migration = Migration::new();
+    migration.sign_in(20).await;
+    migration.run();
+    let elsewhere = migration.project.path().join("elsewhere");
     FileStore::open(&elsewhere).unwrap();
     let project = Project::on_files()
-        .with("SESSION_REDIS_URL", &it.server.url())
+        .with("SESSION_REDIS_URL", &migration.server.url())
         .with("SESSION_FILE_LOCATION", elsewhere.to_str().unwrap());
-    let told = stops(&project, &it.store).await;
-    assert!(told.contains("20 live sessions") && told.contains("--onto-live-sessions"), "{told}");
-    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "nor was the folder changed");
+    let error = stops(&project, &migration.store).await;
+    assert!(
+        error.contains("20 live sessions") && error.contains("--onto-live-sessions"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "the folder is as it was");
     let flags = ["migrate", "--from", "file", "--to", "redis", "--json", "--onto-live-sessions"];
     let report: Value = serde_json::from_str(&project.run(&flags).good()).unwrap();
     assert_eq!((&report["copied"], &report["removed"]), (&json!(0), &json!(0)), "{report}");
-    assert_eq!(live(&it.store).await, 20);
+    assert_eq!(live(&migration.store).await, 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_end_as_usual_are_removed_without_a_question() {
-    let it = Move::new();
-    let cookies = it.sign_in(20).await;
-    it.run();
+async fn a_few_ended_sessions_are_removed_without_a_flag() {
+    let migration = Migration::new();
+    let cookies = migration.sign_in(20).await;
+    migration.run();
     for cookie in &cookies[..2] {
-        visit(&it.files, cookie, |session| session.destroy().unwrap()).await;
+        visit(&migration.files, cookie, |session| session.destroy().unwrap()).await;
     }
-    assert_eq!(it.run()["removed"], 2);
-    assert_eq!(it.run()["removed"], 0);
+    assert_eq!(migration.run()["removed"], 2);
+    assert_eq!(migration.run()["removed"], 0);
     for cookie in &cookies[2..5] {
-        visit(&it.files, cookie, |session| session.destroy().unwrap()).await;
+        visit(&migration.files, cookie, |session| session.destroy().unwrap()).await;
     }
-    let told = it.stops().await;
-    assert!(told.contains("3 of 18"), "a tenth is the most: {told}");
+    let error = migration.stops().await;
+    assert!(error.contains("3 of 18"), "more than a tenth: {error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_journal_is_in_the_target_whatever_folder_the_command_runs_in() {
-    let it = Move::new();
-    let leaving = it.sign_in(2).await.remove(0);
-    it.run();
-    let name = record_key(&it.files, &leaving).await;
-    visit(&it.redis, &leaving, |session| session.destroy().unwrap()).await;
-    it.forget_tombstone(&name);
-    let location = it.project.path().join("tmp/sessions");
+    let migration = Migration::new();
+    let leaving = migration.sign_in(2).await.remove(0);
+    migration.run();
+    let name = record_key(&migration.files, &leaving).await;
+    visit(&migration.redis, &leaving, |session| session.destroy().unwrap()).await;
+    migration.forget_tombstone(&name);
+    let location = migration.project.path().join("tmp/sessions");
     let project = Project::on_files()
-        .with("SESSION_REDIS_URL", &it.server.url())
+        .with("SESSION_REDIS_URL", &migration.server.url())
         .with("SESSION_FILE_LOCATION", location.to_str().unwrap());
     let arguments = ["migrate", "--from", "file", "--to", "redis", "--json"];
     let report: Value = serde_json::from_str(&project.run(&arguments).good()).unwrap();
     assert_eq!((&report["ended"], &report["copied"]), (&json!(1), &json!(0)), "{report}");
-    assert_eq!(live(&it.store).await, 1, "nobody who signed out is back");
-    let key = it.server.cli(&["KEYS", "session:log:*"]);
-    assert!(it.server.cli(&["TTL", key.trim()]).trim().parse::<u64>().unwrap() > 24 * 60 * 60);
+    assert_eq!(live(&migration.store).await, 1, "a visitor who signed out stays signed out");
+    let key = migration.server.cli(&["KEYS", "session:log:*"]);
+    assert!(
+        migration.server.cli(&["TTL", key.trim()]).trim().parse::<u64>().unwrap() > 24 * 60 * 60
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_by_ctrl_c_it_ends_cleanly_and_goes_on_later() {
-    let it = Move::new();
+async fn after_ctrl_c_the_next_run_goes_on() {
+    let migration = Migration::new();
     for number in 0..3_000 {
-        visit(&it.files, "", |session| session.put("n", number).unwrap()).await;
+        visit(&migration.files, "", |session| session.put("n", number).unwrap()).await;
     }
     let arguments = ["migrate", "--from", "file", "--to", "redis"];
-    let mut command = it.project.command(&arguments);
+    let mut command = migration.project.command(&arguments);
     let command = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
-    while live(&it.store).await < 100 {
+    while live(&migration.store).await < 100 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let id = child.id().to_string();
@@ -391,16 +399,15 @@ async fn stopped_by_ctrl_c_it_ends_cleanly_and_goes_on_later() {
     let ran = super::Ran(child.wait_with_output().unwrap());
     assert_eq!(ran.code(), 1, "{}", ran.out());
     assert!(ran.err().contains("run it again to go on where it stopped"), "{}", ran.err());
-    let there = live(&it.store).await;
+    let there = live(&migration.store).await;
     assert!(there < 3_000, "it stopped before the end");
-    let report = it.run();
+    let report = migration.run();
     assert_eq!(report["same"].as_u64().unwrap(), there as u64, "{report}");
-    assert_eq!(live(&it.store).await, 3_000);
-    println!("stopped at {there}, complete after the second run");
+    assert_eq!(live(&migration.store).await, 3_000);
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_drivers_are_refused() {
     let project = Project::on_files();
     let ran = project.run(&["migrate", "--from", "file", "--to", "file"]);
     assert_eq!(ran.code(), 2);

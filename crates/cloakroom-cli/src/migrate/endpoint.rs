@@ -1,31 +1,31 @@
-//! One of the two stores of a migration: which one it is, and the lines that it keeps for later runs.
+//! One of the two stores of a migration: its identity, and the log that it keeps for later runs.
 
 use std::time::Duration;
 
 use crate::{failure::Failure, setup::SharedStore};
 
-/// How long Redis keeps a journal after the last run.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 30 * 3_600);
+/// The time for which Redis keeps a journal after the last run.
+const JOURNAL_TTL: Duration = Duration::from_secs(24 * 30 * 3_600);
 
-pub(super) struct Side<'a> {
-    shared: &'a SharedStore,
-    /// Differs from that of every other store of the same driver.
+pub(super) struct Endpoint<'a> {
+    store: &'a SharedStore,
+    /// Unique among all stores of the same driver.
     id: String,
 }
 
-impl<'a> Side<'a> {
+impl<'a> Endpoint<'a> {
     pub(super) fn of(shared: &'a SharedStore) -> Result<Self, Failure> {
         let id = match shared {
             #[cfg(unix)]
             SharedStore::File(store) => files::id(store.location())?,
             SharedStore::Redis(store) => store.place(),
         };
-        Ok(Self { shared, id })
+        Ok(Self { store: shared, id })
     }
 
-    /// Has a later run find the same id.
+    /// Stores the id, so that a later run finds the same one.
     pub(super) fn keep_id(&self) -> Result<(), Failure> {
-        match self.shared {
+        match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => files::keep_id(store.location(), &self.id),
             SharedStore::Redis(_) => Ok(()),
@@ -34,30 +34,30 @@ impl<'a> Side<'a> {
 
     /// Returns the driver and the id.
     pub(super) fn name(&self) -> String {
-        format!("{} {}", self.shared.store().name(), self.id)
+        format!("{} {}", self.store.store().name(), self.id)
     }
 
-    /// Returns the driver and the place, for messages.
-    pub(super) fn shown(&self) -> String {
-        match self.shared {
+    /// Returns the driver and the location, for messages.
+    pub(super) fn description(&self) -> String {
+        match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => format!("file ({})", store.location().display()),
             SharedStore::Redis(store) => format!("redis ({})", store.place()),
         }
     }
 
-    /// Returns where the log `name` is, for messages.
-    pub(super) fn log_shown(&self, name: &str) -> String {
-        match self.shared {
+    /// Returns the location of the log `name`, for messages.
+    pub(super) fn log_description(&self, name: &str) -> String {
+        match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => files::log(store.location(), name).display().to_string(),
-            SharedStore::Redis(_) => format!("log:{name} in {}", self.shown()),
+            SharedStore::Redis(_) => format!("log:{name} in {}", self.description()),
         }
     }
 
-    /// Returns the whole lines of the log `name`.
+    /// Returns the complete lines of the log `name`.
     pub(super) async fn read(&self, name: &str) -> Result<Vec<String>, Failure> {
-        match self.shared {
+        match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => files::read(&files::log(store.location(), name)),
             SharedStore::Redis(store) => Ok(store.log(name).await?),
@@ -65,15 +65,16 @@ impl<'a> Side<'a> {
     }
 
     pub(super) async fn append(&self, name: &str, lines: &[String]) -> Result<(), Failure> {
-        match self.shared {
+        match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => files::append(&files::log(store.location(), name), lines),
-            SharedStore::Redis(store) => Ok(store.append_to_log(name, lines, KEPT_FOR).await?),
+            SharedStore::Redis(store) => Ok(store.append_to_log(name, lines, JOURNAL_TTL).await?),
         }
     }
 }
 
-/// The files of a migration in a folder of session files.
+/// The files of a migration in a folder of session files. A `.gitignore` beside them keeps the folder
+/// out of git, wherever it is.
 #[cfg(unix)]
 mod files {
     use std::{
@@ -85,11 +86,11 @@ mod files {
 
     use crate::{env_file, failure::Failure};
 
-    /// The file with the id of this folder: 16 random bytes in hexadecimal. It moves
-    /// with the folder, and a folder that was made again is another store.
+    /// The file with the id of the folder: 16 random bytes in hexadecimal. A folder that moves keeps
+    /// its id, and a folder that is made again gets another.
     const ID: &str = ".store-id";
 
-    /// Returns the id of this folder, or a new one.
+    /// Returns the id of the folder, or a new one.
     pub(super) fn id(location: &Path) -> Result<String, Failure> {
         let path = location.join(ID);
         let attempted = |error: io::Error| Failure::new(format!("use {}", path.display()), error);
@@ -104,13 +105,21 @@ mod files {
             return Ok(id.to_owned());
         }
         let problem =
-            "it does not hold 32 hexadecimal digits; delete it, and the next run makes one";
+            "it does not contain 32 hexadecimal digits; delete it, and the next run makes one";
         Err(attempted(io::Error::new(ErrorKind::InvalidData, problem)))
     }
 
+    /// Writes the id, and a `.gitignore` for the whole folder unless it has one.
     pub(super) fn keep_id(location: &Path, id: &str) -> Result<(), Failure> {
-        let path = location.join(ID);
-        let written = env_file::replace(&path, &format!("{id}\n"));
+        let ignored = location.join(".gitignore");
+        if !ignored.exists() {
+            replace(&ignored, "*\n")?;
+        }
+        replace(&location.join(ID), &format!("{id}\n"))
+    }
+
+    fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+        let written = env_file::replace(path, text);
         written.map_err(|error| Failure::new(format!("write {}", path.display()), error))
     }
 
@@ -135,8 +144,8 @@ mod files {
         appended.map_err(|error| Failure::new(format!("write {}", path.display()), error))
     }
 
-    /// Ends a line that was cut short, in a way that it still counts for nothing, so that it takes no
-    /// other along.
+    /// Opens a file to append lines. Ends a truncated last line so that it stays invalid, because the
+    /// next line would otherwise become a part of it.
     fn open_to_append(path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         let mut file = options.create(true).read(true).append(true).mode(0o600).open(path)?;
@@ -163,13 +172,18 @@ mod files {
             assert_eq!(std::fs::read_dir(folders[0].path()).unwrap().count(), 0, "not kept yet");
             keep_id(folders[0].path(), &first).unwrap();
             assert_eq!(id(folders[0].path()).unwrap(), first);
+            let ignored = folders[0].path().join(".gitignore");
+            assert_eq!(std::fs::read_to_string(&ignored).unwrap(), "*\n");
+            std::fs::write(&ignored, "ours\n").unwrap();
+            keep_id(folders[0].path(), &first).unwrap();
+            assert_eq!(std::fs::read_to_string(&ignored).unwrap(), "ours\n", "left alone");
             std::fs::write(folders[0].path().join(ID), "cut").unwrap();
             let failure = id(folders[0].path()).unwrap_err().to_string();
             assert!(failure.contains(".store-id") && failure.contains("delete it"), "{failure}");
         }
 
         #[test]
-        fn a_line_that_was_cut_anywhere_takes_no_other_along() {
+        fn a_truncated_line_spoils_no_other() {
             let folder = tempfile::tempdir().unwrap();
             let path = log(folder.path(), "j");
             let line = |text: &str| [text.to_owned()];

@@ -1,0 +1,193 @@
+//! `cloakroom migrate`: copies sessions from one driver to another under the keys that they have, so
+//! that every visitor's token still finds their session.
+//!
+//! It may run while applications do, again afterwards, and in the other direction. A journal holds how
+//! both stores had each session at the end of a run. A later run updates a session that only the source
+//! has changed, ends a session in one store that has ended in the other, and keeps a session that the
+//! target has changed.
+//!
+//! Two likely mistakes stop it before it changes anything: a first run onto live sessions, and a source
+//! that lacks many of the sessions in the journal.
+
+mod endpoint;
+mod journal;
+mod plan;
+mod removals;
+mod report;
+
+use std::{collections::HashSet, time::Duration};
+
+use cloakroom::{
+    clock::{Clock, SystemClock},
+    store::{Cursor, Entry, Outcome, RecordKey, Store, StoredRecord},
+};
+use endpoint::Endpoint;
+use futures_util::future::{join_all, try_join_all};
+use journal::{Journal, SyncState, Version};
+use plan::{CopyResult, Plan, deadline};
+use report::Report;
+
+use crate::{
+    arguments::{CommonOptions, Migrate},
+    failure::Failure,
+    output::Output,
+    progress::Progress,
+    setup::{self, SharedStore},
+};
+
+/// How many sessions are copied at a time.
+const BATCH: usize = 32;
+
+/// One run from a store to another.
+struct Migration<'a> {
+    from: &'a dyn Store,
+    to: &'a dyn Store,
+    /// The source and the target, for messages.
+    endpoints: [&'a Endpoint<'a>; 2],
+    idle_timeout: Duration,
+    /// Whether to copy a session again if its earlier copy has expired.
+    copy_expired: bool,
+    journal: Journal<'a>,
+}
+
+pub(crate) async fn run(
+    options: &Migrate,
+    common: &CommonOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    if options.from == options.to {
+        return Err(Failure::unusable("`--from` and `--to` name the same driver"));
+    }
+    let settings = setup::settings(common)?;
+    let from = SharedStore::existing(options.from, &settings)?;
+    let to = SharedStore::open(options.to, &settings)?;
+    let endpoints = [Endpoint::of(&from)?, Endpoint::of(&to)?];
+    let journal = Journal::open(&endpoints[0], &endpoints[1]).await?;
+    let mut migration = Migration {
+        from: from.store(),
+        to: to.store(),
+        endpoints: endpoints.each_ref(),
+        idle_timeout: settings.idle_timeout,
+        copy_expired: options.copy_expired,
+        journal,
+    };
+    migration.check_target(options).await?;
+    migration.check_removals(options).await?;
+    let mut progress = Progress::begin("copying", from.count().await?);
+    let mut report = Report::default();
+    let mut is_finished = migration.copy(&mut report, &mut progress).await?;
+    if is_finished {
+        report.removed = migration.remove_ended(options, &progress).await?;
+        is_finished = !progress.stopped();
+    }
+    drop(progress);
+    report.print(&migration, output);
+    if is_finished {
+        Ok(())
+    } else {
+        Err(Failure::stopped("run it again to go on where it stopped"))
+    }
+}
+
+impl Migration<'_> {
+    /// Copies all sessions. Returns `true` if it came to the end.
+    async fn copy(
+        &mut self,
+        report: &mut Report,
+        progress: &mut Progress,
+    ) -> Result<bool, Failure> {
+        let (mut seen, mut next) = (HashSet::new(), Some(Cursor::default()));
+        while let Some(cursor) = next {
+            let Some(from) = self.from.as_scan() else {
+                let problem = format!("{} cannot list its sessions", self.from.name());
+                return Err(Failure::unusable(problem));
+            };
+            let mut page = from.scan(cursor).await?;
+            page.keys.retain(|key| seen.insert(*key));
+            for keys in page.keys.chunks(BATCH) {
+                self.copy_batch(keys, report).await?;
+                if !progress.advance(keys.len() as u64) {
+                    return Ok(false);
+                }
+            }
+            next = page.next;
+        }
+        Ok(true)
+    }
+
+    /// Copies some sessions.
+    ///
+    /// Invariant: the journal knows of every session that this writes to the target, even after a
+    /// crash. It notes the intent before the writes, and the successful writes also if another failed.
+    async fn copy_batch(&mut self, keys: &[RecordKey], report: &mut Report) -> Result<(), Failure> {
+        let plans = try_join_all(keys.iter().map(|key| self.plan(key))).await?;
+        let intents = keys.iter().zip(&plans).filter_map(|(key, plan)| match plan {
+            Plan::Skip(..) => None,
+            Plan::Write { source, .. } => {
+                let to = self.journal.get(key).and_then(|known| known.to);
+                Some((*key, SyncState { from: Some(Version::of(source)), to, is_intent: true }))
+            }
+        });
+        let intents: Vec<_> = intents.collect();
+        self.journal.note(&intents).await?;
+        let copies = keys.iter().zip(plans).map(|(key, plan)| self.carry_out(key, plan));
+        let (mut states, mut first_failure) = (Vec::new(), Ok(()));
+        for (key, copied) in keys.iter().zip(join_all(copies).await) {
+            match copied {
+                Ok((result, state)) => {
+                    states.extend(state.map(|state| (*key, state)));
+                    report.count(result);
+                }
+                Err(failure) => first_failure = first_failure.and(Err(failure)),
+            }
+        }
+        self.journal.note(&states).await?;
+        first_failure
+    }
+
+    /// Carries out a plan, and makes a new one if another process changes the session in between.
+    async fn carry_out(
+        &self,
+        key: &RecordKey,
+        mut plan: Plan,
+    ) -> Result<(CopyResult, Option<SyncState>), Failure> {
+        loop {
+            let (commit, source, result) = match plan {
+                Plan::Skip(result, state) => return Ok((result, state)),
+                Plan::Write { commit, source, result } => (commit, source, result),
+            };
+            let expires = deadline(&commit).unwrap_or(source.expires);
+            if let Outcome::Done(revision) = self.to.commit(commit).await? {
+                let written = Version { revision, expires };
+                self.verify(key, &source, written).await?;
+                let from = Some(Version::of(&source));
+                return Ok((result, Some(SyncState { from, to: Some(written), is_intent: false })));
+            }
+            plan = self.plan(key).await?;
+        }
+    }
+
+    /// Reads a written record back and compares it, unless another process has changed it since.
+    async fn verify(
+        &self,
+        key: &RecordKey,
+        source: &StoredRecord,
+        written: Version,
+    ) -> Result<(), Failure> {
+        let target = self.to.name();
+        match self.to.load(key).await? {
+            Some(Entry::Live(stored))
+                if stored.revision == written.revision && stored.bytes != source.bytes =>
+            {
+                Err(Failure::failed(format!(
+                    "{target} returned another record than the one that was written; stopped"
+                )))
+            }
+            Some(_) => Ok(()),
+            None if written.expires <= SystemClock.now() => Ok(()),
+            None => Err(Failure::failed(format!(
+                "{target} does not have the record that was written; stopped"
+            ))),
+        }
+    }
+}
