@@ -7,7 +7,7 @@ use std::{
 
 /// The folders and files of the core's sources, from the ground up.
 const FLOORS: [&str; 14] = [
-    "error", "observe", "http", "crypto", "cookie", "values", "form", "record", "backend",
+    "error", "http", "observe", "crypto", "cookie", "values", "form", "record", "backend",
     "session", "manage", "web", "adapter", "testing",
 ];
 

@@ -21,7 +21,9 @@ use tower::{Service, service_fn};
 /// Gives each request of `inner` a session, and commits it before the response leaves.
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware<S> {
+    /// The session system.
     pub sessions: Sessions,
+    /// The service that handles the requests.
     pub inner: S,
 }
 

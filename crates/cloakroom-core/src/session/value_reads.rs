@@ -35,8 +35,8 @@ macro_rules! value_reads {
             /// ```
             pub fn get<T: serde::de::DeserializeOwned>(
                 &self,
-                key: impl $crate::KeyOf<T>,
-            ) -> Result<Option<T>, $crate::Error> {
+                key: impl $crate::values::key::KeyOf<T>,
+            ) -> Result<Option<T>, $crate::error::Error> {
                 let path = $crate::values::Path::of(&key)?;
                 self.read_values(|values| values.get(path))
             }
@@ -57,9 +57,9 @@ macro_rules! value_reads {
             /// ```
             pub fn get_or<T: serde::de::DeserializeOwned>(
                 &self,
-                key: impl $crate::KeyOf<T>,
+                key: impl $crate::values::key::KeyOf<T>,
                 default: T,
-            ) -> Result<T, $crate::Error> {
+            ) -> Result<T, $crate::error::Error> {
                 Ok(self.get(key)?.unwrap_or(default))
             }
 
@@ -87,7 +87,7 @@ macro_rules! value_reads {
             /// assert!(session.has("seen") && !session.has("unseen"));
             #[doc = $after]
             /// ```
-            pub fn has(&self, key: impl $crate::AsKey) -> bool {
+            pub fn has(&self, key: impl $crate::values::key::AsKey) -> bool {
                 let path = $crate::values::Path::of(&key);
                 path.is_ok_and(|path| self.read_values(|values| values.raw(path).is_some()))
             }
