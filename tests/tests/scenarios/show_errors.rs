@@ -64,8 +64,10 @@ async fn start(
     }
 }
 
-/// Each failure's path, what the store does, its status and the sentence in the log.
-fn failures() -> [(&'static str, fn(&Faulty), u16, &'static str); 3] {
+/// The path, the fault of the store, the status, and the sentence in the log.
+type Failure = (&'static str, fn(&Faulty), u16, &'static str);
+
+fn failures() -> [Failure; 3] {
     [
         ("/decode", |_| (), 500, "the session value `text` is not of the type i32"),
         (
