@@ -122,7 +122,7 @@ mod tests {
             session.view().flash_message("notice", "")
         }
         assert_eq!(shown(json!({ "notice": "saved" })), "saved");
-        assert_eq!(shown(&json!({ "notice": "saved" })), "saved");
+        assert_eq!(shown(json!({ "notice": "saved" })), "saved");
         assert_eq!(shown(Map::from_iter([("notice".to_owned(), json!("saved"))])), "saved");
         assert_eq!(shown([("notice", "saved")]), "saved");
         assert_eq!(shown(vec![("notice".to_owned(), "saved")]), "saved");
