@@ -15,7 +15,7 @@ use crate::{
 
 impl Session {
     /// Adds messages for the next page, from pairs, maps, JSON objects, and any other
-    /// [`FlashMessages`](crate::FlashMessages).
+    /// [`FlashMessages`].
     ///
     /// Use [`flash_now`](Self::flash_now) for messages on the current page. A session keeps the flash
     /// of at most 16 requests. If there are more, it drops the oldest.

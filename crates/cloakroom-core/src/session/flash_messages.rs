@@ -9,8 +9,8 @@ use crate::{error::Error, record::flash::Bags, values::encode_object};
 
 /// Converts into flash messages by name, for [`Session::flash`](crate::Session::flash).
 ///
-/// JSON objects, maps and pairs are messages. A struct of your own is, if it is serialized with its
-/// fields as names:
+/// JSON objects, maps and pairs implement it. Implement it for a struct that serializes to an object,
+/// with the names of its fields as the names of the messages:
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -26,7 +26,7 @@ use crate::{error::Error, record::flash::Bags, values::encode_object};
 /// # Ok::<(), cloakroom::Error>(())
 /// ```
 ///
-/// A text has no name, so it does not compile:
+/// A text alone does not compile, because it has no name:
 ///
 /// ```compile_fail,E0277
 /// # use cloakroom_core as cloakroom;
@@ -43,8 +43,8 @@ use crate::{error::Error, record::flash::Bags, values::encode_object};
             `FlashMessages` for a struct of your own: `impl FlashMessages for MyMessages {{}}`"
 )]
 pub trait FlashMessages: Serialize {
-    /// Serializes the messages as an object of values by name. The default is right for whatever is
-    /// serialized as an object anyway.
+    /// Serializes the messages as an object of values by name. The default suits types that serialize
+    /// to an object.
     ///
     /// # Errors
     /// When a message cannot be serialized.
@@ -115,14 +115,15 @@ mod tests {
     impl FlashMessages for Saved {}
 
     #[test]
-    fn every_shape_of_messages_comes_to_the_same() {
+    fn messages_of_all_types_are_shown_alike() {
         fn shown(messages: impl FlashMessages) -> String {
             let session = crate::testing::session();
             session.flash_now(messages).unwrap();
             session.view().flash_message("notice", "")
         }
-        assert_eq!(shown(json!({ "notice": "saved" })), "saved");
-        assert_eq!(shown(json!({ "notice": "saved" })), "saved");
+        let saved = json!({ "notice": "saved" });
+        assert_eq!(shown(&saved), "saved");
+        assert_eq!(shown(saved), "saved");
         assert_eq!(shown(Map::from_iter([("notice".to_owned(), json!("saved"))])), "saved");
         assert_eq!(shown([("notice", "saved")]), "saved");
         assert_eq!(shown(vec![("notice".to_owned(), "saved")]), "saved");

@@ -1,6 +1,6 @@
 //! The change log: the changes that one request made to its session. A commit replays them on the
-//! record if another request has written it in the meantime. [`crate::guide::concurrency`] has the rule
-//! for every pair of changes.
+//! record if another request has written it in the meantime. The guide's page on concurrency has the
+//! rule for every pair of changes.
 
 pub(crate) mod closure;
 
@@ -174,7 +174,7 @@ impl ChangeLog {
     }
 
     /// Makes every change again on `record`. A change that fails there is dropped with a warning, as
-    /// note 1 of [`crate::guide::concurrency`] explains.
+    /// note 1 of the guide's page on concurrency explains.
     pub(crate) fn replay(&self, record: &mut Record) {
         for change in self.changes() {
             if let Err(error) = change.apply(record) {
