@@ -121,8 +121,9 @@ mod tests {
             session.flash_now(messages).unwrap();
             session.view().flash_message("notice", "")
         }
-        assert_eq!(shown(json!({ "notice": "saved" })), "saved");
-        assert_eq!(shown(&json!({ "notice": "saved" })), "saved");
+        let borrowed = json!({ "notice": "saved" });
+        assert_eq!(shown(&borrowed), "saved");
+        assert_eq!(shown(borrowed), "saved");
         assert_eq!(shown(Map::from_iter([("notice".to_owned(), json!("saved"))])), "saved");
         assert_eq!(shown([("notice", "saved")]), "saved");
         assert_eq!(shown(vec![("notice".to_owned(), "saved")]), "saved");
