@@ -357,13 +357,17 @@ Arguments:
 Options:
       --owner <OWNER>  Ends all sessions of this owner
       --dry-run        Shows the sessions that would end, and ends none
-      --yes            Ends several sessions of the owner without asking; necessary where no terminal can be asked
+      --yes            Ends several sessions of the owner without asking; necessary where no
+                       terminal can be asked
   -h, --help           Print help
 
 Common options:
-      --json             Prints JSON to standard output: one object, or one object a line for a list (JSON Lines)
-      --config <FILE>    Reads the settings from this file [default: config/session.toml, if it exists]
-      --env-file <FILE>  Reads variables that are not in the environment from this file [default: .env, if it exists]
+      --json             Prints JSON to standard output: one object, or one object a line for a list
+                         (JSON Lines)
+      --config <FILE>    Reads the settings from this file [default: config/session.toml, if it
+                         exists]
+      --env-file <FILE>  Reads variables that are not in the environment from this file [default:
+                         .env, if it exists]
 
 "#]]
     );
