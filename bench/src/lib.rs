@@ -1,4 +1,4 @@
-//! What the measured servers share. `cargo xtask bench peers` builds them and runs `compare`.
+//! The parts that the measured servers share. `cargo xtask bench peers` builds them and runs `compare`.
 //!
 //! Every server has the routes `/none` (no session), `/login` (stores a user name), `/read`
 //! (returns it) and `/write` (increments a counter and returns it), and one worker thread.

@@ -1,6 +1,10 @@
 //! The drivers of cloakroom.
 
-use cloakroom::{cookie::CookieSettings, redis::{RedisStore, Servers}, AppKeys, FileStore, MemoryStore, Sessions};
+use cloakroom::{
+    AppKeys, FileStore, MemoryStore, Sessions,
+    cookie::CookieSettings,
+    redis::{RedisStore, Servers},
+};
 
 use crate::{Failure, options::Options};
 

@@ -27,7 +27,7 @@ pub(crate) fn enter(session: &Session, user: &str, headers: &HeaderMap) -> Resul
 
 /// A word for the visitor's device, from what the browser says of itself.
 fn device(headers: &HeaderMap) -> &'static str {
-    let agent = headers.get(USER_AGENT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let known = [
         ("iPhone", "iPhone"),
         ("Android", "Android device"),

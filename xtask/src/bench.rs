@@ -1,4 +1,4 @@
-//! What sessions cost: `cargo xtask bench`.
+//! Measuring the cost of sessions: `cargo xtask bench`.
 
 use crate::{Failure, commands, tools};
 

@@ -39,7 +39,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<(), Failure> {
     run("cargo", arguments)
 }
 
-/// What a program prints.
+/// Returns what a program prints.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new(program).current_dir(root()).args(arguments).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;

@@ -35,7 +35,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 /// Returns the names that follow `crate::` in a source without its tests and comments: those of modules,
 /// and those of items that the crate's front door re-exports.
 fn imports(source: &str) -> Vec<String> {
-    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let code: String = lines.collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();

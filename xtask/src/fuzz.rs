@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{Failure, commands};
 
-/// What cargo-fuzz passes as well, without the sanitizers: there is no unsafe code to watch.
+/// The flags of cargo-fuzz without the sanitizers, because there is no unsafe code to watch.
 const FLAGS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \

@@ -30,7 +30,7 @@ cargo xtask bench crowd [--seconds S] [--processes N] [--connections N] [--only 
                                 several processes with one store, which write one session
 ";
 
-/// What went wrong, in one line.
+/// The reason of a failure, in one line.
 type Failure = String;
 
 fn main() -> ExitCode {

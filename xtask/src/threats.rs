@@ -56,7 +56,8 @@ fn is_named(path: &Path, module: &str) -> bool {
 fn has_test(source: &str, name: &str) -> bool {
     let Some((before, _)) = source.split_once(&format!("fn {name}(")) else { return false };
     let above = &before[..before.rfind('\n').unwrap_or_default()];
-    let mut attributes = above.lines().rev().map(str::trim).take_while(|it| it.starts_with("#["));
+    let mut attributes =
+        above.lines().rev().map(str::trim).take_while(|line| line.starts_with("#["));
     // A list names a scenario without calling it.
     let is_listed = source.match_indices(name).any(|(at, _)| {
         let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
@@ -66,7 +67,7 @@ fn has_test(source: &str, name: &str) -> bool {
     is_listed || attributes.any(|line| line.contains("test"))
 }
 
-/// What is wrong with `named`, if anything.
+/// Returns the problem with `named`, if there is one.
 fn problem(named: &str) -> Option<String> {
     let Some((module, name)) = named.split_once("::") else {
         return Some(format!("`{named}` is no `file::function`"));

@@ -1,4 +1,4 @@
-//! What the tests need of the machine, and how it gets there.
+//! The programs that the tests run, and how to install them.
 
 use crate::{Failure, commands};
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use actix_web::{App, HttpServer, web};
-use cloakroom::{actix::SessionMiddleware, Error, Session};
+use cloakroom::{Error, Session, actix::SessionMiddleware};
 use cloakroom_bench::{
     Failure,
     options::{Options, finish},

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use axum::{Router, routing::get};
-use cloakroom::{axum::SessionLayer, Error, Session};
+use cloakroom::{Error, Session, axum::SessionLayer};
 use cloakroom_bench::{axum_server, sessions};
 
 fn main() -> ExitCode {

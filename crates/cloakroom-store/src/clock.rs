@@ -59,7 +59,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// What is later than the year 9999 is shown as its end.
+/// Displays a moment after the year 9999 as the end of that year.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LAST: Timestamp = Timestamp(253_402_300_799_999);
@@ -90,7 +90,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that only moves when it is told to, for tests of timeouts.
+/// A clock that moves only by calls, for tests of timeouts.
 ///
 /// ```
 /// use std::time::Duration;

@@ -16,7 +16,7 @@ const OWNER_KEY_DOMAIN: &[u8] = b"cloakroom owner key v1\0";
 const CHARS: usize = 43;
 
 /// The key under which a store keeps a record: a tag of 16 bits and 240 bits of the token's SHA-256.
-/// A copy of the store signs nobody in, because it holds no token (OWASP ASVS 5.0, 11.4.1;
+/// A copy of the store cannot be used to sign in, because it holds no token (OWASP ASVS 5.0, 11.4.1;
 /// CVE-2019-16782).
 ///
 /// The [tag](Self::tag) is drawn with the token and stays when a session is regenerated. So both keys

@@ -17,7 +17,7 @@ pub trait Scan: Store {
 
 /// Where the next page of a [`Scan`] or an [`OwnerIndex`](crate::OwnerIndex) starts.
 ///
-/// The default is the start. The store alone gives the parts a meaning, and whoever asks for pages
+/// The default is the start. Only the store gives the parts a meaning, and a caller of pages
 /// passes them back unchanged.
 ///
 /// ```

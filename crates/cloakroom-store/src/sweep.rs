@@ -15,7 +15,7 @@ pub trait Sweep: Store {
     async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError>;
 }
 
-/// What one call of [`Sweep::sweep`] did.
+/// The result of one call of [`Sweep::sweep`].
 ///
 /// ```
 /// use cloakroom_store::{SweepProgress, SweepRound};

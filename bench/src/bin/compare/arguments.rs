@@ -8,7 +8,7 @@ const USAGE: &str = "usage: peers [--rounds N] [--seconds S] [--only NAME]…
        instructions [--only NAME]…
        crowd [--seconds S] [--processes N] [--connections N] [--only DRIVER]…";
 
-/// What is run.
+/// The comparison to run.
 #[derive(Debug)]
 pub(crate) enum Task {
     /// Servers beside bare ones.
@@ -22,7 +22,7 @@ pub(crate) enum Task {
 /// The options of a run.
 #[derive(Debug)]
 pub(crate) struct Arguments {
-    /// What is run.
+    /// The comparison to run.
     pub(crate) task: Task,
     /// How many pairs of slices there are for each figure.
     pub(crate) rounds: usize,

@@ -16,7 +16,7 @@ pub(crate) fn request(path: &str, cookie: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{cookie}\r\n").into_bytes()
 }
 
-/// What the load generator looks at in a reply.
+/// The parts of a reply that the load generator reads.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// The status code is 2xx.

@@ -27,7 +27,7 @@ pub(crate) struct Load<'a> {
     pub(crate) span: Duration,
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// Replies with a status of 2xx, late ones included.

@@ -36,7 +36,7 @@ impl Process {
         let mut process = Self::start(command)?;
         let lines = process.0.stdout.take().map(|output| BufReader::new(output).lines());
         let address = |line: String| line.split_once("http://")?.1.trim().parse().ok();
-        let address = lines.and_then(|it| it.map_while(Result::ok).find_map(address));
+        let address = lines.and_then(|lines| lines.map_while(Result::ok).find_map(address));
         if let Some(address) = address {
             return Ok((process, address));
         }

@@ -58,5 +58,5 @@ impl Redis {
 
 fn free_port() -> Result<u16, Failure> {
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    address.map(|it| it.port()).map_err(|error| format!("no free port: {error}"))
+    address.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }

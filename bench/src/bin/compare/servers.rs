@@ -104,7 +104,7 @@ impl Server {
     }
 }
 
-/// What servers keep their sessions in, and the key that they share.
+/// The stores of the servers, and the key that they share.
 #[derive(Debug)]
 pub(crate) struct Stores {
     redis: Redis,

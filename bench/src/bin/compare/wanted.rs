@@ -72,8 +72,8 @@ pub(crate) fn of_row(row: &Row) -> Vec<Wanted> {
     let what = |figure| format!("{}: {figure}", row.server.name);
     let (read, write) = ratios(row.server.driver);
     let mut wanted = vec![Wanted::at_least(what("none"), NONE, row.none.ratio())];
-    wanted.extend(read.map(|it| Wanted::at_least(what("read own"), it, row.read.ratio())));
-    wanted.extend(write.map(|it| Wanted::at_least(what("write own"), it, row.write.ratio())));
+    wanted.extend(read.map(|ratio| Wanted::at_least(what("read own"), ratio, row.read.ratio())));
+    wanted.extend(write.map(|ratio| Wanted::at_least(what("write own"), ratio, row.write.ratio())));
     if let Some((hot, counter)) = &row.hot {
         let ratio = hot.ratio() / row.write.ratio();
         wanted.push(Wanted::at_least(what("write hot, × write own"), 1.0, ratio));
