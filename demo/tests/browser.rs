@@ -223,7 +223,7 @@ async fn the_stories_hold_on_the_file_driver() {
 }
 
 #[test]
-fn what_keeps_the_demo_from_starting_is_one_line_and_exit_code_2() {
+fn a_failed_start_of_the_demo_is_one_line_and_exit_code_2() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let refused = [

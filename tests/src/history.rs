@@ -1,4 +1,4 @@
-//! Whether what concurrent clients of one record were told could have happened one step at a time.
+//! Checks whether the replies to concurrent clients of one record are possible one step at a time.
 //!
 //! A history is linearizable when its operations can be put into an order that a single client
 //! would accept, and that puts no operation before one that had ended when it began. The search is
@@ -13,13 +13,13 @@ use cloakroom::store::Revision;
 pub struct Operation {
     /// When it was asked for.
     pub invoked: u64,
-    /// When its answer was there.
+    /// When its reply arrived.
     pub returned: u64,
-    /// What was asked and answered.
+    /// The request and its reply.
     pub told: Told,
 }
 
-/// What a client asked, and what it was answered.
+/// A request of a client with its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// A record was created, with this revision.
@@ -49,7 +49,7 @@ enum State {
 }
 
 impl State {
-    /// The state after a step, if the answer is right in this one.
+    /// Returns the state after a step, if its reply is right in this state.
     fn after(self, told: Told) -> Option<Self> {
         match (self, told) {
             (Self::Absent, Told::Created(revision)) => Some(Self::Live(revision)),
@@ -74,8 +74,11 @@ pub fn is_linearizable(operations: &[Operation]) -> bool {
     let mut open = vec![(vec![false; operations.len()], State::Absent)];
     while let Some((done, state)) = open.pop() {
         let left = || operations.iter().enumerate().filter(|(index, _)| !done[*index]);
-        let Some(first_return) = left().map(|(_, it)| it.returned).min() else { return true };
-        for (index, operation) in left().filter(|(_, it)| it.invoked <= first_return) {
+        let Some(first_return) = left().map(|(_, operation)| operation.returned).min() else {
+            return true;
+        };
+        for (index, operation) in left().filter(|(_, operation)| operation.invoked <= first_return)
+        {
             let Some(next) = state.after(operation.told) else { continue };
             let mut done = done.clone();
             done[index] = true;

@@ -51,7 +51,7 @@ impl SetCookie {
         if self.name.starts_with("__Secure-") && !has("secure") {
             return Some("__Secure- needs Secure");
         }
-        let cross_site = self.attributes.get("samesite").is_some_and(|it| it == "None");
+        let cross_site = self.attributes.get("samesite").is_some_and(|value| value == "None");
         (cross_site && !has("secure")).then_some("SameSite=None needs Secure")
     }
 }

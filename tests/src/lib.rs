@@ -1,17 +1,30 @@
-//! The probe servers and the HTTP scenarios that every framework and driver must pass.
+//! The probe servers, the HTTP scenarios that every framework and driver must pass, and the fixtures
+//! of all tests of sessions.
 //!
 //! Test equipment: never published, bound to loopback only. The contract of the probe servers is
 //! fixed, so that any black-box client can drive every framework and driver alike:
 //! [`probe::script`] has the steps, [`probe::axum`] the routes.
+//!
+//! | a test needs | it takes |
+//! |---|---|
+//! | a server with framework, driver and clock | [`server::Server`] |
+//! | a browser that speaks HTTP | [`browser::Browser`], which runs [`step::Step`]s |
+//! | an application without HTTP | [`local::LocalApp`] and its [`local::LocalBrowser`]s |
+//! | a store that notes calls, fails or waits | [`store::TestStore`] with [`store::Hooks`] |
+//! | the log | [`log::Log`] |
 
-pub mod client;
+pub mod browser;
 pub mod history;
 pub mod jar;
+pub mod local;
+pub mod log;
 pub mod probe;
 pub mod proxy;
 pub mod redis;
 pub mod running;
 pub mod server;
+pub mod step;
+pub mod store;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -20,26 +20,26 @@ use tokio::{
     time::sleep,
 };
 
-/// What the proxy does to connections, new and old.
+/// The fault of all connections, new and old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing: it passes everything on.
     None,
-    /// Answers come this much later.
+    /// Replies come this much later.
     Latency(Duration),
-    /// Answers come in pieces of so many bytes.
+    /// Replies come in pieces of this many bytes.
     Slice(usize),
-    /// Every connection is closed after so many bytes of answers, counted from this setting on.
+    /// Every connection is closed after this many bytes of replies, counted from this setting on.
     CutAfter(usize),
     /// Every connection is closed at once.
     Reset,
     /// Everything is taken and nothing comes back.
     BlackHole,
-    /// What the client sends is taken and never arrives.
+    /// Requests are taken and never arrive.
     Unheard,
 }
 
-/// What connections go by.
+/// The state that connections share.
 #[derive(Clone, Copy, Debug)]
 struct State {
     fault: Fault,
@@ -103,7 +103,7 @@ impl FaultProxy {
         });
     }
 
-    /// Returns how many bytes of answers [`Fault::BlackHole`], or of questions [`Fault::Unheard`],
+    /// Returns how many bytes of replies [`Fault::BlackHole`], or of questions [`Fault::Unheard`],
     /// kept back until now.
     pub fn swallowed(&self) -> usize {
         self.swallowed.load(Ordering::SeqCst)

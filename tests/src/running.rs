@@ -1,4 +1,4 @@
-//! A server in a process of its own, which ends with the test.
+//! A server in a separate process, which ends with the test.
 
 use std::{
     io::{BufRead, BufReader},

@@ -14,12 +14,11 @@ use cloakroom::{
     cookie::CookieSettings,
     file::Durability,
     redis::{RedisStore, Servers},
-    store::Store,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{client::Client, probe, redis::RedisServer};
+use crate::{browser::Browser, local, probe, redis::RedisServer, step::Step, store::Hooks};
 
 /// The drivers that the scenarios run over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub enum DriverUnderTest {
     Memory,
     /// Files in a folder of their own.
     File,
-    /// A Redis server of its own.
+    /// A Redis server for this test.
     Redis,
 }
 
@@ -69,9 +68,9 @@ impl Framework {
 /// A framework and a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// What serves.
+    /// The framework that serves.
     pub framework: Framework,
-    /// What keeps the records.
+    /// The driver that stores the records.
     pub driver: DriverUnderTest,
 }
 
@@ -169,7 +168,7 @@ impl Backend {
         }
     }
 
-    /// Everything that whoever steals the store would see: names, keys and contents.
+    /// Returns everything that a stolen store shows: names, keys and contents.
     ///
     /// # Panics
     /// As [`records`](Self::records).
@@ -235,11 +234,12 @@ impl Server {
         Self::probe(setup, clock, backend, settings(with_cookie(builder))).await
     }
 
-    /// Starts one on a store of the test's own, by the system's time.
-    pub async fn on_store(framework: Framework, store: impl Store) -> Self {
+    /// Starts one with the sessions of an application in this process.
+    pub async fn of<H: Hooks>(framework: Framework, app: &local::LocalApp<H>) -> Self {
         let setup = Setup { framework, driver: DriverUnderTest::Memory };
-        let builder = with_cookie(Sessions::store(store, AppKeys::random()));
-        Self::probe(setup, Arc::default(), Backend::None, builder).await
+        let (address, serving) = framework.probe(app.sessions.clone()).await;
+        let clock = app.clock.clone();
+        Self { address, setup, clock, backend: Backend::None, _serving: serving }
     }
 
     async fn probe(
@@ -253,9 +253,16 @@ impl Server {
         Self { address, setup, clock, backend, _serving: serving }
     }
 
-    /// A new visitor.
-    pub fn client(&self) -> Client {
-        Client::new(self.address)
+    /// Returns a browser without cookies.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.address)
+    }
+
+    /// Returns a browser for which these steps were run.
+    pub async fn browser_with(&self, steps: impl AsRef<[Step]>) -> Browser {
+        let mut browser = self.browser();
+        browser.run(steps).await.values();
+        browser
     }
 }
 
@@ -299,7 +306,7 @@ pub async fn serve(app: Router) -> (SocketAddr, Serving) {
     (address, Serving(Stop::Task(task)))
 }
 
-/// Serves actix-web routes on a free port of loopback, in threads of its own.
+/// Serves actix-web routes on a free port of loopback, in separate threads.
 ///
 /// # Panics
 /// When there is none.

@@ -1,4 +1,4 @@
-//! The guide's tables of threats name tests. These checks keep the names true.
+//! The guide's tables of threats and the comparison name tests. These checks keep the names true.
 
 use std::{
     fs,
@@ -6,27 +6,40 @@ use std::{
 };
 
 const GUIDE: &str = include_str!("../../crates/cloakroom/src/guide/security.md");
+const COMPARISON: &str = include_str!("../../COMPARE.md");
 
 /// A row of a table: its first cell, and the tests in its last.
 #[derive(Debug)]
 struct Row<'t> {
-    threat: &'t str,
+    name: &'t str,
     tests: Vec<&'t str>,
 }
 
-/// The rows of the section on threats.
-fn rows(guide: &str) -> Vec<Row<'_>> {
+/// Returns the rows of the section on threats.
+fn threats(guide: &str) -> Vec<Row<'_>> {
     let section = guide.split("\n# ").find(|section| section.starts_with("Threats"));
-    let lines = section.unwrap_or_default().lines().filter(|line| line.starts_with('|'));
-    lines
-        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
-        .filter(|cells| !matches!(cells[0], "threat" | "---"))
-        .map(|cells| Row {
-            threat: cells[0],
+    rows(section.unwrap_or_default())
+}
+
+/// Returns the rows of the tables whose last column is named `tests`.
+fn rows(text: &str) -> Vec<Row<'_>> {
+    let mut rows = Vec::new();
+    let mut names_tests = false;
+    for line in text.lines() {
+        if !line.starts_with('|') {
+            names_tests = false;
+            continue;
+        }
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (name, last) = (cells[0], cells[cells.len() - 1]);
+        if last == "tests" {
+            names_tests = true;
+        } else if names_tests && name != "---" {
             // Every second part is between backticks.
-            tests: cells[cells.len() - 1].split('`').skip(1).step_by(2).collect(),
-        })
-        .collect()
+            rows.push(Row { name, tests: last.split('`').skip(1).step_by(2).collect() });
+        }
+    }
+    rows
 }
 
 /// The Rust files below the crates' sources and tests.
@@ -84,18 +97,32 @@ fn all_sources() -> Vec<PathBuf> {
     [sources(&root.join("crates")), sources(&root.join("tests"))].concat()
 }
 
+/// Returns the problems of the tests that the rows name.
+fn problems(rows: &[Row<'_>]) -> Vec<String> {
+    let missing = rows.iter().flat_map(|Row { name, tests }| {
+        tests.iter().filter_map(move |named| Some(format!("{name}: {}", problem(named)?)))
+    });
+    missing.collect()
+}
+
 #[test]
 fn every_threat_names_tests_that_exist() {
-    let rows = rows(GUIDE);
+    let rows = threats(GUIDE);
     assert!(rows.len() > 40, "{} rows", rows.len());
-    let mut problems = Vec::new();
-    for Row { threat, tests } in rows {
-        if tests.is_empty() {
-            problems.push(format!("{threat}: no test"));
-        }
-        let missing = tests.iter().filter_map(|named| problem(named));
-        problems.extend(missing.map(|problem| format!("{threat}: {problem}")));
+    for Row { name, tests } in &rows {
+        assert!(!tests.is_empty(), "{name}: no test");
     }
+    let problems = problems(&rows);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// A row about the libraries alone names no test.
+#[test]
+fn the_comparison_names_tests_that_exist() {
+    let rows = rows(COMPARISON);
+    let naming = rows.iter().filter(|row| !row.tests.is_empty()).count();
+    assert!(naming > 25, "{naming} rows with tests");
+    let problems = problems(&rows);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
@@ -113,6 +140,6 @@ fn a_name_without_a_test_is_reported() {
     ));
     assert!(has_test("#[test]\nfn alone() {}", "alone"));
     let guide = "x\n# Threats\n| threat | tests |\n|---|---|\n| a | `b::c`, `d::e` |\n| f | |\n# End\n| g | |";
-    let rows: Vec<_> = rows(guide).into_iter().map(|row| (row.threat, row.tests)).collect();
+    let rows: Vec<_> = threats(guide).into_iter().map(|row| (row.name, row.tests)).collect();
     assert_eq!(rows, [("a", vec!["b::c", "d::e"]), ("f", vec![])]);
 }

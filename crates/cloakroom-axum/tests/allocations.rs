@@ -84,7 +84,6 @@ fn a_request_allocates_no_more_for_its_session_than_this() {
     for (path, at_most) in [("/none", 2), ("/read", read), ("/write", write)] {
         let whole = allocations(&mut app, path, &cookie);
         let session = whole - allocations(&mut bare, path, &cookie);
-        println!("{path}: {session} allocations");
         assert!(session <= at_most, "{path}: {session} allocations for the session");
     }
 }

@@ -1,5 +1,5 @@
-//! The file store as a process of its own, for tests that kill it or have its system calls fail:
-//! `file-store LOCATION full|fast`, then one command a line on standard input, one answer a line on
+//! The file store as a separate process, for tests that kill it or have its system calls fail:
+//! `file-store LOCATION full|fast`, then one command a line on standard input, one reply a line on
 //! standard output.
 //!
 //! ```text

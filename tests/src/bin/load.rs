@@ -1,4 +1,4 @@
-//! What sessions cost: the probe beside the bare axum service, in one run.
+//! The cost of sessions: the probe beside the bare axum service, in one run.
 //!
 //! `cargo xtask bench http` builds everything and runs it. Both servers have one worker thread on
 //! one core; this client has the other. It alternates short slices of load between the two and
@@ -22,13 +22,13 @@ use tokio::{
 const CONNECTIONS: usize = 16;
 const SLICE: Duration = Duration::from_millis(500);
 
-/// What is measured: a path, with the session's cookie or without, and the ratio to be kept.
+/// The measured cases: a path, whether the session's cookie is sent, and the least ratio.
 const ROWS: [(&str, bool, f64); 4] =
     [("/none", false, 0.97), ("/none", true, 0.97), ("/read", true, 0.88), ("/write", true, 0.78)];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let rounds: usize = std::env::args().nth(1).and_then(|it| it.parse().ok()).unwrap_or(10);
+    let rounds: usize = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(10);
     let (_bare, bare) = start("bare-axum");
     let (_probe, probe) = start("probe-axum");
     let cookie = sign_in(probe).await;
@@ -124,7 +124,7 @@ async fn load(server: SocketAddr, request: &[u8]) -> f64 {
     f64::from(answered) / started.elapsed().as_secs_f64()
 }
 
-/// One connection that sends the next request when it has the answer to the last.
+/// Sends the next request over one connection after each reply.
 async fn keep_asking(server: SocketAddr, request: Vec<u8>, until: Instant) -> u32 {
     let mut stream = connect(server).await;
     let mut buffer = vec![0; 4096];
@@ -142,7 +142,7 @@ async fn connect(server: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a request and reads its whole answer; returns the answer's length in `buffer`.
+/// Sends a request and reads its whole response. Returns its length in `buffer`.
 async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize {
     stream.write_all(request).await.unwrap_or_else(|error| panic!("{error}"));
     let mut read = 0;
@@ -150,7 +150,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> 
         let more = stream.read(&mut buffer[read..]).await.unwrap_or_else(|error| panic!("{error}"));
         assert!(more > 0, "the server closed the connection");
         read += more;
-        if let Some(end) = buffer[..read].windows(4).position(|it| it == b"\r\n\r\n") {
+        if let Some(end) = buffer[..read].windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let length = content_length(&buffer[..end]);
             if read >= end + 4 + length {
                 return read;

@@ -10,7 +10,7 @@ use tower::Layer;
 fn main() -> ExitCode {
     command::main(
         // Around the router as a whole: `Router::layer` would box each request once more.
-        |options| options.sessions().map(|it| SessionLayer::new(it).layer(routes())),
+        |options| options.sessions().map(|sessions| SessionLayer::new(sessions).layer(routes())),
         async |listener, app| {
             let app = ServiceExt::<Request>::into_make_service(app);
             axum::serve(listener, app).await

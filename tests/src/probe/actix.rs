@@ -16,10 +16,7 @@ use futures_util::stream;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::{
-    script::{HEADER, run},
-    step::Answer,
-};
+use super::script::{Ending, HEADER, run};
 
 /// As axum has it, so that both probes take the same forms.
 const BODY_LIMIT: usize = cloakroom::form::DEFAULT_BODY_LIMIT;
@@ -53,7 +50,7 @@ async fn late(request: HttpRequest) -> HttpResponse {
         let script = request.headers().get(HEADER).and_then(|script| script.to_str().ok());
         let results = match Session::extract(&request).await {
             Ok(session) => match run(script.unwrap_or("[]"), &session).await {
-                Answer::Results(_, results) => json!({ "results": results }),
+                Ending::Results(_, results) => json!({ "results": results }),
                 other => json!({ "ended": format!("{other:?}") }),
             },
             Err(rejection) => json!({ "rejected": rejection.to_string() }),
@@ -92,12 +89,12 @@ async fn script(
     capture_form(&request, body).await?;
     let script = request.headers().get(HEADER).and_then(|script| script.to_str().ok());
     match run(script.unwrap_or("[]"), &session).await {
-        Answer::Results(status, results) => Ok(with_status(status, &results)),
-        Answer::Error(error) => Err(Error::from(error)),
-        Answer::Redirect(to) => Ok(see_other(to, &request)),
-        Answer::RedirectBack(fallback) => Ok(back.or(&fallback).into()),
-        Answer::Html(page) => Ok(HttpResponse::Ok().content_type(ContentType::html()).body(page)),
-        Answer::Stream(chunks, pause) => Ok(stream_of(chunks, pause)),
+        Ending::Results(status, results) => Ok(with_status(status, &results)),
+        Ending::Error(error) => Err(Error::from(error)),
+        Ending::Redirect(to) => Ok(see_other(to, &request)),
+        Ending::RedirectBack(fallback) => Ok(back.or(&fallback).into()),
+        Ending::Html(page) => Ok(HttpResponse::Ok().content_type(ContentType::html()).body(page)),
+        Ending::Stream(chunks, pause) => Ok(stream_of(chunks, pause)),
     }
 }
 

@@ -18,10 +18,7 @@ use http::StatusCode;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::{
-    script::{HEADER, run},
-    step::Answer,
-};
+use super::script::{Ending, HEADER, run};
 
 /// The probe's routes, with the session layer around them.
 pub fn router(sessions: Sessions) -> Router {
@@ -54,7 +51,7 @@ async fn late(request: Request) -> Body {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let results = match Session::from_request_parts(&mut parts, &()).await {
             Ok(session) => match run(&script, &session).await {
-                Answer::Results(_, results) => json!({ "results": results }),
+                Ending::Results(_, results) => json!({ "results": results }),
                 other => json!({ "ended": format!("{other:?}") }),
             },
             Err(rejection) => json!({ "rejected": rejection.to_string() }),
@@ -87,12 +84,12 @@ async fn script(session: Session, back: Back, request: Request) -> Result<Respon
     let script = script.unwrap_or("[]").to_owned();
     capture_form(request).await?;
     Ok(match run(&script, &session).await {
-        Answer::Results(status, results) => with_status(status, &results),
-        Answer::Error(error) => error.into_response(),
-        Answer::Redirect(to) => Redirect::to(&to).into_response(),
-        Answer::RedirectBack(fallback) => back.or(&fallback).into_response(),
-        Answer::Html(page) => Html(page).into_response(),
-        Answer::Stream(chunks, pause) => stream_of(chunks, pause),
+        Ending::Results(status, results) => with_status(status, &results),
+        Ending::Error(error) => error.into_response(),
+        Ending::Redirect(to) => Redirect::to(&to).into_response(),
+        Ending::RedirectBack(fallback) => back.or(&fallback).into_response(),
+        Ending::Html(page) => Html(page).into_response(),
+        Ending::Stream(chunks, pause) => stream_of(chunks, pause),
     })
 }
 

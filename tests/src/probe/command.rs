@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "usage: --listen 127.0.0.1:PORT [--config FILE] [--workers N]";
 
-/// What the command line says.
+/// The options of the command line.
 #[derive(Debug)]
 pub struct Options {
     /// Where to listen; loopback only.

@@ -4,4 +4,3 @@ pub mod actix;
 pub mod axum;
 pub mod command;
 pub mod script;
-pub mod step;

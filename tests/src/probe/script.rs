@@ -1,4 +1,4 @@
-//! Carries a script out against a session. Frameworks do not come in here.
+//! Carries a script out against a session, whatever the framework.
 
 use std::time::Duration;
 
@@ -9,21 +9,38 @@ use minijinja::{Environment, context};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::step::{Answer, By, Step, Type};
+use crate::step::{By, Step, Type};
 
 /// The name of the header that holds the script.
 pub const HEADER: &str = "x-script";
 
-/// What a step comes to: a value, or the end of the request.
-enum Outcome {
-    Value(Value),
-    End(Answer),
+/// The response that a script leads to.
+#[derive(Debug)]
+pub enum Ending {
+    /// The results of all steps, with this status.
+    Results(u16, Vec<Value>),
+    /// The library's error, for the framework to turn into a response.
+    Error(cloakroom::Error),
+    /// A redirect to this address.
+    Redirect(String),
+    /// A redirect back, with the address of the fallback.
+    RedirectBack(String),
+    /// A page.
+    Html(String),
+    /// A body of this number of chunks, with a pause before each.
+    Stream(u32, Duration),
 }
 
-/// Why a step failed.
+/// The outcome of a step: a value, or the end of the request.
+enum Outcome {
+    Value(Value),
+    End(Ending),
+}
+
+/// The reason why a step failed.
 enum Failure {
     Session(Error),
-    /// A word of the contract that the library has no error for, with its message.
+    /// An error of the contract that the library has no type for: its word and its message.
     Word(&'static str, String),
 }
 
@@ -34,10 +51,10 @@ impl From<Error> for Failure {
 }
 
 /// Runs the steps of `script` in order.
-pub async fn run(script: &str, session: &Session) -> Answer {
+pub async fn run(script: &str, session: &Session) -> Ending {
     let steps: Vec<Value> = match serde_json::from_str(script) {
         Ok(steps) => steps,
-        Err(error) => return Answer::Results(200, vec![failed(bad_step(&error))]),
+        Err(error) => return Ending::Results(200, vec![failed(bad_step(&error))]),
     };
     let loaded = session.handle();
     let mut results = Vec::with_capacity(steps.len());
@@ -48,14 +65,14 @@ pub async fn run(script: &str, session: &Session) -> Answer {
         };
         match outcome {
             Ok(Outcome::Value(value)) => results.push(json!({ "ok": value })),
-            Ok(Outcome::End(Answer::Results(status, _))) => {
-                return Answer::Results(status, results);
+            Ok(Outcome::End(Ending::Results(status, _))) => {
+                return Ending::Results(status, results);
             }
-            Ok(Outcome::End(answer)) => return answer,
+            Ok(Outcome::End(ending)) => return ending,
             Err(failure) => results.push(failed(failure)),
         }
     }
-    Answer::Results(200, results)
+    Ending::Results(200, results)
 }
 
 fn bad_step(error: &serde_json::Error) -> Failure {
@@ -96,9 +113,9 @@ async fn run_step(
 }
 
 async fn increment_now(key: &str, by: Option<By>, session: &Session) -> Result<Outcome, Failure> {
-    match by.unwrap_or(By::Whole(1)) {
-        By::Whole(by) => value(session.increment_now_by(key, by).await?),
-        By::Real(by) => value(session.increment_now_by(key, by).await?),
+    match by.unwrap_or(By::Int(1)) {
+        By::Int(by) => value(session.increment_now_by(key, by).await?),
+        By::Float(by) => value(session.increment_now_by(key, by).await?),
     }
 }
 
@@ -219,18 +236,18 @@ fn get_as(key: &str, r#type: Type, session: &Session) -> Result<Outcome, Failure
     }
 }
 
-/// Whole numbers are counted as such, unless the stored number is a real one.
+/// Adds integers as such, unless the stored number is a float.
 fn count(key: &str, by: Option<By>, sign: i32, session: &Session) -> Result<Outcome, Failure> {
-    let real = session.get::<Value>(key)?.is_some_and(|stored| stored.is_f64());
-    #[expect(clippy::cast_precision_loss, reason = "the stored number is a real one already")]
-    let by = match by.unwrap_or(By::Whole(1)) {
-        By::Whole(by) if real => By::Real(by as f64),
+    let is_float = session.get::<Value>(key)?.is_some_and(|stored| stored.is_f64());
+    #[expect(clippy::cast_precision_loss, reason = "the stored number is a float already")]
+    let by = match by.unwrap_or(By::Int(1)) {
+        By::Int(by) if is_float => By::Float(by as f64),
         by => by,
     };
     match by {
-        By::Whole(by) if sign < 0 => value(session.decrement_by(key, by)?),
-        By::Whole(by) => value(session.increment_by(key, by)?),
-        By::Real(by) => value(session.increment_by(key, by * f64::from(sign))?),
+        By::Int(by) if sign < 0 => value(session.decrement_by(key, by)?),
+        By::Int(by) => value(session.increment_by(key, by)?),
+        By::Float(by) => value(session.increment_by(key, by * f64::from(sign))?),
     }
 }
 
@@ -280,23 +297,23 @@ fn on_request(step: Step, session: &Session) -> Result<Outcome, Failure> {
         Step::Regenerate => nothing(session.regenerate()),
         Step::Destroy => nothing(session.destroy()),
         Step::IsNew => value(session.is_new()),
-        Step::Fail { status } => end(Answer::Results(status, Vec::new())),
+        Step::Fail { status } => end(Ending::Results(status, Vec::new())),
         // Any error of the library will do; this one leaves the session as it is.
         Step::Error => match session.flash(Value::Null) {
-            Err(error) => end(Answer::Error(error)),
+            Err(error) => end(Ending::Error(error)),
             Ok(_) => Err(Failure::Word("bad_step", "null was taken for an object".to_owned())),
         },
         Step::Panic => panic!("the script says so"),
-        Step::Redirect { to } => end(Answer::Redirect(to)),
-        Step::RedirectBack { fallback } => end(Answer::RedirectBack(fallback)),
+        Step::Redirect { to } => end(Ending::Redirect(to)),
+        Step::RedirectBack { fallback } => end(Ending::RedirectBack(fallback)),
         Step::Render { template } => render(&template, session),
-        Step::Stream { chunks, ms } => end(Answer::Stream(chunks, Duration::from_millis(ms))),
+        Step::Stream { chunks, ms } => end(Ending::Stream(chunks, Duration::from_millis(ms))),
         step => Err(Failure::Word("bad_step", format!("{step:?} is not for here"))),
     }
 }
 
-fn end(answer: Answer) -> Result<Outcome, Failure> {
-    Ok(Outcome::End(answer))
+fn end(ending: Ending) -> Result<Outcome, Failure> {
+    Ok(Outcome::End(ending))
 }
 
 fn render(template: &str, session: &Session) -> Result<Outcome, Failure> {
@@ -305,5 +322,5 @@ fn render(template: &str, session: &Session) -> Result<Outcome, Failure> {
     let page = templates
         .render_named_str("page.html", template, context! { view => session.view().to_value() })
         .map_err(|error| Failure::Word("bad_step", error.to_string()))?;
-    end(Answer::Html(page))
+    end(Ending::Html(page))
 }

@@ -45,7 +45,7 @@ impl RedisServer {
         Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    /// Starts a server with arguments of its own, in which `{tls}` and `{bus}` stand for a second
+    /// Starts a server with these arguments, in which `{tls}` and `{bus}` stand for a second
     /// free port.
     ///
     /// # Panics
@@ -84,7 +84,10 @@ impl RedisServer {
             if ask(self.address(), "INFO server").is_some_and(|info| info.contains(&own)) {
                 return true;
             }
-            let ended = self.process.as_mut().is_some_and(|it| !matches!(it.try_wait(), Ok(None)));
+            let ended = self
+                .process
+                .as_mut()
+                .is_some_and(|process| !matches!(process.try_wait(), Ok(None)));
             if ended {
                 return false;
             }
@@ -113,7 +116,7 @@ impl RedisServer {
         self.folder.path()
     }
 
-    /// What `redis-cli` answers to a command.
+    /// Returns the reply to a command, as `redis-cli` prints it.
     ///
     /// # Panics
     /// When it cannot be run.
@@ -156,7 +159,7 @@ impl RedisServer {
         assert!(self.spawn(), "redis-server did not come up again");
     }
 
-    /// Stops it in its tracks: it accepts connections and answers nothing.
+    /// Stops the process: it accepts connections and never replies.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
@@ -179,13 +182,13 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// Returns a port that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("{error}"));
     listener.local_addr().unwrap_or_else(|error| panic!("{error}")).port()
 }
 
-/// What a server answers to an inline command, within a moment.
+/// Returns the reply of a server to an inline command.
 pub fn ask(address: SocketAddr, command: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
     stream.set_read_timeout(Some(Duration::from_millis(500))).ok()?;

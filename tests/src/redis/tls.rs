@@ -16,7 +16,7 @@ pub enum Certificate {
 }
 
 impl RedisServer {
-    /// Starts a server that speaks TLS alone, and answers the certificate (PEM) of the authority
+    /// Starts a server that speaks TLS alone, and returns the certificate (PEM) of the authority
     /// that signed its own.
     pub fn start_tls(kind: Certificate) -> (Self, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no folder: {error}"));

@@ -12,7 +12,6 @@ use cloakroom::{
 
 use super::{Process, ask};
 
-// Requirement R3.
 #[test]
 fn eight_processes_write_the_same_sessions_and_tear_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +53,6 @@ fn eight_processes_write_the_same_sessions_and_tear_none() {
         );
     }
     assert_eq!(counts[0] + counts[1], 800);
-    println!("8 processes, 800 writes: done {}, conflicts {}, torn 0", counts[0], counts[1]);
 }
 
 fn open(folder: &std::path::Path, durability: Durability) -> FileStore {
@@ -62,9 +60,8 @@ fn open(folder: &std::path::Path, durability: Durability) -> FileStore {
     store.sweep_budget(None).open().unwrap()
 }
 
-// Requirement R2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_beside_a_writer_sees_whole_sessions_that_never_go_back() {
+async fn a_reader_beside_a_writer_sees_whole_and_newer_sessions() {
     for size in [200, 4_096, 65_536] {
         let folder = tempfile::tempdir().unwrap();
         let (writer, reader) =
@@ -87,23 +84,21 @@ async fn a_reader_beside_a_writer_sees_whole_sessions_that_never_go_back() {
                 revision = next;
             }
         });
-        let (mut loads, mut last) = (0, String::new());
+        let mut last = String::new();
         while !writing.is_finished() {
             let Ok(Some(Entry::Live(stored))) = reader.load(&key).await else { panic!("torn") };
             let seen = String::from_utf8(stored.bytes[..8].to_vec()).unwrap();
             assert_eq!(stored.bytes, seen.repeat(size / 8), "a mixture of two writes");
             assert!(seen >= last, "{seen} after {last}");
             last = seen;
-            loads += 1;
         }
         writing.await.unwrap();
-        println!("{size} bytes: loads {loads}, torn 0, back 0, last write seen {last}");
     }
 }
 
-// Requirement R9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_durability_costs() {
+#[ignore = "figures: cargo xtask soak"]
+async fn commits_of_both_durabilities_take_this_long() {
     for durability in [Durability::Full, Durability::Fast] {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), durability);
@@ -161,10 +156,9 @@ async fn load_p99(store: &FileStore, count: u64) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-// Requirements R12 and R15.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: cargo xtask soak"]
-async fn a_million_sessions_load_as_a_thousand_do_and_are_swept_in_constant_memory() {
+async fn a_million_sessions_load_fast_and_are_swept_in_little_memory() {
     const MANY: u64 = 1_000_000;
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str| {
@@ -201,7 +195,6 @@ async fn a_million_sessions_load_as_a_thousand_do_and_are_swept_in_constant_memo
     assert!(ratios[2] <= 1.5, "{ratios:?}");
 }
 
-// Requirement R12.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: cargo xtask soak"]
 async fn a_sweep_in_the_background_leaves_requests_their_pace() {
@@ -235,7 +228,6 @@ fn resident() -> usize {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-// Requirement R18.
 #[test]
 fn a_disk_that_stalls_holds_up_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -258,5 +250,4 @@ fn a_disk_that_stalls_holds_up_nobody_else() {
     assert!(slowest < Duration::from_millis(300), "{slowest:?}");
     assert_eq!(writer.join().unwrap().as_deref(), Some("done"));
     assert_eq!(ask(folder.path(), "load ka"), "live new");
-    println!("fsync stalls for a second: the slowest of 200 reads took {slowest:?}");
 }

@@ -10,7 +10,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-/// A store in a process of its own.
+/// A store in a separate process.
 struct Process {
     child: Child,
     input: ChildStdin,
@@ -39,7 +39,7 @@ impl Process {
         Self { child, input, output }
     }
 
-    /// Has a command carried out; no answer if the process ended.
+    /// Carries out a command. Returns `None` if the process ended.
     fn tell(&mut self, command: &str) -> Option<String> {
         // In one piece: the process's reads are counted.
         self.input.write_all(format!("{command}\n").as_bytes()).ok()?;
@@ -54,7 +54,7 @@ impl Drop for Process {
     }
 }
 
-/// What one command answers in a healthy process.
+/// Returns the reply to a command in a healthy process.
 fn ask(folder: &Path, command: &str) -> String {
     Process::start(&[], folder, "fast").tell(command).unwrap()
 }

@@ -14,7 +14,7 @@ use super::{Process, ask};
 const CALLS: &str = "openat,openat2,mkdirat,write,fsync,renameat,unlinkat,flock,fstat,newfstatat,\
                      statx,read,pread64,preadv2,close";
 
-/// What is done to session `ka`, and what may be found of it and of `kb` afterwards, as it was and
+/// A command for session `ka`, and the possible states of it and of `kb` afterwards, as it was and
 /// as it was to become.
 type Case = (&'static str, [(&'static str, &'static str); 2]);
 
@@ -51,7 +51,8 @@ fn calls_of(command: &str) -> BTreeMap<String, Vec<usize>> {
     let mut calls: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let (mut ready, mut done) = (false, false);
     for line in trace.lines().filter(|line| !line.contains("resumed>")) {
-        let Some(name) = line.split_whitespace().nth(1).and_then(|it| it.split('(').next()) else {
+        let Some(name) = line.split_whitespace().nth(1).and_then(|word| word.split('(').next())
+        else {
             continue;
         };
         done |= ready && line.contains("write(1, \"done");
@@ -67,9 +68,9 @@ fn calls_of(command: &str) -> BTreeMap<String, Vec<usize>> {
     calls
 }
 
-/// Requirement R1, as the trace shows it.
+/// As the trace shows it.
 #[test]
-fn a_commit_writes_a_private_temporary_file_flushes_it_renames_it_and_flushes_the_folder() {
+fn a_commit_is_a_private_file_that_is_flushed_and_renamed() {
     let folder = prepared("replace");
     let log = folder.path().join("trace");
     let calls = "trace=openat,write,fsync,renameat";
@@ -87,10 +88,9 @@ fn a_commit_writes_a_private_temporary_file_flushes_it_renames_it_and_flushes_th
     );
     let names: Vec<_> = shown[1..5]
         .iter()
-        .map(|line| line.split('(').next().and_then(|it| it.split_whitespace().last()).unwrap())
+        .map(|line| line.split('(').next().and_then(|head| head.split_whitespace().last()).unwrap())
         .collect();
     assert_eq!(names, ["write", "fsync", "renameat", "fsync"], "{shown:#?}");
-    println!("openat(O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600) write fsync renameat fsync");
 }
 
 /// A folder that is there may have been made by a process that failed to flush it.
@@ -121,7 +121,7 @@ fn the_folder_of_a_shard_is_flushed_until_that_has_succeeded() {
 const WRITERS: u8 = 16;
 const WRITES_EACH: usize = 20;
 
-/// Writes 16 sessions of one shard at once. The next test runs it in a process of its own.
+/// Writes 16 sessions of one shard at once. The next test runs it in a separate process.
 #[tokio::test]
 #[ignore = "the next test runs it under strace"]
 async fn writers_of_one_shard() {
@@ -165,7 +165,6 @@ fn writers_of_one_shard_share_the_flush_of_its_folder() {
     let (files, folders) = (flushes("/.tmp-"), flushes("/sessions/00>"));
     assert_eq!(files, usize::from(WRITERS) * WRITES_EACH, "every file is flushed");
     assert!((1..files / 4).contains(&folders), "{folders} flushes of the folder, {files} writes");
-    println!("{files} writes by {WRITERS} writers of one shard: {folders} flushes of its folder");
 }
 
 #[test]
@@ -202,7 +201,7 @@ fn found(folder: &Path) -> (String, String) {
     (ask(folder, "load ka"), ask(folder, "load kb"))
 }
 
-/// Injects `fault` at every system call of every case; answers how many points there were.
+/// Injects `fault` at every system call of every case. Returns the number of points.
 fn inject(fault: &str, survives: bool) -> usize {
     let mut points = 0;
     for (command, [old, new]) in CASES {
@@ -232,23 +231,19 @@ fn inject(fault: &str, survives: bool) -> usize {
     points
 }
 
-// Requirement R5.
 #[test]
-fn a_crash_at_any_system_call_leaves_the_old_session_or_the_new_one() {
-    let points = inject("signal=KILL", false);
-    println!("killed at {points} system calls: old or new each time");
+fn a_crash_at_any_system_call_leaves_one_whole_session() {
+    assert!(inject("signal=KILL", false) > 0);
 }
 
-// Requirement R6.
 #[test]
-fn any_error_at_any_system_call_is_a_typed_error_and_loses_nothing() {
+fn an_error_at_any_system_call_is_typed_and_loses_nothing() {
     for error in ["ENOSPC", "EIO", "EDQUOT", "EMFILE", "EROFS", "EACCES", "EINTR"] {
-        let points = inject(&format!("error={error}"), true);
-        println!("{error} at {points} system calls: old or new each time");
+        assert!(inject(&format!("error={error}"), true) > 0);
     }
 }
 
-// Requirements R6 and R7: it stays that way.
+// It stays that way.
 #[test]
 fn a_disk_that_stays_full_lets_visitors_read_and_sign_out() {
     let folder = prepared("replace");

@@ -4,12 +4,12 @@ use std::{fs::File, process::Command};
 
 use cloakroom::AppKeys;
 use cloakroom_tests::{
-    client::{Client, Sent},
+    browser::{Browser, Sent},
     redis::RedisServer,
     running::Running,
     server::DriverUnderTest,
+    step::{get, put},
 };
-use serde_json::json;
 use tempfile::TempDir;
 
 const PROBES: [&str; 2] = [env!("CARGO_BIN_EXE_probe-axum"), env!("CARGO_BIN_EXE_probe-actix")];
@@ -17,7 +17,7 @@ const PROBES: [&str; 2] = [env!("CARGO_BIN_EXE_probe-axum"), env!("CARGO_BIN_EXE
 /// A probe on a driver, and what it says on standard error.
 struct Probe {
     _running: Running,
-    client: Client,
+    client: Browser,
     folder: TempDir,
 }
 
@@ -32,14 +32,14 @@ impl Probe {
         command.env("SESSION_COOKIE_SECURE", secure.to_string());
         command.stderr(File::create(folder.path().join("log")).unwrap());
         let (running, address) = Running::start(command);
-        Self { _running: running, client: Client::new(address), folder }
+        Self { _running: running, client: Browser::new(address), folder }
     }
 
     /// A request of a new visitor who gets a cookie; how often the process has warned since it began.
     async fn warnings_after(&mut self, header: &'static str, value: &str) -> usize {
-        let put = json!([{"do": "put", "key": "k", "value": 1}]);
+        let put = [put("k", 1)];
         let mut visitor = self.client.clone();
-        let reply = visitor.script_with(&put, Sent::with(header, value)).await;
+        let reply = visitor.run_with(&put, Sent::with(header, value)).await;
         assert_eq!(reply.set_cookies().len(), 1, "{header}: {value}");
         self.warnings()
     }
@@ -57,8 +57,8 @@ async fn an_insecure_cookie_that_leaves_its_machine_is_warned_of_once() {
         for driver in DriverUnderTest::ALL {
             let mut probe = Probe::start(program, driver, &redis.url(), false);
             assert_eq!(probe.warnings_after("host", "localhost:3000").await, 0);
-            let read = json!([{"do": "get", "key": "k"}]);
-            probe.client.script_with(&read, Sent::with("host", "example.org")).await;
+            let read = [get("k")];
+            probe.client.run_with(&read, Sent::with("host", "example.org")).await;
             assert_eq!(probe.warnings(), 0, "no cookie was issued");
             assert_eq!(
                 probe.warnings_after("host", "example.org").await,

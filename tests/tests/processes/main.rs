@@ -10,8 +10,13 @@ use std::{
 };
 
 use cloakroom::AppKeys;
-use cloakroom_tests::{client::Client, redis::RedisServer, running::Running};
-use serde_json::{Value, json};
+use cloakroom_tests::{
+    browser::Browser,
+    redis::RedisServer,
+    running::Running,
+    step::{Step, get, increment, put, sleep},
+};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A store that processes can share.
@@ -85,24 +90,23 @@ async fn two_processes_count_to_fifty_on_redis() {
 async fn two_processes_count_to_fifty(store: Shared) {
     let key = AppKeys::generate();
     let probes = [store.probe(&key), store.probe(&key)];
-    let mut visitor = Client::new(probes[0].1);
-    visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+    let mut visitor = Browser::new(probes[0].1);
+    visitor.step(put("user", "virk")).await;
     let requests: Vec<_> = (0..50)
         .map(|n| {
-            let mut client = Client::new(probes[n % 2].1);
+            let mut client = Browser::new(probes[n % 2].1);
             client.jar = visitor.jar.clone();
-            let steps = json!([{"do": "get", "key": "n"}, {"do": "sleep", "ms": 20}, {"do": "increment", "key": "n"}]);
-            tokio::spawn(async move { client.script(&steps).await.status })
+            let steps = [get("n"), sleep(20), increment("n")];
+            tokio::spawn(async move { client.run(&steps).await.status })
         })
         .collect();
     for request in requests {
         assert_eq!(request.await.unwrap(), 200);
     }
-    assert_eq!(visitor.step(json!({"do": "get", "key": "n"})).await, 50);
-    println!("50 increments from two processes end at 50");
+    assert_eq!(visitor.step(get("n")).await, 50);
 }
 
-// Requirement 9, across processes and drivers.
+// Across processes and drivers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_logout_in_one_process_is_final_for_the_other_on_files() {
     logouts_across_processes(Shared::file(), 150).await;
@@ -130,33 +134,29 @@ async fn logouts_across_processes(store: Shared, rounds: u64) {
     let probes = [store.probe(&key), store.probe(&key)];
     let mut resurrected = 0;
     for round in 0..rounds {
-        let mut visitor = Client::new(probes[0].1);
-        visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+        let mut visitor = Browser::new(probes[0].1);
+        visitor.step(put("user", "virk")).await;
         let writers: Vec<_> = (0..2_u64)
             .map(|writer| {
-                let mut client = Client::new(probes[1].1);
+                let mut client = Browser::new(probes[1].1);
                 client.jar = visitor.jar.clone();
-                let ending = [
-                    json!({"do": "increment", "key": "n"}),
-                    json!({"do": "regenerate"}),
-                    json!({"do": "commit"}),
-                ];
+                let ending = [increment("n"), Step::Regenerate, Step::Commit];
                 let pause = (round * 7 + writer * 3) % 5;
-                let steps = json!([
-                    {"do": "get", "key": "user"},
-                    {"do": "sleep", "ms": pause},
-                    {"do": "put", "key": "late", "value": 1},
-                    ending[usize::try_from((round + writer) % 3).unwrap()]
-                ]);
+                let steps = [
+                    get("user"),
+                    sleep(pause),
+                    put("late", 1),
+                    ending[usize::try_from((round + writer) % 3).unwrap()].clone(),
+                ];
                 tokio::spawn(async move {
-                    client.script(&steps).await;
+                    client.run(&steps).await;
                     client
                 })
             })
             .collect();
         tokio::time::sleep(Duration::from_micros(round * 37 % 4_000)).await;
         let mut old = visitor.clone();
-        visitor.step(json!({"do": "destroy"})).await;
+        visitor.step(Step::Destroy).await;
         for writer in writers {
             let mut late = writer.await.unwrap();
             resurrected += u64::from(is_signed_in(&mut late).await);
@@ -164,48 +164,45 @@ async fn logouts_across_processes(store: Shared, rounds: u64) {
         resurrected += u64::from(is_signed_in(&mut old).await);
     }
     assert_eq!(resurrected, 0);
-    println!("schedules {rounds}, resurrected under the old token or a new one: 0");
 }
 
-async fn is_signed_in(visitor: &mut Client) -> bool {
-    visitor.step(json!({"do": "get", "key": "user"})).await == "virk"
+async fn is_signed_in(visitor: &mut Browser) -> bool {
+    visitor.step(get("user")).await == "virk"
 }
 
 #[tokio::test]
-async fn files_that_go_away_are_a_server_error_and_come_back_with_everyone_signed_in() {
+async fn after_an_outage_of_the_files_everyone_is_signed_in() {
     a_store_that_goes_away_loses_nobody(Shared::file()).await;
 }
 
 #[tokio::test]
-async fn a_redis_that_goes_away_is_a_server_error_and_comes_back_with_everyone_signed_in() {
+async fn after_an_outage_of_redis_everyone_is_signed_in() {
     a_store_that_goes_away_loses_nobody(Shared::redis()).await;
 }
 
-// Requirements 56 and 57.
 async fn a_store_that_goes_away_loses_nobody(mut store: Shared) {
     let (_probe, address) = store.probe(&AppKeys::generate());
-    let mut visitors: Vec<_> = (0..10).map(|_| Client::new(address)).collect();
+    let mut visitors: Vec<_> = (0..10).map(|_| Browser::new(address)).collect();
     for visitor in &mut visitors {
-        visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+        visitor.step(put("user", "virk")).await;
     }
     store.stop();
     for visitor in &mut visitors {
-        for step in [json!({"do": "get", "key": "user"}), json!({"do": "destroy"})] {
-            let reply = visitor.script(&json!([step])).await;
+        for step in [get("user"), Step::Destroy] {
+            let reply = visitor.run([step]).await;
             assert!((500..600).contains(&reply.status.as_u16()), "{}", reply.status);
             assert!(reply.set_cookies().is_empty());
             assert!(!reply.text().contains("sessions"), "no word of the store in the body");
         }
     }
-    let stranger =
-        Client::new(address).script(&json!([{"do": "put", "key": "k", "value": 1}])).await;
+    let stranger = Browser::new(address).run([put("k", 1)]).await;
     assert!(stranger.status.is_server_error() && stranger.set_cookies().is_empty());
     store.go_on();
     let mut back = Value::Null;
     for _ in 0..200 {
-        let reply = visitors[0].script(&json!([{"do": "get", "key": "user"}])).await;
+        let reply = visitors[0].run([get("user")]).await;
         if reply.status == 200 {
-            back = reply.result(0);
+            back = reply.value(0);
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -214,7 +211,6 @@ async fn a_store_that_goes_away_loses_nobody(mut store: Shared) {
     for visitor in &mut visitors {
         assert!(is_signed_in(visitor).await);
     }
-    println!("stopped and started again: sessions lost 0 of 10");
 }
 
 #[test]

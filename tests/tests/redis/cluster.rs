@@ -37,8 +37,7 @@ async fn a_cluster_conforms_and_its_slots_and_masters_may_move() {
     let mut cluster = RedisCluster::start();
     let clock = Arc::new(FakeClock::default());
     let store = builder(&cluster).clock(clock.clone()).build().unwrap();
-    let rules = conformance::check(Arc::new(store), &*clock).await;
-    println!("redis cluster: rules {rules}, broken 0");
+    conformance::check(Arc::new(store), &*clock).await;
     owners_are_found_across_slots(&cluster).await;
     replicas_are_waited_for(&cluster).await;
     a_command_whose_answer_was_lost_is_done_once(&mut cluster).await;
@@ -170,7 +169,7 @@ fn wait_for_announcement(nodes: &[RedisServer], is_announced: impl Fn(&str) -> b
     }
 }
 
-/// Counts up, rotating now and then, until told to stop. Answers the key and the count at the end,
+/// Counts up and rotates now and then until `stop` is set. Returns the last key and the count,
 /// and how many errors there were.
 async fn count(store: RedisStore, tag: u16, stop: Arc<AtomicBool>) -> (RecordKey, u64, u64) {
     let (mut here, mut counted, mut errors) = (key(tag, 10), 0_u64, 0);
@@ -208,7 +207,6 @@ async fn count(store: RedisStore, tag: u16, stop: Arc<AtomicBool>) -> (RecordKey
     (here, counted, errors)
 }
 
-// Requirement R26.
 async fn a_slot_that_moves_under_load_loses_nothing(cluster: &RedisCluster) {
     let store = builder(cluster).build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -226,10 +224,9 @@ async fn a_slot_that_moves_under_load_loses_nothing(cluster: &RedisCluster) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     stop.store(true, Ordering::SeqCst);
-    let (at, counted, errors) = client.await.unwrap();
+    let (at, counted, _) = client.await.unwrap();
     let Some(Entry::Live(stored)) = store.load(&at).await.unwrap() else { panic!("lost") };
     assert_eq!(stored.bytes, counted.to_string());
-    println!("4 slot migrations under load: {counted} writes, lost 0, typed errors {errors}");
 }
 
 fn cluster_slot(tag: u16) -> u16 {
@@ -261,5 +258,4 @@ async fn a_master_that_dies_is_replaced(cluster: &mut RedisCluster) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(matches!(found, Some(Entry::Live(_))), "{found:?}");
-    println!("a master died: its sessions are there again after {:?}", died.elapsed());
 }

@@ -84,7 +84,7 @@ async fn every_kind_of_request_makes_exactly_so_many_round_trips() {
 }
 
 #[tokio::test]
-async fn a_sign_in_looks_into_the_list_of_its_owner_once_and_other_requests_never() {
+async fn only_a_sign_in_reads_the_list_of_its_owner() {
     let mut stage = Stage::set(false);
     let owned = |session: &Session| session.set_owner("user-42");
     let looks = |stage: &Stage| stage.server.calls().get("zscan").copied().unwrap_or_default();
@@ -138,7 +138,7 @@ async fn a_handle_and_a_page_cost_the_same_however_long_the_list_is() {
 }
 
 #[tokio::test]
-async fn with_the_near_cache_a_warm_read_costs_nothing_and_a_write_one() {
+async fn with_the_near_cache_a_read_costs_nothing_and_a_write_one() {
     let mut stage = Stage::set(true);
     let read = |session: &Session| session.get::<u8>("n").map(drop);
     stage.request(|session| session.put("n", 1)).await;

@@ -19,7 +19,7 @@ use super::{HOUR, builder, create, draft, key, store, text};
 /// As with actix-web, whose workers have a runtime each: the store was built in another, and the
 /// worker that used it first is busy ever since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_busy_worker_keeps_nobody_else_s_sessions_waiting() {
+async fn a_busy_worker_delays_no_other_session() {
     let server = RedisServer::start();
     let store = Arc::new(store(&server.url()));
     let first = store.clone();
@@ -39,7 +39,7 @@ async fn a_busy_worker_keeps_nobody_else_s_sessions_waiting() {
     busy.join().unwrap();
 }
 
-/// The connection lives in the runtime in which the store was built. One that nobody drives at the
+/// The connection lives in the runtime in which the store was built. One that is not driven at the
 /// moment can make none.
 #[tokio::test]
 async fn a_runtime_that_stands_still_costs_the_connect_timeout() {
@@ -60,7 +60,6 @@ async fn a_runtime_that_stands_still_costs_the_connect_timeout() {
     still.join().unwrap();
 }
 
-// Requirement R21.
 #[tokio::test]
 async fn late_and_sliced_answers_are_right_answers() {
     let server = RedisServer::start();
@@ -82,13 +81,12 @@ async fn late_and_sliced_answers_are_right_answers() {
     }
 }
 
-// Requirements R22 and R24: the server has done it, the answer is cut at every byte.
+// The server has done it, the answer is cut at every byte.
 #[tokio::test]
-async fn an_answer_that_is_cut_anywhere_is_asked_for_again_without_a_second_effect() {
+async fn a_command_whose_reply_is_cut_is_sent_again_with_one_effect() {
     let server = RedisServer::start();
     let direct = store(&server.url());
     let proxy = FaultProxy::start(server.address()).await;
-    let (mut cuts, mut done, mut failed) = (0, 0, 0);
     for at in 0..24 {
         let through = store(&proxy.url());
         let base = 100 * (at as u64 + 1);
@@ -109,36 +107,25 @@ async fn an_answer_that_is_cut_anywhere_is_asked_for_again_without_a_second_effe
                 }
                 3 => through.commit(Commit::destroy(key(base + 2), tombstone)).await,
                 _ => through.load(&key(base)).await.map(|found| {
-                    assert!(found.is_none_or(|it| matches!(it, Entry::Live(_))));
+                    assert!(found.is_none_or(|entry| matches!(entry, Entry::Live(_))));
                     Outcome::Gone
                 }),
             };
-            cuts += 1;
             proxy.set(Fault::None);
             match outcome {
-                Err(error) => {
-                    assert!(error.is_unavailable(), "{error:?}");
-                    failed += 1;
+                Err(error) => assert!(error.is_unavailable(), "{error:?}"),
+                Ok(outcome) => {
+                    let is_done = kind == 4 || matches!(outcome, Outcome::Done(_));
+                    assert!(is_done, "kind {kind}, cut at {at}: {outcome:?}");
                 }
-                Ok(outcome) if kind < 4 => {
-                    assert!(
-                        matches!(outcome, Outcome::Done(_)),
-                        "kind {kind}, cut at {at}: {outcome:?}"
-                    );
-                    done += 1;
-                }
-                Ok(_) => done += 1,
             }
             healthy(&through, base).await;
         }
         assert!(["0", "1"].contains(&text(&direct, base).await.unwrap().as_str()));
     }
-    println!(
-        "cuts {cuts}: right answers {done}, typed errors {failed}, wrong values 0, second effects 0"
-    );
 }
 
-// Requirement R24: the first connection is cut after the server has done it, the second is whole.
+// The first connection is cut after the server has done it, the second is whole.
 #[tokio::test]
 async fn a_command_whose_answer_was_lost_is_done_once() {
     let server = RedisServer::start();
@@ -186,9 +173,8 @@ async fn healthy(store: &cloakroom::redis::RedisStore, number: u64) {
     }
 }
 
-// Requirement R20.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hangs_costs_each_request_its_timeout_and_no_more() {
+async fn a_hanging_server_costs_each_request_only_its_timeout() {
     let server = RedisServer::start();
     let store = builder(&server.url())
         .connect_timeout(Duration::from_millis(400))
@@ -221,13 +207,8 @@ async fn a_server_that_hangs_costs_each_request_its_timeout_and_no_more() {
         assert!(resumed.elapsed() < Duration::from_secs(2));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    println!(
-        "hanging server: the slowest of 150 requests took {slowest:?}; recovered after {:?}",
-        resumed.elapsed()
-    );
 }
 
-// Requirement R30.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_times_as_many_requests_as_fit_wait_a_bounded_time() {
     let server = RedisServer::start();
@@ -243,22 +224,18 @@ async fn ten_times_as_many_requests_as_fit_wait_a_bounded_time() {
                     error.as_ref().is_none_or(cloakroom::store::StoreError::is_unavailable),
                     "{error:?}"
                 );
-                (started.elapsed(), error.is_some())
+                started.elapsed()
             })
         })
         .collect();
-    let (mut slowest, mut refused) = (Duration::ZERO, 0);
+    let mut slowest = Duration::ZERO;
     for request in requests {
-        let (took, failed) = request.await.unwrap();
-        slowest = slowest.max(took);
-        refused += u32::from(failed);
+        slowest = slowest.max(request.await.unwrap());
     }
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
     assert_eq!(text(&store, 1).await.as_deref(), Some("values"), "and it goes on");
-    println!("40000 requests at once: refused {refused}, the slowest took {slowest:?}");
 }
 
-// Requirement R23.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_requests_never_cross_answers() {
     let server = RedisServer::start();
@@ -286,5 +263,4 @@ async fn cancelled_requests_never_cross_answers() {
         crossed += client.await.unwrap();
     }
     assert_eq!(crossed, 0);
-    println!("24000 reads with random patience: crossed answers 0");
 }

@@ -1,4 +1,4 @@
-//! A command whose answer was lost is sent again, and another writer was faster.
+//! A command whose reply was lost is sent again, and another writer was faster.
 
 use cloakroom::adapter::RequestContext;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -120,7 +120,7 @@ fn assert_unknown(outcome: Result<Outcome, StoreError>) {
 }
 
 #[tokio::test]
-async fn a_replace_that_others_wrote_over_is_done_and_past_the_history_unknown() {
+async fn a_replace_that_others_wrote_over_is_done_or_unknown() {
     let lines = Lines::new().await;
     for (number, gap) in [(2, 0), (3, 1), (4, 3), (5, HISTORY), (6, HISTORY + 1), (7, 10)] {
         let (key, expected) = (key(number), create(&lines.direct, number, "0").await);
@@ -137,7 +137,7 @@ async fn a_replace_that_others_wrote_over_is_done_and_past_the_history_unknown()
 }
 
 #[tokio::test]
-async fn a_replace_that_never_arrived_is_a_conflict_and_past_the_history_unknown() {
+async fn a_replace_that_never_arrived_is_a_conflict_or_unknown() {
     let lines = Lines::new().await;
     for (number, gap) in [(2, 1), (3, 3), (4, HISTORY), (5, HISTORY + 1), (6, 10)] {
         create(&lines.direct, number, "0").await;
@@ -170,7 +170,7 @@ async fn a_conflict_of_what_was_sent_once_is_a_conflict_however_old() {
 }
 
 #[tokio::test]
-async fn a_create_that_others_wrote_over_is_done_and_past_the_history_unknown() {
+async fn a_create_that_others_wrote_over_is_done_or_unknown() {
     let lines = Lines::new().await;
     for (number, gap) in [(2, 1), (3, HISTORY), (4, HISTORY + 1)] {
         let key = key(number);
@@ -194,7 +194,7 @@ async fn a_create_that_others_wrote_over_is_done_and_past_the_history_unknown() 
 }
 
 #[tokio::test]
-async fn a_replace_is_done_if_the_session_was_rotated_or_destroyed_since() {
+async fn a_replace_before_a_rotation_or_a_destroy_is_done() {
     let lines = Lines::new().await;
     for (number, fault) in
         [(10, Fault::BlackHole), (20, Fault::BlackHole), (30, Fault::Unheard), (40, Fault::Unheard)]
@@ -291,7 +291,7 @@ async fn a_resent_touch_leaves_what_others_wrote_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_record_keeps_its_last_revisions_and_a_touch_leaves_them_alone() {
+async fn a_record_keeps_its_last_revisions_through_a_touch() {
     let lines = Lines::new().await;
     let key = key(2);
     let mut revisions = vec![create(&lines.direct, 2, "0").await];

@@ -12,7 +12,7 @@ use cloakroom_tests::redis::RedisServer;
 use super::{HOUR, builder, create, draft, key, store, text, with_clock};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_redis_store_conforms_as_value_box_and_arc_with_and_without_near_cache() {
+async fn the_redis_store_conforms_with_and_without_near_cache() {
     let server = RedisServer::start();
     for near_cache in [false, true] {
         let new = || {
@@ -28,7 +28,6 @@ async fn the_redis_store_conforms_as_value_box_and_arc_with_and_without_near_cac
         let (store, clock) = new();
         let shared: Arc<dyn Store> = Arc::new(store);
         assert_eq!(conformance::check(shared, &*clock).await, rules);
-        println!("redis, near cache {near_cache}: rules {rules}, broken 0, as value, Box and Arc");
     }
     assert_eq!(without_ttl(&server), 0);
 }
@@ -75,7 +74,7 @@ async fn a_session_that_ends_leaves_the_index_of_its_owner() {
 }
 
 #[tokio::test]
-async fn a_write_removes_a_bounded_part_of_what_has_expired_from_the_index() {
+async fn a_write_removes_some_expired_entries_of_the_index() {
     let server = RedisServer::start();
     let (store, clock) = with_clock(&server);
     let owner = OwnerKey::of("user-42");
@@ -121,7 +120,6 @@ async fn a_long_list_of_an_owner_comes_in_pages() {
     assert!(sizes.iter().all(|size| *size < 60), "{sizes:?}");
 }
 
-// Requirements 66 and R31.
 #[tokio::test]
 async fn no_key_is_without_a_time_to_live() {
     let server = RedisServer::start();
@@ -148,10 +146,8 @@ async fn no_key_is_without_a_time_to_live() {
     assert_eq!(without_ttl(&server), 0);
     server.cli(&["SET", "other", "without"]);
     assert_eq!(without_ttl(&server), 1, "the count counts");
-    println!("20000 commits, keys without time to live: 0 of {}", server.cli(&["DBSIZE"]));
 }
 
-// Requirement 66.
 #[tokio::test]
 async fn what_others_put_under_our_keys_is_an_absence_and_stays() {
     let server = RedisServer::start();
@@ -189,7 +185,7 @@ async fn applications_share_a_server_by_prefix() {
     assert!(builder(&server.url()).key_prefix("{x}").build().is_err());
 }
 
-// Requirements R24 and R32, the history's simplest half: one counter, sixteen clients.
+// The history's simplest half: one counter, sixteen clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_clients_count_without_loss() {
     let server = RedisServer::start();
@@ -209,7 +205,6 @@ async fn sixteen_clients_count_without_loss() {
         client.await.unwrap();
     }
     assert_eq!(text(&store, 1).await.as_deref(), Some("400"));
-    println!("16 clients, 400 increments, counted 400");
 }
 
 async fn count_up(store: &cloakroom::redis::RedisStore) {

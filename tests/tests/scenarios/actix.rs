@@ -17,8 +17,7 @@ use cloakroom::{
     cookie::CookieSettings,
     csrf::CsrfPolicy,
 };
-use cloakroom_tests::{client::Client, probe, server::serve_actix};
-use serde_json::json;
+use cloakroom_tests::{browser::Browser, probe, server::serve_actix, step::increment};
 
 fn memory(name: &str) -> Sessions {
     let settings = CookieSettings { name: name.to_owned(), ..CookieSettings::development() };
@@ -32,7 +31,6 @@ async fn count(session: Session) -> Result<String, Error> {
     Ok(session.increment("n")?.to_string())
 }
 
-// Requirement 55.
 #[tokio::test]
 async fn middleware_within_middleware_for_the_same_cookie_commits_once() {
     let sessions = memory("session");
@@ -42,10 +40,10 @@ async fn middleware_within_middleware_for_the_same_cookie_commits_once() {
         let outer = web::scope("").service(inner).wrap(SessionMiddleware::new(sessions.clone()));
         app.service(outer);
     });
-    let mut visitor = Client::new(address);
-    let reply = visitor.script(&json!([{"do": "increment", "key": "n"}])).await;
+    let mut visitor = Browser::new(address);
+    let reply = visitor.run([increment("n")]).await;
     assert_eq!(reply.set_cookies().len(), 1);
-    assert_eq!(visitor.step(json!({"do": "increment", "key": "n"})).await, 2);
+    assert_eq!(visitor.step(increment("n")).await, 2);
 }
 
 struct Shop;
@@ -66,7 +64,7 @@ async fn two_of_them_for_two_cookies_are_two_sessions() {
         let inner = inner.wrap(SessionMiddleware::new(admin.clone()));
         app.service(web::scope("").service(inner).wrap(SessionMiddleware::new(shop.clone())));
     });
-    let mut visitor = Client::new(address);
+    let mut visitor = Browser::new(address);
     assert_eq!(visitor.get("/").await.text(), "1 10");
     assert_eq!(visitor.get("/").await.text(), "2 20");
     assert_eq!(visitor.jar.names().collect::<Vec<_>>(), ["admin", "shop"]);
@@ -78,12 +76,12 @@ async fn a_route_without_the_middleware_is_a_plain_500() {
         let ask = async |session: Result<Session, Problem>| session.is_err().to_string();
         app.route("/", web::get().to(count)).route("/maybe", web::get().to(ask));
     });
-    let reply = Client::new(address).get("/").await;
+    let reply = Browser::new(address).get("/").await;
     assert_eq!((reply.status.as_u16(), reply.body.len()), (500, 0));
-    assert_eq!(Client::new(address).get("/maybe").await.text(), "true");
+    assert_eq!(Browser::new(address).get("/maybe").await.text(), "true");
 }
 
-/// Section K: a clone of the session that outlives the commit must not lose a change in silence.
+/// A clone of the session that outlives the commit must not lose a change in silence.
 #[actix_web::test]
 async fn a_change_after_the_commit_is_an_error() {
     let kept = web::Data::new(Mutex::<Option<Session>>::new(None));
@@ -99,7 +97,7 @@ async fn a_change_after_the_commit_is_an_error() {
     assert!(session.put("k", 2).unwrap_err().is_committed());
 }
 
-/// What a timeout around the application does.
+/// A timeout around the application drops the future.
 #[actix_web::test]
 async fn a_handler_whose_future_is_dropped_changes_nothing() {
     let store = std::sync::Arc::new(MemoryStore::new());

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use cloakroom_tests::{
-    client::{Client, Sent},
+    browser::{Browser, Sent},
     server::{Backend, DriverUnderTest, Framework, Server},
+    step::{Step, put, set_owner, sleep},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::csrf::{post, token};
 
@@ -23,26 +24,26 @@ server_side! {
     first_changes_at_once_begin_a_session_each,
 }
 
-fn all() -> Value {
-    json!({"do": "all"})
+fn all() -> Step {
+    Step::All
 }
 
 /// Posts a form with this token. Returns the status.
-async fn status(visitor: &mut Client, token: &str) -> u16 {
+async fn status(visitor: &mut Browser, token: &str) -> u16 {
     post(visitor, Sent::form(&format!("_csrf={token}"))).await.status.as_u16()
 }
 
 async fn pages_with_a_token_store_nothing(server: Server) {
     for _ in 0..100 {
-        let mut visitor = server.client();
+        let mut visitor = server.browser();
         let shown = token(&mut visitor).await;
         let cookies = visitor.jar.clone();
-        assert_eq!(cookies.header().map(|it| it.len()), Some("session=".len() + 92));
+        assert_eq!(cookies.header().map(|header| header.len()), Some("session=".len() + 92));
         let other_tab = token(&mut visitor).await;
         for form in [&shown, &other_tab] {
             assert_eq!(status(&mut visitor, form).await, 200);
         }
-        assert_eq!(visitor.step(json!({"do": "is_new"})).await, true);
+        assert_eq!(visitor.step(Step::IsNew).await, true);
         assert_eq!(visitor.jar.header(), cookies.header(), "the cookie is set once");
     }
     assert_eq!(server.backend.records(), 0);
@@ -53,12 +54,12 @@ async fn pages_with_a_token_store_nothing(server: Server) {
 }
 
 async fn a_token_outlives_the_first_change(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let (one, other) = (token(&mut visitor).await, token(&mut visitor).await);
     let before = visitor.jar.header();
     // Shown in the same response, by a request that changes something.
-    let steps = json!([{"do": "put", "key": "cart", "value": 7}, {"do": "csrf_token"}]);
-    let same = visitor.script(&steps).await.result(1);
+    let steps = [put("cart", 7), Step::CsrfToken];
+    let same = visitor.run(&steps).await.value(1);
     assert_ne!(visitor.jar.header(), before, "the session has a cookie of its own");
     for form in [one.as_str(), other.as_str(), same.as_str().unwrap()] {
         assert_eq!(status(&mut visitor, form).await, 200);
@@ -67,10 +68,10 @@ async fn a_token_outlives_the_first_change(server: Server) {
 }
 
 async fn a_token_outlives_no_sign_in(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let before = token(&mut visitor).await;
-    let sign_in = json!([{"do": "put", "key": "user", "value": "virk"}, {"do": "regenerate"}]);
-    visitor.script(&sign_in).await;
+    let sign_in = [put("user", "virk"), Step::Regenerate];
+    visitor.run(&sign_in).await;
     assert_eq!(status(&mut visitor, &before).await, 403);
     let after = token(&mut visitor).await;
     assert_eq!(status(&mut visitor, &after).await, 200);
@@ -79,9 +80,9 @@ async fn a_token_outlives_no_sign_in(server: Server) {
 async fn a_visitor_of_another_application_has_no_proof(server: Server) {
     let setup = server.setup;
     let elsewhere = Server::start(setup).await;
-    let mut foreign = elsewhere.client();
+    let mut foreign = elsewhere.browser();
     let shown = token(&mut foreign).await;
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     visitor.jar = foreign.jar.clone();
     assert_eq!(status(&mut visitor, &shown).await, 403);
     for made_up in ["A".repeat(92), format!("AQ{}", "x".repeat(90)), "A".repeat(43)] {
@@ -93,7 +94,7 @@ async fn a_visitor_of_another_application_has_no_proof(server: Server) {
 }
 
 async fn a_token_is_refused_when_its_time_is_over(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let shown = token(&mut visitor).await;
     server.clock.advance(Duration::from_mins(59));
     let cookies = visitor.jar.header();
@@ -109,37 +110,33 @@ async fn a_token_is_refused_when_its_time_is_over(server: Server) {
     assert_eq!(status(&mut visitor, &shown).await, 403);
 }
 
-/// Whoever has planted a pre-session knows its CSRF tokens, and neither sees the session that the
-/// visitor begins with it, nor has the visitor see theirs.
+/// An attacker who planted a pre-session knows its CSRF tokens. The attacker does not see the session
+/// that the visitor begins with it, and the visitor does not see that of the attacker.
 async fn a_planted_pre_session_leads_into_no_session(server: Server) {
-    let mut neighbour = server.client();
+    let mut neighbour = server.browser();
     let known = token(&mut neighbour).await;
     let mut visitor = neighbour.clone();
-    visitor.step(json!({"do": "put", "key": "address", "value": "secret"})).await;
+    visitor.step(put("address", "secret")).await;
     let mut reader = neighbour.clone();
     assert_eq!(reader.step(all()).await, json!({}));
-    neighbour.step(json!({"do": "put", "key": "trap", "value": 1})).await;
+    neighbour.step(put("trap", 1)).await;
     assert_eq!(neighbour.step(all()).await, json!({"trap": 1}));
     assert_eq!(visitor.step(all()).await, json!({"address": "secret"}));
-    visitor.script(&json!([{"do": "set_owner", "owner": "virk"}, {"do": "regenerate"}])).await;
+    visitor.run([set_owner("virk"), Step::Regenerate]).await;
     assert_eq!(status(&mut visitor, &known).await, 403, "worth nothing after the sign-in");
     assert_eq!(neighbour.step(all()).await, json!({"trap": 1}));
 }
 
 async fn first_changes_at_once_begin_a_session_each(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let shown = token(&mut visitor).await;
     let tabs = (0..8).map(|index| {
         let mut tab = visitor.clone();
         tokio::spawn(async move {
-            let steps = json!([
-                {"do": "sleep", "ms": 5},
-                {"do": "put", "key": format!("tab{index}"), "value": index},
-                {"do": "csrf_token"},
-            ]);
-            let reply = tab.script(&steps).await;
+            let steps = [sleep(5), put(format!("tab{index}"), index), Step::CsrfToken];
+            let reply = tab.run(&steps).await;
             assert_eq!(reply.status, 200);
-            (tab, reply.result(2))
+            (tab, reply.value(2))
         })
     });
     let tabs: Vec<_> = tabs.collect();
@@ -170,24 +167,23 @@ async fn a_session_counts_before_a_pre_session() {
             driver: DriverUnderTest::Memory,
         })
         .await;
-        let (mut neighbour, mut other) = (server.client(), server.client());
+        let (mut neighbour, mut other) = (server.browser(), server.browser());
         let planted = token(&mut neighbour).await;
         token(&mut other).await;
-        let header = |client: &Client| client.jar.header().unwrap_or_default();
+        let header = |client: &Browser| client.jar.header().unwrap_or_default();
         let two_pre_sessions = Sent::form(&format!("_csrf={planted}"))
             .and("cookie", &format!("{}; {}", header(&neighbour), header(&other)));
-        let reply = post(&mut server.client(), two_pre_sessions).await;
+        let reply = post(&mut server.browser(), two_pre_sessions).await;
         assert_eq!(reply.status, 403, "of two different ones none counts");
 
-        let mut visitor = server.client();
-        visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+        let visitor = server.browser_with([put("user", "virk")]).await;
         for pair in [
             format!("{}; {}", header(&visitor), header(&neighbour)),
             format!("{}; {}", header(&neighbour), header(&visitor)),
         ] {
             let sent = Sent::with("cookie", &pair);
-            let reply = server.client().script_with(&json!([all()]), sent).await;
-            assert_eq!(reply.result(0), json!({"user": "virk"}));
+            let reply = server.browser().run_with([all()], sent).await;
+            assert_eq!(reply.value(0), json!({"user": "virk"}));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Several applications, each with a key of its own, on one store.
+//! Several applications with different keys on one store.
 
 use cloakroom::{
     AppKeys, FileStore, Sessions,
@@ -6,10 +6,11 @@ use cloakroom::{
     redis::{RedisStore, Servers},
 };
 use cloakroom_tests::{
-    client::Client,
+    browser::Browser,
     server::{Backend, Server, Serving},
+    step::{Step, destroy_others, increment, put, sessions_of, set_owner},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 server_side! {
     applications_see_nothing_of_each_other,
@@ -18,7 +19,7 @@ server_side! {
 }
 
 /// Starts an application with these keys on the store of `server`.
-async fn application(server: &Server, keys: &str) -> (Client, Serving) {
+async fn application(server: &Server, keys: &str) -> (Browser, Serving) {
     let keys = AppKeys::parse(keys).unwrap();
     let clock = server.clock.clone();
     let builder = match &server.backend {
@@ -35,66 +36,63 @@ async fn application(server: &Server, keys: &str) -> (Client, Serving) {
     };
     let sessions = builder.clock(clock).cookie_settings(CookieSettings::development()).build();
     let (address, serving) = server.setup.framework.probe(sessions.unwrap()).await;
-    (Client::new(address), serving)
+    (Browser::new(address), serving)
 }
 
-fn all() -> Value {
-    json!([{"do": "all"}])
+fn all() -> [Step; 1] {
+    [Step::All]
 }
 
 async fn applications_see_nothing_of_each_other(server: Server) {
     let (mut shop, _shop) = application(&server, &AppKeys::generate()).await;
     let (mut blog, _blog) = application(&server, &AppKeys::generate()).await;
-    let sign_in = |name: &str| json!([{"do": "set_owner", "owner": "virk"}, {"do": "put", "key": "at", "value": name}]);
-    shop.script(&sign_in("shop")).await;
-    blog.script(&sign_in("blog")).await;
+    let sign_in = |name: &str| [set_owner("virk"), put("at", name)];
+    shop.run(sign_in("shop")).await;
+    blog.run(sign_in("blog")).await;
     assert_eq!(server.backend.records(), 2, "both are on the one store");
 
     let mut carried = blog.clone();
     carried.jar = shop.jar.clone();
-    let reply = carried.script(&all()).await;
-    assert_eq!(reply.result(0), json!({}), "the shop's cookie is none of the blog");
-    let steps = json!([{"do": "increment", "key": "at"}, {"do": "all"}]);
-    assert_eq!(carried.script(&steps).await.result(1), json!({"at": 1}));
+    let reply = carried.run(all()).await;
+    assert_eq!(reply.value(0), json!({}), "the shop's cookie is none of the blog");
+    let steps = [increment("at"), Step::All];
+    assert_eq!(carried.run(&steps).await.value(1), json!({"at": 1}));
     assert_ne!(carried.jar.header(), shop.jar.header(), "it begins with a token of its own");
 
-    let others = json!([
-        {"do": "sessions_of", "owner": "virk"},
-        {"do": "destroy_others", "owner": "virk"},
-    ]);
+    let others = [sessions_of("virk"), destroy_others("virk")];
     for application in [&mut shop, &mut blog] {
-        let reply = application.script(&others).await;
-        assert_eq!(reply.result(0).as_array().map(Vec::len), Some(1));
-        assert_eq!(reply.result(1), 0);
+        let reply = application.run(&others).await;
+        assert_eq!(reply.value(0).as_array().map(Vec::len), Some(1));
+        assert_eq!(reply.value(1), 0);
     }
-    assert_eq!(shop.script(&all()).await.result(0), json!({"at": "shop"}));
-    assert_eq!(blog.script(&all()).await.result(0), json!({"at": "blog"}));
+    assert_eq!(shop.run(all()).await.value(0), json!({"at": "shop"}));
+    assert_eq!(blog.run(all()).await.value(0), json!({"at": "blog"}));
 }
 
 async fn a_new_key_keeps_the_sessions(server: Server) {
     let (old, new) = (AppKeys::generate(), AppKeys::generate());
     let (mut before, _before) = application(&server, &old).await;
-    before.script(&json!([{"do": "put", "key": "user", "value": "virk"}])).await;
+    before.run([put("user", "virk")]).await;
     let (mut rotated, _rotated) = application(&server, &format!("{new},{old}")).await;
     let (mut after, _after) = application(&server, &new).await;
     after.jar = before.jar.clone();
-    assert_eq!(after.script(&all()).await.result(0), json!({}), "too early: not used since");
+    assert_eq!(after.run(all()).await.value(0), json!({}), "too early: not used since");
     rotated.jar = before.jar.clone();
-    assert_eq!(rotated.script(&all()).await.result(0), json!({"user": "virk"}));
+    assert_eq!(rotated.run(all()).await.value(0), json!({"user": "virk"}));
     after.jar = rotated.jar.clone();
-    let found = after.script(&all()).await.result(0);
+    let found = after.run(all()).await.value(0);
     assert_eq!(found, json!({"user": "virk"}), "one read has given it the tag of the new key");
-    assert_eq!(before.script(&all()).await.result(0), json!({}), "which the old one does not know");
+    assert_eq!(before.run(all()).await.value(0), json!({}), "which the old one does not know");
 }
 
 /// A tombstone does not say whose it is. The record that it leads to does.
 async fn a_logout_ends_no_session_of_another_application(server: Server) {
     let (mut shop, _shop) = application(&server, &AppKeys::generate()).await;
     let (mut blog, _blog) = application(&server, &AppKeys::generate()).await;
-    shop.script(&json!([{"do": "put", "key": "user", "value": "virk"}])).await;
+    shop.run([put("user", "virk")]).await;
     blog.jar = shop.jar.clone();
-    shop.script(&json!([{"do": "regenerate"}])).await;
-    let reply = blog.script(&json!([{"do": "destroy"}])).await;
+    shop.run([Step::Regenerate]).await;
+    let reply = blog.run([Step::Destroy]).await;
     assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
-    assert_eq!(shop.script(&all()).await.result(0), json!({"user": "virk"}));
+    assert_eq!(shop.run(all()).await.value(0), json!({"user": "virk"}));
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use cloakroom::AppKeys;
-use cloakroom_tests::{client::Client, running::Running};
+use cloakroom_tests::{browser::Browser, running::Running, step::sessions_of};
 use serde_json::json;
 
 fn probe() -> Command {
@@ -19,7 +19,7 @@ async fn it_says_where_it_listens_and_serves_the_benchmark_routes() {
         command.args(["--listen", "127.0.0.1:0"]);
         command.env("APP_KEY", AppKeys::generate()).env("SESSION_DRIVER", driver);
         let (_running, address) = Running::start(command);
-        let mut visitor = Client::new(address);
+        let mut visitor = Browser::new(address);
         assert_eq!(visitor.get("/none").await.text(), "none");
         assert!(visitor.jar.is_empty());
         visitor.get("/login").await;
@@ -27,11 +27,11 @@ async fn it_says_where_it_listens_and_serves_the_benchmark_routes() {
         assert_eq!(visitor.get("/read").await.text(), "virk");
         assert_eq!(visitor.get("/write").await.text(), "1");
         assert_eq!(visitor.get("/write").await.text(), "2");
-        let reply = visitor.script(&json!([{"do": "sessions_of", "owner": "o"}])).await;
+        let reply = visitor.run([sessions_of("o")]).await;
         if driver == "cookie" {
-            assert_eq!(reply.error(0), "unsupported");
+            assert_eq!(reply.error(0).code, "unsupported");
         } else {
-            assert_eq!(reply.result(0), json!([]));
+            assert_eq!(reply.value(0), json!([]));
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cloakroom_tests::{
-    client::{Client, Reply, Sent},
+    browser::{Browser, Reply, Sent},
     server::Server,
+    step::Step,
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -26,21 +27,21 @@ every_driver! {
     a_form_that_cannot_be_read_is_no_forgery,
     a_connection_that_changes_its_protocol_is_not_waited_for,
     a_websocket_handshake_is_judged_by_its_origin,
-    a_refusal_is_json_for_those_who_want_it,
+    a_refusal_is_json_for_clients_that_accept_it,
 }
 
-pub(super) async fn token(visitor: &mut Client) -> String {
+pub(super) async fn token(visitor: &mut Browser) -> String {
     let page = visitor.get("/csrf-form").await.text();
     let start = page.find("value=\"").unwrap() + 7;
     page[start..start + page[start..].find('"').unwrap()].to_owned()
 }
 
-pub(super) async fn post(visitor: &mut Client, sent: Sent) -> Reply {
-    visitor.send("/csrf-form", &Value::Null, sent).await
+pub(super) async fn post(visitor: &mut Browser, sent: Sent) -> Reply {
+    visitor.send("/csrf-form", sent).await
 }
 
 async fn a_form_of_the_page_passes(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let (one, two) = (token(&mut visitor).await, token(&mut visitor).await);
     assert_ne!(one, two, "each is masked by itself");
     for token in [&one, &two] {
@@ -55,7 +56,7 @@ async fn a_form_of_the_page_passes(server: Server) {
 }
 
 async fn what_has_no_proof_is_refused(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     token(&mut visitor).await;
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         for sent in [
@@ -73,41 +74,40 @@ async fn what_has_no_proof_is_refused(server: Server) {
     let reply = post(&mut visitor, cross_site).await;
     assert_eq!(reply.status, 403);
     assert!(reply.headers["vary"].to_str().unwrap().contains("Sec-Fetch-Site"));
-    let mut fresh = server.client();
+    let mut fresh = server.browser();
     let reply = post(&mut fresh, Sent::form("_csrf=")).await;
     assert_eq!(reply.status, 403, "no session, no proof");
-    println!("refused: 4 methods × 4 bodies, cross-site, no session");
 }
 
 async fn a_token_of_another_session_is_refused(server: Server) {
-    let (mut one, mut two) = (server.client(), server.client());
+    let (mut one, mut two) = (server.browser(), server.browser());
     let foreign = token(&mut one).await;
     token(&mut two).await;
     assert_eq!(post(&mut two, Sent::form(&format!("_csrf={foreign}"))).await.status, 403);
 }
 
 async fn a_token_from_before_the_login_is_refused(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let before = token(&mut visitor).await;
-    visitor.step(json!({"do": "regenerate"})).await;
+    visitor.step(Step::Regenerate).await;
     assert_eq!(post(&mut visitor, Sent::form(&format!("_csrf={before}"))).await.status, 403);
     let after = token(&mut visitor).await;
     assert_eq!(post(&mut visitor, Sent::form(&format!("_csrf={after}"))).await.status, 200);
 }
 
 async fn a_token_in_the_query_or_a_cookie_is_no_proof(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let token = token(&mut visitor).await;
     let path = format!("/csrf-form?_csrf={token}");
-    let sent = Sent { method: Method::POST, ..Sent::default() };
-    assert_eq!(visitor.send(&path, &Value::Null, sent.clone()).await.status, 403);
+    let sent = Sent::method(Method::POST);
+    assert_eq!(visitor.send(&path, sent.clone()).await.status, 403);
     visitor.jar.put("XSRF-TOKEN", &token);
     visitor.jar.put("_csrf", &token);
     assert_eq!(post(&mut visitor, sent).await.status, 403);
 }
 
 async fn every_encoding_of_a_form_may_carry_the_token(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let token = token(&mut visitor).await;
     let multipart = format!(
         "--x\r\nContent-Disposition: form-data; name=\"_csrf\"\r\n\r\n{token}\r\n--x--\r\n"
@@ -137,7 +137,7 @@ async fn status_without_body(server: &Server, method: &str, headers: &[&str]) ->
 
 /// A visitor with a session: their `Cookie` line and their token.
 async fn signed_in(server: &Server) -> (String, String) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let token = token(&mut visitor).await;
     (format!("Cookie: {}", visitor.jar.header().unwrap()), format!("X-CSRF-Token: {token}"))
 }
@@ -164,13 +164,13 @@ async fn a_body_that_proves_nothing_is_not_waited_for(server: Server) {
 }
 
 async fn a_form_longer_than_the_limit_is_refused(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let token = token(&mut visitor).await;
     let form = |length: usize| format!("_csrf={token}&a={}", "x".repeat(length - 95));
     let fits = form(2 * 1024 * 1024);
     assert_eq!(fits.len(), 2 * 1024 * 1024);
     assert_eq!(post(&mut visitor, Sent::form(&fits)).await.status, 200);
-    let reply = visitor.try_send("/csrf-form", &Value::Null, Sent::form(&form(fits.len() + 1)));
+    let reply = visitor.try_send("/csrf-form", Sent::form(&form(fits.len() + 1)));
     // The server may close the connection while the form is on its way.
     if let Ok(reply) = reply.await {
         assert_eq!(reply.status, 413);
@@ -179,7 +179,7 @@ async fn a_form_longer_than_the_limit_is_refused(server: Server) {
 }
 
 async fn a_form_that_cannot_be_read_is_no_forgery(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let token = token(&mut visitor).await;
     let form = |rest: &str| Sent::form(&format!("_csrf={token}&{rest}"));
     let long_name = "n".repeat(1_025) + "=1";
@@ -199,7 +199,7 @@ async fn a_form_that_cannot_be_read_is_no_forgery(server: Server) {
         assert!(reply.text().contains(said), "{said}: {}", reply.text());
     }
     for sent in [form(&long_name), form("a=1").and("content-encoding", "br")] {
-        assert_eq!(post(&mut server.client(), sent).await.status, 403, "without a session");
+        assert_eq!(post(&mut server.browser(), sent).await.status, 403, "without a session");
     }
 }
 
@@ -236,8 +236,8 @@ async fn a_websocket_handshake_is_judged_by_its_origin(server: Server) {
     }
 }
 
-async fn a_refusal_is_json_for_those_who_want_it(server: Server) {
-    let mut visitor = server.client();
+async fn a_refusal_is_json_for_clients_that_accept_it(server: Server) {
+    let mut visitor = server.browser();
     token(&mut visitor).await;
     for (sent, code) in [
         (Sent::form("_csrf=x"), "bad_token"),

@@ -37,7 +37,7 @@ type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 const MIB: usize = 1024 * 1024;
 const CHUNK: usize = MIB / 16;
 
-/// What a visitor sends, who has a session and no token in a header.
+/// A request of a visitor who has a session and sends no token in a header.
 struct Upload {
     headers: Vec<(&'static str, String)>,
     chunks: Vec<Bytes>,

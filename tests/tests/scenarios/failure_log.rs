@@ -15,15 +15,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cloakroom::{AppKeys, Error, Session, Sessions, adapter::Problem, cookie::CookieSettings};
-use cloakroom_tests::server::Framework;
+use cloakroom::{Error, Input, Session, adapter::Problem};
+use cloakroom_tests::{
+    local::LocalApp,
+    log::Log,
+    server::Framework,
+    store::{Fault, Faults},
+};
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 use http_body_util::BodyExt;
+use serde::de::IgnoredAny;
 use tower::ServiceExt;
 
-use crate::{faults::Faulty, log::Log};
-
-/// What is around the routes.
+/// The layers around the routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Around {
     Layer,
@@ -33,76 +38,66 @@ enum Around {
     Handler,
     /// A layer with a handler for failures that panics.
     PanickingHandler,
-    /// Middleware between layer and handler that makes responses of its own.
+    /// Middleware between layer and handler that makes the responses.
     Middleware,
     Nothing,
 }
 
-macro_rules! handlers {
-    ($store:expr) => {{
-        let store: Faulty = $store;
-        let decode = async |session: Session| -> Result<String, Error> {
-            session.put("text", "no number")?;
-            Ok(session.get_or("text", 0)?.to_string())
-        };
-        let panics = async |session: Session| -> String {
-            session.put("paid", true).unwrap();
-            session.commit().await.unwrap();
-            panic!("after the commit")
-        };
-        let failing = store.clone();
-        let unsaved = move |session: Session| {
-            failing.set(|store| &store.fails_to_commit, true);
-            async move { session.put("paid", true) }
-        };
-        let failing = store.clone();
-        let logout = move |session: Session| {
-            let store = failing.clone();
-            async move {
-                session.put("user", 1).unwrap();
-                session.commit().await.unwrap();
-                store.set(|store| &store.fails_to_commit, true);
-                session.destroy().unwrap();
-                panic!("after the logout")
-            }
-        };
-        (decode, panics, unsaved, logout)
-    }};
+async fn decode(session: Session) -> Result<String, Error> {
+    session.put("text", "no number")?;
+    Ok(session.get_or("text", 0)?.to_string())
 }
 
-fn sessions(store: &Faulty) -> Sessions {
-    let sessions = Sessions::store(store.clone(), AppKeys::random());
-    sessions.cookie_settings(CookieSettings::development()).build().unwrap()
+async fn panics(session: Session) -> String {
+    session.put("paid", true).unwrap();
+    session.commit().await.unwrap();
+    panic!("after the commit")
 }
 
-fn axum_app(store: &Faulty, around: Around) -> Router {
-    use cloakroom::{
-        Input,
-        axum::{CsrfLayer, SessionLayer},
-    };
-    use serde::de::IgnoredAny;
-    let (decode, panics, unsaved, logout) = handlers!(store.clone());
-    let unsaved = move |session: Session| {
-        let saved = unsaved(session);
-        async move { saved.await.map(|()| "never") }
-    };
-    let logout = move |session: Session| {
-        let left = logout(session);
-        async move {
-            let () = left.await;
-        }
-    };
+async fn caught(session: Result<Session, Problem>) -> String {
+    session.is_ok().to_string()
+}
+
+async fn passed(_: Input<IgnoredAny>) -> &'static str {
+    "passed"
+}
+
+type Reply = BoxFuture<'static, Result<&'static str, Error>>;
+
+/// Makes a change that the store does not take.
+fn unsaved(app: &LocalApp<Faults>) -> impl Fn(Session) -> Reply + Clone + use<> {
+    let store = app.store.clone();
+    move |session| {
+        store.on_commit(Fault::Failed);
+        Box::pin(async move { session.put("paid", true).map(|()| "never") })
+    }
+}
+
+/// Signs out on a store that has failed, and panics.
+fn logout(app: &LocalApp<Faults>) -> impl Fn(Session) -> Reply + Clone + use<> {
+    let store = app.store.clone();
+    move |session| {
+        let store = store.clone();
+        Box::pin(async move {
+            session.put("user", 1)?;
+            session.commit().await?;
+            store.on_commit(Fault::Failed);
+            session.destroy()?;
+            panic!("after the logout")
+        })
+    }
+}
+
+fn axum_app(local: &LocalApp<Faults>, around: Around) -> Router {
+    use cloakroom::axum::{CsrfLayer, SessionLayer};
     let app = Router::new()
         .route("/decode", get(decode))
         .route("/panics", get(panics))
-        .route("/unsaved", get(unsaved))
-        .route("/logout", get(logout))
-        .route(
-            "/caught",
-            get(async |session: Result<Session, Problem>| session.is_ok().to_string()),
-        )
-        .route("/form", post(async |_: Input<IgnoredAny>| "passed").layer(CsrfLayer::default()));
-    let layer = SessionLayer::new(sessions(store));
+        .route("/unsaved", get(unsaved(local)))
+        .route("/logout", get(logout(local)))
+        .route("/caught", get(caught))
+        .route("/form", post(passed).layer(CsrfLayer::default()));
+    let layer = SessionLayer::new(local.sessions.clone());
     let own = async |_: Response| (StatusCode::IM_A_TEAPOT, "own").into_response();
     match around {
         Around::Layer => app.layer(layer),
@@ -116,55 +111,34 @@ fn axum_app(store: &Faulty, around: Around) -> Router {
     }
 }
 
-async fn send_to_axum(store: &Faulty, around: Around, method: &str, path: &str) {
+async fn send_to_axum(local: &LocalApp<Faults>, around: Around, method: &str, path: &str) {
     let request = http::Request::builder().method(method).uri(format!("{path}?token=secret"));
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let request = request.body(Body::from("a=b")).unwrap();
-    let app = axum_app(store, around);
+    let app = axum_app(local, around);
     // A panic ends its task, as on a server.
     let sent = tokio::task::LocalSet::new();
     let sent = sent.run_until(async {
-        let answer = tokio::task::spawn_local(app.oneshot(request)).await;
-        if let Ok(Ok(response)) = answer {
+        let reply = tokio::task::spawn_local(app.oneshot(request)).await;
+        if let Ok(Ok(response)) = reply {
             drop(response.into_body().collect().await);
         }
     });
     sent.await;
 }
 
-async fn send_to_actix(store: &Faulty, around: Around, method: &str, path: &str) {
-    use cloakroom::{
-        Input,
-        actix::{CsrfMiddleware, SessionMiddleware},
-    };
-    use serde::de::IgnoredAny;
-    let (decode, panics, unsaved, logout) = handlers!(store.clone());
-    let unsaved = move |session: Session| {
-        let saved = unsaved(session);
-        async move { saved.await.map(|()| "never") }
-    };
-    let logout = move |session: Session| {
-        let left = logout(session);
-        async move {
-            let () = left.await;
-            "never"
-        }
-    };
+async fn send_to_actix(local: &LocalApp<Faults>, around: Around, method: &str, path: &str) {
+    use cloakroom::actix::{CsrfMiddleware, SessionMiddleware};
     let routes = web::scope("")
         .route("/decode", web::get().to(decode))
         .route("/panics", web::get().to(panics))
-        .route("/unsaved", web::get().to(unsaved))
-        .route("/logout", web::get().to(logout))
-        .route(
-            "/caught",
-            web::get().to(async |session: Result<Session, Problem>| session.is_ok().to_string()),
-        )
+        .route("/unsaved", web::get().to(unsaved(local)))
+        .route("/logout", web::get().to(logout(local)))
+        .route("/caught", web::get().to(caught))
         .service(
-            web::resource("/form")
-                .route(web::post().to(async |_: Input<IgnoredAny>| "passed"))
-                .wrap(CsrfMiddleware::default()),
+            web::resource("/form").route(web::post().to(passed)).wrap(CsrfMiddleware::default()),
         );
-    let layer = SessionMiddleware::new(sessions(store));
+    let layer = SessionMiddleware::new(local.sessions.clone());
     let own = async |request: ServiceRequest, next: Next<BoxBody>| {
         let response = next.call(request).await?;
         let (request, _) = response.into_parts();
@@ -187,8 +161,8 @@ async fn send_to_actix(store: &Faulty, around: Around, method: &str, path: &str)
     let request = request.insert_header(("content-type", "application/x-www-form-urlencoded"));
     let sent = tokio::task::LocalSet::new();
     let sent = sent.run_until(async {
-        let answer = tokio::task::spawn_local(app.call(request.to_request())).await;
-        match answer {
+        let reply = tokio::task::spawn_local(app.call(request.to_request())).await;
+        match reply {
             Ok(Ok(response)) => drop(to_bytes(response.into_body()).await),
             Ok(Err(error)) => drop(error.error_response()),
             Err(_) => (),
@@ -199,14 +173,14 @@ async fn send_to_actix(store: &Faulty, around: Around, method: &str, path: &str)
 
 /// Sends one request to a new application, and returns the errors in the log.
 async fn errors(framework: Framework, around: Around, method: &str, path: &str) -> Vec<String> {
-    let store = Faulty::default();
+    let local = LocalApp::faulty();
     if path == "/caught" {
-        store.set(|store| &store.fails_to_load, true);
+        local.store.on_load(Fault::Unavailable);
     }
-    let (log, _guard) = Log::begin();
+    let (log, _guard) = Log::of_this_thread();
     match framework {
-        Framework::Axum => send_to_axum(&store, around, method, path).await,
-        Framework::Actix => send_to_actix(&store, around, method, path).await,
+        Framework::Axum => send_to_axum(&local, around, method, path).await,
+        Framework::Actix => send_to_actix(&local, around, method, path).await,
     }
     log.lines("ERROR")
 }
@@ -264,7 +238,7 @@ async fn a_failure_that_no_layer_sees_is_logged_once_without_them() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_a_failure_that_the_handler_deals_with_are_no_errors_in_the_log() {
+async fn refusals_and_handled_failures_are_no_errors_in_the_log() {
     for framework in Framework::ALL {
         for (method, path) in [("POST", "/form"), ("GET", "/caught")] {
             let lines = errors(framework, Around::Layer, method, path).await;
@@ -274,7 +248,7 @@ async fn a_refusal_and_a_failure_that_the_handler_deals_with_are_no_errors_in_th
 }
 
 #[tokio::test]
-async fn a_panic_of_the_handler_for_failures_is_logged_beside_its_failure() {
+async fn a_panic_of_the_failure_handler_is_logged_beside_its_failure() {
     for framework in Framework::ALL {
         let lines = errors(framework, Around::PanickingHandler, "GET", "/decode").await;
         assert_eq!(lines.len(), 2, "{framework:?}: {lines:?}");
@@ -292,8 +266,8 @@ async fn an_error_of_middleware_is_logged_once_with_method_and_path() {
         session.get::<u8>("text")?;
         Err::<ServiceResponse, actix_web::Error>(actix_web::error::ErrorNotFound("never"))
     };
-    let (log, _guard) = Log::begin();
-    let layer = SessionMiddleware::new(sessions(&Faulty::default()));
+    let (log, _guard) = Log::of_this_thread();
+    let layer = SessionMiddleware::new(LocalApp::new().sessions);
     let app = App::new().wrap(from_fn(guard)).wrap(layer.clone()).wrap(layer);
     let app = init_service(app).await;
     let error = app.call(TestRequest::get().uri("/a?b").to_request()).await.unwrap_err();

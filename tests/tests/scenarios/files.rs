@@ -2,8 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use cloakroom_tests::server::{Backend, Server};
-use serde_json::{Value, json};
+use cloakroom_tests::{
+    server::{Backend, Server},
+    step::{Step, get, put},
+};
+use serde_json::Value;
 
 on_drivers! { File;
     a_backup_of_hard_links_keeps_visitors_signed_in
@@ -11,12 +14,8 @@ on_drivers! { File;
     a_folder_that_others_may_write_into_takes_no_sign_in
 }
 
-fn put(user: &str) -> Value {
-    json!({"do": "put", "key": "user", "value": user})
-}
-
-fn user() -> Value {
-    json!({"do": "get", "key": "user"})
+fn user() -> Step {
+    get("user")
 }
 
 fn location(server: &Server) -> PathBuf {
@@ -32,21 +31,20 @@ fn records(server: &Server) -> Vec<PathBuf> {
 }
 
 async fn a_backup_of_hard_links_keeps_visitors_signed_in(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(put("virk")).await;
+    let mut visitor = server.browser_with([put("user", "virk")]).await;
     let backup = tempfile::tempdir_in(location(&server).parent().unwrap()).unwrap();
     for record in records(&server) {
         fs::hard_link(&record, backup.path().join(record.file_name().unwrap())).unwrap();
     }
     assert_eq!(visitor.step(user()).await, "virk");
-    visitor.step(put("romain")).await;
+    visitor.step(put("user", "romain")).await;
     assert_eq!(visitor.step(user()).await, "romain");
 }
 
 async fn files_that_swap_their_names_sign_nobody_in_as_another(server: Server) {
-    let (mut one, mut other) = (server.client(), server.client());
-    one.step(put("one")).await;
-    other.step(put("other")).await;
+    let (mut one, mut other) = (server.browser(), server.browser());
+    one.step(put("user", "one")).await;
+    other.step(put("user", "other")).await;
     let records = records(&server);
     let [first, second] = records.as_slice() else { panic!("{records:?}") };
     let aside = location(&server).join("aside");
@@ -59,12 +57,11 @@ async fn files_that_swap_their_names_sign_nobody_in_as_another(server: Server) {
 }
 
 async fn a_folder_that_others_may_write_into_takes_no_sign_in(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(put("virk")).await;
+    let mut visitor = server.browser_with([put("user", "virk")]).await;
     let location = location(&server);
     fs::set_permissions(&location, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(visitor.script(&json!([put("romain")])).await.status, 500);
-    let reply = server.client().script(&json!([put("new")])).await;
+    assert_eq!(visitor.run([put("user", "romain")]).await.status, 500);
+    let reply = server.browser().run([put("user", "new")]).await;
     assert_eq!((reply.status.as_u16(), reply.set_cookies().len()), (500, 0));
     fs::set_permissions(&location, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(visitor.step(user()).await, "virk");

@@ -2,8 +2,13 @@
 
 use cloakroom::form::SecretFields;
 use cloakroom_tests::{
-    client::{Client, Sent},
+    browser::{Sent, StepError},
     server::{Server, Setup},
+    step::{
+        Step, fail, flash, flash_except, flash_message, flash_now, flash_only, get, get_error_for,
+        has_error_for, old, old_or, put, redirect, redirect_back, reflash_except, reflash_only,
+        render, sleep, with_errors,
+    },
 };
 use serde_json::{Value, json};
 
@@ -23,7 +28,7 @@ every_driver! {
     a_page_that_was_cut_off_leaves_flash_alone,
     forms_of_every_encoding_are_flashed,
     errors_come_as_lists_and_as_maps,
-    templates_use_the_seed_s_helpers,
+    templates_use_the_helpers_of_the_view,
     a_template_that_does_not_escape_shows_nothing_of_the_visitor,
     an_empty_flash_leaves_no_trace,
     a_goodbye_message_survives_the_destroy,
@@ -31,45 +36,39 @@ every_driver! {
 
 server_side! {
     parallel_pages_show_a_message_and_lose_none,
-    a_message_flashed_meanwhile_survives_the_reader,
-    a_form_posted_meanwhile_survives_a_reflash,
+    a_message_flashed_during_a_page_survives_it,
+    a_form_posted_during_a_reflash_survives_it,
 }
 
-fn message() -> Value {
-    json!([{"do": "flash_message", "key": "m"}])
+fn message() -> [Step; 1] {
+    [flash_message("m")]
 }
 
-// Requirement 52.
 async fn a_message_is_shown_on_the_next_page_once(server: Server) {
-    let mut visitor = server.client();
-    let flashed = visitor
-        .script(&json!([
-            {"do": "flash", "values": {"m": "saved"}},
-            {"do": "flash_message", "key": "m"},
-            {"do": "redirect", "to": "/next"},
-        ]))
-        .await;
+    let mut visitor = server.browser();
+    let flashed =
+        visitor.run([flash([("m", "saved")]), flash_message("m"), redirect("/next")]).await;
     assert_eq!(flashed.status, 303);
     assert_eq!(flashed.headers["location"], "/next");
-    assert_eq!(visitor.script(&message()).await.result(0), "saved");
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
-    println!("shown once, lost 0");
+    assert_eq!(visitor.run(message()).await.value(0), "saved");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
 }
 
 async fn old_input_and_errors_are_shown_once(server: Server) {
-    let mut visitor = server.client();
-    let steps = json!([
-        {"do": "with_errors", "errors": {"username": "is required"}},
-        {"do": "flash_all"},
-        {"do": "redirect_back", "fallback": "/form"},
-    ]);
-    visitor.script_with(&steps, Sent::form("username=&email=v%40example.org")).await;
-    let page = json!([
-        {"do": "old", "key": "email"}, {"do": "old", "key": "nothing", "default": "d"},
-        {"do": "has_error_for", "field": "username"}, {"do": "get_error_for", "field": "username"},
-        {"do": "has_error_for", "field": "email"}, {"do": "errors"}, {"do": "has_errors"},
-    ]);
-    let shown = visitor.script(&page).await;
+    let mut visitor = server.browser();
+    let steps =
+        [with_errors(json!({"username": "is required"})), Step::FlashAll, redirect_back("/form")];
+    visitor.run_with(&steps, Sent::form("username=&email=v%40example.org")).await;
+    let page = [
+        old("email"),
+        old_or("nothing", "d"),
+        has_error_for("username"),
+        get_error_for("username"),
+        has_error_for("email"),
+        Step::Errors,
+        Step::HasErrors,
+    ];
+    let shown = visitor.run(&page).await;
     let expected = [
         json!("v@example.org"),
         json!("d"),
@@ -80,32 +79,27 @@ async fn old_input_and_errors_are_shown_once(server: Server) {
         json!(true),
     ];
     for (index, expected) in expected.iter().enumerate() {
-        assert_eq!(shown.result(index), *expected);
+        assert_eq!(shown.value(index), *expected);
     }
-    let again = visitor.script(&page).await;
-    assert_eq!(again.result(0), Value::Null);
-    assert_eq!(again.result(6), false);
+    let again = visitor.run(&page).await;
+    assert_eq!(again.value(0), Value::Null);
+    assert_eq!(again.value(6), false);
 }
 
 /// A visitor who posts fields of these names forges neither message nor error.
 async fn the_three_bags_do_not_mix(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let form = Sent::form("m=forged&errors=forged&username=forged");
-    visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
+    visitor.run_with([Step::FlashAll], form).await;
     let shown = visitor
-        .script(&json!([
-            {"do": "flash_message", "key": "m"}, {"do": "has_errors"},
-            {"do": "has_error_for", "field": "username"}, {"do": "old", "key": "m"},
-        ]))
+        .run([flash_message("m"), Step::HasErrors, has_error_for("username"), old("m")])
         .await;
-    assert_eq!(
-        shown.results(),
-        [json!({"ok": null}), json!({"ok": false}), json!({"ok": false}), json!({"ok": "forged"})]
-    );
+    let expected = [Value::Null, json!(false), json!(false), json!("forged")];
+    assert_eq!(shown.values(), expected);
 }
 
 async fn secret_fields_are_never_given_back(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let secret = [
         "password",
         "password_confirmation",
@@ -129,21 +123,17 @@ async fn secret_fields_are_never_given_back(server: Server) {
         "PINcode",
     ];
     let shown = ["name", "shipping", "footprint", "user[opinion]", "card[holder]"];
-    let old = async |visitor: &mut Client| {
-        let fields = secret.iter().chain(&shown);
-        let steps: Vec<_> = fields.map(|key| json!({"do": "old", "key": key})).collect();
-        let reply = visitor.script(&Value::Array(steps)).await;
-        reply.results().iter().map(|entry| entry["ok"] == "a").collect::<Vec<_>>()
-    };
+    let page: Vec<_> = secret.iter().chain(&shown).map(old).collect();
     let form: Vec<_> = secret.iter().chain(&shown).map(|name| format!("{name}=a")).collect();
-    for step in [json!({"do": "flash_all"}), json!({"do": "flash_except", "fields": []})] {
-        visitor.script_with(&json!([step]), Sent::form(&form.join("&"))).await;
+    for step in [Step::FlashAll, flash_except([""; 0])] {
+        visitor.run_with([step], Sent::form(&form.join("&"))).await;
         let expected = [vec![false; secret.len()], vec![true; shown.len()]].concat();
-        assert_eq!(old(&mut visitor).await, expected);
+        let values = visitor.run(&page).await.values();
+        assert_eq!(values.iter().map(|value| value == "a").collect::<Vec<_>>(), expected);
     }
-    let named = json!([{"do": "flash_only", "fields": ["otp"]}]);
-    visitor.script_with(&named, Sent::form("otp=a")).await;
-    assert_eq!(visitor.step(json!({"do": "old", "key": "otp"})).await, "a", "asked for by name");
+    let named = [flash_only(["otp"])];
+    visitor.run_with(&named, Sent::form("otp=a")).await;
+    assert_eq!(visitor.step(old("otp")).await, "a", "asked for by name");
 }
 
 #[tokio::test]
@@ -151,130 +141,109 @@ async fn a_list_of_secret_fields_takes_the_place_of_the_default() {
     for setup in Setup::all() {
         let fields = SecretFields::new(["iban"]).unwrap();
         let server = Server::start_with(setup, |builder| builder.secret_fields(fields)).await;
-        let mut visitor = server.client();
+        let mut visitor = server.browser();
         let form = Sent::form("customer[iban]=a&pin=a&_csrf=a");
-        visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
-        let fields = ["customer[iban]", "pin", "_csrf"].map(|key| json!({"do": "old", "key": key}));
-        let shown = visitor.script(&json!(fields)).await;
+        visitor.run_with([Step::FlashAll], form).await;
+        let fields = ["customer[iban]", "pin", "_csrf"].map(old);
+        let shown = visitor.run(&fields).await;
         let expected = [Value::Null, json!("a"), Value::Null];
-        assert_eq!([0, 1, 2].map(|index| shown.result(index)), expected, "{setup:?}");
+        assert_eq!(shown.values(), expected, "{setup:?}");
     }
 }
 
 async fn flash_only_and_flash_except_pick_fields(server: Server) {
     for (step, kept) in [
-        (json!({"do": "flash_only", "fields": ["a"]}), [json!("1"), Value::Null]),
-        (json!({"do": "flash_except", "fields": ["a"]}), [Value::Null, json!("2")]),
+        (flash_only(["a"]), [json!("1"), Value::Null]),
+        (flash_except(["a"]), [Value::Null, json!("2")]),
     ] {
-        let mut visitor = server.client();
-        visitor.script_with(&json!([step]), Sent::form("a=1&b=2")).await;
-        let shown =
-            visitor.script(&json!([{"do": "old", "key": "a"}, {"do": "old", "key": "b"}])).await;
-        assert_eq!([shown.result(0), shown.result(1)], kept);
+        let mut visitor = server.browser();
+        visitor.run_with([step], Sent::form("a=1&b=2")).await;
+        let shown = visitor.run([old("a"), old("b")]).await;
+        assert_eq!(shown.values(), kept);
     }
 }
 
 async fn reflash_keeps_for_one_more_page(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"m": "kept"}})).await;
-    visitor.script(&json!([{"do": "reflash"}, {"do": "redirect", "to": "/"}])).await;
-    assert_eq!(visitor.script(&message()).await.result(0), "kept");
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
-    visitor.step(json!({"do": "flash", "values": {"m": "kept"}})).await;
-    let both =
-        visitor.script(&json!([{"do": "flash_message", "key": "m"}, {"do": "reflash"}])).await;
-    assert_eq!(both.result(0), "kept");
-    assert_eq!(visitor.script(&message()).await.result(0), "kept");
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
+    let mut visitor = server.browser_with([flash([("m", "kept")])]).await;
+    visitor.run([Step::Reflash, redirect("/")]).await;
+    assert_eq!(visitor.run(message()).await.value(0), "kept");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
+    visitor.step(flash([("m", "kept")])).await;
+    let both = visitor.run([flash_message("m"), Step::Reflash]).await;
+    assert_eq!(both.value(0), "kept");
+    assert_eq!(visitor.run(message()).await.value(0), "kept");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
 }
 
 async fn reflash_keeps_neither_what_is_older_nor_what_is_for_now(server: Server) {
-    let mut visitor = server.client();
-    for steps in [["flash", "reflash"], ["reflash", "flash"]] {
-        visitor.step(json!({"do": "flash", "values": {"m": "old", "other": "kept"}})).await;
-        let steps = steps.map(|step| json!({"do": step, "values": {"m": "new"}}));
-        let now = json!({"do": "flash_now", "values": {"now": "now"}});
-        visitor.script(&json!([now, steps[0], steps[1]])).await;
-        let names = ["m", "other", "now"];
-        let shown = json!(names.map(|name| json!({"do": "flash_message", "key": name})));
-        let shown = visitor.script(&shown).await;
-        let shown = [0, 1, 2].map(|index| shown.result(index));
-        assert_eq!(shown, [json!("new"), json!("kept"), Value::Null]);
+    let mut visitor = server.browser();
+    let own = flash([("m", "new")]);
+    for [first, second] in [[own.clone(), Step::Reflash], [Step::Reflash, own]] {
+        visitor.step(flash([("m", "old"), ("other", "kept")])).await;
+        visitor.run([flash_now([("now", "now")]), first, second]).await;
+        let shown = visitor.run(["m", "other", "now"].map(flash_message)).await;
+        assert_eq!(shown.values(), [json!("new"), json!("kept"), Value::Null]);
     }
 }
 
 async fn reflash_only_and_except_pick_names(server: Server) {
-    for step in [
-        json!({"do": "reflash_only", "keys": ["a"]}),
-        json!({"do": "reflash_except", "keys": ["b"]}),
-    ] {
-        let mut visitor = server.client();
-        visitor.step(json!({"do": "flash", "values": {"a": 1, "b": 2}})).await;
+    for step in [reflash_only(["a"]), reflash_except(["b"])] {
+        let mut visitor = server.browser_with([flash([("a", 1), ("b", 2)])]).await;
         visitor.step(step).await;
-        let shown = visitor
-            .script(&json!([
-                {"do": "flash_message", "key": "a"}, {"do": "flash_message", "key": "b"},
-            ]))
-            .await;
-        assert_eq!([shown.result(0), shown.result(1)], [json!(1), Value::Null]);
+        let shown = visitor.run([flash_message("a"), flash_message("b")]).await;
+        assert_eq!(shown.values(), [json!(1), Value::Null]);
     }
 }
 
 async fn flash_now_shows_within_the_request_alone(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "put", "key": "k", "value": 1})).await;
-    let now =
-        json!([{"do": "flash_now", "values": {"m": "now"}}, {"do": "flash_message", "key": "m"}]);
-    assert_eq!(visitor.script(&now).await.result(1), "now");
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
+    let mut visitor = server.browser_with([put("k", 1)]).await;
+    let now = [flash_now([("m", "now")]), flash_message("m")];
+    assert_eq!(visitor.run(&now).await.value(1), "now");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
 }
 
 async fn a_background_fetch_that_reads_nothing_leaves_flash_alone(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"m": "waits"}})).await;
+    let mut visitor = server.browser_with([flash([("m", "waits")])]).await;
     for mode in ["cors", "no-cors", "same-origin", "websocket"] {
         let fetch = Sent::with("sec-fetch-mode", mode);
-        visitor.script_with(&json!([{"do": "put", "key": "k", "value": mode}]), fetch).await;
+        visitor.run_with([put("k", mode)], fetch).await;
     }
-    assert_eq!(visitor.script(&message()).await.result(0), "waits");
-    visitor.step(json!({"do": "flash", "values": {"m": "read"}})).await;
+    assert_eq!(visitor.run(message()).await.value(0), "waits");
+    visitor.step(flash([("m", "read")])).await;
     let fetch = Sent::with("sec-fetch-mode", "cors");
-    assert_eq!(visitor.script_with(&message(), fetch).await.result(0), "read");
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
-    visitor.step(json!({"do": "flash", "values": {"m": "unread"}})).await;
+    assert_eq!(visitor.run_with(&message(), fetch).await.value(0), "read");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
+    visitor.step(flash([("m", "unread")])).await;
     let page = Sent::with("sec-fetch-mode", "navigate");
-    visitor.script_with(&json!([{"do": "all"}]), page).await;
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null, "a page was shown");
+    visitor.run_with([Step::All], page).await;
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null, "a page was shown");
 }
 
 async fn a_prefetch_leaves_flash_alone(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"m": "waits"}})).await;
+    let mut visitor = server.browser_with([flash([("m", "waits")])]).await;
     let prefetch =
         || Sent::with("sec-purpose", "prefetch;prerender").and("sec-fetch-mode", "navigate");
     for _ in 0..2 {
-        visitor.script_with(&message(), prefetch()).await;
+        visitor.run_with(&message(), prefetch()).await;
     }
-    assert_eq!(visitor.script(&message()).await.result(0), "waits");
+    assert_eq!(visitor.run(message()).await.value(0), "waits");
 }
 
 async fn a_redirect_on_the_way_leaves_flash_alone(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"m": "waits"}})).await;
-    visitor.script(&json!([{"do": "get", "key": "k"}, {"do": "redirect", "to": "/"}])).await;
-    assert_eq!(visitor.script(&message()).await.result(0), "waits");
+    let mut visitor = server.browser_with([flash([("m", "waits")])]).await;
+    visitor.run([get("k"), redirect("/")]).await;
+    assert_eq!(visitor.run(message()).await.value(0), "waits");
 }
 
 /// A timeout inside of the session layer sends these statuses instead of the page.
 async fn a_page_that_was_cut_off_leaves_flash_alone(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"m": "saved"}})).await;
+    let mut visitor = server.browser_with([flash([("m", "saved")])]).await;
     for status in [408, 504] {
-        let page = json!([message()[0], {"do": "fail", "status": status}]);
-        assert_eq!(visitor.script(&page).await.status.as_u16(), status);
+        let page = [flash_message("m"), fail(status)];
+        assert_eq!(visitor.run(&page).await.status.as_u16(), status);
     }
-    assert_eq!(visitor.script(&message()).await.result(0), "saved");
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
+    assert_eq!(visitor.run(message()).await.value(0), "saved");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
 }
 
 async fn forms_of_every_encoding_are_flashed(server: Server) {
@@ -285,12 +254,10 @@ async fn forms_of_every_encoding_are_flashed(server: Server) {
         Sent::body("multipart/form-data; boundary=x", multipart.as_bytes()),
         Sent::body("application/json; charset=utf-8", br#"{"user":{"name":"Virk"}}"#),
     ] {
-        let mut visitor = server.client();
-        visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
-        let shown = visitor
-            .script(&json!([{"do": "old", "key": "user.name"}, {"do": "old", "key": "cv"}]))
-            .await;
-        assert_eq!([shown.result(0), shown.result(1)], [json!("Virk"), Value::Null]);
+        let mut visitor = server.browser();
+        visitor.run_with([Step::FlashAll], form).await;
+        let shown = visitor.run([old("user.name"), old("cv")]).await;
+        assert_eq!(shown.values(), [json!("Virk"), Value::Null]);
     }
 }
 
@@ -300,74 +267,69 @@ async fn errors_come_as_lists_and_as_maps(server: Server) {
         json!({"a": "first"}),
         json!({"a": ["first", "second"]}),
     ] {
-        let mut visitor = server.client();
-        visitor.step(json!({"do": "with_errors", "errors": errors})).await;
-        assert_eq!(visitor.step(json!({"do": "get_error_for", "field": "a"})).await, "first");
+        let mut visitor = server.browser_with([with_errors(errors)]).await;
+        assert_eq!(visitor.step(get_error_for("a")).await, "first");
     }
 }
 
-async fn templates_use_the_seed_s_helpers(server: Server) {
-    let mut visitor = server.client();
-    let steps = json!([
-        {"do": "with_errors", "errors": [{"field": "username", "message": "Username is required"}]},
-        {"do": "flash_all"},
-        {"do": "flash", "values": {"notification": "Update <successful>!"}},
-    ]);
-    visitor.script_with(&steps, Sent::form("username=%3Cscript%3E")).await;
+async fn templates_use_the_helpers_of_the_view(server: Server) {
+    let mut visitor = server.browser();
+    let steps = [
+        with_errors(json!([{"field": "username", "message": "Username is required"}])),
+        Step::FlashAll,
+        flash([("notification", "Update <successful>!")]),
+    ];
+    visitor.run_with(&steps, Sent::form("username=%3Cscript%3E")).await;
     let template = "<input name=\"username\" value=\"{{ old('username', '') }}\">\
         {% if has_error_for('username') %}<b>{{ get_error_for('username') }}</b>{% endif %}\
         {{ get_error_for('email') }}{{ old('email', 'none') }}\
         {% if flash_message('notification') %}<span>{{ flash_message('notification') }}</span>{% endif %}\
         {% if has_errors() %}{{ errors().username[0] }}{% endif %}";
-    let page = visitor.script(&json!([{"do": "render", "template": template}])).await;
+    let page = visitor.run([render(template)]).await;
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
     assert_eq!(
         page.text(),
         "<input name=\"username\" value=\"&lt;script&gt;\"><b>Username is required</b>none\
          <span>Update &lt;successful&gt;!</span>Username is required"
     );
-    let again = visitor.script(&json!([{"do": "render", "template": template}])).await;
+    let again = visitor.run([render(template)]).await;
     assert_eq!(again.text(), "<input name=\"username\" value=\"\">none");
 }
 
 async fn a_template_that_does_not_escape_shows_nothing_of_the_visitor(server: Server) {
-    let mut visitor = server.client();
+    let mut visitor = server.browser();
     let form = Sent::form("name=%3Cscript%3E");
-    visitor.script_with(&json!([{"do": "flash_all"}]), form).await;
+    visitor.run_with([Step::FlashAll], form).await;
     let template = "{% autoescape false %}{{ old('name') }}{% endautoescape %}";
-    let refused = visitor.script(&json!([{"do": "render", "template": template}])).await;
-    assert_eq!(refused.error(0), "bad_step");
-    let message = refused.result(0)["message"].as_str().unwrap().to_owned();
+    let refused = visitor.run([render(template)]).await;
+    let StepError { code, message } = refused.error(0);
+    assert_eq!(code, "bad_step");
     assert!(message.contains("`page.html` does not escape"), "{message}");
     assert!(!refused.text().contains("<script>"), "{}", refused.text());
 }
 
 async fn an_empty_flash_leaves_no_trace(server: Server) {
-    let mut visitor = server.client();
-    visitor.script(&json!([{"do": "flash", "values": {}}, {"do": "reflash"}])).await;
+    let mut visitor = server.browser();
+    visitor.run([flash([("", 0); 0]), Step::Reflash]).await;
     assert!(visitor.jar.is_empty());
 }
 
-/// Regressions 4 and 5.
 async fn a_goodbye_message_survives_the_destroy(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "put", "key": "user", "value": 1})).await;
+    let mut visitor = server.browser_with([put("user", 1)]).await;
     let before = visitor.jar.clone();
-    visitor.script(&json!([{"do": "destroy"}, {"do": "flash", "values": {"m": "goodbye"}}])).await;
+    visitor.run([Step::Destroy, flash([("m", "goodbye")])]).await;
     assert_ne!(visitor.jar.get("session"), before.get("session"), "a new token");
-    let page = json!([{"do": "flash_message", "key": "m"}, {"do": "get", "key": "user"}]);
-    let shown = visitor.script(&page).await;
-    assert_eq!([shown.result(0), shown.result(1)], [json!("goodbye"), Value::Null]);
+    let page = [flash_message("m"), get("user")];
+    let shown = visitor.run(&page).await;
+    assert_eq!(shown.values(), [json!("goodbye"), Value::Null]);
 }
 
-// Requirement 52.
 async fn parallel_pages_show_a_message_and_lose_none(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"m": "once"}})).await;
+    let mut visitor = server.browser_with([flash([("m", "once")])]).await;
     let pages: Vec<_> = (0..10)
         .map(|_| {
             let mut visitor = visitor.clone();
-            tokio::spawn(async move { visitor.script(&message()).await.result(0) })
+            tokio::spawn(async move { visitor.run(message()).await.value(0) })
         })
         .collect();
     let mut shown = 0;
@@ -375,50 +337,37 @@ async fn parallel_pages_show_a_message_and_lose_none(server: Server) {
         shown += usize::from(page.await.unwrap() == "once");
     }
     assert!(shown >= 1);
-    assert_eq!(visitor.script(&message()).await.result(0), Value::Null);
-    println!("10 parallel pages: shown {shown}, lost 0");
+    assert_eq!(visitor.run(message()).await.value(0), Value::Null);
 }
 
-async fn a_message_flashed_meanwhile_survives_the_reader(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "flash", "values": {"old": 1}})).await;
+async fn a_message_flashed_during_a_page_survives_it(server: Server) {
+    let mut visitor = server.browser_with([flash([("old", 1)])]).await;
     let mut reader = visitor.clone();
-    let slow = json!([{"do": "flash_message", "key": "old"}, {"do": "sleep", "ms": 200}]);
-    let reading = tokio::spawn(async move { reader.script(&slow).await.result(0) });
+    let slow = [flash_message("old"), sleep(200)];
+    let reading = tokio::spawn(async move { reader.run(&slow).await.value(0) });
     tokio::time::sleep(std::time::Duration::from_millis(60)).await;
     let fetch = Sent::with("sec-fetch-mode", "cors");
-    visitor.script_with(&json!([{"do": "flash", "values": {"new": 2}}]), fetch).await;
+    visitor.run_with([flash([("new", 2)])], fetch).await;
     assert_eq!(reading.await.unwrap(), 1);
-    let shown = visitor
-        .script(
-            &json!([{"do": "flash_message", "key": "old"}, {"do": "flash_message", "key": "new"}]),
-        )
-        .await;
-    assert_eq!([shown.result(0), shown.result(1)], [Value::Null, json!(2)]);
+    let shown = visitor.run([flash_message("old"), flash_message("new")]).await;
+    assert_eq!(shown.values(), [Value::Null, json!(2)]);
 }
 
-async fn a_form_posted_meanwhile_survives_a_reflash(server: Server) {
-    let mut visitor = server.client();
-    let post = |error: &str| {
-        json!([
-            {"do": "with_errors", "errors": {"name": error}},
-            {"do": "flash_all"},
-            {"do": "flash", "values": {error: 1}},
-        ])
-    };
-    visitor.script_with(&post("older"), Sent::form("name=a&only=older")).await;
+async fn a_form_posted_during_a_reflash_survives_it(server: Server) {
+    let mut visitor = server.browser();
+    let post =
+        |error: &str| [with_errors(json!({"name": error})), Step::FlashAll, flash([(error, 1)])];
+    visitor.run_with(&post("older"), Sent::form("name=a&only=older")).await;
     let mut reader = visitor.clone();
-    let slow = json!([{"do": "reflash"}, {"do": "sleep", "ms": 200}]);
-    let reading = tokio::spawn(async move { reader.script(&slow).await });
+    let slow = [Step::Reflash, sleep(200)];
+    let reading = tokio::spawn(async move { reader.run(&slow).await });
     tokio::time::sleep(std::time::Duration::from_millis(60)).await;
     let form = Sent::form("name=b").and("sec-fetch-mode", "cors");
-    visitor.script_with(&post("newer"), form).await;
+    visitor.run_with(&post("newer"), form).await;
     assert_eq!(reading.await.unwrap().status, 200);
-    let page = json!([
-        {"do": "errors"}, {"do": "old", "key": "name"}, {"do": "old", "key": "only"},
-        {"do": "flash_message", "key": "older"}, {"do": "flash_message", "key": "newer"},
-    ]);
-    let shown = visitor.script(&page).await;
+    let page =
+        [Step::Errors, old("name"), old("only"), flash_message("older"), flash_message("newer")];
+    let shown = visitor.run(&page).await;
     let expected = [json!({"name": ["newer"]}), json!("b"), Value::Null, json!(1), json!(1)];
-    assert_eq!([0, 1, 2, 3, 4].map(|index| shown.result(index)), expected);
+    assert_eq!(shown.values(), expected);
 }

@@ -8,14 +8,14 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use cloakroom::{AppKeys, Error, Input, JsonInput, Session, Sessions, cookie::CookieSettings};
+use cloakroom::{Error, Input, JsonInput, Session, Sessions};
 use cloakroom_tests::{
-    client::{Client, Reply, Sent},
+    browser::{Browser, Reply, Sent},
+    local::LocalApp,
     server::{Framework, Serving, serve, serve_actix},
+    store::Fault,
 };
 use serde_json::{Value, json};
-
-use crate::faults::Faulty;
 
 #[derive(serde::Deserialize)]
 struct Order {
@@ -62,9 +62,7 @@ async fn flash(session: Session) -> String {
     format!("{} {}", view.old("quantity", "-"), view.get_error_for("quantity").unwrap_or_default())
 }
 
-async fn start(framework: Framework, store: Faulty) -> (SocketAddr, Serving) {
-    let sessions = Sessions::store(store, AppKeys::random());
-    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
+async fn start(framework: Framework, sessions: Sessions) -> (SocketAddr, Serving) {
     match framework {
         Framework::Axum => {
             let app = Router::new()
@@ -108,15 +106,15 @@ async fn a_json_route_refuses_what_a_page_of_another_site_can_send() {
         Sent { headers: <_>::default(), ..json_body(r#"{"quantity":3}"#) },
     ];
     for framework in Framework::ALL {
-        let (address, _serving) = start(framework, Faulty::default()).await;
+        let (address, _serving) = start(framework, LocalApp::new().sessions).await;
         for sent in &bodies {
-            let mut visitor = Client::new(address);
-            let refused = visitor.send("/json", &Value::Null, sent.clone()).await;
+            let mut visitor = Browser::new(address);
+            let refused = visitor.send("/json", sent.clone()).await;
             assert_eq!(refused.status, 415, "{framework:?} {sent:?}");
             assert!(refused.set_cookies().is_empty());
         }
         for sent in &bodies[..2] {
-            let accepted = Client::new(address).send("/form", &Value::Null, sent.clone()).await;
+            let accepted = Browser::new(address).send("/form", sent.clone()).await;
             assert_eq!(accepted.text(), "3", "{framework:?}: `Input` accepts it");
         }
     }
@@ -126,12 +124,11 @@ async fn a_json_route_refuses_what_a_page_of_another_site_can_send() {
 async fn a_json_route_accepts_json_and_replies_with_errors_by_field() {
     for framework in Framework::ALL {
         // Not even loading is possible, and none is needed.
-        let store = Faulty::default();
-        store.set(|store| &store.fails_to_load, true);
-        let (address, _serving) = start(framework, store).await;
-        let mut visitor = Client::new(address);
-        let mut send =
-            async |body: &str| visitor.send("/json", &Value::Null, json_body(body)).await;
+        let app = LocalApp::faulty();
+        app.store.on_load(Fault::Unavailable);
+        let (address, _serving) = start(framework, app.sessions).await;
+        let mut visitor = Browser::new(address);
+        let mut send = async |body: &str| visitor.send("/json", json_body(body)).await;
         let accepted = send(r#"{"quantity":3}"#).await;
         assert_eq!((accepted.status.as_u16(), accepted.text().as_str()), (200, "3"));
         assert_eq!(
@@ -149,12 +146,12 @@ async fn a_json_route_accepts_json_and_replies_with_errors_by_field() {
 #[tokio::test]
 async fn rendering_an_error_leaves_the_session_as_the_check_left_it() {
     for framework in Framework::ALL {
-        let (address, _serving) = start(framework, Faulty::default()).await;
+        let (address, _serving) = start(framework, LocalApp::new().sessions).await;
         for (path, status) in [("/form", 303), ("/twice", 303), ("/dropped", 200)] {
-            let mut visitor = Client::new(address);
+            let mut visitor = Browser::new(address);
             let page = Sent::form("quantity=0").and("accept", "text/html");
             let page = page.and("sec-fetch-mode", "cors");
-            let reply = visitor.send(path, &Value::Null, page).await;
+            let reply = visitor.send(path, page).await;
             assert_eq!(reply.status, status, "{framework:?} {path}");
             let shown = visitor.get("/flash").await.text();
             assert_eq!(shown, "0 must not be 0", "{framework:?} {path}");

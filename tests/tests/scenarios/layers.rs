@@ -1,40 +1,32 @@
-//! What other layers and options make of the session layer, on both frameworks alike.
+//! Other layers and options around the session layer, on both frameworks.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use actix_web::{Error, body::BoxBody, dev::ServiceRequest, error::InternalError, middleware, web};
-use axum::{Router, extract::Request, middleware::from_fn, response::IntoResponse, routing::get};
+use axum::{Router, extract::Request, middleware::from_fn, response::IntoResponse, routing};
 use cloakroom::{
-    AppKeys, CookieName, MemoryStore, Sessions, SessionsBuilder,
+    AppKeys, CookieName, Sessions,
     actix::{CsrfMiddleware, SessionMiddleware},
     axum::{CsrfLayer, SessionLayer},
-    clock::FakeClock,
     cookie::CookieSettings,
 };
 use cloakroom_tests::{
-    client::{Client, Reply, Sent},
+    browser::{Browser, Reply, Sent},
+    local::{self, LocalApp},
     probe,
     server::{Framework, Serving, serve, serve_actix},
+    step::{Step, flash, flash_message, get, put, sleep},
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 fn memory() -> Sessions {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
-    sessions.cookie_settings(CookieSettings::development()).build().unwrap()
+    LocalApp::new().sessions
 }
 
 fn sealed() -> Sessions {
     let sessions = Sessions::cookie(AppKeys::random());
     sessions.cookie_settings(CookieSettings::development()).build().unwrap()
-}
-
-fn put(key: &str, value: impl Into<Value>) -> Value {
-    json!({"do": "put", "key": key, "value": value.into()})
-}
-
-fn get_step(key: &str) -> Value {
-    json!({"do": "get", "key": key})
 }
 
 const LIMIT: Duration = Duration::from_millis(50);
@@ -72,45 +64,44 @@ fn timed_out(status: StatusCode) -> Error {
 }
 
 /// Runs `steps` until the timeout.
-async fn cut_off(visitor: &mut Client, steps: Value) -> Reply {
-    let mut steps = steps.as_array().cloned().unwrap();
-    steps.push(json!({"do": "sleep", "ms": 10_000}));
-    visitor.script(&Value::Array(steps)).await
+async fn cut_off(visitor: &mut Browser, steps: impl Into<Vec<Step>>) -> Reply {
+    let mut steps = steps.into();
+    steps.push(sleep(10_000));
+    visitor.run(steps).await
 }
 
 #[tokio::test]
-async fn a_timeout_inside_of_the_layer_discards_ordinary_changes() {
+async fn a_timeout_inside_the_layer_discards_ordinary_changes() {
     for framework in Framework::ALL {
         for status in [StatusCode::REQUEST_TIMEOUT, StatusCode::GATEWAY_TIMEOUT] {
             for sessions in [memory(), sealed()] {
                 let (address, _serving) = with_timeout(framework, sessions, status).await;
-                let mut visitor = Client::new(address);
+                let mut visitor = Browser::new(address);
                 visitor.step(put("k", "old")).await;
-                let changes = json!([put("k", "new"), {"do": "flash", "values": {"m": 1}}]);
+                let changes = [put("k", "new"), flash([("m", 1)])];
                 let reply = cut_off(&mut visitor, changes).await;
                 assert_eq!((reply.status, reply.set_cookies()), (status, Vec::new()));
-                let next = json!([get_step("k"), {"do": "flash_message", "key": "m"}]);
-                let next = visitor.script(&next).await;
-                assert_eq!((next.result(0), next.result(1)), (json!("old"), Value::Null));
+                let next = [get("k"), flash_message("m")];
+                let next = visitor.run(&next).await;
+                assert_eq!((next.value(0), next.value(1)), (json!("old"), Value::Null));
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_timeout_inside_of_the_layer_leaves_what_was_committed() {
+async fn a_timeout_inside_the_layer_leaves_what_was_committed() {
     for framework in Framework::ALL {
         let (address, _serving) =
             with_timeout(framework, memory(), StatusCode::REQUEST_TIMEOUT).await;
-        let mut visitor = Client::new(address);
-        let steps = json!([put("k", "paid"), {"do": "commit"}, put("k", "later")]);
+        let mut visitor = Browser::new(address);
+        let steps = [put("k", "paid"), Step::Commit, put("k", "later")];
         let reply = cut_off(&mut visitor, steps).await;
         assert_eq!((reply.status.as_u16(), reply.set_cookies().len()), (408, 1));
-        assert_eq!(visitor.step(get_step("k")).await, "paid");
-        let steps =
-            json!([put("k", "sent"), {"do": "commit"}, put("k", "x"), {"do": "regenerate"}]);
+        assert_eq!(visitor.step(get("k")).await, "paid");
+        let steps = [put("k", "sent"), Step::Commit, put("k", "x"), Step::Regenerate];
         cut_off(&mut visitor, steps).await;
-        assert_eq!(visitor.step(get_step("k")).await, "sent");
+        assert_eq!(visitor.step(get("k")).await, "sent");
     }
 }
 
@@ -120,13 +111,13 @@ async fn destroy_and_regenerate_survive_a_timeout() {
         for sessions in [memory(), sealed()] {
             let (address, _serving) =
                 with_timeout(framework, sessions, StatusCode::REQUEST_TIMEOUT).await;
-            let mut visitor = Client::new(address);
+            let mut visitor = Browser::new(address);
             visitor.step(put("k", "old")).await;
-            let before = visitor.jar.get("session").unwrap().to_owned();
-            cut_off(&mut visitor, json!([put("k", "new"), {"do": "regenerate"}])).await;
+            let before = visitor.token();
+            cut_off(&mut visitor, [put("k", "new"), Step::Regenerate]).await;
             assert_ne!(visitor.jar.get("session").unwrap(), before);
-            assert_eq!(visitor.step(get_step("k")).await, "old");
-            cut_off(&mut visitor, json!([{"do": "destroy"}, put("k", "new")])).await;
+            assert_eq!(visitor.step(get("k")).await, "old");
+            cut_off(&mut visitor, [Step::Destroy, put("k", "new")]).await;
             assert!(visitor.jar.is_empty());
         }
     }
@@ -138,9 +129,9 @@ async fn a_timeout_with_another_status_commits_what_was_done() {
     for framework in Framework::ALL {
         let (address, _serving) =
             with_timeout(framework, memory(), StatusCode::SERVICE_UNAVAILABLE).await;
-        let mut visitor = Client::new(address);
-        assert_eq!(cut_off(&mut visitor, json!([put("k", "half")])).await.status, 503);
-        assert_eq!(visitor.step(get_step("k")).await, "half");
+        let mut visitor = Browser::new(address);
+        assert_eq!(cut_off(&mut visitor, [put("k", "half")]).await.status, 503);
+        assert_eq!(visitor.step(get("k")).await, "half");
     }
 }
 
@@ -148,22 +139,17 @@ async fn a_timeout_with_another_status_commits_what_was_done() {
 #[tokio::test]
 async fn a_timeout_when_the_deadline_is_due_keeps_the_values() {
     for framework in Framework::ALL {
-        let clock = Arc::new(FakeClock::default());
-        let store = MemoryStore::with_clock(clock.clone());
-        let on = |builder: SessionsBuilder| {
-            let builder = builder.clock(clock.clone());
-            builder.cookie_settings(CookieSettings::development()).build().unwrap()
-        };
-        let sealed = on(Sessions::cookie(AppKeys::random()));
-        for sessions in [sealed, on(Sessions::store(store, AppKeys::random()))] {
+        let app = LocalApp::new();
+        let sealed = local::build(Sessions::cookie(AppKeys::random()), &app.clock);
+        for sessions in [sealed, app.sessions] {
             let (address, _serving) =
                 with_timeout(framework, sessions, StatusCode::REQUEST_TIMEOUT).await;
-            let mut visitor = Client::new(address);
+            let mut visitor = Browser::new(address);
             visitor.step(put("k", "old")).await;
-            clock.advance(Duration::from_hours(1));
-            for changes in [json!([]), json!([put("k", "new")])] {
+            app.clock.advance(Duration::from_hours(1));
+            for changes in [vec![], vec![put("k", "new")]] {
                 cut_off(&mut visitor, changes).await;
-                assert_eq!(visitor.step(get_step("k")).await, "old", "{framework:?}");
+                assert_eq!(visitor.step(get("k")).await, "old", "{framework:?}");
             }
         }
     }
@@ -175,7 +161,7 @@ impl CookieName for Site {
     const COOKIE_NAME: &'static str = "session";
 }
 
-/// Answers GET with the CSRF token of the cookie's session, and POST behind the CSRF layer. A layer
+/// Replies to GET with the CSRF token of the cookie's session, and POST behind the CSRF layer. A layer
 /// for bearer tokens is between the two and the layer for cookies.
 async fn bearer_within_cookie(framework: Framework) -> (SocketAddr, Serving) {
     let sessions = memory();
@@ -183,7 +169,7 @@ async fn bearer_within_cookie(framework: Framework) -> (SocketAddr, Serving) {
     match framework {
         Framework::Axum => {
             let token = async |site: cloakroom::NamedSession<Site>| site.view().csrf_token();
-            let app = Router::new().route("/", get(token).post(async || "passed"));
+            let app = Router::new().route("/", routing::get(token).post(async || "passed"));
             let app = app.layer(CsrfLayer::default()).layer(SessionLayer::new(bearer));
             serve(app.layer(SessionLayer::new(sessions))).await
         }
@@ -198,16 +184,16 @@ async fn bearer_within_cookie(framework: Framework) -> (SocketAddr, Serving) {
     }
 }
 
-async fn post(visitor: &mut Client, sent: Sent) -> u16 {
+async fn post(visitor: &mut Browser, sent: Sent) -> u16 {
     let sent = Sent { method: Method::POST, ..sent };
-    visitor.send("/", &Value::Null, sent).await.status.as_u16()
+    visitor.send("/", sent).await.status.as_u16()
 }
 
 #[tokio::test]
 async fn a_bearer_layer_within_a_cookie_layer_leaves_csrf_on() {
     for framework in Framework::ALL {
         let (address, _serving) = bearer_within_cookie(framework).await;
-        let mut visitor = Client::new(address);
+        let mut visitor = Browser::new(address);
         let token = visitor.get("/").await.text();
         assert_eq!(post(&mut visitor, Sent::default()).await, 403);
         assert_eq!(post(&mut visitor, Sent::form("_csrf=x")).await, 403);
@@ -224,7 +210,7 @@ async fn a_bearer_layer_within_a_cookie_layer_leaves_csrf_on() {
 async fn a_form_with_its_token_passes_a_bearer_layer_in_between() {
     for framework in Framework::ALL {
         let (address, _serving) = bearer_within_cookie(framework).await;
-        let mut visitor = Client::new(address);
+        let mut visitor = Browser::new(address);
         let token = visitor.get("/").await.text();
         let form = Sent::form(&format!("a=b&_csrf={token}"));
         assert_eq!(post(&mut visitor, form).await, 200, "{framework:?}");
@@ -262,18 +248,18 @@ async fn a_preloaded_session_varies_and_cannot_be_changed_late() {
     for framework in Framework::ALL {
         for sessions in [memory(), sealed()] {
             let (address, _serving) = probe_with(framework, sessions, Loaded::Ahead).await;
-            let mut visitor = Client::new(address);
+            let mut visitor = Browser::new(address);
             visitor.step(put("k", "old")).await;
-            let script = json!([get_step("k"), put("k", "new"), {"do": "destroy"}]);
-            let reply = visitor.send("/late", &script, Sent::default()).await;
+            let script = [get("k"), put("k", "new"), Step::Destroy];
+            let reply = visitor.run_late(&script).await;
             assert_eq!(reply.headers["vary"], "Cookie", "{framework:?}");
             assert!(reply.set_cookies().is_empty());
-            assert_eq!(reply.result(0), "old");
+            assert_eq!(reply.value(0), "old");
             assert_eq!(
-                (reply.error(1).as_str(), reply.error(2).as_str()),
+                (reply.error(1).code.as_str(), reply.error(2).code.as_str()),
                 ("committed", "committed")
             );
-            assert_eq!(visitor.step(get_step("k")).await, "old");
+            assert_eq!(visitor.step(get("k")).await, "old");
         }
     }
 }
@@ -284,12 +270,11 @@ async fn a_preloaded_session_shows_flash_in_the_stream_once() {
     for framework in Framework::ALL {
         for sessions in [memory(), sealed()] {
             let (address, _serving) = probe_with(framework, sessions, Loaded::Ahead).await;
-            let mut visitor = Client::new(address);
-            visitor.step(json!({"do": "flash", "values": {"m": "saved"}})).await;
-            let message = json!({"do": "flash_message", "key": "m"});
-            let script = json!([message]);
-            let reply = visitor.send("/late", &script, Sent::default()).await;
-            assert_eq!(reply.result(0), "saved", "{framework:?}");
+            let mut visitor = Browser::new(address);
+            visitor.step(flash([("m", "saved")])).await;
+            let message = flash_message("m");
+            let reply = visitor.run_late([message.clone()]).await;
+            assert_eq!(reply.value(0), "saved", "{framework:?}");
             assert_eq!(visitor.step(message).await, Value::Null);
         }
     }
@@ -299,9 +284,9 @@ async fn a_preloaded_session_shows_flash_in_the_stream_once() {
 async fn a_session_that_is_loaded_late_does_not_vary() {
     for framework in Framework::ALL {
         let (address, _serving) = probe_with(framework, memory(), Loaded::Late).await;
-        let mut visitor = Client::new(address);
+        let mut visitor = Browser::new(address);
         visitor.step(put("k", 1)).await;
-        let reply = visitor.send("/late", &json!([get_step("k")]), Sent::default()).await;
-        assert_eq!((reply.result(0), reply.headers.get("vary")), (json!(1), None));
+        let reply = visitor.run_late([get("k")]).await;
+        assert_eq!((reply.value(0), reply.headers.get("vary")), (json!(1), None));
     }
 }

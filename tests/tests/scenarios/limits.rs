@@ -1,31 +1,31 @@
 //! Sessions that are too large for where they go.
 
-use cloakroom_tests::server::{Server, Setup};
+use cloakroom_tests::{
+    server::{Server, Setup},
+    step::{Step, get, put},
+};
 use serde_json::{Value, json};
 
-fn put(key: &str, value: impl Into<Value>) -> Value {
-    json!({"do": "put", "key": key, "value": value.into()})
-}
-
-fn user() -> Value {
-    json!({"do": "get", "key": "user"})
+fn user() -> Step {
+    get("user")
 }
 
 #[tokio::test]
-async fn a_logout_is_carried_out_although_what_follows_is_too_large() {
+async fn a_logout_is_carried_out_if_the_rest_is_too_large() {
     for setup in Setup::all() {
         let server = Server::start_with(setup, |builder| builder.max_bytes(10_000)).await;
         // More than four cookies hold.
-        let logout = json!([{"do": "destroy"}, put("last_search", "x".repeat(30_000))]);
-        let mut told = logout.clone();
-        told.as_array_mut().unwrap().push(json!({"do": "commit"}));
-        for script in [logout, told] {
-            let mut visitor = server.client();
-            visitor.step(put("user", "virk")).await;
+        let logout = [Step::Destroy, put("last_search", "x".repeat(30_000))];
+        let committed = [&logout[..], &[Step::Commit]].concat();
+        for script in [logout.to_vec(), committed] {
+            let mut visitor = server.browser_with([put("user", "virk")]).await;
             let mut copy = visitor.clone();
-            let reply = visitor.script(&script).await;
-            if script.as_array().unwrap().len() == 3 {
-                assert_eq!((reply.status.as_u16(), reply.error(2).as_str()), (200, "too_large"));
+            let reply = visitor.run(&script).await;
+            if script.len() == 3 {
+                assert_eq!(
+                    (reply.status.as_u16(), reply.error(2).code.as_str()),
+                    (200, "too_large")
+                );
             } else {
                 assert_eq!((reply.status.as_u16(), reply.body.len()), (500, 0), "{setup:?}");
             }
@@ -43,13 +43,12 @@ async fn a_logout_is_carried_out_although_what_follows_is_too_large() {
 async fn a_session_that_grows_too_large_keeps_its_token_and_its_values() {
     for setup in Setup::all() {
         let server = Server::start_with(setup, |builder| builder.max_bytes(10_000)).await;
-        let mut visitor = server.client();
-        visitor.step(put("user", "virk")).await;
+        let mut visitor = server.browser_with([put("user", "virk")]).await;
         let before = visitor.jar.header();
-        let grow = json!([{"do": "regenerate"}, put("big", "x".repeat(30_000))]);
-        let reply = visitor.script(&grow).await;
+        let grow = [Step::Regenerate, put("big", "x".repeat(30_000))];
+        let reply = visitor.run(&grow).await;
         assert_eq!((reply.status.as_u16(), reply.set_cookies()), (500, Vec::new()), "{setup:?}");
         assert_eq!(visitor.jar.header(), before);
-        assert_eq!(visitor.step(json!({"do": "all"})).await, json!({"user": "virk"}), "{setup:?}");
+        assert_eq!(visitor.step(Step::All).await, json!({"user": "virk"}), "{setup:?}");
     }
 }

@@ -76,7 +76,6 @@ mod input;
 mod layers;
 mod lifecycle;
 mod limits;
-mod log;
 mod middleware;
 mod nesting;
 mod on_failure;

@@ -2,18 +2,9 @@
 
 use actix_web::{App, test, web};
 use axum::{Router, body::Body, routing::get};
-use cloakroom::{
-    AppKeys, MemoryStore, Sessions, actix::SessionMiddleware, axum::SessionLayer,
-    cookie::CookieSettings,
-};
+use cloakroom::{actix::SessionMiddleware, axum::SessionLayer};
+use cloakroom_tests::{local::LocalApp, log::Log};
 use tower::ServiceExt;
-
-use crate::log::Log;
-
-fn memory() -> Sessions {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
-    sessions.cookie_settings(CookieSettings::development()).build().unwrap()
-}
 
 async fn send_to_axum(outer: SessionLayer, inner: SessionLayer) {
     let app = Router::new().route("/", get(async |_: cloakroom::Session| "passed"));
@@ -52,23 +43,23 @@ fn assert_warned_once(log: &Log, outer_line: u32) {
 
 #[actix_web::test]
 async fn an_inner_layer_with_other_settings_is_warned_of_once() {
-    let (log, _guard) = Log::begin();
-    let outer = SessionLayer::new(memory());
-    let inner = SessionLayer::new(memory());
+    let (log, _guard) = Log::of_this_thread();
+    let outer = SessionLayer::new(LocalApp::new().sessions);
+    let inner = SessionLayer::new(LocalApp::new().sessions);
     send_to_axum(outer, inner).await;
     assert_warned_once(&log, line!() - 3);
 
-    let (log, _guard) = Log::begin();
-    let outer = SessionMiddleware::new(memory());
-    let inner = SessionMiddleware::new(memory());
+    let (log, _guard) = Log::of_this_thread();
+    let outer = SessionMiddleware::new(LocalApp::new().sessions);
+    let inner = SessionMiddleware::new(LocalApp::new().sessions);
     send_to_actix(outer, inner).await;
     assert_warned_once(&log, line!() - 3);
 }
 
 #[actix_web::test]
 async fn an_inner_layer_with_the_same_settings_needs_no_warning() {
-    let (log, _guard) = Log::begin();
-    let sessions = memory();
+    let (log, _guard) = Log::of_this_thread();
+    let sessions = LocalApp::new().sessions;
     let outer = SessionLayer::new(sessions.clone());
     send_to_axum(outer, SessionLayer::new(sessions.clone())).await;
     let outer = SessionMiddleware::new(sessions.clone());
@@ -78,10 +69,10 @@ async fn an_inner_layer_with_the_same_settings_needs_no_warning() {
 
 #[actix_web::test]
 async fn each_inner_layer_is_warned_of_by_itself() {
-    let (log, _guard) = Log::begin();
-    let sessions = memory();
+    let (log, _guard) = Log::of_this_thread();
+    let sessions = LocalApp::new().sessions;
     let outer = || SessionLayer::new(sessions.clone());
-    send_to_axum(outer(), SessionLayer::new(memory())).await;
-    send_to_axum(outer(), SessionLayer::new(memory())).await;
+    send_to_axum(outer(), SessionLayer::new(LocalApp::new().sessions)).await;
+    send_to_axum(outer(), SessionLayer::new(LocalApp::new().sessions)).await;
     assert_eq!(log.lines("WARN").len(), 2);
 }

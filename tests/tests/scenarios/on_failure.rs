@@ -1,4 +1,4 @@
-//! What the application's handler for failures cannot change: whether a session is committed.
+//! The application's handler for failures does not change whether a session is committed.
 
 use std::net::SocketAddr;
 
@@ -15,16 +15,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use cloakroom::{AppKeys, ServerErrors, Sessions, adapter::Problem, cookie::CookieSettings};
+use cloakroom::{Error, ServerErrors, Session, View, adapter::Problem};
 use cloakroom_tests::{
-    client::{Client, Reply},
+    browser::{Browser, Reply},
+    local::LocalApp,
     server::{Framework, Serving, serve, serve_actix},
+    store::{Fault, Faults, FaultyStore},
 };
+use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::faults::Faulty;
-
-/// What the application's handler does.
+/// The application's handler for failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handler {
     Panics,
@@ -48,32 +49,20 @@ enum Layers {
     Two,
 }
 
-/// What the application is made of.
+/// The application of one test.
 #[derive(Clone)]
 struct Setup {
-    store: Faulty,
-    errors: ServerErrors,
+    app: LocalApp<Faults>,
     handler: Handler,
     layers: Layers,
 }
 
 impl Setup {
-    fn new(handler: Handler) -> Self {
-        let (store, errors) = (Faulty::default(), ServerErrors::default());
-        Self { store, errors, handler, layers: Layers::One }
-    }
-
-    fn sessions(&self) -> Sessions {
-        let sessions = Sessions::store(self.store.clone(), AppKeys::random());
-        let sessions = sessions.server_errors(self.errors);
-        sessions.cookie_settings(CookieSettings::development()).build().unwrap()
-    }
-
     async fn start(&self, framework: Framework) -> (SocketAddr, Serving) {
-        let (setup, sessions) = (self.clone(), self.sessions());
+        let setup = self.clone();
         match framework {
-            Framework::Axum => serve(axum_app(&setup, &sessions)).await,
-            Framework::Actix => serve_actix(move |app| actix_app(app, &setup, &sessions)),
+            Framework::Axum => serve(axum_app(&setup)).await,
+            Framework::Actix => serve_actix(move |app| actix_app(app, &setup)),
         }
     }
 }
@@ -100,53 +89,59 @@ const OF_LAYERS: [(&str, &str); 6] = [
     ("link", "</b>; rel=preload"),
 ];
 
-macro_rules! handlers {
-    ($adapter:ident, $store:expr) => {{
-        use $adapter::{Session, Error};
-        let login = async |session: Session| -> Result<&str, Error> {
-            session.put("user", 1)?;
-            session.put("text", "no number")?;
-            session.flash(serde_json::json!({ "note": "welcome" }))?;
-            Ok("in")
-        };
-        let read = async |session: Session| -> Result<String, Error> {
-            Ok(session.get_or("user", 0)?.to_string())
-        };
-        let note = async |session: Session| session.view().flash_message("note", "none");
-        let fail = async |session: Session| -> Result<String, Error> {
-            session.put("user", 2)?;
-            session.put("text", "no number")?;
-            Ok(session.get_or("text", 0)?.to_string())
-        };
-        let logout = async |session: Session| -> Result<&str, Error> {
-            let failed = session.get_or("text", 0).unwrap_err();
-            session.destroy()?;
-            Err(failed.into())
-        };
-        let panics = async |session: Session| -> String {
-            session.put("paid", true).unwrap();
-            session.commit().await.unwrap();
-            panic!("after the commit")
-        };
-        let store: Faulty = $store;
-        let unsaved = move |session: Session| {
-            let store = store.clone();
-            async move {
-                session.put("paid", true)?;
-                session.commit().await?;
-                store.set(|store| &store.fails_to_commit, true);
-                session.put("paid", false)?;
-                Ok::<_, Error>("never")
-            }
-        };
-        (login, read, note, fail, logout, panics, unsaved)
-    }};
+async fn login(session: Session) -> Result<&'static str, Error> {
+    session.put("user", 1)?;
+    session.put("text", "no number")?;
+    session.flash(serde_json::json!({ "note": "welcome" }))?;
+    Ok("in")
 }
 
-fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
+async fn read(session: Session) -> Result<String, Error> {
+    Ok(session.get_or("user", 0)?.to_string())
+}
+
+async fn note(view: View) -> String {
+    view.flash_message("note", "none")
+}
+
+async fn fail(session: Session) -> Result<String, Error> {
+    session.put("user", 2)?;
+    session.put("text", "no number")?;
+    Ok(session.get_or("text", 0)?.to_string())
+}
+
+async fn logout(session: Session) -> Result<&'static str, Error> {
+    let failed = session.get_or("text", 0).unwrap_err();
+    session.destroy()?;
+    Err(failed)
+}
+
+async fn panics(session: Session) -> String {
+    session.put("paid", true).unwrap();
+    session.commit().await.unwrap();
+    panic!("after the commit")
+}
+
+type Unsaved = BoxFuture<'static, Result<&'static str, Error>>;
+
+/// Commits, and makes a change that the store does not take.
+fn unsaved(setup: &Setup) -> impl Fn(Session) -> Unsaved + Clone + use<> {
+    let store = setup.app.store.clone();
+    move |session| {
+        let store = store.clone();
+        Box::pin(async move {
+            session.put("paid", true)?;
+            session.commit().await?;
+            store.on_commit(Fault::Failed);
+            session.put("paid", false)?;
+            Ok("never")
+        })
+    }
+}
+
+fn axum_app(setup: &Setup) -> Router {
     use cloakroom::axum::SessionLayer;
-    let (login, read, note, fail, logout, panics, unsaved) =
-        handlers!(cloakroom, setup.store.clone());
+    let sessions = &setup.app.sessions;
     let compress = |mut response: Response| async {
         if response.status() == 500 {
             let headers = response.headers_mut();
@@ -165,7 +160,7 @@ fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
         .route("/fail", get(fail))
         .route("/logout", get(logout))
         .route("/panics", get(panics))
-        .route("/unsaved", get(unsaved))
+        .route("/unsaved", get(unsaved(setup)))
         .layer(map_response(compress))
         .layer(
             SessionLayer::new(sessions.clone())
@@ -177,10 +172,9 @@ fn axum_app(setup: &Setup, sessions: &Sessions) -> Router {
     }
 }
 
-fn actix_app(app: &mut web::ServiceConfig, setup: &Setup, sessions: &Sessions) {
+fn actix_app(app: &mut web::ServiceConfig, setup: &Setup) {
     use cloakroom::actix::SessionMiddleware;
-    let (login, read, note, fail, logout, panics, unsaved) =
-        handlers!(cloakroom, setup.store.clone());
+    let sessions = &setup.app.sessions;
     let compress = async |request: ServiceRequest, next: Next<BoxBody>| {
         let mut response = next.call(request).await?;
         if response.status() == 500 {
@@ -200,7 +194,7 @@ fn actix_app(app: &mut web::ServiceConfig, setup: &Setup, sessions: &Sessions) {
         .route("/fail", web::get().to(fail))
         .route("/logout", web::get().to(logout))
         .route("/panics", web::get().to(panics))
-        .route("/unsaved", web::get().to(unsaved))
+        .route("/unsaved", web::get().to(unsaved(setup)))
         .wrap(from_fn(compress))
         .wrap(
             SessionMiddleware::new(sessions.clone())
@@ -218,25 +212,30 @@ fn actix_response(handler: Handler, problem: &Problem) -> HttpResponse {
     HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).finish()
 }
 
-/// Every way to build the application with this handler.
-async fn for_each(setup: Setup, check: impl AsyncFn(Client, &Setup, &str)) {
+/// Checks an application with this handler on each framework, with one layer and with two.
+async fn for_each(
+    handler: Handler,
+    errors: ServerErrors,
+    check: impl AsyncFn(Browser, &FaultyStore, &str),
+) {
     for framework in Framework::ALL {
         for layers in [Layers::One, Layers::Two] {
-            let setup = Setup { layers, store: Faulty::default(), ..setup.clone() };
+            let app = LocalApp::with(Faults::default(), |builder| builder.server_errors(errors));
+            let setup = Setup { app, handler, layers };
             let (address, _serving) = setup.start(framework).await;
-            let name = format!("{framework:?} {layers:?} {:?}", setup.handler);
-            check(Client::new(address), &setup, &name).await;
+            let name = format!("{framework:?} {layers:?} {handler:?}");
+            check(Browser::new(address), &setup.app.store, &name).await;
         }
     }
 }
 
-async fn user(visitor: &mut Client) -> String {
+async fn user(visitor: &mut Browser) -> String {
     visitor.get("/read").await.text()
 }
 
 #[tokio::test]
-async fn a_logout_takes_effect_if_the_handler_for_failures_panics() {
-    for_each(Setup::new(Handler::Panics), async |mut visitor, _, name| {
+async fn a_logout_takes_effect_if_the_failure_handler_panics() {
+    for_each(Handler::Panics, ServerErrors::default(), async |mut visitor, _, name| {
         visitor.get("/login").await;
         let mut before = visitor.clone();
         let reply = visitor.get("/logout").await;
@@ -249,11 +248,11 @@ async fn a_logout_takes_effect_if_the_handler_for_failures_panics() {
 
 /// The handler for failures runs after the commit as well.
 #[tokio::test]
-async fn an_earned_cookie_survives_a_panic_of_the_handler_for_failures() {
-    for_each(Setup::new(Handler::Panics), async |visitor, setup, name| {
+async fn an_earned_cookie_survives_a_panic_of_the_failure_handler() {
+    for_each(Handler::Panics, ServerErrors::default(), async |visitor, store, name| {
         for path in ["/panics", "/unsaved", "/fail"] {
             let reply = visitor.clone().get(path).await;
-            setup.store.set(|store| &store.fails_to_commit, false);
+            store.on_commit(Fault::None);
             assert_eq!(
                 (reply.status.as_u16(), reply.set_cookies().len()),
                 (500, 1),
@@ -265,11 +264,9 @@ async fn an_earned_cookie_survives_a_panic_of_the_handler_for_failures() {
 }
 
 #[tokio::test]
-async fn changes_of_a_failed_request_are_discarded_whatever_its_handler_replies() {
+async fn changes_of_a_failed_request_are_discarded_for_any_reply() {
     for status in [200, 303, 422, 500] {
-        let setup = Setup::new(Handler::Replies(status));
-        let setup = Setup { errors: ServerErrors::Discard, ..setup };
-        for_each(setup, async |mut visitor, _, name| {
+        for_each(Handler::Replies(status), ServerErrors::Discard, async |mut visitor, _, name| {
             visitor.get("/login").await;
             assert_eq!(visitor.get("/fail").await.status, status, "{name}");
             assert_eq!(user(&mut visitor).await, "1", "{name}");
@@ -280,8 +277,8 @@ async fn changes_of_a_failed_request_are_discarded_whatever_its_handler_replies(
 
 /// A timeout's status discards changes, because the handler was cut off. Here it was not.
 #[tokio::test]
-async fn a_timeout_that_the_handler_for_failures_replies_discards_nothing() {
-    for_each(Setup::new(Handler::Replies(504)), async |mut visitor, _, name| {
+async fn a_timeout_status_of_the_failure_handler_discards_nothing() {
+    for_each(Handler::Replies(504), ServerErrors::default(), async |mut visitor, _, name| {
         visitor.get("/login").await;
         assert_eq!(visitor.get("/fail").await.status, 504, "{name}");
         assert_eq!(user(&mut visitor).await, "2", "{name}");
@@ -291,20 +288,24 @@ async fn a_timeout_that_the_handler_for_failures_replies_discards_nothing() {
 
 /// A redirect shows no page, whatever it was made of.
 #[tokio::test]
-async fn flash_waits_for_the_page_if_the_handler_for_failures_redirects() {
+async fn flash_waits_for_the_page_if_the_failure_handler_redirects() {
     for (status, expected) in [(303, "welcome"), (200, "none")] {
-        for_each(Setup::new(Handler::Replies(status)), async |mut visitor, _, name| {
-            visitor.get("/login").await;
-            assert_eq!(visitor.get("/fail").await.status, status, "{name}");
-            assert_eq!(visitor.get("/note").await.text(), expected, "{name}");
-        })
+        for_each(
+            Handler::Replies(status),
+            ServerErrors::default(),
+            async |mut visitor, _, name| {
+                visitor.get("/login").await;
+                assert_eq!(visitor.get("/fail").await.status, status, "{name}");
+                assert_eq!(visitor.get("/note").await.text(), expected, "{name}");
+            },
+        )
         .await;
     }
 }
 
 #[tokio::test]
 async fn headers_of_a_replaced_body_do_not_describe_the_new_one() {
-    for_each(Setup::new(Handler::Replies(418)), async |mut visitor, _, name| {
+    for_each(Handler::Replies(418), ServerErrors::default(), async |mut visitor, _, name| {
         let Reply { headers, status, .. } = visitor.get("/fail").await;
         assert_eq!(status, 418, "{name}");
         for (header, _) in OF_THE_BODY {
@@ -318,7 +319,7 @@ async fn headers_of_a_replaced_body_do_not_describe_the_new_one() {
 
 #[tokio::test]
 async fn headers_of_layers_keep_all_their_lines() {
-    for_each(Setup::new(Handler::Replies(418)), async |mut visitor, _, name| {
+    for_each(Handler::Replies(418), ServerErrors::default(), async |mut visitor, _, name| {
         let headers = visitor.get("/fail").await.headers;
         for header in ["x-inner", "content-security-policy", "link"] {
             let lines = OF_LAYERS.iter().filter(|(name, _)| *name == header);
@@ -333,14 +334,14 @@ async fn headers_of_layers_keep_all_their_lines() {
 /// An error of middleware, which goes outwards as an error, through two layers for one cookie.
 #[actix_web::test]
 async fn changes_before_an_error_of_middleware_are_discarded_as_well() {
-    use cloakroom::{Session, actix::SessionMiddleware};
+    use cloakroom::actix::SessionMiddleware;
     let guard = async |session: Session, _: ServiceRequest, _: Next<BoxBody>| {
         session.put("text", "no number")?;
         session.get::<u8>("text")?;
         Err::<ServiceResponse, actix_web::Error>(actix_web::error::ErrorNotFound("never"))
     };
-    let sessions = Sessions::store(Faulty::default(), AppKeys::random());
-    let sessions = sessions.server_errors(ServerErrors::Discard).build().unwrap();
+    let LocalApp { sessions, .. } =
+        LocalApp::with((), |builder| builder.server_errors(ServerErrors::Discard));
     let inner = SessionMiddleware::new(sessions.clone())
         .on_failure(|problem| actix_response(Handler::Replies(200), problem));
     let app = App::new().wrap(from_fn(guard)).wrap(inner).wrap(SessionMiddleware::new(sessions));

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use cloakroom_tests::{
-    client::{Client, Sent},
+    browser::{Browser, Sent},
     server::{Server, Setup},
+    step::{
+        Step, destroy_others, flash, flash_message, forget, get, has, increment, increment_now,
+        pull, put, sessions_of, set_owner, sleep, take, update_push,
+    },
 };
 use http::Method;
 use serde_json::{Value, json};
-
-use crate::concurrency::start;
 
 every_driver! {
     no_change_of_a_late_session_is_taken,
@@ -25,51 +27,35 @@ server_side! {
     a_late_second_logout_spares_the_next_login,
 }
 
-fn put(key: &str, value: impl Into<Value>) -> Value {
-    json!({"do": "put", "key": key, "value": value.into()})
+async fn guest(server: &Server) -> Browser {
+    server.browser_with([put("cart", 1)]).await
 }
 
-fn get(key: &str) -> Value {
-    json!({"do": "get", "key": key})
-}
-
-async fn guest(server: &Server) -> Client {
-    let mut visitor = server.client();
-    visitor.step(put("cart", 1)).await;
-    visitor
-}
-
-fn cookie(visitor: &Client) -> String {
-    visitor.jar.get("session").unwrap().to_owned()
+fn cookie(visitor: &Browser) -> String {
+    visitor.token()
 }
 
 /// The sleep stands for the check of a password.
-fn sign_in() -> Value {
-    json!([
-        get("cart"),
-        {"do": "sleep", "ms": 20},
-        {"do": "set_owner", "owner": "u"},
-        put("user", "virk"),
-        {"do": "regenerate"},
-    ])
+fn sign_in() -> [Step; 5] {
+    [get("cart"), sleep(20), set_owner("u"), put("user", "virk"), Step::Regenerate]
 }
 
-async fn is_signed_in(visitor: &mut Client) -> bool {
+async fn is_signed_in(visitor: &mut Browser) -> bool {
     visitor.step(get("user")).await == "virk"
 }
 
 /// How many sessions the owner has, and how many of them are the visitor's.
-async fn listed(visitor: &mut Client) -> (usize, usize) {
-    let list = visitor.step(json!({"do": "sessions_of", "owner": "u"})).await;
+async fn listed(visitor: &mut Browser) -> (usize, usize) {
+    let list = visitor.step(sessions_of("u")).await;
     let list = list.as_array().cloned().unwrap();
     (list.len(), list.iter().filter(|session| session["current"] == true).count())
 }
 
-/// The browser drops the answer to the first click. Which of the two commits first is open.
+/// The browser drops the response to the first click. Which of the two commits first is open.
 async fn of_two_overlapping_sign_ins_each_answer_signs_in(server: Server) {
     for _ in 0..10 {
         let visitor = guest(&server).await;
-        let (first, second) = (start(&visitor, sign_in()), start(&visitor, sign_in()));
+        let (first, second) = (visitor.start(sign_in()), visitor.start(sign_in()));
         let (_, dropped) = first.await.unwrap();
         let (reply, mut after) = second.await.unwrap();
         assert_eq!((reply.status.as_u16(), reply.set_cookies().len()), (200, 1));
@@ -80,21 +66,20 @@ async fn of_two_overlapping_sign_ins_each_answer_signs_in(server: Server) {
     }
 }
 
-/// Whoever has an old token of the session must not get the new one.
+/// A holder of an old token of the session must not get the new one.
 async fn a_regenerate_that_a_sign_in_overtakes_gets_no_cookie(server: Server) {
-    let late =
-        json!([get("cart"), {"do": "sleep", "ms": 400}, put("user", "eve"), {"do": "regenerate"}]);
+    let late = [get("cart"), sleep(400), put("user", "eve"), Step::Regenerate];
     let mut old = guest(&server).await;
     let mut visitor = old.clone();
-    let slow = start(&old, late.clone());
+    let slow = old.start(late.clone());
     tokio::time::sleep(Duration::from_millis(40)).await;
-    visitor.script(&sign_in()).await;
+    visitor.run(sign_in()).await;
     let (overtaken, _) = slow.await.unwrap();
-    let repeated = old.script(&late).await;
+    let repeated = old.run(&late).await;
     for reply in [overtaken, repeated] {
         assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
     }
-    assert_eq!(old.step(json!({"do": "all"})).await, json!({}));
+    assert_eq!(old.step(Step::All).await, json!({}));
     assert!(is_signed_in(&mut visitor).await);
 }
 
@@ -102,15 +87,10 @@ async fn a_regenerate_that_a_sign_in_overtakes_gets_no_cookie(server: Server) {
 async fn a_slow_poll_leaves_the_cookie_of_a_login_alone(server: Server) {
     let mut visitor = guest(&server).await;
     server.clock.advance(Duration::from_mins(30));
-    let poll = json!([
-        put("progress", 1),
-        {"do": "commit"},
-        {"do": "sleep", "ms": 400},
-        put("progress", 2),
-    ]);
-    let slow = start(&visitor, poll);
+    let poll = [put("progress", 1), Step::Commit, sleep(400), put("progress", 2)];
+    let slow = visitor.start(poll);
     tokio::time::sleep(Duration::from_millis(40)).await;
-    visitor.script(&sign_in()).await;
+    visitor.run(sign_in()).await;
     let (reply, _) = slow.await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
     assert!(is_signed_in(&mut visitor).await);
@@ -118,36 +98,36 @@ async fn a_slow_poll_leaves_the_cookie_of_a_login_alone(server: Server) {
 
 async fn a_late_second_logout_spares_the_next_login(server: Server) {
     let mut visitor = guest(&server).await;
-    let logout = json!([get("cart"), {"do": "sleep", "ms": 400}, {"do": "destroy"}]);
-    let late = start(&visitor, logout);
+    let logout = [get("cart"), sleep(400), Step::Destroy];
+    let late = visitor.start(logout);
     tokio::time::sleep(Duration::from_millis(40)).await;
-    let goodbye = json!({"do": "flash", "values": {"m": "goodbye"}});
-    visitor.script(&json!([{"do": "destroy"}, goodbye])).await;
-    visitor.script(&sign_in()).await;
+    let goodbye = flash([("m", "goodbye")]);
+    visitor.run([Step::Destroy, goodbye]).await;
+    visitor.run(sign_in()).await;
     let (reply, _) = late.await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
     assert!(is_signed_in(&mut visitor).await);
 }
 
 async fn ending_the_others_spares_whoever_signs_in_beside_it(server: Server) {
-    let owner = json!({"do": "set_owner", "owner": "u"});
-    let others = json!({"do": "destroy_others", "owner": "u"});
+    let owner = set_owner("u");
+    let others = destroy_others("u");
     let scripts = [
-        json!([owner, others]),
-        json!([others, owner]),
-        json!([owner, {"do": "regenerate"}, others]),
-        json!([owner, {"do": "commit"}, others]),
+        vec![owner.clone(), others.clone()],
+        vec![others.clone(), owner.clone()],
+        vec![owner.clone(), Step::Regenerate, others.clone()],
+        vec![owner, Step::Commit, others],
     ];
     for script in scripts {
         let (mut here, mut there) = (guest(&server).await, guest(&server).await);
-        here.script(&sign_in()).await;
-        there.script(&sign_in()).await;
-        let reply = here.script(&script).await;
-        assert!(reply.results().iter().all(|result| result.get("ok").is_some()), "{reply:?}");
-        assert!(is_signed_in(&mut here).await, "{script}");
-        assert!(!is_signed_in(&mut there).await, "{script}");
-        assert_eq!(listed(&mut here).await, (1, 1), "{script}");
-        here.step(json!({"do": "destroy"})).await;
+        here.run(sign_in()).await;
+        there.run(sign_in()).await;
+        let reply = here.run(&script).await;
+        assert_eq!(reply.values().len(), script.len());
+        assert!(is_signed_in(&mut here).await, "{script:?}");
+        assert!(!is_signed_in(&mut there).await, "{script:?}");
+        assert_eq!(listed(&mut here).await, (1, 1), "{script:?}");
+        here.step(Step::Destroy).await;
     }
 }
 
@@ -159,8 +139,8 @@ async fn an_earned_cookie_is_sent_when_the_last_commit_fails() {
         let before = cookie(&visitor);
         // More than four cookies hold.
         let large = put("late", "x".repeat(30_000));
-        let script = json!([put("user", "virk"), {"do": "regenerate"}, {"do": "commit"}, large]);
-        let reply = visitor.script(&script).await;
+        let script = [put("user", "virk"), Step::Regenerate, Step::Commit, large];
+        let reply = visitor.run(&script).await;
         assert_eq!((reply.status.as_u16(), reply.body.len()), (500, 0), "{setup:?}");
         assert_eq!(reply.set_cookies().len(), 1, "{setup:?}");
         assert_ne!(cookie(&visitor), before);
@@ -171,51 +151,47 @@ async fn an_earned_cookie_is_sent_when_the_last_commit_fails() {
 
 async fn no_change_of_a_late_session_is_taken(server: Server) {
     let mut visitor = guest(&server).await;
-    let changes = json!([
+    let changes = [
         put("cart", 2),
-        {"do": "increment", "key": "cart"},
-        {"do": "forget", "key": "cart"},
-        {"do": "pull", "key": "cart"},
-        {"do": "clear"},
-        {"do": "update_push", "key": "list", "value": 1},
-        {"do": "flash", "values": {"m": 1}},
-        {"do": "regenerate"},
-        {"do": "destroy"},
-    ]);
-    let reply = visitor.send("/late", &changes, Sent::default()).await;
+        increment("cart"),
+        forget("cart"),
+        pull("cart"),
+        Step::Clear,
+        update_push("list", 1),
+        flash([("m", 1)]),
+        Step::Regenerate,
+        Step::Destroy,
+    ];
+    let reply = visitor.run_late(&changes).await;
     assert_eq!((reply.status.as_u16(), reply.set_cookies()), (200, Vec::new()));
-    for (index, step) in changes.as_array().unwrap().iter().enumerate() {
-        assert_eq!(reply.error(index), "committed", "{step}");
+    for (index, step) in changes.iter().enumerate() {
+        assert_eq!(reply.error(index).code, "committed", "{step:?}");
     }
-    let reading = json!([get("cart"), {"do": "has", "key": "list"}, {"do": "is_new"}]);
-    let reply = visitor.send("/late", &reading, Sent::default()).await;
-    let read: Vec<_> = (0..3).map(|index| reply.result(index)).collect();
+    let reading = [get("cart"), has("list"), Step::IsNew];
+    let reply = visitor.run_late(&reading).await;
+    let read = reply.values();
     assert_eq!(read, [json!(1), json!(false), json!(false)]);
-    assert_eq!(visitor.step(json!({"do": "all"})).await, json!({"cart": 1}));
+    assert_eq!(visitor.step(Step::All).await, json!({"cart": 1}));
 }
 
 async fn exact_changes_of_a_late_session_come_too_late(server: Server) {
     let mut visitor = guest(&server).await;
-    let script = json!([
-        {"do": "increment_now", "key": "cart"},
-        {"do": "take", "key": "cart"},
-        {"do": "set_owner", "owner": "u"},
-    ]);
-    let reply = visitor.send("/late", &script, Sent::default()).await;
+    let script = [increment_now("cart"), take("cart"), set_owner("u")];
+    let reply = visitor.run_late(&script).await;
     for index in 0..3 {
-        assert_eq!(reply.error(index), "committed", "{index}");
+        assert_eq!(reply.error(index).code, "committed", "{index}");
     }
-    assert_eq!(visitor.step(json!({"do": "all"})).await, json!({"cart": 1}));
+    assert_eq!(visitor.step(Step::All).await, json!({"cart": 1}));
 }
 
-/// Nobody sees the page that a HEAD request stands for.
+/// The page of a HEAD request is not shown.
 async fn no_head_request_consumes_flash(server: Server) {
     let mut visitor = guest(&server).await;
-    let message = json!({"do": "flash_message", "key": "m"});
-    visitor.step(json!({"do": "flash", "values": {"m": "saved"}})).await;
-    for script in [json!([]), json!([message]), json!([put("seen", 1), {"do": "commit"}])] {
-        let head = Sent { method: Method::HEAD, ..Sent::default() };
-        let reply = visitor.script_with(&script, head).await;
+    let message = flash_message("m");
+    visitor.step(flash([("m", "saved")])).await;
+    for script in [vec![], vec![message.clone()], vec![put("seen", 1), Step::Commit]] {
+        let head = Sent::method(Method::HEAD);
+        let reply = visitor.run_with(&script, head).await;
         assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
     }
     assert_eq!(visitor.step(message.clone()).await, "saved");

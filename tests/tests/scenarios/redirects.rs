@@ -1,11 +1,9 @@
 //! Back, and nowhere else.
 
-use cloakroom_tests::{client::Sent, server::Server};
-use serde_json::json;
+use cloakroom_tests::{browser::Sent, server::Server, step::redirect_back};
 
 every_driver! { back_leads_to_this_site_alone }
 
-// Requirement 53.
 async fn back_leads_to_this_site_alone(server: Server) {
     let here = format!("http://{}", server.address);
     let rows = [
@@ -20,11 +18,10 @@ async fn back_leads_to_this_site_alone(server: Server) {
         ("javascript:alert(1)".to_owned(), "/fallback"),
     ];
     for (referer, expected) in &rows {
-        let mut visitor = server.client();
-        let back = json!([{"do": "redirect_back", "fallback": "/fallback"}]);
-        let reply = visitor.script_with(&back, Sent::with("referer", referer)).await;
+        let mut visitor = server.browser();
+        let back = [redirect_back("/fallback")];
+        let reply = visitor.run_with(&back, Sent::with("referer", referer)).await;
         assert_eq!(reply.status, 303);
         assert_eq!(reply.headers["location"], *expected, "{referer}");
     }
-    println!("foreign referers followed: 0/{}", rows.len() - 1);
 }

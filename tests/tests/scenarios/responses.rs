@@ -17,22 +17,22 @@ use axum::{
 };
 use bytes::Bytes;
 use cloakroom::{
-    AppKeys, CookieName, Sessions,
+    CookieName, Error, Input, NamedSession, Session, Sessions, View,
     adapter::{AdapterError, Problem},
-    cookie::CookieSettings,
     csrf::CsrfRejection,
 };
 use cloakroom_tests::{
-    client::{Client, Reply, Sent},
+    browser::{Browser, Reply, Sent},
+    local::LocalApp,
     server::{Framework, Server, Serving, Setup, serve, serve_actix},
+    step::put,
+    store::Fault,
 };
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
-
-use crate::faults::Faulty;
 
 fn json_client() -> Sent {
     Sent::with("accept", "application/json")
@@ -44,14 +44,14 @@ fn details(reply: &Reply) -> Value {
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_json_for_those_who_want_it() {
+async fn a_failed_commit_is_json_for_clients_that_accept_it() {
     for setup in Setup::all() {
         let server = Server::start_with(setup, |builder| builder.max_bytes(10_000)).await;
-        let mut visitor = server.client();
-        let too_much = json!([{"do": "put", "key": "k", "value": "x".repeat(20_000)}]);
-        let reply = visitor.script(&too_much).await;
+        let mut visitor = server.browser();
+        let too_much = [put("k", "x".repeat(20_000))];
+        let reply = visitor.run(&too_much).await;
         assert_eq!((reply.status.as_u16(), reply.body.len()), (500, 0), "{setup:?}");
-        let reply = visitor.script_with(&too_much, json_client()).await;
+        let reply = visitor.run_with(&too_much, json_client()).await;
         let expected =
             json!({"type": "about:blank", "title": "Internal Server Error", "status": 500});
         assert_eq!(reply.status, 500, "{setup:?}");
@@ -63,11 +63,6 @@ struct Missing;
 
 impl CookieName for Missing {
     const COOKIE_NAME: &'static str = "missing";
-}
-
-fn sessions(store: Faulty) -> Sessions {
-    let sessions = Sessions::store(store, AppKeys::random());
-    sessions.cookie_settings(CookieSettings::development()).build().unwrap()
 }
 
 /// Whether the application has a handler for failures.
@@ -83,36 +78,59 @@ fn said(problem: &Problem) -> String {
 }
 
 /// Each kind of failure has a route; forms may have one kilobyte.
-async fn start(framework: Framework, store: Faulty, handler: Handler) -> (SocketAddr, Serving) {
-    let sessions = sessions(store);
+async fn start(
+    framework: Framework,
+    sessions: Sessions,
+    handler: Handler,
+) -> (SocketAddr, Serving) {
     match framework {
         Framework::Axum => serve(axum_app(sessions, handler)).await,
         Framework::Actix => serve_actix(move |app| actix_app(app, &sessions, handler)),
     }
 }
 
+async fn decode(session: Session) -> Result<String, Error> {
+    session.put("text", "no number")?;
+    Ok(session.get_or("text", 0)?.to_string())
+}
+
+async fn commit_and_panic(session: Session) -> String {
+    session.put("paid", true).unwrap();
+    session.commit().await.unwrap();
+    panic!("after the commit")
+}
+
+async fn passed(_: Input<IgnoredAny>) -> &'static str {
+    "passed"
+}
+
+async fn token(view: View) -> String {
+    view.csrf_token()
+}
+
+async fn named(_: NamedSession<Missing>) -> &'static str {
+    "passed"
+}
+
+async fn sign_in(session: Session) -> &'static str {
+    session.put("user", "virk").unwrap();
+    "put"
+}
+
+async fn never(_: Session) -> &'static str {
+    "never"
+}
+
 fn axum_app(sessions: Sessions, handler: Handler) -> Router {
-    use cloakroom::{
-        Error, Input, NamedSession, Session, View,
-        axum::{CsrfLayer, SessionLayer},
-    };
-    let decode = async |session: Session| {
-        session.put("text", "no number")?;
-        Ok::<_, Error>(session.get_or("text", 0)?.to_string())
-    };
-    let commit_and_panic = async |session: Session| -> String {
-        session.put("paid", true).unwrap();
-        session.commit().await.unwrap();
-        panic!("after the commit")
-    };
+    use cloakroom::axum::{CsrfLayer, SessionLayer};
     let app = Router::new()
-        .route("/token", get(async |view: View| view.csrf_token()))
-        .route("/guarded", post(async |_: Input<IgnoredAny>| "passed"))
+        .route("/token", get(token))
+        .route("/guarded", post(passed))
         .layer(CsrfLayer::default())
-        .route("/form", post(async |_: Input<IgnoredAny>| "passed"))
+        .route("/form", post(passed))
         .route("/decode", get(decode))
         .route("/panic", get(commit_and_panic))
-        .route("/named", get(async |_: NamedSession<Missing>| "passed"))
+        .route("/named", get(named))
         .layer(DefaultBodyLimit::max(1024));
     let layer = SessionLayer::new(sessions);
     app.layer(match handler {
@@ -124,28 +142,15 @@ fn axum_app(sessions: Sessions, handler: Handler) -> Router {
 }
 
 fn actix_app(app: &mut web::ServiceConfig, sessions: &Sessions, handler: Handler) {
-    use cloakroom::{
-        Error, Input, NamedSession, Session, View,
-        actix::{CsrfMiddleware, SessionMiddleware},
-    };
-    let decode = async |session: Session| {
-        session.put("text", "no number")?;
-        Ok::<_, Error>(session.get_or("text", 0)?.to_string())
-    };
-    let commit_and_panic = async |session: Session| -> String {
-        session.put("paid", true).unwrap();
-        session.commit().await.unwrap();
-        panic!("after the commit")
-    };
-    let guarded =
-        web::resource("/guarded").route(web::post().to(async |_: Input<IgnoredAny>| "passed"));
+    use cloakroom::actix::{CsrfMiddleware, SessionMiddleware};
+    let guarded = web::resource("/guarded").route(web::post().to(passed));
     let routes = web::scope("")
-        .route("/token", web::get().to(async |view: View| view.csrf_token()))
+        .route("/token", web::get().to(token))
         .service(guarded.wrap(CsrfMiddleware::default()))
-        .route("/form", web::post().to(async |_: Input<IgnoredAny>| "passed"))
+        .route("/form", web::post().to(passed))
         .route("/decode", web::get().to(decode))
         .route("/panic", web::get().to(commit_and_panic))
-        .route("/named", web::get().to(async |_: NamedSession<Missing>| "passed"));
+        .route("/named", web::get().to(named));
     let layer = SessionMiddleware::new(sessions.clone());
     let layer = match handler {
         Handler::Unset => layer,
@@ -175,14 +180,14 @@ fn failures() -> Vec<(&'static str, Sent, u16, &'static str)> {
 }
 
 #[tokio::test]
-async fn the_application_replaces_every_response_that_the_library_makes() {
+async fn the_application_replaces_every_response_of_the_library() {
     for framework in Framework::ALL {
-        let store = Faulty::default();
-        let (address, _serving) = start(framework, store.clone(), Handler::Set).await;
-        let mut visitor = Client::new(address);
+        let app = LocalApp::faulty();
+        let (address, _serving) = start(framework, app.sessions.clone(), Handler::Set).await;
+        let mut visitor = Browser::new(address);
         visitor.get("/token").await;
         let mut expect = async |path: &str, sent: Sent, expected: String| {
-            let reply = visitor.send(path, &Value::Null, sent).await;
+            let reply = visitor.send(path, sent).await;
             let own = reply.headers.get("x-own").is_some();
             assert!(own && reply.status == 418, "{framework:?} {path}: {}", reply.status);
             assert_eq!(reply.text(), expected, "{framework:?} {path}");
@@ -202,30 +207,30 @@ async fn the_application_replaces_every_response_that_the_library_makes() {
             .iter()
             .any(|value| value.to_str().unwrap().contains("Origin"));
         assert!(vary, "{:?}", reply.headers);
-        store.set(|store| &store.fails_to_commit, true);
+        app.store.on_commit(Fault::Failed);
         expect("/decode", json_client(), "500 store json".to_owned()).await;
-        store.set(|store| &store.fails_to_load, true);
+        app.store.on_load(Fault::Unavailable);
         expect("/token", json_client(), "503 store json".to_owned()).await;
         expect("/guarded", Sent::form("_csrf=x"), "503 store page".to_owned()).await;
     }
 }
 
 #[tokio::test]
-async fn without_a_handler_they_are_json_for_those_who_want_it() {
+async fn without_a_handler_they_are_json_for_clients_that_accept_it() {
     for framework in Framework::ALL {
-        let (address, _serving) = start(framework, Faulty::default(), Handler::Unset).await;
-        let mut visitor = Client::new(address);
+        let (address, _serving) = start(framework, LocalApp::new().sessions, Handler::Unset).await;
+        let mut visitor = Browser::new(address);
         visitor.get("/token").await;
         for (path, sent, status, code) in failures() {
             let page = sent.clone().and("accept", "text/html");
-            let page = visitor.send(path, &Value::Null, page).await;
+            let page = visitor.send(path, page).await;
             let content_type =
                 page.headers.get("content-type").map(|value| value.to_str().unwrap());
             let expected = (status != 500).then_some("text/plain; charset=utf-8");
             assert_eq!((page.status.as_u16(), content_type), (status, expected), "{path}");
             assert_eq!(page.body.is_empty(), status == 500, "{framework:?} {path}");
             let sent = sent.and("accept", "application/json");
-            let reply = visitor.send(path, &Value::Null, sent).await;
+            let reply = visitor.send(path, sent).await;
             let details = details(&reply);
             assert_eq!((reply.status.as_u16(), &details["status"]), (status, &json!(status)));
             let expected = if status == 500 { Value::Null } else { json!(code) };
@@ -239,12 +244,12 @@ async fn without_a_handler_they_are_json_for_those_who_want_it() {
 #[tokio::test]
 async fn a_form_that_passed_the_csrf_layer_has_the_limit_of_its_route() {
     for framework in Framework::ALL {
-        let (address, _serving) = start(framework, Faulty::default(), Handler::Unset).await;
-        let mut visitor = Client::new(address);
+        let (address, _serving) = start(framework, LocalApp::new().sessions, Handler::Unset).await;
+        let mut visitor = Browser::new(address);
         let token = visitor.get("/token").await.text();
         for (length, expected) in [(500, 200), (2000, 413)] {
             let form = Sent::form(&format!("_csrf={token}&a={}", "x".repeat(length)));
-            let reply = visitor.send("/guarded", &Value::Null, form).await;
+            let reply = visitor.send("/guarded", form).await;
             assert_eq!(reply.status, expected, "{framework:?}");
         }
     }
@@ -254,8 +259,8 @@ async fn a_form_that_passed_the_csrf_layer_has_the_limit_of_its_route() {
 #[tokio::test]
 async fn a_replaced_response_carries_what_the_session_has_earned() {
     for framework in Framework::ALL {
-        let (address, _serving) = start(framework, Faulty::default(), Handler::Set).await;
-        let reply = Client::new(address).get("/decode").await;
+        let (address, _serving) = start(framework, LocalApp::new().sessions, Handler::Set).await;
+        let reply = Browser::new(address).get("/decode").await;
         assert_eq!((reply.status.as_u16(), reply.set_cookies().len()), (418, 1), "{framework:?}");
         assert_eq!(reply.headers["vary"], "Cookie");
     }
@@ -265,28 +270,28 @@ async fn a_replaced_response_carries_what_the_session_has_earned() {
 #[tokio::test]
 async fn a_response_in_place_of_a_panic_is_like_the_others() {
     for framework in Framework::ALL {
-        let (address, _serving) = start(framework, Faulty::default(), Handler::Set).await;
-        let reply = Client::new(address).send("/panic", &Value::Null, json_client()).await;
+        let (address, _serving) = start(framework, LocalApp::new().sessions, Handler::Set).await;
+        let reply = Browser::new(address).send("/panic", json_client()).await;
         assert_eq!((reply.status.as_u16(), reply.set_cookies().len()), (418, 1), "{framework:?}");
         assert_eq!(reply.text(), "500 panicked json");
-        let (address, _serving) = start(framework, Faulty::default(), Handler::Unset).await;
-        let reply = Client::new(address).send("/panic", &Value::Null, json_client()).await;
+        let (address, _serving) = start(framework, LocalApp::new().sessions, Handler::Unset).await;
+        let reply = Browser::new(address).send("/panic", json_client()).await;
         assert_eq!((reply.status.as_u16(), reply.set_cookies().len()), (500, 1), "{framework:?}");
         assert_eq!(details(&reply)["status"], 500);
     }
 }
 
 #[tokio::test]
-async fn a_missing_layer_is_json_for_those_who_want_it() {
-    let axum = Router::new().route("/", get(async |_: cloakroom::Session| "never"));
+async fn a_missing_layer_is_json_for_clients_that_accept_it() {
+    let axum = Router::new().route("/", get(never));
     let (axum, _task) = serve(axum).await;
     let (actix, _serving) = serve_actix(|app| {
-        app.route("/", web::get().to(async |_: cloakroom::Session| "never"));
+        app.route("/", web::get().to(never));
     });
     for address in [axum, actix] {
-        let reply = Client::new(address).get("/").await;
+        let reply = Browser::new(address).get("/").await;
         assert_eq!((reply.status.as_u16(), reply.body.len()), (500, 0));
-        let reply = Client::new(address).send("/", &Value::Null, json_client()).await;
+        let reply = Browser::new(address).send("/", json_client()).await;
         assert_eq!((reply.status.as_u16(), &details(&reply)["status"]), (500, &json!(500)));
     }
 }
@@ -295,7 +300,7 @@ async fn a_missing_layer_is_json_for_those_who_want_it() {
 #[tokio::test]
 async fn the_innermost_handler_makes_the_response() {
     for framework in Framework::ALL {
-        let sessions = sessions(Faulty::default());
+        let sessions = LocalApp::new().sessions;
         let (address, _serving) = match framework {
             Framework::Axum => {
                 use cloakroom::axum::{CsrfLayer, SessionLayer};
@@ -322,41 +327,36 @@ async fn the_innermost_handler_makes_the_response() {
             }),
         };
         for path in ["/inner", "/outer"] {
-            let reply = Client::new(address).send(path, &Value::Null, Sent::form("a=b")).await;
+            let reply = Browser::new(address).send(path, Sent::form("a=b")).await;
             assert_eq!(reply.text(), path[1..], "{framework:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_preloaded_is_json_for_those_who_want_it() {
+async fn a_failed_preload_is_json_for_clients_that_accept_it() {
     for framework in Framework::ALL {
-        let store = Faulty::default();
-        let sessions = sessions(store.clone());
+        let app = LocalApp::faulty();
+        let sessions = app.sessions.clone();
         let (address, _serving) = match framework {
             Framework::Axum => {
-                use cloakroom::{Session, axum::SessionLayer};
-                let put = async |session: Session| session.put("user", "virk").unwrap();
-                let app = Router::new().route("/", get(put));
-                serve(app.layer(SessionLayer::new(sessions).preload())).await
+                use cloakroom::axum::SessionLayer;
+                let router = Router::new().route("/", get(sign_in));
+                serve(router.layer(SessionLayer::new(sessions).preload())).await
             }
             Framework::Actix => serve_actix(move |app| {
-                use cloakroom::{Session, actix::SessionMiddleware};
-                let put = async |session: Session| {
-                    session.put("user", "virk").unwrap();
-                    "put"
-                };
-                let route = web::get().to(put);
+                use cloakroom::actix::SessionMiddleware;
+                let route = web::get().to(sign_in);
                 let layer = SessionMiddleware::new(sessions.clone()).preload();
                 app.service(web::scope("").route("/", route).wrap(layer));
             }),
         };
-        let mut visitor = Client::new(address);
+        let mut visitor = Browser::new(address);
         visitor.get("/").await;
-        store.set(|store| &store.fails_to_load, true);
+        app.store.on_load(Fault::Unavailable);
         let reply = visitor.get("/").await;
         assert_eq!((reply.status.as_u16(), reply.body.len()), (503, 0), "{framework:?}");
-        let reply = visitor.send("/", &Value::Null, json_client()).await;
+        let reply = visitor.send("/", json_client()).await;
         assert_eq!((reply.status.as_u16(), &details(&reply)["status"]), (503, &json!(503)));
     }
 }
@@ -364,7 +364,7 @@ async fn a_session_that_cannot_be_preloaded_is_json_for_those_who_want_it() {
 /// Where no session layer is around a route, middleware of the application finds the reason.
 #[tokio::test]
 async fn the_reason_is_in_the_extensions_of_the_response() {
-    let axum = Router::new().route("/", get(async |_: cloakroom::Session| "never"));
+    let axum = Router::new().route("/", get(never));
     let axum =
         axum.layer(axum::middleware::map_response(async |response: axum::response::Response| {
             response.extensions().get::<Problem>().map(said).unwrap_or_default()
@@ -377,25 +377,25 @@ async fn the_reason_is_in_the_extensions_of_the_response() {
             let made = HttpResponse::Ok().body(reason.unwrap_or_default());
             Ok::<_, actix_web::Error>(response.into_response(made))
         };
-        let route = web::get().to(async |_: cloakroom::Session| "never");
+        let route = web::get().to(never);
         app.service(web::scope("").route("/", route).wrap(from_fn(replace)));
     });
     for address in [axum, actix] {
-        assert_eq!(Client::new(address).get("/").await.text(), "500 no_session_layer page");
+        assert_eq!(Browser::new(address).get("/").await.text(), "500 no_session_layer page");
     }
 }
 
 /// An error of the library that middleware of actix-web returns goes on as an error.
 #[actix_web::test]
 async fn an_error_that_middleware_returns_is_replaced_as_well() {
-    use cloakroom::{Session, actix::SessionMiddleware};
+    use cloakroom::actix::SessionMiddleware;
     let guard = async |session: Session, _: ServiceRequest, _: Next<BoxBody>| {
         session.put("text", "no number")?;
         session.get::<u8>("text")?;
         Err::<ServiceResponse, actix_web::Error>(actix_web::error::ErrorNotFound("never"))
     };
     for (handler, expected) in [(Handler::Set, 418), (Handler::Unset, 500)] {
-        let layer = SessionMiddleware::new(sessions(Faulty::default()));
+        let layer = SessionMiddleware::new(LocalApp::new().sessions);
         let layer = match handler {
             Handler::Unset => layer,
             Handler::Set => {
@@ -426,7 +426,7 @@ async fn a_service_with_another_body_gets_status_and_headers() {
         let response = http::Response::builder().extension(problem).header("content-length", "5");
         Ok::<_, Infallible>(response.body(Full::new(Bytes::from("inner"))).unwrap())
     });
-    let layer = cloakroom::axum::SessionLayer::new(sessions(Faulty::default()));
+    let layer = cloakroom::axum::SessionLayer::new(LocalApp::new().sessions);
     let layer =
         layer.on_failure(|problem| (StatusCode::IM_A_TEAPOT, [("x-own", "yes")], said(problem)));
     let response = layer.layer(inner).oneshot(http::Request::new(())).await.unwrap();

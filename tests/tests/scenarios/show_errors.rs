@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 
 use actix_web::{HttpResponse, web};
 use axum::{Router, routing::get};
-use cloakroom::{AppKeys, Error, Session, Sessions, cookie::CookieSettings};
+use cloakroom::{Error, Session, Sessions};
 use cloakroom_tests::{
-    client::{Client, Sent},
+    browser::{Browser, Sent},
+    local::LocalApp,
     server::{Framework, Serving, serve, serve_actix},
+    store::{Fault, Faults, FaultyStore},
 };
 use serde_json::{Value, json};
 
-use crate::faults::Faulty;
-
-/// What makes the responses to failures.
+/// The maker of the responses to failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replies {
     Library,
@@ -32,12 +32,9 @@ async fn put(session: Session) -> Result<&'static str, Error> {
 
 async fn start(
     framework: Framework,
-    store: &Faulty,
-    shown: bool,
+    sessions: Sessions,
     replies: Replies,
 ) -> (SocketAddr, Serving) {
-    let sessions = Sessions::store(store.clone(), AppKeys::random()).show_errors(shown);
-    let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
     match framework {
         Framework::Axum => {
             use cloakroom::axum::SessionLayer;
@@ -65,21 +62,21 @@ async fn start(
 }
 
 /// The path, the fault of the store, the status, and the sentence in the log.
-type Failure = (&'static str, fn(&Faulty), u16, &'static str);
+type Failure = (&'static str, fn(&FaultyStore), u16, &'static str);
 
 fn failures() -> [Failure; 3] {
     [
         ("/decode", |_| (), 500, "the session value `text` is not of the type i32"),
         (
             "/put",
-            |store| store.set(|store| &store.fails_to_commit, true),
+            |store| store.on_commit(Fault::Failed),
             500,
             "the session could not be committed; the response is dropped: the session store \
              failed to commit the session: could not write the record: disk full",
         ),
         (
             "/put",
-            |store| store.set(|store| &store.fails_to_load, true),
+            |store| store.on_load(Fault::Unavailable),
             503,
             "the session could not be loaded: the session store failed to load the \
              session: could not reach the secret-host:6379: connection refused",
@@ -91,16 +88,16 @@ fn failures() -> [Failure; 3] {
 async fn errors_are_on_the_page_if_they_are_shown() {
     for framework in Framework::ALL {
         for (path, breaks, status, sentence) in failures() {
-            let store = Faulty::default();
-            let (address, _serving) = start(framework, &store, true, Replies::Library).await;
-            let mut visitor = Client::new(address);
+            let app = LocalApp::with(Faults::default(), |builder| builder.show_errors(true));
+            let (address, _serving) = start(framework, app.sessions, Replies::Library).await;
+            let mut visitor = Browser::new(address);
             visitor.get("/put").await;
-            breaks(&store);
+            breaks(&app.store);
             let page = visitor.get(path).await;
             assert_eq!((page.status.as_u16(), page.text().as_str()), (status, sentence));
             assert_eq!(page.headers["content-type"], "text/plain; charset=utf-8");
             let json = Sent::with("accept", "application/json");
-            let reply = visitor.send(path, &Value::Null, json).await;
+            let reply = visitor.send(path, json).await;
             assert_eq!(reply.headers["content-type"], "application/problem+json");
             let details: Value = serde_json::from_slice(&reply.body).unwrap();
             assert_eq!(
@@ -115,11 +112,11 @@ async fn errors_are_on_the_page_if_they_are_shown() {
 async fn errors_are_for_the_log_alone_unless_they_are_shown() {
     for framework in Framework::ALL {
         for (path, breaks, status, _) in failures() {
-            let store = Faulty::default();
-            let (address, _serving) = start(framework, &store, false, Replies::Library).await;
-            let mut visitor = Client::new(address);
+            let app = LocalApp::with(Faults::default(), |builder| builder.show_errors(false));
+            let (address, _serving) = start(framework, app.sessions, Replies::Library).await;
+            let mut visitor = Browser::new(address);
             visitor.get("/put").await;
-            breaks(&store);
+            breaks(&app.store);
             let page = visitor.get(path).await;
             assert_eq!(
                 (page.status.as_u16(), page.body.len()),
@@ -134,11 +131,11 @@ async fn errors_are_for_the_log_alone_unless_they_are_shown() {
 async fn shown_errors_change_nothing_for_a_handler_for_failures() {
     for framework in Framework::ALL {
         for (path, breaks, _, _) in failures() {
-            let store = Faulty::default();
-            let (address, _serving) = start(framework, &store, true, Replies::Application).await;
-            let mut visitor = Client::new(address);
+            let app = LocalApp::with(Faults::default(), |builder| builder.show_errors(true));
+            let (address, _serving) = start(framework, app.sessions, Replies::Application).await;
+            let mut visitor = Browser::new(address);
             visitor.get("/put").await;
-            breaks(&store);
+            breaks(&app.store);
             assert_eq!(visitor.get(path).await.text(), "own", "{framework:?} {path}");
         }
     }

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use cloakroom_tests::{
-    client::Sent,
+    browser::Sent,
     server::{DriverUnderTest, Server},
+    step::{Step, flash_message, forget, get, pull, put},
 };
 use serde_json::{Value, json};
 
@@ -17,12 +18,10 @@ server_side! {
 }
 
 async fn new_token(server: &Server) -> String {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "put", "key": "k", "value": 1})).await;
-    visitor.jar.get("session").unwrap().to_owned()
+    let visitor = server.browser_with([put("k", 1)]).await;
+    visitor.token()
 }
 
-// Requirements 1 and 2.
 async fn tokens_are_random_bits_of_one_length(server: Server) {
     draw_tokens(&server, 3_000).await;
 }
@@ -70,12 +69,8 @@ async fn draw_tokens(server: &Server, count: u32) {
     let expected = 2.0 + 2.0 * thrown.log(64.0);
     let length = u32::try_from(longest).map_or(f64::MAX, f64::from);
     assert!(length < expected, "two tokens share a prefix of {longest} characters");
-    println!(
-        "tokens {count}, 256 bits, repeated 0, worst bit off by {worst} of {allowed:.0} allowed"
-    );
 }
 
-// Requirements 3, 4 and 5.
 async fn a_token_that_was_not_issued_is_never_adopted(server: Server) {
     let expired = new_token(&server).await;
     server.clock.advance(std::time::Duration::from_hours(3));
@@ -106,57 +101,48 @@ async fn a_token_that_was_not_issued_is_never_adopted(server: Server) {
     variants.extend(corpus.map(str::to_owned));
     variants.extend((0..184).map(|n| format!("{}{}", "../".repeat(n % 7), "A".repeat(n))));
     for variant in &variants {
-        let mut visitor = server.client();
+        let mut visitor = server.browser();
         let sent = Sent::with("cookie", &format!("session={variant}"));
-        visitor.script_with(&json!([{"do": "put", "key": "k", "value": 1}]), sent).await;
-        let issued = visitor.jar.get("session").unwrap().to_owned();
+        visitor.run_with([put("k", 1)], sent).await;
+        let issued = visitor.token();
         assert_ne!(issued, *variant);
-        let mut attacker = server.client();
+        let mut attacker = server.browser();
         attacker.jar.put("session", variant);
-        assert_eq!(attacker.step(json!({"do": "all"})).await, json!({}));
+        assert_eq!(attacker.step(Step::All).await, json!({}));
     }
-    println!("variants {}, adopted 0", variants.len());
 }
 
-// Requirement 16.
 async fn what_is_not_kept_sets_no_cookie(server: Server) {
     let scripts = [
-        json!([{"do": "all"}]),
-        json!([{"do": "get", "key": "k"}, {"do": "flash_message", "key": "m"}]),
-        json!([{"do": "destroy"}]),
-        json!([{"do": "regenerate"}]),
-        json!([{"do": "clear"}, {"do": "forget", "key": "k"}, {"do": "pull", "key": "k"}]),
-        json!([{"do": "put", "key": "k", "value": 1}, {"do": "forget", "key": "k"}]),
-        json!([{"do": "reflash"}, {"do": "is_new"}, {"do": "commit"}]),
+        vec![Step::All],
+        vec![get("k"), flash_message("m")],
+        vec![Step::Destroy],
+        vec![Step::Regenerate],
+        vec![Step::Clear, forget("k"), pull("k")],
+        vec![put("k", 1), forget("k")],
+        vec![Step::Reflash, Step::IsNew, Step::Commit],
     ];
     for script in &scripts {
         for _ in 0..20 {
-            let reply = server.client().script(script).await;
-            assert!(reply.set_cookies().is_empty(), "{script}: {:?}", reply.set_cookies());
+            let reply = server.browser().run(script).await;
+            assert!(reply.set_cookies().is_empty(), "{script:?}: {:?}", reply.set_cookies());
         }
     }
     for path in ["/none", "/read", "/nowhere"] {
-        assert!(server.client().get(path).await.set_cookies().is_empty());
+        assert!(server.browser().get(path).await.set_cookies().is_empty());
     }
     if server.setup.driver.is_server_side() {
         assert_eq!(server.backend.records(), 0);
     }
-    println!("{} requests, records 0, Set-Cookie 0", scripts.len() * 20 + 3);
 }
 
-// Requirement 15.
 async fn junk_evicts_nobody(server: Server) {
-    let mut visitor = server.client();
-    visitor.step(json!({"do": "put", "key": "user", "value": "virk"})).await;
+    let mut visitor = server.browser_with([put("user", "virk")]).await;
     for n in 0..2_000 {
         let cookie = format!("session={n:0>43}");
-        server
-            .client()
-            .script_with(&json!([{"do": "destroy"}]), Sent::with("cookie", &cookie))
-            .await;
+        server.browser().run_with([Step::Destroy], Sent::with("cookie", &cookie)).await;
     }
-    assert_eq!(visitor.step(json!({"do": "get", "key": "user"})).await, "virk");
-    println!("junk requests 2000, evicted 0");
+    assert_eq!(visitor.step(get("user")).await, "virk");
 }
 
 /// The cookie driver has no store to ask, and takes nothing it did not seal.
@@ -164,8 +150,8 @@ async fn junk_evicts_nobody(server: Server) {
 async fn the_cookie_driver_adopts_nothing_either() {
     let server = Server::start(DriverUnderTest::Cookie).await;
     for value in ["A".repeat(43), "A".repeat(200), "{\"v\":1}".to_owned(), "3.AAAA".to_owned()] {
-        let mut visitor = server.client();
+        let mut visitor = server.browser();
         visitor.jar.put("session", &value);
-        assert_eq!(visitor.step(json!({"do": "get", "key": "k"})).await, Value::Null);
+        assert_eq!(visitor.step(get("k")).await, Value::Null);
     }
 }

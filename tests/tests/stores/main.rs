@@ -12,7 +12,7 @@ use cloakroom::{
 };
 
 /// Runs the suite on three new stores: as a value, in a box and in an `Arc`.
-async fn conforms<S: Store>(name: &str, new: impl Fn(Arc<FakeClock>) -> S) {
+async fn conforms<S: Store>(new: impl Fn(Arc<FakeClock>) -> S) {
     let clock = || Arc::new(FakeClock::default());
     let time = clock();
     let rules = conformance::check(Arc::new(new(time.clone())), &*time).await;
@@ -22,13 +22,12 @@ async fn conforms<S: Store>(name: &str, new: impl Fn(Arc<FakeClock>) -> S) {
     let time = clock();
     let shared: Arc<dyn Store> = Arc::new(new(time.clone()));
     assert_eq!(conformance::check(shared, &*time).await, rules);
-    println!("{name}: rules {rules}, broken 0, as value, Box<dyn> and Arc<dyn>");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_store_conforms() {
-    conforms("memory", |clock| MemoryStore::with_clock(clock)).await;
-    conforms("memory, bounded", |clock| MemoryStore::with_clock(clock).capacity(10_000)).await;
+    conforms(|clock| MemoryStore::with_clock(clock)).await;
+    conforms(|clock| MemoryStore::with_clock(clock).capacity(10_000)).await;
 }
 
 #[cfg(unix)]
@@ -41,7 +40,7 @@ async fn the_file_store_conforms() {
             let store = FileStore::builder(folder.path().join("sessions"));
             store.durability(durability).clock(clock).open().unwrap()
         };
-        conforms(&format!("file, {durability:?}"), open).await;
+        conforms(open).await;
     }
 }
 
@@ -54,7 +53,6 @@ async fn twenty_thousand_anonymous_pages_leave_no_file() {
     let store = FileStore::open(folder.path().join("sessions")).unwrap();
     let sessions = Sessions::store(store, AppKeys::random()).build().unwrap();
     let no_cookie: &[(&str, &str)] = &[("host", "example.org")];
-    let begun = std::time::Instant::now();
     for _ in 0..20_000 {
         let visit = RequestContext::new(&sessions);
         let field = visit.session(no_cookie).await.unwrap().view().csrf_field();
@@ -62,10 +60,6 @@ async fn twenty_thousand_anonymous_pages_leave_no_file() {
         assert_eq!(visit.finish(200).await.unwrap().set_cookie.len(), 1);
     }
     let files = std::fs::read_dir(folder.path().join("sessions")).into_iter().flatten().count();
-    println!(
-        "files after 20,000 anonymous pages with a CSRF token: {files}, in {:?}",
-        begun.elapsed()
-    );
     assert_eq!(files, 0);
 }
 
@@ -97,10 +91,9 @@ async fn the_memory_store_sweeps_itself() {
         }
     }
     assert!(most_swept < 10_000, "{most_swept} dead entries were still there of {number}");
-    println!("created {number}, dead entries left {most_swept}");
 }
 
-/// What the memory store needs for one session, with its share of the empty places of its maps.
+/// The memory of one session in the memory store, with its share of the empty places of its maps.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 #[ignore = "long: cargo xtask soak"]

@@ -232,7 +232,7 @@ async fn a_session_that_ended_after_its_noted_deadline_does_not_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_source_that_was_emptied_or_has_another_prefix_removes_nothing() {
+async fn an_empty_redis_source_removes_nothing() {
     let migration = Migration::new();
     let put = |session: &cloakroom::Session| session.put("user", "any").unwrap();
     let mut cookies = Vec::new();
@@ -360,7 +360,7 @@ async fn a_few_ended_sessions_are_removed_without_a_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_journal_is_in_the_target_whatever_folder_the_command_runs_in() {
+async fn the_journal_is_in_the_target_for_any_working_folder() {
     let migration = Migration::new();
     let leaving = migration.sign_in(2).await.remove(0);
     migration.run();

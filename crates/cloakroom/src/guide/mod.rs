@@ -14,7 +14,7 @@
 //! | [`stores`] | a store of your own |
 //! | [`coming_from`] | the calls of AdonisJS, Laravel, tower-sessions and actix-session, and their counterparts |
 //!
-//! The folder `examples` of the repository has larger programs with tests. `cargo run -p ways -- NAME`
+//! The folder `examples` of the repository has larger programs with tests. `cargo run -p cloakroom-examples --example NAME`
 //! runs one of them.
 
 // A picture is HTML within Markdown. It needs an empty line before and after it. The style lets long

@@ -1,0 +1,102 @@
+//! A literal key names one member in every method, and a bad key is refused by every method.
+
+use cloakroom::{Error, Key};
+use cloakroom_tests::local::LocalApp;
+use serde_json::Value;
+
+/// Dots at the places where splitting goes wrong first.
+const NAME: &str = "..shop.example.org.";
+
+#[tokio::test]
+async fn a_literal_key_names_one_member_in_every_method() {
+    let app = LocalApp::new();
+    let session = app.browser().open().await;
+    let key = Key::literal(NAME);
+    session.put(key, 1).unwrap();
+    assert_eq!(session.increment(key).unwrap(), 2);
+    assert_eq!(session.increment_by(key, 3).unwrap(), 5);
+    assert_eq!(session.decrement(key).unwrap(), 4);
+    assert_eq!(session.update(key, |n: &mut i64| *n += 1).unwrap(), 5);
+    assert_eq!(session.all().keys().collect::<Vec<_>>(), [NAME]);
+    session.commit().await.unwrap();
+    assert_eq!(session.increment_now(key).await.unwrap(), 6);
+
+    let handle = session.handle().unwrap();
+    let seen = app.sessions.edit(&handle, |session| {
+        let key = Key::literal(NAME);
+        session.increment_by(key, 1)?;
+        assert!(session.has(key));
+        session.put(Key::literal("a.b"), 1)?;
+        session.forget(Key::literal("a.b"))?;
+        session.get::<i64>(key)
+    });
+    assert_eq!(seen.await.unwrap(), Some(Some(7)));
+
+    let reader = session.read_only();
+    reader.refresh().await.unwrap();
+    assert!(reader.has(key) && !reader.has(NAME));
+    assert_eq!(reader.get(key).unwrap(), Some(7));
+    assert_eq!(reader.all().keys().collect::<Vec<_>>(), [NAME]);
+
+    assert_eq!(session.take(key).await.unwrap(), Some(7));
+    session.put(key, 1).unwrap();
+    assert_eq!(session.pull(key).unwrap(), Some(1));
+    session.put(key, 1).unwrap();
+    session.forget(key).unwrap();
+    assert!(!session.has(key));
+}
+
+#[tokio::test]
+async fn a_bad_key_is_refused_by_every_method() {
+    let app = LocalApp::new();
+    let session = app.browser().open().await;
+    session.put("kept", 1).unwrap();
+    session.commit().await.unwrap();
+    let dots = &".".repeat(64 * 1024);
+    let refused = |error: Error| assert!(error.is_bad_key(), "{error}");
+    refused(session.put(dots, 1).unwrap_err());
+    refused(session.get::<i64>(dots).unwrap_err());
+    refused(session.get_or(dots, 1).unwrap_err());
+    refused(session.forget(dots).unwrap_err());
+    refused(session.pull::<i64>(dots).unwrap_err());
+    refused(session.increment(dots).unwrap_err());
+    refused(session.decrement_by(dots, 0.5).unwrap_err());
+    refused(session.update(dots, |_: &mut i64| panic!("not run")).unwrap_err());
+    refused(session.increment_now(dots).await.unwrap_err());
+    refused(session.take::<i64>(dots).await.unwrap_err());
+    refused(session.read_only().get::<i64>(dots).unwrap_err());
+    assert!(!session.has(dots) && !session.read_only().has(dots));
+    let handle = session.handle().unwrap();
+    let dots = dots.clone();
+    let edited = app.sessions.edit(&handle, move |session| {
+        assert!(!session.has(&dots));
+        assert!(session.get::<i64>(&dots).unwrap_err().is_bad_key());
+        assert!(session.forget(&dots).unwrap_err().is_bad_key());
+        assert!(session.increment_by(&dots, 1).unwrap_err().is_bad_key());
+        session.put(&dots, 1)
+    });
+    refused(edited.await.unwrap_err());
+    assert_eq!(session.all().len(), 1, "nothing but what was there");
+}
+
+/// Lists in lists.
+fn nested(depth: usize) -> Value {
+    (1..depth).fold(Value::Array(Vec::new()), |inner, _| Value::Array(vec![inner]))
+}
+
+#[tokio::test]
+async fn what_is_put_below_a_long_key_can_be_updated_from_its_root() {
+    let session = LocalApp::new().browser().open().await;
+    let key = ["s"; 32].join(".");
+    for depth in [34, 64] {
+        let error = session.put(&key, nested(depth)).unwrap_err();
+        assert_eq!(error.code(), "encode", "{error}");
+        let error =
+            session.update(&key, move |value: &mut Value| *value = nested(depth)).unwrap_err();
+        assert_eq!(error.code(), "encode", "{error}");
+    }
+    session.put(&key, nested(33)).unwrap();
+    session.update("s", |_: &mut Value| ()).unwrap();
+    session.put(Key::literal(&key), nested(64)).unwrap();
+    session.update(Key::literal(&key), |_: &mut Value| ()).unwrap();
+}

@@ -1,0 +1,18 @@
+//! Sessions without HTTP: requests whose context a test drives itself, on stores that wait, fail or
+//! are written by others.
+#![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
+
+mod closures;
+mod commit_deadline;
+mod contention;
+mod costs;
+mod csrf_reading;
+mod keys;
+mod late_requests;
+mod limits;
+mod owners;
+mod reach;
+mod schedules;
+mod testing;
+mod turns;
+mod waiting;
