@@ -2,7 +2,7 @@
 
 use crate::{Failure, commands, tools};
 
-/// Where the comparison is built: it is a workspace of its own.
+/// The folder in which the comparison is built, because it is a separate workspace.
 const TARGET: &str = "target/bench";
 
 /// Measures a request in process.

@@ -89,7 +89,7 @@ fn features() -> Result<(), Failure> {
     FEATURES.iter().try_for_each(|features| check_alone("cloakroom", features))
 }
 
-/// In a folder of its own: other flags would throw the shared build away.
+/// Builds in a separate folder, because other flags would invalidate the shared build.
 fn check_alone(package: &str, features: &str) -> Result<(), Failure> {
     let check = ["check", "--quiet", "--target-dir", "target/features", "--no-default-features"];
     let chosen = ["--package", package, "--features", features];

@@ -1,20 +1,20 @@
-//! Whether a counter has every write that was answered.
+//! Compares a counter with the writes that got a reply.
 
 use std::fmt;
 
-/// A counter after a load, compared with the answered writes.
+/// A counter after a load, compared with the writes that got a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counter {
-    /// Each answered write is in it, and nothing else.
+    /// The counter has each write that got a reply, and nothing else.
     Exact,
-    /// So many answered writes are not in it.
+    /// The counter lacks this many writes that got a reply.
     Lost(u64),
     /// So many writes are in it although their requests failed.
     Ahead(u64),
 }
 
 impl Counter {
-    /// Compares a counter's value with the number of answered writes.
+    /// Compares the value of a counter with the number of writes that got a reply.
     pub(crate) fn compare(value: u64, answered: u64) -> Self {
         match value.checked_sub(answered) {
             Some(0) => Self::Exact,

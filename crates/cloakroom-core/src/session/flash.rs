@@ -84,7 +84,7 @@ impl Session {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session_with_form("username=virk&answer=42");
-    /// session.flash_except(&["answer"])?;
+    /// session.flash_except(&["captcha"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn flash_except(&self, fields: &[&str]) -> Result<&Self, Error> {
