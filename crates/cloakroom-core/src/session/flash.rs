@@ -83,7 +83,7 @@ impl Session {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # let session = cloakroom::testing::session_with_form("username=virk&answer=42");
+    /// # let session = cloakroom::testing::session_with_form("username=virk&captcha=42");
     /// session.flash_except(&["captcha"])?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
