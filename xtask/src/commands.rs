@@ -13,6 +13,14 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
+/// The names of the folders in a folder.
+pub(crate) fn folders(folder: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |error| format!("{}: {error}", folder.display());
+    let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>();
+    let folders = entries.map_err(failed)?.into_iter().filter(|entry| entry.path().is_dir());
+    Ok(folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
 /// Runs a program in the repository's folder; what it prints is seen.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
     run_with(program, arguments, &[])

@@ -1,6 +1,10 @@
 //! The stages of `cargo xtask test`, in order. The first that fails ends the run.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use crate::{Failure, commands, fuzz, licenses, tools};
 
@@ -101,14 +105,51 @@ fn docs() -> Result<(), Failure> {
     commands::run_with("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// The crates of the workspace that are not published.
-const UNPUBLISHED: [&str; 4] = ["cloakroom-tests", "demo", "ways", "xtask"];
+/// The `--package` arguments of the published crates, which are those in `crates/`.
+fn published() -> Result<Vec<String>, Failure> {
+    let crates = commands::folders(&commands::root().join("crates"))?;
+    Ok(crates.iter().flat_map(|name| ["--package".to_owned(), name.clone()]).collect())
+}
 
 /// Makes the package of each published crate and builds it from there alone.
+///
+/// The build starts from nothing: Cargo takes a package for unchanged while its version is the
+/// same, and would build the sources of an earlier run.
 fn package() -> Result<(), Failure> {
-    let mut arguments = vec!["package", "--quiet", "--workspace", "--locked", "--allow-dirty"];
-    arguments.extend(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
+    forget(&commands::root().join("target/package-check"))?;
+    forget_unpacked()?;
+    let options = ["package", "--quiet", "--locked", "--allow-dirty"];
+    let crates = published()?;
+    let mut arguments = [&options[..], &["--target-dir", "target/package-check"]].concat();
+    arguments.extend(crates.iter().map(String::as_str));
     commands::cargo(&arguments)
+}
+
+/// Removes what Cargo unpacked of our crates from a registry that has no host: a folder.
+fn forget_unpacked() -> Result<(), Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let Some(sources) = home.map(|home| home.join("registry/src")) else { return Ok(()) };
+    if !sources.exists() {
+        return Ok(());
+    }
+    for registry in commands::folders(&sources)?.iter().filter(|name| name.starts_with('-')) {
+        let registry = sources.join(registry);
+        for name in commands::folders(&registry)?.iter().filter(|n| n.starts_with("cloakroom")) {
+            forget(&registry.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder that may be absent.
+fn forget(folder: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{}: {error}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Compares the public interface with the last release, once there is one.
@@ -120,8 +161,9 @@ fn semver() -> Result<(), Failure> {
     if !commands::succeeds("cargo", &["semver-checks", "--version"]) {
         return Err("cargo-semver-checks is missing: cargo install cargo-semver-checks".to_owned());
     }
-    let mut arguments = vec!["semver-checks", "--workspace"];
-    arguments.extend(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
+    let crates = published()?;
+    let mut arguments = vec!["semver-checks"];
+    arguments.extend(crates.iter().map(String::as_str));
     commands::cargo(&arguments)
 }
 
