@@ -11,21 +11,14 @@ use actix_web::{
     test, web,
 };
 use cloakroom::{
-    AppKeys, CookieName, MemoryStore, NamedSession, Session, Sessions,
+    AppKeys, MemoryStore, Session, Sessions,
     actix::{CsrfMiddleware, SessionMiddleware},
     adapter::Problem,
-    cookie::CookieSettings,
     csrf::CsrfPolicy,
 };
 use cloakroom_tests::{browser::Browser, probe, server::serve_actix, step::increment};
 
-fn memory(name: &str) -> Sessions {
-    let settings = CookieSettings { name: name.to_owned(), ..CookieSettings::development() };
-    Sessions::store(MemoryStore::new(), AppKeys::random())
-        .cookie_settings(settings)
-        .build()
-        .unwrap()
-}
+use crate::middleware::{both, memory};
 
 async fn count(session: Session) -> Result<String, Error> {
     Ok(session.increment("n")?.to_string())
@@ -44,16 +37,6 @@ async fn middleware_within_middleware_for_the_same_cookie_commits_once() {
     let reply = visitor.run([increment("n")]).await;
     assert_eq!(reply.set_cookies().len(), 1);
     assert_eq!(visitor.step(increment("n")).await, 2);
-}
-
-struct Shop;
-
-impl CookieName for Shop {
-    const COOKIE_NAME: &'static str = "shop";
-}
-
-async fn both(admin: Session, shop: NamedSession<Shop>) -> Result<String, Error> {
-    Ok(format!("{} {}", admin.increment("n")?, shop.increment_by("n", 10)?))
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ async fn head_is_handled_like_get(server: Server) {
     assert_eq!(visitor.step(get("n")).await, 1);
 }
 
-fn memory(name: &str) -> Sessions {
+pub(crate) fn memory(name: &str) -> Sessions {
     let settings = CookieSettings { name: name.to_owned(), ..CookieSettings::development() };
     Sessions::store(MemoryStore::new(), AppKeys::random())
         .cookie_settings(settings)
@@ -103,13 +103,13 @@ async fn a_layer_within_a_layer_for_the_same_cookie_commits_once() {
     assert_eq!(visitor.step(increment("n")).await, 2);
 }
 
-struct Shop;
+pub(crate) struct Shop;
 
 impl CookieName for Shop {
     const COOKIE_NAME: &'static str = "shop";
 }
 
-async fn both(admin: Session, shop: NamedSession<Shop>) -> Result<String, Error> {
+pub(crate) async fn both(admin: Session, shop: NamedSession<Shop>) -> Result<String, Error> {
     Ok(format!("{} {}", admin.increment("n")?, shop.increment_by("n", 10)?))
 }
 
