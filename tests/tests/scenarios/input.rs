@@ -121,6 +121,19 @@ async fn a_json_route_refuses_what_a_page_of_another_site_can_send() {
 }
 
 #[tokio::test]
+async fn a_content_type_beyond_ascii_names_what_it_names_to_the_csrf_layer() {
+    let form = Sent::body("application/x-www-form-urlencoded; by=\u{e9}", b"quantity=3");
+    let json = Sent::body("application/json; by=\u{e9}", br#"{"quantity":3}"#);
+    for framework in Framework::ALL {
+        let (address, _serving) = start(framework, LocalApp::new().sessions).await;
+        for (route, sent) in [("/form", &form), ("/form", &json), ("/json", &json)] {
+            let reply = Browser::new(address).send(route, sent.clone()).await;
+            assert_eq!(reply.text(), "3", "{framework:?} {route}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_json_route_accepts_json_and_replies_with_errors_by_field() {
     for framework in Framework::ALL {
         // Not even loading is possible, and none is needed.

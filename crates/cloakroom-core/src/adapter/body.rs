@@ -1,8 +1,22 @@
-//! Failures to read the body of a form.
+//! The body of a request that may be a form.
 
 use std::fmt;
 
-use crate::adapter::error::AdapterError;
+use bytes::Bytes;
+
+use crate::{adapter::error::AdapterError, form::FormInput, http::headers::Headers};
+
+/// Reads the fields of a body, as its `Content-Type` says.
+///
+/// Extractors and CSRF layers read that header here alone, so that none takes for a form what the other
+/// does not.
+pub(super) async fn parse(
+    headers: &(impl Headers + ?Sized),
+    body: Bytes,
+) -> Result<FormInput, AdapterError> {
+    let input = FormInput::parse(headers.text("content-type"), body).await;
+    input.map_err(AdapterError::NotAForm)
+}
 
 /// The reason why an adapter could not read a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +29,12 @@ pub enum BodyError {
 }
 
 impl BodyError {
+    /// Returns the reason behind the status with which a framework refuses a body.
+    #[cfg(any(feature = "axum", feature = "actix"))]
+    pub(super) fn of_status(status: u16) -> Self {
+        if status == 413 { Self::TooLarge } else { Self::Broken }
+    }
+
     /// Converts it into the failure that the client gets. `limit` is the limit in bytes, if it is known.
     pub fn into_failure(self, limit: Option<usize>) -> AdapterError {
         match self {

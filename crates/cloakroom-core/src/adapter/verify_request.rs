@@ -4,7 +4,12 @@ use bytes::Bytes;
 
 use crate::web::csrf::{CsrfPolicy, CsrfRejection, Verdict, policy::asks_for_websocket};
 use crate::{
-    adapter::{body::BodyError, context::RequestContext, error::AdapterError, stack::ContextStack},
+    adapter::{
+        body::{self, BodyError},
+        context::RequestContext,
+        error::AdapterError,
+        stack::ContextStack,
+    },
     form::{FormError, FormInput, is_form},
     http::headers::Headers,
     observe,
@@ -96,8 +101,7 @@ impl CsrfPolicy {
             FormBody::Absent | FormBody::OfLength(_) | FormBody::OfUnknownLength => (),
         }
         let body = body.await.map_err(|error| error.into_failure(Some(limit)))?;
-        let input = FormInput::parse(headers.text("content-type"), body).await;
-        let input = input.map_err(AdapterError::NotAForm)?;
+        let input = body::parse(headers, body).await?;
         let token = input.csrf_token().map(ToOwned::to_owned);
         // Handlers take the form from the innermost layer, which may be one for bearer tokens.
         stack.current().capture(input);

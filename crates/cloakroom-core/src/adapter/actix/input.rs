@@ -1,18 +1,13 @@
 //! The extractors of forms.
 
-use actix_web::{
-    FromRequest, HttpRequest,
-    dev::Payload,
-    http::{Method, StatusCode, header::CONTENT_TYPE},
-    web::Bytes,
-};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Method, web::Bytes};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::context_stack;
 use crate::{
     adapter::{
-        body::BodyError,
+        body::{self, BodyError},
         context::RequestContext,
         error::AdapterError,
         input::{Input, JsonInput},
@@ -52,7 +47,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonInput<T> {
             let read = async {
                 FormInput::check_json(request.headers()).map_err(AdapterError::NotAForm)?;
                 let body = read(&request, payload).await?;
-                parse(&request, body).await
+                body::parse(request.headers(), body).await
             };
             let body = read.await;
             let body = body.map_err(|failure| Problem::of_request(failure, request.headers()))?;
@@ -77,22 +72,16 @@ async fn capture(
         if context.input().is_some() {
             return Ok(());
         }
-        parse(request, body).await?
+        body::parse(request.headers(), body).await?
     };
     context.capture(input);
     Ok(())
 }
 
-async fn parse(request: &HttpRequest, body: Bytes) -> Result<FormInput, AdapterError> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    FormInput::parse(content_type, body).await.map_err(AdapterError::NotAForm)
-}
-
 /// Reads the whole body, within the limit of extractors.
 async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, AdapterError> {
     let body = Bytes::from_request(request, &mut payload).await;
-    body.map_err(|error| match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => BodyError::TooLarge.into_failure(None),
-        _ => BodyError::Broken.into_failure(None),
+    body.map_err(|error| {
+        BodyError::of_status(error.as_response_error().status_code().as_u16()).into_failure(None)
     })
 }

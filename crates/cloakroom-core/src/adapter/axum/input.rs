@@ -6,13 +6,13 @@ use axum_core::{
     response::IntoResponse,
 };
 use bytes::Bytes;
-use http::{Method, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{Method, request::Parts};
 use serde::de::DeserializeOwned;
 
 use super::context_stack;
 use crate::{
     adapter::{
-        body::BodyError,
+        body::{self, BodyError},
         context::RequestContext,
         error::AdapterError,
         input::{Input, JsonInput},
@@ -43,7 +43,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonInput<T> {
         let read = async {
             FormInput::check_json(&parts.headers).map_err(AdapterError::NotAForm)?;
             let body = read(&parts, body, state).await?;
-            parse(&parts, body).await
+            body::parse(&parts.headers, body).await
         };
         let body = read.await.map_err(|failure| Problem::of_request(failure, &parts.headers))?;
         Ok(Self::of(&body))
@@ -67,22 +67,16 @@ async fn capture<S: Send + Sync>(
         if context.input().is_some() {
             return Ok(());
         }
-        parse(parts, body).await?
+        body::parse(&parts.headers, body).await?
     };
     context.capture(input);
     Ok(())
 }
 
-async fn parse(parts: &Parts, body: Bytes) -> Result<FormInput, AdapterError> {
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    FormInput::parse(content_type, body).await.map_err(AdapterError::NotAForm)
-}
-
 /// Reads the whole body, within the limit of extractors.
 async fn read<S: Send + Sync>(parts: &Parts, body: Body, state: &S) -> Result<Bytes, AdapterError> {
     let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
-    body.map_err(|rejection| match rejection.into_response().status() {
-        StatusCode::PAYLOAD_TOO_LARGE => BodyError::TooLarge.into_failure(None),
-        _ => BodyError::Broken.into_failure(None),
+    body.map_err(|rejection| {
+        BodyError::of_status(rejection.into_response().status().as_u16()).into_failure(None)
     })
 }
