@@ -37,7 +37,7 @@ use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 ///     .route("/transfer", web::post().to(async || "done"))
 ///     .wrap(CsrfMiddleware::default())
 ///     .wrap(SessionMiddleware::new(sessions));
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 ///
 /// If the token is in a form, the middleware reads up to 2 MiB of the body

@@ -36,7 +36,7 @@ use crate::{
 /// let app = App::new()
 ///     .route("/", web::get().to(async |session: Session| session.correlation_id()))
 ///     .wrap(SessionMiddleware::new(sessions));
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 ///
 /// # What it does to a response
@@ -139,7 +139,7 @@ impl SessionMiddleware {
     /// };
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let middleware = SessionMiddleware::new(sessions).on_failure(page);
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     #[must_use]
     pub fn on_failure(
@@ -158,7 +158,7 @@ impl SessionMiddleware {
     /// # use cloakroom::{actix::SessionMiddleware, AppKeys, MemoryStore, Sessions};
     /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let middleware = SessionMiddleware::new(sessions).preload();
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     #[must_use]
     pub fn preload(self) -> Self {

@@ -11,7 +11,7 @@ use actix_web::{
 pub use cloakroom_core::testing::{FakeClock, TestClient, TestRequest, TestResponse};
 use cloakroom_core::{
     Sessions,
-    testing::{Answered, Application, Sent},
+    testing::{Application, RawRequest, RawResponse},
 };
 
 /// Makes a visitor of an application that [`init_service`](actix_web::test::init_service) has made, whose
@@ -64,31 +64,31 @@ where
     S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody + 'static,
 {
-    async fn answer(&self, sent: Sent) -> Answered {
-        match self.0.call(request(sent)).await {
-            Ok(response) => answered(response.map_into_boxed_body().into_parts().1).await,
+    async fn call(&self, raw: RawRequest) -> RawResponse {
+        match self.0.call(request(raw)).await {
+            Ok(response) => raw_response(response.map_into_boxed_body().into_parts().1).await,
             // The server makes the response in the same way if middleware returns an error.
-            Err(error) => answered(error.error_response()).await,
+            Err(error) => raw_response(error.error_response()).await,
         }
     }
 }
 
-fn request(sent: Sent) -> Request {
-    let method = Method::from_bytes(sent.method.as_bytes());
+fn request(raw: RawRequest) -> Request {
+    let method = Method::from_bytes(raw.method.as_bytes());
     let method = method.unwrap_or_else(|error| panic!("the method is invalid: {error}"));
-    let mut request = test::TestRequest::with_uri(&sent.uri).method(method).set_payload(sent.body);
-    for (name, value) in sent.headers {
+    let mut request = test::TestRequest::with_uri(&raw.uri).method(method).set_payload(raw.body);
+    for (name, value) in raw.headers {
         request = request.append_header((name, value));
     }
     request.to_request()
 }
 
-async fn answered(response: actix_web::HttpResponse) -> Answered {
+async fn raw_response(response: actix_web::HttpResponse) -> RawResponse {
     let status = response.status().as_u16();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
     let headers = headers.collect();
     let body = to_bytes(response.into_body()).await;
     let body = body.unwrap_or_else(|error| panic!("the body broke off: {error}"));
-    Answered { status, headers, body: body.to_vec() }
+    RawResponse { status, headers, body: body.to_vec() }
 }

@@ -35,7 +35,7 @@ use tower_service::Service;
 ///     .route("/transfer", post(async || "done"))
 ///     .layer(CsrfLayer::default())
 ///     .layer(SessionLayer::new(sessions));
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 ///
 /// If the token is in a form, the layer reads up to 2 MiB of the body

@@ -21,7 +21,7 @@ use crate::{SessionService, failure::OnFailure};
 /// let app: Router = Router::new()
 ///     .route("/", get(async |session: Session| session.correlation_id()))
 ///     .layer(SessionLayer::new(sessions));
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 ///
 /// # What it does to a response
@@ -124,7 +124,7 @@ impl SessionLayer {
     /// };
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let layer = SessionLayer::new(sessions).on_failure(page);
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     #[must_use]
     pub fn on_failure<R: IntoResponse>(
@@ -144,7 +144,7 @@ impl SessionLayer {
     /// # use cloakroom::{axum::SessionLayer, AppKeys, MemoryStore, Sessions};
     /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// let layer = SessionLayer::new(sessions).preload();
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     #[must_use]
     pub fn preload(self) -> Self {

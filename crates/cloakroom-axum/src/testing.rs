@@ -6,7 +6,7 @@ use axum_core::{body::Body, extract::Request, response::Response};
 pub use cloakroom_core::testing::{FakeClock, TestClient, TestRequest, TestResponse};
 use cloakroom_core::{
     Sessions,
-    testing::{Answered, Application, Sent},
+    testing::{Application, RawRequest, RawResponse},
 };
 use http_body_util::BodyExt;
 use tower_service::Service;
@@ -55,34 +55,34 @@ impl<S> Application for InProcess<S>
 where
     S: Service<Request, Response = Response> + Clone,
 {
-    async fn answer(&self, sent: Sent) -> Answered {
+    async fn call(&self, raw: RawRequest) -> RawResponse {
         let mut app = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let response = match poll_fn(|cx| app.poll_ready(cx)).await {
-            Ok(()) => app.call(request(sent)).await.ok(),
+            Ok(()) => app.call(request(raw)).await.ok(),
             Err(_) => None,
         };
         match response {
-            Some(response) => answered(response).await,
+            Some(response) => raw_response(response).await,
             None => panic!("the service failed without a response"),
         }
     }
 }
 
-fn request(sent: Sent) -> Request {
-    let mut request = http::Request::builder().method(sent.method.as_str()).uri(sent.uri);
-    for (name, value) in sent.headers {
+fn request(raw: RawRequest) -> Request {
+    let mut request = http::Request::builder().method(raw.method.as_str()).uri(raw.uri);
+    for (name, value) in raw.headers {
         request = request.header(name, value);
     }
-    let request = request.body(Body::from(sent.body));
+    let request = request.body(Body::from(raw.body));
     request.unwrap_or_else(|error| panic!("the request is invalid: {error}"))
 }
 
-async fn answered(response: Response) -> Answered {
+async fn raw_response(response: Response) -> RawResponse {
     let (parts, body) = response.into_parts();
     let body = body.collect().await;
     let body = body.unwrap_or_else(|error| panic!("the body broke off: {error}"));
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
     let headers = headers.collect();
-    Answered { status: parts.status.as_u16(), headers, body: body.to_bytes().to_vec() }
+    RawResponse { status: parts.status.as_u16(), headers, body: body.to_bytes().to_vec() }
 }

@@ -57,7 +57,7 @@ pub use adapter::{
 pub use backend::{context::ServerErrors, not_before::NotBefore};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
-pub use error::{Error, WithCauses};
+pub use error::{ConfigError, Error, WithCauses};
 pub use http::redirect::{self, Back, SeeOther};
 pub use manage::{
     admin::{SessionAdmin, SessionContents},

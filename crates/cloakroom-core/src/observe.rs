@@ -233,7 +233,7 @@ pub(crate) fn refused(reason: &'static str) {
 pub(crate) fn insecure_cookie() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
-        warn_loudly(
+        warn_insecure(
             "a session cookie without `Secure` was issued for a host that is not loopback or a request \
              that came by https: anyone on the network path can read it over plain http; in production \
              use Settings::load and leave cookie.secure (SESSION_COOKIE_SECURE) at true",
@@ -269,9 +269,9 @@ pub(crate) fn failed(failure: impl std::fmt::Display, request: Option<RequestLin
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
-/// cloakroom::observe::warn_loudly("the development settings are in use");
+/// cloakroom::observe::warn_insecure("the development settings are in use");
 /// ```
-pub fn warn_loudly(warning: &str) {
+pub fn warn_insecure(warning: &str) {
     tracing::warn!(target: TARGET, "{warning}");
     print_if_no_logger(warning);
 }

@@ -66,7 +66,7 @@ impl Settings {
         let settings = load(file, &variables, Defaults::Development)?;
         if !cfg!(debug_assertions) {
             observe::print_without_logger(settings.print_errors);
-            observe::warn_loudly(
+            observe::warn_insecure(
                 "`Settings::load_for_development` was called in a build without debug assertions: session \
                  cookies are not `Secure` unless the settings say so; in production use Settings::load",
             );

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cloakroom::{
     AppKeys, MemoryStore, Sessions,
-    testing::{Answered, Application, Sent, TestClient, TestResponse},
+    testing::{Application, RawRequest, RawResponse, TestClient, TestResponse},
 };
 use serde_json::json;
 
@@ -12,8 +12,8 @@ use serde_json::json;
 struct Silent;
 
 impl Application for Silent {
-    async fn answer(&self, _: Sent) -> Answered {
-        Answered { status: 200, ..Answered::default() }
+    async fn call(&self, _: RawRequest) -> RawResponse {
+        RawResponse { status: 200, ..RawResponse::default() }
     }
 }
 

@@ -31,7 +31,7 @@ use cloakroom_store::{StoreError, async_trait, clock::Timestamp};
 /// }
 ///
 /// let sessions = Sessions::cookie(AppKeys::random()).not_before(Users::default()).build()?;
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 #[async_trait]
 pub trait NotBefore: Send + Sync + 'static {

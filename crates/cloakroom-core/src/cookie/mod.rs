@@ -9,7 +9,7 @@
 //!
 //! let cookie = CookieSettings { name: "__Host-shop".into(), ..CookieSettings::default() };
 //! let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(cookie).build()?;
-//! # Ok::<(), cloakroom::cookie::CookieError>(())
+//! # Ok::<(), cloakroom::ConfigError>(())
 //! ```
 
 mod chunks;
@@ -21,7 +21,9 @@ mod value_form;
 
 use std::time::Duration;
 
-pub use settings::{CookieError, CookieSettings, SameSite};
+use crate::error::ConfigError;
+
+pub use settings::{CookieSettings, SameSite};
 
 pub(crate) use chunks::{TokenCandidates, TooLarge};
 pub(crate) use exposure::is_public;
@@ -41,7 +43,7 @@ pub(crate) struct Cookies {
 const MAX_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 impl Cookies {
-    pub(crate) fn new(settings: CookieSettings, form: ValueForm) -> Result<Self, CookieError> {
+    pub(crate) fn new(settings: CookieSettings, form: ValueForm) -> Result<Self, ConfigError> {
         settings.validate()?;
         let attributes = settings.attributes();
         Ok(Self { settings, form, attributes })

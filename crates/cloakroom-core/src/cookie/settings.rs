@@ -1,6 +1,6 @@
 //! The name and the attributes of the session cookie.
 
-use std::fmt;
+use crate::error::ConfigError;
 
 /// The largest accepted [`CookieSettings::max_chunks`].
 pub(crate) const MAX_CHUNKS: u8 = 16;
@@ -123,7 +123,7 @@ impl CookieSettings {
     /// let error = settings.validate().unwrap_err().to_string();
     /// assert!(error.starts_with("cookie.same_site: `none` is accepted"), "{error}");
     /// ```
-    pub fn validate(&self) -> Result<(), CookieError> {
+    pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { name, secure, http_only, same_site, path, domain, max_chunks, .. } = self;
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
@@ -139,7 +139,7 @@ impl CookieSettings {
             (*same_site != SameSite::None || *secure, SAME_SITE),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(CookieError::new(rule)),
+            Some((_, rule)) => Err(ConfigError::new(rule)),
             None => Ok(()),
         }
     }
@@ -205,36 +205,3 @@ fn is_domain(domain: &str) -> bool {
     let host = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
     !domain.is_empty() && domain.len() <= 253 && domain.bytes().all(host)
 }
-
-/// A setting that cannot be used, such as a cookie name that browsers refuse or a timeout of zero.
-///
-/// [`SessionsBuilder::build`](crate::SessionsBuilder::build) and [`CookieSettings::validate`] return it.
-/// The message names the setting and the accepted values. The names are those of the settings file:
-/// `cookie_name`, `cookie.path`, `idle_timeout`.
-///
-/// ```
-/// # use cloakroom_core as cloakroom;
-/// use cloakroom::cookie::CookieSettings;
-///
-/// let settings = CookieSettings { max_chunks: 17, ..CookieSettings::default() };
-/// let error = settings.validate().unwrap_err();
-/// assert_eq!(error.to_string(), "cookie.max_chunks: 1 to 16 are accepted");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieError {
-    rule: &'static str,
-}
-
-impl CookieError {
-    pub(crate) fn new(rule: &'static str) -> Self {
-        Self { rule }
-    }
-}
-
-impl fmt::Display for CookieError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.rule)
-    }
-}
-
-impl std::error::Error for CookieError {}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{cookie::CookieError, record::Record};
+use crate::{error::ConfigError, record::Record};
 use cloakroom_store::{TOMBSTONE, clock::Timestamp};
 
 /// The shortest timeout. `Max-Age` counts whole seconds, and browsers remove a cookie whose `Max-Age`
@@ -26,12 +26,12 @@ impl Lifetimes {
     ///
     /// # Errors
     /// When a timeout is below [`MIN_TIMEOUT`].
-    pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, CookieError> {
+    pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, ConfigError> {
         if idle < MIN_TIMEOUT {
-            return Err(CookieError::new("idle_timeout: at least one second is accepted"));
+            return Err(ConfigError::new("idle_timeout: at least one second is accepted"));
         }
         if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
-            return Err(CookieError::new("absolute_timeout: at least one second is accepted"));
+            return Err(ConfigError::new("absolute_timeout: at least one second is accepted"));
         }
         // A longer idle timeout would keep records that the absolute timeout has ended.
         Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })

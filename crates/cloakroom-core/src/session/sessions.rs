@@ -12,14 +12,14 @@ use crate::{
         sign_ins::SignIns,
         store::StoreBackend,
     },
-    cookie::{CookieError, CookieSettings, Cookies, ValueForm, pre_session::PreSessions},
+    cookie::{CookieSettings, Cookies, ValueForm, pre_session::PreSessions},
     crypto::{
         app_keys::AppKeys,
         app_tag::{AppTags, Scope},
         csrf_token::CsrfKeys,
         seal::Sealer,
     },
-    error::Error,
+    error::{ConfigError, Error},
     form::SecretFields,
     http::site_scheme::SiteScheme,
     record::lifetimes::Lifetimes,
@@ -53,7 +53,7 @@ const DEFAULT_MAX_SESSIONS: usize = 100;
 ///     .idle_timeout(Duration::from_secs(30 * 60))
 ///     .absolute_timeout(Duration::from_secs(12 * 60 * 60))
 ///     .build()?;
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
@@ -92,7 +92,7 @@ impl Sessions {
     ///
     /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
     /// assert_eq!(sessions.driver_name(), "cookie");
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn cookie(keys: AppKeys) -> SessionsBuilder {
         SessionsBuilder::new(DriverChoice::Cookie, keys)
@@ -106,7 +106,7 @@ impl Sessions {
     ///
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// assert_eq!(sessions.driver_name(), "memory");
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn store(store: impl Store, keys: AppKeys) -> SessionsBuilder {
         SessionsBuilder::new(DriverChoice::Store(Arc::new(store)), keys)
@@ -149,7 +149,7 @@ impl Sessions {
     ///     sessions.in_layer_at(std::panic::Location::caller())
     /// }
     /// # layer(Sessions::cookie(AppKeys::random()).build()?);
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     #[must_use]
     pub fn in_layer_at(self, location: &'static Location<'static>) -> Self {
@@ -194,7 +194,7 @@ impl Sessions {
     /// # use cloakroom::{AppKeys, Sessions};
     /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
     /// assert!(sessions.cookie_name().starts_with("__Host-"));
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn cookie_name(&self) -> &str {
         self.context().cookies().name()
@@ -207,7 +207,7 @@ impl Sessions {
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
     /// assert_eq!(sessions.driver_name(), "memory");
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn driver_name(&self) -> &'static str {
         self.backend().name()
@@ -221,7 +221,7 @@ impl Sessions {
     /// # use cloakroom::{AppKeys, Sessions, csrf::SiteScheme};
     /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
     /// assert_eq!(sessions.transport(), SiteScheme::Https);
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn transport(&self) -> SiteScheme {
         if self.context().cookies().are_secure() { SiteScheme::Https } else { SiteScheme::Any }
@@ -274,7 +274,7 @@ enum DriverChoice {
 /// use cloakroom::{AppKeys, Sessions};
 ///
 /// let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(Duration::from_secs(1_800)).build()?;
-/// # Ok::<(), cloakroom::cookie::CookieError>(())
+/// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 #[must_use = "settings do nothing until `build`"]
 pub struct SessionsBuilder {
@@ -322,7 +322,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
     /// let settings = CookieSettings::development();
     /// let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(settings).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn cookie_settings(mut self, settings: CookieSettings) -> Self {
         self.cookie = settings;
@@ -342,7 +342,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, Sessions};
     /// let half_an_hour = Duration::from_secs(30 * 60);
     /// let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(half_an_hour).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle_timeout = idle;
@@ -360,7 +360,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, Sessions};
     /// let a_day = Duration::from_secs(24 * 60 * 60);
     /// let sessions = Sessions::cookie(AppKeys::random()).absolute_timeout(a_day).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn absolute_timeout(mut self, absolute: Duration) -> Self {
         self.absolute_timeout = Some(absolute);
@@ -384,7 +384,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
     /// let sessions = sessions.commit_deadline(Duration::from_secs(2)).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn commit_deadline(mut self, span: Duration) -> Self {
         self.commit_deadline = span;
@@ -404,7 +404,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
     /// let sessions = sessions.max_bytes(64 * 1024).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -470,7 +470,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, ServerErrors, Sessions};
     /// let sessions = Sessions::cookie(AppKeys::random());
     /// let sessions = sessions.server_errors(ServerErrors::Discard).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn server_errors(mut self, policy: ServerErrors) -> Self {
         self.server_errors = policy;
@@ -492,7 +492,7 @@ impl SessionsBuilder {
     /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
     ///     .show_errors(cfg!(debug_assertions))
     ///     .build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn show_errors(mut self, on: bool) -> Self {
         self.show_errors = on;
@@ -525,7 +525,7 @@ impl SessionsBuilder {
     /// # use cloakroom::{AppKeys, Sessions, testing::FakeClock};
     /// let clock = Arc::new(FakeClock::default());
     /// let sessions = Sessions::cookie(AppKeys::random()).clock(clock.clone()).build()?;
-    /// # Ok::<(), cloakroom::cookie::CookieError>(())
+    /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -547,7 +547,7 @@ impl SessionsBuilder {
     /// let error = Sessions::cookie(AppKeys::random()).idle_timeout(Duration::from_millis(500)).build();
     /// assert_eq!(error.unwrap_err().to_string(), "idle_timeout: at least one second is accepted");
     /// ```
-    pub fn build(self) -> Result<Sessions, CookieError> {
+    pub fn build(self) -> Result<Sessions, ConfigError> {
         let form = match self.driver {
             DriverChoice::Cookie => ValueForm::Sealed,
             DriverChoice::Store(_) => ValueForm::Token,
@@ -555,7 +555,7 @@ impl SessionsBuilder {
         let cookies = Cookies::new(self.cookie, form)?;
         let max_sessions = match self.max_sessions.map(NonZeroUsize::new) {
             Some(None) => {
-                return Err(CookieError::new(
+                return Err(ConfigError::new(
                     "max_sessions: at least 1 is accepted, or none for no limit",
                 ));
             }

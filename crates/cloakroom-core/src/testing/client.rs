@@ -21,12 +21,12 @@ use crate::{
 /// An application that receives requests in process. Adapters implement it.
 pub trait Application {
     /// Replies to a request.
-    fn answer(&self, request: Sent) -> impl Future<Output = Answered>;
+    fn call(&self, request: RawRequest) -> impl Future<Output = RawResponse>;
 }
 
 /// The request of a [`TestClient`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub struct RawRequest {
     /// The method.
     pub method: String,
     /// The path and the query.
@@ -39,7 +39,7 @@ pub struct Sent {
 
 /// The response of an [`Application`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answered {
+pub struct RawResponse {
     /// The status code.
     pub status: u16,
     /// The names, in lower case, and values of the headers.
@@ -57,16 +57,16 @@ type Preparation = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send>;
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
-/// # use cloakroom::{testing::{Answered, Application, Sent, TestClient}, AppKeys, MemoryStore, Sessions};
+/// # use cloakroom::{testing::{RawResponse, Application, RawRequest, TestClient}, AppKeys, MemoryStore, Sessions};
 /// # struct App(Sessions);
 /// # impl Application for App {
-/// #     async fn answer(&self, sent: Sent) -> Answered {
+/// #     async fn call(&self, request: RawRequest) -> RawResponse {
 /// #         let context = cloakroom::adapter::RequestContext::new(&self.0);
-/// #         let session = context.session(sent.headers.as_slice()).await.unwrap();
+/// #         let session = context.session(request.headers.as_slice()).await.unwrap();
 /// #         session.with_errors([("email", "is required")]).unwrap();
 /// #         let headers = context.finish(303).await.unwrap();
 /// #         let lines = headers.set_cookie.into_iter().map(|line| ("set-cookie".to_owned(), line));
-/// #         Answered { status: 303, headers: lines.collect(), body: Vec::new() }
+/// #         RawResponse { status: 303, headers: lines.collect(), body: Vec::new() }
 /// #     }
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -181,8 +181,8 @@ impl<A: Application> TestClient<A> {
     /// Begins a request with any method. `uri` is a path with an optional query.
     pub fn request(&mut self, method: &str, uri: &str) -> TestRequest<'_, A> {
         let (method, uri) = (method.to_owned(), uri.to_owned());
-        let sent = Sent { method, uri, headers: Vec::new(), body: Vec::new() };
-        TestRequest { client: self, sent, csrf: false }
+        let request = RawRequest { method, uri, headers: Vec::new(), body: Vec::new() };
+        TestRequest { client: self, request, csrf: false }
     }
 
     /// Loads the session as the next request would.
@@ -258,14 +258,14 @@ fn object(values: &impl Serialize) -> Map<String, Value> {
 #[must_use = "the request is sent by `send`"]
 pub struct TestRequest<'c, A> {
     client: &'c mut TestClient<A>,
-    sent: Sent,
+    request: RawRequest,
     csrf: bool,
 }
 
 impl<A: Application> TestRequest<'_, A> {
     /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.sent.headers.push((name.to_owned(), value.to_owned()));
+        self.request.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -288,7 +288,7 @@ impl<A: Application> TestRequest<'_, A> {
 
     /// Sets the body and its type.
     pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        self.sent.body = body.into();
+        self.request.body = body.into();
         self.header("content-type", content_type)
     }
 
@@ -304,18 +304,18 @@ impl<A: Application> TestRequest<'_, A> {
     /// # Panics
     /// When the session cannot be loaded, or cannot be prepared as `with_…` or `signed_in_as` say.
     pub async fn send(self) -> TestResponse {
-        let Self { client, mut sent, csrf } = self;
+        let Self { client, mut request, csrf } = self;
         if let Some(token) = client.prepare_session(csrf).await {
-            sent.headers.push(("x-csrf-token".to_owned(), token));
+            request.headers.push(("x-csrf-token".to_owned(), token));
         }
-        sent.headers.extend(client.credentials());
-        let answered = client.app.answer(sent).await;
-        for (name, value) in &answered.headers {
+        request.headers.extend(client.credentials());
+        let response = client.app.call(request).await;
+        for (name, value) in &response.headers {
             if name == "set-cookie" {
                 client.take_cookie(value);
             }
         }
-        TestResponse::new(answered, client.session().await)
+        TestResponse::new(response, client.session().await)
     }
 }
 
@@ -329,6 +329,6 @@ impl<A> fmt::Debug for TestClient<A> {
 
 impl<A> fmt::Debug for TestRequest<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TestRequest({} {})", self.sent.method, self.sent.uri)
+        write!(f, "TestRequest({} {})", self.request.method, self.request.uri)
     }
 }

@@ -15,7 +15,7 @@ mod response;
 use futures_util::FutureExt;
 
 pub use self::{
-    client::{Answered, Application, Sent, TestClient, TestRequest},
+    client::{Application, RawRequest, RawResponse, TestClient, TestRequest},
     response::TestResponse,
 };
 pub use cloakroom_store::clock::FakeClock;

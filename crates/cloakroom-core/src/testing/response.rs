@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::testing::Answered;
+use crate::testing::RawResponse;
 use crate::{
     record::flash::Bags,
     session::{Session, view::look_up},
@@ -16,36 +16,36 @@ use crate::{
 /// The `assert_…` functions can be chained. A failed assertion panics and shows the whole session.
 /// [`TestClient`](crate::testing::TestClient) has an example.
 pub struct TestResponse {
-    answered: Answered,
+    response: RawResponse,
     session: Session,
 }
 
 #[expect(clippy::missing_panics_doc, reason = "assertions panic")]
 impl TestResponse {
-    pub(super) fn new(answered: Answered, session: Session) -> Self {
-        Self { answered, session }
+    pub(super) fn new(response: RawResponse, session: Session) -> Self {
+        Self { response, session }
     }
 
     /// Returns the status code.
     pub fn status(&self) -> u16 {
-        self.answered.status
+        self.response.status
     }
 
     /// Returns the first value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.answered.headers.iter().find(|(candidate, _)| candidate == name);
+        let found = self.response.headers.iter().find(|(candidate, _)| candidate == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// Returns the body as text.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.answered.body).into_owned()
+        String::from_utf8_lossy(&self.response.body).into_owned()
     }
 
     /// Reads the body as JSON: `response.json::<serde_json::Value>()["token"]`.
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
-        let read = serde_json::from_slice(&self.answered.body);
+        let read = serde_json::from_slice(&self.response.body);
         read.unwrap_or_else(|error| {
             panic!("the body cannot be read as this type: {error}: {}", self.text())
         })

@@ -1,8 +1,12 @@
-//! The error of every operation on a session.
+//! The error of every operation on a session, and the one of settings.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+mod config;
+mod kind;
 
-use cloakroom_store::StoreError;
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+pub use self::config::ConfigError;
+pub(crate) use self::kind::{BadKey, FormReply, Kind};
 
 /// The reason why an operation on a session failed, or a form is invalid. It is a response on axum and
 /// actix-web.
@@ -23,95 +27,6 @@ use cloakroom_store::StoreError;
 /// ```
 #[derive(Clone)]
 pub struct Error(Arc<Kind>);
-
-pub(crate) enum Kind {
-    /// Has no message of serde, because that can quote the value, which must not be in a log.
-    Decode {
-        key: String,
-        expected: &'static str,
-    },
-    Encode {
-        key: String,
-        cause: serde_json::Error,
-    },
-    TooDeep {
-        key: String,
-        limit: usize,
-    },
-    /// A key beyond a limit. Only its beginning is kept, because it can be a visitor's text.
-    BadKey {
-        begins: String,
-        problem: BadKey,
-    },
-    NotANumber {
-        key: String,
-        found: &'static str,
-    },
-    NotAnObject {
-        key: String,
-        found: &'static str,
-    },
-    Overflow {
-        key: String,
-    },
-    Committed,
-    NoInput,
-    TooLarge {
-        size: usize,
-        limit: usize,
-    },
-    /// The record in a store would be larger than the limit.
-    RecordTooLarge {
-        size: usize,
-        limit: usize,
-    },
-    Contention {
-        attempts: u32,
-        span: Duration,
-    },
-    /// A closure of `update` or `edit` changed the session.
-    InsideClosure,
-    /// A change that is of use only if it is committed, in a session that has ended.
-    Ended,
-    Store {
-        attempted: &'static str,
-        cause: StoreError,
-    },
-    Unsupported {
-        attempted: &'static str,
-        driver: &'static str,
-    },
-    /// A bearer token was asked for in a session that a cookie carries.
-    CarriedByCookie,
-    /// An invalid form, and the reply to it.
-    InvalidForm {
-        errors: String,
-        reply: FormReply,
-    },
-}
-
-/// The reply to an invalid form.
-#[derive(Debug)]
-pub(crate) enum FormReply {
-    /// A redirect to this path, whose page shows the errors.
-    SeeOther(String),
-    /// The errors as JSON.
-    Json(String),
-}
-
-/// The limit that a key exceeds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum BadKey {
-    Bytes { bytes: usize, limit: usize },
-    Segments { segments: usize, limit: usize },
-}
-
-impl BadKey {
-    /// Returns the part of a key that an error shows.
-    pub(crate) fn beginning(key: &str) -> String {
-        key.chars().take(32).flat_map(char::escape_debug).collect()
-    }
-}
 
 impl Error {
     /// Returns one stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
@@ -222,76 +137,7 @@ impl From<Kind> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Kind::Decode { key, expected } => {
-                write!(f, "the session value `{key}` is not of the type {expected}")
-            }
-            Kind::Encode { key, .. } => write!(f, "the value for `{key}` cannot be written as JSON"),
-            Kind::TooDeep { key, limit } => write!(
-                f,
-                "the value for `{key}` is nested deeper than {limit} levels of lists and objects, those \
-                 between the key's dots included"
-            ),
-            Kind::BadKey { begins, problem } => {
-                match problem {
-                    BadKey::Bytes { bytes, limit } => {
-                        write!(f, "a key has {bytes} bytes, and at most {limit} bytes are accepted")?;
-                    }
-                    BadKey::Segments { segments, limit } => write!(
-                        f,
-                        "a key has {segments} segments between dots, and at most {limit} segments are \
-                         accepted; name text from outside with `Key::literal`"
-                    )?,
-                }
-                write!(f, "; the key begins with `{begins}`")
-            }
-            Kind::NotANumber { key, found } => {
-                write!(f, "cannot count with the session value `{key}`: it holds {found}")
-            }
-            Kind::NotAnObject { key, found } => {
-                write!(f, "cannot put a value below `{key}`: an object is needed there, found {found}")
-            }
-            Kind::Overflow { key } => write!(
-                f,
-                "counting with the session value `{key}` leaves the range of whole numbers (64 bits)"
-            ),
-            Kind::Committed => f.write_str(
-                "the session was changed after its commit; change it before the response is \
-                 returned, or call `commit` while the handler still runs",
-            ),
-            Kind::NoInput => f.write_str(
-                "there is no form input to flash; take the request's body with the `Input` extractor",
-            ),
-            Kind::TooLarge { size, limit } => write!(
-                f,
-                "the session takes {size} characters sealed and its cookies hold {limit}; keep \
-                 less in it, raise `cookie.max_chunks`, or use a server-side driver"
-            ),
-            Kind::RecordTooLarge { size, limit } => write!(
-                f,
-                "the session's record would have {size} bytes and may have {limit}; keep less in it \
-                 or raise `max_bytes`"
-            ),
-            Kind::Contention { attempts, span } => write!(
-                f,
-                "other requests kept writing this session: gave up after {span:?}, attempt {attempts}"
-            ),
-            Kind::InsideClosure => f.write_str(
-                "a closure of `update` or `edit` changed a session; let it change its argument alone",
-            ),
-            Kind::Ended => f.write_str("the session has ended, so the change was not made"),
-            Kind::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
-            Kind::Unsupported { attempted, driver } => write!(
-                f,
-                "the {driver} driver cannot {attempted}; memory, file and redis can (SESSION_DRIVER, or \
-                 `driver` in the settings)"
-            ),
-            Kind::InvalidForm { errors, .. } => write!(f, "the form is not valid: {errors}"),
-            Kind::CarriedByCookie => f.write_str(
-                "a cookie carries this session, so its token is not handed out; set the layer of \
-                 this route up with `sessions.bearer()`",
-            ),
-        }
+        self.0.fmt(f)
     }
 }
 
