@@ -1,7 +1,7 @@
-//! Where the time of one request goes, without a network: `cargo bench -p behaviour`.
+//! Measures one request without a network: `cargo xtask bench`.
 //!
-//! Compare rows of one run: `none` with and without the layer is what every request pays, `read`
-//! and `write` are the cookie driver's decryption and sealing on top.
+//! Compare rows of one run. The difference between `none` with and without the layer is the cost of
+//! every request. `read` and `write` add the cookie driver's decryption and sealing.
 
 use axum::{Router, body::Body, routing::get};
 use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
