@@ -5,9 +5,9 @@
 //! |---|---|
 //! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`forms`] | validation and redirects, old input, errors, templates, flash messages |
-//! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, what clients get |
+//! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, the log, the responses to clients |
 //! | [`drivers`] | cookie, memory, file, Redis: how to choose and how to move; the `cloakroom` command |
-//! | [`security`] | threats, defaults and their reasons, the part of the application |
+//! | [`security`] | threats, defaults and their reasons, your part; sign-in and sign-out |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`deployment`] | proxies, several instances, keys, Redis, files, monitoring |
 //! | [`testing`] | a test client, a fake clock, sessions for unit tests |
