@@ -4,7 +4,8 @@ use std::fmt;
 
 /// A setting that cannot be used, such as a cookie name that browsers refuse or a timeout of zero.
 ///
-/// [`SessionsBuilder::build`](crate::SessionsBuilder::build) and [`CookieSettings::validate`] return it.
+/// [`SessionsBuilder::build`](crate::SessionsBuilder::build) and
+/// [`CookieSettings::validate`](crate::cookie::CookieSettings::validate) return it.
 /// The message names the setting and the accepted values. The names are those of the settings file:
 /// `cookie_name`, `cookie.path`, `idle_timeout`.
 ///

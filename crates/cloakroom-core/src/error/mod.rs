@@ -11,9 +11,11 @@ pub(crate) use self::kind::{BadKey, FormReply, Kind};
 /// The reason why an operation on a session failed, or a form is invalid. It is a response on axum and
 /// actix-web.
 ///
-/// The kind is private so that it can grow. Questions such as [`is_unavailable`](Self::is_unavailable)
-/// tell errors apart. Messages name keys and types, and never values. [`source`](StdError::source) has the
-/// cause, which `Display` does not repeat. The guide's page on errors shows error types of your own.
+/// Methods such as [`is_unavailable`](Self::is_unavailable) tell errors apart. The kind is private, so
+/// that later versions can add kinds. Messages name keys and types, and never values.
+/// [`source`](StdError::source) returns the cause, which `Display` does not repeat.
+/// [The guide](https://docs.rs/cloakroom/latest/cloakroom/guide/errors/) shows how to use this error in an
+/// error type of your own.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -29,8 +31,8 @@ pub(crate) use self::kind::{BadKey, FormReply, Kind};
 pub struct Error(Arc<Kind>);
 
 impl Error {
-    /// Returns one stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
-    /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
+    /// Returns a stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`,
+    /// `encode`, `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
     /// `too_large`, `contention`, `store`, `unsupported` or `invalid_form`.
     pub fn code(&self) -> &'static str {
         match *self.0 {
@@ -96,8 +98,8 @@ impl Error {
         matches!(*self.0, Kind::Contention { .. })
     }
 
-    /// Returns whether a form was invalid. This is the error of [`Input::check`](crate::Input::check) and
-    /// [`Input::valid`](crate::Input::valid), and its response is the reply to the visitor.
+    /// Returns whether a form was invalid. [`Input::check`](crate::Input::check) and
+    /// [`Input::valid`](crate::Input::valid) return this error. Its response is the reply to the visitor.
     pub fn is_invalid_form(&self) -> bool {
         self.form_reply().is_some()
     }
@@ -112,7 +114,7 @@ impl Error {
 
     /// Returns the status for the client: 503 if the same request may succeed later
     /// ([`is_unavailable`](Self::is_unavailable), [`is_contention`](Self::is_contention)), 303 or 422 for
-    /// an [invalid form](Self::is_invalid_form), else 500.
+    /// an [invalid form](Self::is_invalid_form), and 500 otherwise.
     pub fn http_status(&self) -> u16 {
         match self.form_reply() {
             Some(FormReply::SeeOther(_)) => 303,

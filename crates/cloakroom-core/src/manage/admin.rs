@@ -44,11 +44,11 @@ use cloakroom_store::{Cursor, OwnerKey};
 #[derive(Clone, Debug)]
 pub struct SessionAdmin(Sessions);
 
-/// A session with its values and what waits for its next page. See [`SessionAdmin::contents`].
+/// A session with its values and its flash. [`SessionAdmin::contents`] returns it.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SessionContents {
-    /// The description that lists have.
+    /// The description, as in lists.
     pub info: SessionInfo,
     /// The values.
     pub values: Map<String, Value>,
@@ -68,7 +68,11 @@ impl fmt::Debug for SessionContents {
 }
 
 impl Sessions {
-    /// Returns what lists, shows and ends the sessions of this store.
+    /// Returns the [`SessionAdmin`] of these sessions, which lists, shows and ends them.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] on the cookie driver, because its sessions are in the visitors'
+    /// cookies.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -81,10 +85,6 @@ impl Sessions {
     /// assert!(sealed.admin().unwrap_err().is_unsupported());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] on the cookie driver, because its sessions are in the visitors'
-    /// cookies.
     pub fn admin(&self) -> Result<SessionAdmin, Error> {
         self.lookup("manage sessions")?;
         Ok(SessionAdmin(self.clone()))
@@ -92,9 +92,12 @@ impl Sessions {
 }
 
 impl SessionAdmin {
-    /// Returns live sessions of all owners and of none, from `cursor` on. Begin with
-    /// [`Cursor::default`] and follow [`SessionPage::next`]. A page is what the store scans in one
-    /// step, so it may be empty although more follow.
+    /// Returns live sessions from `cursor` on, with and without an owner. Begin with [`Cursor::default`]
+    /// and follow [`SessionPage::next`]. The store scans its records in steps, and each step is a page.
+    /// So a page may be empty although more follow.
+    ///
+    /// # Errors
+    /// When the store fails. [`Error::is_unsupported`] if it cannot scan its records.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -115,9 +118,6 @@ impl SessionAdmin {
     /// assert_eq!(live, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. [`Error::is_unsupported`] if it cannot scan its records.
     pub async fn page(&self, cursor: Cursor) -> Result<SessionPage, Error> {
         let lookup = self.0.lookup("list sessions")?;
         let (found, next) = lookup.page(cursor).await?;
@@ -125,13 +125,16 @@ impl SessionAdmin {
         Ok(SessionPage { sessions, next })
     }
 
-    /// Returns live sessions of one owner, from `cursor` on, the session that was used last first. It
-    /// does not read the sessions of others.
+    /// Returns live sessions of one owner from `cursor` on, most recently used first. Does not read the
+    /// sessions of other owners.
     ///
-    /// A page has about 128 sessions, and looks at about 1,024 entries of the store's index. It is
-    /// shorter, or empty although more follow, if most of these entries name sessions that have
-    /// ended. While [`max_sessions`](crate::SessionsBuilder::max_sessions) is below 128, the first
-    /// page has all.
+    /// A page has about 128 sessions, and examines about 1,024 entries of the store's index. If most of
+    /// these entries belong to sessions that have ended, the page is shorter, or empty although more
+    /// follow. If [`max_sessions`](crate::SessionsBuilder::max_sessions) is below 128, the first page has
+    /// all sessions.
+    ///
+    /// # Errors
+    /// When the store fails. [`Error::is_unsupported`] if it has no index of owners.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -146,9 +149,6 @@ impl SessionAdmin {
     /// assert_eq!(page.sessions[0].owner.as_deref(), Some("user-42"));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. [`Error::is_unsupported`] if it has no index of owners.
     pub async fn sessions_of(&self, owner: &str, cursor: Cursor) -> Result<SessionPage, Error> {
         let lookup = self.0.lookup("list an owner's sessions")?;
         let (found, next) = lookup.page_of(&OwnerKey::of(owner), cursor).await?;
@@ -156,8 +156,12 @@ impl SessionAdmin {
         Ok(SessionPage::newest_first(sessions, next))
     }
 
-    /// Returns the session that `handle` names, with its values. Returns `None` if it has ended. It
-    /// does not count as a use of the session.
+    /// Returns the session that `handle` names, with its values. Returns `None` if it has ended. This does
+    /// not count as a use of the session.
+    ///
+    /// # Errors
+    /// When the store fails. [`Error::is_unsupported`] for a handle of a session with an owner, if the
+    /// store has no index of owners.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -173,10 +177,6 @@ impl SessionAdmin {
     /// assert_eq!(contents.values["cart"], serde_json::json!([7]));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. [`Error::is_unsupported`] for a handle of a session with an owner, if the
-    /// store has no index of owners.
     pub async fn contents(&self, handle: &SessionHandle) -> Result<Option<SessionContents>, Error> {
         let lookup = self.0.lookup("show a session")?;
         let Some(found) = lookup.by_handle(*handle).await? else { return Ok(None) };
@@ -190,10 +190,15 @@ impl SessionAdmin {
         }))
     }
 
-    /// Ends the session that `handle` names, also if it was regenerated since. Returns `true` if it
-    /// was live.
+    /// Ends the session that `handle` names, even if it has been regenerated in the meantime. Returns
+    /// `true` if it was live.
     ///
-    /// Requests of the session that are under way commit nothing more.
+    /// Requests of the session that are still running commit nothing.
+    ///
+    /// # Errors
+    /// When the store fails. [`Error::is_contention`] if the session's own requests kept regenerating it
+    /// until the [deadline](crate::SessionsBuilder::commit_deadline). [`Error::is_unsupported`] for a
+    /// handle of a session with an owner, if the store has no index of owners.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -209,17 +214,16 @@ impl SessionAdmin {
     /// assert!(!sessions.admin()?.destroy(&handle).await?);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. [`Error::is_contention`] if the session's own requests regenerated it
-    /// faster, until the [deadline](crate::SessionsBuilder::commit_deadline).
-    /// [`Error::is_unsupported`] for a handle of a session with an owner, if the store has no index of
-    /// owners.
     pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
         self.0.lookup("end a session")?.end(*handle).await
     }
 
     /// Ends every session of `owner`. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the store fails. The sessions that were ended before stay ended.
+    /// [`Error::is_contention`] as [`destroy`](Self::destroy). [`Error::is_unsupported`] if the store
+    /// has no index of owners.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -234,17 +238,15 @@ impl SessionAdmin {
     /// assert_eq!(sessions.admin()?.destroy_all("user-42").await?, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. The sessions that were ended before stay ended.
-    /// [`Error::is_contention`] as [`destroy`](Self::destroy). [`Error::is_unsupported`] if the store
-    /// has no index of owners.
     pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
         let lookup = self.0.lookup("end an owner's sessions")?;
         lookup.end_each_of(&OwnerKey::of(owner), |_| true).await
     }
 
     /// Ends every session of `owner` except the one that `keep` names. Returns how many there were.
+    ///
+    /// # Errors
+    /// As [`destroy_all`](Self::destroy_all).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -260,9 +262,6 @@ impl SessionAdmin {
     /// assert!(sessions.admin()?.contents(&keep).await?.is_some());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`destroy_all`](Self::destroy_all).
     pub async fn destroy_others(&self, owner: &str, keep: &SessionHandle) -> Result<usize, Error> {
         let lookup = self.0.lookup("end an owner's sessions")?;
         lookup.end_each_of(&OwnerKey::of(owner), |found| lookup.handle(found) != *keep).await

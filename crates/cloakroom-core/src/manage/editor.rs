@@ -56,7 +56,7 @@ macro_rules! after {
 /// A session that a task changes from outside of its requests. [`Sessions::edit`] passes it to its
 /// closure.
 ///
-/// Its methods are those of [`Session`](crate::Session), for what makes sense without a visitor.
+/// It has the methods of [`Session`](crate::Session) that need no request.
 ///
 /// ```
 #[doc = before!()]
@@ -70,14 +70,20 @@ pub struct SessionEditor<'a> {
 }
 
 impl Sessions {
-    /// Changes the session that `handle` names, for tasks that go on after the response: a job that
-    /// reports its progress, a payment that was confirmed. Returns what `edit` returns. Returns `None`
-    /// if the session has ended, because an edit never brings a session back.
+    /// Changes the session that `handle` names. Use it in tasks that continue after the response, such as
+    /// a job that reports its progress. Returns the result of `edit`. Returns `None` if the session has
+    /// ended, because an edit never restores a session.
     ///
-    /// Requests that change the session at the same time lose nothing, because `edit` runs again on
-    /// what they wrote. Let it depend on its argument and on what it captured alone. The session's
-    /// deadlines stay where they are, because the visitor was not there. If another process moves a
-    /// deadline between the edit's read and its write, the edit moves it back.
+    /// If a request changes the session at the same time, `edit` runs again on the new record, so no
+    /// change is lost. So `edit` must depend only on its argument and on captured values. The session's
+    /// deadlines stay unchanged, because the visitor was not active. If another process moves a deadline
+    /// between the edit's read and its write, the edit moves it back.
+    ///
+    /// # Errors
+    /// The error of `edit`. When the store fails. [`Error::is_unsupported`] on the cookie driver, and
+    /// for a handle of a session with an owner if the store has no index of owners.
+    /// [`Error::is_contention`] if other requests kept writing the session until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -93,12 +99,6 @@ impl Sessions {
     /// assert_eq!(done, Some(()));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The error of `edit`. When the store fails. [`Error::is_unsupported`] on the cookie driver, and
-    /// for a handle of a session with an owner if the store has no index of owners.
-    /// [`Error::is_contention`] if other writers came first until the
-    /// [deadline](crate::SessionsBuilder::commit_deadline).
     pub async fn edit<T: Send + 'static>(
         &self,
         handle: &SessionHandle,
@@ -155,16 +155,16 @@ impl SessionEditor<'_> {
 
     /// Puts a value under `key`, as [`Session::put`](crate::Session::put).
     ///
+    /// # Errors
+    /// When the value cannot be written as JSON, or a dotted key selects a member of a value that is not
+    /// an object. [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
+    ///
     /// ```
     #[doc = before!()]
     /// session.put("import.state", "done")?;
     /// assert_eq!(session.get::<String>("import.state")?.as_deref(), Some("done"));
     #[doc = after!()]
     /// ```
-    ///
-    /// # Errors
-    /// When the value cannot be written as JSON, or a dotted key leads below something that is not an
-    /// object. [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
     pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
         let path = Path::of(&key)?;
         let value = path.encode(&value)?;
@@ -174,6 +174,9 @@ impl SessionEditor<'_> {
     /// Removes the value under `key`, if there is one, as
     /// [`Session::forget`](crate::Session::forget).
     ///
+    /// # Errors
+    /// [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
+    ///
     /// ```
     #[doc = before!()]
     /// session.put("import.state", "done")?;
@@ -181,9 +184,6 @@ impl SessionEditor<'_> {
     /// assert!(!session.has("import.state"));
     #[doc = after!()]
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::is_bad_key`] as [`Session::put`](crate::Session::put).
     pub fn forget(&mut self, key: impl AsKey) -> Result<(), Error> {
         Change::Forget { path: Path::of(&key)?.to_owned() }.apply(self.record)
     }
@@ -191,29 +191,29 @@ impl SessionEditor<'_> {
     /// Adds `by`, an `i64` or an `f64`, to the number under `key`, as
     /// [`Session::increment_by`](crate::Session::increment_by). [`get`](Self::get) returns the sum.
     ///
+    /// # Errors
+    /// When the value is not a number of this kind, or the sum does not fit into it. The value stays.
+    ///
     /// ```
     #[doc = before!()]
     /// session.increment_by("import.lines", 100)?;
     /// assert_eq!(session.get("import.lines")?, Some(100));
     #[doc = after!()]
     /// ```
-    ///
-    /// # Errors
-    /// When the value is not a number of this kind, or the sum does not fit into it. The value stays.
     pub fn increment_by<N: Number>(&mut self, key: impl AsKey, by: N) -> Result<(), Error> {
         Change::Increment { path: Path::of(&key)?.to_owned(), by: by.delta() }.apply(self.record)
     }
 
     /// Adds messages for the visitor's next page, as [`Session::flash`](crate::Session::flash).
     ///
+    /// # Errors
+    /// When `messages` is a JSON value other than an object.
+    ///
     /// ```
     #[doc = before!()]
     /// session.flash(serde_json::json!({ "notice": "Your import is complete." }))?;
     #[doc = after!()]
     /// ```
-    ///
-    /// # Errors
-    /// When `messages` is a JSON value other than an object.
     pub fn flash(&mut self, messages: impl FlashMessages) -> Result<(), Error> {
         let bags = Bags::of_messages(&messages)?;
         Change::Flash(Box::new(Batch { id: self.batch, bags })).apply(self.record)

@@ -32,7 +32,7 @@ use cloakroom_store::{Cursor, clock::Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// The name by which the session is shown and ended. It does not sign in, so a page may show it.
+    /// The handle of the session. It cannot be used to sign in, so a page may show it.
     pub handle: SessionHandle,
     /// The owner's name, if the session has an owner.
     pub owner: Option<String>,
@@ -44,13 +44,12 @@ pub struct SessionInfo {
     pub signed_in: Option<Timestamp>,
     /// The time of the last use, to a tenth of the idle timeout.
     pub last_seen: Timestamp,
-    /// The time at which the session ends unless it is used until then.
+    /// The time at which the session ends if it is not used before.
     pub expires: Timestamp,
     /// The size of the stored record in bytes.
     pub bytes: usize,
-    /// Whether this is the session of the request that asks. Always `false` from
-    /// [`SessionAdmin`](crate::SessionAdmin), because operators are not the visitors whose sessions
-    /// they see.
+    /// Whether this is the session of the current request. [`SessionAdmin`](crate::SessionAdmin) always
+    /// sets it to `false`.
     pub current: bool,
 }
 

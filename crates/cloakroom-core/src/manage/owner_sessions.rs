@@ -15,10 +15,9 @@ use cloakroom_store::{Cursor, OwnerKey};
 /// Lists and ends the sessions of a visitor: "where am I signed in" and "sign out everywhere else"
 /// (OWASP ASVS 5.0, 7.4.3 and 7.5.2).
 ///
-/// [`Session::owner_sessions`] binds it to the owner that the session has at that moment, so handles
-/// may come from the visitor's browser: they end sessions of the same owner only. For a session
-/// without an owner the list is empty and nothing is ended. For operators there is
-/// [`SessionAdmin`](crate::SessionAdmin).
+/// It only ends sessions of the owner that the session had when [`Session::owner_sessions`] was called.
+/// So handles may come from the visitor's browser. For a session without an owner, the list is empty and
+/// nothing is ended. For operators, use [`SessionAdmin`](crate::SessionAdmin).
 ///
 /// A session is listed once it has an owner ([`Session::set_owner`]) and is committed.
 ///
@@ -48,7 +47,10 @@ pub struct OwnerSessions {
 }
 
 impl Session {
-    /// Returns what lists and ends the sessions of this session's owner.
+    /// Returns the [`OwnerSessions`] of this session's owner, which lists and ends them.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] if the driver has no index of owners, such as the cookie driver.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -63,9 +65,6 @@ impl Session {
     /// # assert_eq!(ended, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] if the driver has no index of owners, as the cookie driver.
     pub fn owner_sessions(&self) -> Result<OwnerSessions, Error> {
         self.sessions().lookup("list an owner's sessions")?.index()?;
         let owner = self.owned().as_ref().map(Owner::key);
@@ -74,9 +73,12 @@ impl Session {
 }
 
 impl OwnerSessions {
-    /// Returns live sessions of the owner, from `cursor` on, the session that was used last first. Pages are
-    /// as those of [`SessionAdmin::sessions_of`](crate::SessionAdmin::sessions_of).
-    /// [`SessionInfo::current`] marks the session that the list was asked for from.
+    /// Returns live sessions of the owner from `cursor` on, most recently used first. Pages are like those
+    /// of [`SessionAdmin::sessions_of`](crate::SessionAdmin::sessions_of). [`SessionInfo::current`] marks
+    /// the session of this request.
+    ///
+    /// # Errors
+    /// When the store fails.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -92,9 +94,6 @@ impl OwnerSessions {
     /// assert_eq!(Some(page.sessions[0].handle), session.handle());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn page(&self, cursor: Cursor) -> Result<SessionPage, Error> {
         let Some(owner) = &self.owner else { return Ok(SessionPage::default()) };
         let lookup = self.session.sessions().lookup("list an owner's sessions")?;
@@ -105,8 +104,12 @@ impl OwnerSessions {
 
     /// Ends the session that `handle` names. Returns `true` if it was live and the owner's.
     ///
-    /// Requests of that session that are under way commit nothing more. To end the current session
-    /// use [`Session::destroy`], which also removes the cookie.
+    /// Requests of that session that are still running commit nothing. To end the current session, use
+    /// [`Session::destroy`], which also removes the cookie.
+    ///
+    /// # Errors
+    /// When the store fails. [`Error::is_contention`] if the session's own requests kept regenerating it
+    /// until the [deadline](crate::SessionsBuilder::commit_deadline).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -127,10 +130,6 @@ impl OwnerSessions {
     /// assert!(!own.destroy(&stranger.handle().unwrap()).await?, "another owner's");
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. [`Error::is_contention`] if the session's own requests regenerated it
-    /// faster, until the [deadline](crate::SessionsBuilder::commit_deadline).
     pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
         match handle.target() {
             Target::Owned { owner, .. } if Some(owner) == self.owner => {
@@ -141,6 +140,10 @@ impl OwnerSessions {
     }
 
     /// Ends every session of the owner except the current one. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the store fails. The sessions that were ended before stay ended.
+    /// [`Error::is_contention`] as [`destroy`](Self::destroy).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -160,18 +163,17 @@ impl OwnerSessions {
     /// assert_eq!(session.owner_sessions()?.destroy_others().await?, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. The sessions that were ended before stay ended.
-    /// [`Error::is_contention`] as [`destroy`](Self::destroy).
     pub async fn destroy_others(&self) -> Result<usize, Error> {
         self.destroy_where(|found| !self.is_current(found)).await
     }
 
     /// Ends every session of the owner, the current one included. Returns how many there were.
     ///
-    /// The current request's response still removes no cookie. To sign out here as well, call
-    /// [`Session::destroy`] next to it.
+    /// Does not remove the cookie of the current session. To do this as well, also call
+    /// [`Session::destroy`].
+    ///
+    /// # Errors
+    /// As [`destroy_others`](Self::destroy_others).
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -187,9 +189,6 @@ impl OwnerSessions {
     /// assert_eq!(ended, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`destroy_others`](Self::destroy_others).
     pub async fn destroy_all(&self) -> Result<usize, Error> {
         self.destroy_where(|_| true).await
     }

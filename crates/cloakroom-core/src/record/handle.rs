@@ -37,9 +37,9 @@ const STORED: char = 'k';
 /// the sessions of one owner apart come first, so a few of them show which session is meant.
 ///
 /// # Security
-/// A handle is not a token and does not sign in, so a page may show it.
+/// A handle is not a token and cannot be used to sign in, so a page may show it.
 /// [`SessionAdmin`](crate::SessionAdmin) ends any session by its handle. Pass handles that come from
-/// a browser to [`OwnerSessions`](crate::OwnerSessions), which ends sessions of the visitor alone.
+/// a browser to [`OwnerSessions`](crate::OwnerSessions), which only ends sessions of the visitor.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -130,7 +130,7 @@ impl<'de> Deserialize<'de> for SessionHandle {
     }
 }
 
-/// The error of a text that is no [`SessionHandle`]. Its message says what is accepted and does not
+/// The error of a text that is not a [`SessionHandle`]. The message says what is accepted, and does not
 /// quote the text.
 ///
 /// ```

@@ -31,8 +31,8 @@ impl Session {
     /// Commits this change alone. Other changes of the request are committed when it ends.
     ///
     /// # Errors
-    /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has
-    /// ended: the number stays unchanged. [`Error::is_unsupported`] on the cookie driver, because it
+    /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has ended.
+    /// [`Error::is_unsupported`] on the cookie driver, because it
     /// has no server-side record to compare with.
     ///
     /// ```

@@ -38,11 +38,11 @@ impl Session {
     ///
     /// The secret names are [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
     /// [set otherwise](crate::SessionsBuilder::secret_fields). The form is the one that the `Input`
-    /// extractor captured, valid or not. It replaces the input that an earlier request flashed. If
-    /// the session would be too large with it, the commit leaves out its largest fields.
+    /// extractor has read, valid or not. It replaces the input that an earlier request flashed. If the
+    /// session would be too large with it, the commit leaves out its largest fields.
     ///
     /// # Errors
-    /// When no form was captured. After the commit, as every change.
+    /// When the request's form was not read. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -54,11 +54,11 @@ impl Session {
         self.flash_except(&[])
     }
 
-    /// Flashes the named fields of the request's form. Names are those of the form or have dots:
-    /// `user[name]` or `user.name`. `items[][name]` covers the name of every entry.
+    /// Flashes the named fields of the request's form. Names have brackets, as in the form, or dots:
+    /// `user[name]` or `user.name`. `items[][name]` selects the field `name` of every entry.
     ///
     /// # Errors
-    /// When no form was captured. After the commit, as every change.
+    /// When the request's form was not read. After the commit, as every change.
     ///
     /// # Security
     /// A named field is flashed even if its name is secret for [`flash_all`](Self::flash_all).
@@ -79,7 +79,7 @@ impl Session {
     /// A list entry that is left out becomes `null`, because the other entries keep their numbers.
     ///
     /// # Errors
-    /// When no form was captured. After the commit, as every change.
+    /// When the request's form was not read. After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -124,9 +124,11 @@ impl Session {
 
     /// Keeps the flash of this page for one more page.
     ///
-    /// Newer flash hides kept flash: messages of the same name, and input or errors as a whole. Newer
-    /// flash is that of this request or of a concurrent one. Messages of
-    /// [`flash_now`](Self::flash_now) are not kept.
+    /// If this request or a concurrent one flashes something new, the next page shows the new flash and
+    /// the kept flash. A new message replaces a kept message of the same name. New input replaces all
+    /// kept input, and new errors replace all kept errors.
+    ///
+    /// Messages of [`flash_now`](Self::flash_now) are not kept.
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -197,7 +199,7 @@ impl Session {
         Ok(self)
     }
 
-    /// Returns the view helpers for templates: old input, errors, messages, CSRF field.
+    /// Returns the view helpers for templates.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

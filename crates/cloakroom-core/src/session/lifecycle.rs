@@ -39,15 +39,15 @@ impl Session {
     /// Gives the session a new token and keeps its values. Call it at sign-in and whenever the
     /// visitor's rights change.
     ///
-    /// Takes effect at the commit, also when the response is an error. The CSRF tokens of the session
-    /// change with it. The absolute deadline stays.
+    /// Takes effect at the commit, even if the response is an error. The CSRF tokens of the session change
+    /// too. The absolute deadline stays.
     ///
     /// # Errors
     /// After the commit, as every change.
     ///
     /// # Security
-    /// Makes a token worthless that an attacker planted or read before the sign-in: session fixation
-    /// (OWASP ASVS 5.0, 7.2.4).
+    /// Prevents session fixation (OWASP ASVS 5.0, 7.2.4): a token that an attacker planted or read before
+    /// the sign-in becomes invalid.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -65,10 +65,11 @@ impl Session {
     ///
     /// Use it at logout. Use [`clear`](Self::clear) to remove all values from a session that continues.
     ///
-    /// Takes effect also when the response is an error or the handler panics afterwards. Concurrent
-    /// requests of the session cannot restore it. Later changes of this request, such as a goodbye
-    /// message, go into a new session with a new token. If they are too large, they are dropped: the
-    /// session ends, and the commit fails with an error that [`is_too_large`](Error::is_too_large).
+    /// Takes effect even if the response is an error or the handler panics afterwards. Concurrent requests
+    /// of the session cannot restore it on drivers with a store. Later changes of this request, such as a
+    /// goodbye message, go into a new session with a new token. If they are too large, they are dropped:
+    /// the session ends, and the commit fails with an error that
+    /// [`is_too_large`](Error::is_too_large).
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -92,7 +93,7 @@ impl Session {
     /// [`idle_timeout`](crate::SessionsBuilder::idle_timeout) applies to all other sessions.
     ///
     /// The timeout starts at this request. If it is longer than the setting, the browser keeps the
-    /// cookie when it is closed, also with `browser_session`.
+    /// cookie when it is closed, even with `browser_session`.
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -110,7 +111,7 @@ impl Session {
         self.state().work.change(Change::IdleTimeout(millis))
     }
 
-    /// Sets the absolute timeout of this session: it ends `absolute` from now, also if it is used. `None`
+    /// Sets the absolute timeout of this session: it ends `absolute` from now, even if it is used. `None`
     /// removes the limit.
     ///
     /// # Errors
@@ -134,13 +135,14 @@ impl Session {
     ///
     /// Use it for changes that must be kept even if the client disconnects before the handler returns.
     ///
-    /// A commit that has begun runs to its end, also if this future is dropped. Its cookie is sent even
-    /// if the final commit fails or the handler panics.
+    /// A commit that has begun runs to its end, even if this future is dropped. Its cookie is sent even if
+    /// the commit at the request's end fails or the handler panics.
     ///
     /// # Errors
-    /// When the store fails, the session is too large, or other writers came first until the
-    /// [deadline](crate::SessionsBuilder::commit_deadline). The final commit then skips the same
-    /// changes. To try them again, call `commit` again or make another change.
+    /// When the store fails, the session is too large, or other requests kept writing it until the
+    /// [deadline](crate::SessionsBuilder::commit_deadline). The commit at the request's end does not
+    /// repeat changes that failed here, unless another change follows. To repeat them, call `commit`
+    /// again.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -222,7 +224,7 @@ impl Session {
         Err(Uncommitted { error, headers: self.response_headers() })
     }
 
-    /// Returns the headers that the response needs for the commits until now.
+    /// Returns the headers that the response needs for the commits so far.
     pub(crate) fn response_headers(&self) -> ResponseHeaders {
         let mut state = self.state();
         let cookie = state.effects.take_cookie();
@@ -374,7 +376,7 @@ impl Session {
     /// [`Sessions::bearer`](crate::Sessions::bearer) for routes of clients without cookies.
     ///
     /// # Security
-    /// Send the token over https alone, because it gives full access to the session.
+    /// Send the token over https only, because it gives full access to the session.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

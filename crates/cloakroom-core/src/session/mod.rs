@@ -139,8 +139,7 @@ impl Session {
         self.0.input.get().cloned()
     }
 
-    /// Returns a handle that can only read the session. Use it in code that outlives the response, such
-    /// as a WebSocket.
+    /// Returns a reader of the session. Use it in code that outlives the response, such as a WebSocket.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

@@ -8,18 +8,24 @@ use crate::{
 };
 
 impl Session {
-    /// Sets the owner of the session, by the name that the application has for its user. Call it at
+    /// Sets the owner of the session: the id or name that the application has for its user. Call it at
     /// sign-in, next to [`regenerate`](Self::regenerate).
     ///
-    /// The owner's sessions can be listed and ended ([`owner_sessions`](Self::owner_sessions)), and
-    /// [`NotBefore`](crate::NotBefore) decides which of the owner's sign-ins count.
+    /// The owner's sessions can then be listed and ended with [`owner_sessions`](Self::owner_sessions),
+    /// and a [`NotBefore`](crate::NotBefore) can reject them.
     ///
-    /// If the owner has [`max_sessions`](crate::SessionsBuilder::max_sessions) already, the commit
-    /// ends the one that was not used for the longest time. Setting the same owner again updates the
-    /// time of the sign-in. The session keeps its [`handle`](Self::handle) then, and no other ends.
+    /// If the owner already has [`max_sessions`](crate::SessionsBuilder::max_sessions), the commit ends
+    /// the one that was unused for the longest time. Setting the same owner again updates the time of
+    /// the sign-in. In this case the session keeps its [`handle`](Self::handle), and no other session
+    /// ends.
     ///
     /// The owner is not a value, so [`all`](Self::all) does not show it and [`clear`](Self::clear)
-    /// keeps it. Concurrent requests that set it are merged as two `put`s of one key are.
+    /// keeps it. If concurrent requests set it, the later one counts.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] if nothing would use the owner: the driver has no index of owners, such
+    /// as the cookie driver, and there is no [`NotBefore`](crate::NotBefore). After the commit, as every
+    /// change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -34,11 +40,6 @@ impl Session {
     /// assert_eq!(session.owner().as_deref(), Some("user-42"));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] if nothing would use the owner: the driver has no index of owners, as
-    /// the cookie driver, and there is no [`NotBefore`](crate::NotBefore). After the commit, as every
-    /// change.
     pub fn set_owner(&self, owner: &str) -> Result<(), Error> {
         let sessions = self.sessions();
         if !sessions.has_use_for_owners() {
@@ -57,6 +58,9 @@ impl Session {
     /// Removes the owner of the session. To sign out, prefer [`destroy`](Self::destroy), which ends
     /// the session with its values.
     ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
@@ -69,16 +73,18 @@ impl Session {
     /// assert_eq!(session.owner(), None);
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn forget_owner(&self) -> Result<(), Error> {
         self.state().work.change(Change::Own(None))
     }
 
-    /// Sets the text that lists of sessions show for this one: a device, an address, whatever the
-    /// application shows its users ([`SessionInfo::label`](crate::SessionInfo)). Escape it there like
-    /// anything that came with a request.
+    /// Sets the text that describes this session in lists, such as the name of the device
+    /// ([`SessionInfo::label`](crate::SessionInfo)).
+    ///
+    /// # Security
+    /// If the text comes from the request, such as from `User-Agent`, templates must escape it.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -86,9 +92,6 @@ impl Session {
     /// session.set_label("Firefox on Linux")?;
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// After the commit, as every change.
     pub fn set_label(&self, label: &str) -> Result<(), Error> {
         self.state().work.change(Change::Label(label.into()))
     }
@@ -115,12 +118,12 @@ impl Session {
         self.state().owner().cloned()
     }
 
-    /// Returns the handle by which tasks, pages and the command line tool name this session. It finds
-    /// the session from the commit on. See [`SessionHandle`] for how long it stays the same.
+    /// Returns the handle by which tasks, pages and the command `cloakroom` name this session. It is valid
+    /// once the session is committed. [`SessionHandle`] describes how long it stays the same.
     ///
     /// Returns `None` if the request leaves no session in a store: on the cookie driver, after
-    /// [`destroy`](Self::destroy) or if the session ended during the request, and for a visitor for
-    /// whom nothing was put.
+    /// [`destroy`](Self::destroy), if the session ended during the request, or if it is new and has no
+    /// contents.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

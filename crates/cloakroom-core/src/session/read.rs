@@ -10,10 +10,10 @@ use crate::session::{Session, state::Whereabouts, value_reads::value_reads};
 use crate::{error::Error, values::Values};
 
 /// A session that can only be read. For WebSockets, streams and tasks that outlive the response,
-/// where a change could no longer be committed.
+/// because a change could no longer be committed there.
 ///
-/// It shows the session as its request left it, until it is [refreshed](Self::refresh). To write from
-/// such a place use [`Sessions::edit`](crate::Sessions::edit).
+/// It shows the session as its request left it, until it is [refreshed](Self::refresh). To change the
+/// session there, use [`Sessions::edit`](crate::Sessions::edit).
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -50,14 +50,18 @@ impl ReadSession {
         }
     }
 
-    /// Loads the session again, so that this reader shows it as it is now. Returns `true` if the
-    /// session is live. After its end, by a logout from anywhere or by its deadline, the reader shows
-    /// no values. A `regenerate` by another request ends it for this reader as well, because a reader
-    /// from before a login must not see the session after it.
+    /// Loads the session again, so that this reader shows its current values. Returns `true` if the
+    /// session is live. Returns `false` if it has ended, by a logout or at its deadline, or if the visitor
+    /// has no session. The reader then shows no values.
     ///
-    /// It costs one read of the store, and does not count as a use of the session. The cookie driver
-    /// has no store to read, so there the reader follows its own request and the deadline. Returns
-    /// `false` for a visitor without a session.
+    /// A `regenerate` by another request also ends the session for this reader, because a reader from
+    /// before a sign-in must not see the session after it.
+    ///
+    /// Costs one read of the store, and does not count as a use of the session. The cookie driver has no
+    /// store to read, so there the reader shows the session of its own request until the deadline.
+    ///
+    /// # Errors
+    /// When the store fails. The reader then shows what it showed before.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -75,12 +79,9 @@ impl ReadSession {
     /// assert!(reader.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// When the store fails. The reader then shows what it showed before.
     pub async fn refresh(&self) -> Result<bool, Error> {
         let sessions = self.session.sessions();
-        // Not held while the store is asked.
+        // Read first, so that the state is not locked while the store is read.
         let whereabouts = self.session.state().whereabouts();
         let found = match whereabouts {
             Whereabouts::Pending => return Ok(true),
@@ -99,8 +100,8 @@ impl ReadSession {
         Ok(lives)
     }
 
-    /// Waits until the session has ended, and [refreshes](Self::refresh) the reader at this interval.
-    /// After a failure of the store it tries again, because a fault is not a sign-out.
+    /// Waits until the session has ended, and [refreshes](Self::refresh) the reader at this interval. If
+    /// the store fails, it tries again, because a failure is not a logout.
     ///
     /// ```no_run
     /// # use cloakroom_core as cloakroom;

@@ -132,7 +132,7 @@ impl State {
         self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
 
-    /// Keeps `bags` of the incoming flash for the next page. The own flash of this request hides them.
+    /// Keeps `bags` of the incoming flash for the next page. New flash of this request takes precedence.
     pub(super) fn keep(&mut self, bags: Bags, draw: impl FnOnce() -> BatchId) -> Result<(), Error> {
         if bags.is_empty() {
             return Ok(());

@@ -65,8 +65,8 @@ impl Session {
     /// counts as 0.
     ///
     /// Use [`increment_now`](Self::increment_now) if the sum decides something, because concurrent
-    /// requests may get the same sum here. Their increments still add up exactly on every server-side
-    /// driver. For a key with text from outside, such as a counter for each article, use
+    /// requests may get the same sum here. Their increments still add up on every driver with a store. For
+    /// a key with text from outside, such as a counter for each article, use
     /// [`Key::literal`](crate::Key::literal).
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
     values::Values,
 };
 
-/// Old input, errors, messages and the CSRF field, for templates of any kind.
+/// Provides templates with old input, errors, flash messages and the CSRF field.
 ///
 /// Templates of Askama and Maud call the methods directly. The features `minijinja` and `tera` provide
 /// them as functions of these engines. Clones are cheap.
@@ -21,7 +21,8 @@ use crate::{
 /// Reading flash consumes it, so the next page does not show it again.
 ///
 /// # Security
-/// Let the template escape all texts, because they come from a visitor or may quote one.
+/// Templates must escape all texts, because they can contain text from a visitor. The exception is
+/// [`csrf_field`](Self::csrf_field), which is HTML.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -39,8 +40,10 @@ impl View {
         Self(session)
     }
 
-    /// Returns the old input of the field `key` as text, or `default` if there is none. All helpers
-    /// accept a field's name as in the form or with dots: `user[name]` and `user.name` are the same.
+    /// Returns the old input of the field `key` as text, or `default` if there is none.
+    ///
+    /// All helpers accept a field's name with brackets or with dots: `user[name]` and `user.name` are the
+    /// same field.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -153,7 +156,7 @@ impl View {
         self.0.read_flash().is_some_and(|bags| !bags.errors.is_empty())
     }
 
-    /// Returns a CSRF token, as [`Session::csrf_token`].
+    /// Returns a CSRF token, as [`Session::csrf_token`] does.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
