@@ -8,8 +8,7 @@ use crate::{adapter::error::AdapterError, form::FormInput, http::headers::Header
 
 /// Reads the fields of a body, as its `Content-Type` says.
 ///
-/// Extractors and CSRF layers read that header here alone, so that none takes for a form what the other
-/// does not.
+/// Extractors and CSRF layers both call this function, so they agree on which bodies are forms.
 pub(super) async fn parse(
     headers: &(impl Headers + ?Sized),
     body: Bytes,

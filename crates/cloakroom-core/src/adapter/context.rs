@@ -1,4 +1,4 @@
-//! One request, from its first header to those of its response.
+//! The session of one request: loading it, and committing it before the response.
 
 use std::{
     fmt,
@@ -25,7 +25,8 @@ use crate::{
     },
 };
 
-/// One request, from its first header to those of its response. Cheap to clone.
+/// The session of one request, from the request's headers to those of the response. Loads the session
+/// when it is first needed, and commits it. Clones are cheap and share one state.
 #[derive(Clone)]
 pub struct RequestContext(Arc<Inner>);
 
@@ -110,8 +111,8 @@ impl RequestContext {
         Ok(self.get_or_insert_session(loaded, fetch, format, candidates.chunks))
     }
 
-    /// Loads the session before the handler runs, for routes that first ask for it inside a streamed
-    /// body, when it can no longer be changed.
+    /// Loads the session before the handler runs. Use it for routes that first need the session inside a
+    /// streamed body, where it can no longer be changed.
     ///
     /// # Errors
     /// As [`session`](Self::session).
@@ -194,8 +195,9 @@ impl RequestContext {
         progress.session.clone()
     }
 
-    /// Keeps the form that the visitor sent, for [`Input`](crate::Input) and for
-    /// [`flash_all`](Session::flash_all) and its siblings.
+    /// Stores the form that the visitor sent, for [`Input`](crate::Input) and for
+    /// [`flash_all`](Session::flash_all), [`flash_only`](Session::flash_only) and
+    /// [`flash_except`](Session::flash_except).
     pub fn capture(&self, input: FormInput) {
         let (mut progress, input) = (self.progress(), Arc::new(input));
         match &progress.session {
@@ -213,28 +215,27 @@ impl RequestContext {
         }
     }
 
-    /// Completes a problem with what this request and its session system know: the format that the
-    /// client wants, if the session was loaded, and whether errors are
-    /// [shown](crate::SessionsBuilder::show_errors).
+    /// Adds to a problem the format that the client wants, if the session was loaded, and whether errors
+    /// are [shown](crate::SessionsBuilder::show_errors).
     pub fn complete(&self, problem: impl Into<Problem>) -> Problem {
         let problem = problem.into().or_format(self.progress().format);
         let is_shown = self.0.sessions.context().show_errors();
         if is_shown { problem.with_visible_message() } else { problem }
     }
 
-    /// Commits the session if it was loaded, and returns the headers that the response has to carry.
-    /// Later changes of the session are errors, and so are changes of a session that is first asked for
-    /// later, inside a streamed body.
+    /// Commits the session if it was loaded, and returns the headers for the response. After this, every
+    /// change of the session is an error, also if the session is first loaded later, inside a streamed
+    /// body.
     ///
-    /// With a status of 408 or 504 ordinary changes are discarded, and flash that was read stays for
-    /// the next page, because a timeout inside the session layer has cut the handler off in the middle.
+    /// If the status is 408 or 504, ordinary changes are discarded, and flash that was read stays for the
+    /// next page, because a timeout inside the session layer has stopped the handler in the middle.
     pub fn finish(&self, status: u16) -> CommitFuture {
         self.finish_replaced(status, status)
     }
 
-    /// Commits the session as [`finish`](Self::finish) does, after a handler for failures has
-    /// [replaced](super::OnFailure) a response of status `given` by one of status `sent`. `given` decides
-    /// whether changes are discarded. `sent` decides whether the visitor saw the flash.
+    /// Commits the session as [`finish`](Self::finish) does, after [`OnFailure`](super::OnFailure) has
+    /// replaced a response with status `given` by one with status `sent`. `given` decides whether changes
+    /// are discarded. `sent` decides whether the visitor saw the flash.
     pub fn finish_replaced(&self, given: u16, sent: u16) -> CommitFuture {
         let Some(session) = self.close() else { return CommitFuture::without_session() };
         let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
@@ -247,9 +248,9 @@ impl RequestContext {
         session.end(if (300..400).contains(&sent) { Shown::Redirect } else { Shown::Page })
     }
 
-    /// Ends a request whose handler panicked. A `destroy` takes effect, and other changes that were not
-    /// committed are dropped. A response, if there is one, has to carry the headers that earlier commits
-    /// have earned. `request` is for the log line of a `destroy` that fails.
+    /// Ends a request whose handler panicked. A `destroy` takes effect, and other uncommitted changes are
+    /// dropped. Returns the headers of earlier commits, for the response if there is one. `request` is
+    /// for the log line if the `destroy` fails.
     pub fn abandon(&self, request: RequestLine<'_>) -> CommitFuture {
         match self.close() {
             Some(session) if session.is_destroyed() => {

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use crate::{error::Error, form::FormError, web::csrf::CsrfRejection};
 
-/// The reason why the library makes a response in place of the application. It is part of a
+/// The reason why the library makes the response instead of the application. It is part of a
 /// [`Problem`](super::Problem), which handlers for failures get.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -18,8 +18,8 @@ pub enum AdapterError {
     /// The session could not be committed, and the handler's response must not be sent. Status 503
     /// or 500.
     NotCommitted(Error),
-    /// The handler panicked, and the response carries the cookie that an earlier commit of the request
-    /// has earned. Without such a cookie the panic goes on. Status 500.
+    /// The handler panicked after an earlier commit of the request has changed the cookie, and the
+    /// response has this cookie. If there is no such cookie, the panic goes on. Status 500.
     Panicked,
     /// The request may be forged. Status 403.
     Forged(CsrfRejection),
@@ -49,9 +49,8 @@ impl AdapterError {
         }
     }
 
-    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an
-    /// [`Error::code`], a [`CsrfRejection::reason`], `body_too_large`, `body_broken`, `not_a_form` or
-    /// `invalid_form`.
+    /// Returns a stable word for the kind of failure: `no_session_layer`, `panicked`, `body_too_large`,
+    /// `body_broken`, `not_a_form`, an [`Error::code`] or a [`CsrfRejection::reason`].
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSession(_) => "no_session_layer",

@@ -17,13 +17,15 @@ use crate::{
 /// objects. For `GET` and `HEAD` it reads the query. Names nest (`user[name]`, `tags[]`), and text is
 /// converted into the numbers, booleans and options that `T` has.
 ///
-/// Use [`JsonInput`] for routes that accept JSON alone: it refuses the forms that a page of another
-/// site can send.
+/// Use [`JsonInput`] for routes that only accept JSON. It refuses the forms that a page of another site
+/// can send.
 ///
-/// [`check`](Self::check) and [`valid`](Self::valid) reply to an invalid form with one `?`. They flash
-/// the errors and the input, and the error becomes a redirect (303) back to the form. A client that
-/// [asks for JSON](wants_json) gets status 422 and `{"errors": {"field": ["message"]}}`. Use
-/// [`into_result`](Self::into_result) where the form's page itself handles the `GET`, because the
+/// [`check`](Self::check) and [`valid`](Self::valid) return an error for an invalid form, which `?` turns
+/// into the reply. A browser gets a redirect (303) back to the form, and the errors and the input are
+/// flashed. A client that [wants JSON](wants_json) gets status 422 and
+/// `{"errors": {"field": ["message"]}}`, and nothing is flashed.
+///
+/// Use [`into_result`](Self::into_result) if one page shows a `GET` form and also handles it, because the
 /// redirect would lead to the same request again.
 ///
 /// ```
@@ -108,8 +110,12 @@ impl<T> Input<T> {
         self.check(|_| Ok::<(), FieldErrors>(()))
     }
 
-    /// Returns the form if `check` finds nothing wrong. With the features `validator` and `garde` it
-    /// takes the errors of these libraries: `input.check(|form| form.validate())?`.
+    /// Returns the form if `check` returns no errors. With the features `validator` and `garde`, it accepts
+    /// the errors of these crates: `input.check(|form| form.validate())?`.
+    ///
+    /// # Errors
+    /// When the input is not a `T`, or `check` returns errors. The error is the [reply](Self#) to the
+    /// client.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -127,10 +133,6 @@ impl<T> Input<T> {
     ///     Ok(format!("{} seats booked", booking.seats))
     /// }
     /// ```
-    ///
-    /// # Errors
-    /// When the input is not a `T`, or `check` returns errors. The error is the [reply](Self#) to the
-    /// client.
     pub fn check<E: IntoFieldErrors>(
         self,
         check: impl FnOnce(&T) -> Result<(), E>,
@@ -162,8 +164,8 @@ impl Reply {
 /// Extracts a JSON body (`application/json`), and refuses any other body with status 415.
 ///
 /// A page of another site cannot send such a request without the permission of CORS (the Fetch
-/// standard's preflight), while it can send what [`Input`] accepts. An invalid body gets status 422 and
-/// `{"errors": {"field": ["message"]}}`. The session is not loaded.
+/// standard's preflight). It can send the forms that [`Input`] accepts. An invalid body gets status 422
+/// and `{"errors": {"field": ["message"]}}`. The session is not loaded.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -189,7 +191,7 @@ impl<T: DeserializeOwned> JsonInput<T> {
 }
 
 impl<T> JsonInput<T> {
-    /// As [`Input::into_result`].
+    /// Returns the body, or its errors by field, as [`Input::into_result`] does.
     ///
     /// # Errors
     /// When the body is not a `T`.
@@ -197,7 +199,7 @@ impl<T> JsonInput<T> {
         self.0.into_result()
     }
 
-    /// As [`Input::valid`].
+    /// Returns the body, as [`Input::valid`] does.
     ///
     /// # Errors
     /// When the body is not a `T`. The error is the reply to the client.
@@ -205,7 +207,7 @@ impl<T> JsonInput<T> {
         self.0.valid()
     }
 
-    /// As [`Input::check`].
+    /// Returns the body if `check` returns no errors, as [`Input::check`] does.
     ///
     /// # Errors
     /// When the body is not a `T`, or `check` returns errors. The error is the reply to the client.

@@ -5,29 +5,29 @@
 //! # The calls of one request, in order
 //! 1. When the request comes in, [`ContextStack::begin`] starts its context. The adapter passes the
 //!    stack that an outer layer has put into the request's extensions, and puts the new one there. If
-//!    `begin` returns no context to finish, an outer layer handles the same cookie: the adapter runs
-//!    the handler, and leaves steps 3 and 4 to that layer.
+//!    `begin` returns no context to finish, an outer layer handles the same cookie. The adapter then
+//!    runs the handler, and that layer does steps 3 and 4.
 //! 2. When a handler asks for the session, [`RequestContext::session`] loads it from the request's
 //!    [`Headers`]. A second call returns the same session.
 //! 3. When the handler has returned its response, [`RequestContext::finish`] commits the session. It
-//!    takes the status of the response, and the adapter [writes](ResponseHeaders::write_to) the headers
-//!    that it returns before the first byte is sent. If the commit fails ([`Uncommitted`]), the response
-//!    must not be sent: the adapter replaces it by the response to [`AdapterError::NotCommitted`], which
-//!    carries the headers of the error.
+//!    takes the status of the response. The adapter [writes](ResponseHeaders::write_to) the headers that
+//!    it returns before the first byte is sent. If the commit fails ([`Uncommitted`]), the response must
+//!    not be sent. The adapter sends the response to [`AdapterError::NotCommitted`] instead, with the
+//!    headers of the error.
 //! 4. If the handler panics, [`RequestContext::abandon`] takes the place of step 3. If the headers that
 //!    it returns set a cookie, the adapter sends them with the response to [`AdapterError::Panicked`].
 //!    Otherwise the panic goes on.
-//! 5. A failure of the library is an [`AdapterError`], and with the format that the client wants a
-//!    [`Problem`]. The adapter makes the response from [`Problem::to_response`], and puts the problem into
-//!    the extensions of the response. On the way out [`OnFailure::replace`] logs it with the
-//!    [`RequestLine`], and lets the application's handler replace the response
-//!    ([`RequestContext::finish_replaced`] is for that case). An adapter without such handlers calls it
-//!    on `OnFailure::default()`.
+//! 5. If the library fails, the adapter makes a [`Problem`] of the [`AdapterError`] and the format that
+//!    the client wants. It makes the response from [`Problem::to_response`], and puts the problem into
+//!    the extensions of the response.
+//! 6. Before the response leaves the session layer, [`OnFailure::replace`] logs the problem with the
+//!    [`RequestLine`], and lets the application's handler replace the response. If it is replaced,
+//!    [`RequestContext::finish_replaced`] takes the place of `finish`. An adapter without such handlers
+//!    calls `replace` on `OnFailure::default()`.
 //!
-//! An extractor of forms [captures](RequestContext::capture) a parsed
-//! [`FormInput`](crate::form::FormInput) and makes [`Input`](crate::Input) of it. A layer against forged
-//! requests runs [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session
-//! layer.
+//! An extractor of forms stores a parsed [`FormInput`](crate::form::FormInput) with
+//! [`RequestContext::capture`], and makes an [`Input`](crate::Input) from it. A CSRF layer runs
+//! [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session layer.
 //!
 //! # Example
 //! A middleware for plain tower services, on the crate `http` (feature `http`):

@@ -16,8 +16,8 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Place(Option<&'static Location<'static>>);
 
-/// The pairs of places that a warning was logged for. Layers are told apart by their places, because a
-/// server makes the same layer once per worker.
+/// The pairs of places that a warning was logged for. A place identifies a layer, because a server makes
+/// the same layer once per worker.
 static WARNED: Mutex<Option<HashSet<[Place; 2]>>> = Mutex::new(None);
 
 /// Warns that the layer of `inner` does nothing inside the layer of `outer`, once for each pair of places.

@@ -16,10 +16,11 @@ type Handler<R> = dyn Fn(&Problem) -> R + Send + Sync;
 
 /// Holds the application's handler for failures, if it has one. `R` is the framework's response.
 ///
-/// It decides which responses that were made from a [`Problem`] are replaced, and by what. An adapter
-/// puts the new response in the place of the old one, adds the old one's headers that
-/// [`headers_of_replaced`] returns, and keeps the old one's [`GivenStatus`] in the extensions of the new
-/// one. It finishes the session with [`RequestContext::finish_replaced`].
+/// [`replace`](Self::replace) decides which responses of the library are replaced. If it returns a new
+/// response, an adapter sends that one instead:
+/// 1. It adds the headers of the old response that [`headers_of_replaced`] returns.
+/// 2. It puts the [`GivenStatus`] of the old response into the extensions of the new one.
+/// 3. It finishes the session with [`RequestContext::finish_replaced`].
 pub struct OnFailure<R>(Option<Arc<Handler<R>>>);
 
 /// A response in the place of one that was made from a [`Problem`].
@@ -39,13 +40,15 @@ impl<R> OnFailure<R> {
         Self(Some(Arc::new(handler)))
     }
 
-    /// Returns what replaces a response that was made from the problem `given`, or `None` if that
+    /// Returns the replacement of a response that was made from the problem `given`. Returns `None` if that
     /// response stays. [Logs](Problem::log) the failure with the request.
     ///
-    /// Without a handler the library's own response, which `render` makes, is made again if the code
-    /// that made it did not know that the client wants JSON, or that errors are
-    /// [shown](crate::SessionsBuilder::show_errors). A handler that panics is logged, and the library's
-    /// own response replaces its response. The request's session is finished as usual.
+    /// If there is a handler, it makes the new response. If the handler panics, this is logged, and
+    /// `render` makes the library's own response.
+    ///
+    /// If there is no handler, `render` makes the library's own response again, but only if it differs.
+    /// It differs if the code that made it did not know that the client wants JSON, or that errors are
+    /// [shown](crate::SessionsBuilder::show_errors).
     pub fn replace(
         &self,
         given: &Problem,
@@ -59,7 +62,7 @@ impl<R> OnFailure<R> {
         }
         let problem = context.complete(given.clone());
         if let Some(handler) = &self.0 {
-            // A panic can leave data of the application half changed, and no data of the session.
+            // A panic can leave data of the application half changed, but no data of the session.
             let made = catch_unwind(AssertUnwindSafe(|| handler(&problem)));
             let response = made.unwrap_or_else(|_| {
                 let message = format_args!(

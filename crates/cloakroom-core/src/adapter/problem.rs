@@ -23,18 +23,18 @@ use crate::{
 const PROBLEM_JSON: &str = "application/problem+json";
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// An [`AdapterError`] that a request ran into, and the format that its client wants.
+/// The [`AdapterError`] of a request, and the format that its client wants.
 ///
-/// The session layer's `on_failure` sets a handler that turns it into a response. The default response
-/// is [`to_response`](Self::to_response).
+/// The session layer's `on_failure` sets a handler that makes a response from it. The default response is
+/// [`to_response`](Self::to_response).
 ///
-/// The library puts it into the extensions of the response as well, so that middleware of the
-/// application finds it if no session layer is around the route.
+/// The library also puts it into the extensions of the response, so that middleware of the application
+/// finds it if no session layer is around the route.
 ///
 /// # Logging
-/// A problem with status 500 or 503 that became a response is logged once, whatever its number of
-/// clones. The session layer [logs](Self::log) it with the method and the path of the request. If no
-/// layer does, dropping the last clone logs it without them.
+/// If a problem with status 500 or 503 becomes a response, it is logged once, however many clones it
+/// has. The session layer [logs](Self::log) it with the method and the path of the request. If there is
+/// no such layer, dropping the last clone logs it without them.
 ///
 /// # Security
 /// The messages of failures with status 500 and 503 name settings and keys of the session, so they are
@@ -115,7 +115,7 @@ impl Problem {
         Self { format: self.format.or(format), ..self }
     }
 
-    /// Lets the library's own response carry the message whatever its status is.
+    /// Adds the message to the library's own response, whatever its status is.
     #[must_use]
     pub(crate) fn with_visible_message(self) -> Self {
         Self { visibility: Visibility::Response, ..self }
@@ -127,7 +127,7 @@ impl Problem {
             && (self.visibility == other.visibility || self.http_status() < 500)
     }
 
-    /// Returns why the library replies.
+    /// Returns the reason for the response.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -183,8 +183,8 @@ impl Problem {
     /// Other clients get the message as plain text, or an empty body. The response to an invalid form
     /// is a redirect or `{"errors": {"field": ["message"]}}`, as [`Input`](crate::Input) describes.
     ///
-    /// With [`show_errors`](crate::SessionsBuilder::show_errors) the response with status 500 or 503 has
-    /// a message as well: the sentence that the log has.
+    /// With [`show_errors`](crate::SessionsBuilder::show_errors), a response with status 500 or 503 has the
+    /// message of the log.
     pub fn to_response(&self) -> ResponseParts {
         self.occurrence.has_response.store(true, Ordering::Relaxed);
         if let Some(reply) = self.form_reply() {
