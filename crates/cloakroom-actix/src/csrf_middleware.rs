@@ -21,7 +21,8 @@ use cloakroom_core::{
 };
 use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 
-/// Refuses requests that another site made the visitor's browser send, before any handler runs.
+/// Refuses forged requests (CSRF), which another site makes the visitor's browser send, before any handler
+/// runs.
 ///
 /// The checks are described in [`cloakroom_core::csrf`]. Wrap it before the session middleware, so that
 /// it is inside:
@@ -40,9 +41,9 @@ use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 /// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 ///
-/// If the token is in a form, the middleware reads up to 2 MiB of the body
-/// ([`CsrfPolicy::limit_form`] sets the limit), and only for a visitor who has a session. A larger upload
-/// needs the token in the header `X-CSRF-Token`, and its body is not read.
+/// If the token is in a form, the middleware reads up to 2 MiB of the body, and only for a visitor who has a
+/// session. [`CsrfPolicy::limit_form`] sets the limit. Send the token of larger uploads in the header
+/// `X-CSRF-Token`, because their bodies are then not read.
 /// [`PayloadConfig`](actix_web::web::PayloadConfig) applies to extractors only.
 ///
 /// [`SessionMiddleware::on_failure`](crate::SessionMiddleware::on_failure) replaces the response to a

@@ -22,10 +22,9 @@ use crate::{
     handled_request::HandledRequest,
 };
 
-/// Gives every request within it a session.
+/// Gives every request inside it a session.
 ///
-/// Wrap it around the application or a scope last, so that it is outside the middleware that uses
-/// sessions:
+/// Wrap the application or a scope in it last, so that it is outside the middleware that uses sessions:
 ///
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
@@ -40,34 +39,36 @@ use crate::{
 /// ```
 ///
 /// # What it does to a response
-/// 1. The session is committed before the first byte is sent, also of a streamed body. A commit that has
-///    begun runs to its end even if the client disconnects.
-/// 2. If the commit fails, the handler's response is not sent. The response is 503 if the same request
-///    may succeed later and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries the
-///    cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
-///    earned.
-/// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
-///    for bearer tokens. If it sets the session cookie, it also carries
-///    `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
-/// 4. An error that middleware returns becomes its response here, with the session's headers, and
-///    goes on outwards as an error. An [`Error`](cloakroom_core::Error) with status 500 or 503 goes on as
-///    a [`Problem`].
-/// 5. A panic goes on through it, and only a `destroy` takes effect. If an earlier commit of the
-///    request has earned a cookie, the response is 500 with that cookie instead.
-/// 6. actix-web runs a handler to its end if the client disconnects, and its changes are committed. A
-///    handler whose future is dropped, as by a timeout, changes nothing.
-/// 7. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
-///    off in the middle. Put timeouts that reply with another status outside of this middleware.
-/// 8. Once the response has left this middleware, its session is closed. A session that is first asked
-///    for inside a streamed body can be read and not changed: see [`preload`](Self::preload).
+/// 1. The session is committed before the first byte is sent, also if the body is streamed. A commit that
+///    has begun runs to its end even if the client disconnects.
+/// 2. If the commit fails, the handler's response is not sent. The status is 503 if the same request may
+///    succeed later, and 500 otherwise, as [`on_failure`](Self::on_failure) describes. If an earlier
+///    [`Session::commit`](cloakroom_core::Session::commit) of the request has changed the cookie, the
+///    response has this cookie.
+/// 3. If the request has loaded the session, the response has `Vary: Cookie`, or `Vary: Authorization`
+///    for bearer tokens. If it sets the session cookie, it also has
+///    `Cache-Control: private, no-cache="Set-Cookie"` or a stricter directive.
+/// 4. If inner middleware returns an error, its response gets the session's headers. The error is passed
+///    on to outer middleware. An [`Error`](cloakroom_core::Error) with status 500 or 503 is passed on as a
+///    [`Problem`].
+/// 5. A panic goes on through this middleware, and only a `destroy` takes effect. The exception is a
+///    request whose earlier commit has changed the cookie: the response has status 500 and this cookie.
+/// 6. actix-web runs a handler to its end if the client disconnects, and its changes are committed. If the
+///    handler's future is dropped, such as by a timeout, nothing is changed.
+/// 7. If the status is 408 or 504, ordinary changes are discarded, because a timeout has stopped the
+///    handler in the middle. Put timeouts that reply with another status outside of this middleware.
+/// 8. After the response has left this middleware, its session is closed. A session that is first loaded
+///    inside a streamed body can be read but not changed: see [`preload`](Self::preload).
 /// 9. A failure with status 500 or 503 is logged once, with the method and the path of the request.
 ///
-/// # Several of them
-/// Middleware within middleware for the same cookie leaves the session to the outer one, and so does a
-/// second one for bearer tokens. If it was made of other [`Sessions`], the log has a warning that names
-/// both places at the first request. Middleware for different cookies gives a request several sessions:
-/// [`Session`](cloakroom_core::Session) is that of the innermost one, and
-/// [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
+/// # Several session middlewares
+/// If one is inside another one for the same cookie, the outer one handles the session. This is also true
+/// for two of them for bearer tokens. If they have different [`Sessions`], the first request logs a
+/// warning that names both places.
+///
+/// Session middlewares for different cookies give a request several sessions.
+/// [`Session`](cloakroom_core::Session) is the one of the innermost middleware, and
+/// [`NamedSession`](cloakroom_core::NamedSession) selects one by its cookie.
 #[derive(Clone, Debug)]
 pub struct SessionMiddleware {
     sessions: Sessions,
@@ -94,33 +95,31 @@ impl SessionMiddleware {
         Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
     }
 
-    /// Sets the handler that makes the responses which the library makes by default:
+    /// Sets the handler that makes the response to a failure, instead of the library:
     /// - [`CsrfMiddleware`](crate::CsrfMiddleware) refuses a request;
     /// - a session cannot be loaded or committed;
-    /// - a handler panicked after a commit, whose cookie the response carries;
-    /// - a handler returns an error of its session as [`Error`](cloakroom_core::Error);
-    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or a body that is not a form;
+    /// - a handler panicked after a commit that has changed the cookie;
+    /// - a handler returns an [`Error`](cloakroom_core::Error) of its session;
+    /// - [`Input`](cloakroom_core::Input) or [`JsonInput`](cloakroom_core::JsonInput) refuses the body;
     /// - there is no middleware for a [`NamedSession`](cloakroom_core::NamedSession).
     ///
-    /// The handler also chooses the status. The middleware adds cookies that the request has earned,
-    /// and `Vary`. It does not replace the response to an invalid form, which [`Input`](cloakroom_core::Input)
-    /// describes.
+    /// The response to an invalid form is not replaced. [`Input`](cloakroom_core::Input) describes it.
     ///
-    /// The handler decides about the response alone. With
-    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) the status of the failure decides whether
-    /// changes are discarded, whatever status the handler chooses. If the handler panics, the log has an
-    /// error and the response is the default one.
+    /// The handler also chooses the status. The middleware adds `Vary`, and the cookies of the request's
+    /// commits. With [`ServerErrors::Discard`](cloakroom_core::ServerErrors), the status of the failure
+    /// decides whether changes are discarded, whatever status the handler chooses. If the handler panics,
+    /// the log has an error, and the response is the default one.
     ///
-    /// Of several ones around a route, the innermost that has a handler and sees the failure calls
-    /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
-    /// one then.
+    /// If a route has several session middlewares, the innermost one that has a handler and sees the
+    /// failure calls it, even if an outer one handles the same cookie. In that case, the outer one commits
+    /// the session, so only its handler sees a failed commit.
     ///
     /// Default: [`Problem::to_response`], which is JSON (RFC 9457) for clients that want it. Other clients
     /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503,
     /// unless [`show_errors`](cloakroom_core::SessionsBuilder::show_errors) is on.
     ///
-    /// The handler runs on the worker's thread, so it must not block. A route without any session
-    /// middleware does not call it; middleware of the application finds the [`Problem`] in the
+    /// The handler runs on the worker's thread, so it must not block. On a route without any session
+    /// middleware, no handler is called. Middleware of the application finds the [`Problem`] in the
     /// extensions of the response.
     ///
     /// ```
@@ -149,9 +148,11 @@ impl SessionMiddleware {
         Self { on_failure: OnFailure::new(handler), ..self }
     }
 
-    /// Loads the session of each request before its handler runs. For routes that first ask for it
-    /// inside a streamed body: when the response's head has left, a session can be read and no
-    /// longer changed, and the response has no `Vary: Cookie`.
+    /// Loads the session of each request before its handler runs.
+    ///
+    /// Use it for routes that first need the session inside a streamed body. There the head of the response
+    /// has already been sent. Without `preload`, the session could be read but not changed, and the
+    /// response would have no `Vary: Cookie`.
     ///
     /// ```
     /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }

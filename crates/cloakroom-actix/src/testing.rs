@@ -14,8 +14,8 @@ use cloakroom_core::{
     testing::{Application, RawRequest, RawResponse},
 };
 
-/// Makes a visitor of an application that [`init_service`](actix_web::test::init_service) has made, whose
-/// session middleware has `sessions`.
+/// Makes a client of an application that [`init_service`](actix_web::test::init_service) has made.
+/// `sessions` are those of its session middleware.
 ///
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }

@@ -20,7 +20,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Refuses requests that another site made the visitor's browser send, before any handler runs.
+/// Refuses forged requests (CSRF), which another site makes the visitor's browser send, before any handler
+/// runs.
 ///
 /// The checks are described in [`cloakroom_core::csrf`]. Put it inside the session layer:
 ///
@@ -38,9 +39,9 @@ use tower_service::Service;
 /// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 ///
-/// If the token is in a form, the layer reads up to 2 MiB of the body
-/// ([`CsrfPolicy::limit_form`] sets the limit), and only for a visitor who has a session. A larger upload
-/// needs the token in the header `X-CSRF-Token`, and its body is not read.
+/// If the token is in a form, the layer reads up to 2 MiB of the body, and only for a visitor who has a
+/// session. [`CsrfPolicy::limit_form`] sets the limit. Send the token of larger uploads in the header
+/// `X-CSRF-Token`, because their bodies are then not read.
 /// [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) applies to extractors only.
 ///
 /// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the response to a refused

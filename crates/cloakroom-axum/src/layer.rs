@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use crate::{SessionService, failure::OnFailure};
 
-/// Gives every request below it a session, for axum and any other tower service.
+/// Gives every request inside it a session, on axum and any other tower service.
 ///
 /// Put it around the routes, outside the layers that use sessions:
 ///
@@ -25,34 +25,36 @@ use crate::{SessionService, failure::OnFailure};
 /// ```
 ///
 /// # What it does to a response
-/// 1. The session is committed before the first byte is sent, also of a streamed body. A commit that has
-///    begun runs to its end even if the client disconnects.
-/// 2. If the commit fails, the handler's response is not sent. The response is 503 if the same request
-///    may succeed later and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries the
-///    cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
-///    earned.
-/// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
-///    for bearer tokens. If it sets the session cookie, it also carries
-///    `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
-/// 4. A panic goes on through this layer, and only a `destroy` takes effect. If an earlier commit of
-///    the request has earned a cookie, the response is 500 with that cookie instead.
-/// 5. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
-///    off in the middle. Put timeouts that reply with another status outside of this layer.
-/// 6. Once the response has left this layer, its session is closed. A session that is first asked for
-///    inside a streamed body can be read and not changed: see [`preload`](Self::preload).
+/// 1. The session is committed before the first byte is sent, also if the body is streamed. A commit that
+///    has begun runs to its end even if the client disconnects.
+/// 2. If the commit fails, the handler's response is not sent. The status is 503 if the same request may
+///    succeed later, and 500 otherwise, as [`on_failure`](Self::on_failure) describes. If an earlier
+///    [`Session::commit`](cloakroom_core::Session::commit) of the request has changed the cookie, the
+///    response has this cookie.
+/// 3. If the request has loaded the session, the response has `Vary: Cookie`, or `Vary: Authorization`
+///    for bearer tokens. If it sets the session cookie, it also has
+///    `Cache-Control: private, no-cache="Set-Cookie"` or a stricter directive.
+/// 4. A panic goes on through this layer, and only a `destroy` takes effect. The exception is a request
+///    whose earlier commit has changed the cookie: the response has status 500 and this cookie.
+/// 5. If the status is 408 or 504, ordinary changes are discarded, because a timeout has stopped the
+///    handler in the middle. Put timeouts that reply with another status outside of this layer.
+/// 6. After the response has left this layer, its session is closed. A session that is first loaded inside
+///    a streamed body can be read but not changed: see [`preload`](Self::preload).
 /// 7. A failure with status 500 or 503 is logged once, with the method and the path that this layer
 ///    sees.
 ///
 /// # Several layers
-/// A layer inside another for the same cookie leaves the session to that one, and so does a second layer
-/// for bearer tokens. If it was made of other [`Sessions`], the log has a warning that names both layers
-/// at the first request. Layers for different cookies give a request several sessions:
-/// [`Session`](cloakroom_core::Session) is that of the innermost layer, and
-/// [`NamedSession`](cloakroom_core::NamedSession) picks one by its cookie.
+/// If a layer is inside another one for the same cookie, the outer layer handles the session. This is also
+/// true for two layers for bearer tokens. If they have different [`Sessions`], the first request logs a
+/// warning that names both layers.
+///
+/// Layers for different cookies give a request several sessions. [`Session`](cloakroom_core::Session) is
+/// the one of the innermost layer, and [`NamedSession`](cloakroom_core::NamedSession) selects one by its
+/// cookie.
 ///
 /// # Services that fail
 /// An error of the service itself, which handlers of axum cannot cause, is passed on. Only a `destroy`
-/// takes effect, because there is no response to carry the cookie.
+/// takes effect, because there is no response that could set the cookie.
 #[derive(Clone, Debug)]
 pub struct SessionLayer {
     sessions: Sessions,
@@ -79,35 +81,33 @@ impl SessionLayer {
         Self { sessions, loading: Loading::default(), on_failure: OnFailure::default() }
     }
 
-    /// Sets the handler that makes the responses which the library makes by default:
+    /// Sets the handler that makes the response to a failure, instead of the library:
     /// - [`CsrfLayer`](crate::CsrfLayer) refuses a request;
     /// - a session cannot be loaded or committed;
-    /// - a handler panicked after a commit, whose cookie the response carries;
-    /// - a handler returns an error of its session as [`Error`](cloakroom_core::Error);
-    /// - [`Input`](cloakroom_core::Input) finds a form that is too long, or a body that is not a form;
+    /// - a handler panicked after a commit that has changed the cookie;
+    /// - a handler returns an [`Error`](cloakroom_core::Error) of its session;
+    /// - [`Input`](cloakroom_core::Input) or [`JsonInput`](cloakroom_core::JsonInput) refuses the body;
     /// - there is no layer for a [`NamedSession`](cloakroom_core::NamedSession).
     ///
-    /// The handler also chooses the status. The layer adds cookies that the request has earned, and
-    /// `Vary`. It does not replace the response to an invalid form, which [`Input`](cloakroom_core::Input)
-    /// describes.
+    /// The response to an invalid form is not replaced. [`Input`](cloakroom_core::Input) describes it.
     ///
-    /// The handler decides about the response alone. With
-    /// [`ServerErrors::Discard`](cloakroom_core::ServerErrors) the status of the failure decides whether
-    /// changes are discarded, whatever status the handler chooses. If the handler panics, the log has an
-    /// error and the response is the default one.
+    /// The handler also chooses the status. The layer adds `Vary`, and the cookies of the request's
+    /// commits. With [`ServerErrors::Discard`](cloakroom_core::ServerErrors), the status of the failure
+    /// decides whether changes are discarded, whatever status the handler chooses. If the handler panics,
+    /// the log has an error, and the response is the default one.
     ///
-    /// Of several layers around a route, the innermost that has a handler and sees the failure calls
-    /// it, even if it is inside another one for the same cookie. Failed commits are those of the outer
-    /// one then.
+    /// If a route has several layers, the innermost layer that has a handler and sees the failure calls
+    /// it, even if an outer layer handles the same cookie. In that case, the outer layer commits the
+    /// session, so only its handler sees a failed commit.
     ///
     /// Default: [`Problem::to_response`], which is JSON (RFC 9457) for clients that want it. Other clients
     /// get the message as text with status 400, 403, 413 and 415, and an empty body with 500 and 503,
     /// unless [`show_errors`](cloakroom_core::SessionsBuilder::show_errors) is on.
     ///
-    /// The handler runs on the thread of the request, so it must not block. On a tower service whose
-    /// body type is not axum's, its status and headers are used and the body is empty. A route without
-    /// any session layer does not call it; middleware of the application finds the [`Problem`] in the
-    /// extensions of the response.
+    /// The handler runs on the thread of the request, so it must not block. On a tower service with
+    /// another body type than axum's, its status and headers are used, and the body is empty. On a route
+    /// without any session layer, no handler is called. Middleware of the application finds the
+    /// [`Problem`] in the extensions of the response.
     ///
     /// ```
     /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
@@ -135,9 +135,11 @@ impl SessionLayer {
         Self { on_failure, ..self }
     }
 
-    /// Loads the session of each request before its handler runs. For routes that first ask for it
-    /// inside a streamed body, such as Leptos' `<Suspense>`: when the response's head has left, a
-    /// session can be read and no longer changed, and the response has no `Vary: Cookie`.
+    /// Loads the session of each request before its handler runs.
+    ///
+    /// Use it for routes that first need the session inside a streamed body, such as in Leptos'
+    /// `<Suspense>`. There the head of the response has already been sent. Without `preload`, the session
+    /// could be read but not changed, and the response would have no `Vary: Cookie`.
     ///
     /// ```
     /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }

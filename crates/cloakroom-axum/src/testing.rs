@@ -11,7 +11,7 @@ use cloakroom_core::{
 use http_body_util::BodyExt;
 use tower_service::Service;
 
-/// Makes a visitor of a router or any other tower service, whose session layer has `sessions`.
+/// Makes a client of a router or any other tower service. `sessions` are those of its session layer.
 ///
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
