@@ -104,7 +104,7 @@ pub struct Settings {
     #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
     pub max_bytes: usize,
 
-    /// The number of sessions that one owner may have at the same time on a server-side driver. More
+    /// The number of sessions that one owner may have at the same time on a driver with a store. More
     /// than 0. Default: 100. A sign-in that exceeds it ends the session that was unused for the
     /// longest time. `"none"` removes the limit, and then an owner's list can grow until listing it is
     /// slow.
@@ -163,12 +163,12 @@ pub struct Settings {
 #[non_exhaustive]
 pub struct CookieTable {
     /// Whether browsers send the cookie over https only. Default: `true`, and `false` in development
-    /// (`Settings::load_for_development`). Without it everyone on the network path can steal the
-    /// session, so it is for plain http on localhost alone.
+    /// (`Settings::load_for_development`). With `false`, everyone on the network path can steal the
+    /// session, so use it only for plain http on localhost.
     #[config(default = true, env = "SESSION_COOKIE_SECURE")]
     pub secure: bool,
 
-    /// Whether the cookie is hidden from scripts. Default: `true`. Without it an injected script can
+    /// Whether the cookie is hidden from scripts. Default: `true`. With `false`, an injected script can
     /// steal the session.
     #[config(default = true, env = "SESSION_COOKIE_HTTP_ONLY")]
     pub http_only: bool,
@@ -225,8 +225,8 @@ pub struct FileTable {
 #[non_exhaustive]
 pub struct RedisTable {
     /// The server: `redis://user:password@host:port/db`, or `rediss://` for TLS. Default: the parts
-    /// below, or `redis://127.0.0.1:6379/0`. A URL with a password belongs into the environment,
-    /// because the file is committed with the code.
+    /// below, or `redis://127.0.0.1:6379/0`. Set a URL with a password in the environment, because the
+    /// file is committed with the code.
     #[config(env = "SESSION_REDIS_URL")]
     pub url: Option<Secret>,
 
@@ -244,8 +244,8 @@ pub struct RedisTable {
     #[config(env = "SESSION_REDIS_USER")]
     pub user: Option<String>,
 
-    /// The password, instead of `url`. Default: none. It belongs into the environment, because the file
-    /// is committed with the code.
+    /// The password, instead of `url`. Default: none. Set it in the environment, because the file is
+    /// committed with the code.
     #[config(env = "SESSION_REDIS_PASSWORD")]
     pub password: Option<Secret>,
 
@@ -273,7 +273,7 @@ pub struct RedisTable {
 
     /// The Sentinels, or some nodes of the cluster: `["10.0.0.1:26379", "10.0.0.2:26379"]`, in the
     /// environment separated by commas. Default: none. Name several, because the first connection needs
-    /// one that is up.
+    /// one that is running.
     #[config(env = "SESSION_REDIS_NODES", deserialize_with = values::list)]
     pub nodes: Option<Vec<String>>,
 
@@ -282,8 +282,8 @@ pub struct RedisTable {
     #[config(default = "mymaster", env = "SESSION_REDIS_MASTER")]
     pub master: String,
 
-    /// The password of the Sentinels themselves. Default: none. It belongs into the environment, because
-    /// the file is committed with the code.
+    /// The password of the Sentinels themselves. Default: none. Set it in the environment, because the
+    /// file is committed with the code.
     #[config(env = "SESSION_REDIS_SENTINEL_PASSWORD")]
     pub sentinel_password: Option<Secret>,
 
@@ -305,19 +305,19 @@ pub struct RedisTable {
     pub command_timeout: Duration,
 
     /// Whether records that were read stay in this process's memory until Redis reports a change.
-    /// Default: `false`. With it, repeated reads need no round trip. A session that another server ends
-    /// may be read here until the report arrives, at most 5 seconds later.
+    /// Default: `false`. With it, repeated reads need no round trip. A session that another instance of
+    /// the application ends can be read here until the report arrives, at most 5 seconds later.
     #[config(default = false, env = "SESSION_REDIS_NEAR_CACHE")]
     pub near_cache: bool,
 
     /// The memory of the near cache, in bytes. Default: 67108864 (64 MiB). When it is full, the sessions
-    /// that were unused for the longest time leave first. Less memory means more reads from Redis.
+    /// that were unused for the longest time are removed first. Less memory means more reads from Redis.
     #[config(default = 67_108_864, env = "SESSION_REDIS_NEAR_CACHE_BYTES", deserialize_with = values::bytes)]
     pub near_cache_bytes: usize,
 
     /// The number of replicas that must have a logout or a new token before it is acknowledged. Default:
-    /// 0. With replicas, no fail-over undoes a logout that this many of them have. It costs a round trip
-    /// to the slowest of them, and logouts fail while fewer are connected.
+    /// 0. A logout that all replicas have is not undone by a fail-over. Each such write waits for a round
+    /// trip to the slowest of them, and fails while fewer are connected.
     #[config(default = 0, env = "SESSION_REDIS_WAIT_REPLICAS", deserialize_with = values::count)]
     pub wait_replicas: u32,
 }
