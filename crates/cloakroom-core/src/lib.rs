@@ -1,11 +1,11 @@
-//! The engine of the cloakroom sessions: values, flash, forms, cookies, and the commit that loses
-//! nothing.
+//! The engine of the cloakroom sessions: values, flash, forms, cookies, and the commit that merges the
+//! changes of concurrent requests.
 //!
 //! Applications add the crate `cloakroom`, which re-exports everything here. Depend on this crate to
-//! write an [`adapter`] for another framework. Stores depend on `cloakroom-store` alone.
+//! write an [`adapter`] for another framework. Stores only depend on `cloakroom-store`.
 //!
-//! A folder of the sources is a floor, and a module imports from its own floor and from those below
-//! it. From the ground up:
+//! A folder of the sources is a floor. A module imports from its own floor and from those below it. From the
+//! ground up:
 //!
 //! | folder | what it does |
 //! |---|---|

@@ -14,8 +14,8 @@
 //!    file with every key, its meaning, its variable and its default.
 //! 4. The default.
 //!
-//! The application key is the exception: `APP_KEY` comes from a variable alone, because the file is
-//! committed with the code.
+//! The application key is the exception: `APP_KEY` only comes from a variable, because the file is committed
+//! with the code.
 //!
 //! # What is an error
 //! Wrong settings fail at start. The error names the file and line, or the variable and where it was
@@ -150,8 +150,8 @@ pub struct Settings {
     #[config(nested)]
     pub redis: RedisTable,
 
-    /// The application's keys, newest first, separated by commas. Required. Comes from the environment
-    /// variable alone, because the file is committed with the code.
+    /// The application's keys, newest first, separated by commas. Required. It only comes from the
+    /// environment variable, because the file is committed with the code.
     #[config(env = "APP_KEY", layer_attr(serde(skip_deserializing)))]
     pub app_key: Option<Secret>,
 }
@@ -185,8 +185,8 @@ pub struct CookieTable {
     #[config(default = "/", env = "SESSION_COOKIE_PATH")]
     pub path: String,
 
-    /// The domain whose subdomains receive the cookie as well. Default: none, which means this host
-    /// alone. With a domain, every host below it can read and replace the cookie.
+    /// The domain whose subdomains receive the cookie as well. Default: none, which means only this
+    /// host. With a domain, every host below it can read and replace the cookie.
     #[config(env = "SESSION_COOKIE_DOMAIN")]
     pub domain: Option<String>,
 

@@ -1,5 +1,6 @@
 //! Sessions for Rust web applications, on axum and actix-web: values, flash messages, form errors,
-//! sign-in. Concurrent requests of one session lose nothing, and a logout is final.
+//! sign-in. On the drivers with a store, concurrent requests of one session lose no change, and a logout is
+//! final.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,11 +20,11 @@
 //! | show old input, errors and messages in templates | [`View`] |
 //! | take a form, and reply to an invalid one | [`Input`], [`JsonInput`], [`form`] |
 //! | refuse forged requests | [`csrf`] |
-//! | choose where sessions live | [`guide::drivers`], [`MemoryStore`], [`FileStore`], [`RedisStore`] |
+//! | choose where sessions are stored | [`guide::drivers`], [`MemoryStore`], [`FileStore`], [`RedisStore`] |
 //! | configure them in a file and by environment variables | [`settings`] |
 //! | show and end the sessions of a visitor, or of everyone | [`OwnerSessions`], [`SessionAdmin`] |
 //! | name a session in a job or on a page | [`SessionHandle`], [`Sessions::edit`] |
-//! | know what concurrent requests do | [`guide::concurrency`] |
+//! | know how concurrent requests interact | [`guide::concurrency`] |
 //! | observe them: spans, events, metrics | [`observe`] |
 //! | test an application | [`testing`] |
 //! | write a store, or an adapter for another framework | [`store`], [`adapter`] |

@@ -37,8 +37,8 @@ const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 /// no such layer, dropping the last clone logs it without them.
 ///
 /// # Security
-/// The messages of failures with status 500 and 503 name settings and keys of the session, so they are
-/// for the log alone. Show clients the [`public_message`](Self::public_message).
+/// The messages of failures with status 500 and 503 name settings and keys of the session, so they belong
+/// in the log only. Show clients the [`public_message`](Self::public_message).
 #[derive(Clone, Debug)]
 pub struct Problem {
     occurrence: Arc<Occurrence>,

@@ -28,7 +28,7 @@ impl CsrfPolicy {
     /// When the request must not reach the handler: [`AdapterError::Forged`],
     /// [`AdapterError::NotLoaded`], [`AdapterError::BodyTooLarge`], [`AdapterError::BodyBroken`], or
     /// [`AdapterError::NotAForm`] if the form that should have the token is compressed or cannot be
-    /// read. A policy that [only logs](Self::log_only) refuses a broken body alone.
+    /// read. In [log-only mode](Self::log_only), only a broken body is refused.
     pub async fn verify_request(
         &self,
         method: &str,

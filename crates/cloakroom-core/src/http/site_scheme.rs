@@ -1,10 +1,10 @@
 //! The scheme of the site.
 
 /// The scheme by which visitors reach the application. A proxy can hide it from the application, so the
-/// cookie's `Secure` decides: browsers send such a cookie over https alone.
+/// cookie's `Secure` decides: browsers only send such a cookie over https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteScheme {
-    /// Https alone. An `Origin` of plain http is another site.
+    /// Only https. An `Origin` of plain http is another site.
     Https,
     /// Http or https, as in development.
     Any,

@@ -28,7 +28,7 @@ impl Session {
     /// Use it when the sum decides something, such as the number of attempts or a place in a queue.
     /// [`increment`](Self::increment) is cheaper when it does not, because it waits for no store.
     ///
-    /// Commits this change alone. Other changes of the request are committed when it ends.
+    /// Commits only this change. Other changes of the request are committed when it ends.
     ///
     /// # Errors
     /// As [`increment_by`](Self::increment_by) and [`commit`](Self::commit). When the session has ended.
@@ -81,7 +81,7 @@ impl Session {
     /// Use it for values that are valid once: a code, a voucher, a one-time link.
     /// [`pull`](Self::pull) is cheaper when several requests may get the value.
     ///
-    /// Commits this change alone. Other changes of the request are committed when it ends.
+    /// Commits only this change. Other changes of the request are committed when it ends.
     ///
     /// # Errors
     /// When the value is not a `T`: the value stays. As [`commit`](Self::commit).

@@ -78,12 +78,12 @@ pub(crate) enum TokenTransport {
 }
 
 impl Sessions {
-    /// Begins the settings of sessions on the cookie driver, which seals each session into the visitor's
+    /// Returns a builder of sessions on the cookie driver, which seals each session into the visitor's
     /// cookie.
     ///
-    /// The cookie driver needs neither a server nor a sweep. Use [`store`](Self::store) if its limits
-    /// matter: the last response of two tabs wins, a session has to fit into a few kilobytes, and a
-    /// copied cookie is valid until its deadline.
+    /// The cookie driver needs no server. Use [`store`](Self::store) if its limits matter: of two
+    /// concurrent responses the last one wins, a session has to fit into a few kilobytes, and a copied
+    /// cookie is valid until its deadline.
     /// [The guide](https://docs.rs/cloakroom/latest/cloakroom/guide/drivers/) compares the drivers.
     ///
     /// ```
@@ -98,7 +98,7 @@ impl Sessions {
         SessionsBuilder::new(DriverChoice::Cookie, keys)
     }
 
-    /// Begins the settings of sessions that are kept in `store`. The cookie holds a token alone.
+    /// Returns a builder of sessions that are kept in `store`. The cookie contains only a token.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -115,8 +115,8 @@ impl Sessions {
     /// Returns the same sessions for clients without cookies. The client sends the token in
     /// `Authorization: Bearer` (RFC 6750), and cookies are neither read nor set.
     ///
-    /// Use it in a layer around the routes of an API. The application returns the token to the client
-    /// with [`Session::bearer_token`](crate::Session::bearer_token).
+    /// Use it in a layer around the routes of an API. A handler gets the token for the client from
+    /// [`Session::bearer_token`](crate::Session::bearer_token).
     ///
     /// # Errors
     /// [`Error::is_unsupported`] on the cookie driver, because its records are in cookies.
@@ -214,7 +214,7 @@ impl Sessions {
     }
 
     /// Returns the scheme of this site's URLs. It is https if the cookie is `Secure`, because browsers
-    /// then send it over https alone.
+    /// then only send it over https.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -315,7 +315,7 @@ impl SessionsBuilder {
     }
 
     /// Sets the cookie's name and attributes. Default: [`CookieSettings::default`], whose cookie browsers
-    /// accept over https alone.
+    /// only accept over https.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -370,13 +370,14 @@ impl SessionsBuilder {
     /// Sets how long a commit may take. Default: 5 seconds.
     ///
     /// The time includes the wait for earlier writers, and further attempts while other processes write
-    /// the same session. After it, the request fails with an error that
-    /// [`is_contention`](Error::is_contention). The error is [unavailable](Error::is_unavailable) if the
-    /// store has not replied. With a longer time, requests wait longer for a store that hangs.
+    /// the same session. After this time, the request fails. If the store has not replied, the error
+    /// [`is_unavailable`](Error::is_unavailable). If other requests kept writing the session, it
+    /// [`is_contention`](Error::is_contention). With a longer time, requests wait longer for a store that
+    /// hangs.
     ///
-    /// A commit can include those of concurrent requests. It then waits for the store until the latest
-    /// of their deadlines, but begins no attempt after its own. So a request waits for up to twice this
-    /// time.
+    /// A request can wait for up to twice this time, because its commit can include those of later
+    /// requests. It then waits for the store until the latest of their deadlines, but begins no attempt
+    /// after its own.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -502,8 +503,8 @@ impl SessionsBuilder {
     /// Sets the form fields that `flash_all` and `flash_except` leave out. Default:
     /// [`SecretFields::DEFAULT`].
     ///
-    /// A secret field that is missing in the list is stored in the session and shown in the page as it
-    /// was typed.
+    /// If the name of a secret field matches no entry of the list, its value is stored in the session and
+    /// shown in the page again.
     pub fn secret_fields(mut self, fields: SecretFields) -> Self {
         self.secret_fields = fields;
         self

@@ -15,12 +15,12 @@
 //! 4. The request needs a token of the visitor's session, in the header `X-CSRF-Token` (or
 //!    `X-XSRF-TOKEN`) or in the form field `_csrf`. A token in the query is ignored.
 //!
-//! WebSocket handshakes are checked by rules 2 and 3 alone, because pages cannot add headers to them. A
+//! WebSocket handshakes are only checked by rules 2 and 3, because pages cannot add headers to them. A
 //! handshake is a `GET` with `Upgrade: websocket`, or any `CONNECT`.
 //!
 //! # When the body is read
-//! Rules 1 to 3, and a token in a header, need the request's headers alone. Without a token in a
-//! header, the body is read if all of these conditions hold. Otherwise the request is refused unread:
+//! Rules 1 to 3, and a token in a header, only need the request's headers. Without a token in a header,
+//! the body is read if all of these conditions hold. Otherwise the request is refused without reading it:
 //! - its `Content-Type` is that of a form: urlencoded, multipart or JSON;
 //! - it has no `Content-Encoding` and no `Upgrade: websocket`, because nothing is decompressed to find
 //!   a token;
@@ -56,8 +56,8 @@
 //! change something. The browser keeps the cookie that it receives last.
 //!
 //! # Deployment
-//! Rule 3 compares with the request's `Host`. If a proxy rewrites it, requests of older browsers look
-//! foreign. Let the proxy pass the original `Host` on, or [trust](CsrfPolicy::trust_origin) the public
+//! Rule 3 compares with the request's `Host`. If a proxy rewrites it, requests of older browsers are
+//! refused. Let the proxy pass on the original `Host`, or [trust](CsrfPolicy::trust_origin) the public
 //! origin.
 //!
 //! # Limitation
