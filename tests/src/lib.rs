@@ -11,9 +11,11 @@
 //! | a browser that speaks HTTP | [`browser::Browser`], which runs [`step::Step`]s |
 //! | an application without HTTP | [`local::LocalApp`] and its [`local::LocalBrowser`]s |
 //! | a store that notes calls, fails or waits | [`store::TestStore`] with [`store::Hooks`] |
+//! | a database server | [`databases::PostgresServer`] |
 //! | the log | [`log::Log`] |
 
 pub mod browser;
+pub mod databases;
 pub mod history;
 pub mod jar;
 pub mod local;
