@@ -108,7 +108,7 @@ impl Pace {
 pub fn sweep_in_background<S: Sweep>(
     budget: SweepBudget,
     store: impl Fn() -> Option<S> + Send + 'static,
-) {
+) -> tokio::task::JoinHandle<()> {
     let mut pace = Pace::new(budget);
     tokio::spawn(async move {
         loop {
@@ -128,7 +128,7 @@ pub fn sweep_in_background<S: Sweep>(
             drop(store);
             tokio::time::sleep(rest).await;
         }
-    });
+    })
 }
 
 #[cfg(test)]

@@ -62,6 +62,15 @@ pub use cloakroom_redis::{self as redis, RedisStore};
 #[cfg(feature = "config")]
 #[doc(inline)]
 pub use cloakroom_settings as settings;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+#[doc(inline)]
+pub use cloakroom_sqlx as sql;
+#[cfg(feature = "mysql")]
+pub use cloakroom_sqlx::MySqlStore;
+#[cfg(feature = "postgres")]
+pub use cloakroom_sqlx::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use cloakroom_sqlx::SqliteStore;
 #[cfg(feature = "conformance")]
 #[doc(inline)]
 pub use cloakroom_store::conformance;

@@ -1,0 +1,230 @@
+//! What differs between the databases.
+
+use std::{fmt, future::Future};
+
+use cloakroom_store::{Commit, Cursor, RecordKey, Revision, SweepProgress, clock::Timestamp};
+
+use sqlx::{Connection, error::DatabaseError};
+
+use crate::{
+    failure::{Failure, Meaning},
+    health::Findings,
+    pool::Pool,
+    sql::{Sql, Statements},
+    table::Table,
+    value::{Row, Value},
+};
+
+/// The result of the statement that carries out a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It took effect. Holds the revision of the record, of a destroyed one the last.
+    Done(Revision),
+    /// The row that it names is not there as it was expected, or is taken.
+    Nothing,
+}
+
+impl Applied {
+    /// Reads the number of rows that a step changed. The revision is the one of the record after it.
+    pub(crate) fn of(changed: Result<u64, Failure>, revision: Revision) -> Result<Self, Failure> {
+        match changed {
+            Ok(0) | Err(Failure::Refused(Meaning::Taken, _)) => Ok(Self::Nothing),
+            Ok(_) => Ok(Self::Done(revision)),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Reads the last revision of a record that was destroyed, if one was.
+    pub(crate) fn with_last(revision: Option<i64>) -> Self {
+        revision.map_or(Self::Nothing, |last| Self::Done(Revision(last.cast_unsigned())))
+    }
+}
+
+/// Runs statements on connections of a pool.
+pub trait Run: Send + Sync + 'static {
+    /// Runs a statement and returns the number of rows that it changed.
+    fn change(
+        &self,
+        sql: &Sql,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+
+    /// Runs a query whose only column is a number.
+    fn numbers(
+        &self,
+        sql: &Sql,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Vec<i64>, Failure>> + Send;
+
+    /// Runs a query for bytes and a number.
+    fn pairs(
+        &self,
+        sql: &Sql,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Vec<(Vec<u8>, i64)>, Failure>> + Send;
+
+    /// Returns the row under a key.
+    fn row(
+        &self,
+        select: &Sql,
+        key: &RecordKey,
+    ) -> impl Future<Output = Result<Option<Row>, Failure>> + Send;
+
+    /// Returns the greatest number of connections.
+    fn size(&self) -> u32;
+}
+
+/// Statements for one database.
+pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
+    /// The database as sqlx knows it.
+    type Database: sqlx::Database;
+    /// Its connections.
+    type Connections: Run + From<Pool<Self::Database>>;
+    /// Settings that only this database has.
+    type Options: Clone + Default + fmt::Debug + Send + Sync;
+
+    /// The driver's name in settings and logs.
+    const NAME: &'static str;
+    /// The quote around names.
+    const QUOTE: char;
+
+    /// Makes the statements for a table.
+    fn new(table: &Table, options: &Self::Options) -> Self;
+
+    /// Returns what an error of the database means.
+    fn meaning(error: &dyn DatabaseError) -> Meaning;
+
+    /// Names the database, without user and password.
+    fn describe(
+        options: &<<Self::Database as sqlx::Database>::Connection as Connection>::Options,
+    ) -> String;
+
+    /// Returns the statements that all databases share.
+    fn shared(&self) -> &Statements;
+
+    /// Carries out a step, which gives its record this revision.
+    fn apply(
+        &self,
+        connections: &Self::Connections,
+        commit: &Commit,
+        revision: Revision,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Applied, Failure>> + Send;
+
+    /// Deletes the expired rows among about `limit` rows. Returns where the next call begins.
+    fn sweep(
+        &self,
+        connections: &Self::Connections,
+        from: Cursor,
+        limit: usize,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(SweepProgress, Cursor), Failure>> + Send;
+
+    /// Returns the statements that make the tables, in order.
+    fn schema(table: &Table) -> Vec<String>;
+
+    /// Runs the statements that make the tables, under a lock.
+    fn migrate(
+        &self,
+        connections: &Self::Connections,
+        table: &Table,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Examines the server and the table.
+    fn examine(
+        &self,
+        connections: &Self::Connections,
+        table: &Table,
+    ) -> impl Future<Output = Result<Findings, Failure>> + Send;
+}
+
+/// Implements [`Run`] for the connections of one database. The module defines `fetch`, which returns the
+/// rows of a statement, and `change`, which returns the number of changed rows.
+macro_rules! connections {
+    ($database:ty) => {
+        impl crate::pool::Pool<$database> {
+            /// Runs a statement and returns its rows.
+            pub(crate) async fn rows<T>(
+                &self,
+                sql: &crate::sql::Sql,
+                values: &[crate::value::Value<'_>],
+            ) -> Result<Vec<T>, crate::failure::Failure>
+            where
+                T: for<'r> sqlx::FromRow<'r, <$database as sqlx::Database>::Row> + Send,
+            {
+                let mut lease = self.acquire().await?;
+                let work = async {
+                    let rows = fetch(&mut lease, sql, values).await?;
+                    rows.iter().map(T::from_row).collect()
+                };
+                let done = self.within(work).await;
+                lease.finish(&done);
+                done
+            }
+        }
+
+        impl crate::dialect::Run for crate::pool::Pool<$database> {
+            async fn change(
+                &self,
+                sql: &crate::sql::Sql,
+                values: &[crate::value::Value<'_>],
+            ) -> Result<u64, crate::failure::Failure> {
+                let mut lease = self.acquire().await?;
+                let done = self.within(change(&mut lease, sql, values)).await;
+                lease.finish(&done);
+                done
+            }
+
+            async fn numbers(
+                &self,
+                sql: &crate::sql::Sql,
+                values: &[crate::value::Value<'_>],
+            ) -> Result<Vec<i64>, crate::failure::Failure> {
+                let rows = self.rows::<(i64,)>(sql, values).await?;
+                Ok(rows.into_iter().map(|(number,)| number).collect())
+            }
+
+            async fn pairs(
+                &self,
+                sql: &crate::sql::Sql,
+                values: &[crate::value::Value<'_>],
+            ) -> Result<Vec<(Vec<u8>, i64)>, crate::failure::Failure> {
+                self.rows(sql, values).await
+            }
+
+            async fn row(
+                &self,
+                select: &crate::sql::Sql,
+                key: &cloakroom_store::RecordKey,
+            ) -> Result<Option<crate::value::Row>, crate::failure::Failure> {
+                let key = [key.into()];
+                let mut rows =
+                    self.rows::<(i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)>(select, &key).await?;
+                Ok(rows.pop().map(|(revision, expires, record, successor)| {
+                    let record = record.map(bytes::Bytes::from);
+                    crate::value::Row { revision, expires, record, successor }
+                }))
+            }
+
+            fn size(&self) -> u32 {
+                self.max_connections()
+            }
+        }
+
+        /// Returns a prepared statement with its values.
+        fn prepared<'q>(
+            sql: &crate::sql::Sql,
+            values: &[crate::value::Value<'_>],
+        ) -> sqlx::query::Query<'q, $database, <$database as sqlx::Database>::Arguments> {
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql.text.clone()));
+            sql.bound(values).fold(query, |query, value| match value {
+                crate::value::Value::Number(number) => query.bind(number),
+                crate::value::Value::Bytes(bytes) => query.bind(bytes),
+                crate::value::Value::NoNumber => query.bind(None::<i64>),
+                crate::value::Value::NoBytes => query.bind(None::<&[u8]>),
+            })
+        }
+    };
+}
+
+pub(crate) use connections;

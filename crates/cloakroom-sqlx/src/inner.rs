@@ -1,0 +1,240 @@
+//! How a step is carried out, whatever the database.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use cloakroom_store::{
+    Commit, Entry, Outcome, RecordKey, Revision, StoreError, SweepBudget,
+    clock::{Clock, Timestamp},
+};
+use tokio::{sync::OnceCell, task::JoinHandle};
+
+use crate::{
+    dialect::{Applied, Dialect, Run},
+    failure::{Failure, Meaning},
+    sweeper::Round,
+    table::Table,
+    value::Row,
+};
+
+/// How often a statement is sent again because others were in its way.
+const COLLISIONS: u32 = 8;
+
+/// A store on a database.
+#[derive(Debug)]
+pub(crate) struct Inner<D: Dialect> {
+    pub(crate) dialect: D,
+    pub(crate) connections: D::Connections,
+    pub(crate) table: Table,
+    /// Names the database in errors, without its password.
+    pub(crate) place: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) budget: Option<SweepBudget>,
+    /// Whether the first use makes the tables.
+    pub(crate) migrates: bool,
+    pub(crate) migrated: OnceCell<()>,
+    /// The task that sweeps.
+    pub(crate) sweeping: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) round: tokio::sync::Mutex<Round>,
+}
+
+impl<D: Dialect> Inner<D> {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes the tables before the first statement, if the settings say so.
+    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
+        if self.migrates && !self.migrated.initialized() {
+            self.migrated.get_or_try_init(|| self.migrate()).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn failed(&self, attempted: &str, failure: Failure) -> StoreError {
+        let attempted = format!("{attempted} {}", self.place);
+        let table = format!(
+            "the table {} does not exist; `migrate` of the store makes it, the setting \
+             `database.migrate` makes it at the first use, and `cloakroom schema` prints it",
+            self.table.sessions()
+        );
+        failure.into_store_error(&attempted, &table)
+    }
+
+    /// Runs a statement that may be sent again: one that reads, or whose second copy changes nothing more.
+    pub(crate) async fn repeat<T, W: Future<Output = Result<T, Failure>>>(
+        &self,
+        work: impl Fn() -> W,
+    ) -> Result<T, Failure> {
+        let mut delivery = Delivery::new(self.connections.size());
+        loop {
+            match work().await {
+                Ok(done) => return Ok(done),
+                Err(failure) => delivery.after(failure).await?,
+            }
+        }
+    }
+
+    /// Returns the row under a key, also if its deadline has passed.
+    async fn row(&self, key: &RecordKey) -> Result<Option<Row>, Failure> {
+        self.repeat(|| self.connections.row(&self.dialect.shared().select, key)).await
+    }
+
+    pub(crate) async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
+        self.ready().await?;
+        let row = self.row(key).await;
+        let row = row.map_err(|failure| self.failed("read a session from", failure))?;
+        Ok(row.and_then(|row| row.entry(self.now())))
+    }
+
+    pub(crate) async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
+        self.ready().await?;
+        let outcome = self.carry_out(commit).await;
+        outcome.map_err(|failure| self.failed("write a session to", failure))
+    }
+
+    async fn carry_out(&self, commit: &Commit) -> Result<Outcome, Failure> {
+        let drawn = drawn_revision()?;
+        let mut delivery = Delivery::new(self.connections.size());
+        loop {
+            let now = self.now();
+            match self.dialect.apply(&self.connections, commit, drawn, now).await {
+                Ok(Applied::Done(revision)) => return Ok(Outcome::Done(revision)),
+                Ok(Applied::Nothing) => {
+                    let why = Why { commit, drawn, now, may_be_ours: delivery.has_lost };
+                    if let Some(outcome) = self.explain(&why).await? {
+                        return Ok(outcome);
+                    }
+                    delivery.after_collision().await?;
+                }
+                Err(failure) => delivery.after(failure).await?,
+            }
+        }
+    }
+
+    /// Finds out why a step changed nothing. Returns `None` if it may succeed now.
+    async fn explain(&self, why: &Why<'_>) -> Result<Option<Outcome>, Failure> {
+        let Some(row) = self.row(&why.commit.key()).await? else { return Ok(why.absent()) };
+        let revision = row.revision();
+        match row.entry(why.now) {
+            None => Ok(why.absent()),
+            Some(Entry::Live(stored)) => match why.commit {
+                Commit::Create { .. } => Ok(Some(Outcome::Exists)),
+                Commit::Rotate { expected, to, .. }
+                    if expected.is_none_or(|expected| expected == stored.revision) =>
+                {
+                    let taken = self.row(to).await?.and_then(|row| row.entry(why.now));
+                    Ok(taken.map(|_| Outcome::Exists))
+                }
+                Commit::Replace { expected, .. } if *expected != stored.revision => {
+                    why.conflict(stored)
+                }
+                Commit::Touch { expected, .. }
+                | Commit::Rotate { expected: Some(expected), .. }
+                    if *expected != stored.revision =>
+                {
+                    Ok(Some(Outcome::Conflict(stored)))
+                }
+                // It was written, or its clock was set, between the two statements.
+                _ => Ok(None),
+            },
+            Some(Entry::Tombstone { successor, expires, .. }) => match why.commit {
+                Commit::Create { .. } => Ok(Some(Outcome::Exists)),
+                // Nobody else has drawn this key.
+                Commit::Rotate { expected: Some(_), to, .. } if successor == Some(*to) => {
+                    Ok(Some(Outcome::Done(why.drawn)))
+                }
+                Commit::Rotate { expected: None, to, .. } if why.may_be_ours => {
+                    let began = self.row(to).await?.is_some();
+                    Ok(Some(if began { Outcome::Done(why.drawn) } else { Outcome::Gone }))
+                }
+                Commit::Destroy { tombstone, .. }
+                    if why.may_be_ours && successor.is_none() && expires == *tombstone =>
+                {
+                    Ok(Some(Outcome::Done(revision)))
+                }
+                _ => Ok(Some(Outcome::Gone)),
+            },
+        }
+    }
+}
+
+/// A step that changed nothing.
+struct Why<'c> {
+    commit: &'c Commit,
+    drawn: Revision,
+    now: Timestamp,
+    /// Whether an earlier copy of the statement may have taken effect.
+    may_be_ours: bool,
+}
+
+impl Why<'_> {
+    /// Returns the outcome if nothing is under the key. A key can become free only if its entry expired.
+    fn absent(&self) -> Option<Outcome> {
+        let creates = matches!(self.commit, Commit::Create { .. });
+        (!creates).then_some(Outcome::Gone)
+    }
+
+    /// Returns the outcome of a replacement whose record has another revision. It is not a conflict if an
+    /// earlier copy may have written before that, because the change would then be made twice.
+    fn conflict(&self, stored: cloakroom_store::StoredRecord) -> Result<Option<Outcome>, Failure> {
+        if self.may_be_ours {
+            return Err(Failure::Unknown);
+        }
+        Ok(Some(Outcome::Conflict(stored)))
+    }
+}
+
+/// The copies of one statement.
+struct Delivery {
+    collisions: u32,
+    /// How many copies may get lost. Each connection that was idle may be a broken one.
+    copies_left: u32,
+    has_lost: bool,
+}
+
+impl Delivery {
+    fn new(connections: u32) -> Self {
+        Self { collisions: 0, copies_left: connections.saturating_add(1), has_lost: false }
+    }
+
+    /// Waits until another copy may be sent.
+    ///
+    /// # Errors
+    /// The failure, if no other copy is to be sent.
+    async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
+        match failure {
+            Failure::Refused(Meaning::Collision, _) if self.collisions < COLLISIONS => {
+                self.after_collision().await
+            }
+            Failure::Lost(_) if self.copies_left > 0 => {
+                self.copies_left -= 1;
+                self.has_lost = true;
+                Ok(())
+            }
+            failure => Err(failure),
+        }
+    }
+
+    async fn after_collision(&mut self) -> Result<(), Failure> {
+        if self.collisions == COLLISIONS {
+            return Err(Failure::Crowded);
+        }
+        self.collisions += 1;
+        let longest = 1_u64 << self.collisions;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=longest))).await;
+        Ok(())
+    }
+}
+
+/// Draws the revision that a step gives its record. Drawn and not counted, because a statement that is
+/// sent again has to recognise its own.
+fn drawn_revision() -> Result<Revision, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::Lost(sqlx::Error::Io(std::io::Error::other(error))))?;
+    Ok(Revision(u64::from_ne_bytes(bytes)))
+}
