@@ -11,7 +11,7 @@
 //! | a browser that speaks HTTP | [`browser::Browser`], which runs [`step::Step`]s |
 //! | an application without HTTP | [`local::LocalApp`] and its [`local::LocalBrowser`]s |
 //! | a store that notes calls, fails or waits | [`store::TestStore`] with [`store::Hooks`] |
-//! | a database server | [`databases::PostgresServer`] |
+//! | a database server | [`databases::PostgresServer`], [`databases::MariaDbServer`], [`databases::PgBouncer`] |
 //! | the log | [`log::Log`] |
 
 pub mod browser;

@@ -7,6 +7,8 @@
 //! data is made once and then copied ([`template`]).
 
 mod account;
+mod mariadb;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod server;
@@ -18,8 +20,15 @@ use std::{
     process::{Command, Stdio},
 };
 
+pub use mariadb::{MariaDbServer, mariadb};
+pub use pgbouncer::PgBouncer;
 pub use postgres::{PostgresServer, psql};
 pub use process::is_running;
+
+/// The user of all servers, who has no password.
+const USER: &str = "cloakroom";
+/// The database that every server has from the start.
+const DATABASE: &str = "cloakroom";
 
 /// Finds a program in folders of its own, on the path, or where programs of administrators are.
 fn program(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    output, program,
+    DATABASE, USER, output, program,
     server::{Port, Server},
     template, text, words,
 };
@@ -72,7 +72,7 @@ impl PostgresServer {
 
     /// Returns the URL of its first database.
     pub fn url(&self) -> String {
-        self.url_of("cloakroom")
+        self.url_of(DATABASE)
     }
 
     /// Creates an empty database and returns its URL.
@@ -83,7 +83,7 @@ impl PostgresServer {
     }
 
     fn url_of(&self, database: &str) -> String {
-        format!("postgres://cloakroom@{}/{database}", self.address())
+        format!("postgres://{USER}@{}/{database}", self.address())
     }
 
     /// Returns the rows of statements in the first database, as [`psql`] does.
@@ -156,12 +156,14 @@ fn template(server: &Server) -> &'static Path {
     TEMPLATE.get_or_init(|| {
         let [initdb, postgres] = ["initdb", "postgres"].map(postgres);
         let version = output(&words([text(&initdb), "--version"]), Path::new("/"));
-        let create = "echo 'create database cloakroom' | \"$1\" --single -F -D \"$2\" template1";
-        let options = "-U cloakroom -A trust -E UTF8 --locale=C --no-sync -D {folder}/data";
-        let initialize = [text(&initdb)].into_iter().chain(options.split(' '));
+        let rename = format!("alter database postgres rename to {DATABASE}");
+        let pipe = "echo \"$3\" | \"$1\" --single -F -D \"$2\" template1";
+        // Small segments of the log make the copies small.
+        let options = "-A trust -E UTF8 --locale=C --wal-segsize=1 --no-sync -D {folder}/data -U";
+        let initialize = [text(&initdb)].into_iter().chain(options.split(' ')).chain([USER]);
         let commands = [
             initialize.map(ToOwned::to_owned).collect(),
-            words(["sh", "-c", create, "sh", text(&postgres), "{folder}/data"]),
+            words(["sh", "-c", pipe, "sh", text(&postgres), "{folder}/data", &rename]),
         ];
         template::find("postgres", &version, server.account(), &commands)
     })

@@ -9,7 +9,7 @@ use std::{
 };
 
 use cloakroom_tests::{
-    databases::{PostgresServer, is_running},
+    databases::{MariaDbServer, PostgresServer, is_running},
     running::Running,
 };
 
@@ -21,7 +21,8 @@ fn a_killed_test_leaves_no_server_and_no_data() {
     if env::var_os(VICTIM).is_some() {
         let server = PostgresServer::start();
         let shared = PostgresServer::shared();
-        let processes = [server.processes(), shared.processes()].concat();
+        let other = MariaDbServer::shared();
+        let processes = [server.processes(), shared.processes(), other.processes()].concat();
         println!("servers {} {processes:?}", server.folder().display());
         sleep(Duration::from_mins(10));
     }
