@@ -203,7 +203,7 @@ impl Dialect for MySqlDialect {
                  id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,\n  \
                  name VARBINARY(255) NOT NULL,\n  \
                  kept_until BIGINT NOT NULL,\n  \
-                 lines MEDIUMBLOB NOT NULL,\n  \
+                 content MEDIUMBLOB NOT NULL,\n  \
                  INDEX {} (name, id)\n) ENGINE = InnoDB",
                 table.index("_log_name")
             ),

@@ -242,7 +242,7 @@ impl Dialect for PgDialect {
                  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n  \
                  name bytea NOT NULL,\n  \
                  kept_until bigint NOT NULL,\n  \
-                 lines bytea NOT NULL\n)"
+                 content bytea NOT NULL\n)"
             ),
             format!("CREATE INDEX IF NOT EXISTS {} ON {log} (name, id)", table.index("_log_name")),
         ];

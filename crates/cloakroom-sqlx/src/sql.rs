@@ -120,11 +120,11 @@ impl Statements {
             release_sweep: sql(format!("UPDATE {state} SET swept_until = 0 WHERE sweeper = $1")),
             version: sql(format!("SELECT version FROM {state}")),
             append_to_log: sql(format!(
-                "INSERT INTO {log} (name, kept_until, lines) VALUES ($1, $2, $3)"
+                "INSERT INTO {log} (name, kept_until, content) VALUES ($1, $2, $3)"
             )),
             keep_log: sql(format!("UPDATE {log} SET kept_until = $2 WHERE name = $1")),
             read_log: sql(format!(
-                "SELECT lines, id FROM {log} WHERE name = $1 AND id > $2 ORDER BY id LIMIT $3"
+                "SELECT content, id FROM {log} WHERE name = $1 AND id > $2 ORDER BY id LIMIT $3"
             )),
             forget_logs: sql(format!("DELETE FROM {log} WHERE kept_until <= $1")),
         }

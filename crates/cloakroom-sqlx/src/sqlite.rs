@@ -190,7 +190,7 @@ impl Dialect for SqliteDialect {
                  id INTEGER PRIMARY KEY,\n  \
                  name BLOB NOT NULL,\n  \
                  kept_until INTEGER NOT NULL,\n  \
-                 lines BLOB NOT NULL\n) STRICT"
+                 content BLOB NOT NULL\n) STRICT"
             ),
             format!("CREATE INDEX IF NOT EXISTS {} ON {log} (name, id)", table.index("_log_name")),
         ]

@@ -6,23 +6,25 @@ use std::sync::Arc;
 
 use cloakroom::{
     clock::FakeClock,
-    sql::{PgStatements, PostgresStore, SqliteStore},
+    sql::{MySqlStore, PgStatements, PostgresStore, SqliteStore},
     store::Store,
 };
-use cloakroom_tests::databases::PostgresServer;
+use cloakroom_tests::databases::{MariaDbServer, PostgresServer};
 use tempfile::TempDir;
 
 /// A database to test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Database {
     Postgres(PgStatements),
+    MariaDb,
     Sqlite,
 }
 
 impl Database {
-    const ALL: [Self; 3] = [
+    const ALL: [Self; 4] = [
         Self::Postgres(PgStatements::Prepared),
         Self::Postgres(PgStatements::Simple),
+        Self::MariaDb,
         Self::Sqlite,
     ];
 
@@ -32,6 +34,11 @@ impl Database {
             Self::Postgres(statements) => {
                 let url = PostgresServer::shared().database();
                 let store = PostgresStore::at(&url).unwrap().statements(statements);
+                let store = store.clock(clock.clone()).migrate(true).sweep_budget(None);
+                (Arc::new(store.build().unwrap()), None)
+            }
+            Self::MariaDb => {
+                let store = MySqlStore::at(&MariaDbServer::shared().database()).unwrap();
                 let store = store.clock(clock.clone()).migrate(true).sweep_budget(None);
                 (Arc::new(store.build().unwrap()), None)
             }
