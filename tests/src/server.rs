@@ -14,11 +14,19 @@ use cloakroom::{
     cookie::CookieSettings,
     file::Durability,
     redis::{RedisStore, Servers},
+    store::Store,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{browser::Browser, local, probe, redis::RedisServer, step::Step, store::Hooks};
+use crate::{
+    browser::Browser,
+    databases::{Database, SqlBackend},
+    local, probe,
+    redis::RedisServer,
+    step::Step,
+    store::Hooks,
+};
 
 /// The drivers that the scenarios run over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +39,25 @@ pub enum DriverUnderTest {
     File,
     /// A Redis server for this test.
     Redis,
+    /// Tables in a PostgreSQL server.
+    Postgres,
+    /// Tables in a MariaDB server.
+    MySql,
+    /// An SQLite database in a file of its own.
+    Sqlite,
 }
 
 impl DriverUnderTest {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
+    pub const ALL: [Self; 7] = [
+        Self::Cookie,
+        Self::Memory,
+        Self::File,
+        Self::Redis,
+        Self::Postgres,
+        Self::MySql,
+        Self::Sqlite,
+    ];
 
     /// Whether records live on the server, where concurrent requests can be told apart.
     pub fn is_server_side(self) -> bool {
@@ -114,6 +136,8 @@ pub enum Backend {
     File(TempDir),
     /// In this Redis, which ends with the server.
     Redis(RedisServer),
+    /// In tables of the test's own.
+    Sql(SqlBackend),
 }
 
 impl Backend {
@@ -125,30 +149,44 @@ impl Backend {
                 Self::File(tempfile::tempdir().unwrap_or_else(|error| panic!("{error}")))
             }
             DriverUnderTest::Redis => Self::Redis(RedisServer::start()),
+            DriverUnderTest::Postgres => Self::Sql(SqlBackend::new(Database::Postgres)),
+            DriverUnderTest::MySql => Self::Sql(SqlBackend::new(Database::MySql)),
+            DriverUnderTest::Sqlite => Self::Sql(SqlBackend::new(Database::Sqlite)),
         }
     }
 
     /// Session settings on this backend.
     fn sessions(&mut self, clock: &Arc<FakeClock>) -> SessionsBuilder {
-        let keys = AppKeys::random();
-        match self {
-            Self::None => Sessions::cookie(keys),
-            Self::Memory(store) => {
-                *store = Arc::new(MemoryStore::with_clock(clock.clone()));
-                Sessions::store(store.clone(), keys)
-            }
+        if let Self::Memory(store) = self {
+            *store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        }
+        match self.store(clock) {
+            Some(store) => Sessions::store(store, AppKeys::random()),
+            None => Sessions::cookie(AppKeys::random()),
+        }
+    }
+
+    /// Returns another store on the records, which goes by this clock. `None` if they are not kept here.
+    ///
+    /// # Panics
+    /// When there is no folder.
+    pub fn store(&self, clock: &Arc<FakeClock>) -> Option<Box<dyn Store>> {
+        Some(match self {
+            Self::None => return None,
+            Self::Memory(store) => Box::new(store.clone()),
             Self::File(folder) => {
                 let store = FileStore::builder(folder.path().join("sessions"));
                 // What these tests look at does not depend on the disk.
                 let store = store.durability(Durability::Fast).clock(clock.clone()).open();
-                Sessions::store(store.unwrap_or_else(|error| panic!("{error}")), keys)
+                Box::new(store.unwrap_or_else(|error| panic!("{error}")))
             }
             Self::Redis(server) => {
                 let servers = Servers::at(&server.url()).unwrap_or_else(|error| panic!("{error}"));
                 let store = RedisStore::builder(servers).clock(clock.clone()).build();
-                Sessions::store(store.unwrap_or_else(|error| panic!("{error}")), keys)
+                Box::new(store.unwrap_or_else(|error| panic!("{error}")))
             }
-        }
+            Self::Sql(tables) => tables.store(clock),
+        })
     }
 
     /// How many records are kept, tombstones left out.
@@ -160,6 +198,7 @@ impl Backend {
             Self::None => panic!("this driver keeps nothing on the server"),
             Self::Memory(store) => store.len(),
             Self::File(folder) => files(&folder.path().join("sessions")),
+            Self::Sql(tables) => tables.records(),
             Self::Redis(server) => {
                 let keys = server.cli(&["KEYS", "session:{*"]);
                 let keys = keys.lines().filter(|key| !key.is_empty());
@@ -176,6 +215,7 @@ impl Backend {
         match self {
             Self::None | Self::Memory(_) => panic!("there is no dump of this driver"),
             Self::File(folder) => dump_of(folder.path()),
+            Self::Sql(tables) => tables.dump(),
             Self::Redis(server) => {
                 let keys = server.cli(&["KEYS", "*"]);
                 let shown = keys.lines().map(|key| match server.cli(&["TYPE", key]).as_str() {

@@ -7,6 +7,7 @@
 //! data is made once and then copied ([`template`]).
 
 mod account;
+mod backend;
 mod mariadb;
 mod pgbouncer;
 mod postgres;
@@ -20,6 +21,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+pub use backend::{Database, SqlBackend};
 pub use mariadb::{MariaDbServer, mariadb};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{PostgresServer, psql};

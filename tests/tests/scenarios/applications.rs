@@ -1,13 +1,9 @@
 //! Several applications with different keys on one store.
 
-use cloakroom::{
-    AppKeys, FileStore, Sessions,
-    cookie::CookieSettings,
-    redis::{RedisStore, Servers},
-};
+use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
 use cloakroom_tests::{
     browser::Browser,
-    server::{Backend, Server, Serving},
+    server::{Server, Serving},
     step::{Step, destroy_others, increment, put, sessions_of, set_owner},
 };
 use serde_json::json;
@@ -22,18 +18,8 @@ server_side! {
 async fn application(server: &Server, keys: &str) -> (Browser, Serving) {
     let keys = AppKeys::parse(keys).unwrap();
     let clock = server.clock.clone();
-    let builder = match &server.backend {
-        Backend::None => unreachable!("the cookie driver has no store"),
-        Backend::Memory(store) => Sessions::store(store.clone(), keys),
-        Backend::File(folder) => {
-            let store = FileStore::builder(folder.path().join("sessions")).clock(clock.clone());
-            Sessions::store(store.open().unwrap(), keys)
-        }
-        Backend::Redis(redis) => {
-            let store = RedisStore::builder(Servers::at(&redis.url()).unwrap());
-            Sessions::store(store.clock(clock.clone()).build().unwrap(), keys)
-        }
-    };
+    let store = server.backend.store(&clock).expect("a driver with a store");
+    let builder = Sessions::store(store, keys);
     let sessions = builder.clock(clock).cookie_settings(CookieSettings::development()).build();
     let (address, serving) = server.setup.framework.probe(sessions.unwrap()).await;
     (Browser::new(address), serving)

@@ -47,12 +47,12 @@ macro_rules! each_driver {
 
 /// Runs scenarios on every driver: `every_driver! { name_of_scenario, … }`.
 macro_rules! every_driver {
-    ($($scenario:ident),* $(,)?) => { $crate::on_drivers! { Cookie Memory File Redis; $($scenario)* } };
+    ($($scenario:ident),* $(,)?) => { $crate::on_drivers! { Cookie Memory File Redis Postgres MySql Sqlite; $($scenario)* } };
 }
 
 /// Runs scenarios on every driver that keeps records on the server.
 macro_rules! server_side {
-    ($($scenario:ident),* $(,)?) => { $crate::on_drivers! { Memory File Redis; $($scenario)* } };
+    ($($scenario:ident),* $(,)?) => { $crate::on_drivers! { Memory File Redis Postgres MySql Sqlite; $($scenario)* } };
 }
 
 pub(crate) use {each_driver, each_framework, each_scenario, on_drivers};

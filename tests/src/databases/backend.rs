@@ -1,0 +1,150 @@
+//! The sessions of one test server in a database.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use cloakroom::{
+    clock::FakeClock,
+    sql::{
+        MySqlStore, PostgresStore, SqliteStore,
+        sqlx::{
+            AssertSqlSafe, Connection, Error, MySqlConnection, PgConnection, SqliteConnection,
+            query_scalar,
+        },
+    },
+    store::Store,
+};
+use tempfile::TempDir;
+
+use super::{MariaDbServer, PostgresServer};
+
+/// The tables of one test server. Those on a server are in the database that all tests of the process
+/// share.
+#[derive(Debug)]
+pub struct SqlBackend {
+    database: Database,
+    url: String,
+    table: String,
+    _folder: Option<TempDir>,
+}
+
+/// A database that a driver stores sessions in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    MySql,
+    /// SQLite, in a file of its own.
+    Sqlite,
+}
+
+impl Database {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::MySql, Self::Sqlite];
+}
+
+impl SqlBackend {
+    /// Makes tables of the test's own.
+    ///
+    /// # Panics
+    /// When the server does not start, or there is no folder.
+    pub fn new(database: Database) -> Self {
+        static TABLES: AtomicUsize = AtomicUsize::new(0);
+        let (url, folder) = match database {
+            Database::Postgres => (PostgresServer::shared().url(), None),
+            Database::MySql => (MariaDbServer::shared().url(), None),
+            Database::Sqlite => {
+                let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+                (format!("sqlite:{}", folder.path().join("app.db").display()), Some(folder))
+            }
+        };
+        let table = format!("sessions_{}", TABLES.fetch_add(1, Ordering::SeqCst));
+        Self { database, url, table, _folder: folder }
+    }
+
+    /// Returns a store on the tables, which goes by a clock of the test's own and does not sweep.
+    ///
+    /// # Panics
+    /// Never, because the settings are valid.
+    pub fn store(&self, clock: &Arc<FakeClock>) -> Box<dyn Store> {
+        macro_rules! store {
+            ($store:ty) => {{
+                let store = <$store>::at(&self.url).unwrap_or_else(|error| panic!("{error}"));
+                let store = store.table(&self.table).clock(clock.clone()).migrate(true);
+                let store = store.sweep_budget(None).build();
+                Box::new(store.unwrap_or_else(|error| panic!("{error}")))
+            }};
+        }
+        match self.database {
+            Database::Postgres => store!(PostgresStore),
+            Database::MySql => store!(MySqlStore),
+            Database::Sqlite => store!(SqliteStore),
+        }
+    }
+
+    /// Returns how many records there are, tombstones left out.
+    pub fn records(&self) -> usize {
+        let hexadecimal = self.hexadecimal("id");
+        self.texts(&format!("SELECT {hexadecimal} FROM {} WHERE record IS NOT NULL", self.table))
+            .len()
+    }
+
+    /// Returns keys, owners and contents as text.
+    pub fn dump(&self) -> String {
+        let columns = ["id", "owner", "successor"].map(|column| {
+            let text = format!("SELECT {} FROM {}", self.hexadecimal(column), self.table);
+            self.texts(&format!("{text} WHERE {column} IS NOT NULL")).join("\n")
+        });
+        let record = match self.database {
+            Database::Postgres => "convert_from(record, 'UTF8')",
+            Database::MySql => "CONVERT(record USING utf8mb4)",
+            Database::Sqlite => "CAST(record AS TEXT)",
+        };
+        let records = format!("SELECT {record} FROM {} WHERE record IS NOT NULL", self.table);
+        columns.join("\n") + "\n" + &self.texts(&records).join("\n")
+    }
+
+    fn hexadecimal(&self, column: &str) -> String {
+        match self.database {
+            Database::Postgres => format!("encode({column}, 'hex')"),
+            Database::MySql => format!("LOWER(HEX({column}))"),
+            Database::Sqlite => format!("lower(hex({column}))"),
+        }
+    }
+
+    /// Runs a query whose only column is a text. Has no rows if the tables are not there yet.
+    fn texts(&self, query: &str) -> Vec<String> {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+            match runtime.block_on(self.run(query)) {
+                Ok(rows) => rows,
+                Err(Error::Database(error)) if is_missing_table(&error.to_string()) => Vec::new(),
+                Err(error) => panic!("{query}: {error}"),
+            }
+        };
+        // In a thread of its own, because a runtime cannot block in another.
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| panic!("{query}")))
+    }
+
+    async fn run(&self, query: &str) -> Result<Vec<String>, Error> {
+        macro_rules! rows {
+            ($connection:ty) => {{
+                let mut connection = <$connection>::connect(&self.url).await?;
+                query_scalar(AssertSqlSafe(query)).fetch_all(&mut connection).await
+            }};
+        }
+        match self.database {
+            Database::Postgres => rows!(PgConnection),
+            Database::MySql => rows!(MySqlConnection),
+            Database::Sqlite => rows!(SqliteConnection),
+        }
+    }
+}
+
+fn is_missing_table(error: &str) -> bool {
+    ["does not exist", "doesn't exist", "no such table"].iter().any(|says| error.contains(says))
+}
