@@ -8,15 +8,32 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 10] = [
     Tool { package: "chromium", is_there: || commands::exists("chromium") },
     Tool { package: "chromium-driver", is_there: || commands::exists("chromedriver") },
     Tool { package: "python3-cryptography", is_there: || python().is_some() },
     Tool { package: "redis-server", is_there: || commands::exists("redis-server") },
+    Tool { package: "postgresql", is_there: has_postgres },
+    Tool { package: "pgbouncer", is_there: || has_in_sbin("pgbouncer") },
+    Tool { package: "mariadb-server", is_there: || has_in_sbin("mariadbd") },
     Tool { package: "openssl", is_there: || commands::succeeds("openssl", &["version"]) },
     Tool { package: "strace", is_there: || commands::exists("strace") },
     Tool { package: "g++", is_there: || commands::exists("c++") },
 ];
+
+/// Debian keeps PostgreSQL's programs off the path, in a folder for each version.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders = versions.map(|version| version.path().join("bin"));
+    commands::exists("psql")
+        && (folders.any(|folder| folder.join("initdb").is_file()) || commands::exists("initdb"))
+}
+
+/// The path of a user other than root may lack the folders of administrators.
+fn has_in_sbin(program: &str) -> bool {
+    let folders = ["", "/usr/sbin/", "/usr/local/sbin/"];
+    folders.iter().any(|folder| commands::exists(&format!("{folder}{program}")))
+}
 
 /// Installs what is missing, where that is possible; otherwise says what to install.
 pub(crate) fn install() -> Result<(), Failure> {

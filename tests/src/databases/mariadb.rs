@@ -52,7 +52,7 @@ impl MariaDbServer {
     /// When it does not come up; where the program is missing, saying what to install.
     pub fn start_with(settings: &[&str]) -> Self {
         let server = Server::new("MariaDB", &["mysql"], "KILL");
-        template::copy(template(&server), &data(&server));
+        template::copy(template(&server), server.folder());
         let settings = settings.iter().map(|setting| format!("--{setting}")).collect();
         let mut started = Self { server, settings, databases: AtomicUsize::new(0) };
         started.run(Port::Free);
@@ -208,8 +208,4 @@ fn daemon() -> PathBuf {
 
 fn is_ready(server: &Server, _: u32) -> bool {
     server.log().contains("ready for connections") && server.accepts()
-}
-
-fn data(server: &Server) -> PathBuf {
-    server.folder().join("data")
 }

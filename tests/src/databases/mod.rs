@@ -2,9 +2,13 @@
 //! ended with the test.
 //!
 //! A server ends when its value is dropped, and when the test process ends for any other reason: a
-//! shell between the two waits on a pipe from the test process ([`process`]). The servers refuse to
-//! run as root, so a test that runs as root starts them as another user ([`account`]). Their first
-//! data is made once and then copied ([`template`]).
+//! shell between the two waits on a pipe from the test process. The servers refuse to run as root, so
+//! a test that runs as root starts them as another user. Their first data is made once in the target
+//! folder, and then copied.
+//!
+//! A server of its own takes a test half a second. Tests that neither stop the server nor change its
+//! settings take a database of the server that all tests of a process share
+//! ([`PostgresServer::shared`], [`PostgresServer::database`]).
 
 mod account;
 mod backend;

@@ -8,14 +8,14 @@ use std::{
 
 use super::{account::Account, output, text, words};
 
-/// Returns the folder of a template in `tmp` of Cargo's target folder. Makes it with the commands,
-/// which run as this user and put it into `{folder}/data`, if it is not there yet.
+/// Returns the archive of a template in `tmp` of Cargo's target folder. Makes it with the commands,
+/// which run as this user and put the data into `{folder}/data`, if it is not there yet.
 ///
 /// Another version of the program, or other commands, have another template.
 pub(super) fn find(name: &str, version: &str, account: Account, make: &[Vec<String>]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     (version, make, account.number()).hash(&mut hasher);
-    let template = temporary_folder().join(format!("{name}-{:016x}", hasher.finish()));
+    let template = temporary_folder().join(format!("{name}-{:016x}.tar", hasher.finish()));
     let lock = fs::File::create(template.with_extension("lock"));
     let lock = lock.unwrap_or_else(|error| panic!("{}: {error}", template.display()));
     lock.lock().unwrap_or_else(|error| panic!("{error}"));
@@ -29,17 +29,17 @@ pub(super) fn find(name: &str, version: &str, account: Account, make: &[Vec<Stri
             output(&command.collect::<Vec<_>>(), folder.path());
         }
         let unfinished = template.with_extension("unfinished");
-        drop(fs::remove_dir_all(&unfinished));
-        copy(&folder.path().join("data"), &unfinished);
+        let archive = ["tar", "--numeric-owner", "-cf", text(&unfinished), "data"];
+        output(&words(archive), folder.path());
         fs::rename(&unfinished, &template).unwrap_or_else(|error| panic!("{error}"));
     }
     template
 }
 
-/// Copies a folder with its owners.
-pub(super) fn copy(from: &Path, to: &Path) {
-    let folder = to.parent().unwrap_or(to);
-    output(&words(["cp", "-a", "--reflink=auto", text(from), text(to)]), folder);
+/// Puts the data into a folder, with its owners. From an archive this takes half the time that it
+/// takes from a folder, because the files are many and small.
+pub(super) fn copy(template: &Path, folder: &Path) {
+    output(&words(["tar", "--numeric-owner", "-xpf", text(template)]), folder);
 }
 
 /// Cargo marks its target folder, wherever that is.

@@ -1,6 +1,11 @@
 //! PostgreSQL.
 
-use std::panic::catch_unwind;
+use std::{
+    net::TcpListener,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::Duration,
+};
 
 use cloakroom_tests::databases::{PostgresServer, is_running, psql};
 
@@ -29,7 +34,7 @@ fn nothing_is_left_of_a_test_that_panics() {
         processes = server.processes();
         panic!("a test that fails");
     };
-    catch_unwind(std::panic::AssertUnwindSafe(panics)).unwrap_err();
+    catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
     assert!(!folder.unwrap().exists());
     // The guard, the server, the guard's watcher, and the server's children.
     assert!(processes.len() > 4, "{processes:?}");
@@ -40,6 +45,19 @@ fn nothing_is_left_of_a_test_that_panics() {
 fn a_server_has_settings() {
     let server = PostgresServer::start_with(&["max_connections=17", "fsync=on"]);
     assert_eq!(server.sql("show max_connections; show fsync"), "17\non");
+}
+
+#[test]
+fn a_server_starts_again_once_another_program_gives_up_its_port() {
+    let mut server = PostgresServer::start();
+    server.stop();
+    let other = TcpListener::bind(server.address()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| server.restart());
+        thread::sleep(Duration::from_millis(300));
+        drop(other);
+    });
+    assert_eq!(server.sql("select 1"), "1");
 }
 
 #[test]
