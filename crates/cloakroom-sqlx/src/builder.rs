@@ -10,13 +10,13 @@ use cloakroom_store::{
     SweepBudget,
     clock::{Clock, SystemClock},
 };
-use sqlx::{Connection, Database, pool::PoolOptions};
+use sqlx::{Connection, Database};
 use tokio::sync::OnceCell;
 
 use crate::{
     dialect::Dialect,
     inner::Inner,
-    pool::Pool,
+    pool::{OwnPool, Pool},
     store::SqlStore,
     table::{ConfigError, DEFAULT_TABLE, Table},
 };
@@ -151,9 +151,9 @@ impl<D: Dialect> SqlStoreBuilder<D> {
                     return Err(ConfigError::new("pool_size is 0; expected 1 or more"));
                 }
                 let wait = self.connect_timeout.unwrap_or(Duration::from_secs(1));
-                let options = PoolOptions::new().max_connections(size).acquire_timeout(wait);
                 let place = D::describe(&connect);
-                (Pool::own(options, *connect, self.query_timeout, D::meaning), place)
+                let pool = OwnPool::new(*connect, size, wait);
+                (Pool::own(pool, self.query_timeout, D::meaning), place)
             }
         };
         Ok(SqlStore(Arc::new(Inner {

@@ -146,5 +146,7 @@ impl SqlBackend {
 }
 
 fn is_missing_table(error: &str) -> bool {
-    ["does not exist", "doesn't exist", "no such table"].iter().any(|says| error.contains(says))
+    ["does not exist", "doesn't exist", "no such table", "unable to open"]
+        .iter()
+        .any(|says| error.contains(says))
 }
