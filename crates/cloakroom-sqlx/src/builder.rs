@@ -10,20 +10,15 @@ use cloakroom_store::{
     SweepBudget,
     clock::{Clock, SystemClock},
 };
-use sqlx::{Connection, Database};
 use tokio::sync::OnceCell;
 
 use crate::{
-    dialect::Dialect,
+    dialect::{ConnectOptions, Dialect},
     inner::Inner,
     pool::{OwnPool, Pool},
     store::SqlStore,
     table::{ConfigError, DEFAULT_TABLE, Table},
 };
-
-/// How a database is connected to.
-pub(crate) type ConnectOptions<D> =
-    <<<D as Dialect>::Database as Database>::Connection as Connection>::Options;
 
 /// The settings of a [`SqlStore`].
 #[must_use = "settings do nothing until `build`"]
@@ -136,11 +131,16 @@ impl<D: Dialect> SqlStoreBuilder<D> {
         }
         let (connections, place) = match self.source {
             Source::Pool(pool) => {
-                if self.pool_size.is_some() || self.connect_timeout.is_some() {
-                    return Err(ConfigError::new(
-                        "pool_size and connect_timeout are settings of the store's own pool; set them \
-                         on the application's pool instead",
-                    ));
+                let ours = [
+                    self.pool_size.map(|_| "pool_size"),
+                    self.connect_timeout.map(|_| "connect_timeout"),
+                    D::own_setting(&self.options),
+                ];
+                if let Some(setting) = ours.into_iter().flatten().next() {
+                    return Err(ConfigError::new(format!(
+                        "{setting} is a setting of the store's own connections; set the like on the \
+                         application's pool"
+                    )));
                 }
                 let place = D::describe(&pool.connect_options());
                 (Pool::shared(pool, self.query_timeout, D::meaning), place)
@@ -152,7 +152,8 @@ impl<D: Dialect> SqlStoreBuilder<D> {
                 }
                 let wait = self.connect_timeout.unwrap_or(Duration::from_secs(1));
                 let place = D::describe(&connect);
-                let pool = OwnPool::new(*connect, size, wait);
+                let connect = D::connecting(*connect, &self.options);
+                let pool = OwnPool::new(connect, D::connected, size, wait);
                 (Pool::own(pool, self.query_timeout, D::meaning), place)
             }
         };

@@ -1,6 +1,6 @@
 //! What differs between the databases.
 
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, pin::Pin};
 
 use cloakroom_store::{Commit, Cursor, RecordKey, Revision, SweepProgress, clock::Timestamp};
 
@@ -74,6 +74,13 @@ pub trait Run: Send + Sync + 'static {
     fn size(&self) -> u32;
 }
 
+/// How a database is connected to.
+pub(crate) type ConnectOptions<D> =
+    <<<D as Dialect>::Database as sqlx::Database>::Connection as Connection>::Options;
+
+/// A future in a box.
+pub(crate) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
 /// Statements for one database.
 pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// The database as sqlx knows it.
@@ -94,10 +101,25 @@ pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// Returns what an error of the database means.
     fn meaning(error: &dyn DatabaseError) -> Meaning;
 
+    /// Completes the settings of connections that the store makes itself.
+    fn connecting(connect: ConnectOptions<Self>, options: &Self::Options) -> ConnectOptions<Self>;
+
+    /// Prepares a connection that the store has made.
+    fn connected(
+        connection: &mut <Self::Database as sqlx::Database>::Connection,
+    ) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+        let _ = connection;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Returns the name of a setting that is only for connections that the store makes itself, if it is set.
+    fn own_setting(options: &Self::Options) -> Option<&'static str> {
+        let _ = options;
+        None
+    }
+
     /// Names the database, without user and password.
-    fn describe(
-        options: &<<Self::Database as sqlx::Database>::Connection as Connection>::Options,
-    ) -> String;
+    fn describe(connect: &ConnectOptions<Self>) -> String;
 
     /// Returns the statements that all databases share.
     fn shared(&self) -> &Statements;

@@ -33,6 +33,8 @@ pub use cloakroom_store::SweepBudget;
 pub use health::Health;
 #[cfg(feature = "postgres")]
 pub use postgres::PgStatements;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteDurability;
 pub use sqlx;
 pub use store::SqlStore;
 #[cfg(feature = "mysql")]

@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use crate::{
-    dialect::{Applied, Dialect, Run, connections},
+    dialect::{Applied, BoxFuture, Dialect, Run, connections},
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
@@ -101,6 +101,16 @@ impl Dialect for MySqlDialect {
             Some(1062) => Meaning::Taken,
             _ => Meaning::Refused,
         }
+    }
+
+    fn connecting(connect: MySqlConnectOptions, (): &()) -> MySqlConnectOptions {
+        connect
+    }
+
+    /// Lets statements lock rows and not the gaps between them.
+    fn connected(connection: &mut MySqlConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+        let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        Box::pin(async move { sqlx::raw_sql(isolation).execute(connection).await.map(drop) })
     }
 
     fn describe(options: &MySqlConnectOptions) -> String {

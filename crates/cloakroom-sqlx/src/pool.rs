@@ -14,7 +14,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::failure::{Failure, Meaning};
+use crate::{
+    dialect::BoxFuture,
+    failure::{Failure, Meaning},
+};
 
 /// How long a connection of our own is used, so that none stays with a server that others have left.
 const MAX_AGE: Duration = Duration::from_mins(30);
@@ -32,10 +35,14 @@ enum Source<DB: Database> {
     Own(Box<OwnPool<DB>>),
 }
 
+/// Prepares a new connection.
+type Prepare<DB> = fn(&mut <DB as Database>::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
+
 /// A pool that only the store uses. sqlx's own tests each connection that is given back, with a round trip
 /// and in a task, and so it cannot be dropped outside of a runtime.
 pub(crate) struct OwnPool<DB: Database> {
     options: <DB::Connection as Connection>::Options,
+    prepare: Prepare<DB>,
     size: u32,
     /// How long a request may wait for a connection.
     wait: Duration,
@@ -47,15 +54,22 @@ pub(crate) struct OwnPool<DB: Database> {
 impl<DB: Database> OwnPool<DB> {
     pub(crate) fn new(
         options: <DB::Connection as Connection>::Options,
+        prepare: Prepare<DB>,
         size: u32,
         wait: Duration,
     ) -> Self {
         let permits = Semaphore::new(size as usize);
-        Self { options, size, wait, permits, idle: Mutex::default() }
+        Self { options, prepare, size, wait, permits, idle: Mutex::default() }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(DB::Connection, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<DB::Connection, sqlx::Error> {
+        let mut connection = DB::Connection::connect_with(&self.options).await?;
+        (self.prepare)(&mut connection).await?;
+        Ok(connection)
     }
 
     async fn acquire(&self) -> Result<Lease<'_, DB>, sqlx::Error> {
@@ -63,7 +77,7 @@ impl<DB: Database> OwnPool<DB> {
         let idle = self.idle().pop();
         let (connection, since) = match idle {
             Some((connection, since)) if since.elapsed() < MAX_AGE => (connection, since),
-            _ => (DB::Connection::connect_with(&self.options).await?, Instant::now()),
+            _ => (self.connect().await?, Instant::now()),
         };
         Ok(Lease { connection: Leased::Own(connection), back: Some((self, permit, since)) })
     }

@@ -155,6 +155,14 @@ impl Dialect for PgDialect {
         }
     }
 
+    fn connecting(connect: PgConnectOptions, statements: &PgStatements) -> PgConnectOptions {
+        match statements {
+            PgStatements::Prepared => connect,
+            // Poolers refuse parameters of a connection that they do not know.
+            PgStatements::Simple => connect.extra_float_digits(None),
+        }
+    }
+
     fn describe(options: &PgConnectOptions) -> String {
         let host = options.get_socket().map_or_else(
             || format!("{}:{}", options.get_host(), options.get_port()),

@@ -1,10 +1,16 @@
 //! SQLite.
 
+use std::{
+    fs::{self, OpenOptions},
+    path::Path,
+    time::Duration,
+};
+
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, Sqlite, SqliteConnection,
     error::DatabaseError,
-    sqlite::{SqliteConnectOptions, SqliteRow},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 use tokio::sync::Mutex;
 
@@ -21,6 +27,20 @@ use crate::{
 
 connections!(Sqlite);
 
+/// How long a statement waits for a writer in another process. Shorter than the limit of a statement, so
+/// that the error says what was waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Which commits survive a loss of power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SqliteDurability {
+    /// All commits that were acknowledged. This is the default.
+    #[default]
+    Full,
+    /// The commits that the operating system had written. It saves a wait for the disk per commit.
+    Fast,
+}
+
 /// Statements for SQLite 3.37 or newer.
 #[derive(Debug)]
 pub struct SqliteDialect {
@@ -33,6 +53,19 @@ pub struct SqliteDialect {
     /// A database has one writer at a time. Those of one process wait here in their order, because SQLite
     /// itself lets them try again and again.
     writer: Mutex<()>,
+}
+
+/// Creates the file of a database, readable for this process's user alone, and its folder. If that fails, so
+/// does the first connection, which says why.
+fn create(file: &Path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    if let Some(folder) = file.parent() {
+        drop(fs::create_dir_all(folder));
+    }
+    drop(options.open(file));
 }
 
 async fn fetch(
@@ -54,12 +87,12 @@ async fn change(
 impl Dialect for SqliteDialect {
     type Database = Sqlite;
     type Connections = Pool<Sqlite>;
-    type Options = ();
+    type Options = Option<SqliteDurability>;
 
     const NAME: &'static str = "sqlite";
     const QUOTE: char = '"';
 
-    fn new(table: &Table, (): &()) -> Self {
+    fn new(table: &Table, _: &Option<SqliteDurability>) -> Self {
         let sessions = table.sessions();
         let shared = Statements::of(table, Placeholders::Numbered);
         let sql = |text: String| Sql::new(&text, Placeholders::Numbered);
@@ -96,6 +129,26 @@ impl Dialect for SqliteDialect {
             1 if error.message().starts_with("no such table") => Meaning::NoTable,
             _ => Meaning::Refused,
         }
+    }
+
+    fn connecting(
+        connect: SqliteConnectOptions,
+        durability: &Option<SqliteDurability>,
+    ) -> SqliteConnectOptions {
+        let synchronous = match durability.unwrap_or_default() {
+            SqliteDurability::Full => SqliteSynchronous::Full,
+            SqliteDurability::Fast => SqliteSynchronous::Normal,
+        };
+        create(connect.get_filename());
+        connect
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .busy_timeout(BUSY_TIMEOUT)
+    }
+
+    fn own_setting(durability: &Option<SqliteDurability>) -> Option<&'static str> {
+        durability.map(|_| "durability")
     }
 
     fn describe(options: &SqliteConnectOptions) -> String {

@@ -115,14 +115,12 @@ mod mysql {
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
-    use std::{str::FromStr, time::Duration};
+    use std::str::FromStr;
 
-    use sqlx::{
-        SqlitePool,
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-    };
+    use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
 
     use super::{ConfigError, SqliteStore, SqliteStoreBuilder};
+    use crate::sqlite::SqliteDurability;
 
     impl SqliteStore {
         /// Returns a store that uses the application's pool, with the default settings.
@@ -161,12 +159,17 @@ mod sqlite {
                      or the memory driver",
                 ));
             }
-            let options = options
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(Duration::from_secs(4));
             Ok(SqliteStoreBuilder::with_options(options))
+        }
+    }
+
+    impl SqliteStoreBuilder {
+        /// Sets which commits survive a loss of power. Default: [`SqliteDurability::Full`], because a logout
+        /// that was acknowledged must hold. Not for a pool of the application's, which has its own setting
+        /// (`PRAGMA synchronous`).
+        pub fn durability(mut self, durability: SqliteDurability) -> Self {
+            self.options = Some(durability);
+            self
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use cloakroom::{
     clock::FakeClock,
     sql::{
-        MySqlStore, PostgresStore, SqliteStore,
+        MySqlStore, PostgresStore, SqliteDurability, SqliteStore, SqliteStoreBuilder,
         sqlx::{
             AssertSqlSafe, Connection, Error, MySqlConnection, PgConnection, SqliteConnection,
             query_scalar,
@@ -71,8 +71,9 @@ impl SqlBackend {
     /// Never, because the settings are valid.
     pub fn store(&self, clock: &Arc<FakeClock>) -> Box<dyn Store> {
         macro_rules! store {
-            ($store:ty) => {{
+            ($store:ty $(, $more:expr)?) => {{
                 let store = <$store>::at(&self.url).unwrap_or_else(|error| panic!("{error}"));
+                $(let store = $more(store);)?
                 let store = store.table(&self.table).clock(clock.clone()).migrate(true);
                 let store = store.sweep_budget(None).build();
                 Box::new(store.unwrap_or_else(|error| panic!("{error}")))
@@ -81,7 +82,11 @@ impl SqlBackend {
         match self.database {
             Database::Postgres => store!(PostgresStore),
             Database::MySql => store!(MySqlStore),
-            Database::Sqlite => store!(SqliteStore),
+            // What these tests look at does not depend on the disk.
+            Database::Sqlite => {
+                store!(SqliteStore, |store: SqliteStoreBuilder| store
+                    .durability(SqliteDurability::Fast))
+            }
         }
     }
 
