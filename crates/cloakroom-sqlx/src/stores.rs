@@ -4,18 +4,39 @@
 use crate::{builder::SqlStoreBuilder, store::SqlStore, table::ConfigError};
 
 /// Stores sessions in PostgreSQL, 14 or newer.
+///
+/// ```no_run
+/// use cloakroom_sqlx::PostgresStore;
+///
+/// let store = PostgresStore::at("postgres://shop:secret@db.example/shop")?.schema("web").build()?;
+/// # Ok::<(), cloakroom_sqlx::ConfigError>(())
+/// ```
 #[cfg(feature = "postgres")]
 pub type PostgresStore = SqlStore<crate::postgres::PgDialect>;
 /// The settings of a [`PostgresStore`].
 #[cfg(feature = "postgres")]
 pub type PostgresStoreBuilder = SqlStoreBuilder<crate::postgres::PgDialect>;
 /// Stores sessions in SQLite.
+///
+/// ```no_run
+/// use cloakroom_sqlx::SqliteStore;
+///
+/// let store = SqliteStore::at("sqlite:data/app.db")?.migrate(true).build()?;
+/// # Ok::<(), cloakroom_sqlx::ConfigError>(())
+/// ```
 #[cfg(feature = "sqlite")]
 pub type SqliteStore = SqlStore<crate::sqlite::SqliteDialect>;
 /// The settings of a [`SqliteStore`].
 #[cfg(feature = "sqlite")]
 pub type SqliteStoreBuilder = SqlStoreBuilder<crate::sqlite::SqliteDialect>;
 /// Stores sessions in MariaDB, 10.6 or newer, or MySQL, 8 or newer.
+///
+/// ```no_run
+/// use cloakroom_sqlx::MySqlStore;
+///
+/// let store = MySqlStore::at("mysql://shop:secret@db.example/shop")?.build()?;
+/// # Ok::<(), cloakroom_sqlx::ConfigError>(())
+/// ```
 #[cfg(feature = "mysql")]
 pub type MySqlStore = SqlStore<crate::mysql::MySqlDialect>;
 /// The settings of a [`MySqlStore`].
