@@ -18,7 +18,7 @@ use cloakroom_core::{
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
-    failure::{MiddlewareError, OnFailure, given_status},
+    failure::{MiddlewareError, OnFailure},
     handled_request::HandledRequest,
 };
 
@@ -44,8 +44,8 @@ use crate::{
 ///    begun runs to its end even if the client disconnects.
 /// 2. If the commit fails, the handler's response is not sent. The response is 503 if the same request
 ///    may succeed later and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries the
-///    cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
-///    earned.
+///    cookies that the request has earned: by an earlier
+///    [`Session::commit`](cloakroom_core::Session::commit), or in middleware inside this one.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens. If it sets the session cookie, it also carries
 ///    `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
@@ -53,7 +53,8 @@ use crate::{
 ///    goes on outwards as an error. An [`Error`](cloakroom_core::Error) with status 500 or 503 goes on as
 ///    a [`Problem`].
 /// 5. A panic goes on through it, and only a `destroy` takes effect. If an earlier commit of the
-///    request has earned a cookie, the response is 500 with that cookie instead.
+///    request has earned a cookie, the response is 500 with that cookie instead. That response changes
+///    no session of middleware around it either.
 /// 6. actix-web runs a handler to its end if the client disconnects, and its changes are committed. A
 ///    handler whose future is dropped, as by a timeout, changes nothing.
 /// 7. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
@@ -210,12 +211,8 @@ where
         let outer = request.extensions_mut().remove();
         let (stack, context) =
             ContextStack::begin(&self.sessions, request.method().as_str(), outer);
-        let preload = (self.loading == Loading::Ahead).then(|| {
-            let context = stack.current().clone();
-            (context.preload(request.headers()), context)
-        });
-        let role = if context.is_some() { Role::Commits } else { Role::LeavesCommitToOuter };
-        let context = context.unwrap_or_else(|| stack.current().clone());
+        let preload = (self.loading == Loading::Ahead)
+            .then(|| (context.preload(request.headers()), context.clone()));
         let handled = HandledRequest::new(context, &request);
         request.extensions_mut().insert(stack);
         let handler = self.inner.call(request);
@@ -228,19 +225,8 @@ where
             handler.await
         };
         let maker = ResponseMaker { request: handled, on_failure: self.on_failure.clone() };
-        match role {
-            Role::Commits => maker.run_and_commit(handler).boxed_local(),
-            Role::LeavesCommitToOuter => maker.run(handler).boxed_local(),
-        }
+        maker.run_and_commit(handler).boxed_local()
     }
-}
-
-/// The task of middleware at the end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Commits,
-    /// Middleware around it is for the same cookie.
-    LeavesCommitToOuter,
 }
 
 /// Turns the handler's outcome into the response.
@@ -250,17 +236,6 @@ struct ResponseMaker {
 }
 
 impl ResponseMaker {
-    /// Runs the handler, and replaces its response if it was made from a problem.
-    async fn run<B: MessageBody>(
-        self,
-        handler: impl Future<Output = Result<ServiceResponse<B>, Error>>,
-    ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-        match handler.await {
-            Ok(response) => Ok(self.on_failure.replace(response, &self.request)),
-            Err(error) => Err(self.on_failure.replace_error(error, &self.request)),
-        }
-    }
-
     /// Runs the handler, then the commit.
     ///
     /// A panic can leave data half changed. The middleware looks at no such data afterwards but at a
@@ -281,10 +256,7 @@ impl ResponseMaker {
         response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
         let mut response = self.on_failure.replace(response, &self.request);
-        let given = given_status(response.response());
-        let commit =
-            self.request.context.finish_replaced(given.as_u16(), response.status().as_u16());
-        match commit.await {
+        match self.request.context.finish(response.status().as_u16()).await {
             Ok(headers) => {
                 headers.write_to(response.headers_mut());
                 response
@@ -296,14 +268,18 @@ impl ResponseMaker {
     }
 
     async fn commit_error(&self, error: Error) -> Error {
-        let error = self.on_failure.replace_error(error, &self.request);
-        let given = MiddlewareError::given_status(&error);
-        let sent = error.as_response_error().status_code().as_u16();
-        match self.request.context.finish_replaced(given.as_u16(), sent).await {
-            Ok(headers) if headers == ResponseHeaders::default() => error,
-            Ok(headers) => MiddlewareError::with_session(error, headers),
-            Err(uncommitted) => MiddlewareError::replaced(error, self.not_committed(uncommitted)),
-        }
+        let error = self.on_failure.replace_error(error, &self.request).await;
+        let status = error.as_response_error().status_code().as_u16();
+        let response = match self.request.context.finish(status).await {
+            Ok(headers) if headers == ResponseHeaders::default() => return error,
+            Ok(headers) => {
+                let mut response = error.error_response();
+                headers.write_to(response.headers_mut());
+                response
+            }
+            Err(uncommitted) => self.not_committed(uncommitted),
+        };
+        MiddlewareError::of(error, response).await
     }
 
     /// Lets a panic go on, unless an earlier commit of the request has earned a cookie.
@@ -316,7 +292,7 @@ impl ResponseMaker {
         }
         let mut response = self.on_failure.respond(AdapterError::Panicked, &self.request);
         headers.write_to(response.headers_mut());
-        MiddlewareError::replaced("the handler panicked", response)
+        MiddlewareError::of("the handler panicked", response).await
     }
 
     /// Makes the response to a failed commit.

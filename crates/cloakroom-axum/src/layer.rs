@@ -29,13 +29,14 @@ use crate::{SessionService, failure::OnFailure};
 ///    begun runs to its end even if the client disconnects.
 /// 2. If the commit fails, the handler's response is not sent. The response is 503 if the same request
 ///    may succeed later and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It carries the
-///    cookie that an earlier [`Session::commit`](cloakroom_core::Session::commit) of the request has
-///    earned.
+///    cookies that the request has earned: by an earlier
+///    [`Session::commit`](cloakroom_core::Session::commit), or in a layer inside this one.
 /// 3. A response whose handler asked for the session carries `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens. If it sets the session cookie, it also carries
 ///    `Cache-Control: private, no-cache="Set-Cookie"` or stricter.
 /// 4. A panic goes on through this layer, and only a `destroy` takes effect. If an earlier commit of
-///    the request has earned a cookie, the response is 500 with that cookie instead.
+///    the request has earned a cookie, the response is 500 with that cookie instead. That response
+///    changes no session of a layer around this one either.
 /// 5. With a status of 408 or 504 ordinary changes are discarded, because a timeout has cut the handler
 ///    off in the middle. Put timeouts that reply with another status outside of this layer.
 /// 6. Once the response has left this layer, its session is closed. A session that is first asked for

@@ -1,43 +1,59 @@
 //! One request, from its first header to those of its response.
 
 use std::{
-    fmt,
+    fmt, iter,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::problem::{ClientFormat, Problem};
+use super::{
+    end::Inside,
+    problem::{ClientFormat, Problem},
+};
 use crate::{
-    backend::{LoadedSession, commit::Persistence, context::ServerErrors},
+    backend::{LoadedSession, commit::Persistence},
     cookie::{self, TokenCandidates},
-    error::{Error, WithCauses},
+    error::Error,
     form::FormInput,
     http::{
         fetch_metadata::{FetchMetadata, Method},
         headers::Headers,
-        request_line::RequestLine,
     },
     observe,
     session::{
-        Session, Shown, Timing,
-        commit_future::CommitFuture,
+        Session, Timing,
         sessions::{Sessions, TokenTransport},
     },
 };
 
-/// One request, from its first header to those of its response. Cheap to clone.
+/// One request, from its first header to those of its response, as one session layer handles it. Cheap
+/// to clone.
 #[derive(Clone)]
-pub struct RequestContext(Arc<Inner>);
+pub struct RequestContext {
+    inner: Arc<Inner>,
+    pub(super) part: Part,
+}
 
 struct Inner {
     sessions: Sessions,
     method: Method,
     progress: Mutex<Progress>,
+    /// The context of the next layer around this one's.
+    outer: Option<RequestContext>,
+}
+
+/// The part that a layer has in the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It commits.
+    Commits,
+    /// A layer around it is for the same cookie, and commits.
+    LeavesToOuter,
 }
 
 /// The progress of a request.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     /// The session, once it is loaded.
     session: Option<Session>,
     /// The captured form, until the session is loaded and keeps it.
@@ -46,6 +62,8 @@ struct Progress {
     format: Option<ClientFormat>,
     /// `true` once the head of the response has been sent.
     closed: bool,
+    /// The effects of layers inside on the end of the request.
+    pub(super) inside: Inside,
 }
 
 /// A future that loads a request's session ahead of its handler. See [`RequestContext::preload`].
@@ -67,23 +85,39 @@ impl RequestContext {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn new(sessions: &Sessions) -> Self {
-        Self::with_method(sessions, Method::Other)
+        Self::within(None, sessions, Method::Other)
     }
 
-    pub(super) fn with_method(sessions: &Sessions, method: Method) -> Self {
-        let sessions = sessions.clone();
-        Self(Arc::new(Inner { sessions, method, progress: Mutex::default() }))
+    /// Makes the context of a layer inside the layer of `outer`.
+    pub(super) fn within(outer: Option<Self>, sessions: &Sessions, method: Method) -> Self {
+        let (sessions, progress) = (sessions.clone(), Mutex::default());
+        let inner = Arc::new(Inner { sessions, method, progress, outer });
+        Self { inner, part: Part::Commits }
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    /// Returns the same context for a layer that leaves the commit to the layer of this context.
+    pub(super) fn without_commit(self) -> Self {
+        Self { part: Part::LeavesToOuter, ..self }
+    }
+
+    /// Returns the contexts of this layer and of those around it, the innermost first.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Self> {
+        iter::successors(Some(self), |context| context.outer())
+    }
+
+    pub(super) fn outer(&self) -> Option<&Self> {
+        self.inner.outer.as_ref()
+    }
+
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         // A panic leaves nothing half changed, because every critical section is a single assignment
         // or read.
-        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the session system that this request belongs to.
     pub fn sessions(&self) -> &Sessions {
-        &self.0.sessions
+        &self.inner.sessions
     }
 
     /// Returns the request's session. The first call loads it with one read of the store or one
@@ -101,7 +135,7 @@ impl RequestContext {
         let fetch = if loaded.record.flash.is_empty() {
             FetchMetadata::IRRELEVANT
         } else {
-            FetchMetadata::of(self.0.method, headers)
+            FetchMetadata::of(self.inner.method, headers)
         };
         // Only an issued cookie causes the warning, and a visitor with a session has a cookie already.
         let is_issued = loaded.persistence == Persistence::New;
@@ -118,7 +152,7 @@ impl RequestContext {
     pub fn preload(&self, headers: &(impl Headers + ?Sized)) -> Preload {
         let context = self.clone();
         let candidates = self.candidates(headers).into_owned();
-        let fetch = FetchMetadata::of(self.0.method, headers);
+        let fetch = FetchMetadata::of(self.inner.method, headers);
         let fetch = fetch.with_exposure(self.exposes_cookie(headers));
         let format = ClientFormat::of(headers);
         // If the load fails, the layer makes the response without the request's headers.
@@ -131,9 +165,9 @@ impl RequestContext {
     }
 
     fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
-        match self.0.sessions.token_transport() {
+        match self.inner.sessions.token_transport() {
             TokenTransport::Cookie => {
-                self.0.sessions.context().cookies().read(headers.all("cookie"))
+                self.inner.sessions.context().cookies().read(headers.all("cookie"))
             }
             TokenTransport::Bearer => TokenCandidates::bearer(headers.all("authorization")),
         }
@@ -141,14 +175,14 @@ impl RequestContext {
 
     /// Returns whether a cookie that is not `Secure` would leave this machine.
     fn exposes_cookie(&self, headers: &(impl Headers + ?Sized)) -> bool {
-        let sessions = &self.0.sessions;
+        let sessions = &self.inner.sessions;
         sessions.token_transport() == TokenTransport::Cookie
             && !sessions.context().cookies().are_secure()
             && cookie::is_public(headers)
     }
 
     async fn load(&self, candidates: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {
-        let sessions = &self.0.sessions;
+        let sessions = &self.inner.sessions;
         let loaded = sessions.backend().load(candidates, sessions.context()).await?;
         // The cookie of a session that has just ended is left alone, because it may belong to a newer
         // login. A bearer's token does not: its holder starts over. Pre-sessions are for cookies.
@@ -176,7 +210,7 @@ impl RequestContext {
             return session.clone();
         }
         let timing = if progress.closed { Timing::Late } else { Timing::InTime };
-        let session = Session::new(self.0.sessions.clone(), fetch, chunks, loaded, timing);
+        let session = Session::new(self.inner.sessions.clone(), fetch, chunks, loaded, timing);
         if timing == Timing::Late {
             observe::late();
         }
@@ -186,12 +220,12 @@ impl RequestContext {
         progress.session.insert(session).clone()
     }
 
-    /// Closes the context and returns the session if it was loaded. A session that is first asked for
-    /// later is read-only.
-    fn close(&self) -> Option<Session> {
+    /// Closes the context. Returns the session if it was loaded, and the effects of layers inside. A
+    /// session that is first asked for later is read-only.
+    pub(super) fn close(&self) -> (Option<Session>, Inside) {
         let mut progress = self.progress();
         progress.closed = true;
-        progress.session.clone()
+        (progress.session.clone(), std::mem::take(&mut progress.inside))
     }
 
     /// Keeps the form that the visitor sent, for [`Input`](crate::Input) and for
@@ -218,58 +252,8 @@ impl RequestContext {
     /// [shown](crate::SessionsBuilder::show_errors).
     pub fn complete(&self, problem: impl Into<Problem>) -> Problem {
         let problem = problem.into().or_format(self.progress().format);
-        let is_shown = self.0.sessions.context().show_errors();
+        let is_shown = self.inner.sessions.context().show_errors();
         if is_shown { problem.with_visible_message() } else { problem }
-    }
-
-    /// Commits the session if it was loaded, and returns the headers that the response has to carry.
-    /// Later changes of the session are errors, and so are changes of a session that is first asked for
-    /// later, inside a streamed body.
-    ///
-    /// With a status of 408 or 504 ordinary changes are discarded, and flash that was read stays for
-    /// the next page, because a timeout inside the session layer has cut the handler off in the middle.
-    pub fn finish(&self, status: u16) -> CommitFuture {
-        self.finish_replaced(status, status)
-    }
-
-    /// Commits the session as [`finish`](Self::finish) does, after a handler for failures has
-    /// [replaced](super::OnFailure) a response of status `given` by one of status `sent`. `given` decides
-    /// whether changes are discarded. `sent` decides whether the visitor saw the flash.
-    pub fn finish_replaced(&self, given: u16, sent: u16) -> CommitFuture {
-        let Some(session) = self.close() else { return CommitFuture::without_session() };
-        let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
-        let is_discarded =
-            matches!(given, 408 | 504) || (discards_errors && (500..600).contains(&given));
-        if is_discarded {
-            session.discard_changes();
-            return session.end(Shown::Nothing);
-        }
-        session.end(if (300..400).contains(&sent) { Shown::Redirect } else { Shown::Page })
-    }
-
-    /// Ends a request whose handler panicked. A `destroy` takes effect, and other changes that were not
-    /// committed are dropped. A response, if there is one, has to carry the headers that earlier commits
-    /// have earned. `request` is for the log line of a `destroy` that fails.
-    pub fn abandon(&self, request: RequestLine<'_>) -> CommitFuture {
-        match self.close() {
-            Some(session) if session.is_destroyed() => {
-                session.discard_changes();
-                let has_earned_cookie = session.has_earned_cookie();
-                let commit = session.end(Shown::Nothing);
-                let (method, path) = (request.method().to_owned(), request.path().to_owned());
-                CommitFuture::new(async move {
-                    let committed = commit.await.inspect_err(|uncommitted| {
-                        let error = WithCauses(&uncommitted.error);
-                        let message = format_args!("the session could not be destroyed: {error}");
-                        observe::failed(message, Some(RequestLine::new(&method, &path)));
-                    });
-                    committed
-                        .map(|headers| if has_earned_cookie { headers } else { <_>::default() })
-                })
-            }
-            Some(session) => session.earned(),
-            None => CommitFuture::without_session(),
-        }
     }
 }
 

@@ -5,8 +5,7 @@
 //! # The calls of one request, in order
 //! 1. When the request comes in, [`ContextStack::begin`] starts its context. The adapter passes the
 //!    stack that an outer layer has put into the request's extensions, and puts the new one there. If
-//!    `begin` returns no context to finish, an outer layer handles the same cookie: the adapter runs
-//!    the handler, and leaves steps 3 and 4 to that layer.
+//!    an outer layer handles the same cookie, the commits of steps 3 and 4 do nothing.
 //! 2. When a handler asks for the session, [`RequestContext::session`] loads it from the request's
 //!    [`Headers`]. A second call returns the same session.
 //! 3. When the handler has returned its response, [`RequestContext::finish`] commits the session. It
@@ -20,9 +19,8 @@
 //! 5. A failure of the library is an [`AdapterError`], and with the format that the client wants a
 //!    [`Problem`]. The adapter makes the response from [`Problem::to_response`], and puts the problem into
 //!    the extensions of the response. On the way out [`OnFailure::replace`] logs it with the
-//!    [`RequestLine`], and lets the application's handler replace the response
-//!    ([`RequestContext::finish_replaced`] is for that case). An adapter without such handlers calls it
-//!    on `OnFailure::default()`.
+//!    [`RequestLine`], and lets the application's handler replace the response. An adapter without such
+//!    handlers calls it on `OnFailure::default()`.
 //!
 //! An extractor of forms [captures](RequestContext::capture) a parsed
 //! [`FormInput`](crate::form::FormInput) and makes [`Input`](crate::Input) of it. A layer against forged
@@ -43,6 +41,7 @@ pub mod actix;
 pub mod axum;
 mod body;
 mod context;
+mod end;
 mod error;
 #[cfg(feature = "http")]
 mod http_headers;
@@ -57,8 +56,9 @@ mod verify_request;
 
 pub use body::BodyError;
 pub use context::{Preload, RequestContext};
+pub use end::CommitFuture;
 pub use error::AdapterError;
-pub use on_failure::{GivenStatus, OnFailure, Replacement, headers_of_replaced};
+pub use on_failure::{OnFailure, Replacement, headers_of_replaced};
 pub use problem::Problem;
 pub use response_parts::ResponseParts;
 pub use stack::ContextStack;
@@ -69,5 +69,5 @@ pub use crate::{
         request_line::RequestLine,
         response_headers::{HeadersMut, ResponseHeaders},
     },
-    session::commit_future::{CommitFuture, Uncommitted},
+    session::uncommitted::Uncommitted,
 };

@@ -1,6 +1,5 @@
 //! The session of a request, as handlers use it.
 
-pub(crate) mod commit_future;
 pub(crate) mod deadlines;
 mod exact;
 mod flash;
@@ -13,6 +12,7 @@ mod response_effects;
 mod security;
 pub(crate) mod sessions;
 mod state;
+pub(crate) mod uncommitted;
 mod unit_of_work;
 pub(crate) mod value_reads;
 mod values;
