@@ -8,12 +8,13 @@ use std::{
 
 use super::{
     end::Inside,
+    nesting,
     problem::{ClientFormat, Problem},
 };
 use crate::{
     backend::{LoadedSession, commit::Persistence},
     cookie::{self, TokenCandidates},
-    error::Error,
+    error::{Error, Kind},
     form::FormInput,
     http::{
         fetch_metadata::{FetchMetadata, Method},
@@ -64,6 +65,21 @@ pub(super) struct Progress {
     closed: bool,
     /// The effects of layers inside on the end of the request.
     pub(super) inside: Inside,
+    pub(super) csrf: Csrf,
+}
+
+/// The relation of a CSRF layer to one session layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Csrf {
+    #[default]
+    Unknown,
+    /// The CSRF layer checks the sessions of this layer.
+    Checks,
+    /// The CSRF layer is inside this layer, which is for bearer tokens, and has no layer for cookies
+    /// around it.
+    FoundNoCookie,
+    /// The CSRF layer is around this layer, which is for cookies, and therefore cannot check them.
+    Misses,
 }
 
 /// A future that loads a request's session ahead of its handler. See [`RequestContext::preload`].
@@ -90,7 +106,12 @@ impl RequestContext {
 
     /// Makes the context of a layer inside the layer of `outer`.
     pub(super) fn within(outer: Option<Self>, sessions: &Sessions, method: Method) -> Self {
-        let (sessions, progress) = (sessions.clone(), Mutex::default());
+        let found_no_cookie = |outer: &Self| outer.progress().csrf == Csrf::FoundNoCookie;
+        let is_missed = sessions.token_transport() == TokenTransport::Cookie
+            && outer.as_ref().is_some_and(|outer| outer.layers().any(found_no_cookie));
+        let csrf = if is_missed { Csrf::Misses } else { Csrf::Unknown };
+        let progress = Mutex::new(Progress { csrf, ..Progress::default() });
+        let sessions = sessions.clone();
         let inner = Arc::new(Inner { sessions, method, progress, outer });
         Self { inner, part: Part::Commits }
     }
@@ -124,7 +145,8 @@ impl RequestContext {
     /// decryption. A request without a token costs neither.
     ///
     /// # Errors
-    /// When the store fails. A failed load is never an empty session.
+    /// When the store fails. A failed load is never an empty session. Also for a layer whose token
+    /// travels in a cookie, if a CSRF layer is around it that should be inside.
     pub async fn session(&self, headers: &(impl Headers + ?Sized)) -> Result<Session, Error> {
         if let Some(session) = self.loaded() {
             return Ok(session);
@@ -183,6 +205,9 @@ impl RequestContext {
 
     async fn load(&self, candidates: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {
         let sessions = &self.inner.sessions;
+        if self.progress().csrf == Csrf::Misses {
+            return Err(Kind::Unprotected { layer: nesting::place(sessions) }.into());
+        }
         let loaded = sessions.backend().load(candidates, sessions.context()).await?;
         // The cookie of a session that has just ended is left alone, because it may belong to a newer
         // login. A bearer's token does not: its holder starts over. Pre-sessions are for cookies.
