@@ -63,6 +63,11 @@ use crate::{
 ///    for inside a streamed body can be read and not changed: see [`preload`](Self::preload).
 /// 9. A failure with status 500 or 503 is logged once, with the method and the path of the request.
 ///
+/// # Optional sessions
+/// actix-web makes `None` of every error of an extractor, so `Option<Session>` is `None` without this
+/// middleware and also if the store fails. The failure is logged. Take `Result<Session, Problem>` in
+/// handlers that have to tell a visitor without a session from a store that fails.
+///
 /// # Several of them
 /// Middleware within middleware for the same cookie leaves the session to the outer one, and so does a
 /// second one for bearer tokens. If it was made of other [`Sessions`], the log has a warning that names

@@ -31,7 +31,7 @@ use tower::ServiceExt;
 
 use crate::compressed_forms::BOMB;
 
-type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+pub(super) type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
 const MIB: usize = 1024 * 1024;
 const CHUNK: usize = MIB / 16;

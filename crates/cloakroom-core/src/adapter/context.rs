@@ -6,8 +6,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
 use super::{
+    body::BodyError,
     end::Inside,
+    error::AdapterError,
     nesting,
     problem::{ClientFormat, Problem},
 };
@@ -39,6 +44,8 @@ struct Inner {
     sessions: Sessions,
     method: Method,
     progress: Mutex<Progress>,
+    /// Set once an extractor has read the form.
+    form: OnceCell<()>,
     /// The context of the next layer around this one's.
     outer: Option<RequestContext>,
 }
@@ -110,9 +117,10 @@ impl RequestContext {
         let is_missed = sessions.token_transport() == TokenTransport::Cookie
             && outer.as_ref().is_some_and(|outer| outer.layers().any(found_no_cookie));
         let csrf = if is_missed { Csrf::Misses } else { Csrf::Unknown };
+        let form = OnceCell::new();
         let progress = Mutex::new(Progress { csrf, ..Progress::default() });
         let sessions = sessions.clone();
-        let inner = Arc::new(Inner { sessions, method, progress, outer });
+        let inner = Arc::new(Inner { sessions, method, progress, form, outer });
         Self { inner, part: Part::Commits }
     }
 
@@ -251,6 +259,39 @@ impl RequestContext {
         let mut progress = self.progress();
         progress.closed = true;
         (progress.session.clone(), std::mem::take(&mut progress.inside))
+    }
+
+    /// Reads the request's form and [captures](Self::capture) it: the query for `GET` and `HEAD`, and
+    /// otherwise the body, which `read` reads without decompressing it. Of several extractors of one
+    /// request, one reads the form, and the others wait for it.
+    ///
+    /// The body is read even if a CSRF layer has captured the form, because the limit of this route can be
+    /// lower.
+    ///
+    /// # Errors
+    /// When the body cannot be read or is not a form.
+    pub async fn read_form(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        headers: &(impl Headers + ?Sized),
+        read: impl Future<Output = Result<Bytes, BodyError>>,
+    ) -> Result<(), AdapterError> {
+        let reading = || async {
+            if matches!(method, "GET" | "HEAD") {
+                let form = FormInput::from_query(query.unwrap_or_default());
+                self.capture(form.map_err(AdapterError::NotAForm)?);
+                return Ok(());
+            }
+            FormInput::check_encoding(headers).map_err(AdapterError::NotAForm)?;
+            let body = read.await.map_err(|error| error.into_failure(None))?;
+            if self.input().is_none() {
+                let form = FormInput::parse(headers, body).await;
+                self.capture(form.map_err(AdapterError::NotAForm)?);
+            }
+            Ok(())
+        };
+        self.inner.form.get_or_try_init(reading).await.copied()
     }
 
     /// Keeps the form that the visitor sent, for [`Input`](crate::Input) and for

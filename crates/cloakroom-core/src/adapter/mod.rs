@@ -22,8 +22,8 @@
 //!    [`RequestLine`], and lets the application's handler replace the response. An adapter without such
 //!    handlers calls it on `OnFailure::default()`.
 //!
-//! An extractor of forms [captures](RequestContext::capture) a parsed
-//! [`FormInput`](crate::form::FormInput) and makes [`Input`](crate::Input) of it. A layer against forged
+//! An extractor of forms [reads](RequestContext::read_form) the form and makes [`Input`](crate::Input) of
+//! it. A layer against forged
 //! requests runs [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session
 //! layer.
 //!

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use crate::web::csrf::{CsrfPolicy, CsrfRejection, Verdict, policy::asks_for_websocket};
 use crate::{
     adapter::{
-        body::{self, BodyError},
+        body::BodyError,
         context::{Csrf, RequestContext},
         error::AdapterError,
         stack::ContextStack,
     },
     error::Error,
-    form::{FormInput, is_form},
+    form::{ContentType, FormInput},
     http::headers::Headers,
     observe,
 };
@@ -98,7 +98,7 @@ impl CsrfPolicy {
             return Err(AdapterError::BodyTooLarge { limit }.into());
         }
         let body = body.await.map_err(|error| Unproven::Unreadable(error.into_failure(limit)))?;
-        let input = body::parse(headers, body).await?;
+        let input = FormInput::parse(headers, body).await.map_err(AdapterError::NotAForm)?;
         let token = input.csrf_token().map(ToOwned::to_owned);
         // Handlers take the form from the innermost layer, which may be one for bearer tokens.
         stack.current().capture(input);
@@ -149,5 +149,5 @@ impl From<CsrfRejection> for Unproven {
 /// Returns whether the body is a form, which may have a token.
 fn has_form(headers: &(impl Headers + ?Sized)) -> bool {
     // The bytes after a handshake belong to the other protocol and end with the connection.
-    !asks_for_websocket(headers) && headers.text("content-type").is_some_and(is_form)
+    !asks_for_websocket(headers) && ContentType::of(headers).is_form()
 }
