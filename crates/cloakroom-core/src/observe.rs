@@ -20,6 +20,7 @@
 //! | event "forged request" | warn | `reason`, `enforced` |
 //! | event "unreadable form", for a body that breaks off or exceeds its limit while a CSRF layer reads it | warn | `reason` |
 //! | event "a session cookie without `Secure` was issued …", once for each process, if the request's `Host` is not a loopback host or a proxy says that the request came by https | warn | |
+//! | event "redirecting to `/`: …", for a fallback that is not a path of this site | warn | |
 //! | event "`Settings::load_for_development` was called in a build without debug assertions …" | warn | |
 //! | event "session layer ignored", once for a layer inside of another one that has the same cookie and other settings | warn | |
 //! | event with the reason, once for each response of the library with status 500 or 503 | error | `method`, `path`; neither if no session layer has seen the response |
