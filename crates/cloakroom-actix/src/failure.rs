@@ -4,15 +4,15 @@ use std::fmt;
 
 use actix_web::{
     Error, HttpResponse, ResponseError,
-    body::{EitherBody, MessageBody},
+    body::{EitherBody, MessageBody, to_bytes},
     dev::ServiceResponse,
-    error::InternalError,
-    http::StatusCode,
+    http::{StatusCode, header::HeaderMap},
+    web::Bytes,
 };
 use cloakroom_core::{
     Error as SessionError,
     adapter::{
-        self, AdapterError, GivenStatus, Problem, Replacement, ResponseHeaders,
+        self, AdapterError, Problem, Replacement,
         actix::{render, respond},
         headers_of_replaced,
     },
@@ -24,11 +24,6 @@ use crate::handled_request::HandledRequest;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnFailure(adapter::OnFailure<HttpResponse>);
 
-/// Returns the status of a response before handlers for failures replaced it.
-pub(crate) fn given_status<B>(response: &HttpResponse<B>) -> GivenStatus {
-    GivenStatus::of(response.extensions().get(), response.status().as_u16())
-}
-
 impl OnFailure {
     pub(crate) fn new(handler: impl Fn(&Problem) -> HttpResponse + Send + Sync + 'static) -> Self {
         Self(adapter::OnFailure::new(handler))
@@ -37,8 +32,7 @@ impl OnFailure {
     /// Makes the response to a failure of the middleware itself. Logs the failure.
     pub(crate) fn respond(&self, failure: AdapterError, request: &HandledRequest) -> HttpResponse {
         let problem = request.context.complete(failure);
-        let response = respond(&problem);
-        self.instead_of(&problem, given_status(&response), request).unwrap_or(response)
+        self.instead_of(&problem, request).unwrap_or_else(|| respond(&problem))
     }
 
     /// Replaces a response that was made from a problem, if [`OnFailure`](adapter::OnFailure) says so.
@@ -49,39 +43,34 @@ impl OnFailure {
         request: &HandledRequest,
     ) -> ServiceResponse<EitherBody<B>> {
         let given = response.response().extensions().get::<Problem>().cloned();
-        let status = given_status(response.response());
-        let made = given.and_then(|problem| self.instead_of(&problem, status, request));
+        let made = given.and_then(|problem| self.instead_of(&problem, request));
         let Some(mut made) = made else { return response.map_into_left_body() };
-        for (name, value) in headers_of_replaced(made.headers(), response.headers()) {
-            made.headers_mut().append(name, value);
-        }
+        take_over_headers(&mut made, response.headers());
         response.into_response(made).map_into_right_body()
     }
 
     /// Replaces the response of an error that middleware returned, if
     /// [`OnFailure`](adapter::OnFailure) says so. Logs the failure.
-    pub(crate) fn replace_error(&self, error: Error, request: &HandledRequest) -> Error {
-        let given = MiddlewareError::given_status(&error);
+    pub(crate) async fn replace_error(&self, error: Error, request: &HandledRequest) -> Error {
         let Some(problem) = problem_of(&error) else { return error };
-        match self.instead_of(&problem, given, request) {
-            Some(made) => MiddlewareError::replaced(error, made),
+        match self.instead_of(&problem, request) {
+            Some(mut made) => {
+                take_over_headers(&mut made, error.error_response().headers());
+                MiddlewareError::of(error, made).await
+            }
             // The response is made from the problem that was logged, so it is not logged again.
-            None if problem.http_status() >= 500 => problem.into(),
+            None if error.as_error::<SessionError>().is_some() && problem.http_status() >= 500 => {
+                problem.into()
+            }
             None => error,
         }
     }
 
-    /// Returns the response that replaces one of status `status` that was made from `given`, if
+    /// Returns the response that replaces one that was made from `given`, if
     /// [`OnFailure`](adapter::OnFailure) says so.
-    fn instead_of(
-        &self,
-        given: &Problem,
-        status: GivenStatus,
-        request: &HandledRequest,
-    ) -> Option<HttpResponse> {
+    fn instead_of(&self, given: &Problem, request: &HandledRequest) -> Option<HttpResponse> {
         let replacement = self.0.replace(given, &request.context, request.line(), render)?;
         let Replacement { mut response, problem, .. } = replacement;
-        response.extensions_mut().insert(status);
         if let Some(problem) = problem {
             response.extensions_mut().insert(problem);
         }
@@ -89,62 +78,61 @@ impl OnFailure {
     }
 }
 
-/// An error of middleware whose response carries the session's headers, also if it is made several
-/// times.
+fn take_over_headers(made: &mut HttpResponse, given: &HeaderMap) {
+    for (name, value) in headers_of_replaced(made.headers(), given) {
+        made.headers_mut().append(name, value);
+    }
+}
+
+/// An error of middleware with the response that it becomes, which can be made several times.
 #[derive(Debug)]
 pub(crate) struct MiddlewareError {
-    error: Error,
-    session: ResponseHeaders,
-    /// The status of the error before handlers for failures replaced its response.
-    given: GivenStatus,
+    message: String,
+    problem: Option<Problem>,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 impl MiddlewareError {
-    /// Returns the status of an error before handlers for failures replaced its response.
-    pub(crate) fn given_status(error: &Error) -> GivenStatus {
-        let own = error.as_error::<Self>().map(|own| &own.given);
-        GivenStatus::of(own, error.as_response_error().status_code().as_u16())
-    }
-
-    /// Makes an error with the response `made` in place of its own.
-    pub(crate) fn replaced<T: fmt::Debug + fmt::Display + 'static>(
-        error: T,
-        made: HttpResponse,
-    ) -> Error {
-        let given = given_status(&made);
-        let error = InternalError::from_response(error, made).into();
-        Self { error, session: ResponseHeaders::default(), given }.into()
-    }
-
-    /// Makes an error whose response carries the session's headers.
-    pub(crate) fn with_session(error: Error, session: ResponseHeaders) -> Error {
-        let given = Self::given_status(&error);
-        Self { error, session, given }.into()
+    /// Makes an error that becomes this response.
+    pub(crate) async fn of(error: impl fmt::Display, response: HttpResponse) -> Error {
+        let problem = response.extensions().get().cloned();
+        let (response, body) = response.into_parts();
+        let (status, headers) = (response.status(), response.headers().clone());
+        // A body that breaks off is left out, as no error could be sent in its place.
+        let body = to_bytes(body).await.unwrap_or_default();
+        Self { message: error.to_string(), problem, status, headers, body }.into()
     }
 }
 
 impl fmt::Display for MiddlewareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
+        f.write_str(&self.message)
     }
 }
 
 impl ResponseError for MiddlewareError {
     fn status_code(&self) -> StatusCode {
-        self.error.as_response_error().status_code()
+        self.status
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = self.error.error_response();
-        self.session.clone().write_to(response.headers_mut());
+        let mut response = HttpResponse::build(self.status).body(self.body.clone());
+        *response.headers_mut() = self.headers.clone();
+        if let Some(problem) = &self.problem {
+            response.extensions_mut().insert(problem.clone());
+        }
         response
     }
 }
 
 /// Returns the problem of an error that middleware returned, if the error is one of the library.
 fn problem_of(error: &Error) -> Option<Problem> {
-    let problem = error.as_error::<Problem>().cloned();
-    problem.or_else(|| {
+    if let Some(error) = error.as_error::<MiddlewareError>() {
+        return error.problem.clone();
+    }
+    error.as_error::<Problem>().cloned().or_else(|| {
         let error = error.as_error::<SessionError>()?;
         Some(AdapterError::from(error.clone()).into())
     })

@@ -18,7 +18,7 @@ use cloakroom_core::{
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use crate::{
-    failure::{MiddlewareError, OnFailure, given_status},
+    failure::{MiddlewareError, OnFailure},
     handled_request::HandledRequest,
 };
 
@@ -42,9 +42,9 @@ use crate::{
 /// 1. The session is committed before the first byte is sent, also if the body is streamed. A commit that
 ///    has begun runs to its end even if the client disconnects.
 /// 2. If the commit fails, the handler's response is not sent. The status is 503 if the same request may
-///    succeed later, and 500 otherwise, as [`on_failure`](Self::on_failure) describes. If an earlier
-///    [`Session::commit`](cloakroom_core::Session::commit) of the request has changed the cookie, the
-///    response has this cookie.
+///    succeed later, and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It has the
+///    cookies that were changed by an earlier [`Session::commit`](cloakroom_core::Session::commit) of the
+///    request, or by middleware inside this one.
 /// 3. If the request has loaded the session, the response has `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens. If it sets the session cookie, it also has
 ///    `Cache-Control: private, no-cache="Set-Cookie"` or a stricter directive.
@@ -52,7 +52,8 @@ use crate::{
 ///    on to outer middleware. An [`Error`](cloakroom_core::Error) with status 500 or 503 is passed on as a
 ///    [`Problem`].
 /// 5. A panic goes on through this middleware, and only a `destroy` takes effect. The exception is a
-///    request whose earlier commit has changed the cookie: the response has status 500 and this cookie.
+///    request whose earlier commit has changed the cookie: the response has status 500 and this cookie, and
+///    middleware around this one commits nothing but a `destroy`.
 /// 6. actix-web runs a handler to its end if the client disconnects, and its changes are committed. If the
 ///    handler's future is dropped, such as by a timeout, nothing is changed.
 /// 7. If the status is 408 or 504, ordinary changes are discarded, because a timeout has stopped the
@@ -60,6 +61,11 @@ use crate::{
 /// 8. After the response has left this middleware, its session is closed. A session that is first loaded
 ///    inside a streamed body can be read but not changed: see [`preload`](Self::preload).
 /// 9. A failure with status 500 or 503 is logged once, with the method and the path of the request.
+///
+/// # Optional sessions
+/// actix-web makes `None` of every error of an extractor, so `Option<Session>` is `None` without this
+/// middleware, and also if the store fails. The failure is logged. To tell the two apart, take
+/// `Result<Session, Problem>`.
 ///
 /// # Several session middlewares
 /// If one is inside another one for the same cookie, the outer one handles the session. This is also true
@@ -211,12 +217,8 @@ where
         let outer = request.extensions_mut().remove();
         let (stack, context) =
             ContextStack::begin(&self.sessions, request.method().as_str(), outer);
-        let preload = (self.loading == Loading::Ahead).then(|| {
-            let context = stack.current().clone();
-            (context.preload(request.headers()), context)
-        });
-        let role = if context.is_some() { Role::Commits } else { Role::LeavesCommitToOuter };
-        let context = context.unwrap_or_else(|| stack.current().clone());
+        let preload = (self.loading == Loading::Ahead)
+            .then(|| (context.preload(request.headers()), context.clone()));
         let handled = HandledRequest::new(context, &request);
         request.extensions_mut().insert(stack);
         let handler = self.inner.call(request);
@@ -229,19 +231,8 @@ where
             handler.await
         };
         let maker = ResponseMaker { request: handled, on_failure: self.on_failure.clone() };
-        match role {
-            Role::Commits => maker.run_and_commit(handler).boxed_local(),
-            Role::LeavesCommitToOuter => maker.run(handler).boxed_local(),
-        }
+        maker.run_and_commit(handler).boxed_local()
     }
-}
-
-/// The task of middleware at the end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Commits,
-    /// Middleware around it is for the same cookie.
-    LeavesCommitToOuter,
 }
 
 /// Turns the handler's outcome into the response.
@@ -251,17 +242,6 @@ struct ResponseMaker {
 }
 
 impl ResponseMaker {
-    /// Runs the handler, and replaces its response if it was made from a problem.
-    async fn run<B: MessageBody>(
-        self,
-        handler: impl Future<Output = Result<ServiceResponse<B>, Error>>,
-    ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-        match handler.await {
-            Ok(response) => Ok(self.on_failure.replace(response, &self.request)),
-            Err(error) => Err(self.on_failure.replace_error(error, &self.request)),
-        }
-    }
-
     /// Runs the handler, then the commit.
     ///
     /// A panic can leave data half changed. The middleware looks at no such data afterwards but at a
@@ -282,10 +262,7 @@ impl ResponseMaker {
         response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
         let mut response = self.on_failure.replace(response, &self.request);
-        let given = given_status(response.response());
-        let commit =
-            self.request.context.finish_replaced(given.as_u16(), response.status().as_u16());
-        match commit.await {
+        match self.request.context.finish(response.status().as_u16()).await {
             Ok(headers) => {
                 headers.write_to(response.headers_mut());
                 response
@@ -297,14 +274,18 @@ impl ResponseMaker {
     }
 
     async fn commit_error(&self, error: Error) -> Error {
-        let error = self.on_failure.replace_error(error, &self.request);
-        let given = MiddlewareError::given_status(&error);
-        let sent = error.as_response_error().status_code().as_u16();
-        match self.request.context.finish_replaced(given.as_u16(), sent).await {
-            Ok(headers) if headers == ResponseHeaders::default() => error,
-            Ok(headers) => MiddlewareError::with_session(error, headers),
-            Err(uncommitted) => MiddlewareError::replaced(error, self.not_committed(uncommitted)),
-        }
+        let error = self.on_failure.replace_error(error, &self.request).await;
+        let status = error.as_response_error().status_code().as_u16();
+        let response = match self.request.context.finish(status).await {
+            Ok(headers) if headers == ResponseHeaders::default() => return error,
+            Ok(headers) => {
+                let mut response = error.error_response();
+                headers.write_to(response.headers_mut());
+                response
+            }
+            Err(uncommitted) => self.not_committed(uncommitted),
+        };
+        MiddlewareError::of(error, response).await
     }
 
     /// Lets a panic go on, unless an earlier commit of the request has earned a cookie.
@@ -317,7 +298,7 @@ impl ResponseMaker {
         }
         let mut response = self.on_failure.respond(AdapterError::Panicked, &self.request);
         headers.write_to(response.headers_mut());
-        MiddlewareError::replaced("the handler panicked", response)
+        MiddlewareError::of("the handler panicked", response).await
     }
 
     /// Makes the response to a failed commit.

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum_core::{body::Body, response::Response as AxumResponse};
 use cloakroom_core::adapter::{
-    self, AdapterError, GivenStatus, Problem, Replacement,
+    self, AdapterError, Problem, Replacement,
     axum::{render, respond},
     headers_of_replaced,
 };
@@ -18,11 +18,6 @@ use crate::handled_request::HandledRequest;
 /// Holds the application's handler for failures, if it has one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnFailure(adapter::OnFailure<AxumResponse>);
-
-/// Returns the status of a response before handlers for failures replaced it.
-pub(crate) fn given_status<B>(response: &Response<B>) -> GivenStatus {
-    GivenStatus::of(response.extensions().get(), response.status().as_u16())
-}
 
 impl OnFailure {
     pub(crate) fn new(handler: impl Fn(&Problem) -> AxumResponse + Send + Sync + 'static) -> Self {
@@ -51,12 +46,10 @@ impl OnFailure {
         let Some(Replacement { response: made, problem, .. }) = replacement else {
             return response;
         };
-        let status = given_status(&response);
         let mut made = with_body(made);
         let mut extensions = std::mem::take(response.extensions_mut());
         extensions.remove::<Problem>();
         made.extensions_mut().extend(extensions);
-        made.extensions_mut().insert(status);
         if let Some(problem) = problem {
             made.extensions_mut().insert(problem);
         }

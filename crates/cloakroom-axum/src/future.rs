@@ -12,10 +12,7 @@ use cloakroom_core::adapter::{AdapterError, CommitFuture, Preload, ResponseHeade
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{
-    failure::{OnFailure, given_status},
-    handled_request::HandledRequest,
-};
+use crate::{failure::OnFailure, handled_request::HandledRequest};
 
 pin_project! {
     /// Runs the handler, then the commit.
@@ -24,18 +21,9 @@ pin_project! {
         handler: F,
         preload: Option<Preload>,
         request: HandledRequest,
-        role: Role,
         on_failure: OnFailure,
         committing: Option<Committing<B>>,
     }
-}
-
-/// The task of a layer at the end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Commits,
-    /// A layer around it is for the same cookie.
-    LeavesCommitToOuter,
 }
 
 /// The commit after the handler, and the handler's outcome until the commit is done.
@@ -54,11 +42,10 @@ impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn new(
         handler: F,
         request: HandledRequest,
-        role: Role,
         preload: Option<Preload>,
         on_failure: OnFailure,
     ) -> Self {
-        Self { handler, preload, request, role, on_failure, committing: None }
+        Self { handler, preload, request, on_failure, committing: None }
     }
 }
 
@@ -85,16 +72,11 @@ where
             let outcome = match ready!(poll_catching_panic(this.handler.as_mut(), cx)) {
                 Ok(Ok(response)) => Outcome::Response(on_failure.replace(response, request)),
                 Ok(Err(error)) => {
-                    if *this.role == Role::Commits {
-                        tokio::spawn(request.context.abandon(request.line()));
-                    }
+                    tokio::spawn(request.context.abandon(request.line()));
                     return Poll::Ready(Err(error));
                 }
                 Err(payload) => Outcome::Panic(payload),
             };
-            if *this.role == Role::LeavesCommitToOuter {
-                return Poll::Ready(Ok(outcome.without_commit()));
-            }
             *this.committing = Some(outcome.commit(request));
         }
         match this.committing {
@@ -119,20 +101,10 @@ fn poll_catching_panic<F: Future>(
 }
 
 impl<B: Default + 'static> Outcome<B> {
-    fn without_commit(self) -> Response<B> {
-        match self {
-            Self::Response(response) => response,
-            Self::Panic(payload) => resume_unwind(payload),
-        }
-    }
-
     /// Starts the commit.
     fn commit(self, request: &HandledRequest) -> Committing<B> {
         let commit = match &self {
-            Self::Response(response) => {
-                let (given, sent) = (given_status(response), response.status().as_u16());
-                request.context.finish_replaced(given.as_u16(), sent)
-            }
+            Self::Response(response) => request.context.finish(response.status().as_u16()),
             Self::Panic(_) => request.context.abandon(request.line()),
         };
         Committing { commit, outcome: Some(self) }

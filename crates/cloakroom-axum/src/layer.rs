@@ -28,14 +28,15 @@ use crate::{SessionService, failure::OnFailure};
 /// 1. The session is committed before the first byte is sent, also if the body is streamed. A commit that
 ///    has begun runs to its end even if the client disconnects.
 /// 2. If the commit fails, the handler's response is not sent. The status is 503 if the same request may
-///    succeed later, and 500 otherwise, as [`on_failure`](Self::on_failure) describes. If an earlier
-///    [`Session::commit`](cloakroom_core::Session::commit) of the request has changed the cookie, the
-///    response has this cookie.
+///    succeed later, and 500 otherwise, as [`on_failure`](Self::on_failure) describes. It has the
+///    cookies that were changed by an earlier [`Session::commit`](cloakroom_core::Session::commit) of the
+///    request, or by a layer inside this one.
 /// 3. If the request has loaded the session, the response has `Vary: Cookie`, or `Vary: Authorization`
 ///    for bearer tokens. If it sets the session cookie, it also has
 ///    `Cache-Control: private, no-cache="Set-Cookie"` or a stricter directive.
 /// 4. A panic goes on through this layer, and only a `destroy` takes effect. The exception is a request
-///    whose earlier commit has changed the cookie: the response has status 500 and this cookie.
+///    whose earlier commit has changed the cookie: the response has status 500 and this cookie, and
+///    a layer around this one commits nothing but a `destroy`.
 /// 5. If the status is 408 or 504, ordinary changes are discarded, because a timeout has stopped the
 ///    handler in the middle. Put timeouts that reply with another status outside of this layer.
 /// 6. After the response has left this layer, its session is closed. A session that is first loaded inside

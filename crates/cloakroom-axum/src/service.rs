@@ -6,10 +6,7 @@ use cloakroom_core::{Sessions, adapter::ContextStack};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{
-    ResponseFuture, failure::OnFailure, future::Role, handled_request::HandledRequest,
-    layer::Loading,
-};
+use crate::{ResponseFuture, failure::OnFailure, handled_request::HandledRequest, layer::Loading};
 
 /// Gives each request a [`RequestContext`](cloakroom_core::adapter::RequestContext), and commits its
 /// session before the response leaves.
@@ -49,16 +46,11 @@ where
         let outer = request.extensions_mut().remove();
         let method = request.method().as_str();
         let (stack, context) = ContextStack::begin(&self.sessions, method, outer);
-        let preload =
-            (self.loading == Loading::Ahead).then(|| stack.current().preload(request.headers()));
-        let (context, role) = match context {
-            Some(context) => (context, Role::Commits),
-            None => (stack.current().clone(), Role::LeavesCommitToOuter),
-        };
+        let preload = (self.loading == Loading::Ahead).then(|| context.preload(request.headers()));
         let handled = HandledRequest::new(context, &request);
         request.extensions_mut().insert(stack);
         // The handler runs when this future is polled first, which is after the preload.
         let handler = self.inner.call(request);
-        ResponseFuture::new(handler, handled, role, preload, self.on_failure.clone())
+        ResponseFuture::new(handler, handled, preload, self.on_failure.clone())
     }
 }

@@ -49,8 +49,6 @@ where
         request.extensions_mut().insert(stack);
         let uri = request.uri().clone();
         let handler = self.inner.call(request);
-        // An outer layer for the same cookie commits.
-        let Some(context) = context else { return Box::pin(handler) };
         Box::pin(async move {
             let line = RequestLine::new(method.as_str(), uri.path());
             match AssertUnwindSafe(handler).catch_unwind().await {

@@ -18,7 +18,9 @@
 //! | event "errors left out: …", for errors that do not fit, or more than a session keeps | warn | `fields`: their number; `limit` |
 //! | event "commit failed" | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced` |
+//! | event "unreadable form", for a body that breaks off or exceeds its limit while a CSRF layer reads it | warn | `reason` |
 //! | event "a session cookie without `Secure` was issued …", once for each process, if the request's `Host` is not a loopback host or a proxy says that the request came by https | warn | |
+//! | event "redirecting to `/`: …", for a fallback that is not a path of this site | warn | |
 //! | event "`Settings::load_for_development` was called in a build without debug assertions …" | warn | |
 //! | event "session layer ignored", once for a layer inside of another one that has the same cookie and other settings | warn | |
 //! | event with the reason, once for each response of the library with status 500 or 503 | error | `method`, `path`; neither if no session layer has seen the response |
@@ -34,7 +36,7 @@
 //! |---|---|---|
 //! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also an unreadable record), `absent` (also a cookie that cannot be decrypted), `gone` (ended or regenerated a short time ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
-//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`CsrfRejection::reason`](crate::csrf::CsrfRejection::reason), or, for a form without the token in a header, `body_too_large` or `not_a_form` |
+//! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`CsrfRejection::reason`](crate::csrf::CsrfRejection::reason), or, for a form without the token in a header, `body_too_large`, `body_broken` or `not_a_form` |
 //! | `cloakroom_record_bytes`, the size of each written record | histogram | `driver` |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds`, the duration of one load or one step | histograms | `driver` |
 
@@ -326,6 +328,12 @@ pub(crate) fn csrf_unchecked(error: &Error) {
 /// Logs a request that may be forged.
 pub(crate) fn forged(reason: &'static str, enforced: bool) {
     tracing::warn!(target: TARGET, reason, enforced, "forged request");
+    meter::refusal(reason);
+}
+
+/// Logs that a CSRF layer could not read a form to its end.
+pub(crate) fn unreadable_form(reason: &'static str) {
+    tracing::warn!(target: TARGET, reason, "unreadable form");
     meter::refusal(reason);
 }
 

@@ -56,6 +56,15 @@ async fn visitor() -> (Hanging, LocalBrowser) {
     (store, app.browser_with(|session| session.put("n", 0).unwrap()).await)
 }
 
+/// A deadline that no clock reaches.
+#[tokio::test(start_paused = true)]
+async fn a_commit_without_an_end_of_its_time_waits_for_the_store() {
+    let app = LocalApp::with(Hanging::default(), |builder| builder.commit_deadline(Duration::MAX));
+    let mut browser = app.browser();
+    browser.visit(|session| session.put("n", 1).unwrap()).await;
+    assert_eq!(browser.open().await.get_or("n", 0).unwrap(), 1);
+}
+
 /// Whether a request commits at its end, or awaits an exact change.
 #[derive(Clone, Copy)]
 enum Increment {

@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use cloakroom::{
-    adapter::{AdapterError, ContextStack},
+    adapter::{AdapterError, BodyError, ContextStack},
     csrf::{CsrfPolicy, CsrfRejection},
     form::DEFAULT_BODY_LIMIT,
 };
-use cloakroom_tests::local::{LocalApp, LocalBrowser};
+use cloakroom_tests::{
+    local::{LocalApp, LocalBrowser},
+    log::Log,
+};
 
 const URLENCODED: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
@@ -164,4 +167,25 @@ async fn a_policy_that_only_logs_refuses_nothing() {
     }
     let (was_read, admitted) = visitor.post(&policy, &[("content-type", "application/json")]).await;
     assert!(!was_read && admitted.is_ok(), "its length is not known");
+}
+
+/// The sender is unknown, so this is no sign of a forged request.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused_and_not_counted_as_forged() {
+    let visitor = Visitor::new().await;
+    let cookie = visitor.browser.jar.header().unwrap();
+    let headers = [URLENCODED, ("content-length", "100"), ("cookie", &cookie)];
+    for policy in [CsrfPolicy::default(), CsrfPolicy::default().log_only()] {
+        for error in [BodyError::Broken, BodyError::TooLarge] {
+            let (log, _guard) = Log::of_this_thread();
+            let (contexts, _) = ContextStack::begin(&visitor.browser.sessions, "POST", None);
+            let body = async { Err(error) };
+            let refused = policy.verify_request("POST", &headers[..], None, &contexts, body).await;
+            let code = error.into_failure(None).code();
+            assert_eq!(refused.unwrap_err().code(), code);
+            let warnings = log.lines("WARN");
+            assert!(warnings[0].contains("unreadable form") && warnings[0].contains(code));
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+        }
+    }
 }

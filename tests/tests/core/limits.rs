@@ -1,7 +1,10 @@
 //! Records that are too large: what is refused, what takes effect all the same, and which calls a
 //! store gets.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use cloakroom::{
     AppKeys, MemoryStore, Session, Sessions,
@@ -17,6 +20,34 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 const LIMIT: usize = 1_000;
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    let builder = || Sessions::store(MemoryStore::new(), AppKeys::random());
+    for (built, name) in [
+        (builder().max_bytes(0).build(), "max_bytes"),
+        (builder().commit_deadline(Duration::ZERO).build(), "commit_deadline"),
+    ] {
+        assert!(built.unwrap_err().to_string().starts_with(name));
+    }
+}
+
+/// Browsers drop a cookie after 400 days, whatever its `Max-Age`.
+#[tokio::test]
+async fn a_session_without_an_end_keeps_its_cookie() {
+    let app = LocalApp::new();
+    let mut browser = app.browser();
+    let begin = |session: &Session| {
+        session.put("user", 1).unwrap();
+        session.set_idle_timeout(Duration::MAX).unwrap();
+    };
+    browser.visit(begin).await;
+    for _ in 0..3 {
+        app.clock.advance(Duration::from_hours(24 * 201));
+        let lines = browser.visit(|session| assert!(!session.is_new())).await;
+        assert!(lines[0].contains("; Max-Age=34560000;"), "{lines:?}");
+    }
+}
 
 /// While it is shut, a commit waits.
 #[derive(Debug)]

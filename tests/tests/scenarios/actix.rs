@@ -5,20 +5,27 @@ use std::{future::ready, sync::Mutex, time::Duration};
 use actix_web::{
     App, Error, HttpResponse, ResponseError,
     body::MessageBody,
-    dev::{Service, ServiceRequest, ServiceResponse},
+    dev::{Payload, Service, ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
     middleware::{Next, from_fn},
     test, web,
 };
 use cloakroom::{
-    AppKeys, MemoryStore, Session, Sessions,
+    AppKeys, Error as SessionError, Input, JsonInput, MemoryStore, Session, Sessions,
     actix::{CsrfMiddleware, SessionMiddleware},
     adapter::Problem,
     csrf::CsrfPolicy,
 };
-use cloakroom_tests::{browser::Browser, probe, server::serve_actix, step::increment};
+use cloakroom_tests::{
+    browser::Browser, local::LocalApp, log::Log, probe, server::serve_actix, step::increment,
+    store::Fault,
+};
+use futures_util::stream;
 
-use crate::middleware::{both, memory};
+use crate::{
+    csrf_bodies::BoxedPayload,
+    middleware::{both, memory},
+};
 
 async fn count(session: Session) -> Result<String, Error> {
     Ok(session.increment("n")?.to_string())
@@ -182,6 +189,80 @@ async fn middleware_asks_for_the_session_like_a_handler() {
 #[derive(serde::Deserialize)]
 struct Named {
     name: String,
+}
+
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+
+/// A request whose body comes after the extractors of the handler have begun.
+fn late_body(path: &str, media_type: &str, body: &'static str) -> (test::TestRequest, Payload) {
+    let packet = async move {
+        actix_web::rt::task::yield_now().await;
+        Ok(body.into())
+    };
+    let payload: BoxedPayload = Box::pin(stream::once(packet));
+    let payload = Payload::Stream { payload };
+    let request = test::TestRequest::post().uri(path);
+    let request = request.insert_header((header::CONTENT_LENGTH, body.len()));
+    let request = request.insert_header((header::CONTENT_TYPE, media_type));
+    (request, payload)
+}
+
+#[actix_web::test]
+async fn two_forms_of_one_handler_are_the_same_form() {
+    let both = async |one: Input<Named>, two: Input<Named>| {
+        Ok::<_, SessionError>(format!("{} {}", one.valid()?.name, two.valid()?.name))
+    };
+    let app = App::new().route("/", web::post().to(both));
+    let app = test::init_service(app.wrap(SessionMiddleware::new(memory("session")))).await;
+    let (request, payload) = late_body("/", URLENCODED, "name=virk");
+    let (request, _) = request.to_request().replace_payload(payload);
+    assert_eq!(test::call_and_read_body(&app, request).await, "virk virk");
+}
+
+/// An empty form would be valid for a type without required fields, and save blank values.
+#[actix_web::test]
+async fn a_form_whose_body_is_taken_is_a_failure() {
+    let (log, _guard) = Log::of_this_thread();
+    let raw =
+        async |_: web::Bytes, form: Input<Option<Named>>| form.into_result().is_ok().to_string();
+    let json = async |_: web::Bytes, _: JsonInput<Option<Named>>| "never";
+    let app = App::new().route("/", web::post().to(raw)).route("/json", web::post().to(json));
+    let app = test::init_service(app.wrap(SessionMiddleware::new(memory("session")))).await;
+    let (request, payload) = late_body("/", URLENCODED, "name=virk");
+    let (request, _) = request.to_request().replace_payload(payload);
+    assert_eq!(test::call_service(&app, request).await.status(), 500);
+    let (request, payload) = late_body("/json", "application/json", "{}");
+    let (request, _) = request.to_request().replace_payload(payload);
+    assert_eq!(test::call_service(&app, request).await.status(), 500);
+    let errors = log.lines("ERROR");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().all(|line| line.contains("take the body once")), "{errors:?}");
+    let request = test::TestRequest::post().to_request();
+    assert_eq!(test::call_and_read_body(&app, request).await, "false", "no body is no form");
+}
+
+/// actix-web's own extractor of an `Option` maps each error to `None`.
+#[actix_web::test]
+async fn a_failure_that_an_option_hides_is_logged_once() {
+    let (log, _guard) = Log::of_this_thread();
+    let app = LocalApp::faulty();
+    let mut visitor = app.browser();
+    visitor.visit(|session| session.put("user", 1).unwrap()).await;
+    app.store.on_load(Fault::Unavailable);
+    let ask = async |session: Option<Session>| session.is_none().to_string();
+    let routes = App::new().route("/ask", web::get().to(ask)).route("/", web::get().to(count));
+    let routes = routes.wrap(SessionMiddleware::new(app.sessions.clone()));
+    let service = test::init_service(routes).await;
+    for (path, status) in [("/ask?q", 200), ("/", 503)] {
+        let request = test::TestRequest::with_uri(path);
+        let request = request.insert_header(("cookie", visitor.jar.header().unwrap()));
+        let response = test::call_service(&service, request.to_request()).await;
+        assert_eq!(response.status(), status);
+        let errors = log.lines("ERROR");
+        let logged = errors.iter().filter(|line| line.contains("the session could not be loaded"));
+        assert_eq!(logged.count(), if path == "/" { 2 } else { 1 }, "{errors:?}");
+        assert!(errors[0].contains("method=\"GET\" path=\"/ask\""), "{errors:?}");
+    }
 }
 
 /// The middleware reads the form to find the token, and the handler reads it again.

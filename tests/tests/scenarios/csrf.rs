@@ -7,7 +7,7 @@ use cloakroom_tests::{
     server::Server,
     step::Step,
 };
-use http::Method;
+use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -118,6 +118,10 @@ async fn every_encoding_of_a_form_may_carry_the_token(server: Server) {
     ] {
         assert_eq!(post(&mut visitor, sent).await.status, 200);
     }
+    let mut latin1 = Sent::form(&format!("_csrf={token}"));
+    let content_type = b"application/x-www-form-urlencoded; by=\"\xe9\"";
+    latin1.headers.insert("content-type", HeaderValue::from_bytes(content_type).unwrap());
+    assert_eq!(post(&mut visitor, latin1).await.status, 200);
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";

@@ -2,8 +2,7 @@
 
 use cloakroom::adapter::RequestContext;
 use std::{
-    convert::Infallible,
-    io::Write,
+    io::{self, Write},
     pin::Pin,
     sync::{
         Arc,
@@ -27,12 +26,12 @@ use cloakroom::{
     csrf::CsrfPolicy,
 };
 use flate2::{Compression, write::GzEncoder};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tower::ServiceExt;
 
 use crate::compressed_forms::BOMB;
 
-type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+pub(super) type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
 const MIB: usize = 1024 * 1024;
 const CHUNK: usize = MIB / 16;
@@ -41,13 +40,22 @@ const CHUNK: usize = MIB / 16;
 struct Upload {
     headers: Vec<(&'static str, String)>,
     chunks: Vec<Bytes>,
+    end: End,
+}
+
+/// The end of a body.
+#[derive(Clone, Copy)]
+enum End {
+    Complete,
+    /// The client disconnects before the body is complete.
+    Broken,
 }
 
 impl Upload {
     fn of(mib: usize) -> Self {
         let form = "application/x-www-form-urlencoded".to_owned();
         let chunks = vec![Bytes::from(vec![b'a'; CHUNK]); mib * MIB / CHUNK];
-        Self { headers: vec![("content-type", form)], chunks }
+        Self { headers: vec![("content-type", form)], chunks, end: End::Complete }
     }
 
     /// Two hundred bytes that become 256 MiB.
@@ -70,18 +78,29 @@ impl Upload {
         upload
     }
 
+    /// A form that announces 100 bytes and ends after 40.
+    fn broken() -> Self {
+        let mut upload = Self::of(0).with("content-length", "100");
+        (upload.chunks, upload.end) = (vec![vec![b'a'; 40].into()], End::Broken);
+        upload
+    }
+
     fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
     /// The body, and how many bytes of it were taken so far.
-    fn body(&self) -> (impl Stream<Item = Bytes> + Send + use<>, Arc<AtomicUsize>) {
+    fn body(&self) -> (impl Stream<Item = io::Result<Bytes>> + Send + use<>, Arc<AtomicUsize>) {
         let taken = Arc::new(AtomicUsize::new(0));
         let counter = taken.clone();
         let body = stream::iter(self.chunks.clone());
         let count = move |chunk: &Bytes| _ = counter.fetch_add(chunk.len(), Ordering::SeqCst);
-        (body.inspect(count), taken)
+        let end = match self.end {
+            End::Complete => None,
+            End::Broken => Some(Err(io::ErrorKind::UnexpectedEof.into())),
+        };
+        (body.inspect(count).map(Ok).chain(stream::iter(end)), taken)
     }
 }
 
@@ -107,8 +126,7 @@ async fn post_to_axum(sessions: Sessions, policy: CsrfPolicy, upload: Upload) ->
     for (name, value) in upload.headers {
         request = request.header(name, value);
     }
-    let body = Body::from_stream(body.map(Ok::<_, Infallible>));
-    let response = app.oneshot(request.body(body).unwrap()).await.unwrap();
+    let response = app.oneshot(request.body(Body::from_stream(body)).unwrap()).await.unwrap();
     (response.status().as_u16(), taken.load(Ordering::SeqCst))
 }
 
@@ -122,7 +140,7 @@ async fn post_to_actix(sessions: Sessions, policy: CsrfPolicy, upload: Upload) -
     for header in upload.headers {
         request = request.append_header(header);
     }
-    let body: BoxedPayload = Box::pin(body.map(Ok));
+    let body: BoxedPayload = Box::pin(body.map_err(PayloadError::Io));
     let payload = Payload::Stream { payload: body };
     let (request, _) = request.to_request().replace_payload(payload);
     let response = app.call(request).await.unwrap();
@@ -170,5 +188,15 @@ async fn nothing_is_read_for_a_visitor_without_a_session() {
         let axum = post_to_axum(sessions.clone(), policy.clone(), upload()).await;
         assert_eq!(axum, (403, 0));
         assert_eq!(post_to_actix(sessions, policy, upload()).await, (403, 0));
+    }
+}
+
+/// The handler would get an empty form, and save blank values.
+#[actix_web::test]
+async fn a_broken_form_reaches_no_handler() {
+    for policy in [CsrfPolicy::default(), CsrfPolicy::default().log_only()] {
+        for (status, read) in post_to_both(policy.clone(), Upload::broken).await {
+            assert_eq!((status, read), (400, 40));
+        }
     }
 }

@@ -15,6 +15,7 @@ use cloakroom_tests::{
     server::{Framework, Serving, serve, serve_actix},
     store::Fault,
 };
+use http::HeaderValue;
 use serde_json::{Value, json};
 
 #[derive(serde::Deserialize)]
@@ -24,6 +25,17 @@ struct Order {
 
 fn check(order: &Order) -> Result<(), [(&'static str, &'static str); 1]> {
     if order.quantity == 0 { Err([("quantity", "must not be 0")]) } else { Ok(()) }
+}
+
+/// A form that takes no unknown fields.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StrictOrder {
+    quantity: u8,
+}
+
+async fn strict_order(input: Input<StrictOrder>) -> Result<String, Error> {
+    Ok(input.valid()?.quantity.to_string())
 }
 
 async fn json_order(input: JsonInput<Order>) -> Result<String, Error> {
@@ -68,6 +80,7 @@ async fn start(framework: Framework, sessions: Sessions) -> (SocketAddr, Serving
             let app = Router::new()
                 .route("/json", post(json_order))
                 .route("/form", post(form_order))
+                .route("/strict", post(strict_order))
                 .route("/dropped", post(dropped_error))
                 .route("/twice", post(axum_twice))
                 .route("/flash", get(flash));
@@ -77,6 +90,7 @@ async fn start(framework: Framework, sessions: Sessions) -> (SocketAddr, Serving
             let routes = web::scope("")
                 .route("/json", web::post().to(json_order))
                 .route("/form", web::post().to(form_order))
+                .route("/strict", web::post().to(strict_order))
                 .route("/dropped", web::post().to(dropped_error))
                 .route("/twice", web::post().to(actix_twice))
                 .route("/flash", web::get().to(flash));
@@ -122,13 +136,23 @@ async fn a_json_route_refuses_what_a_page_of_another_site_can_send() {
 
 #[tokio::test]
 async fn a_content_type_beyond_ascii_names_what_it_names_to_the_csrf_layer() {
-    let form = Sent::body("application/x-www-form-urlencoded; by=\u{e9}", b"quantity=3");
-    let json = Sent::body("application/json; by=\u{e9}", br#"{"quantity":3}"#);
-    for framework in Framework::ALL {
-        let (address, _serving) = start(framework, LocalApp::new().sessions).await;
-        for (route, sent) in [("/form", &form), ("/form", &json), ("/json", &json)] {
-            let reply = Browser::new(address).send(route, sent.clone()).await;
-            assert_eq!(reply.text(), "3", "{framework:?} {route}");
+    // Parameters in UTF-8 and in Latin-1.
+    for parameter in [&b"; by=\xc3\xa9"[..], b"; by=\"\xe9\""] {
+        let sent = |media_type: &str, body: &str| {
+            let mut sent = Sent::body(media_type, body.as_bytes());
+            let content_type = [media_type.as_bytes(), parameter].concat();
+            let content_type = HeaderValue::from_bytes(&content_type).unwrap();
+            sent.headers.insert("content-type", content_type);
+            sent
+        };
+        let form = sent("application/x-www-form-urlencoded", "quantity=3");
+        let json = sent("application/json", r#"{"quantity":3}"#);
+        for framework in Framework::ALL {
+            let (address, _serving) = start(framework, LocalApp::new().sessions).await;
+            for (route, sent) in [("/form", &form), ("/form", &json), ("/json", &json)] {
+                let reply = Browser::new(address).send(route, sent.clone()).await;
+                assert_eq!(reply.text(), "3", "{framework:?} {route}");
+            }
         }
     }
 }
@@ -152,6 +176,19 @@ async fn a_json_route_accepts_json_and_replies_with_errors_by_field() {
         assert_eq!(errors(&send(r#"{"quantity":300}"#).await), range, "{framework:?}");
         assert_eq!(errors(&send("{}").await), json!({"quantity": ["is required"]}));
         assert_eq!(send("{").await.status, 400, "{framework:?}: this is not JSON");
+    }
+}
+
+#[tokio::test]
+async fn a_form_without_unknown_fields_may_have_the_csrf_field() {
+    for framework in Framework::ALL {
+        let (address, _serving) = start(framework, LocalApp::new().sessions).await;
+        let mut visitor = Browser::new(address);
+        let accepted = visitor.send("/strict", Sent::form("_csrf=x&quantity=3")).await;
+        assert_eq!(accepted.text(), "3", "{framework:?}");
+        let refused = Sent::form("_csrf=x&colour=red&quantity=3").and("accept", "application/json");
+        let refused = errors(&visitor.send("/strict", refused).await);
+        assert_eq!(refused, json!({"colour": ["is unknown; known are: quantity"]}));
     }
 }
 

@@ -217,6 +217,64 @@ async fn a_form_with_its_token_passes_a_bearer_layer_in_between() {
     }
 }
 
+/// The CSRF layers of an application with a layer for cookies inside one for bearer tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Csrf {
+    /// Between the two.
+    Between,
+    /// Between the two, and around the handlers.
+    BetweenAndInside,
+}
+
+async fn cookie_within_bearer(framework: Framework, csrf: Csrf) -> (SocketAddr, Serving) {
+    let sessions = memory();
+    let bearer = sessions.bearer().unwrap();
+    let read = async |session: cloakroom::Session| session.view().csrf_token();
+    match framework {
+        Framework::Axum => {
+            let app = Router::new().route("/", routing::get(read).post(read));
+            let app = app.route("/none", routing::post(async || "passed"));
+            let app = match csrf {
+                Csrf::Between => app,
+                Csrf::BetweenAndInside => app.layer(CsrfLayer::default()),
+            };
+            let app = app.layer(SessionLayer::new(sessions)).layer(CsrfLayer::default());
+            serve(app.layer(SessionLayer::new(bearer))).await
+        }
+        Framework::Actix => serve_actix(move |app| {
+            let routes = web::scope("").route("/", web::get().to(read));
+            let routes = routes.route("/", web::post().to(read));
+            let routes = routes.route("/none", web::post().to(async || "passed"));
+            let inside = matches!(csrf, Csrf::BetweenAndInside);
+            let routes = routes.wrap(middleware::Condition::new(inside, CsrfMiddleware::default()));
+            let routes = routes.wrap(SessionMiddleware::new(sessions.clone()));
+            let routes = routes.wrap(CsrfMiddleware::default());
+            app.service(routes.wrap(SessionMiddleware::new(bearer.clone())));
+        }),
+    }
+}
+
+/// Without the layer for bearer tokens the same mistake is a failure as well.
+#[tokio::test]
+async fn a_csrf_layer_around_the_layer_for_cookies_is_a_failure() {
+    for framework in Framework::ALL {
+        let (address, _serving) = cookie_within_bearer(framework, Csrf::Between).await;
+        let mut visitor = Browser::new(address);
+        assert_eq!(visitor.get("/").await.status, 500, "{framework:?}");
+        let forged = Sent::with("sec-fetch-site", "cross-site");
+        assert_eq!(post(&mut visitor, forged).await, 500, "{framework:?}");
+        let unused = visitor.send("/none", Sent::method(Method::POST)).await;
+        assert_eq!(unused.status, 200, "{framework:?}: no session is used");
+
+        let (address, _serving) = cookie_within_bearer(framework, Csrf::BetweenAndInside).await;
+        let mut visitor = Browser::new(address);
+        let token = visitor.get("/").await.text();
+        assert_eq!(post(&mut visitor, Sent::default()).await, 403, "{framework:?}");
+        let proved = Sent::with("x-csrf-token", &token);
+        assert_eq!(post(&mut visitor, proved).await, 200, "{framework:?}");
+    }
+}
+
 /// When the session of `/late` is loaded.
 #[derive(Clone, Copy)]
 enum Loaded {

@@ -86,4 +86,5 @@ mod responses;
 mod schedules;
 mod show_errors;
 mod tokens;
+mod two_sessions;
 mod values;

@@ -2,7 +2,7 @@
 
 use cloakroom_tests::{browser::Sent, server::Server, step::redirect_back};
 
-every_driver! { back_leads_to_this_site_alone }
+every_driver! { back_leads_to_this_site_alone, a_fallback_from_the_request_stays_on_the_site }
 
 async fn back_leads_to_this_site_alone(server: Server) {
     let here = format!("http://{}", server.address);
@@ -23,5 +23,13 @@ async fn back_leads_to_this_site_alone(server: Server) {
         let reply = visitor.run_with(&back, Sent::with("referer", referer)).await;
         assert_eq!(reply.status, 303);
         assert_eq!(reply.headers["location"], *expected, "{referer}");
+    }
+}
+
+/// An application may pass on what the visitor sent, such as a field `next`.
+async fn a_fallback_from_the_request_stays_on_the_site(server: Server) {
+    for fallback in ["//evil.example", "https://evil.example/", "/\\evil.example", "/a\r\nx: y"] {
+        let reply = server.browser().run([redirect_back(fallback)]).await;
+        assert_eq!(reply.headers["location"], "/", "{fallback}");
     }
 }

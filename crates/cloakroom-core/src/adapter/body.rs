@@ -2,20 +2,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-
-use crate::{adapter::error::AdapterError, form::FormInput, http::headers::Headers};
-
-/// Reads the fields of a body, as its `Content-Type` says.
-///
-/// Extractors and CSRF layers both call this function, so they agree on which bodies are forms.
-pub(super) async fn parse(
-    headers: &(impl Headers + ?Sized),
-    body: Bytes,
-) -> Result<FormInput, AdapterError> {
-    let input = FormInput::parse(headers.text("content-type"), body).await;
-    input.map_err(AdapterError::NotAForm)
-}
+use crate::adapter::error::AdapterError;
 
 /// The reason why an adapter could not read a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +12,8 @@ pub enum BodyError {
     TooLarge,
     /// The connection broke off, or the body's framing violates HTTP.
     Broken,
+    /// Another extractor or middleware has taken the body.
+    Taken,
 }
 
 impl BodyError {
@@ -39,6 +28,7 @@ impl BodyError {
         match self {
             Self::TooLarge => AdapterError::BodyTooLarge { limit },
             Self::Broken => AdapterError::BodyBroken,
+            Self::Taken => AdapterError::BodyTaken,
         }
     }
 }
@@ -48,6 +38,7 @@ impl fmt::Display for BodyError {
         f.write_str(match self {
             Self::TooLarge => "the body is longer than the limit",
             Self::Broken => "the body broke off",
+            Self::Taken => "another extractor has taken the body",
         })
     }
 }

@@ -1,44 +1,67 @@
 //! The session of one request: loading it, and committing it before the response.
 
 use std::{
-    fmt,
+    fmt, iter,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::problem::{ClientFormat, Problem};
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::{
+    body::BodyError,
+    end::Inside,
+    error::AdapterError,
+    nesting,
+    problem::{ClientFormat, Problem},
+};
 use crate::{
-    backend::{LoadedSession, commit::Persistence, context::ServerErrors},
+    backend::{LoadedSession, commit::Persistence},
     cookie::{self, TokenCandidates},
-    error::{Error, WithCauses},
+    error::{Error, Kind},
     form::FormInput,
     http::{
         fetch_metadata::{FetchMetadata, Method},
         headers::Headers,
-        request_line::RequestLine,
     },
     observe,
     session::{
-        Session, Shown, Timing,
-        commit_future::CommitFuture,
+        Session, Timing,
         sessions::{Sessions, TokenTransport},
     },
 };
 
-/// The session of one request, from the request's headers to those of the response. Loads the session
-/// when it is first needed, and commits it. Clones are cheap and share one state.
+/// One request, from its first header to those of its response, as one session layer handles it. Cheap
+/// to clone.
 #[derive(Clone)]
-pub struct RequestContext(Arc<Inner>);
+pub struct RequestContext {
+    inner: Arc<Inner>,
+    pub(super) part: Part,
+}
 
 struct Inner {
     sessions: Sessions,
     method: Method,
     progress: Mutex<Progress>,
+    /// Set once an extractor has read the form.
+    form: OnceCell<()>,
+    /// The context of the next layer around this one's.
+    outer: Option<RequestContext>,
+}
+
+/// The part that a layer has in the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It commits.
+    Commits,
+    /// A layer around it is for the same cookie, and commits.
+    LeavesToOuter,
 }
 
 /// The progress of a request.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     /// The session, once it is loaded.
     session: Option<Session>,
     /// The captured form, until the session is loaded and keeps it.
@@ -47,6 +70,23 @@ struct Progress {
     format: Option<ClientFormat>,
     /// `true` once the head of the response has been sent.
     closed: bool,
+    /// The effects of layers inside on the end of the request.
+    pub(super) inside: Inside,
+    pub(super) csrf: Csrf,
+}
+
+/// The relation of a CSRF layer to one session layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Csrf {
+    #[default]
+    Unknown,
+    /// The CSRF layer checks the sessions of this layer.
+    Checks,
+    /// The CSRF layer is inside this layer, which is for bearer tokens, and has no layer for cookies
+    /// around it.
+    FoundNoCookie,
+    /// The CSRF layer is around this layer, which is for cookies, and therefore cannot check them.
+    Misses,
 }
 
 /// A future that loads a request's session ahead of its handler. See [`RequestContext::preload`].
@@ -68,30 +108,53 @@ impl RequestContext {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn new(sessions: &Sessions) -> Self {
-        Self::with_method(sessions, Method::Other)
+        Self::within(None, sessions, Method::Other)
     }
 
-    pub(super) fn with_method(sessions: &Sessions, method: Method) -> Self {
+    /// Makes the context of a layer inside the layer of `outer`.
+    pub(super) fn within(outer: Option<Self>, sessions: &Sessions, method: Method) -> Self {
+        let found_no_cookie = |outer: &Self| outer.progress().csrf == Csrf::FoundNoCookie;
+        let is_missed = sessions.token_transport() == TokenTransport::Cookie
+            && outer.as_ref().is_some_and(|outer| outer.layers().any(found_no_cookie));
+        let csrf = if is_missed { Csrf::Misses } else { Csrf::Unknown };
+        let form = OnceCell::new();
+        let progress = Mutex::new(Progress { csrf, ..Progress::default() });
         let sessions = sessions.clone();
-        Self(Arc::new(Inner { sessions, method, progress: Mutex::default() }))
+        let inner = Arc::new(Inner { sessions, method, progress, form, outer });
+        Self { inner, part: Part::Commits }
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    /// Returns the same context for a layer that leaves the commit to the layer of this context.
+    pub(super) fn without_commit(self) -> Self {
+        Self { part: Part::LeavesToOuter, ..self }
+    }
+
+    /// Returns the contexts of this layer and of those around it, the innermost first.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Self> {
+        iter::successors(Some(self), |context| context.outer())
+    }
+
+    pub(super) fn outer(&self) -> Option<&Self> {
+        self.inner.outer.as_ref()
+    }
+
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         // A panic leaves nothing half changed, because every critical section is a single assignment
         // or read.
-        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the session system that this request belongs to.
     pub fn sessions(&self) -> &Sessions {
-        &self.0.sessions
+        &self.inner.sessions
     }
 
     /// Returns the request's session. The first call loads it with one read of the store or one
     /// decryption. A request without a token costs neither.
     ///
     /// # Errors
-    /// When the store fails. A failed load is never an empty session.
+    /// When the store fails. A failed load is never an empty session. Also for a layer whose token
+    /// travels in a cookie, if a CSRF layer is around it that should be inside.
     pub async fn session(&self, headers: &(impl Headers + ?Sized)) -> Result<Session, Error> {
         if let Some(session) = self.loaded() {
             return Ok(session);
@@ -102,7 +165,7 @@ impl RequestContext {
         let fetch = if loaded.record.flash.is_empty() {
             FetchMetadata::IRRELEVANT
         } else {
-            FetchMetadata::of(self.0.method, headers)
+            FetchMetadata::of(self.inner.method, headers)
         };
         // Only an issued cookie causes the warning, and a visitor with a session has a cookie already.
         let is_issued = loaded.persistence == Persistence::New;
@@ -119,7 +182,7 @@ impl RequestContext {
     pub fn preload(&self, headers: &(impl Headers + ?Sized)) -> Preload {
         let context = self.clone();
         let candidates = self.candidates(headers).into_owned();
-        let fetch = FetchMetadata::of(self.0.method, headers);
+        let fetch = FetchMetadata::of(self.inner.method, headers);
         let fetch = fetch.with_exposure(self.exposes_cookie(headers));
         let format = ClientFormat::of(headers);
         // If the load fails, the layer makes the response without the request's headers.
@@ -132,9 +195,9 @@ impl RequestContext {
     }
 
     fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
-        match self.0.sessions.token_transport() {
+        match self.inner.sessions.token_transport() {
             TokenTransport::Cookie => {
-                self.0.sessions.context().cookies().read(headers.all("cookie"))
+                self.inner.sessions.context().cookies().read(headers.all("cookie"))
             }
             TokenTransport::Bearer => TokenCandidates::bearer(headers.all("authorization")),
         }
@@ -142,14 +205,17 @@ impl RequestContext {
 
     /// Returns whether a cookie that is not `Secure` would leave this machine.
     fn exposes_cookie(&self, headers: &(impl Headers + ?Sized)) -> bool {
-        let sessions = &self.0.sessions;
+        let sessions = &self.inner.sessions;
         sessions.token_transport() == TokenTransport::Cookie
             && !sessions.context().cookies().are_secure()
             && cookie::is_public(headers)
     }
 
     async fn load(&self, candidates: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {
-        let sessions = &self.0.sessions;
+        let sessions = &self.inner.sessions;
+        if self.progress().csrf == Csrf::Misses {
+            return Err(Kind::Unprotected { layer: nesting::place(sessions) }.into());
+        }
         let loaded = sessions.backend().load(candidates, sessions.context()).await?;
         // The cookie of a session that has just ended is left alone, because it may belong to a newer
         // login. A bearer's token does not: its holder starts over. Pre-sessions are for cookies.
@@ -177,7 +243,7 @@ impl RequestContext {
             return session.clone();
         }
         let timing = if progress.closed { Timing::Late } else { Timing::InTime };
-        let session = Session::new(self.0.sessions.clone(), fetch, chunks, loaded, timing);
+        let session = Session::new(self.inner.sessions.clone(), fetch, chunks, loaded, timing);
         if timing == Timing::Late {
             observe::late();
         }
@@ -187,12 +253,45 @@ impl RequestContext {
         progress.session.insert(session).clone()
     }
 
-    /// Closes the context and returns the session if it was loaded. A session that is first asked for
-    /// later is read-only.
-    fn close(&self) -> Option<Session> {
+    /// Closes the context. Returns the session if it was loaded, and the effects of layers inside. A
+    /// session that is first asked for later is read-only.
+    pub(super) fn close(&self) -> (Option<Session>, Inside) {
         let mut progress = self.progress();
         progress.closed = true;
-        progress.session.clone()
+        (progress.session.clone(), std::mem::take(&mut progress.inside))
+    }
+
+    /// Reads the request's form and [captures](Self::capture) it: the query for `GET` and `HEAD`, and
+    /// otherwise the body, which `read` reads without decompressing it. Of several extractors of one
+    /// request, one reads the form, and the others wait for it.
+    ///
+    /// The body is read even if a CSRF layer has captured the form, because the limit of this route can be
+    /// lower.
+    ///
+    /// # Errors
+    /// When the body cannot be read or is not a form.
+    pub async fn read_form(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        headers: &(impl Headers + ?Sized),
+        read: impl Future<Output = Result<Bytes, BodyError>>,
+    ) -> Result<(), AdapterError> {
+        let reading = || async {
+            if matches!(method, "GET" | "HEAD") {
+                let form = FormInput::from_query(query.unwrap_or_default());
+                self.capture(form.map_err(AdapterError::NotAForm)?);
+                return Ok(());
+            }
+            FormInput::check_encoding(headers).map_err(AdapterError::NotAForm)?;
+            let body = read.await.map_err(|error| error.into_failure(None))?;
+            if self.input().is_none() {
+                let form = FormInput::parse(headers, body).await;
+                self.capture(form.map_err(AdapterError::NotAForm)?);
+            }
+            Ok(())
+        };
+        self.inner.form.get_or_try_init(reading).await.copied()
     }
 
     /// Stores the form that the visitor sent, for [`Input`](crate::Input) and for
@@ -219,58 +318,8 @@ impl RequestContext {
     /// are [shown](crate::SessionsBuilder::show_errors).
     pub fn complete(&self, problem: impl Into<Problem>) -> Problem {
         let problem = problem.into().or_format(self.progress().format);
-        let is_shown = self.0.sessions.context().show_errors();
+        let is_shown = self.inner.sessions.context().show_errors();
         if is_shown { problem.with_visible_message() } else { problem }
-    }
-
-    /// Commits the session if it was loaded, and returns the headers for the response. After this, every
-    /// change of the session is an error, also if the session is first loaded later, inside a streamed
-    /// body.
-    ///
-    /// If the status is 408 or 504, ordinary changes are discarded, and flash that was read stays for the
-    /// next page, because a timeout inside the session layer has stopped the handler in the middle.
-    pub fn finish(&self, status: u16) -> CommitFuture {
-        self.finish_replaced(status, status)
-    }
-
-    /// Commits the session as [`finish`](Self::finish) does, after [`OnFailure`](super::OnFailure) has
-    /// replaced a response with status `given` by one with status `sent`. `given` decides whether changes
-    /// are discarded. `sent` decides whether the visitor saw the flash.
-    pub fn finish_replaced(&self, given: u16, sent: u16) -> CommitFuture {
-        let Some(session) = self.close() else { return CommitFuture::without_session() };
-        let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
-        let is_discarded =
-            matches!(given, 408 | 504) || (discards_errors && (500..600).contains(&given));
-        if is_discarded {
-            session.discard_changes();
-            return session.end(Shown::Nothing);
-        }
-        session.end(if (300..400).contains(&sent) { Shown::Redirect } else { Shown::Page })
-    }
-
-    /// Ends a request whose handler panicked. A `destroy` takes effect, and other uncommitted changes are
-    /// dropped. Returns the headers of earlier commits, for the response if there is one. `request` is
-    /// for the log line if the `destroy` fails.
-    pub fn abandon(&self, request: RequestLine<'_>) -> CommitFuture {
-        match self.close() {
-            Some(session) if session.is_destroyed() => {
-                session.discard_changes();
-                let has_earned_cookie = session.has_earned_cookie();
-                let commit = session.end(Shown::Nothing);
-                let (method, path) = (request.method().to_owned(), request.path().to_owned());
-                CommitFuture::new(async move {
-                    let committed = commit.await.inspect_err(|uncommitted| {
-                        let error = WithCauses(&uncommitted.error);
-                        let message = format_args!("the session could not be destroyed: {error}");
-                        observe::failed(message, Some(RequestLine::new(&method, &path)));
-                    });
-                    committed
-                        .map(|headers| if has_earned_cookie { headers } else { <_>::default() })
-                })
-            }
-            Some(session) => session.earned(),
-            None => CommitFuture::without_session(),
-        }
     }
 }
 

@@ -30,6 +30,8 @@ pub enum AdapterError {
     },
     /// The form's body could not be read to its end. Status 400.
     BodyBroken,
+    /// Another extractor or middleware has taken the body before this one. Status 500.
+    BodyTaken,
     /// The body is not a form. Status 415 or 400, by [`FormError::http_status`].
     NotAForm(FormError),
 }
@@ -38,7 +40,7 @@ impl AdapterError {
     /// Returns the status of its response.
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::NoSession(_) | Self::Panicked => 500,
+            Self::NoSession(_) | Self::Panicked | Self::BodyTaken => 500,
             Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {
                 error.http_status()
             }
@@ -49,8 +51,9 @@ impl AdapterError {
         }
     }
 
-    /// Returns a stable word for the kind of failure: `no_session_layer`, `panicked`, `body_too_large`,
-    /// `body_broken`, `not_a_form`, an [`Error::code`] or a [`CsrfRejection::reason`].
+    /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an
+    /// [`Error::code`], a [`CsrfRejection::reason`], `body_too_large`, `body_broken`, `body_taken`, `not_a_form` or
+    /// `invalid_form`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSession(_) => "no_session_layer",
@@ -61,6 +64,7 @@ impl AdapterError {
             Self::Forged(refusal) => refusal.reason(),
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyBroken => "body_broken",
+            Self::BodyTaken => "body_taken",
             Self::NotAForm(_) => "not_a_form",
         }
     }
@@ -111,6 +115,10 @@ impl fmt::Display for AdapterError {
             Self::BodyBroken => {
                 f.write_str("the request's body could not be read to its end; send it again")
             }
+            Self::BodyTaken => f.write_str(
+                "the form's body is gone, because another extractor of the handler or middleware has \
+                 taken it; take the body once, as `Input`",
+            ),
             Self::NotAForm(error) => error.fmt(f),
         }
     }

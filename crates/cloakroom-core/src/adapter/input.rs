@@ -1,9 +1,10 @@
 //! The forms of requests, as handlers take them.
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    adapter::context::RequestContext,
+    adapter::{body::BodyError, context::RequestContext, error::AdapterError},
     error::{Error, FormReply, Kind},
     form::{FieldErrors, FormInput, IntoFieldErrors, wants_json},
     http::{headers::Headers, redirect::Back},
@@ -63,7 +64,7 @@ enum Reply {
 }
 
 impl<T: DeserializeOwned> Input<T> {
-    /// Reads the form that `context` has [captured](RequestContext::capture). Loads the session if the
+    /// Reads the form that `context` has [read](RequestContext::read_form). Loads the session if the
     /// client wants a page.
     ///
     /// # Errors
@@ -72,11 +73,11 @@ impl<T: DeserializeOwned> Input<T> {
         context: &RequestContext,
         headers: &(impl Headers + ?Sized),
         back: Back,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, AdapterError> {
         let reply = if wants_json(headers) {
             Reply::Json
         } else {
-            let session = context.session(headers).await?;
+            let session = context.session(headers).await.map_err(AdapterError::NotLoaded)?;
             Reply::Redirect { session, back, fallback: "/".to_owned() }
         };
         let form = context.input().unwrap_or_default().deserialize();
@@ -184,9 +185,19 @@ impl Reply {
 pub struct JsonInput<T>(Input<T>);
 
 impl<T: DeserializeOwned> JsonInput<T> {
-    /// Reads a parsed body.
-    pub fn of(body: &FormInput) -> Self {
-        Self(Input { form: body.deserialize(), reply: Reply::Json })
+    /// Reads the body, which `read` reads without decompressing it.
+    ///
+    /// # Errors
+    /// When the body cannot be read or is not JSON.
+    pub async fn of(
+        headers: &(impl Headers + ?Sized),
+        read: impl Future<Output = Result<Bytes, BodyError>>,
+    ) -> Result<Self, AdapterError> {
+        FormInput::check_json(headers).map_err(AdapterError::NotAForm)?;
+        let body = read.await.map_err(|error| error.into_failure(None))?;
+        let form = FormInput::parse(headers, body).await.map_err(AdapterError::NotAForm)?;
+        let form = form.deserialize();
+        Ok(Self(Input { form, reply: Reply::Json }))
     }
 }
 

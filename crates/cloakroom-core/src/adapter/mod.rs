@@ -5,8 +5,7 @@
 //! # The calls of one request, in order
 //! 1. When the request comes in, [`ContextStack::begin`] starts its context. The adapter passes the
 //!    stack that an outer layer has put into the request's extensions, and puts the new one there. If
-//!    `begin` returns no context to finish, an outer layer handles the same cookie. The adapter then
-//!    runs the handler, and that layer does steps 3 and 4.
+//!    an outer layer handles the same cookie, the commits of steps 3 and 4 do nothing.
 //! 2. When a handler asks for the session, [`RequestContext::session`] loads it from the request's
 //!    [`Headers`]. A second call returns the same session.
 //! 3. When the handler has returned its response, [`RequestContext::finish`] commits the session. It
@@ -17,17 +16,16 @@
 //! 4. If the handler panics, [`RequestContext::abandon`] takes the place of step 3. If the headers that
 //!    it returns set a cookie, the adapter sends them with the response to [`AdapterError::Panicked`].
 //!    Otherwise the panic goes on.
-//! 5. If the library fails, the adapter makes a [`Problem`] of the [`AdapterError`] and the format that
-//!    the client wants. It makes the response from [`Problem::to_response`], and puts the problem into
-//!    the extensions of the response.
-//! 6. Before the response leaves the session layer, [`OnFailure::replace`] logs the problem with the
-//!    [`RequestLine`], and lets the application's handler replace the response. If it is replaced,
-//!    [`RequestContext::finish_replaced`] takes the place of `finish`. An adapter without such handlers
-//!    calls `replace` on `OnFailure::default()`.
+//! 5. A failure of the library is an [`AdapterError`], and with the format that the client wants a
+//!    [`Problem`]. The adapter makes the response from [`Problem::to_response`], and puts the problem into
+//!    the extensions of the response. On the way out [`OnFailure::replace`] logs it with the
+//!    [`RequestLine`], and lets the application's handler replace the response. An adapter without such
+//!    handlers calls it on `OnFailure::default()`.
 //!
-//! An extractor of forms stores a parsed [`FormInput`](crate::form::FormInput) with
-//! [`RequestContext::capture`], and makes an [`Input`](crate::Input) from it. A CSRF layer runs
-//! [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session layer.
+//! An extractor of forms [reads](RequestContext::read_form) the form and makes [`Input`](crate::Input) of
+//! it. A layer against forged
+//! requests runs [`CsrfPolicy::verify_request`](crate::csrf::CsrfPolicy::verify_request) inside the session
+//! layer.
 //!
 //! # Example
 //! A middleware for plain tower services, on the crate `http` (feature `http`):
@@ -43,6 +41,7 @@ pub mod actix;
 pub mod axum;
 mod body;
 mod context;
+mod end;
 mod error;
 #[cfg(feature = "http")]
 mod http_headers;
@@ -57,8 +56,9 @@ mod verify_request;
 
 pub use body::BodyError;
 pub use context::{Preload, RequestContext};
+pub use end::CommitFuture;
 pub use error::AdapterError;
-pub use on_failure::{GivenStatus, OnFailure, Replacement, headers_of_replaced};
+pub use on_failure::{OnFailure, Replacement, headers_of_replaced};
 pub use problem::Problem;
 pub use response_parts::ResponseParts;
 pub use stack::ContextStack;
@@ -69,5 +69,5 @@ pub use crate::{
         request_line::RequestLine,
         response_headers::{HeadersMut, ResponseHeaders},
     },
-    session::commit_future::{CommitFuture, Uncommitted},
+    session::uncommitted::Uncommitted,
 };

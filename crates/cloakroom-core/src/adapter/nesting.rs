@@ -1,4 +1,4 @@
-//! Warnings of session layers inside others for the same cookie.
+//! Messages about layers in the wrong order.
 
 use std::{
     collections::HashSet,
@@ -38,6 +38,11 @@ pub(super) fn warn_once(outer: &Sessions, inner: &Sessions) {
          which is for {slot} too and has other settings; remove one of them, make both of clones of \
          one `Sessions`, or give one another cookie name"
     ));
+}
+
+/// Returns the place where the application made the layer of `sessions`, for a message.
+pub(super) fn place(sessions: &Sessions) -> String {
+    Place(sessions.layer()).to_string()
 }
 
 impl fmt::Display for Place {

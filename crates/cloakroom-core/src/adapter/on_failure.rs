@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    adapter::{context::RequestContext, problem::Problem, response_parts::ResponseParts},
+    adapter::{
+        context::RequestContext, error::AdapterError, problem::Problem,
+        response_parts::ResponseParts,
+    },
     http::request_line::RequestLine,
     observe,
 };
@@ -16,11 +19,9 @@ type Handler<R> = dyn Fn(&Problem) -> R + Send + Sync;
 
 /// Holds the application's handler for failures, if it has one. `R` is the framework's response.
 ///
-/// [`replace`](Self::replace) decides which responses of the library are replaced. If it returns a new
-/// response, an adapter sends that one instead:
-/// 1. It adds the headers of the old response that [`headers_of_replaced`] returns.
-/// 2. It puts the [`GivenStatus`] of the old response into the extensions of the new one.
-/// 3. It finishes the session with [`RequestContext::finish_replaced`].
+/// It decides which responses that were made from a [`Problem`] are replaced, and by what. An adapter
+/// puts the new response in the place of the old one, and adds the old one's headers that
+/// [`headers_of_replaced`] returns.
 pub struct OnFailure<R>(Option<Arc<Handler<R>>>);
 
 /// A response in the place of one that was made from a [`Problem`].
@@ -43,12 +44,11 @@ impl<R> OnFailure<R> {
     /// Returns the replacement of a response that was made from the problem `given`. Returns `None` if that
     /// response stays. [Logs](Problem::log) the failure with the request.
     ///
-    /// If there is a handler, it makes the new response. If the handler panics, this is logged, and
-    /// `render` makes the library's own response.
-    ///
-    /// If there is no handler, `render` makes the library's own response again, but only if it differs.
-    /// It differs if the code that made it did not know that the client wants JSON, or that errors are
-    /// [shown](crate::SessionsBuilder::show_errors).
+    /// Without a handler the library's own response, which `render` makes, is made again if the code
+    /// that made it did not know that the client wants JSON, or that errors are
+    /// [shown](crate::SessionsBuilder::show_errors). A handler that panics is logged, and the library's
+    /// own response replaces its response. The request's session is finished as usual: `context` keeps
+    /// the status of the failure, which decides whether changes are discarded.
     pub fn replace(
         &self,
         given: &Problem,
@@ -61,8 +61,12 @@ impl<R> OnFailure<R> {
             return None;
         }
         let problem = context.complete(given.clone());
+        if matches!(problem.failure(), AdapterError::Panicked) {
+            context.note_panic();
+        }
         if let Some(handler) = &self.0 {
-            // A panic can leave data of the application half changed, but no data of the session.
+            context.note_replaced(problem.http_status());
+            // A panic can leave data of the application half changed, and no data of the session.
             let made = catch_unwind(AssertUnwindSafe(|| handler(&problem)));
             let response = made.unwrap_or_else(|_| {
                 let message = format_args!(
@@ -98,32 +102,6 @@ impl<R> Clone for OnFailure<R> {
 impl<R> fmt::Debug for OnFailure<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "OnFailure(set)" } else { "OnFailure(default)" })
-    }
-}
-
-/// The status that a response had before the application's handler replaced it. An adapter keeps it in
-/// the extensions of the new response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GivenStatus(u16);
-
-impl GivenStatus {
-    /// Returns the status of a response before handlers for failures replaced it: `kept` if the
-    /// response has that in its extensions, otherwise `status`, its own.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::adapter::GivenStatus;
-    ///
-    /// let given = GivenStatus::of(None, 500);
-    /// assert_eq!(GivenStatus::of(Some(&given), 200).as_u16(), 500);
-    /// ```
-    pub fn of(kept: Option<&Self>, status: u16) -> Self {
-        kept.copied().unwrap_or(Self(status))
-    }
-
-    /// Returns the status code.
-    pub fn as_u16(self) -> u16 {
-        self.0
     }
 }
 

@@ -25,6 +25,8 @@ use cloakroom_store::StoreError;
 /// The first attempt after a wait usually fails, because other writers have replaced the record during
 /// the wait. Its conflict returns the new record, so the immediate attempts after it can succeed.
 const BURST: u32 = 4;
+/// The longest time until a deadline, because a clock cannot count to the end of any time.
+const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_millis(32);
 
@@ -52,7 +54,7 @@ impl<'c> Attempts<'c> {
 
     /// Returns the deadline, after which no attempt begins.
     pub(super) fn deadline(&mut self) -> Instant {
-        let span = self.context.commit_deadline();
+        let span = self.context.commit_deadline().min(MAX_SPAN);
         *self.deadline.get_or_insert_with(|| Instant::now() + span)
     }
 

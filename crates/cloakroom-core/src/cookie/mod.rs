@@ -40,7 +40,7 @@ pub(crate) struct Cookies {
 }
 
 /// The longest `Max-Age` that browsers keep: 400 days (RFC 6265bis, 5.5).
-const MAX_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 3_600);
+pub(crate) const MAX_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 impl Cookies {
     pub(crate) fn new(settings: CookieSettings, form: ValueForm) -> Result<Self, ConfigError> {

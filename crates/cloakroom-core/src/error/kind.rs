@@ -61,6 +61,10 @@ pub(crate) enum Kind {
         attempted: &'static str,
         driver: &'static str,
     },
+    /// A CSRF layer is around the session layer and not inside it.
+    Unprotected {
+        layer: String,
+    },
     /// A bearer token was asked for in a session that a cookie carries.
     CarriedByCookie,
     /// An invalid form, and the reply to it.
@@ -144,6 +148,11 @@ impl fmt::Display for Kind {
             ),
             Self::Ended => f.write_str("the session has ended, so the change was not made"),
             Self::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
+            Self::Unprotected { layer } => write!(
+                f,
+                "the session layer made {layer} is inside a CSRF layer, which cannot protect its \
+                 sessions there; put the CSRF layer inside the session layer"
+            ),
             Self::Unsupported { attempted, driver } => write!(
                 f,
                 "the {driver} driver cannot {attempted}; memory, file and redis can (SESSION_DRIVER, or \

@@ -53,7 +53,7 @@ impl FormError {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// use cloakroom::form::FormInput;
     ///
-    /// let error = FormInput::parse(Some("text/plain"), "a=1".into()).await.unwrap_err();
+    /// let error = FormInput::parse(&[("content-type", "text/plain")][..], "a=1".into()).await.unwrap_err();
     /// assert!(error.is_unsupported_type() && !error.is_encoded());
     /// # });
     /// ```
@@ -95,6 +95,9 @@ impl fmt::Display for FormError {
             Problem::NoType => write!(f, "the body has no content type; {ACCEPTED}"),
             Problem::UnsupportedType(given) => {
                 write!(f, "a form cannot be read from `{}`; {ACCEPTED}", given.escape_debug())
+            }
+            Problem::NotJson(given) if given.is_empty() => {
+                f.write_str("the body has no content type; `application/json` is accepted")
             }
             Problem::NotJson(given) => {
                 write!(f, "`{}` is not JSON; `application/json` is accepted", given.escape_debug())

@@ -143,6 +143,9 @@ impl FormInput {
     /// | `Option` | empty text for `None` |
     /// | list | one value for a list with one entry |
     ///
+    /// A struct gets the field [`CSRF_FIELD`] only if it has a field of this name, so it may
+    /// `deny_unknown_fields`.
+    ///
     /// # Errors
     /// If a field is missing or has the wrong type. The error has the first such field, under its dotted
     /// name, and quotes nothing that the visitor sent.

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod content_type;
 pub(crate) mod field;
 mod field_errors;
 mod form_error;
@@ -38,12 +39,12 @@ mod tree;
 #[cfg(any(feature = "garde", feature = "validator", feature = "validator_0_20"))]
 mod validation;
 
+pub(crate) use content_type::ContentType;
 pub use field::CSRF_FIELD;
 pub use field_errors::{FieldError, FieldErrors, IntoFieldErrors};
 pub use form_error::FormError;
 pub use input::FormInput;
 pub use limits::DEFAULT_BODY_LIMIT;
-pub(crate) use parse::is_form;
 pub use secret_fields::{SecretFieldError, SecretFields};
 
 use crate::http::headers::Headers;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 #[cfg(feature = "forms")]
 use crate::form::multipart;
 use crate::form::{
+    content_type::{Accepted, ContentType},
     form_error::{FormError, Problem},
     input::FormInput,
     json,
@@ -12,12 +13,8 @@ use crate::form::{
 };
 use crate::http::headers::Headers;
 
-const URLENCODED: &str = "application/x-www-form-urlencoded";
-const MULTIPART: &str = "multipart/form-data";
-const JSON: &str = "application/json";
-
 impl FormInput {
-    /// Reads a form from a body: `application/x-www-form-urlencoded`, `application/json`, or with the
+    /// Reads a form from the body of a request with these headers: `application/x-www-form-urlencoded`, `application/json`, or with the
     /// feature `forms` also `multipart/form-data`.
     ///
     /// Handlers usually take [`Input`](crate::Input), which calls this method. The caller limits the
@@ -40,7 +37,8 @@ impl FormInput {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// use cloakroom::form::FormInput;
     ///
-    /// let input = FormInput::parse(Some("application/json"), r#"{"age":44}"#.into()).await?;
+    /// let headers = [("content-type", "application/json")];
+    /// let input = FormInput::parse(&headers[..], r#"{"age":44}"#.into()).await?;
     /// assert_eq!(input.get("age").unwrap(), 44);
     /// # Ok::<(), cloakroom::form::FormError>(()) }).unwrap();
     /// ```
@@ -48,18 +46,20 @@ impl FormInput {
         not(feature = "forms"),
         expect(clippy::unused_async, reason = "features may not change the signature")
     )]
-    pub async fn parse(content_type: Option<&str>, body: Bytes) -> Result<Self, FormError> {
+    pub async fn parse(headers: &(impl Headers + ?Sized), body: Bytes) -> Result<Self, FormError> {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        let content_type = content_type.unwrap_or_default();
-        match essence(content_type).as_str() {
-            URLENCODED => urlencoded(&body),
+        let content_type = ContentType::of(headers);
+        match content_type.accepted() {
+            Some(Accepted::Urlencoded) => urlencoded(&body),
             #[cfg(feature = "forms")]
-            MULTIPART => multipart::read(content_type, body).await,
-            JSON => json::read(&body),
-            "" => Err(Problem::NoType.into()),
-            other => Err(Problem::UnsupportedType(other.to_owned()).into()),
+            Some(Accepted::Multipart) => multipart::read(&content_type.text(), body).await,
+            Some(Accepted::Json) => json::read(&body),
+            None => Err(match content_type.text() {
+                text if text.is_empty() => Problem::NoType.into(),
+                text => Problem::UnsupportedType(text.into_owned()).into(),
+            }),
         }
     }
 
@@ -106,11 +106,10 @@ impl FormInput {
     /// ```
     pub fn check_json(headers: &(impl Headers + ?Sized)) -> Result<(), FormError> {
         Self::check_encoding(headers)?;
-        match headers.text("content-type") {
-            Some(content_type) if essence(content_type) == JSON => Ok(()),
-            content_type => {
-                Err(Problem::NotJson(content_type.unwrap_or_default().to_owned()).into())
-            }
+        let content_type = ContentType::of(headers);
+        match content_type.accepted() {
+            Some(Accepted::Json) => Ok(()),
+            _ => Err(Problem::NotJson(content_type.text().into_owned()).into()),
         }
     }
 
@@ -130,16 +129,6 @@ impl FormInput {
     pub fn from_query(query: &str) -> Result<Self, FormError> {
         urlencoded(query.as_bytes())
     }
-}
-
-/// Returns whether bodies of this content type are forms.
-pub(crate) fn is_form(content_type: &str) -> bool {
-    [URLENCODED, MULTIPART, JSON].contains(&essence(content_type).as_str())
-}
-
-/// Returns the media type in lower case, without its parameters.
-fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Reads `application/x-www-form-urlencoded` as the URL Standard describes it. Percent-encoded bytes
@@ -167,7 +156,8 @@ mod tests {
             [("a", 1_023, true), ("a", 1_024, false), ("ab", 1_023, false)]
         {
             let form = json!({ above: [{ "n".repeat(below): 1 }] }).to_string();
-            let form = FormInput::parse(Some(JSON), form.into()).now_or_never().unwrap();
+            let headers = [("content-type", "application/json")];
+            let form = FormInput::parse(&headers[..], form.into()).now_or_never().unwrap();
             assert_eq!(form.err(), (!accepted).then(|| too_long.clone()), "{above} {below}");
         }
         for (length, accepted) in [(1_024, true), (1_025, false)] {
@@ -175,5 +165,34 @@ mod tests {
             assert_eq!(form.err(), (!accepted).then(|| too_long.clone()), "{length}");
         }
         assert_eq!(too_long.http_status(), 400);
+    }
+
+    #[test]
+    fn parameters_of_a_content_type_may_have_any_bytes() {
+        let parse = |content_type: &'static [u8], body: &'static str| {
+            let headers = [("content-type", content_type)];
+            FormInput::parse(&headers[..], body.into()).now_or_never().unwrap()
+        };
+        let form = parse(b" Application/X-www-form-urlencoded ; x=\"\xfc\"", "a=1").unwrap();
+        assert_eq!(form.get("a").unwrap(), "1");
+        assert_eq!(parse(b"application/json;x=\xfc", "{\"a\":1}").unwrap().get("a").unwrap(), 1);
+        let error = parse(b"text/\xfc", "a=1").unwrap_err();
+        assert!(error.is_unsupported_type() && error.to_string().contains("`text/\u{fffd}`"));
+        let json = |value: &'static [u8]| FormInput::check_json(&[("content-type", value)][..]);
+        assert!(json(b"application/json; x=\xfc").is_ok());
+        assert!(
+            json(b"text/\xfc").unwrap_err().to_string().contains("`text/\u{fffd}` is not JSON")
+        );
+        let none: &[(&str, &str)] = &[];
+        let missing = FormInput::check_json(none).unwrap_err();
+        assert!(missing.is_unsupported_type() && missing.to_string().contains("no content type"));
+    }
+
+    #[cfg(feature = "forms")]
+    #[test]
+    fn a_boundary_that_is_not_ascii_is_malformed() {
+        let headers = [("content-type", &b"multipart/form-data; boundary=\xfc"[..])];
+        let form = FormInput::parse(&headers[..], "--".into()).now_or_never().unwrap();
+        assert_eq!(form.unwrap_err().http_status(), 400);
     }
 }

@@ -1,6 +1,6 @@
 //! Deserializes forms. Converts the text that HTML forms send into the types of the target.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{
     Deserializer,
@@ -13,7 +13,7 @@ use serde::{
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
-use crate::form::field_errors::FieldErrors;
+use crate::form::{field::CSRF_FIELD, field_errors::FieldErrors};
 
 /// Deserializes `fields` into a `T`. The error has the first field that is missing or wrong.
 pub(super) fn deserialize<T: DeserializeOwned>(
@@ -98,7 +98,7 @@ impl de::Error for Problem {
     }
 }
 
-/// The whole form.
+/// The whole form, or an object in it.
 struct Fields<'de>(&'de Map<String, Value>);
 
 impl<'de> Fields<'de> {
@@ -122,9 +122,22 @@ impl<'de> Deserializer<'de> for Fields<'de> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// Leaves out the CSRF field, unless the struct has it, because a struct with `deny_unknown_fields`
+    /// would refuse each form of this site.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        let has_csrf_field = fields.contains(&CSRF_FIELD);
+        let members = self.members().filter(|(name, _)| has_csrf_field || *name != CSRF_FIELD);
+        visitor.visit_map(MapDeserializer::new(members))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        unit unit_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 
@@ -140,19 +153,36 @@ impl<'de> IntoDeserializer<'de, Problem> for Field<'de> {
     }
 }
 
-/// Deserializes integers: parses text, and converts JSON numbers that are integers.
+impl Field<'_> {
+    /// Parses text, and JSON numbers that are of the type `N`.
+    fn number<N: FromStr>(self) -> Option<N> {
+        match self.0 {
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Number(number) => number.to_string().parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// Deserializes integers.
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty,)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
             let wrong = || Problem::Invalid(
                 format!("must be a whole number from {} to {}", <$type>::MIN, <$type>::MAX),
             );
-            let number = match self.0 {
-                Value::String(text) => text.trim().parse().ok(),
-                Value::Number(number) => number.to_string().parse().ok(),
-                _ => None,
-            };
-            visitor.$visit::<Problem>(number.ok_or_else(wrong)?)
+            visitor.$visit::<Problem>(self.number().ok_or_else(wrong)?)
+        }
+    )*};
+}
+
+/// Deserializes numbers with a fraction. Refuses those that the type can hold as infinity alone.
+macro_rules! floats {
+    ($($method:ident $visit:ident $type:ty,)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+            let finite = self.number().filter(|number: &$type| number.is_finite());
+            let wrong = || Problem::Invalid("must be a number".to_owned());
+            visitor.$visit::<Problem>(finite.ok_or_else(wrong)?)
         }
     )*};
 }
@@ -203,17 +233,9 @@ impl<'de> Deserializer<'de> for Field<'de> {
         deserialize_u128 visit_u128 u128,
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        self.deserialize_f64(visitor)
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let number = match self.0 {
-            Value::String(text) => text.trim().parse().ok(),
-            other => other.as_f64(),
-        };
-        let finite = number.filter(|number: &f64| number.is_finite());
-        visitor.visit_f64(finite.ok_or_else(|| Problem::Invalid("must be a number".to_owned()))?)
+    floats! {
+        deserialize_f32 visit_f32 f32,
+        deserialize_f64 visit_f64 f64,
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -319,6 +341,50 @@ mod tests {
         assert_eq!(form.tags, ["one"]);
         assert_eq!(form.places[1], Place { city: "Oslo".to_owned(), zip: Some(150) });
         assert!((form.height - 1.8).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_number_beyond_the_type_is_refused() {
+        #[derive(Debug, Deserialize)]
+        struct Prices {
+            single: f32,
+            double: f64,
+        }
+        let read = |form: Value| deserialize::<Prices>(form.as_object().unwrap());
+        let form = read(json!({"single": "-3.4e38", "double": 1e39})).unwrap();
+        assert!(form.single < -3e38 && form.double > 1e38);
+        for (field, value) in
+            [("single", json!("1e39")), ("single", json!(1e39)), ("double", json!("1e309"))]
+        {
+            let mut form = json!({"single": 1, "double": "1"});
+            form[field] = value;
+            assert_eq!(read(form).unwrap_err().messages_for(field), ["must be a number"]);
+        }
+    }
+
+    #[test]
+    fn the_csrf_field_is_for_structs_that_have_it() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {
+            name: String,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Asking {
+            #[serde(rename = "_csrf")]
+            token: String,
+            name: String,
+        }
+        let form = json!({"name": "v", "_csrf": "token"});
+        let form = form.as_object().unwrap();
+        assert_eq!(deserialize::<Strict>(form).unwrap().name, "v");
+        let asking: Asking = deserialize(form).unwrap();
+        assert_eq!((asking.token.as_str(), asking.name.as_str()), ("token", "v"));
+        let inner = json!({"inner": {"name": "v", "_csrf": "x"}});
+        let inner =
+            deserialize::<std::collections::BTreeMap<String, Strict>>(inner.as_object().unwrap());
+        assert_eq!(inner.unwrap_err().messages_for("inner._csrf"), ["is unknown; known are: name"]);
     }
 
     #[test]

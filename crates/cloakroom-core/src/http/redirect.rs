@@ -30,7 +30,8 @@ impl Back {
         Self { referer: headers.text("referer").map(owned), host: host.map(owned) }
     }
 
-    /// Returns a redirect to the page that the visitor came from, or to the path `fallback`.
+    /// Returns a redirect to the page that the visitor came from, or to `fallback`, a path of this site.
+    /// Any other fallback leads to `/`, with a warning in the log.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -44,7 +45,8 @@ impl Back {
         SeeOther(self.target(fallback))
     }
 
-    /// Returns path and query of the page that the visitor came from, or `fallback`.
+    /// Returns path and query of the page that the visitor came from, or `fallback` as [`or`](Self::or)
+    /// does.
     pub fn target(&self, fallback: &str) -> String {
         back(self.referer.as_deref(), self.host.as_deref(), fallback)
     }
@@ -71,7 +73,8 @@ impl SeeOther {
 }
 
 /// Returns path and query of the page that the `Referer` names if it is on this host, otherwise
-/// `fallback`.
+/// `fallback`. A fallback that is not a [path of this site](local_target) is replaced by `/`, with a
+/// warning in the log, because it may come from the request.
 ///
 /// The target never leaves the site, because the origin of the `Referer` is dropped. `host` is the
 /// request's `Host`, or `:authority` in HTTP/2.
@@ -84,11 +87,22 @@ impl SeeOther {
 /// assert_eq!(back(Some("https://example.org/form?step=2"), host, "/"), "/form?step=2");
 /// assert_eq!(back(Some("https://evil.example/form"), host, "/"), "/");
 /// assert_eq!(back(None, host, "/start"), "/start");
+/// assert_eq!(back(None, host, "//evil.example"), "/");
 /// ```
 #[must_use]
 pub fn back(referer: Option<&str>, host: Option<&str>, fallback: &str) -> String {
-    let local = referer.and_then(|referer| path_on(referer, host?));
-    local.map_or_else(|| fallback.to_owned(), |path| without_fragment(path).to_owned())
+    let local = referer.and_then(|referer| path_on(referer, host?)).map(without_fragment);
+    local.or_else(|| local_path(fallback)).unwrap_or_else(|| refused()).to_owned()
+}
+
+/// Warns that a fallback is not a path of this site.
+fn refused() -> &'static str {
+    tracing::warn!(
+        target: "cloakroom",
+        "redirecting to `/`: the fallback of a redirect is not a path of this site, which begins with one \
+         slash and has visible ASCII characters alone"
+    );
+    "/"
 }
 
 /// Returns `url` as a path on this site: a local path as it is, and an absolute URL of `host` without its
@@ -193,6 +207,16 @@ mod tests {
             assert_eq!(back(Some(referer), HOST, "/fallback"), "/fallback", "{referer}");
         }
         assert_eq!(back(Some("https://example.org/"), None, "/fallback"), "/fallback");
+    }
+
+    #[test]
+    fn a_fallback_stays_on_the_site() {
+        assert_eq!(back(None, HOST, "/a?b#c"), "/a?b#c");
+        for fallback in
+            ["//evil.example", "/\\evil.example", "https://example.org/", "/a\r\nx", "/ä", "a", ""]
+        {
+            assert_eq!(back(None, HOST, fallback), "/", "{fallback}");
+        }
     }
 
     #[test]

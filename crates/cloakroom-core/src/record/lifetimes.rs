@@ -9,6 +9,9 @@ use cloakroom_store::{TOMBSTONE, clock::Timestamp};
 /// is 0 (RFC 6265bis, 5.6.2).
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The longest timeout. Deadlines are then far from the end of time, where they could not move.
+const MAX_TIMEOUT: Duration = Duration::from_secs(1_000 * 365 * 24 * 3_600);
+
 /// The time for which the tombstone of a regenerated session names its successor. Within this time a
 /// logout that was sent with the old token ends the session. A request may take this long.
 pub(crate) const SUCCESSOR: Duration = Duration::from_secs(3_600);
@@ -28,18 +31,19 @@ impl Lifetimes {
     /// When a timeout is below [`MIN_TIMEOUT`].
     pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, ConfigError> {
         if idle < MIN_TIMEOUT {
-            return Err(ConfigError::new("idle_timeout: at least one second is accepted"));
+            return Err(ConfigError::new("idle_timeout", "at least one second is accepted"));
         }
         if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
-            return Err(ConfigError::new("absolute_timeout: at least one second is accepted"));
+            return Err(ConfigError::new("absolute_timeout", "at least one second is accepted"));
         }
+        let idle = idle.min(MAX_TIMEOUT);
         // A longer idle timeout would keep records that the absolute timeout has ended.
         Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })
     }
 
     /// Returns the idle timeout of `record`.
     pub(crate) fn idle(&self, record: &Record) -> Duration {
-        record.idle_timeout.map_or(self.idle, Duration::from_millis)
+        record.idle_timeout.map_or(self.idle, Duration::from_millis).min(MAX_TIMEOUT)
     }
 
     /// Returns whether `record` has a longer idle timeout than the default. Its cookie then survives

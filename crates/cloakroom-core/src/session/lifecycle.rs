@@ -18,8 +18,8 @@ use crate::{
     observe,
     record::{change::Change, owner::Owner},
     session::{
-        commit_future::{CommitFuture, CommitResult, Uncommitted},
         sessions::TokenTransport,
+        uncommitted::{CommitResult, Uncommitted},
     },
 };
 
@@ -174,10 +174,10 @@ impl Session {
     }
 
     /// Commits at the request's end. The future is ready if the commit has nothing to wait for.
-    pub(crate) fn end(self, shown: Shown) -> CommitFuture {
+    pub(crate) fn end(self, shown: Shown) -> Detached<CommitResult> {
         let sessions = self.sessions();
         match (self.close(shown), sessions.backend()) {
-            (Err(error), _) => CommitFuture::ready(self.uncommitted(error)),
+            (Err(error), _) => Detached::ready(self.uncommitted(error)),
             (Ok(false), _) => self.earned(),
             (Ok(true), Backend::Cookie(sealer)) => {
                 let sealed = self.commit_span().in_scope(|| {
@@ -187,9 +187,9 @@ impl Session {
                     self.apply(outcome, &checkpoint)
                 });
                 let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));
-                CommitFuture::ready(self.conclude(sealed))
+                Detached::ready(self.conclude(sealed))
             }
-            (Ok(true), Backend::Store(_)) => CommitFuture::new(async move {
+            (Ok(true), Backend::Store(_)) => Detached::new(async move {
                 let committed = self.commit_changes().await;
                 self.conclude(committed)
             }),
@@ -198,11 +198,11 @@ impl Session {
 
     /// Returns the headers of the request's commits. Waits for a commit that is still under way because
     /// its caller has dropped the future.
-    pub(crate) fn earned(self) -> CommitFuture {
+    pub(crate) fn earned(self) -> Detached<CommitResult> {
         if self.0.committing.try_lock().is_ok() {
-            return CommitFuture::ready(Ok(self.response_headers()));
+            return Detached::ready(Ok(self.response_headers()));
         }
-        CommitFuture::new(async move {
+        Detached::new(async move {
             drop(self.0.committing.lock().await);
             Ok(self.response_headers())
         })

@@ -1,6 +1,5 @@
 //! The session of a request, as handlers use it.
 
-pub(crate) mod commit_future;
 pub(crate) mod deadlines;
 mod exact;
 mod flash;
@@ -13,6 +12,7 @@ mod response_effects;
 mod security;
 pub(crate) mod sessions;
 mod state;
+pub(crate) mod uncommitted;
 mod unit_of_work;
 pub(crate) mod value_reads;
 mod values;
@@ -46,6 +46,10 @@ use cloakroom_store::RecordKey;
 /// After the commit every change is an error ([`Error::is_committed`](crate::Error::is_committed)),
 /// because it would be lost. Use a [`ReadSession`] in code that outlives the response, such as a
 /// WebSocket.
+///
+/// As an argument of a handler, `Option<Session>` is `None` if no session layer is around the route. On
+/// actix-web it is `None` if the session cannot be loaded as well, so take
+/// `Result<Session, Problem>` there ([`Problem`](crate::adapter::Problem)).
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

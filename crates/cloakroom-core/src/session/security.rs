@@ -97,8 +97,9 @@ impl Session {
         Ok(at.is_some_and(|at| self.sessions().context().now() < at + span))
     }
 
-    /// Stores the URL to which the visitor returns after signing in. Returns `false`, and stores
-    /// nothing, if the URL leaves this site.
+    /// Stores the path, with its query, to which the visitor returns after signing in. Returns `false`,
+    /// and stores nothing, for anything else: also for an absolute URL of this site, because a session
+    /// does not know the site's host. [`local_target`] makes a path of it.
     ///
     /// # Errors
     /// After the commit, as every change.

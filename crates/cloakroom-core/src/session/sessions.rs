@@ -537,8 +537,8 @@ impl SessionsBuilder {
     ///
     /// # Errors
     /// When browsers would refuse the cookie. When a timeout is below one second, because browsers would
-    /// remove the cookie at once. When `max_sessions` is 0. The error names the setting and the accepted
-    /// values.
+    /// remove the cookie at once. When `commit_deadline`, `max_bytes` or `max_sessions` is 0. The error
+    /// names the setting and the accepted values.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -554,10 +554,17 @@ impl SessionsBuilder {
             DriverChoice::Store(_) => ValueForm::Token,
         };
         let cookies = Cookies::new(self.cookie, form)?;
+        if self.commit_deadline.is_zero() {
+            return Err(ConfigError::new("commit_deadline", "more than 0 is accepted"));
+        }
+        if self.max_bytes == 0 {
+            return Err(ConfigError::new("max_bytes", "at least 1 is accepted"));
+        }
         let max_sessions = match self.max_sessions.map(NonZeroUsize::new) {
             Some(None) => {
                 return Err(ConfigError::new(
-                    "max_sessions: at least 1 is accepted, or none for no limit",
+                    "max_sessions",
+                    "at least 1 is accepted, or none for no limit",
                 ));
             }
             limit => limit.flatten(),

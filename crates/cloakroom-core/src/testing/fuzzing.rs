@@ -57,7 +57,8 @@ pub fn form(data: &[u8]) {
         "text/plain",
     ];
     let content_type = types[usize::from(*first) % types.len()];
-    let parsed = FormInput::parse(Some(content_type), body.to_vec().into()).now_or_never();
+    let parsed = FormInput::parse(&[("content-type", content_type)][..], body.to_vec().into())
+        .now_or_never();
     let Some(Ok(input)) = parsed else { return };
     assert!(!input.flashable().contains_key("password"));
     drop(input.deserialize::<std::collections::BTreeMap<String, Vec<u8>>>());

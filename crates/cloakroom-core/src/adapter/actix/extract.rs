@@ -5,7 +5,11 @@ use std::{
     future::{Ready, ready},
 };
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::uri::Authority};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::uri::{Authority, PathAndQuery},
+};
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
@@ -16,7 +20,7 @@ use crate::{
         problem::Problem,
         stack::ContextStack,
     },
-    http::redirect::Back,
+    http::{redirect::Back, request_line::RequestLine},
     session::{Session, read::ReadSession, view::View},
 };
 
@@ -38,7 +42,16 @@ fn no_session(advice: String, request: &HttpRequest) -> Problem {
 
 async fn load(request: &HttpRequest, context: &RequestContext) -> Result<Session, Problem> {
     let loaded = context.session(request.headers()).await;
-    loaded.map_err(|error| Problem::of_request(AdapterError::NotLoaded(error), request.headers()))
+    loaded.map_err(|error| refused(AdapterError::NotLoaded(error), request))
+}
+
+/// Makes the problem of an extractor and logs it, because `Option` and other extractors around this one
+/// can drop it.
+pub(super) fn refused(failure: AdapterError, request: &HttpRequest) -> Problem {
+    let problem = Problem::of_request(failure, request.headers());
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    problem.log(RequestLine::new(request.method().as_str(), target));
+    problem
 }
 
 macro_rules! extractor {

@@ -1,20 +1,17 @@
 //! The extractors of forms.
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Method, web::Bytes};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::Version, web::Bytes};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::context_stack;
+use super::{context_stack, extract::refused};
 use crate::{
     adapter::{
-        body::{self, BodyError},
-        context::RequestContext,
-        error::AdapterError,
+        body::BodyError,
         input::{Input, JsonInput},
         problem::Problem,
     },
-    form::FormInput,
-    http::redirect::Back,
+    http::{headers::Headers, redirect::Back},
 };
 
 impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
@@ -25,14 +22,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let stack = context_stack(&request)?;
-            let context = stack.current();
-            let captured = capture(context, &request, payload).await;
-            captured.map_err(|failure| Problem::of_request(failure, request.headers()))?;
-            let back = Back::of_http_request(&request);
-            let input = Self::of(context, request.headers(), back).await;
-            input.map_err(|error| {
-                Problem::of_request(AdapterError::NotLoaded(error), request.headers())
-            })
+            let (context, headers) = (stack.current(), request.headers());
+            let input = async {
+                let (method, query) = (request.method().as_str(), request.uri().query());
+                context.read_form(method, query, headers, read(&request, payload)).await?;
+                Self::of(context, headers, Back::of_http_request(&request)).await
+            };
+            input.await.map_err(|failure| refused(failure, &request))
         })
     }
 }
@@ -44,44 +40,26 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonInput<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let read = async {
-                FormInput::check_json(request.headers()).map_err(AdapterError::NotAForm)?;
-                let body = read(&request, payload).await?;
-                body::parse(request.headers(), body).await
-            };
-            let body = read.await;
-            let body = body.map_err(|failure| Problem::of_request(failure, request.headers()))?;
-            Ok(Self::of(&body))
+            let input = Self::of(request.headers(), read(&request, payload)).await;
+            input.map_err(|failure| refused(failure, &request))
         })
     }
 }
 
-async fn capture(
-    context: &RequestContext,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<(), AdapterError> {
-    let input = if matches!(*request.method(), Method::GET | Method::HEAD) {
-        FormInput::from_query(request.query_string()).map_err(AdapterError::NotAForm)?
-    } else {
-        // `Bytes` would decompress each chunk as a whole before it compares with its limit.
-        FormInput::check_encoding(request.headers()).map_err(AdapterError::NotAForm)?;
-        // The body is read even if the CSRF middleware has captured the form, because the limit of this
-        // route can be lower.
-        let body = read(request, payload).await?;
-        if context.input().is_some() {
-            return Ok(());
-        }
-        body::parse(request.headers(), body).await?
-    };
-    context.capture(input);
-    Ok(())
+/// Reads the whole body, within the limit of extractors.
+async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, BodyError> {
+    if matches!(payload, Payload::None) && announces_body(request) {
+        return Err(BodyError::Taken);
+    }
+    let body = Bytes::from_request(request, &mut payload).await;
+    body.map_err(|error| BodyError::of_status(error.as_response_error().status_code().as_u16()))
 }
 
-/// Reads the whole body, within the limit of extractors.
-async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, AdapterError> {
-    let body = Bytes::from_request(request, &mut payload).await;
-    body.map_err(|error| {
-        BodyError::of_status(error.as_response_error().status_code().as_u16()).into_failure(None)
-    })
+/// Returns whether actix-web has made a payload for the request. For HTTP/2 it always does.
+fn announces_body(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let length = Headers::text(headers, "content-length");
+    request.version() == Version::HTTP_2
+        || headers.contains_key("transfer-encoding")
+        || length.is_some_and(|length| length != "0")
 }

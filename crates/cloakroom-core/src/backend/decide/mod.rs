@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use crate::backend::commit::{Persistence, Seal, Usage};
-use crate::record::{Record, change::Contents};
+use crate::{
+    cookie::MAX_MAX_AGE,
+    record::{Record, change::Contents},
+};
 use cloakroom_store::clock::Timestamp;
 
 /// A deadline moves after more than this fraction of the idle timeout. So a visitor who sends many
-/// requests causes ten touches per idle timeout at most, rather than one per request.
+/// requests causes ten touches per idle timeout at most, rather than one per request. If that fraction is
+/// long, the deadline moves earlier, because the touch renews the cookie, which browsers drop after
+/// [`MAX_MAX_AGE`].
 const TOUCH_FRACTION: u32 = 10;
 
 /// The longest time for which a pre-session is valid. It is valid for the idle timeout if that is
@@ -70,6 +75,12 @@ impl Deadlines {
             Browser::KeepsCookie => Some(now.until(self.end(expires))),
             Browser::DropsCookie => None,
         }
+    }
+
+    /// Returns whether the end of the session may be later than that of a cookie that was set up to half
+    /// of the longest `Max-Age` ago.
+    fn outlives_cookie(&self, now: Timestamp) -> bool {
+        now.until(self.end(now + self.idle)) > MAX_MAX_AGE / 2
     }
 
     /// Returns how long a pre-session is valid.
@@ -227,7 +238,8 @@ fn renew_pre_session(
 
 /// Decides for a live session that keeps its token.
 fn keep(expires: Timestamp, wanted: Wanted, deadlines: Deadlines, now: Timestamp) -> Decision {
-    let touch_is_due = expires.until(now + deadlines.idle) > deadlines.idle / TOUCH_FRACTION;
+    let unused = expires.until(now + deadlines.idle);
+    let touch_is_due = unused > (deadlines.idle / TOUCH_FRACTION).min(MAX_MAX_AGE / 2);
     let moves = match (wanted.contents, wanted.usage) {
         (Contents::Lifetime, _) => true,
         (_, Usage::Used) => touch_is_due,
@@ -245,6 +257,7 @@ fn keep(expires: Timestamp, wanted: Wanted, deadlines: Deadlines, now: Timestamp
         (CookieContents::Record, _) => step != Step::Nothing,
         (CookieContents::Token, Browser::KeepsCookie) => {
             deadlines.end(moved) != deadlines.end(expires)
+                || (moved != expires && deadlines.outlives_cookie(now))
         }
         (CookieContents::Token, Browser::DropsCookie) => false,
     };

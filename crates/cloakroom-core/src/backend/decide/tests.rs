@@ -187,3 +187,28 @@ fn a_deadline_moves_after_a_tenth_of_the_idle_timeout() {
     assert_eq!(decide(stored(10), wanted, deadlines, NOW).step, Step::Nothing);
     assert_eq!(decide(stored(11), wanted, deadlines, NOW).step, Step::Touch { expires: fresh() });
 }
+
+/// Browsers drop a cookie after 400 days, whatever its `Max-Age`.
+#[test]
+fn the_cookie_of_a_long_session_is_renewed_before_browsers_drop_it() {
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let wanted = Wanted {
+        action: Action::Keep,
+        contents: Contents::Unchanged,
+        worth: Worth::Record,
+        sets_owner: false,
+        usage: Usage::Used,
+        seal: Seal::Current,
+    };
+    let (cookie, browser) = (CookieContents::Token, Browser::KeepsCookie);
+    for absolute in [None, Some(NOW + days(4_000))] {
+        let deadlines = Deadlines { idle: days(5_000), absolute, cookie, browser };
+        for (ago, is_renewed) in [(200, false), (201, true)] {
+            let expires = NOW + days(5_000 - ago);
+            let persistence = Persistence::Stored { revision: Revision(1), expires };
+            let decision = decide(persistence, wanted, deadlines, NOW);
+            assert_eq!(decision.step != Step::Nothing, is_renewed, "{ago} {absolute:?}");
+            assert_eq!(decision.cookie == CookieRule::Set, is_renewed, "{ago} {absolute:?}");
+        }
+    }
+}

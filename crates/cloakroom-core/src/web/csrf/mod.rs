@@ -55,6 +55,14 @@
 //! Several concurrent requests with a pre-session or without a cookie begin a session each if they
 //! change something. The browser keeps the cookie that it receives last.
 //!
+//! # Several session layers
+//! The token belongs to the session of the innermost layer for cookies that is around the CSRF layer.
+//! A [`View`](crate::View) shows the token of the innermost layer around the handler, so put the CSRF layer
+//! inside the session layer whose pages have the forms. Requests with bearer tokens pass without a CSRF
+//! token, because browsers do not send a bearer token by themselves. A CSRF layer that is inside a layer for
+//! bearer tokens, but around a layer for cookies, cannot protect it: the sessions of the latter
+//! then fail to load.
+//!
 //! # Deployment
 //! Rule 3 compares with the request's `Host`. If a proxy rewrites it, requests of older browsers are
 //! refused. Let the proxy pass on the original `Host`, or [trust](CsrfPolicy::trust_origin) the public
