@@ -17,15 +17,14 @@ use std::{
     time::Instant,
 };
 
-use redis::{
-    Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, ServerErrorKind, Value,
-};
+use redis::{Cmd, Pipeline, ProtocolVersion, RedisError, RedisResult, Value};
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     connection::{Connection, Request},
     connector::{Connector, Timeouts},
     delivery::{Delivery, Sent},
+    fault::Fault,
     pause::pause_after,
     servers::Servers,
 };
@@ -96,12 +95,7 @@ impl Connections {
 
     /// Runs commands in a row on the connection to the server of a slot.
     pub(crate) async fn execute_all(&self, commands: &Pipeline, slot: u16) -> Sent<Vec<Value>> {
-        let refused = |reply| match reply {
-            Value::ServerError(error) => Err(error.into()),
-            reply => Ok(reply),
-        };
-        let sent = self.send(&Request::All(commands, slot)).await;
-        sent.and_then(|replies| replies.into_iter().map(refused).collect())
+        self.send(&Request::All(commands, slot)).await
     }
 
     /// Runs one command on one node of a cluster.
@@ -120,7 +114,7 @@ impl Connections {
             Err(error) => return Sent { reply: Err(error), delivery: Delivery::Once },
         };
         let reply = self.send_over(connection, request).await;
-        let Some(delivery) = reply.as_ref().err().and_then(|error| self.resends_after(error))
+        let Some(delivery) = reply.as_ref().err().and_then(|error| Fault::of(error).resent())
         else {
             return Sent { reply, delivery: Delivery::Once };
         };
@@ -139,33 +133,12 @@ impl Connections {
     ) -> RedisResult<Vec<Value>> {
         let reply = connection.send(request).await;
         // The connection to a cluster repairs itself.
-        if reply.as_ref().is_err_and(|error| self.is_broken_by(error))
+        if reply.as_ref().is_err_and(|error| Fault::of(error).ends_connection())
             && !self.connector.servers.is_cluster()
         {
             self.drop_connection(number);
         }
         reply
-    }
-
-    /// Returns the delivery of a second copy, or `None` if no second copy is to be sent after this error.
-    /// After a timeout the request has no time left.
-    fn resends_after(&self, error: &RedisError) -> Option<Delivery> {
-        if error.is_timeout() || !self.is_broken_by(error) {
-            None
-        } else if is_demoted(error) {
-            Some(Delivery::Once)
-        } else {
-            Some(Delivery::Repeated)
-        }
-    }
-
-    /// Returns `true` if the connection cannot be used after this error.
-    fn is_broken_by(&self, error: &RedisError) -> bool {
-        let lost = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
-        // A reply that was cut short.
-        let torn = error.kind() == ErrorKind::Parse;
-        let is_useless = is_demoted(error) || error.is_unrecoverable_error();
-        lost || torn || (is_useless && !self.connector.servers.is_cluster())
     }
 
     /// Drops the connection of this number, unless a newer one has replaced it.
@@ -222,11 +195,6 @@ impl Connections {
             }
         }
     }
-}
-
-/// Returns `true` if the server refused a write because it has become a replica.
-fn is_demoted(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 fn too_slow() -> RedisError {

@@ -11,7 +11,8 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd, from_redis_value}
 
 use crate::{
     connections::Connections,
-    error::{LostReply, is_passing},
+    error::LostReply,
+    fault::Fault,
     near_cache::{CacheLookup, NearCache},
     script::Scripts,
     server_info, tracking,
@@ -127,7 +128,7 @@ impl Inner {
     /// Makes a store error about a command that failed.
     pub(crate) fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
         let attempted = format!("{attempted} Redis at {}", self.connections.servers());
-        if is_passing(&error) {
+        if Fault::of(&error).is_passing() {
             StoreError::unavailable(attempted, error)
         } else {
             StoreError::failed(attempted, error)

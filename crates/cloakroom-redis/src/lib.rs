@@ -51,6 +51,7 @@ mod connections;
 mod connector;
 mod delivery;
 mod error;
+mod fault;
 mod health;
 mod inner;
 mod log;
