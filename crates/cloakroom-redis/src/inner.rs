@@ -14,6 +14,7 @@ use crate::{
     error::LostReply,
     fault::Fault,
     near_cache::{CacheLookup, NearCache},
+    replicated::Replicated,
     script::Scripts,
     server_info, tracking,
     wire::{self, Parsed},
@@ -25,9 +26,7 @@ const MAX_PAGE: usize = 1024;
 /// The state that the clones of a store share.
 pub(crate) struct Inner {
     pub(crate) connections: Arc<Connections>,
-    /// A separate connection for commands that wait for replicas, because a `WAIT` delays all commands
-    /// behind it on its connection. With the number of replicas.
-    pub(crate) replicated: Option<(Connections, u32)>,
+    pub(crate) replicated: Option<Replicated>,
     pub(crate) scripts: Scripts,
     pub(crate) prefix: String,
     pub(crate) clock: Arc<dyn Clock>,

@@ -57,6 +57,7 @@ mod inner;
 mod log;
 mod near_cache;
 mod pause;
+mod replicated;
 mod scan;
 mod script;
 mod server_info;

@@ -7,7 +7,7 @@ use cloakroom::{
     store::{Commit, Cursor, Outcome, OwnerIndex, OwnerKey, Scan, Store},
 };
 use cloakroom_tests::{
-    proxy::FaultProxy,
+    proxy::{Fault, FaultProxy},
     redis::{RedisServer, free_port},
 };
 
@@ -190,6 +190,25 @@ async fn a_logout_that_waits_for_replicas_leaves_a_demoted_master() {
     let error = store.commit(destroy(2)).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     assert!(proxy.connections() > before, "it did not connect again");
+}
+
+#[tokio::test]
+async fn logouts_wait_for_slow_replicas_at_the_same_time() {
+    let server = RedisServer::start();
+    let slow = FaultProxy::start(server.address()).await;
+    let _replica = replica_of(&server, slow.address().port()).await;
+    let store = builder(&server.url()).wait_replicas(1).build().unwrap();
+    for number in 0..40 {
+        create(&store, number, "values").await;
+    }
+    slow.set(Fault::Latency(Duration::from_millis(20)));
+    let logouts = (0..40).map(|number| {
+        let (store, until) = (store.clone(), SystemClock.now() + HOUR);
+        tokio::spawn(async move { store.commit(Commit::destroy(key(number), until)).await })
+    });
+    for logout in logouts.collect::<Vec<_>>() {
+        assert!(matches!(logout.await.unwrap(), Ok(Outcome::Done(_))));
+    }
 }
 
 // The list in the documentation of the crate.
