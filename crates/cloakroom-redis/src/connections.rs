@@ -12,7 +12,7 @@
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{pending, poll_fn},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -55,16 +55,19 @@ impl Connections {
         Self { runtime: Handle::try_current().ok(), connector, current, connecting }
     }
 
-    /// Returns the runtime, or `None` if it has ended. The connection's task then runs in the caller's
-    /// runtime.
-    async fn living_runtime(&self) -> Option<&Handle> {
+    /// Returns the runtime, or `None` if it has ended. Tasks then run in the caller's runtime.
+    fn living_runtime(&self) -> Option<&Handle> {
         let runtime = self.runtime.as_ref()?;
-        runtime.spawn(async {}).await.is_ok().then_some(runtime)
+        // A runtime that has ended cancels a task before `spawn` returns.
+        let endless = runtime.spawn(pending::<()>());
+        let has_ended = endless.is_finished();
+        endless.abort();
+        (!has_ended).then_some(runtime)
     }
 
     /// Spawns a task in the connection's runtime.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match &self.runtime {
+        match self.living_runtime() {
             Some(runtime) => runtime.spawn(task),
             None => tokio::spawn(task),
         };
@@ -170,14 +173,11 @@ impl Connections {
         attempts.made += 1;
         let number = attempts.made;
         let mut connecting = Box::pin(self.connector.connect(number, ProtocolVersion::RESP2, None));
-        let in_runtime = async {
-            let runtime = self.living_runtime().await;
-            let connecting = poll_fn(|cx| {
-                let _entered = runtime.map(Handle::enter);
-                connecting.as_mut().poll(cx)
-            });
-            connecting.await
-        };
+        let runtime = self.living_runtime();
+        let in_runtime = poll_fn(|cx| {
+            let _entered = runtime.map(Handle::enter);
+            connecting.as_mut().poll(cx)
+        });
         let made = timeout(self.connector.timeouts.connect, in_runtime);
         match made.await.unwrap_or_else(|_| Err(too_slow())) {
             Ok(connection) => {

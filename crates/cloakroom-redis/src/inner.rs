@@ -35,13 +35,14 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Starts the background tasks at the first use, because a runtime may not exist before.
+    /// Starts the background tasks at the first use, because a runtime may not exist before. Starts the
+    /// tracking again if its runtime has ended.
     pub(crate) fn start(self: &Arc<Self>) {
+        if let Some(cache) = &self.near_cache {
+            tracking::run_tracking(cache, &self.connections, &self.prefix);
+        }
         if self.started.swap(true, Ordering::Relaxed) {
             return;
-        }
-        if let Some(cache) = &self.near_cache {
-            tracking::run_tracking(cache, self.connections.clone(), self.prefix.clone());
         }
         let connections = self.connections.clone();
         self.connections.spawn(async move {
