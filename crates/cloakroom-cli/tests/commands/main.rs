@@ -225,6 +225,7 @@ fn a_user_or_group_that_loses_the_file_is_named() {
     let project = Project::new();
     let file = project.path().join(".env");
     std::fs::write(&file, "RUST_LOG=info\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let said = project.run(&["key", "generate"]).err();
     assert!(!said.contains("warning"), "{said}");
     if rustix::process::geteuid().is_root() {
@@ -238,6 +239,10 @@ fn a_user_or_group_that_loses_the_file_is_named() {
         assert!(said.contains("warning:") && said.contains("chown 12345"), "{said}");
         let said = give_away(None, Some(12_345), 0o640);
         assert!(said.contains("chgrp 12345") && !said.contains("chown"), "{said}");
+        let said = give_away(Some(0), Some(0), 0o640);
+        assert!(said.contains("chmod 640"), "the same group: {said}");
+        let said = give_away(None, None, 0o644);
+        assert!(said.contains("chmod 644"), "every user: {said}");
         let said = give_away(None, Some(12_345), 0o600);
         assert!(!said.contains("warning"), "the group could not read it before: {said}");
     }
