@@ -29,7 +29,8 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.common.json);
     match run(arguments, output).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if output::is_complete() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_code())

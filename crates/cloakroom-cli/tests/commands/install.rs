@@ -185,6 +185,18 @@ fn existing_files_stay_unless_forced() {
 }
 
 #[test]
+fn a_closed_pipe_stops_no_change() {
+    let project = package("axum = \"0.8\"");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = project.command(&["install", "--path", CHECKOUT]).stdout(writer).output().unwrap();
+    super::Ran(ran).good();
+    for file in ["config/session.toml", ".env", ".gitignore"] {
+        assert!(project.path().join(file).exists(), "{file}");
+    }
+}
+
+#[test]
 fn an_invalid_project_is_an_error_and_changes_nothing() {
     for (dependencies, arguments, said) in [
         ("", &["install"][..], "--framework"),

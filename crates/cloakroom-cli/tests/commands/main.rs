@@ -465,6 +465,18 @@ fn failed_output_is_an_error_unless_the_pipe_is_closed() {
 }
 
 #[test]
+fn a_closed_pipe_hides_no_failure() {
+    let without_key = Project::new();
+    for arguments in [&["doctor"][..], &["doctor", "--json"], &["show", "nothing", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = Ran(without_key.command(arguments).stdout(writer).output().unwrap());
+        assert_ne!(ran.code(), 0, "{arguments:?}");
+        assert!(ran.err().contains("error: "), "{arguments:?}: {}", ran.err());
+    }
+}
+
+#[test]
 fn a_named_file_of_variables_has_to_exist() {
     let ran = Project::new().run(&["list", "--env-file", "nowhere"]);
     assert_eq!(ran.code(), 2);
