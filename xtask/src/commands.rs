@@ -5,6 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
+
 use crate::Failure;
 
 /// The repository's folder.
@@ -56,6 +58,17 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, Failur
     } else {
         let error = String::from_utf8_lossy(&output.stderr);
         Err(format!("{program} {}: {}", arguments.join(" "), error.trim()))
+    }
+}
+
+/// Returns the packages that `cargo metadata` lists with these options.
+pub(crate) fn packages(options: &[&str]) -> Result<Vec<Value>, Failure> {
+    let metadata = ["metadata", "--format-version", "1", "--locked"];
+    let metadata = output("cargo", &[&metadata, options].concat())?;
+    let mut metadata: Value = serde_json::from_str(&metadata).map_err(|error| error.to_string())?;
+    match metadata["packages"].take() {
+        Value::Array(packages) => Ok(packages),
+        _ => Err("`cargo metadata` lists no packages".to_owned()),
     }
 }
 

@@ -22,22 +22,26 @@ const ACCEPTED: [&str; 11] = [
 
 /// Checks the licenses of everything in the lock file.
 pub(crate) fn check() -> Result<(), Failure> {
-    let metadata = commands::output(
-        "cargo",
-        &["metadata", "--format-version", "1", "--all-features", "--locked"],
-    )?;
-    let metadata: Value = serde_json::from_str(&metadata).map_err(|error| error.to_string())?;
-    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    let packages = commands::packages(&["--all-features"])?;
+    judge(&packages)?;
+    println!("licenses of {} packages accepted", packages.len());
+    Ok(())
+}
+
+/// Fails if a package has no accepted license, or there is no package.
+fn judge(packages: &[Value]) -> Result<(), Failure> {
+    if packages.is_empty() {
+        return Err("there is no package with a license".to_owned());
+    }
     let refused: BTreeSet<_> = packages
         .iter()
         .filter(|package| !package["license"].as_str().is_some_and(is_accepted))
         .map(|package| format!("{} ({})", package["name"], package["license"]))
         .collect();
-    if !refused.is_empty() {
-        return Err(format!("licenses to look at: {}", Vec::from_iter(refused).join(", ")));
+    if refused.is_empty() {
+        return Ok(());
     }
-    println!("licenses of {} packages accepted", packages.len());
-    Ok(())
+    Err(format!("licenses to look at: {}", Vec::from_iter(refused).join(", ")))
 }
 
 /// Whether an SPDX expression can be met with accepted licenses. Parentheses are only ever around
@@ -55,7 +59,16 @@ fn is_accepted(expression: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn no_package_is_no_success() {
+        assert!(judge(&[]).is_err());
+        assert!(judge(&[json!({ "name": "a" })]).is_err());
+        assert!(judge(&[json!({ "name": "a", "license": "MIT" })]).is_ok());
+    }
 
     #[test]
     fn an_expression_is_accepted_where_one_alternative_is() {

@@ -70,27 +70,19 @@ fn test() -> Result<(), Failure> {
     commands::cargo(&["test", "--package", "cloakroom-settings", "--lib"])
 }
 
-/// The features of `cloakroom`, which passes them on to the crates that have them.
-const FEATURES: [&str; 14] = [
-    "",
-    "actix",
-    "axum",
-    "config",
-    "conformance",
-    "file",
-    "forms",
-    "garde",
-    "metrics",
-    "minijinja",
-    "redis",
-    "tera",
-    "validator",
-    "validator_0_20",
-];
-
-/// Each feature alone, and none: features add and never lean on each other.
+/// Each feature of `cloakroom` alone, and none: features add and never lean on each other.
 fn features() -> Result<(), Failure> {
-    FEATURES.iter().try_for_each(|features| check_alone("cloakroom", features))
+    check_alone("cloakroom", "")?;
+    features_of("cloakroom")?.iter().try_for_each(|feature| check_alone("cloakroom", feature))
+}
+
+/// The features of a package, which passes them on to the crates that have them.
+fn features_of(package: &str) -> Result<Vec<String>, Failure> {
+    let packages = commands::packages(&["--no-deps"])?;
+    let found = packages.iter().find(|found| found["name"] == package);
+    let features = found.and_then(|found| found["features"].as_object());
+    let features = features.ok_or_else(|| format!("there is no package `{package}`"))?;
+    Ok(features.keys().filter(|name| *name != "default").cloned().collect())
 }
 
 /// Builds in a separate folder, because other flags would invalidate the shared build.
@@ -182,4 +174,17 @@ fn golden() -> Result<(), Failure> {
         }
     }
     if opened == 0 { Err("there is no golden vector to open".to_owned()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_those_of_the_manifest() {
+        let features = features_of("cloakroom").unwrap();
+        assert!(features.contains(&"axum".to_owned()), "{features:?}");
+        assert!(!features.contains(&"default".to_owned()), "{features:?}");
+        assert!(features_of("nothing").is_err());
+    }
 }

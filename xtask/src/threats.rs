@@ -45,8 +45,10 @@ fn rows(text: &str) -> Vec<Row<'_>> {
 /// The Rust files below the crates' sources and tests.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
+    for entry in
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    {
+        let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -64,6 +66,9 @@ fn is_named(path: &Path, module: &str) -> bool {
     is(path.file_stem(), module) || (holds_folder && is(folder, module))
 }
 
+/// The beginnings of lists of scenarios.
+const LISTS: [&str; 3] = ["every_driver! {", "server_side! {", "on_drivers! {"];
+
 /// Whether a source has a test of this name: a function behind a test's attribute, or one that is
 /// named in a list of scenarios as well.
 fn has_test(source: &str, name: &str) -> bool {
@@ -71,11 +76,10 @@ fn has_test(source: &str, name: &str) -> bool {
     let above = &before[..before.rfind('\n').unwrap_or_default()];
     let mut attributes =
         above.lines().rev().map(str::trim).take_while(|line| line.starts_with("#["));
-    // A list names a scenario without calling it.
-    let is_listed = source.match_indices(name).any(|(at, _)| {
-        let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
-        let next = source[at + name.len()..].chars().next();
-        is_end(source[..at].chars().next_back()) && is_end(next) && next != Some('(')
+    let is_word =
+        |list: &str| list.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
+    let is_listed = LISTS.iter().any(|list| {
+        source.split(list).skip(1).any(|after| is_word(after.split('}').next().unwrap_or_default()))
     });
     is_listed || attributes.any(|line| line.contains("test"))
 }
@@ -139,6 +143,9 @@ fn a_name_without_a_test_is_reported() {
         "listed"
     ));
     assert!(has_test("#[test]\nfn alone() {}", "alone"));
+    for mention in ["use super::helper;", "let run = helper;", "on_drivers! { File; helper_of }"] {
+        assert!(!has_test(&format!("fn helper() {{}}\n{mention}"), "helper"), "{mention}");
+    }
     let guide = "x\n# Threats\n| threat | tests |\n|---|---|\n| a | `b::c`, `d::e` |\n| f | |\n# End\n| g | |";
     let rows: Vec<_> = threats(guide).into_iter().map(|row| (row.name, row.tests)).collect();
     assert_eq!(rows, [("a", vec!["b::c", "d::e"]), ("f", vec![])]);

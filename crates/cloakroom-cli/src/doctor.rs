@@ -242,6 +242,8 @@ fn files(_: &Settings) -> Vec<Finding> {
 fn files(settings: &Settings) -> Vec<Finding> {
     use std::os::unix::fs::MetadataExt;
 
+    use rustix::fs::Access;
+
     const TIGHT: u64 = 64 * 1024 * 1024;
     let location = &settings.file.location;
     let shown = location.display();
@@ -253,10 +255,12 @@ fn files(settings: &Settings) -> Vec<Finding> {
         Err(error) => return vec![finding("file", Verdict::Wrong, format!("{shown}: {error}"))],
     };
     let mut findings = Vec::new();
-    match settings.file.store() {
-        Ok(_) => findings.push(finding("file", Verdict::Good, format!("{shown} is usable"))),
-        Err(error) => findings.push(finding("file", Verdict::Wrong, error)),
-    }
+    let is_writable = rustix::fs::access(location, Access::WRITE_OK | Access::EXEC_OK);
+    findings.push(match (settings.file.store(), is_writable) {
+        (Ok(_), Ok(())) => finding("file", Verdict::Good, format!("{shown} is usable")),
+        (Ok(_), Err(error)) => finding("file", Verdict::Wrong, format!("{shown}: {error}")),
+        (Err(error), _) => finding("file", Verdict::Wrong, error),
+    });
     if about.mode() & 0o077 != 0 {
         let text = format!(
             "{shown}: other users may read it; choose a folder that only this application uses, with \
@@ -268,7 +272,10 @@ fn files(settings: &Settings) -> Vec<Finding> {
         Err(error) => findings.push(finding("file", Verdict::Wrong, format!("{shown}: {error}"))),
         Ok(disk) => {
             let free = disk.f_bavail * disk.f_frsize;
-            let verdict = if free < TIGHT { Verdict::Wrong } else { Verdict::Good };
+            // A file system without a limit of files reports 0 of 0.
+            let has_files = disk.f_favail > 0 || disk.f_files == 0;
+            let is_good = free >= TIGHT && has_files;
+            let verdict = if is_good { Verdict::Good } else { Verdict::Wrong };
             let text = format!("{} MiB and {} files are free", free / 1_048_576, disk.f_favail);
             findings.push(finding("file", verdict, text));
         }
@@ -279,10 +286,12 @@ fn files(settings: &Settings) -> Vec<Finding> {
 /// Checks that the application can create the folder.
 #[cfg(unix)]
 fn missing_folder(location: &Path) -> Finding {
+    use rustix::fs::Access;
+
     let shown = location.display();
     let location = std::path::absolute(location).unwrap_or_else(|_| location.to_owned());
     let above = location.ancestors().find(|folder| folder.exists()).unwrap_or(&location);
-    match rustix::fs::access(above, rustix::fs::Access::WRITE_OK) {
+    match rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => {
             let text = format!("{shown} does not exist yet; the application creates it");
             finding("file", Verdict::Warning, text)

@@ -99,8 +99,8 @@ fn value_of(line: &str) -> Option<&str> {
 
 /// Replaces a file of variables as a whole, so that a crash cannot lose the old keys. Follows a link.
 ///
-/// Afterwards the file belongs to the current user and has mode 0600. A warning names another user or
-/// group that could read it before.
+/// Afterwards the file belongs to the current user and has mode 0600. A warning names the users that could
+/// read it before and cannot any more.
 ///
 /// # Errors
 /// If an application would not read `keys` from `text`, or the file cannot be written. The file then
@@ -126,8 +126,8 @@ pub(crate) fn write(path: &Path, text: &str, keys: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Warns if the file belonged to another user, or to another group that could read it, because an
-/// application that runs as that user or in that group can no longer read its keys.
+/// Warns if the file belonged to another user, or others could read it, because an application that runs as
+/// one of them can no longer read its keys.
 #[cfg(unix)]
 fn warn_of_lost_access(path: &Path, before: &Metadata, after: &Metadata) {
     use std::os::unix::fs::MetadataExt;
@@ -139,11 +139,12 @@ fn warn_of_lost_access(path: &Path, before: &Metadata, after: &Metadata) {
              back"
         ));
     }
-    if before.gid() != after.gid() && before.mode() & 0o040 != 0 {
-        let group = before.gid();
+    if before.mode() & !after.mode() & 0o044 != 0 {
+        let (group, mode) = (before.gid(), before.mode() & 0o777);
+        let readers = if mode & 0o004 == 0 { format!("group {group}") } else { "all users".into() };
         warning(format!(
-            "group {group} can no longer read {path}; `chgrp {group} {path} && chmod 640 {path}` allows \
-             it again"
+            "{readers} could read {path} before, and its own user alone can read it now; \
+             `chgrp {group} {path} && chmod {mode:o} {path}` allows it again"
         ));
     }
 }

@@ -18,15 +18,19 @@ use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use failure::Failure;
 use output::Output;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // Stores warn of records that they cannot read.
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
+    let filter = filter.from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let output = Output::new(arguments.common.json);
     match run(arguments, output).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if output::is_complete() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_code())

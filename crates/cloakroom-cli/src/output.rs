@@ -4,6 +4,7 @@
 use std::{
     fmt::Display,
     io::{ErrorKind, Write},
+    sync::OnceLock,
 };
 
 use anstream::eprintln;
@@ -53,25 +54,32 @@ impl Output {
     }
 
     pub(crate) fn failure(self, failure: &Failure) {
-        if self.json {
-            self.record(&json!({ "error": failure.to_string() }));
-        }
         eprintln!("{BAD}error:{BAD:#} {failure}");
+        self.record(&json!({ "error": failure.to_string() }));
     }
 }
 
-/// Prints a result. Ends the process: with success if the reader has closed the pipe (`| head`), and as
-/// a failure if the result cannot be written for another reason.
+/// The first error of standard output.
+static BROKEN: OnceLock<ErrorKind> = OnceLock::new();
+
+/// Prints a result. After an error, the command does its work to the end and prints nothing more.
 pub(crate) fn print(text: &str) {
+    if BROKEN.get().is_some() {
+        return;
+    }
     let mut out = anstream::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => (),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        BROKEN.get_or_init(|| error.kind());
+        if !is_complete() {
             eprintln!("{BAD}error:{BAD:#} could not write to standard output: {error}");
-            std::process::exit(1);
         }
     }
+}
+
+/// Returns `true` if the reader has everything that it wanted: all results, or those until it closed the
+/// pipe (`| head`).
+pub(crate) fn is_complete() -> bool {
+    BROKEN.get().is_none_or(|error| *error == ErrorKind::BrokenPipe)
 }
 
 /// Prints a warning. The command continues.

@@ -5,7 +5,7 @@ use std::{
     fmt,
     io::{IsTerminal, stderr},
     sync::{
-        Arc,
+        Arc, Mutex, Once, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -17,6 +17,10 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 const INTERRUPTED: i32 = 130;
 /// The pause between two lines.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// Whether the work that is under way was stopped.
+static WORK: Mutex<Weak<AtomicBool>> = Mutex::new(Weak::new());
+static LISTENER: Once = Once::new();
 
 /// The progress of one piece of work.
 pub(crate) struct Progress {
@@ -31,8 +35,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins work on `total` pieces, if their number is known. From now on the first Ctrl-C stops the
-    /// work and the second one ends the process.
+    /// Begins work on `total` pieces, if their number is known. The first Ctrl-C stops the work. The second
+    /// one, or one after the work, ends the process.
     pub(crate) fn begin(what: &'static str, total: impl Into<Option<u64>>) -> Self {
         let total = total.into();
         let bar = stderr().is_terminal().then(|| {
@@ -52,15 +56,9 @@ impl Progress {
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         let stopped = Arc::new(AtomicBool::new(false));
-        let is_stopped = stopped.clone();
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                is_stopped.store(true, Ordering::Relaxed);
-            }
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(INTERRUPTED);
-            }
-        });
+        *WORK.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&stopped);
+        // In a task that outlives the work, because Ctrl-C never has its default effect again.
+        LISTENER.call_once(|| drop(tokio::spawn(listen())));
         let now = Instant::now();
         Self { what, total, done: 0, began: now, printed: now, bar, stopped }
     }
@@ -94,6 +92,16 @@ impl Progress {
         let Some(total) = total else { return format!("{what} {done}, {rate:.0}/s") };
         let left = total.saturating_sub(*done) as f64 / rate.max(f64::MIN_POSITIVE);
         format!("{what} {done}/{total}, {rate:.0}/s, {left:.0} s left")
+    }
+}
+
+/// Passes Ctrl-C to the work that is under way. Ends the process if there is none, or it was stopped before.
+async fn listen() {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        let work = WORK.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if work.is_none_or(|stopped| stopped.swap(true, Ordering::Relaxed)) {
+            std::process::exit(INTERRUPTED);
+        }
     }
 }
 

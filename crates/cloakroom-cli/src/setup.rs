@@ -23,8 +23,15 @@ pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
 /// # Errors
 /// If `--env-file` names a file that does not exist, or the file cannot be read.
 fn dot_env(common: &CommonOptions) -> Result<Variables, Failure> {
-    if let Some(path) = common.env_file.as_ref().filter(|path| !path.exists()) {
-        return Err(Failure::unusable(format!("--env-file: {} does not exist", path.display())));
+    if let Some(path) = &common.env_file {
+        let unusable = |problem: String| {
+            Failure::unusable(format!("--env-file: {} {problem}", path.display()))
+        };
+        match path.try_exists() {
+            Ok(true) => (),
+            Ok(false) => return Err(unusable("does not exist".to_owned())),
+            Err(error) => return Err(unusable(format!("cannot be read: {error}"))),
+        }
     }
     Ok(Variables::from_file(common.variables())?)
 }
@@ -50,7 +57,8 @@ impl SharedStore {
     /// If the folder of session files does not exist.
     pub(crate) fn existing(driver: SharedDriver, settings: &Settings) -> Result<Self, Failure> {
         let location = &settings.file.location;
-        if driver == SharedDriver::File && !location.exists() {
+        // Another error than absence is the store's to report.
+        if driver == SharedDriver::File && matches!(location.try_exists(), Ok(false)) {
             let shown = std::path::absolute(location).unwrap_or_else(|_| location.clone());
             return Err(Failure::failed(format!(
                 "there are no session files: {} does not exist; the application creates it",

@@ -3,7 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Once},
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use rustix::fs::Mode;
@@ -118,7 +118,7 @@ impl FileStoreBuilder {
             queues: std::iter::repeat_with(Queue::default).take(SHARDS).collect(),
             round: Arc::default(),
             budget,
-            sweeping: Once::new(),
+            is_swept: AtomicBool::new(false),
         })))
     }
 }

@@ -22,10 +22,10 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    entry::{Content, found},
     folder::proves_absence,
-    format::{HEADER, Header, decode, is_whole},
+    format::Header,
     names::{file_name, shard_name},
-    shard::found,
 };
 use cloakroom_store::{Entry, RecordKey, clock::Timestamp};
 
@@ -76,11 +76,8 @@ fn content(location: &Path, key: &RecordKey) -> io::Result<Option<(Header, Bytes
     let mut path = location.join(shard_name(key));
     path.push(file_name(key));
     let Some(bytes) = read(&path)? else { return Ok(None) };
-    let Some((front, record)) = bytes.split_first_chunk::<HEADER>() else { return undecided() };
-    match decode(front) {
-        Some(header) if is_whole(key, front, record) => {
-            Ok(Some((header, Bytes::from(bytes).split_off(HEADER))))
-        }
+    match Content::of(key, bytes) {
+        Content::Whole(header, record) => Ok(Some((header, record))),
         _ => undecided(),
     }
 }

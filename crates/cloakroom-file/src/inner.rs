@@ -3,7 +3,7 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, Once},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use cloakroom_store::{Commit, Entry, Outcome, RecordKey, SweepBudget, clock::Clock};
@@ -34,7 +34,8 @@ pub(super) struct Inner {
     pub(super) flushed: Flushed,
     pub(super) round: Arc<Mutex<Option<Round>>>,
     pub(super) budget: Option<SweepBudget>,
-    pub(super) sweeping: Once,
+    /// Whether a task sweeps the store in the background.
+    pub(super) is_swept: AtomicBool,
 }
 
 impl Inner {

@@ -66,6 +66,7 @@ mod blocking_pool;
 mod builder;
 mod cached;
 mod durability;
+mod entry;
 mod folder;
 mod format;
 mod inner;
@@ -74,6 +75,7 @@ mod owner_index;
 mod owners;
 mod queue;
 mod shard;
+mod steps;
 mod store;
 mod sweep;
 #[cfg(test)]

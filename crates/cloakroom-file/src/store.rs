@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering},
 };
 
 use async_trait::async_trait;
@@ -72,13 +72,29 @@ impl FileStore {
         &self.0.location
     }
 
-    /// Starts the background sweep at the first use, because a runtime may not exist before.
+    /// Starts the background sweep at the first use, because a runtime may not exist before. Starts it again
+    /// if its runtime has ended.
     fn keep_swept(&self) {
         let Some(budget) = self.0.budget else { return };
-        self.0.sweeping.call_once(|| {
-            let store = Arc::downgrade(&self.0);
-            sweep_in_background(budget, move || store.upgrade().map(Self));
-        });
+        let is_swept = &self.0.is_swept;
+        if !is_swept.load(Ordering::Relaxed) && !is_swept.swap(true, Ordering::SeqCst) {
+            let swept = Swept(Arc::downgrade(&self.0));
+            sweep_in_background(budget, move || swept.0.upgrade().map(Self));
+        }
+    }
+}
+
+/// A store that a task sweeps in the background. The task may be dropped at any time, because its runtime may
+/// end before the store.
+struct Swept(Weak<Inner>);
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            // The round holds the lock that keeps other processes from sweeping.
+            *inner.round.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            inner.is_swept.store(false, Ordering::SeqCst);
+        }
     }
 }
 

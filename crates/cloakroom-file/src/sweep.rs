@@ -5,11 +5,12 @@ use std::io;
 use crate::{
     blocking_pool::is_short_of_descriptors,
     durability::Durability,
+    entry::{Content, LATER_VERSION},
     folder::{Lock, Names, TEMPORARY},
     format::{Header, Kind},
     inner::{Inner, SHARDS, missing_is_none},
     names::{file_name, hex, key_of_file},
-    shard::{Content, LATER_VERSION, Shard, is_aside_too_long},
+    shard::{Shard, is_aside_too_long},
 };
 use cloakroom_store::{OwnerKey, RecordKey, SweepProgress, SweepRound, clock::Timestamp};
 

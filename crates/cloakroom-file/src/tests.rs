@@ -18,7 +18,7 @@ use crate::{
 };
 use cloakroom_store::{
     Commit, Cursor, Draft, Entry, Outcome, OwnerIndex, OwnerKey, RecordKey, Revision, Store,
-    StoreError, Sweep,
+    StoreError, Sweep, SweepBudget, SweepRound,
     clock::{Clock, FakeClock},
 };
 
@@ -449,14 +449,47 @@ async fn one_sweeps_at_a_time() {
     assert_eq!(first.removed + place.sweep().await, 100);
 }
 
+/// As an application that warms up in one runtime and then serves in another.
+#[test]
+fn the_background_sweep_survives_the_runtime_that_began_it() {
+    let place = Place::new();
+    // A piece of one file, so that the runtime ends within a round.
+    let budget = SweepBudget { entries_per_second: 10, pause: Duration::from_millis(1) };
+    let store = FileStore::builder(place.store.location()).clock(place.clock.clone());
+    let store = store.sweep_budget(Some(budget)).open().unwrap();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    first.block_on(async {
+        for number in 0..100 {
+            place.create(key(number), "values").await;
+        }
+        store.load(&key(0)).await.unwrap();
+        while store.0.round.lock().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    drop(first);
+    place.clock.advance(HOUR);
+    runtime().block_on(async {
+        let swept = place.store.sweep(1).await.unwrap();
+        assert_eq!(swept.round, SweepRound::Ongoing, "the lock of the round is free again");
+        assert!(place.sweep().await > 90);
+        store.load(&key(0)).await.unwrap();
+        place.create(key(1), "values").await;
+        place.clock.advance(HOUR);
+        let started = std::time::Instant::now();
+        while place.path(key(1)).exists() {
+            assert!(started.elapsed() < Duration::from_secs(30), "nothing sweeps any more");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
 #[tokio::test]
 async fn the_background_task_sweeps_and_ends_with_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(FakeClock::default());
-    let budget = cloakroom_store::SweepBudget {
-        entries_per_second: 10_000,
-        pause: Duration::from_millis(1),
-    };
+    let budget = SweepBudget { entries_per_second: 10_000, pause: Duration::from_millis(1) };
     let store = FileStore::builder(folder.path().join("sessions")).clock(clock.clone());
     let store = store.sweep_budget(Some(budget)).open().unwrap();
     let create = Commit::create(key(1), Draft::new("x", clock.now(), HOUR));

@@ -12,6 +12,7 @@ use crate::{
     connector::Timeouts,
     inner::Inner,
     near_cache::{DEFAULT_BYTES, NearCache},
+    replicated::Replicated,
     script::Scripts,
     servers::{ConfigError, Servers},
     store::RedisStore,
@@ -95,8 +96,9 @@ impl RedisStoreBuilder {
     }
 
     /// Sets how many replicas must have a `destroy` or `regenerate` before it is acknowledged. With fewer,
-    /// the request fails although the master has the change. Default: 0. It costs a second connection and
-    /// a round trip to the slowest of these replicas.
+    /// the request fails although the master has the change. Default: 0. It costs a round trip to the
+    /// slowest of these replicas, and up to eight more connections: one for each of these changes at a
+    /// time.
     ///
     /// ```
     /// use cloakroom_redis::{RedisStore, Servers};
@@ -206,8 +208,8 @@ impl RedisStoreBuilder {
             let problem = "near_cache_bytes is 0; expected more than 0, or near_cache = false";
             return Err(ConfigError::new(problem));
         }
-        let replicated = (wait_replicas > 0)
-            .then(|| (Connections::new(servers.clone(), timeouts), wait_replicas));
+        let replicated =
+            (wait_replicas > 0).then(|| Replicated::new(&servers, timeouts, wait_replicas));
         Ok(RedisStore(Arc::new(Inner {
             connections: Arc::new(Connections::new(servers, timeouts)),
             replicated,

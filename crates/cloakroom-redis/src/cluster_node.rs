@@ -20,17 +20,19 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture,
-    RedisResult, Value,
+    AsyncConnectionConfig, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult,
+    Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::Connect,
     make_extension_error,
 };
 
+use crate::fault::Fault;
+
 #[derive(Clone)]
 pub(crate) struct ClusterNode {
     connection: MultiplexedConnection,
-    /// Whether the connection is known to be broken. The clones that requests use share it.
+    /// Whether the connection is not to be used again. The clones that requests use share it.
     broken: Arc<AtomicBool>,
 }
 
@@ -74,7 +76,7 @@ impl ConnectionLike for ClusterNode {
 }
 
 impl ClusterNode {
-    /// Fails before anything is sent if the connection is known to be broken. The cluster client
+    /// Fails before anything is sent if the connection is not to be used again. The cluster client
     /// then connects again and sends the command over the new connection.
     fn check(&self) -> RedisResult<()> {
         if self.broken.load(Ordering::SeqCst) {
@@ -85,12 +87,12 @@ impl ClusterNode {
 
     /// Returns the error for the cluster client.
     fn passed_on(&self, error: RedisError) -> RedisError {
-        if !matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) {
+        if !matches!(Fault::of(&error), Fault::Lost | Fault::Late) {
             return error;
         }
-        if !error.is_timeout() {
-            self.broken.store(true, Ordering::SeqCst);
-        }
+        // After a late reply as well, because the node may have failed without closing the connection. The
+        // cluster client then asks another node who has the slots.
+        self.broken.store(true, Ordering::SeqCst);
         under_way(&error)
     }
 }

@@ -55,15 +55,21 @@ impl Connection {
                 Ok(vec![Box::pin(command.query_async(cluster)).await?])
             }
             (Self::Single(single), Request::All(commands, _)) => {
-                single.send_packed_commands(commands, 0, commands.len()).await
+                succeeded(single.send_packed_commands(commands, 0, commands.len()).await?)
             }
             (Self::Cluster(cluster), Request::All(commands, slot)) => {
                 let route = Route::new(*slot, SlotAddr::Master);
                 let route = SingleNodeRoutingInfo::SpecificNode(route);
                 let count = commands.len();
                 // In boxes, because futures of the cluster client are large.
-                Box::pin(cluster.route_pipeline((*commands).clone(), 0, count, route)).await
+                let replies = cluster.route_pipeline((*commands).clone(), 0, count, route);
+                succeeded(Box::pin(replies).await?)
             }
         }
     }
+}
+
+/// Returns the first error among the replies to several commands as an error.
+fn succeeded(replies: Vec<Value>) -> RedisResult<Vec<Value>> {
+    replies.into_iter().map(Value::extract_error).collect()
 }

@@ -12,20 +12,19 @@
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{pending, poll_fn},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
-use redis::{
-    Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, ServerErrorKind, Value,
-};
+use redis::{Cmd, Pipeline, ProtocolVersion, RedisError, RedisResult, Value};
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     connection::{Connection, Request},
     connector::{Connector, Timeouts},
     delivery::{Delivery, Sent},
+    fault::Fault,
     pause::pause_after,
     servers::Servers,
 };
@@ -56,16 +55,19 @@ impl Connections {
         Self { runtime: Handle::try_current().ok(), connector, current, connecting }
     }
 
-    /// Returns the runtime, or `None` if it has ended. The connection's task then runs in the caller's
-    /// runtime.
-    async fn living_runtime(&self) -> Option<&Handle> {
+    /// Returns the runtime, or `None` if it has ended. Tasks then run in the caller's runtime.
+    fn living_runtime(&self) -> Option<&Handle> {
         let runtime = self.runtime.as_ref()?;
-        runtime.spawn(async {}).await.is_ok().then_some(runtime)
+        // A runtime that has ended cancels a task before `spawn` returns.
+        let endless = runtime.spawn(pending::<()>());
+        let has_ended = endless.is_finished();
+        endless.abort();
+        (!has_ended).then_some(runtime)
     }
 
     /// Spawns a task in the connection's runtime.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match &self.runtime {
+        match self.living_runtime() {
             Some(runtime) => runtime.spawn(task),
             None => tokio::spawn(task),
         };
@@ -96,12 +98,7 @@ impl Connections {
 
     /// Runs commands in a row on the connection to the server of a slot.
     pub(crate) async fn execute_all(&self, commands: &Pipeline, slot: u16) -> Sent<Vec<Value>> {
-        let refused = |reply| match reply {
-            Value::ServerError(error) => Err(error.into()),
-            reply => Ok(reply),
-        };
-        let sent = self.send(&Request::All(commands, slot)).await;
-        sent.and_then(|replies| replies.into_iter().map(refused).collect())
+        self.send(&Request::All(commands, slot)).await
     }
 
     /// Runs one command on one node of a cluster.
@@ -120,7 +117,7 @@ impl Connections {
             Err(error) => return Sent { reply: Err(error), delivery: Delivery::Once },
         };
         let reply = self.send_over(connection, request).await;
-        let Some(delivery) = reply.as_ref().err().and_then(|error| self.resends_after(error))
+        let Some(delivery) = reply.as_ref().err().and_then(|error| Fault::of(error).resent())
         else {
             return Sent { reply, delivery: Delivery::Once };
         };
@@ -139,33 +136,12 @@ impl Connections {
     ) -> RedisResult<Vec<Value>> {
         let reply = connection.send(request).await;
         // The connection to a cluster repairs itself.
-        if reply.as_ref().is_err_and(|error| self.is_broken_by(error))
+        if reply.as_ref().is_err_and(|error| Fault::of(error).ends_connection())
             && !self.connector.servers.is_cluster()
         {
             self.drop_connection(number);
         }
         reply
-    }
-
-    /// Returns the delivery of a second copy, or `None` if no second copy is to be sent after this error.
-    /// After a timeout the request has no time left.
-    fn resends_after(&self, error: &RedisError) -> Option<Delivery> {
-        if error.is_timeout() || !self.is_broken_by(error) {
-            None
-        } else if is_demoted(error) {
-            Some(Delivery::Once)
-        } else {
-            Some(Delivery::Repeated)
-        }
-    }
-
-    /// Returns `true` if the connection cannot be used after this error.
-    fn is_broken_by(&self, error: &RedisError) -> bool {
-        let lost = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
-        // A reply that was cut short.
-        let torn = error.kind() == ErrorKind::Parse;
-        let is_useless = is_demoted(error) || error.is_unrecoverable_error();
-        lost || torn || (is_useless && !self.connector.servers.is_cluster())
     }
 
     /// Drops the connection of this number, unless a newer one has replaced it.
@@ -197,14 +173,11 @@ impl Connections {
         attempts.made += 1;
         let number = attempts.made;
         let mut connecting = Box::pin(self.connector.connect(number, ProtocolVersion::RESP2, None));
-        let in_runtime = async {
-            let runtime = self.living_runtime().await;
-            let connecting = poll_fn(|cx| {
-                let _entered = runtime.map(Handle::enter);
-                connecting.as_mut().poll(cx)
-            });
-            connecting.await
-        };
+        let runtime = self.living_runtime();
+        let in_runtime = poll_fn(|cx| {
+            let _entered = runtime.map(Handle::enter);
+            connecting.as_mut().poll(cx)
+        });
         let made = timeout(self.connector.timeouts.connect, in_runtime);
         match made.await.unwrap_or_else(|_| Err(too_slow())) {
             Ok(connection) => {
@@ -222,11 +195,6 @@ impl Connections {
             }
         }
     }
-}
-
-/// Returns `true` if the server refused a write because it has become a replica.
-fn is_demoted(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 fn too_slow() -> RedisError {

@@ -11,8 +11,10 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd, from_redis_value}
 
 use crate::{
     connections::Connections,
-    error::{LostReply, is_passing},
+    error::LostReply,
+    fault::Fault,
     near_cache::{CacheLookup, NearCache},
+    replicated::Replicated,
     script::Scripts,
     server_info, tracking,
     wire::{self, Parsed},
@@ -24,9 +26,7 @@ const MAX_PAGE: usize = 1024;
 /// The state that the clones of a store share.
 pub(crate) struct Inner {
     pub(crate) connections: Arc<Connections>,
-    /// A separate connection for commands that wait for replicas, because a `WAIT` delays all commands
-    /// behind it on its connection. With the number of replicas.
-    pub(crate) replicated: Option<(Connections, u32)>,
+    pub(crate) replicated: Option<Replicated>,
     pub(crate) scripts: Scripts,
     pub(crate) prefix: String,
     pub(crate) clock: Arc<dyn Clock>,
@@ -35,13 +35,14 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Starts the background tasks at the first use, because a runtime may not exist before.
+    /// Starts the background tasks at the first use, because a runtime may not exist before. Starts the
+    /// tracking again if its runtime has ended.
     pub(crate) fn start(self: &Arc<Self>) {
+        if let Some(cache) = &self.near_cache {
+            tracking::run_tracking(cache, &self.connections, &self.prefix);
+        }
         if self.started.swap(true, Ordering::Relaxed) {
             return;
-        }
-        if let Some(cache) = &self.near_cache {
-            tracking::run_tracking(cache, self.connections.clone(), self.prefix.clone());
         }
         let connections = self.connections.clone();
         self.connections.spawn(async move {
@@ -127,7 +128,7 @@ impl Inner {
     /// Makes a store error about a command that failed.
     pub(crate) fn failed(&self, attempted: &str, error: RedisError) -> StoreError {
         let attempted = format!("{attempted} Redis at {}", self.connections.servers());
-        if is_passing(&error) {
+        if Fault::of(&error).is_passing() {
             StoreError::unavailable(attempted, error)
         } else {
             StoreError::failed(attempted, error)

@@ -57,8 +57,8 @@ impl RedisStore {
         Ok(lines)
     }
 
-    /// Appends lines to the log `name`, which Redis then keeps for `kept_for`. If the connection breaks, a
-    /// line may be appended twice.
+    /// Appends lines to the log `name`, which Redis then keeps for `kept_for`, also without lines. If the
+    /// connection breaks, a line may be appended twice.
     ///
     /// # Errors
     /// When Redis cannot be reached or refuses the command. The lines may have been appended.
@@ -76,14 +76,11 @@ impl RedisStore {
         lines: &[String],
         kept_for: Duration,
     ) -> Result<(), StoreError> {
-        if lines.is_empty() {
-            return Ok(());
-        }
         let (mut append, mut expire) = (cmd("RPUSH"), cmd("PEXPIRE"));
         append.arg(self.log_key(name)).arg(lines);
         let millis = u64::try_from(kept_for.as_millis()).unwrap_or(u64::MAX);
         expire.arg(self.log_key(name)).arg(millis);
-        for command in [append, expire] {
+        for command in (!lines.is_empty()).then_some(append).into_iter().chain([expire]) {
             let done = self.0.connections.execute(&command).await.reply;
             done.map_err(|error| self.0.failed("write to a log in", error))?;
         }

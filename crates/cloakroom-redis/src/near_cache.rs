@@ -55,6 +55,8 @@ pub(crate) struct NearCache {
     room: usize,
     /// Whether the connection for pushes is open.
     live: AtomicBool,
+    /// Whether a task reports changes, or connects to do so.
+    tracked: AtomicBool,
     hits: AtomicU64,
 }
 
@@ -216,6 +218,7 @@ impl NearCache {
             shards: std::iter::repeat_with(Mutex::default).take(shards).collect(),
             room: bytes / shards,
             live: AtomicBool::new(false),
+            tracked: AtomicBool::new(false),
             hits: AtomicU64::new(0),
         }
     }
@@ -248,6 +251,16 @@ impl NearCache {
         let mut shard = self.shard(key);
         shard.evictions += 1;
         shard.remove(key);
+    }
+
+    /// Returns `true` if the caller has to start the task that reports changes.
+    pub(crate) fn begin_tracking(&self) -> bool {
+        !self.tracked.load(Ordering::Relaxed) && !self.tracked.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn end_tracking(&self) {
+        self.set_live(false);
+        self.tracked.store(false, Ordering::SeqCst);
     }
 
     /// Sets whether the connection for pushes is open. Removes all records either way.

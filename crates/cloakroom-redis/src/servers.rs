@@ -1,7 +1,8 @@
 //! The addresses of the servers and the login.
 
-use std::{error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt};
 
+use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, RedisConnectionInfo};
 use url::Url;
 
@@ -114,9 +115,18 @@ impl Servers {
     }
 
     fn at_socket(url: &Url) -> Result<Self, ConfigError> {
-        let address = Address::Unix(url.path().into());
-        let query = url.query_pairs().find(|(key, _)| key == "db");
-        let db = query.map_or(Ok(0), |(_, number)| database(&number))?;
+        let address = Address::Unix(decoded("path", url.path())?.into());
+        let mut db = 0;
+        for (name, value) in url.query_pairs() {
+            if name != "db" {
+                let problem = format!(
+                    "the query of the Redis URL has `{name}`; expected db alone, as in \
+                     unix:///run/redis.sock?db=1"
+                );
+                return Err(ConfigError::new(problem));
+            }
+            db = database(&value)?;
+        }
         Ok(Self { login: Login::of(url, db)?, ..Self::new(Topology::Standalone(address)) })
     }
 
@@ -306,16 +316,6 @@ impl Servers {
 
 impl Login {
     fn of(url: &Url, db: i64) -> Result<Self, ConfigError> {
-        let decoded = |part: &str, text: &str| {
-            let whole = url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
-                .next()
-                .map(|(text, _)| text.into_owned());
-            whole.filter(|text| !text.contains('\u{fffd}')).ok_or_else(|| {
-                ConfigError::new(format!(
-                    "the {part} in the Redis URL is not percent-encoded UTF-8"
-                ))
-            })
-        };
         let user = Some(url.username()).filter(|user| !user.is_empty());
         Ok(Self {
             user: user.map(|user| decoded("user", user)).transpose()?,
@@ -342,6 +342,14 @@ impl Login {
         }
         info
     }
+}
+
+/// Decodes a part of the URL.
+fn decoded(part: &str, text: &str) -> Result<String, ConfigError> {
+    let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| {
+        ConfigError::new(format!("the {part} in the Redis URL is not percent-encoded UTF-8"))
+    })
 }
 
 fn database(number: &str) -> Result<i64, ConfigError> {
@@ -435,6 +443,8 @@ mod tests {
             ("rediss://app:x@[::1]:7", "[::1]:7", Some("app"), Some("x"), 0, true),
             ("valkeys://h/3", "h:6379", None, None, 3, true),
             ("unix:///run/redis.sock?db=4", "/run/redis.sock", None, None, 4, false),
+            ("unix:///run/my%20app.sock", "/run/my app.sock", None, None, 0, false),
+            ("redis://a&b:p&s=s@h", "h:6379", Some("a&b"), Some("p&s=s"), 0, false),
             ("redis:///5", "127.0.0.1:6379", None, None, 5, false),
         ] {
             let servers = Servers::at(url).unwrap();
@@ -456,6 +466,9 @@ mod tests {
             ("redis://:hunter2@h/70000", "database"),
             ("redis://:hunter2@h/0?protocol=9", "query"),
             ("redis://:hunter2%ff@h/0", "password"),
+            ("unix:///run/redis.sock?pass=hunter2", "`pass`"),
+            ("unix:///run/redis.sock?database=1", "`database`"),
+            ("unix:///run/%ff.sock", "path"),
         ] {
             let error = Servers::at(url).unwrap_err().to_string();
             assert!(error.contains(part), "{url}: {error}");

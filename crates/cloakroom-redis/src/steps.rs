@@ -60,17 +60,18 @@ impl Inner {
 
     /// Evaluates a script and waits for replicas to acknowledge it if the settings say so.
     async fn eval_replicated(&self, script: &Script, call: &Call, slot: u16) -> RedisResult<Reply> {
-        let Some((connections, replicas)) = &self.replicated else {
+        let Some(replicated) = &self.replicated else {
             return self.eval(script, call).await;
         };
+        let (connections, replicas) = (replicated.least_used(), replicated.replicas);
         let limit = connections.timeouts().command * 4 / 5;
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
-        let sent = connections.execute_all(&script.then_wait(call, *replicas, millis), slot).await;
+        let sent = connections.execute_all(&script.then_wait(call, replicas, millis), slot).await;
         let [reply, acknowledged] =
             sent.reply?.try_into().map_err(|_| unexpected("two replies"))?;
         let words: Vec<Bytes> = from_redis_value(reply)?;
         let acknowledged: u32 = from_redis_value(acknowledged)?;
-        if words.first().is_some_and(|word| word == "done") && acknowledged < *replicas {
+        if words.first().is_some_and(|word| word == "done") && acknowledged < replicas {
             let problem = format!("{acknowledged} of {replicas} replicas have the change");
             return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, problem).into());
         }

@@ -14,14 +14,20 @@ use crate::{
     pause::pause_after,
 };
 
-/// Keeps the connection open as long as the cache is in use.
-pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>, prefix: String) {
-    let cache = Arc::downgrade(cache);
-    connections.clone().spawn(async move {
+/// Keeps the connection open as long as the cache is in use, in a task. Does nothing if there is a task
+/// already.
+pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: &Arc<Connections>, prefix: &str) {
+    if !cache.begin_tracking() {
+        return;
+    }
+    let tracked = Tracked(Arc::downgrade(cache));
+    let (own_connections, prefix) = (connections.clone(), prefix.to_owned());
+    connections.spawn(async move {
+        let (cache, connections) = (&tracked.0, own_connections);
         let mut attempts = Attempts::default();
         while cache.strong_count() > 0 {
             attempts.made += 1;
-            let outcome = track_once(&cache, &connections, &prefix, &mut attempts).await;
+            let outcome = track_once(cache, &connections, &prefix, &mut attempts).await;
             if let Some(cache) = cache.upgrade() {
                 cache.set_live(false);
             }
@@ -32,6 +38,18 @@ pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: Arc<Connections>
             tokio::time::sleep(pause).await;
         }
     });
+}
+
+/// A cache that a task tracks. The task may be dropped at any time, because its runtime may end before the
+/// store.
+struct Tracked(Weak<NearCache>);
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        if let Some(cache) = self.0.upgrade() {
+            cache.end_tracking();
+        }
+    }
 }
 
 /// Counts the attempts to connect.

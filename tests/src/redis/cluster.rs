@@ -44,12 +44,20 @@ impl RedisCluster {
             .unwrap_or_else(|error| panic!("redis-cli: {error}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         let cluster = Self { nodes };
+        cluster.wait_until_it_agrees();
+        cluster
+    }
+
+    /// Waits until all nodes agree on the cluster, and each replica has its master's keys.
+    ///
+    /// # Panics
+    /// When they do not agree in time.
+    pub fn wait_until_it_agrees(&self) {
         let started = Instant::now();
-        while !cluster.agrees() {
-            assert!(started.elapsed() < TIMEOUT, "the cluster does not come up");
+        while !self.agrees() {
+            assert!(started.elapsed() < TIMEOUT, "the nodes of the cluster do not agree");
             sleep(Duration::from_millis(100));
         }
-        cluster
     }
 
     fn agrees(&self) -> bool {

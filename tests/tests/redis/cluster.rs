@@ -42,6 +42,7 @@ async fn a_cluster_conforms_and_its_slots_and_masters_may_move() {
     replicas_are_waited_for(&cluster).await;
     a_command_whose_answer_was_lost_is_done_once(&mut cluster).await;
     a_slot_that_moves_under_load_loses_nothing(&cluster).await;
+    a_master_that_falls_silent_is_replaced(&mut cluster).await;
     a_master_that_dies_is_replaced(&mut cluster).await;
 }
 
@@ -241,20 +242,34 @@ fn cluster_slot(tag: u16) -> u16 {
 }
 
 async fn a_master_that_dies_is_replaced(cluster: &mut RedisCluster) {
-    let store = builder(cluster).build().unwrap();
     let tag = 7;
+    survives(cluster, tag, RedisServer::kill).await;
+}
+
+/// As after a power failure: its connections stay open, and no reply arrives.
+async fn a_master_that_falls_silent_is_replaced(cluster: &mut RedisCluster) {
+    let tag = 0x2000;
+    let master = cluster.master_of(cluster_slot(tag));
+    survives(cluster, tag, |master| master.pause()).await;
+    cluster.nodes()[master].resume();
+    cluster.wait_until_it_agrees();
+}
+
+/// A session is found again after the master of its slot has failed.
+async fn survives(cluster: &mut RedisCluster, tag: u16, fail: impl FnOnce(&mut RedisServer)) {
+    let store = builder(cluster).build().unwrap();
     store.commit(Commit::create(key(tag, 20), draft("values"))).await.unwrap();
     // Replication takes a moment and promises nothing.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let master = cluster.master_of(cluster_slot(tag));
-    cluster.nodes()[master].kill();
-    let died = Instant::now();
+    fail(&mut cluster.nodes()[master]);
+    let failed = Instant::now();
     let found = loop {
         match store.load(&key(tag, 20)).await {
             Ok(found) => break found,
             Err(error) => assert!(error.is_unavailable(), "{error:?}"),
         }
-        assert!(died.elapsed() < Duration::from_secs(30), "no replica took over");
+        assert!(failed.elapsed() < Duration::from_secs(30), "no replica took over");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(matches!(found, Some(Entry::Live(_))), "{found:?}");

@@ -6,7 +6,10 @@ use cloakroom::{
     clock::{Clock, SystemClock},
     store::{Commit, Cursor, Outcome, OwnerIndex, OwnerKey, Scan, Store},
 };
-use cloakroom_tests::redis::{RedisServer, free_port};
+use cloakroom_tests::{
+    proxy::{Fault, FaultProxy},
+    redis::{RedisServer, free_port},
+};
 
 use super::{HOUR, builder, create, draft, key, store, text};
 
@@ -147,20 +150,65 @@ async fn what_waits_for_replicas_fails_where_there_are_none() {
     assert!(error.is_unavailable(), "{error:?}");
     assert_eq!(text(&store, 1).await, None, "the master has it");
 
-    let replica = RedisServer::start();
-    replica.cli(&["REPLICAOF", "127.0.0.1", &server.address().port().to_string()]);
-    // The master's word is not enough: a replica that still loads acknowledges nothing.
-    while !server.cli(&["INFO", "replication"]).contains("state=online")
-        || !replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
-    {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let replica = replica_of(&server, server.address().port()).await;
     create(&store, 2, "values").await;
     let destroy = Commit::destroy(key(2), SystemClock.now() + HOUR);
     assert!(matches!(store.commit(destroy).await.unwrap(), Outcome::Done(_)));
     let shown = replica.cli(&["KEYS", "*"]);
     let tombstones = shown.lines().filter(|key| replica.cli(&["GET", key]).starts_with("CR1T"));
     assert_eq!(tombstones.count(), 2, "the replica had it when it was acknowledged");
+}
+
+/// Returns a replica that has all writes of `master`, which it reaches at `port`.
+async fn replica_of(master: &RedisServer, port: u16) -> RedisServer {
+    let replica = RedisServer::start();
+    replica.cli(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    // The master's word is not enough: a replica that still loads acknowledges nothing.
+    while !master.cli(&["INFO", "replication"]).contains("state=online")
+        || !replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    replica
+}
+
+// A demoted server keeps the connections of its clients open.
+#[tokio::test]
+async fn a_logout_that_waits_for_replicas_leaves_a_demoted_master() {
+    let server = RedisServer::start();
+    let _replica = replica_of(&server, server.address().port()).await;
+    let proxy = FaultProxy::start(server.address()).await;
+    let store = builder(&proxy.url()).wait_replicas(1).build().unwrap();
+    for number in [1, 2] {
+        create(&store, number, "values").await;
+    }
+    let destroy = |number| Commit::destroy(key(number), SystemClock.now() + HOUR);
+    assert!(matches!(store.commit(destroy(1)).await.unwrap(), Outcome::Done(_)));
+    let before = proxy.connections();
+    server.cli(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
+    server.cli(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]);
+    let error = store.commit(destroy(2)).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(proxy.connections() > before, "it did not connect again");
+}
+
+#[tokio::test]
+async fn logouts_wait_for_slow_replicas_at_the_same_time() {
+    let server = RedisServer::start();
+    let slow = FaultProxy::start(server.address()).await;
+    let _replica = replica_of(&server, slow.address().port()).await;
+    let store = builder(&server.url()).wait_replicas(1).build().unwrap();
+    for number in 0..40 {
+        create(&store, number, "values").await;
+    }
+    slow.set(Fault::Latency(Duration::from_millis(20)));
+    let logouts = (0..40).map(|number| {
+        let (store, until) = (store.clone(), SystemClock.now() + HOUR);
+        tokio::spawn(async move { store.commit(Commit::destroy(key(number), until)).await })
+    });
+    for logout in logouts.collect::<Vec<_>>() {
+        assert!(matches!(logout.await.unwrap(), Ok(Outcome::Done(_))));
+    }
 }
 
 // The list in the documentation of the crate.

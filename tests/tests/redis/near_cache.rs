@@ -30,6 +30,31 @@ async fn warm(url: &str) -> RedisStore {
     panic!("the near cache never answered")
 }
 
+/// As an application that reads sessions in one runtime and then serves in another.
+#[test]
+fn the_cache_survives_the_runtime_that_used_it_first() {
+    let server = RedisServer::start();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (other, first) = (store(&server.url()), runtime());
+    let (cached, revision) = first.block_on(async {
+        let revision = create(&other, 1, "before").await;
+        (warm(&server.url()).await, revision)
+    });
+    drop(first);
+    runtime().block_on(async {
+        let replace = Commit::replace(key(1), revision, draft("after"));
+        assert!(matches!(other.commit(replace).await.unwrap(), Outcome::Done(_)));
+        assert_eq!(text(&cached, 1).await.as_deref(), Some("after"));
+        let before = cached.near_cache_hits();
+        let started = Instant::now();
+        while cached.near_cache_hits() == before {
+            assert!(started.elapsed() < Duration::from_secs(5), "the cache stays off");
+            text(&cached, 1).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_of_another_process_are_seen_soon_and_stay() {
     let server = RedisServer::start();

@@ -306,6 +306,38 @@ async fn a_record_keeps_its_last_revisions_through_a_touch() {
     }
 }
 
+/// Since Redis 7.2 a `WAIT` waits for the last write of its own connection. So the second copy has to
+/// write, or it would not wait for the replicas that the first copy lost.
+#[tokio::test]
+async fn a_second_copy_of_a_logout_is_replicated_as_well() {
+    let lines = Lines::new().await;
+    let port = lines.server.address().port();
+    // A ping of a replica counts as a write.
+    lines.server.cli(&["CONFIG", "SET", "repl-ping-replica-period", "3600"]);
+    let replica = RedisServer::start();
+    replica.cli(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    while !lines.server.cli(&["INFO", "replication"]).contains("state=online") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let written = || {
+        let info = lines.server.cli(&["INFO", "replication"]);
+        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        offset.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let tombstone = SystemClock.now() + HOUR;
+    for (number, rotates) in [(2, false), (3, true)] {
+        create(&lines.direct, number, "0").await;
+        let commit = match rotates {
+            true => Commit::rotate(key(number), None, key(40), draft("new"), tombstone),
+            false => Commit::destroy(key(number), tombstone),
+        };
+        let mut after_first = 0;
+        let gap = async { after_first = written() };
+        done(lines.commit_with_gap(commit, Fault::BlackHole, gap).await);
+        assert!(written() > after_first, "rotates: {rotates}");
+    }
+}
+
 /// The key of the one live record.
 fn live_key(server: &RedisServer) -> String {
     let keys = server.cli(&["KEYS", "session:{*"]);

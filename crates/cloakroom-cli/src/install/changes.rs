@@ -20,8 +20,6 @@ use crate::{
 const SETTINGS: &str = "config/session.toml";
 const VARIABLES: &str = ".env";
 const GITIGNORE: &str = ".gitignore";
-/// The settings that may contain a secret.
-const SECRETS: [&str; 3] = ["url", "password", "sentinel_password"];
 
 /// A change of one file.
 pub(super) struct Change {
@@ -77,7 +75,8 @@ fn settings(options: &Install, driver: DriverKind, package: &str) -> Result<Chan
     } else {
         before.clone()
     };
-    let description = format!("write {SETTINGS}");
+    let verb = if before.is_empty() { "write" } else { "replace" };
+    let description = format!("{verb} {SETTINGS}");
     Ok(Change { path: SETTINGS.into(), description, before, after, keys: None })
 }
 
@@ -136,15 +135,16 @@ impl Change {
         &self.description
     }
 
-    /// Returns the changed lines. Hides keys, and passwords in the old file.
+    /// Returns the new lines. Shows no key, and no line that is removed, because it may have a password.
     pub(super) fn diff(&self) -> String {
         if self.keys.is_some() {
             return "+APP_KEY=base64:…".to_owned();
         }
         let name = self.path.display().to_string();
         let diff = TextDiff::from_lines(&self.before, &self.after);
-        let diff = diff.unified_diff().context_radius(1).header(&name, &name).to_string();
-        diff.lines().map(without_secret).collect::<Vec<_>>().join("\n")
+        let diff = diff.unified_diff().context_radius(1).to_string();
+        let shown = diff.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>();
+        format!("--- {name}\n+++ {name}\n{}", shown.join("\n"))
     }
 
     pub(super) fn make(&self) -> Result<(), Failure> {
@@ -154,12 +154,6 @@ impl Change {
         };
         written.map_err(|error| Failure::new(format!("write {}", self.path.display()), error))
     }
-}
-
-fn without_secret(line: &str) -> &str {
-    let (name, value) = line.split_once('=').unwrap_or((line, ""));
-    let name = name.trim_start_matches(['+', '-', ' ']).trim();
-    if SECRETS.contains(&name) && !value.is_empty() { "-(a secret)" } else { line }
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -64,6 +64,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
+    /// Appends lines to the log `name`. They are on the disk afterwards.
     pub(super) async fn append(&self, name: &str, lines: &[String]) -> Result<(), Failure> {
         match self.store {
             #[cfg(unix)]
@@ -140,7 +141,10 @@ mod files {
             return Ok(());
         }
         text.push('\n');
-        let appended = open_to_append(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        let appended = open_to_append(path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
         appended.map_err(|error| Failure::new(format!("write {}", path.display()), error))
     }
 

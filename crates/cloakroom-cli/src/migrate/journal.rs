@@ -101,6 +101,11 @@ impl<'a> Journal<'a> {
         self.states.iter().map(|(key, state)| (*key, *state)).collect()
     }
 
+    /// Has the store keep the journal for its whole time from now on.
+    pub(super) async fn keep(&self) -> Result<(), Failure> {
+        if self.is_new() { Ok(()) } else { self.endpoints[0].append(&self.name, &[]).await }
+    }
+
     /// Writes the states of sessions to the store.
     pub(super) async fn note(
         &mut self,

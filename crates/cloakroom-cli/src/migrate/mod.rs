@@ -24,7 +24,7 @@ use cloakroom::{
 use endpoint::Endpoint;
 use futures_util::future::{join_all, try_join_all};
 use journal::{Journal, SyncState, Version};
-use plan::{CopyResult, Plan, deadline};
+use plan::{CopyResult, Plan};
 use report::Report;
 
 use crate::{
@@ -81,6 +81,7 @@ pub(crate) async fn run(
         is_finished = !progress.stopped();
     }
     drop(progress);
+    migration.journal.keep().await?;
     report.print(&migration, output);
     if is_finished {
         Ok(())
@@ -120,7 +121,9 @@ impl Migration<'_> {
     /// Invariant: the journal knows of every session that this writes to the target, even after a
     /// crash. It notes the intent before the writes, and the successful writes also if another failed.
     async fn copy_batch(&mut self, keys: &[RecordKey], report: &mut Report) -> Result<(), Failure> {
-        let plans = try_join_all(keys.iter().map(|key| self.plan(key))).await?;
+        let known: Vec<_> = keys.iter().map(|key| self.journal.get(key)).collect();
+        let plans = keys.iter().zip(&known).map(|(key, known)| self.plan(key, *known));
+        let plans = try_join_all(plans).await?;
         let intents = keys.iter().zip(&plans).filter_map(|(key, plan)| match plan {
             Plan::Skip(..) => None,
             Plan::Write { source, .. } => {
@@ -130,7 +133,8 @@ impl Migration<'_> {
         });
         let intents: Vec<_> = intents.collect();
         self.journal.note(&intents).await?;
-        let copies = keys.iter().zip(plans).map(|(key, plan)| self.carry_out(key, plan));
+        let copies = keys.iter().zip(known).zip(plans);
+        let copies = copies.map(|((key, known), plan)| self.carry_out(key, known, plan));
         let (mut states, mut first_failure) = (Vec::new(), Ok(()));
         for (key, copied) in keys.iter().zip(join_all(copies).await) {
             match copied {
@@ -149,21 +153,29 @@ impl Migration<'_> {
     async fn carry_out(
         &self,
         key: &RecordKey,
+        known: Option<SyncState>,
         mut plan: Plan,
     ) -> Result<(CopyResult, Option<SyncState>), Failure> {
+        let mut existed = false;
         loop {
-            let (commit, source, result) = match plan {
+            let (commit, expires, source, result) = match plan {
                 Plan::Skip(result, state) => return Ok((result, state)),
-                Plan::Write { commit, source, result } => (commit, source, result),
+                Plan::Write { commit, expires, source, result } => {
+                    (commit, expires, source, result)
+                }
             };
-            let expires = deadline(&commit).unwrap_or(source.expires);
-            if let Outcome::Done(revision) = self.to.commit(commit).await? {
-                let written = Version { revision, expires };
-                self.verify(key, &source, written).await?;
-                let from = Some(Version::of(&source));
-                return Ok((result, Some(SyncState { from, to: Some(written), is_intent: false })));
+            match self.to.commit(commit).await? {
+                Outcome::Done(revision) => {
+                    let written = Version { revision, expires };
+                    self.verify(key, &source, written).await?;
+                    let (from, to) = (Some(Version::of(&source)), Some(written));
+                    return Ok((result, Some(SyncState { from, to, is_intent: false })));
+                }
+                // It exists, and was not returned in between.
+                Outcome::Exists if existed => return Ok((CopyResult::UnreadableInTarget, None)),
+                other => existed = matches!(other, Outcome::Exists),
             }
-            plan = self.plan(key).await?;
+            plan = self.plan(key, known).await?;
         }
     }
 

@@ -6,7 +6,7 @@ use cloakroom::{
 };
 use futures_util::future::try_join_all;
 
-use super::{BATCH, Endpoint, Migration, SyncState, Version};
+use super::{BATCH, CopyResult, Endpoint, Migration, SyncState, plan::Decision};
 use crate::{arguments::Migrate, failure::Failure, progress::Progress, sessions::counted};
 
 /// One in so many sessions of the journal may be removed without `--allow-removals`.
@@ -28,22 +28,6 @@ struct Removals {
     sessions: Vec<(RecordKey, SyncState)>,
     /// The number of sessions in the journal that are live.
     known: usize,
-}
-
-/// The state of a session in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RemovalCheck {
-    /// It has expired, or ended in both stores.
-    Over,
-    Keep,
-    Remove(Reason),
-}
-
-/// Why a session has left the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    Ended,
-    Rotated,
 }
 
 impl Migration<'_> {
@@ -90,12 +74,12 @@ impl Migration<'_> {
     /// If they are more than a tenth of those in the journal and `--allow-removals` is not set, because
     /// the source may have been emptied.
     async fn removals(&self, options: &Migrate) -> Result<Removals, Failure> {
-        let mut removals = Removals::default();
+        let (mut removals, now) = (Removals::default(), SystemClock.now());
         for sessions in self.journal.all().chunks(BATCH) {
-            let checks = sessions.iter().map(|(key, known)| self.check(key, *known));
-            for (check, session) in try_join_all(checks).await?.into_iter().zip(sessions) {
-                removals.known += usize::from(check != RemovalCheck::Over);
-                let is_removed = matches!(check, RemovalCheck::Remove(_));
+            let facts = sessions.iter().map(|(key, known)| self.facts(key, Some(*known)));
+            for (facts, session) in try_join_all(facts).await?.into_iter().zip(sessions) {
+                removals.known += usize::from(facts.is_live(now));
+                let is_removed = matches!(facts.decide(now, false), Decision::Remove(_));
                 removals.sessions.extend(is_removed.then_some(*session));
             }
         }
@@ -111,26 +95,6 @@ impl Migration<'_> {
         )))
     }
 
-    async fn check(&self, key: &RecordKey, known: SyncState) -> Result<RemovalCheck, Failure> {
-        if known.from.is_none_or(|from| from.expires <= SystemClock.now()) {
-            return Ok(RemovalCheck::Over);
-        }
-        let reason = match self.from.load(key).await? {
-            Some(Entry::Live(_)) => return Ok(RemovalCheck::Keep),
-            Some(Entry::Tombstone { successor: Some(_), .. }) => Reason::Rotated,
-            _ => Reason::Ended,
-        };
-        Ok(match self.to.load(key).await? {
-            Some(Entry::Live(target))
-                if known.is_intent || known.to == Some(Version::of(&target)) =>
-            {
-                RemovalCheck::Remove(reason)
-            }
-            Some(Entry::Live(_)) => RemovalCheck::Keep,
-            _ => RemovalCheck::Over,
-        })
-    }
-
     /// Ends the sessions in the target that have left the source before their deadline, except those
     /// that the target's application has used.
     pub(super) async fn remove_ended(
@@ -144,12 +108,13 @@ impl Migration<'_> {
                 break;
             }
             // The target's application may have used the session since the first check.
-            let RemovalCheck::Remove(reason) = self.check(&key, known).await? else { continue };
-            let destroy = Commit::destroy(key, SystemClock.now() + TOMBSTONE);
+            let (facts, now) = (self.facts(&key, Some(known)).await?, SystemClock.now());
+            let Decision::Remove(left) = facts.decide(now, false) else { continue };
+            let destroy = Commit::destroy(key, now + TOMBSTONE);
             let is_removed = matches!(self.to.commit(destroy).await?, Outcome::Done(_));
-            *match reason {
-                Reason::Ended => &mut removed.ended,
-                Reason::Rotated => &mut removed.rotated,
+            *match left {
+                CopyResult::Rotated => &mut removed.rotated,
+                _ => &mut removed.ended,
             } += u64::from(is_removed);
         }
         Ok(removed)
@@ -171,7 +136,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::{arguments::SharedDriver, migrate::Journal, setup::SharedStore};
+    use crate::{
+        arguments::SharedDriver,
+        migrate::{Journal, Version},
+        setup::SharedStore,
+    };
 
     const IDLE: Duration = Duration::from_secs(3_600);
 

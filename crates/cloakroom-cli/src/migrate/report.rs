@@ -15,8 +15,10 @@ pub(super) struct Report {
     different: u64,
     ended: u64,
     rotated: u64,
+    missing: u64,
     expired: u64,
     unreadable: u64,
+    unreadable_in_target: u64,
     pub(super) removed: Removed,
 }
 
@@ -30,21 +32,24 @@ impl Report {
             CopyResult::Different => &mut self.different,
             CopyResult::Ended => &mut self.ended,
             CopyResult::Rotated => &mut self.rotated,
+            CopyResult::Missing => &mut self.missing,
             CopyResult::Expired => &mut self.expired,
             CopyResult::Unreadable => &mut self.unreadable,
+            CopyResult::UnreadableInTarget => &mut self.unreadable_in_target,
         } += 1;
     }
 
     fn is_empty(&self) -> bool {
         let Self { copied, updated, unchanged, newer_in_target, different, .. } = self;
-        let Self { ended, rotated, expired, unreadable, .. } = self;
+        let Self { ended, rotated, missing, expired, unreadable, unreadable_in_target, .. } = self;
         let live = copied + updated + unchanged + newer_in_target + different;
-        live + ended + rotated + expired + unreadable == 0
+        live + ended + rotated + missing + expired + unreadable + unreadable_in_target == 0
     }
 
     pub(super) fn print(&self, migration: &Migration<'_>, output: Output) {
         let Self { copied, updated, unchanged, newer_in_target, different, .. } = self;
-        let Self { ended, rotated, expired, unreadable, removed, .. } = self;
+        let Self { ended, rotated, missing, expired, unreadable, .. } = self;
+        let Self { unreadable_in_target, removed, .. } = self;
         let (from, to) = (migration.from.name(), migration.to.name());
         let journal = migration.journal.description();
         let stores = migration.endpoints.map(Endpoint::description);
@@ -53,9 +58,10 @@ impl Report {
         }
         if *expired > 0 {
             remark(format!(
-                "{expired} are live in {from}, and their earlier copies in {to} have expired or ended. \
-                 Their visitors have to sign in again, because they may have signed out in {to}. If no \
-                 application has used {to} since the copy, run it again with --copy-expired"
+                "{expired} are live in {from}, and their earlier copies in {to} are gone: expired, ended, or \
+                 never written by a run that was interrupted. Their visitors have to sign in again, because \
+                 they may have signed out in {to}. If no application has used {to} since the copy, run it \
+                 again with --copy-expired"
             ));
         }
         let verified = copied + updated;
@@ -63,15 +69,16 @@ impl Report {
             "from": from, "to": to, "copied": copied, "updated": updated, "same": unchanged,
             "newer_in_target": newer_in_target, "different": different, "ended": ended,
             "rotated": rotated, "expired": expired, "removed": removed.ended,
-            "removed_rotated": removed.rotated, "unreadable": unreadable, "verified": verified,
-            "stores": stores, "journal": journal,
+            "removed_rotated": removed.rotated, "missing": missing, "unreadable": unreadable,
+            "unreadable_in_target": unreadable_in_target, "verified": verified, "stores": stores, "journal": journal,
         });
         let text = format!(
             "{copied} copied, {updated} updated, {unchanged} unchanged; {verified} verified by reading \
              them back\n\
-             {newer_in_target} newer in {to} and {different} different in both, left alone; {unreadable} \
-             unreadable\n\
-             {ended} ended in either store; {rotated} have a new token\n\
+             {newer_in_target} newer in {to} and {different} different in both, left alone\n\
+             {unreadable} unreadable in {from}, {unreadable_in_target} in {to}\n\
+             {ended} ended in either store; {rotated} have a new token; {missing} not returned by {from}, \
+             because they have expired or are unreadable\n\
              removed from {to}: {} that ended in {from}, {} with a new token\n\
              The next run needs the journal, {journal}. Delete it once the application uses {to} for \
              good.",

@@ -169,17 +169,31 @@ fn a_dry_run_shows_the_diff_and_changes_nothing() {
 fn existing_files_stay_unless_forced() {
     let project = package("axum = \"0.8\"");
     std::fs::create_dir(project.path().join("config")).unwrap();
-    let settings = "idle_timeout = \"1h\"\n[redis]\npassword = \"hunter2\"\n";
+    let settings = "idle_timeout = \"1h\"\n#password = \"hunter2\"\n\
+                    redis.url = \"redis://:hunter2@db\"\n";
     std::fs::write(project.path().join("config/session.toml"), settings).unwrap();
     std::fs::write(project.path().join(".env"), "APP_KEY=mine\n").unwrap();
     project.run(&["install", "--path", CHECKOUT]).good();
     assert_eq!(project.read("config/session.toml"), settings);
     let said = project.run(&["install", "--path", CHECKOUT, "--force", "--dry-run"]).good();
-    assert!(said.contains("-idle_timeout = \"1h\"") && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("replace config/session.toml") && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("+#idle_timeout"), "{said}");
     assert_eq!(project.read(".env"), "APP_KEY=mine\n");
     project.run(&["install", "--path", CHECKOUT, "--force"]).good();
     assert!(project.read("config/session.toml").contains("SESSION_DRIVER"));
     assert_eq!(project.read(".env"), "APP_KEY=mine\n", "a key is never overwritten");
+}
+
+#[test]
+fn a_closed_pipe_stops_no_change() {
+    let project = package("axum = \"0.8\"");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = project.command(&["install", "--path", CHECKOUT]).stdout(writer).output().unwrap();
+    super::Ran(ran).good();
+    for file in ["config/session.toml", ".env", ".gitignore"] {
+        assert!(project.path().join(file).exists(), "{file}");
+    }
 }
 
 #[test]

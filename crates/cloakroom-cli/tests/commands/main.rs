@@ -12,7 +12,7 @@ mod terminal;
 
 use cloakroom::adapter::RequestContext;
 use std::{
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, Output},
     sync::LazyLock,
@@ -225,6 +225,7 @@ fn a_user_or_group_that_loses_the_file_is_named() {
     let project = Project::new();
     let file = project.path().join(".env");
     std::fs::write(&file, "RUST_LOG=info\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let said = project.run(&["key", "generate"]).err();
     assert!(!said.contains("warning"), "{said}");
     if rustix::process::geteuid().is_root() {
@@ -238,6 +239,10 @@ fn a_user_or_group_that_loses_the_file_is_named() {
         assert!(said.contains("warning:") && said.contains("chown 12345"), "{said}");
         let said = give_away(None, Some(12_345), 0o640);
         assert!(said.contains("chgrp 12345") && !said.contains("chown"), "{said}");
+        let said = give_away(Some(0), Some(0), 0o640);
+        assert!(said.contains("chmod 640"), "the same group: {said}");
+        let said = give_away(None, None, 0o644);
+        assert!(said.contains("chmod 644"), "every user: {said}");
         let said = give_away(None, Some(12_345), 0o600);
         assert!(!said.contains("warning"), "the group could not read it before: {said}");
     }
@@ -319,6 +324,56 @@ fn the_doctor_checks_the_folder_and_creates_none() {
         ran.out()
     );
     assert!(ran.out().contains("files are free"));
+}
+
+/// Runs a command as a user with few rights. Returns `None` if this process is not root.
+fn run_unprivileged(project: &Project, arguments: &[&str]) -> Option<Ran> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    std::fs::set_permissions(project.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // The command is in a folder that this user may not be able to reach.
+    let copy = project.path().join("cloakroom");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_cloakroom")).arg(&copy).status();
+    assert!(copied.unwrap().success());
+    let mut command = Command::new(copy);
+    command.current_dir(project.path()).args(arguments).env_remove("APP_KEY");
+    command.envs(project.variables.iter().map(|(name, value)| (name, value)));
+    Some(Ran(command.uid(NOBODY).gid(NOBODY).output().unwrap()))
+}
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn the_doctor_finds_a_folder_that_cannot_be_written() {
+    let project = Project::on_files();
+    let folder = project.path().join("tmp/sessions");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let ran = run_unprivileged(&project, &["doctor"]);
+    let ran = ran.unwrap_or_else(|| project.run(&["doctor"]));
+    assert_eq!(ran.code(), 1, "{}", ran.out());
+    assert!(ran.out().contains("wrong file: tmp/sessions: Permission denied"), "{}", ran.out());
+    assert!(!ran.out().contains("usable"), "{}", ran.out());
+}
+
+#[test]
+fn what_cannot_be_reached_is_not_called_missing() {
+    let project = Project::on_files();
+    std::fs::create_dir_all(project.path().join("tmp/sessions")).unwrap();
+    let tmp = project.path().join("tmp");
+    std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let hidden = ["list", "--env-file", "tmp/hidden"];
+    for arguments in [&["list"][..], &hidden] {
+        let ran = run_unprivileged(&project, arguments);
+        let ran = ran.unwrap_or_else(|| project.run(arguments));
+        assert!(ran.err().contains("Permission denied"), "{}", ran.err());
+        assert!(!ran.err().contains("does not exist"), "{}", ran.err());
+    }
+    std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
@@ -407,6 +462,18 @@ fn failed_output_is_an_error_unless_the_pipe_is_closed() {
     drop(reader);
     let ran = project.command(&["man"]).stdout(writer).output().unwrap();
     assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn a_closed_pipe_hides_no_failure() {
+    let without_key = Project::new();
+    for arguments in [&["doctor"][..], &["doctor", "--json"], &["show", "nothing", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = Ran(without_key.command(arguments).stdout(writer).output().unwrap());
+        assert_ne!(ran.code(), 0, "{arguments:?}");
+        assert!(ran.err().contains("error: "), "{arguments:?}: {}", ran.err());
+    }
 }
 
 #[test]

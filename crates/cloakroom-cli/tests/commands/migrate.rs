@@ -65,12 +65,16 @@ impl Migration {
         if store == "redis" {
             return self.forget_tombstone(record_key);
         }
+        std::fs::remove_file(self.file(record_key)).unwrap();
+    }
+
+    /// Returns the path of a session's file.
+    fn file(&self, record_key: &str) -> std::path::PathBuf {
         let key = cloakroom::store::RecordKey::parse(record_key).unwrap();
         let (halves, _) = key.as_bytes().as_chunks().0.split_first_chunk::<2>().unwrap();
         let [high, low] = halves.map(u128::from_be_bytes);
         let name = format!("{high:032x}{low:032x}");
-        let path = self.project.path().join("tmp/sessions").join(&name[..2]).join(&name);
-        std::fs::remove_file(path).unwrap();
+        self.project.path().join("tmp/sessions").join(&name[..2]).join(&name)
     }
 
     /// Adds lines to the journal in `store` as a run would have noted them a long time ago.
@@ -229,6 +233,60 @@ async fn a_session_that_ended_after_its_noted_deadline_does_not_come_back() {
         assert_eq!((&report["expired"], &report["copied"]), (&json!(0), &json!(1)), "{report}");
         assert_eq!(user(target, &cookie).await.as_deref(), Some("used"));
     }
+}
+
+/// A run that was killed after its write to the target leaves the intent in the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_after_an_interrupted_run_does_not_come_back() {
+    let migration = Migration::new();
+    let cookie = migration.sign_in(1).await.remove(0);
+    migration.run();
+    let journal = migration.server.cli(&["KEYS", "session:log:*"]);
+    migration.server.cli(&["RPOP", journal.trim()]);
+    let last = migration.server.cli(&["LRANGE", journal.trim(), "-1", "-1"]);
+    assert!(last.starts_with('?'), "{last}");
+    let key = record_key(&migration.files, &cookie).await;
+    visit(&migration.redis, &cookie, |session| session.destroy().unwrap()).await;
+    migration.forget_tombstone(&key);
+    let report = migration.run();
+    assert_eq!((&report["expired"], &report["copied"]), (&json!(1), &json!(0)), "{report}");
+    assert_eq!(user(&migration.redis, &cookie).await, None);
+    let report = migration.run_with(&["--copy-expired"]);
+    assert_eq!((&report["expired"], &report["copied"]), (&json!(0), &json!(1)), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_a_store_cannot_read_is_counted_and_the_run_goes_on() {
+    let migration = Migration::new();
+    let cookies = migration.sign_in(3).await;
+    migration.run();
+    // One copy in Redis is damaged. The others and the journal are lost.
+    let damaged = record_key(&migration.files, &cookies[0]).await;
+    for key in migration.server.cli(&["KEYS", "*"]).lines() {
+        let is_damaged = key.contains(&damaged);
+        let change = if is_damaged { ["SET", key, "damaged"] } else { ["DEL", key, key] };
+        migration.server.cli(&change);
+    }
+    let ran = migration.project.run(&["migrate", "--from", "file", "--to", "redis", "--json"]);
+    let report: Value = serde_json::from_str(&ran.good()).unwrap();
+    let counts = ["copied", "unreadable_in_target", "missing"].map(|name| &report[name]);
+    assert_eq!(counts, [2, 1, 0].map(|count| json!(count)).each_ref(), "{report}");
+    assert!(ran.err().contains("ignoring an unreadable session record"), "{}", ran.err());
+    let report = migration.run_from("redis", "file", &[]);
+    let counts = ["same", "missing", "ended"].map(|name| &report[name]);
+    assert_eq!(counts, [2, 1, 0].map(|count| json!(count)).each_ref(), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_changes_keeps_the_journal_for_its_whole_time() {
+    let migration = Migration::new();
+    migration.sign_in(1).await;
+    migration.run();
+    let journal = migration.server.cli(&["KEYS", "session:log:*"]);
+    migration.server.cli(&["EXPIRE", journal.trim(), "60"]);
+    assert_eq!(migration.run()["same"], 1);
+    let left = migration.server.cli(&["TTL", journal.trim()]);
+    assert!(left.trim().parse::<u64>().unwrap() > 24 * 60 * 60, "{left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

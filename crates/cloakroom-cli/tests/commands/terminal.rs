@@ -1,7 +1,7 @@
 //! The command in a terminal, which `script` provides: colors, progress, short handles and questions.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     process::{Command, Stdio},
 };
 
@@ -21,6 +21,16 @@ fn with_reply(
     variables: &[(&str, &str)],
     reply: &str,
 ) -> String {
+    let mut script = script(project, arguments, variables);
+    let child = script.spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("script (Debian: bsdutils): {error}"));
+    child.stdin.take().unwrap().write_all(reply.as_bytes()).unwrap();
+    let ran = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+/// Returns the command in a terminal.
+fn script(project: &Project, arguments: &str, variables: &[(&str, &str)]) -> Command {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_cloakroom"));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
@@ -28,11 +38,7 @@ fn with_reply(
     script.envs(project.variables.iter().map(|(name, value)| (name, value)));
     script.envs(variables.iter().copied());
     script.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let child = script.spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("script (Debian: bsdutils): {error}"));
-    child.stdin.take().unwrap().write_all(reply.as_bytes()).unwrap();
-    let ran = child.wait_with_output().unwrap();
-    String::from_utf8_lossy(&ran.stdout).into_owned()
+    script
 }
 
 #[test]
@@ -91,6 +97,31 @@ async fn a_list_fits_80_columns_with_handles_that_can_be_used() {
         let shown = project.run(&["show", handle]).good();
         assert!(shown.contains("owner      virk@"), "{handle}: {shown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_the_question() {
+    let project = two_of_one_owner().await;
+    let destroy = "destroy --owner virk@a-company-with-a-long-name.example.org";
+    // Ctrl-C as the terminal gets it. If it is ignored, the reply after it ends the sessions.
+    let mut script = script(&project, destroy, &[("NO_COLOR", "1")]);
+    let mut child = script.spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("[y/N]") {
+        let mut byte = [0];
+        screen.read_exact(&mut byte).unwrap();
+        seen.extend(byte);
+    }
+    keyboard.write_all(b"\x03").unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // The terminal may be gone.
+    drop(keyboard.write_all(b"y\n"));
+    drop(keyboard);
+    screen.read_to_end(&mut seen).unwrap();
+    let seen = String::from_utf8_lossy(&seen).into_owned();
+    assert!(!seen.contains("2 sessions ended"), "{seen}");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

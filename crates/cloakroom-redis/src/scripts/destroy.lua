@@ -2,6 +2,7 @@
 -- second copy of the call replies with the revision only.
 local kind, value = found(KEYS[1])
 if kind == 'T' and revision_of(value) == revision_of(ARGV[3]) then
+  write_again(KEYS[1])
   return { 'done', value:sub(57, 72) }
 end
 if kind ~= 'R' then

@@ -51,6 +51,12 @@ local function put(key, value)
   redis.call('SET', key, value, 'PX', string.format('%.0f', math.max(1, expires_of(value) - now)))
 end
 
+-- Writes something about `key` without changing it. A second copy of a call has nothing to write, and a
+-- WAIT after it counts the replicas that have the last write of its own connection.
+local function write_again(key)
+  redis.call('PEXPIRE', key, redis.call('PTTL', key))
+end
+
 -- Adds the record of `value`, whose name is ARGV[2], to the two sets of an owner's index. The entry
 -- outlives the record by one idle timeout, so that a live session stays listed if a touch cannot update
 -- its entry.

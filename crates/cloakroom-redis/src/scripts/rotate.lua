@@ -3,6 +3,7 @@
 -- Without a revision the session ends, and the reply has the header of its record.
 local kind, value = found(KEYS[1])
 if kind == 'T' and revision_of(value) == revision_of(ARGV[5]) then
+  write_again(KEYS[1])
   return { 'done' }
 end
 if kind ~= 'R' then
