@@ -44,7 +44,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Carries out `commit` in one atomic step, or not at all.
     ///
     /// # Errors
-    /// When the step failed, or may have failed. The caller does not retry it.
+    /// When the step failed, or may have failed. The caller does not send it again, because it may have
+    /// been carried out.
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError>;
 
     /// Returns this store as an [`OwnerIndex`], if it is one.

@@ -38,7 +38,7 @@ type Counting = tokio::sync::Mutex<()>;
 /// A sign-in. It lasts from before its commit until the owner's other sessions have been counted.
 pub(crate) struct SignIn<'s> {
     all: &'s SignIns,
-    owner: Owner,
+    id: SessionId,
 }
 
 impl SignIns {
@@ -48,9 +48,9 @@ impl SignIns {
     }
 
     /// Begins a sign-in, before the commit that gives a session this owner.
-    pub(crate) fn begin(&self, owner: Owner) -> SignIn<'_> {
+    pub(crate) fn begin(&self, owner: &Owner) -> SignIn<'_> {
         self.lock().insert(owner.id, Vec::new());
-        SignIn { all: self, owner }
+        SignIn { all: self, id: owner.id }
     }
 
     /// Returns the owner's lock. It exists as long as a sign-in holds it or waits for it.
@@ -68,8 +68,8 @@ impl SignIns {
 impl Drop for SignIn<'_> {
     fn drop(&mut self) {
         let mut under_way = self.all.lock();
-        under_way.remove(&self.owner.id);
-        under_way.values_mut().for_each(|overlapping| overlapping.push(self.owner.id));
+        under_way.remove(&self.id);
+        under_way.values_mut().for_each(|overlapping| overlapping.push(self.id));
     }
 }
 
@@ -77,13 +77,13 @@ impl SignIn<'_> {
     /// Ends the owner's sessions beyond `max_sessions` after this one is committed (OWASP ASVS 5.0,
     /// 7.1.2). Ends those that were unused longest.
     ///
-    /// The sign-in itself has succeeded, so an error is logged as a warning. The next sign-in of the
-    /// owner ends the remaining surplus.
-    pub(crate) async fn end_surplus(self, backend: &Backend, context: &Context) {
+    /// `owner` is the owner in the committed record. The sign-in itself has succeeded, so an error is
+    /// logged as a warning. The next sign-in of the owner ends the remaining surplus.
+    pub(crate) async fn end_surplus(self, owner: Owner, backend: &Backend, context: &Context) {
         let lookup = Lookup::new(backend, context, "count an owner's sessions");
         let (Some(limit), Ok(lookup)) = (context.max_sessions(), lookup) else { return };
         let Ok(index) = lookup.index() else { return };
-        let work = Box::pin(self.end_beyond(limit.get(), index, lookup));
+        let work = Box::pin(self.end_beyond(limit.get(), &owner, index, lookup));
         match within_deadline(work, context).await {
             Ok(0) => (),
             Ok(ended) => observe::surplus_ended(ended, limit.get()),
@@ -94,20 +94,21 @@ impl SignIn<'_> {
     async fn end_beyond(
         &self,
         limit: usize,
+        owner: &Owner,
         index: &dyn OwnerIndex,
         lookup: Lookup<'_>,
     ) -> Result<usize, Error> {
-        let owner = self.owner.key();
-        if keys_of(index, &owner).await?.len() <= limit {
+        let key = owner.key();
+        if keys_of(index, &key).await?.len() <= limit {
             return Ok(0);
         }
-        let counting = self.all.counting(&owner);
+        let counting = self.all.counting(&key);
         let _turn = counting.lock().await;
-        let keys = keys_of(index, &owner).await?;
-        let theirs = live_among(&keys, &owner, limit, lookup).await?;
+        let keys = keys_of(index, &key).await?;
+        let theirs = live_among(&keys, &key, limit, lookup).await?;
         let surplus = theirs.len().saturating_sub(limit);
         let mut ended = 0;
-        for (key, id) in self.unused_longest(theirs, surplus, lookup.lifetimes()) {
+        for (key, id) in self.unused_longest(owner, theirs, surplus, lookup.lifetimes()) {
             ended += usize::from(lookup.end_owned(key, id).await?);
         }
         Ok(ended)
@@ -122,6 +123,7 @@ impl SignIn<'_> {
     /// same millisecond, each may end the other's session.
     fn unused_longest(
         &self,
+        own: &Owner,
         theirs: Vec<LiveRecord>,
         surplus: usize,
         lifetimes: &Lifetimes,
@@ -132,17 +134,17 @@ impl SignIn<'_> {
                 let Owner { since, id, .. } = *record.owner.as_ref()?;
                 // The deadline shows the last use only to a tenth of the idle timeout.
                 let used = lifetimes.last_used(&record, stored.expires).max(since);
-                (id != self.owner.id).then_some((used, since, id, key))
+                (id != own.id).then_some((used, since, id, key))
             })
             .collect();
         others.sort_unstable_by_key(|(used, since, id, _)| (*used, *since, *id));
         others.truncate(surplus);
         let under_way = self.all.lock();
-        let ended_during_this = under_way.get(&self.owner.id);
+        let ended_during_this = under_way.get(&self.id);
         let overlaps = |id: &SessionId| {
             under_way.contains_key(id) || ended_during_this.is_some_and(|ended| ended.contains(id))
         };
-        others.retain(|(_, since, id, _)| *since <= self.owner.since && !overlaps(id));
+        others.retain(|(_, since, id, _)| *since <= own.since && !overlaps(id));
         others.into_iter().map(|(.., id, key)| (key, id)).collect()
     }
 }

@@ -127,8 +127,8 @@ impl Session {
             return Err(Kind::Unsupported { attempted, driver }.into());
         }
         self.state().work.refuse_when_closed()?;
-        if self.is_destroyed() {
-            // The change belongs to the session after the destroyed one.
+        let commits_log_first = self.state().work.commits_log_first();
+        if commits_log_first {
             self.commit().await?;
         }
         let (exact, result) = ExactResult::of(change);

@@ -275,17 +275,21 @@ impl Session {
         committed.inspect_err(|error| observe::refused(error.code()))
     }
 
-    /// Commits changes that set a new owner, and ends the owner's sessions beyond the limit.
+    /// Commits changes that set an owner. If the owner has one session more then, ends the sessions
+    /// beyond the limit.
     async fn commit_sign_in(
         &self,
         owner: Owner,
         pending: Box<PendingCommit>,
         checkpoint: &Checkpoint,
     ) -> Result<(), Error> {
-        let sign_in = self.sessions().sign_ins().begin(owner);
+        let (sessions, had) = (self.sessions(), pending.before.owner.as_ref().map(|had| had.id));
+        let sign_in = sessions.sign_ins().begin(&owner);
         let persistence = self.commit_pending(pending, checkpoint).await?;
-        if matches!(persistence, Persistence::Stored { .. }) {
-            sign_in.end_surplus(self.sessions().backend(), self.sessions().context()).await;
+        let committed = self.state().work.committed_owner().cloned();
+        let is_new = |owner: &Owner| had != Some(owner.id);
+        if let (Persistence::Stored { .. }, Some(owner)) = (persistence, committed.filter(is_new)) {
+            sign_in.end_surplus(owner, sessions.backend(), sessions.context()).await;
         }
         Ok(())
     }
@@ -297,7 +301,12 @@ impl Session {
         checkpoint: &Checkpoint,
     ) -> Result<Persistence, Error> {
         let sessions = self.sessions();
-        let outcome = sessions.backend().commit(pending, sessions.context()).await?;
+        let outcome = sessions.backend().commit(pending, sessions.context()).await;
+        let outcome = outcome.inspect_err(|error| {
+            if error.is_of_store() {
+                self.state().work.doubt(checkpoint);
+            }
+        })?;
         let persistence = outcome.persistence;
         self.apply(outcome, checkpoint)?;
         Ok(persistence)
@@ -315,7 +324,7 @@ impl Session {
                 rest.replay(std::sync::Arc::make_mut(&mut record));
             }
             let mut state = self.state();
-            if state.work.apply(&outcome, checkpoint, &rest, &record) {
+            if state.apply(&outcome, checkpoint, &rest, &record) {
                 state.effects.add(outcome.cookie, outcome.persistence);
                 return outcome.refused.map_or(Ok(()), Err);
             }

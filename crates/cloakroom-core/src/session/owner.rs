@@ -19,7 +19,10 @@ impl Session {
     /// time of the sign-in. The session keeps its [`handle`](Self::handle) then, and no other ends.
     ///
     /// The owner is not a value, so [`all`](Self::all) does not show it and [`clear`](Self::clear)
-    /// keeps it. Concurrent requests that set it are merged as two `put`s of one key are.
+    /// keeps it. Concurrent requests that set it are merged as two `put`s of one key are. If the session
+    /// ends during a request that signs in, with `regenerate`, the commit begins a new session. A request
+    /// whose session had the same owner before does so only if another request has regenerated it,
+    /// because a logout is final.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -45,13 +48,10 @@ impl Session {
             let driver = sessions.driver_name();
             return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
         }
-        let mut state = self.state();
         let now = sessions.context().now();
-        let owner = match state.owner() {
-            Some(had) if *had.name == *owner => Owner { since: now, ..had.clone() },
-            _ => Owner::new(owner, now, state.work.current_token().record_key().tag()),
-        };
-        state.work.change(Change::Own(Some(owner)))
+        let mut state = self.state();
+        let tag = state.work.current_token().record_key().tag();
+        state.work.change(Change::Own(Some(Owner::new(owner, now, tag))))
     }
 
     /// Removes the owner of the session. To sign out, prefer [`destroy`](Self::destroy), which ends

@@ -72,6 +72,8 @@ pub(super) struct UnitOfWork {
     /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
+    /// How many changes of the log a failed commit may have carried out.
+    in_doubt: Option<usize>,
     loaded_at: Timestamp,
     phase: Phase,
     /// The record without the changes of the log. It is empty after a `destroy`. A commit writes it if
@@ -92,6 +94,7 @@ impl UnitOfWork {
             log: ChangeLog::default(),
             required: Worth::Nothing,
             seal,
+            in_doubt: None,
             loaded_at: at,
             phase: Phase::Open,
         }
@@ -131,6 +134,8 @@ impl UnitOfWork {
         self.check_open()?;
         let fresh = self.token.successor();
         self.action = match self.action {
+            // The session may be stored under this token already.
+            TokenAction::Rotate(_) if self.in_doubt.is_some() => return Ok(()),
             TokenAction::Keep | TokenAction::Rotate(_) => TokenAction::Rotate(fresh),
             TokenAction::Destroy(_) => TokenAction::Destroy(fresh),
         };
@@ -205,11 +210,22 @@ impl UnitOfWork {
         self.required.with(&self.record)
     }
 
-    /// Returns the owner that a commit sets, if the session had none or another one before.
+    /// Returns the owner that the changes give to a session without an owner.
     pub(super) fn new_owner(&self) -> Option<Owner> {
-        let owner = self.record.owner.as_ref().filter(|_| self.log.sets_owner())?;
-        let had = self.untouched.owner.as_ref();
-        had.is_none_or(|had| had.name != owner.name).then(|| owner.clone())
+        self.log.owner()
+    }
+
+    /// Returns the owner without the changes since the last commit.
+    pub(super) fn committed_owner(&self) -> Option<&Owner> {
+        self.untouched.owner.as_ref()
+    }
+
+    /// Returns whether the log has to be committed before an exact change: it comes before the end of
+    /// the session, or it may be stored under a token that the visitor does not have yet.
+    pub(super) fn commits_log_first(&self) -> bool {
+        let has_new_token = self.action != TokenAction::Keep
+            || !matches!(self.persistence, Persistence::Stored { .. });
+        self.is_destroyed() || (has_new_token && self.in_doubt.is_some())
     }
 
     /// Returns whether the request has changes, or needs a record of its session.
@@ -257,6 +273,7 @@ impl UnitOfWork {
             required: self.required,
             seal: self.seal,
             usage: Usage::Used,
+            in_doubt: self.in_doubt,
             loaded_at: self.loaded_at,
         }
     }
@@ -331,11 +348,17 @@ impl UnitOfWork {
         self.seal = Seal::Current;
         if matches!(outcome.persistence, Persistence::Stored { .. } | Persistence::Ended) {
             self.required = Worth::Nothing;
+            self.in_doubt = None;
         }
         if self.phase != Phase::Closed {
             self.phase = Phase::Open;
         }
         true
+    }
+
+    /// Remembers that a commit of the work at `checkpoint` may have been carried out although it failed.
+    pub(super) fn doubt(&mut self, checkpoint: &Checkpoint) {
+        self.in_doubt.get_or_insert(checkpoint.changes);
     }
 
     /// Remembers that an explicit commit failed and its caller has the error.
@@ -357,6 +380,7 @@ impl UnitOfWork {
     pub(super) fn discard_changes(&mut self) {
         self.record = self.untouched.clone();
         self.log = ChangeLog::default();
+        self.in_doubt = self.in_doubt.map(|_| 0);
         self.required = Worth::Nothing;
     }
 }
