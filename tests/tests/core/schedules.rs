@@ -80,6 +80,25 @@ async fn an_earned_cookie_survives_a_failed_final_commit() {
 }
 
 #[tokio::test]
+async fn an_error_with_an_earned_cookie_shows_no_token() {
+    let (app, mut browser) = signed_in().await;
+    app.store.on("replace", Fault::Unavailable);
+    let (context, session) = browser.begin().await;
+    regenerate(&session);
+    session.commit().await.unwrap();
+    session.put("more", 1).unwrap();
+    let uncommitted = context.finish(200).await.unwrap_err();
+    browser.keep(&uncommitted.headers);
+    assert!(is_signed_in(&browser).await);
+    let token = browser.jar.get("session").unwrap();
+    let headers = format!("{:?}", uncommitted.headers);
+    assert_eq!(headers, r#"ResponseHeaders(1 Set-Cookie, vary: Some("Cookie"), secret: false)"#);
+    for shown in [headers, format!("{uncommitted:?}"), uncommitted.to_string()] {
+        assert!(!shown.contains(token), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_timeout_inside_the_session_layer_discards_half_a_handler() {
     for status in [408, 504] {
         let (_, browser) = signed_in().await;
@@ -128,14 +147,18 @@ async fn a_late_second_logout_spares_the_login_after_the_first() {
     assert!(is_signed_in(&browser).await);
 }
 
-/// A token that was just superseded begins a new session, but its logout is meant for the old one.
+/// A token that was superseded begins a new session, but its logout is meant for the old one.
 #[tokio::test]
 async fn a_logout_with_an_old_bearer_token_follows_the_session() {
-    for says_goodbye in [false, true] {
+    let minutes = [0];
+    for (says_goodbye, minutes) in
+        minutes.into_iter().flat_map(|minutes| [(false, minutes), (true, minutes)])
+    {
         let (app, mut browser) = signed_in().await;
         let bearer = app.sessions.bearer().unwrap();
         let authorization = format!("Bearer {}", browser.jar.get("session").unwrap());
         browser.visit(regenerate).await;
+        app.clock.advance(Duration::from_mins(minutes));
         let logout = RequestContext::new(&bearer);
         let headers = [("authorization", authorization.as_str())];
         let session = logout.session(headers.as_slice()).await.unwrap();
