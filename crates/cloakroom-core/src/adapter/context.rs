@@ -19,8 +19,9 @@ use crate::{
     },
     observe,
     session::{
-        Session, Shown, Timing,
+        Session, Timing,
         commit_future::CommitFuture,
+        ending::Ending,
         sessions::{Sessions, TokenTransport},
     },
 };
@@ -33,6 +34,15 @@ struct Inner {
     sessions: Sessions,
     method: Method,
     progress: Mutex<Progress>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = progress.session.take() {
+            session.drop_closures();
+        }
+    }
 }
 
 /// The progress of a request.
@@ -240,11 +250,11 @@ impl RequestContext {
         let discards_errors = self.0.sessions.context().server_errors() == ServerErrors::Discard;
         let is_discarded =
             matches!(given, 408 | 504) || (discards_errors && (500..600).contains(&given));
-        if is_discarded {
-            session.discard_changes();
-            return session.end(Shown::Nothing);
-        }
-        session.end(if (300..400).contains(&sent) { Shown::Redirect } else { Shown::Page })
+        session.end(match sent {
+            _ if is_discarded => Ending::Discarded,
+            300..400 => Ending::Redirect,
+            _ => Ending::Page,
+        })
     }
 
     /// Ends a request whose handler panicked. A `destroy` takes effect, and other changes that were not
@@ -253,9 +263,8 @@ impl RequestContext {
     pub fn abandon(&self, request: RequestLine<'_>) -> CommitFuture {
         match self.close() {
             Some(session) if session.is_destroyed() => {
-                session.discard_changes();
                 let has_earned_cookie = session.has_earned_cookie();
-                let commit = session.end(Shown::Nothing);
+                let commit = session.end(Ending::Abandoned);
                 let (method, path) = (request.method().to_owned(), request.path().to_owned());
                 CommitFuture::new(async move {
                     let committed = commit.await.inspect_err(|uncommitted| {
@@ -267,7 +276,7 @@ impl RequestContext {
                         .map(|headers| if has_earned_cookie { headers } else { <_>::default() })
                 })
             }
-            Some(session) => session.earned(),
+            Some(session) => session.end(Ending::Abandoned),
             None => CommitFuture::without_session(),
         }
     }

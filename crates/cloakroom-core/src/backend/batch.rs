@@ -316,7 +316,7 @@ impl Batch {
             persistence,
             key,
             token: token.cloned(),
-            record: Some(prepared.record.clone()),
+            record: prepared.record.clone(),
             cookie: prepared.cookie(token, persistence, context),
             refused: None,
         };

@@ -289,8 +289,8 @@ pub(crate) struct CommitOutcome {
     pub(crate) key: Option<RecordKey>,
     /// The token that the visitor has now. `None` if the commit had none.
     pub(crate) token: Option<Token>,
-    /// The stored record, if it differs from the pending one.
-    pub(crate) record: Option<Arc<Record>>,
+    /// The record as it is stored, or without changes that were dropped.
+    pub(crate) record: Arc<Record>,
     pub(crate) cookie: CookieUpdate,
     /// The error of the changes after a logout, which were dropped. The logout itself has succeeded.
     pub(crate) refused: Option<Error>,

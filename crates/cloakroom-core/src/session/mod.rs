@@ -2,6 +2,7 @@
 
 pub(crate) mod commit_future;
 pub(crate) mod deadlines;
+pub(crate) mod ending;
 mod exact;
 mod flash;
 pub(crate) mod flash_messages;
@@ -23,7 +24,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-pub(crate) use lifecycle::Shown;
 use read::ReadSession;
 use state::State;
 

@@ -73,7 +73,7 @@ impl State {
     pub(super) fn late(loaded: LoadedSession) -> Self {
         let mut state = Self::new(loaded);
         state.flash = IncomingFlash::default();
-        state.work.close();
+        state.work.close_late();
         state
     }
 
@@ -106,13 +106,13 @@ impl State {
         checkpoint: &Checkpoint,
         rest: &ChangeLog,
         record: &Arc<Record>,
-    ) -> bool {
-        let is_applied = self.work.apply(outcome, checkpoint, rest, record);
+    ) -> Option<ChangeLog> {
+        let done = self.work.apply(outcome, checkpoint, rest, record)?;
         // A session that has ended for this request may live on under another key.
-        if is_applied && matches!(outcome.persistence, Persistence::Stored { .. }) {
-            self.known = (outcome.key, self.work.committed_owner().map(|owner| owner.id));
+        if matches!(outcome.persistence, Persistence::Stored { .. }) {
+            self.known = (outcome.key, outcome.record.owner.as_ref().map(|owner| owner.id));
         }
-        is_applied
+        Some(done)
     }
 
     /// Returns whether `key` or `owner` identify the session of this request. Compares with the session
