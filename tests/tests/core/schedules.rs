@@ -150,7 +150,7 @@ async fn a_late_second_logout_spares_the_login_after_the_first() {
 /// A token that was superseded begins a new session, but its logout is meant for the old one.
 #[tokio::test]
 async fn a_logout_with_an_old_bearer_token_follows_the_session() {
-    let minutes = [0];
+    let minutes = [0, 1, 59];
     for (says_goodbye, minutes) in
         minutes.into_iter().flat_map(|minutes| [(false, minutes), (true, minutes)])
     {
@@ -174,6 +174,31 @@ async fn a_logout_with_an_old_bearer_token_follows_the_session() {
         let headers = [("authorization", format!("Bearer {token}"))];
         let next = RequestContext::new(&bearer).session(headers.as_slice()).await.unwrap();
         assert_eq!((next.is_new(), next.has("goodbye")), (false, says_goodbye));
+    }
+}
+
+/// The browser did not receive the cookie of the regenerate, and sends the old one.
+#[tokio::test]
+async fn a_logout_with_an_old_cookie_follows_the_session_for_an_hour() {
+    for (minutes, says_goodbye, ends) in
+        [(1, false, true), (59, false, true), (59, true, true), (61, false, false)]
+    {
+        let (app, mut browser) = signed_in().await;
+        let mut old = browser.clone();
+        browser.visit(regenerate).await;
+        app.clock.advance(Duration::from_mins(minutes));
+        assert!(old.visit(|session| assert!(session.is_new())).await.is_empty());
+        let cookies = old.visit(|session| {
+            session.destroy().unwrap();
+            if says_goodbye {
+                session.put("goodbye", 1).unwrap();
+            }
+        });
+        let cookies = cookies.await;
+        assert_eq!(cookies.len(), usize::from(ends), "{minutes}");
+        assert_eq!(old.jar.get("session").is_some(), !ends || says_goodbye, "{cookies:?}");
+        assert_eq!(is_signed_in(&browser).await, !ends, "{minutes}");
+        assert_eq!(old.open().await.has("goodbye"), says_goodbye);
     }
 }
 

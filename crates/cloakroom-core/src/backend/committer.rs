@@ -90,8 +90,10 @@ impl<'c> Committer<'c> {
         mut attempts: Attempts<'c>,
     ) -> impl Future<Output = MemberResult> + Send + use<'c> {
         async move {
-            if batch.own().ends_former_session() {
-                Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?;
+            if batch.own().ends_former_session()
+                && Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?
+            {
+                batch.start_over();
             }
             loop {
                 let attempt = self.attempt(&mut lead, &mut batch, &mut attempts);
