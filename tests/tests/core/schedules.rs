@@ -203,6 +203,22 @@ async fn a_logout_with_an_old_cookie_follows_the_session_for_an_hour() {
 }
 
 #[tokio::test]
+async fn a_csrf_token_after_the_logout_of_a_pre_session_is_valid() {
+    for commits in [false, true] {
+        let app = LocalApp::new();
+        let mut browser = app.browser_with(|session| _ = session.csrf_token()).await;
+        let (context, session) = browser.begin().await;
+        session.destroy().unwrap();
+        if commits {
+            session.commit().await.unwrap();
+        }
+        let token = session.csrf_token();
+        browser.finish(context).await;
+        assert!(browser.open().await.verify_csrf_token(&token), "{commits}");
+    }
+}
+
+#[tokio::test]
 async fn a_bearer_layer_inside_leaves_the_cookie_protected() {
     let (app, browser) = signed_in().await;
     let (outer, _) = ContextStack::begin(&app.sessions, "POST", None);

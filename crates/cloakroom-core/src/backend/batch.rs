@@ -324,7 +324,11 @@ impl Batch {
             let outcome = outcome(member.pending.token.as_ref());
             seat.reply(member.error.map_or(Ok(outcome), Err));
         }
-        let token = self.own.pending.token_afterwards();
+        let own = &self.own.pending;
+        let is_untouched =
+            prepared.decision.step == Step::Nothing && prepared.decision.cookie == CookieRule::Keep;
+        // The visitor has no other token than before if neither a record nor a cookie has the new one.
+        let token = if is_untouched { own.token.as_ref() } else { own.token_afterwards() };
         let own = CommitOutcome { refused: self.refused.take(), ..outcome(token) };
         (newest, self.own.error.take().map_or(Ok(own), Err))
     }
