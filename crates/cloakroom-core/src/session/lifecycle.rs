@@ -76,7 +76,8 @@ impl Session {
     /// [`idle_timeout`](crate::SessionsBuilder::idle_timeout) applies to all other sessions.
     ///
     /// The timeout starts at this request. If it is longer than the setting, the browser keeps the
-    /// cookie when it is closed, also with `browser_session`.
+    /// cookie when it is closed, also with `browser_session`. A timeout below one second counts as one
+    /// second, and one beyond the session's absolute timeout, or a hundred years, as that.
     ///
     /// # Errors
     /// After the commit, as every change.
