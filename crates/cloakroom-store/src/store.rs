@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Commit, Outcome, OwnerIndex, RecordKey, Scan, StoreError, Sweep, clock::Timestamp};
+use crate::{
+    Commit, Cursor, KeyPage, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, StoreError, Sweep,
+    SweepProgress, clock::Timestamp,
+};
 
 /// Keeps records on the server.
 ///
@@ -101,6 +104,46 @@ macro_rules! store_by_pointer {
 }
 
 store_by_pointer!(Arc, Box);
+
+macro_rules! capabilities_by_pointer {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<S: OwnerIndex + ?Sized> OwnerIndex for $pointer<S> {
+            async fn keys_of(
+                &self,
+                owner: &OwnerKey,
+                from: Cursor,
+                limit: usize,
+            ) -> Result<KeyPage, StoreError> {
+                (**self).keys_of(owner, from, limit).await
+            }
+
+            async fn keys_with_tag(
+                &self,
+                owner: &OwnerKey,
+                tag: [u8; RecordKey::TAG_BYTES],
+            ) -> Result<Vec<RecordKey>, StoreError> {
+                (**self).keys_with_tag(owner, tag).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Scan + ?Sized> Scan for $pointer<S> {
+            async fn scan(&self, from: Cursor) -> Result<KeyPage, StoreError> {
+                (**self).scan(from).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Sweep + ?Sized> Sweep for $pointer<S> {
+            async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError> {
+                (**self).sweep(limit).await
+            }
+        }
+    )*};
+}
+
+capabilities_by_pointer!(Arc, Box);
 
 /// The entry under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

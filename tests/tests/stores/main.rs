@@ -8,7 +8,10 @@ use cloakroom::{
     MemoryStore, async_trait,
     clock::{FakeClock, Timestamp},
     conformance,
-    store::{Commit, Entry, Outcome, RecordKey, Store, StoreError, Sweep},
+    store::{
+        Commit, Cursor, Entry, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, Store, StoreError,
+        Sweep,
+    },
 };
 
 /// Runs the suite on three new stores: as a value, in a box and in an `Arc`.
@@ -59,6 +62,20 @@ impl Store for Torn {
 #[should_panic(expected = "a dropped rotation has left")]
 async fn a_store_that_is_cut_off_within_a_rotation_does_not_conform() {
     conformance::check(Arc::new(Torn::default()), &conformance::RealTime).await;
+}
+
+/// A capability is found through a pointer, as a background sweep needs it.
+#[tokio::test]
+async fn capabilities_work_behind_pointers() {
+    async fn uses(store: impl Sweep + Scan + OwnerIndex) {
+        let owner = OwnerKey::of("virk");
+        assert_eq!(store.keys_of(&owner, Cursor::default(), 1).await.unwrap().keys, []);
+        assert_eq!(store.keys_with_tag(&owner, [0; 2]).await.unwrap(), []);
+        assert_eq!(store.scan(Cursor::default()).await.unwrap().keys, []);
+        assert_eq!(store.sweep(1).await.unwrap().removed, 0);
+    }
+    uses(Arc::new(MemoryStore::new())).await;
+    uses(Box::new(MemoryStore::new())).await;
 }
 
 #[cfg(unix)]

@@ -191,7 +191,7 @@ impl SessionAdmin {
     }
 
     /// Ends the session that `handle` names, also if it was regenerated since. Returns `true` if it
-    /// was live.
+    /// was live. The handle of a session without an owner follows a regeneration for one hour.
     ///
     /// Requests of the session that are under way commit nothing more.
     ///
