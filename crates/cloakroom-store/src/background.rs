@@ -82,27 +82,10 @@ impl Pace {
 /// use cloakroom_store::{MemoryStore, SweepBudget, sweep_in_background};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// #[derive(Clone)]
-/// struct MyStore(Arc<MemoryStore>);
-/// # use cloakroom_store::{StoreError, Sweep, SweepProgress, async_trait};
-/// # use cloakroom_store::{Commit, Entry, Outcome, RecordKey, Store};
-/// # impl std::fmt::Debug for MyStore {
-/// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { self.0.fmt(f) }
-/// # }
-/// # #[async_trait]
-/// # impl Store for MyStore {
-/// #     async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> { self.0.load(key).await }
-/// #     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> { self.0.commit(commit).await }
-/// # }
-/// # #[async_trait]
-/// # impl Sweep for MyStore {
-/// #     async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError> { self.0.sweep(limit).await }
-/// # }
-///
-/// let store = MyStore(Arc::new(MemoryStore::new()));
+/// let store = Arc::new(MemoryStore::new());
 /// // The task must not keep the store alive.
-/// let weak = Arc::downgrade(&store.0);
-/// sweep_in_background(SweepBudget::default(), move || weak.upgrade().map(MyStore));
+/// let weak = Arc::downgrade(&store);
+/// sweep_in_background(SweepBudget::default(), move || weak.upgrade());
 /// # });
 /// ```
 pub fn sweep_in_background<S: Sweep>(

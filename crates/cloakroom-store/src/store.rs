@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Commit, Outcome, OwnerIndex, RecordKey, Scan, StoreError, Sweep, clock::Timestamp};
+use crate::{
+    Commit, Cursor, KeyPage, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, StoreError, Sweep,
+    SweepProgress, clock::Timestamp,
+};
 
 /// Keeps records on the server.
 ///
@@ -43,8 +46,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Carries out `commit` in one atomic step, or not at all.
     ///
+    /// The caller may drop the future at any `await`, because a request waits for a store only until its
+    /// deadline. The step is then carried out as a whole, at once or later, or not at all. So a store
+    /// that needs several steps of its own, as for a `Rotate`, makes them in a transaction or in a task
+    /// of its own.
+    ///
     /// # Errors
-    /// When the step failed, or may have failed. The caller does not retry it.
+    /// When the step failed, or may have failed. The caller does not send it again, because it may have
+    /// been carried out.
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError>;
 
     /// Returns this store as an [`OwnerIndex`], if it is one.
@@ -95,6 +104,46 @@ macro_rules! store_by_pointer {
 }
 
 store_by_pointer!(Arc, Box);
+
+macro_rules! capabilities_by_pointer {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<S: OwnerIndex + ?Sized> OwnerIndex for $pointer<S> {
+            async fn keys_of(
+                &self,
+                owner: &OwnerKey,
+                from: Cursor,
+                limit: usize,
+            ) -> Result<KeyPage, StoreError> {
+                (**self).keys_of(owner, from, limit).await
+            }
+
+            async fn keys_with_tag(
+                &self,
+                owner: &OwnerKey,
+                tag: [u8; RecordKey::TAG_BYTES],
+            ) -> Result<Vec<RecordKey>, StoreError> {
+                (**self).keys_with_tag(owner, tag).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Scan + ?Sized> Scan for $pointer<S> {
+            async fn scan(&self, from: Cursor) -> Result<KeyPage, StoreError> {
+                (**self).scan(from).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Sweep + ?Sized> Sweep for $pointer<S> {
+            async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError> {
+                (**self).sweep(limit).await
+            }
+        }
+    )*};
+}
+
+capabilities_by_pointer!(Arc, Box);
 
 /// The entry under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -122,3 +122,112 @@ fn an_update_that_first_misbehaves_in_the_commit_is_left_out() {
     assert_eq!(outcome, Ok(()));
     assert_eq!(kept, serde_json::json!({ "n": 2 }));
 }
+
+thread_local! {
+    /// The session that code of the application reads from within a call of the session.
+    static READ: std::cell::RefCell<Option<Session>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Reads the session of this thread, if there is one.
+fn read_session() -> bool {
+    READ.with_borrow(|session| session.as_ref().is_some_and(|session| session.has("n")))
+}
+
+/// A number that reads the session while it is read, written or dropped.
+#[derive(Default)]
+struct Curious(u32);
+
+impl serde::Serialize for Curious {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        read_session();
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Curious {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_session();
+        u32::deserialize(deserializer).map(Self)
+    }
+}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        read_session();
+    }
+}
+
+/// Returns a closure that owns `by`.
+fn adds(by: Curious) -> impl Fn(&mut u32) + Send + Sync + 'static {
+    move |n| {
+        let Curious(by) = &by;
+        *n += by;
+    }
+}
+
+#[derive(Clone, Copy)]
+struct CuriousKey;
+
+impl AsRef<str> for CuriousKey {
+    fn as_ref(&self) -> &'static str {
+        read_session();
+        "n"
+    }
+}
+
+/// A call of the session.
+type Call = fn(&Session);
+
+const CALLS: [Call; 12] = [
+    |session| session.put("n", Curious(2)).unwrap(),
+    |session| _ = session.get::<Curious>("n").unwrap(),
+    |session| _ = session.read_only().get::<Curious>("n").unwrap(),
+    |session| _ = session.pull::<Curious>("n").unwrap(),
+    |session| _ = session.update("n", |n: &mut Curious| n.0 += 1).unwrap(),
+    |session| _ = session.increment(CuriousKey).unwrap(),
+    |session| session.forget(CuriousKey).unwrap(),
+    |session| _ = session.flash(serde_json::json!({ "m": 1 })).unwrap(),
+    |session| _ = session.flash([("m", Curious(1))]).unwrap(),
+    |session| _ = session.flash_now([("m", Curious(1))]).unwrap(),
+    |session| _ = session.decrement_by(CuriousKey, 2).unwrap(),
+    |session| {
+        _ = session.update("n", adds(Curious(1))).unwrap();
+        session.destroy().unwrap();
+    },
+];
+
+#[test]
+fn code_of_the_application_may_read_the_session_in_any_call() {
+    for (number, call) in CALLS.into_iter().enumerate() {
+        let value = in_time(move || {
+            let session = session();
+            session.put("n", 1).unwrap();
+            READ.set(Some(session.clone()));
+            call(&session);
+            READ.take();
+            number
+        });
+        assert_eq!(value, number);
+    }
+}
+
+/// The change log is dropped with the commit.
+#[test]
+fn what_a_closure_owns_may_read_the_session_when_it_is_dropped() {
+    for fails in [false, true] {
+        in_time(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let app = LocalApp::faulty();
+                if fails {
+                    app.store.on_commit(cloakroom_tests::store::Fault::Unavailable);
+                }
+                let (context, session) = app.browser().begin().await;
+                session.update("n", adds(Curious(1))).unwrap();
+                READ.set(Some(session));
+                assert_eq!(context.finish(200).await.is_err(), fails);
+                READ.take();
+            });
+        });
+    }
+}

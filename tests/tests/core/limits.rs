@@ -7,13 +7,15 @@ use std::{
 };
 
 use cloakroom::{
-    AppKeys, MemoryStore, Session, Sessions,
+    AppKeys, DEFAULT_IDLE_TIMEOUT, MemoryStore, Session, Sessions,
     adapter::{RequestContext, ResponseHeaders},
     async_trait,
-    store::{Commit, Outcome, StoreError},
+    clock::Clock as _,
+    store::{Commit, Draft, Entry, Outcome, RecordKey, Store as _, StoreError},
 };
 use cloakroom_tests::{
     local::{LocalApp, LocalBrowser, build},
+    log::Log,
     store::Hooks,
 };
 use serde_json::json;
@@ -285,4 +287,22 @@ async fn a_session_above_a_lower_limit_may_shrink_and_not_grow() {
     let other: Option<String> = session.take("other").await.unwrap();
     assert_eq!(other.map(|text| text.len()), Some(300));
     assert_eq!(json!(stage.browser.open().await.all()), json!({ "user": "virk", "more": 1 }));
+}
+
+/// A record that is damaged within its values, where a load does not look.
+#[tokio::test]
+async fn damaged_values_are_ignored_with_a_warning() {
+    let app = LocalApp::new();
+    let mut browser = app.browser_with(|session| session.put("k", 1).unwrap()).await;
+    let handle = browser.open().await.handle().unwrap();
+    let key = RecordKey::parse(&handle.to_string()[1..]).unwrap();
+    let Some(Entry::Live(stored)) = app.store.records.load(&key).await.unwrap() else { panic!() };
+    let damaged = String::from_utf8(stored.bytes.to_vec()).unwrap().replace("\"k\":1", "\"k\"?1");
+    let draft = Draft::new(damaged, app.clock.now(), DEFAULT_IDLE_TIMEOUT);
+    app.store.records.commit(Commit::replace(key, stored.revision, draft)).await.unwrap();
+    let (log, _guard) = Log::of_this_thread();
+    browser.visit(|session| session.put("n", 2).unwrap()).await;
+    assert_eq!(json!(browser.open().await.all()), json!({ "n": 2 }));
+    let text = log.text();
+    assert_eq!(text.matches("they are damaged").count(), 1, "{text}");
 }

@@ -286,6 +286,24 @@ async fn a_shorter_idle_timeout_counts_at_once() {
 }
 
 #[tokio::test]
+async fn an_idle_timeout_out_of_range_is_the_nearest_one_within() {
+    let app = LocalApp::with((), |builder| builder.absolute_timeout(24 * HOUR));
+    for (idle, seconds) in [(Duration::ZERO, 1), (Duration::MAX, 24 * 3_600)] {
+        let mut browser = app.browser();
+        let lines = browser.visit(|session| session.set_owner("virk").unwrap()).await;
+        assert_eq!(lines.len(), 1);
+        let lines = browser.visit(|session| session.set_idle_timeout(idle).unwrap()).await;
+        assert!(lines[0].contains(&format!("Max-Age={seconds};")), "{lines:?}");
+        let session = browser.open().await;
+        assert_eq!(session.owner().as_deref(), Some("virk"));
+        assert_eq!(session.deadlines().idle, Some(app.clock.now() + Duration::from_secs(seconds)));
+        app.store.calls();
+        browser.visit(|_| ()).await;
+        assert_eq!(app.store.calls(), ["load"], "no touch is due");
+    }
+}
+
+#[tokio::test]
 async fn an_own_absolute_timeout_ends_a_busy_session() {
     let app = app();
     let mut browser = app.browser();

@@ -80,6 +80,25 @@ async fn an_earned_cookie_survives_a_failed_final_commit() {
 }
 
 #[tokio::test]
+async fn an_error_with_an_earned_cookie_shows_no_token() {
+    let (app, mut browser) = signed_in().await;
+    app.store.on("replace", Fault::Unavailable);
+    let (context, session) = browser.begin().await;
+    regenerate(&session);
+    session.commit().await.unwrap();
+    session.put("more", 1).unwrap();
+    let uncommitted = context.finish(200).await.unwrap_err();
+    browser.keep(&uncommitted.headers);
+    assert!(is_signed_in(&browser).await);
+    let token = browser.jar.get("session").unwrap();
+    let headers = format!("{:?}", uncommitted.headers);
+    assert_eq!(headers, r#"ResponseHeaders(1 Set-Cookie, vary: Some("Cookie"), secret: false)"#);
+    for shown in [headers, format!("{uncommitted:?}"), uncommitted.to_string()] {
+        assert!(!shown.contains(token), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_timeout_inside_the_session_layer_discards_half_a_handler() {
     for status in [408, 504] {
         let (_, browser) = signed_in().await;
@@ -128,14 +147,18 @@ async fn a_late_second_logout_spares_the_login_after_the_first() {
     assert!(is_signed_in(&browser).await);
 }
 
-/// A token that was just superseded begins a new session, but its logout is meant for the old one.
+/// A token that was superseded begins a new session, but its logout is meant for the old one.
 #[tokio::test]
 async fn a_logout_with_an_old_bearer_token_follows_the_session() {
-    for says_goodbye in [false, true] {
+    let minutes = [0, 1, 59];
+    for (says_goodbye, minutes) in
+        minutes.into_iter().flat_map(|minutes| [(false, minutes), (true, minutes)])
+    {
         let (app, mut browser) = signed_in().await;
         let bearer = app.sessions.bearer().unwrap();
         let authorization = format!("Bearer {}", browser.jar.get("session").unwrap());
         browser.visit(regenerate).await;
+        app.clock.advance(Duration::from_mins(minutes));
         let logout = RequestContext::new(&bearer);
         let headers = [("authorization", authorization.as_str())];
         let session = logout.session(headers.as_slice()).await.unwrap();
@@ -151,6 +174,47 @@ async fn a_logout_with_an_old_bearer_token_follows_the_session() {
         let headers = [("authorization", format!("Bearer {token}"))];
         let next = RequestContext::new(&bearer).session(headers.as_slice()).await.unwrap();
         assert_eq!((next.is_new(), next.has("goodbye")), (false, says_goodbye));
+    }
+}
+
+/// The browser did not receive the cookie of the regenerate, and sends the old one.
+#[tokio::test]
+async fn a_logout_with_an_old_cookie_follows_the_session_for_an_hour() {
+    for (minutes, says_goodbye, ends) in
+        [(1, false, true), (59, false, true), (59, true, true), (61, false, false)]
+    {
+        let (app, mut browser) = signed_in().await;
+        let mut old = browser.clone();
+        browser.visit(regenerate).await;
+        app.clock.advance(Duration::from_mins(minutes));
+        assert!(old.visit(|session| assert!(session.is_new())).await.is_empty());
+        let cookies = old.visit(|session| {
+            session.destroy().unwrap();
+            if says_goodbye {
+                session.put("goodbye", 1).unwrap();
+            }
+        });
+        let cookies = cookies.await;
+        assert_eq!(cookies.len(), usize::from(ends), "{minutes}");
+        assert_eq!(old.jar.get("session").is_some(), !ends || says_goodbye, "{cookies:?}");
+        assert_eq!(is_signed_in(&browser).await, !ends, "{minutes}");
+        assert_eq!(old.open().await.has("goodbye"), says_goodbye);
+    }
+}
+
+#[tokio::test]
+async fn a_csrf_token_after_the_logout_of_a_pre_session_is_valid() {
+    for commits in [false, true] {
+        let app = LocalApp::new();
+        let mut browser = app.browser_with(|session| _ = session.csrf_token()).await;
+        let (context, session) = browser.begin().await;
+        session.destroy().unwrap();
+        if commits {
+            session.commit().await.unwrap();
+        }
+        let token = session.csrf_token();
+        browser.finish(context).await;
+        assert!(browser.open().await.verify_csrf_token(&token), "{commits}");
     }
 }
 

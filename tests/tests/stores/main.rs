@@ -5,10 +5,13 @@ use cloakroom::adapter::RequestContext;
 use std::sync::Arc;
 
 use cloakroom::{
-    MemoryStore,
-    clock::FakeClock,
+    MemoryStore, async_trait,
+    clock::{FakeClock, Timestamp},
     conformance,
-    store::{Store, Sweep},
+    store::{
+        Commit, Cursor, Entry, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, Store, StoreError,
+        Sweep,
+    },
 };
 
 /// Runs the suite on three new stores: as a value, in a box and in an `Arc`.
@@ -28,6 +31,51 @@ async fn conforms<S: Store>(new: impl Fn(Arc<FakeClock>) -> S) {
 async fn the_memory_store_conforms() {
     conforms(|clock| MemoryStore::with_clock(clock)).await;
     conforms(|clock| MemoryStore::with_clock(clock).capacity(10_000)).await;
+}
+
+/// A store whose rotation takes two steps of its own.
+#[derive(Debug, Default)]
+struct Torn(MemoryStore);
+
+#[async_trait]
+impl Store for Torn {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Entry>, StoreError> {
+        self.0.load(key).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        let Commit::Rotate { from, expected, to, draft, .. } = &commit else {
+            return self.0.commit(commit).await;
+        };
+        if let (Some(Entry::Live(stored)), None) = (self.load(from).await?, self.load(to).await?)
+            && expected.is_none_or(|expected| expected == stored.revision)
+        {
+            self.0.commit(Commit::create(*to, draft.clone())).await?;
+            tokio::task::yield_now().await;
+            self.0.commit(Commit::destroy(*to, Timestamp::from_millis(0))).await?;
+        }
+        self.0.commit(commit).await
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "a dropped rotation has left")]
+async fn a_store_that_is_cut_off_within_a_rotation_does_not_conform() {
+    conformance::check(Arc::new(Torn::default()), &conformance::RealTime).await;
+}
+
+/// A capability is found through a pointer, as a background sweep needs it.
+#[tokio::test]
+async fn capabilities_work_behind_pointers() {
+    async fn uses(store: impl Sweep + Scan + OwnerIndex) {
+        let owner = OwnerKey::of("virk");
+        assert_eq!(store.keys_of(&owner, Cursor::default(), 1).await.unwrap().keys, []);
+        assert_eq!(store.keys_with_tag(&owner, [0; 2]).await.unwrap(), []);
+        assert_eq!(store.scan(Cursor::default()).await.unwrap().keys, []);
+        assert_eq!(store.sweep(1).await.unwrap().removed, 0);
+    }
+    uses(Arc::new(MemoryStore::new())).await;
+    uses(Box::new(MemoryStore::new())).await;
 }
 
 #[cfg(unix)]

@@ -59,6 +59,15 @@ pub(super) enum Part {
     LeavesToOuter,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = progress.session.take() {
+            session.drop_closures();
+        }
+    }
+}
+
 /// The progress of a request.
 #[derive(Default)]
 pub(super) struct Progress {

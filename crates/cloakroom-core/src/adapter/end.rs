@@ -13,7 +13,7 @@ use crate::{
     http::{request_line::RequestLine, response_headers::ResponseHeaders},
     observe,
     session::{
-        Session, Shown,
+        ending::Ending,
         uncommitted::{CommitResult, Uncommitted},
     },
 };
@@ -76,14 +76,13 @@ impl RequestContext {
         }
         let (Some(session), inside) = self.close() else { return CommitFuture::without_session() };
         let given = inside.given.unwrap_or(status);
-        let commit = if inside.panic == Panic::Yes {
-            if session.is_destroyed() { end_without_changes(session) } else { session.earned() }
-        } else if self.discards(given) {
-            end_without_changes(session)
-        } else {
-            session.end(if (300..400).contains(&status) { Shown::Redirect } else { Shown::Page })
+        let ending = match status {
+            _ if inside.panic == Panic::Yes => Ending::Abandoned,
+            _ if self.discards(given) => Ending::Discarded,
+            300..400 => Ending::Redirect,
+            _ => Ending::Page,
         };
-        CommitFuture::new(commit, self, Response::Sent, inside)
+        CommitFuture::new(session.end(ending), self, Response::Sent, inside)
     }
 
     /// Returns whether ordinary changes are discarded if the handler replies with this status.
@@ -104,7 +103,7 @@ impl RequestContext {
         let commit = match session {
             Some(session) if session.is_destroyed() => {
                 let has_response = session.has_earned_cookie() || !inside.set_cookie.is_empty();
-                let commit = end_without_changes(session);
+                let commit = session.end(Ending::Abandoned);
                 let (method, path) = (request.method().to_owned(), request.path().to_owned());
                 Detached::new(async move {
                     let committed = commit.await.inspect_err(|uncommitted| {
@@ -115,16 +114,11 @@ impl RequestContext {
                     committed.map(|headers| if has_response { headers } else { <_>::default() })
                 })
             }
-            Some(session) => session.earned(),
+            Some(session) => session.end(Ending::Abandoned),
             None => Detached::ready(Ok(ResponseHeaders::default())),
         };
         CommitFuture::new(commit, self, Response::Lost, inside)
     }
-}
-
-fn end_without_changes(session: Session) -> Detached<CommitResult> {
-    session.discard_changes();
-    session.end(Shown::Nothing)
 }
 
 /// A future that commits the session at the request's end and returns the headers for the response.

@@ -67,8 +67,10 @@ struct Base {
     /// Whether the record comes from the store or from the previous leader. Otherwise it is the
     /// request's own copy, which may be out of date.
     is_newest: bool,
-    /// Whether the session was destroyed under another key, so that the cookie has to be removed.
-    removes_cookie: bool,
+    /// Whether the session has ended for this request alone, because another one has rotated it.
+    has_moved: bool,
+    /// What an earlier step has left to do for the cookie.
+    cookie: CookieRule,
 }
 
 /// A batch that is ready to be sent to the store.
@@ -88,7 +90,8 @@ impl Batch {
             persistence: pending.persistence,
             record: pending.record.clone(),
             is_newest: false,
-            removes_cookie: false,
+            has_moved: false,
+            cookie: CookieRule::Keep,
         };
         let is_applied = matches!(&pending.changes, Changes::Log(log) if !log.is_empty());
         let own = Member { is_applied, ..Member::new(pending) };
@@ -136,12 +139,33 @@ impl Batch {
     /// Bases the batch on a new session, after the logout of the previous one has succeeded.
     pub(super) fn start_over(&mut self) {
         self.base.persistence = Persistence::New;
-        self.base.removes_cookie = true;
+        self.base.cookie = CookieRule::Remove;
     }
 
-    /// Draws a new token after the store has reported the key of the last one as taken. Random keys do
-    /// not collide in practice, so only a faulty store reports it. The token keeps its tag, because
-    /// handles contain it, and its seed, because the CSRF tokens of the page depend on it.
+    /// Bases the batch on the record that an earlier commit of the request has written under its new
+    /// key. The visitor has not got the cookie yet.
+    pub(super) fn go_on_from(&mut self, stored: &StoredRecord, record: Record) {
+        self.own.pending.go_on();
+        self.set_base(stored.into(), Arc::new(record));
+        self.base.cookie = CookieRule::Set;
+    }
+
+    /// Remembers that the session is live under the key that another request has rotated it to.
+    pub(super) fn set_moved(&mut self) {
+        self.base.has_moved = true;
+    }
+
+    /// Returns whether the store has to be asked what has become of a session that has ended.
+    pub(super) fn has_unclear_end(&self) -> bool {
+        let own = &self.own.pending;
+        self.base.persistence == Persistence::Ended
+            && (own.key_in_doubt().is_some() || (own.signs_in_again() && !self.base.has_moved))
+    }
+
+    /// Draws a new token after the store has reported the key of the last one as taken, by no earlier
+    /// commit of this request. Random keys do not collide in practice, so only a faulty store reports
+    /// it. The token keeps its tag, because handles contain it, and its seed, because the CSRF tokens of
+    /// the page depend on it.
     pub(super) fn draw_new_token(&mut self) {
         let PendingCommit { token, action, .. } = &mut *self.own.pending;
         match action {
@@ -221,8 +245,8 @@ impl Batch {
         }
         let deadlines = context.deadlines(&record);
         let mut decision = decide(self.base.persistence, self.wanted(&record), deadlines, now);
-        if self.base.removes_cookie && decision.cookie == CookieRule::Keep {
-            decision.cookie = CookieRule::Remove;
+        if decision.cookie == CookieRule::Keep {
+            decision.cookie = self.base.cookie;
         }
         let writes = decision.step.writes_record();
         let bytes =
@@ -233,10 +257,12 @@ impl Batch {
     /// Summarizes the commits of all members for the decision.
     fn wanted(&self, record: &Record) -> Wanted {
         let is_used = self.members().any(|member| member.pending.usage == Usage::Used);
+        let own = self.own.pending.wanted(record);
         Wanted {
             contents: self.members().map(Member::contents).max().unwrap_or(Contents::Unchanged),
+            signs_in: own.signs_in || self.base.has_moved,
             usage: if is_used { Usage::Used } else { Usage::Unused },
-            ..self.own.pending.wanted(record)
+            ..own
         }
     }
 
@@ -290,7 +316,7 @@ impl Batch {
             persistence,
             key,
             token: token.cloned(),
-            record: Some(prepared.record.clone()),
+            record: prepared.record.clone(),
             cookie: prepared.cookie(token, persistence, context),
             refused: None,
         };
@@ -298,7 +324,11 @@ impl Batch {
             let outcome = outcome(member.pending.token.as_ref());
             seat.reply(member.error.map_or(Ok(outcome), Err));
         }
-        let token = self.own.pending.token_afterwards();
+        let own = &self.own.pending;
+        let is_untouched =
+            prepared.decision.step == Step::Nothing && prepared.decision.cookie == CookieRule::Keep;
+        // The visitor has no other token than before if neither a record nor a cookie has the new one.
+        let token = if is_untouched { own.token.as_ref() } else { own.token_afterwards() };
         let own = CommitOutcome { refused: self.refused.take(), ..outcome(token) };
         (newest, self.own.error.take().map_or(Ok(own), Err))
     }
@@ -323,7 +353,9 @@ impl Batch {
                 (Persistence::Stored { revision, expires }, own.key)
             }
             (Step::Destroy, Some(_)) => (unstored, None),
-            _ if self.base.removes_cookie || unstored != Persistence::New => (unstored, None),
+            _ if self.base.cookie == CookieRule::Remove || unstored != Persistence::New => {
+                (unstored, None)
+            }
             _ => (self.base.persistence, own.key),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     backend::context::Context,
     crypto::token::Token,
     error::Error,
-    record::{Record, change::ChangeLog, flash::BatchId},
+    record::{Record, change::ChangeLog, flash::BatchId, owner::Owner},
 };
 use crate::{
     backend::decide::{Action, Wanted, Worth},
@@ -116,6 +116,9 @@ pub(crate) struct PendingCommit {
     pub(crate) required: Worth,
     pub(crate) seal: Seal,
     pub(crate) usage: Usage,
+    /// How many changes of the log an earlier commit of the request may have carried out although it
+    /// failed, because the reply of the store was lost. `None` if there was no such commit.
+    pub(crate) in_doubt: Option<usize>,
     /// When the request loaded the session.
     pub(crate) loaded_at: Timestamp,
 }
@@ -127,9 +130,41 @@ impl PendingCommit {
             action: self.action.kind(),
             contents: self.changes.contents(),
             worth: self.required.with(record),
-            sets_owner: self.changes.sets_owner(),
+            signs_in: self.signs_in(),
             usage: self.usage,
             seal: self.seal,
+        }
+    }
+
+    /// Returns whether the changes give the session an owner that it did not have.
+    fn signs_in(&self) -> bool {
+        let had = self.before.owner.as_ref();
+        let is_new = |owner: &Owner| had.is_none_or(|had| had.name != owner.name);
+        self.changes.owner().as_ref().is_some_and(is_new)
+    }
+
+    /// Returns whether the request has proved again who the owner of its session is, as after a change
+    /// of the password.
+    pub(super) fn signs_in_again(&self) -> bool {
+        let sets_owner = self.changes.owner().is_some();
+        self.action.kind() == Action::Rotate && sets_owner && !self.signs_in()
+    }
+
+    /// Returns the key under which an earlier commit of this request may have written the session
+    /// although it failed. Nobody but this request knows the token of this key.
+    pub(super) fn key_in_doubt(&self) -> Option<RecordKey> {
+        self.in_doubt?;
+        let key = self.token_afterwards()?.record_key();
+        (Some(key) != self.key).then_some(key)
+    }
+
+    /// Goes on after an earlier commit of this request that has written the session under its new key.
+    pub(super) fn go_on(&mut self) {
+        self.token = self.token_afterwards().cloned();
+        self.key = self.token.as_ref().map(Token::record_key);
+        self.action = TokenAction::Keep;
+        if let (Changes::Log(log), Some(carried_out)) = (&mut self.changes, self.in_doubt.take()) {
+            *log = log.since(carried_out);
         }
     }
 
@@ -212,9 +247,12 @@ impl Changes {
         }
     }
 
-    /// Returns whether the changes set the owner.
-    pub(super) fn sets_owner(&self) -> bool {
-        matches!(self, Self::Log(log) if log.sets_owner())
+    /// Returns the owner that the changes give to a session without an owner.
+    fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Log(log) => log.owner(),
+            Self::Exact(_) => None,
+        }
     }
 
     /// Returns the ids of the flash batches that the changes write.
@@ -251,8 +289,8 @@ pub(crate) struct CommitOutcome {
     pub(crate) key: Option<RecordKey>,
     /// The token that the visitor has now. `None` if the commit had none.
     pub(crate) token: Option<Token>,
-    /// The stored record, if it differs from the pending one.
-    pub(crate) record: Option<Arc<Record>>,
+    /// The record as it is stored, or without changes that were dropped.
+    pub(crate) record: Arc<Record>,
     pub(crate) cookie: CookieUpdate,
     /// The error of the changes after a logout, which were dropped. The logout itself has succeeded.
     pub(crate) refused: Option<Error>,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{FutureExt, future::Either};
+use futures_util::{FutureExt, TryFutureExt as _, future::Either};
 
 use crate::backend::{
     attempts::Attempts,
@@ -19,8 +19,11 @@ use crate::backend::{
 };
 use crate::{backend::context::Context, error::Error, observe, record::lifetimes::SUCCESSOR};
 use cloakroom_store::{
-    Commit, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord, TOMBSTONE,
+    Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord, TOMBSTONE,
 };
+
+/// What a search for a session is called in errors.
+const FIND: &str = "find a session";
 
 /// Carries out commits on a store.
 #[derive(Clone, Copy)]
@@ -87,8 +90,10 @@ impl<'c> Committer<'c> {
         mut attempts: Attempts<'c>,
     ) -> impl Future<Output = MemberResult> + Send + use<'c> {
         async move {
-            if batch.own().ends_former_session() {
-                Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?;
+            if batch.own().ends_former_session()
+                && Box::pin(self.destroy_successor(batch.own(), &mut attempts)).await?
+            {
+                batch.start_over();
             }
             loop {
                 let attempt = self.attempt(&mut lead, &mut batch, &mut attempts);
@@ -113,7 +118,7 @@ impl<'c> Committer<'c> {
         if let Some(latest) = lead.as_ref().and_then(|lead| batch.add_waiting(lead)) {
             attempts.extend(latest);
         }
-        self.finish_if_ended(lead, batch)?;
+        self.finish_if_ended(lead, batch, attempts).await?;
         let mut prepared = match batch.prepare(self.context) {
             Ok(prepared) => prepared,
             Err(error) => return Break(batch.fail(error)),
@@ -134,10 +139,14 @@ impl<'c> Committer<'c> {
                 observe::rebased(attempts.made());
                 batch.rebase(&stored, self.context);
             }
-            Ok(Outcome::Exists) => batch.draw_new_token(),
+            Ok(Outcome::Exists) => match Box::pin(self.go_on(lead, batch, attempts)).await {
+                Ok(true) => (),
+                Ok(false) => batch.draw_new_token(),
+                Err(error) => return Break(batch.fail(error.into())),
+            },
             Ok(Outcome::Gone) => {
                 batch.set_ended(self.context);
-                self.finish_if_ended(lead, batch)?;
+                self.finish_if_ended(lead, batch, attempts).await?;
             }
             // A failed touch loses no change of a handler, so the request succeeds.
             Err(error) if matches!(step, Step::Touch { .. }) => {
@@ -164,17 +173,64 @@ impl<'c> Committer<'c> {
     }
 
     /// Finishes a batch that only changes a session that has ended.
-    fn finish_if_ended(
+    async fn finish_if_ended(
         &self,
         lead: &mut Option<Lead>,
         batch: &mut Batch,
+        attempts: &mut Attempts<'_>,
     ) -> ControlFlow<MemberResult> {
+        if batch.has_unclear_end() {
+            // In a box, because it is rare and its future is large.
+            if let Err(error) = Box::pin(self.find_out(lead, batch, attempts)).await {
+                return Break(batch.fail(error.into()));
+            }
+        }
         if batch.drops_changes(self.context) {
             pass_on(lead, Newest::Ended);
             Break(Ok(batch.finish_ended(self.context)))
         } else {
             Continue(())
         }
+    }
+
+    /// Finds out what has become of the session of a batch, which has no record under its key.
+    async fn find_out(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<(), Error> {
+        if self.go_on(lead, batch, attempts).await? {
+            return Ok(());
+        }
+        if let (true, Some(key)) = (batch.own().signs_in_again(), batch.own().key) {
+            let find = Box::pin(self.find_following_rotations(key));
+            if within(attempts, find).await?.is_some() {
+                batch.set_moved();
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a batch go on from the record that an earlier commit of its request has written, although
+    /// the reply of the store was lost. Returns whether there is one.
+    async fn go_on(
+        &self,
+        lead: &mut Option<Lead>,
+        batch: &mut Batch,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<bool, Error> {
+        let Some(key) = batch.own().key_in_doubt() else { return Ok(false) };
+        let load = self.store.load(&key).map_err(|cause| failed(FIND, cause));
+        let Some(Entry::Live(stored)) = within(attempts, load).await? else { return Ok(false) };
+        let Some(record) = read_live(&stored, self.context.now(), self.context) else {
+            return Ok(false);
+        };
+        // The lead belongs to the old key.
+        pass_on(lead, Newest::Ended);
+        drop(lead.take());
+        batch.go_on_from(&stored, record);
+        Ok(true)
     }
 
     /// Carries out a logout whose session has moved to another key.
@@ -246,9 +302,7 @@ impl<'c> Committer<'c> {
         L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
     {
         loop {
-            let found = attempts.within(Box::pin(find())).await;
-            let timed_out = || Err(failed("find a session", attempts.timed_out()));
-            let Some(key) = found.unwrap_or_else(timed_out)? else { return Ok(false) };
+            let Some(key) = within(attempts, Box::pin(find())).await? else { return Ok(false) };
             let now = self.context.now();
             let tombstone = match burial {
                 Burial::Remembered => now + TOMBSTONE,
@@ -278,6 +332,15 @@ impl<'c> Committer<'c> {
             outcome.map_err(|cause| failed(attempted, cause))
         }
     }
+}
+
+/// Awaits a search for a session until the deadline.
+async fn within<T>(
+    attempts: &mut Attempts<'_>,
+    search: impl Future<Output = Result<T, Error>> + Unpin,
+) -> Result<T, Error> {
+    let found = attempts.within(search).await;
+    found.unwrap_or_else(|| Err(failed(FIND, attempts.timed_out())))
 }
 
 /// Stores the state of the record for the next leader, which leads once this lead is dropped.

@@ -93,7 +93,7 @@ pub(crate) fn commit(
             let mut logout = pending.clone();
             logout.drop_changes(context);
             let outcome = seal(sealer, &logout, context)?;
-            Ok(CommitOutcome { record: Some(logout.record), refused: Some(error), ..outcome })
+            Ok(CommitOutcome { refused: Some(error), ..outcome })
         }
         outcome => outcome,
     }
@@ -132,7 +132,6 @@ fn seal(
     })?;
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
     let cookie = CookieUpdate::Set { value, max_age };
-    let record = (!Arc::ptr_eq(&record, &pending.record)).then_some(record);
     let token = Some(token);
     Ok(CommitOutcome { persistence, key: None, token, record, cookie, refused: None })
 }
@@ -143,6 +142,6 @@ fn without_sealing(pending: &PendingCommit, rule: CookieRule, token: Token) -> C
         CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
         _ => (pending.persistence, CookieUpdate::Keep),
     };
-    let token = Some(token);
-    CommitOutcome { persistence, key: None, token, record: None, cookie, refused: None }
+    let (token, record) = (Some(token), pending.record.clone());
+    CommitOutcome { persistence, key: None, token, record, cookie, refused: None }
 }

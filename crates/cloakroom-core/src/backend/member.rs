@@ -98,7 +98,7 @@ impl Member {
             persistence: Persistence::Ended,
             key: *key,
             token: token.clone(),
-            record: Some(empty.clone()),
+            record: empty.clone(),
             cookie: CookieUpdate::Keep,
             refused: None,
         }

@@ -126,10 +126,15 @@ impl LoadedSession {
         Self::absent(Persistence::New, Token::draw(), None, context)
     }
 
-    /// Makes a new session in place of this one, which has ended. It keeps the key, because the record
-    /// may have been rotated to another key, and a logout finds it from there.
+    /// Makes a new session in place of one that has ended under `key`. It keeps the key, because the
+    /// record may have been rotated to another key, and a logout finds it from there.
+    fn after(key: Option<RecordKey>, context: &Context) -> Self {
+        Self::absent(Persistence::New, Token::draw(), key, context)
+    }
+
+    /// Makes a new session in place of this one, which has ended.
     pub(crate) fn start_over(self, context: &Context) -> Self {
-        Self::absent(Persistence::New, Token::draw(), self.key, context)
+        Self::after(self.key, context)
     }
 
     /// Makes a session without a record for a visitor with a pre-session cookie. The token has the seed
@@ -175,7 +180,7 @@ pub(crate) fn read_live(
 }
 
 /// Chooses one session among those that a request's cookies identify. Prefers a live session to an
-/// ended one, and an ended one to a pre-session. Chooses none of two live sessions or of two
+/// ended one, an ended one to a pre-session, and that to a new one. Chooses none of two live sessions or of two
 /// pre-sessions, because the order of cookies does not show which one a neighbouring domain has
 /// planted.
 #[derive(Default)]
@@ -187,15 +192,18 @@ struct Choice {
 impl Choice {
     fn offer(&mut self, loaded: LoadedSession) {
         let rank = |session: &LoadedSession| match session.persistence {
-            Persistence::Stored { .. } => 3,
-            Persistence::Ended => 2,
-            Persistence::PreSession { .. } => 1,
-            Persistence::New => 0,
+            Persistence::Stored { .. } => 4,
+            Persistence::Ended => 3,
+            Persistence::PreSession { .. } => 2,
+            Persistence::New => 1,
         };
         let chosen = self.chosen.as_ref().map_or(0, rank);
         match rank(&loaded).cmp(&chosen) {
             Ordering::Less => (),
-            Ordering::Equal => self.is_ambiguous = loaded.persistence != Persistence::Ended,
+            Ordering::Equal => {
+                let has_ended = matches!(loaded.persistence, Persistence::Ended | Persistence::New);
+                self.is_ambiguous = !has_ended;
+            }
             Ordering::Greater => *self = Self { chosen: Some(loaded), is_ambiguous: false },
         }
     }

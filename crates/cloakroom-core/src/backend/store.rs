@@ -76,9 +76,13 @@ impl StoreBackend {
                 }
                 Some(Entry::Tombstone { successor, expires, .. }) => {
                     let now = context.now();
-                    if lifetimes::tombstone_counts(successor.is_some(), expires, now) {
-                        choice.offer(LoadedSession::ended(token, key, context));
-                    }
+                    choice.offer(
+                        if lifetimes::tombstone_counts(successor.is_some(), expires, now) {
+                            LoadedSession::ended(token, key, context)
+                        } else {
+                            LoadedSession::after(Some(key), context)
+                        },
+                    );
                 }
             }
         }

@@ -130,6 +130,11 @@ impl Error {
     pub fn is_unavailable(&self) -> bool {
         matches!(&*self.0, Kind::Store { cause, .. } if cause.is_unavailable())
     }
+
+    /// Returns `true` if the store failed, so that a step may have been carried out.
+    pub(crate) fn is_of_store(&self) -> bool {
+        matches!(&*self.0, Kind::Store { .. })
+    }
 }
 
 impl From<Kind> for Error {

@@ -1,6 +1,6 @@
 //! The headers that a session adds to a response.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use crate::http::headers::Headers;
 
@@ -14,7 +14,7 @@ pub trait HeadersMut: Headers {
 }
 
 /// The headers that a response has to carry for its session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use = "the response needs these headers"]
 #[non_exhaustive]
 pub struct ResponseHeaders {
@@ -49,6 +49,15 @@ impl ResponseHeaders {
         for line in self.set_cookie {
             response.append("set-cookie", line.into());
         }
+    }
+}
+
+/// Hides the cookies, because they hold the token.
+impl fmt::Debug for ResponseHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { set_cookie, vary, secret } = self;
+        let count = set_cookie.len();
+        write!(f, "ResponseHeaders({count} Set-Cookie, vary: {vary:?}, secret: {secret})")
     }
 }
 

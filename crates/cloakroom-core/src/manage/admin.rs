@@ -191,7 +191,7 @@ impl SessionAdmin {
     }
 
     /// Ends the session that `handle` names, even if it has been regenerated in the meantime. Returns
-    /// `true` if it was live.
+    /// `true` if it was live. The handle of a session without an owner follows a regeneration for one hour.
     ///
     /// Requests of the session that are still running commit nothing.
     ///

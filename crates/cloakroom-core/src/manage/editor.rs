@@ -137,6 +137,7 @@ impl Sessions {
             required: Worth::Nothing,
             seal: Seal::Current,
             usage: Usage::Unused,
+            in_doubt: None,
             loaded_at: self.context().now(),
         })
     }

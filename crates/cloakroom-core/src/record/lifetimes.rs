@@ -9,8 +9,9 @@ use cloakroom_store::{TOMBSTONE, clock::Timestamp};
 /// is 0 (RFC 6265bis, 5.6.2).
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest timeout. Deadlines are then far from the end of time, where they could not move.
-const MAX_TIMEOUT: Duration = Duration::from_secs(1_000 * 365 * 24 * 3_600);
+/// The longest idle timeout. Stores keep deadlines in numbers of different sizes, and all of them can
+/// hold this one.
+const MAX_IDLE: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// The time for which the tombstone of a regenerated session names its successor. Within this time a
 /// logout that was sent with the old token ends the session. A request may take this long.
@@ -36,14 +37,17 @@ impl Lifetimes {
         if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
             return Err(ConfigError::new("absolute_timeout", "at least one second is accepted"));
         }
-        let idle = idle.min(MAX_TIMEOUT);
         // A longer idle timeout would keep records that the absolute timeout has ended.
-        Ok(Self { idle: absolute.map_or(idle, |absolute| idle.min(absolute)), absolute })
+        let longest = absolute.unwrap_or(MAX_IDLE).min(MAX_IDLE);
+        Ok(Self { idle: idle.min(longest), absolute })
     }
 
-    /// Returns the idle timeout of `record`.
+    /// Returns the idle timeout of `record`: its own or the default, at least [`MIN_TIMEOUT`] and at
+    /// most its absolute timeout.
     pub(crate) fn idle(&self, record: &Record) -> Duration {
-        record.idle_timeout.map_or(self.idle, Duration::from_millis).min(MAX_TIMEOUT)
+        let idle = record.idle_timeout.map_or(self.idle, Duration::from_millis);
+        let absolute = record.absolute_deadline.map(|deadline| record.created.until(deadline));
+        idle.min(absolute.unwrap_or(MAX_IDLE)).clamp(MIN_TIMEOUT, MAX_IDLE)
     }
 
     /// Returns whether `record` has a longer idle timeout than the default. Its cookie then survives

@@ -25,6 +25,13 @@ impl Owner {
     pub(crate) fn key(&self) -> OwnerKey {
         OwnerKey::of(&self.name)
     }
+
+    /// Returns this owner for a session that had the owner `had`. A session that keeps its owner keeps
+    /// its id.
+    pub(crate) fn after(&self, had: Option<&Self>) -> Self {
+        let id = had.filter(|had| had.name == self.name).map_or(self.id, |had| had.id);
+        Self { id, ..self.clone() }
+    }
 }
 
 /// The bytes that all record keys of a session share.

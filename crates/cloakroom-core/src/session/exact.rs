@@ -127,32 +127,37 @@ impl Session {
             return Err(Kind::Unsupported { attempted, driver }.into());
         }
         self.state().work.refuse_when_closed()?;
-        if self.is_destroyed() {
-            // The change belongs to the session after the destroyed one.
+        let commits_log_first = self.state().work.commits_log_first();
+        if commits_log_first {
             self.commit().await?;
         }
         let (exact, result) = ExactResult::of(change);
         let session = self.clone();
         let persistence = Detached::new(async move {
             let _turn = session.0.committing.lock().await;
-            let pending = session.pending_exact(exact).await?;
-            session.commit_pending(pending, &Checkpoint::NOTHING).await
+            let (pending, checkpoint) = session.pending_exact(exact).await?;
+            session.commit_pending(pending, &checkpoint).await
         });
         let persistence = persistence.await?;
         Ok(result.take().filter(|_| persistence != Persistence::Ended))
     }
 
-    async fn pending_exact(&self, change: ExactChange) -> Result<Box<PendingCommit>, Error> {
+    async fn pending_exact(
+        &self,
+        change: ExactChange,
+    ) -> Result<(Box<PendingCommit>, Checkpoint), Error> {
         let sessions = self.sessions();
-        let pending = self.state().work.pending_exact(change, sessions.context());
-        match (pending, sessions.backend()) {
-            // The request's copy contains uncommitted changes.
-            ((mut pending, RecordSource::Store), Backend::Store(backend)) => {
-                (pending.persistence, pending.record) =
-                    backend.reload(pending.key, sessions.context()).await?;
-                Ok(pending)
-            }
-            ((pending, _), _) => Ok(pending),
+        let (mut pending, source, checkpoint) = {
+            let empty = sessions.context().empty_record();
+            let state = self.state();
+            let (pending, source) = state.work.pending_exact(change, empty);
+            (pending, source, state.work.checkpoint_of_nothing())
+        };
+        // The request's copy contains uncommitted changes.
+        if let (RecordSource::Store, Backend::Store(backend)) = (source, sessions.backend()) {
+            (pending.persistence, pending.record) =
+                backend.reload(pending.key, sessions.context()).await?;
         }
+        Ok((pending, checkpoint))
     }
 }

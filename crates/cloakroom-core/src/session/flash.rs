@@ -195,7 +195,8 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn flash_now(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
-        self.state().flash.show_now(Bags::of_messages(&messages)?.messages);
+        let messages = Bags::of_messages(&messages)?.messages;
+        self.state().flash.show_now(messages);
         Ok(self)
     }
 

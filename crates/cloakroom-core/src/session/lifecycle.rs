@@ -1,39 +1,21 @@
 //! Operations on the session as a whole: its token, its end, its commit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tracing::{Instrument as _, field::Empty};
 
 use super::{Session, deadlines::Deadlines, unit_of_work::Checkpoint};
 use crate::{
     backend::{
-        Backend,
-        commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence},
-        cookie,
+        commit::{CommitOutcome, PendingCommit, Persistence},
         decide::Worth,
         detached::Detached,
     },
     error::{Error, Kind},
-    http::response_headers::ResponseHeaders,
     observe,
     record::{change::Change, owner::Owner},
-    session::{
-        sessions::TokenTransport,
-        uncommitted::{CommitResult, Uncommitted},
-    },
+    session::sessions::TokenTransport,
 };
-
-/// The kind of response, which decides on the flash that the request consumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
-    /// The response may show a page. A navigation consumes all incoming flash, other requests only flash
-    /// that they have read.
-    Page,
-    /// The response is a redirect. The request consumes only flash that it has read.
-    Redirect,
-    /// The handler's changes were discarded. The request consumes no flash.
-    Nothing,
-}
 
 impl Session {
     /// Gives the session a new token and keeps its values. Call it at sign-in and whenever the
@@ -84,7 +66,9 @@ impl Session {
     /// ```
     pub fn destroy(&self) -> Result<(), Error> {
         let empty = self.sessions().context().empty_record();
-        self.state().work.destroy(empty)
+        let destroyed = self.state().work.destroy(empty)?;
+        drop(destroyed);
+        Ok(())
     }
 
     /// Sets the idle timeout of this session: it ends when it is not used for `idle`.
@@ -93,7 +77,8 @@ impl Session {
     /// [`idle_timeout`](crate::SessionsBuilder::idle_timeout) applies to all other sessions.
     ///
     /// The timeout starts at this request. If it is longer than the setting, the browser keeps the
-    /// cookie when it is closed, even with `browser_session`.
+    /// cookie when it is closed, even with `browser_session`. A timeout below one second counts as one
+    /// second, and one beyond the session's absolute timeout, or beyond a hundred years, as that.
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -143,6 +128,8 @@ impl Session {
     /// [deadline](crate::SessionsBuilder::commit_deadline). The commit at the request's end does not
     /// repeat changes that failed here, unless another change follows. To repeat them, call `commit`
     /// again.
+    /// [`Error::is_committed`] if the request has ended without its changes, because its handler panicked
+    /// or was dropped.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -154,140 +141,52 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(()) }).unwrap();
     /// ```
     pub async fn commit(&self) -> Result<(), Error> {
+        self.state().work.refuse_when_abandoned()?;
         if !self.0.fetch.speculative {
             self.state().consume_flash(false)?;
         }
         let session = self.clone();
-        let committed = Detached::new(async move { session.commit_changes().await });
-        committed.await.inspect_err(|_| self.state().work.refuse())
+        let committed = Detached::new(async move {
+            let (committed, checkpoint) = session.commit_changes().await;
+            committed.inspect_err(|_| session.state().work.refuse(&checkpoint))
+        });
+        committed.await
     }
 
-    /// Closes the session to further changes. Returns whether a final commit should be attempted.
-    fn close(&self, shown: Shown) -> Result<bool, Error> {
-        let fetch = self.0.fetch;
-        let mut state = self.state();
-        if !fetch.speculative && shown != Shown::Nothing {
-            state.consume_flash(fetch.navigation && shown == Shown::Page)?;
-        }
-        let nothing = state.work.has_nothing_to_commit(self.sessions().context());
-        Ok(state.work.close() && !nothing)
-    }
-
-    /// Commits at the request's end. The future is ready if the commit has nothing to wait for.
-    pub(crate) fn end(self, shown: Shown) -> Detached<CommitResult> {
-        let sessions = self.sessions();
-        match (self.close(shown), sessions.backend()) {
-            (Err(error), _) => Detached::ready(self.uncommitted(error)),
-            (Ok(false), _) => self.earned(),
-            (Ok(true), Backend::Cookie(sealer)) => {
-                let sealed = self.commit_span().in_scope(|| {
-                    let pending = self.state().work.pending();
-                    let checkpoint = self.state().work.checkpoint();
-                    let outcome = cookie::commit(sealer, &pending, sessions.context())?;
-                    self.apply(outcome, &checkpoint)
-                });
-                let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));
-                Detached::ready(self.conclude(sealed))
-            }
-            (Ok(true), Backend::Store(_)) => Detached::new(async move {
-                let committed = self.commit_changes().await;
-                self.conclude(committed)
-            }),
-        }
-    }
-
-    /// Returns the headers of the request's commits. Waits for a commit that is still under way because
-    /// its caller has dropped the future.
-    pub(crate) fn earned(self) -> Detached<CommitResult> {
-        if self.0.committing.try_lock().is_ok() {
-            return Detached::ready(Ok(self.response_headers()));
-        }
-        Detached::new(async move {
-            drop(self.0.committing.lock().await);
-            Ok(self.response_headers())
-        })
-    }
-
-    fn conclude(&self, committed: Result<(), Error>) -> CommitResult {
-        match committed {
-            Ok(()) => Ok(self.response_headers()),
-            Err(error) => {
-                // A `ReadSession` would otherwise show changes that were never stored.
-                self.discard_changes();
-                self.uncommitted(error)
-            }
-        }
-    }
-
-    /// Returns the error with the headers of earlier commits.
-    fn uncommitted(&self, error: Error) -> CommitResult {
-        Err(Uncommitted { error, headers: self.response_headers() })
-    }
-
-    /// Returns the headers that the response needs for the commits so far.
-    pub(crate) fn response_headers(&self) -> ResponseHeaders {
-        let mut state = self.state();
-        let cookie = state.effects.take_cookie();
-        match self.sessions().token_transport() {
-            TokenTransport::Cookie => {
-                let set_cookie = self.cookie_lines(cookie);
-                ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false }
-            }
-            TokenTransport::Bearer => {
-                let secret = state.effects.token_was_shown();
-                ResponseHeaders { set_cookie: Vec::new(), vary: Some("Authorization"), secret }
-            }
-        }
-    }
-
-    /// Returns whether a commit of this request has set or removed the cookie.
-    pub(crate) fn has_earned_cookie(&self) -> bool {
-        self.state().effects.has_cookie()
-    }
-
-    /// Returns the `Set-Cookie` lines of a cookie update.
-    fn cookie_lines(&self, cookie: CookieUpdate) -> Vec<String> {
-        let cookies = self.sessions().context().cookies();
-        match cookie {
-            CookieUpdate::Keep => Vec::new(),
-            CookieUpdate::Remove => cookies.remove(&self.0.chunks),
-            CookieUpdate::Set { value, max_age } => {
-                if self.0.fetch.exposed {
-                    observe::insecure_cookie();
-                }
-                cookies.issue(&value, max_age, &self.0.chunks)
-            }
-        }
-    }
-
-    async fn commit_changes(&self) -> Result<(), Error> {
+    /// Commits the current changes. Returns the result with the part of the work that it is about.
+    pub(super) async fn commit_changes(&self) -> (Result<(), Error>, Checkpoint) {
         let work = async {
             let _turn = self.0.committing.lock().await;
             let (pending, checkpoint, new_owner) = {
                 let state = self.state();
                 (state.work.pending(), state.work.checkpoint(), state.work.new_owner())
             };
-            match new_owner {
+            let committed = match new_owner {
                 None => self.commit_pending(pending, &checkpoint).await.map(drop),
                 // In a box, because it is rare and its future is large.
                 Some(owner) => Box::pin(self.commit_sign_in(owner, pending, &checkpoint)).await,
-            }
+            };
+            (committed, checkpoint)
         };
-        let committed = work.instrument(self.commit_span()).await;
-        committed.inspect_err(|error| observe::refused(error.code()))
+        let (committed, checkpoint) = work.instrument(self.commit_span()).await;
+        (committed.inspect_err(|error| observe::refused(error.code())), checkpoint)
     }
 
-    /// Commits changes that set a new owner, and ends the owner's sessions beyond the limit.
+    /// Commits changes that set an owner. If the owner has one session more then, ends the sessions
+    /// beyond the limit.
     async fn commit_sign_in(
         &self,
         owner: Owner,
         pending: Box<PendingCommit>,
         checkpoint: &Checkpoint,
     ) -> Result<(), Error> {
-        let sign_in = self.sessions().sign_ins().begin(owner);
+        let (sessions, had) = (self.sessions(), pending.before.owner.as_ref().map(|had| had.id));
+        let sign_in = sessions.sign_ins().begin(&owner);
         let persistence = self.commit_pending(pending, checkpoint).await?;
-        if matches!(persistence, Persistence::Stored { .. }) {
-            sign_in.end_surplus(self.sessions().backend(), self.sessions().context()).await;
+        let committed = self.state().work.committed_owner().cloned();
+        let is_new = |owner: &Owner| had != Some(owner.id);
+        if let (Persistence::Stored { .. }, Some(owner)) = (persistence, committed.filter(is_new)) {
+            sign_in.end_surplus(owner, sessions.backend(), sessions.context()).await;
         }
         Ok(())
     }
@@ -299,7 +198,12 @@ impl Session {
         checkpoint: &Checkpoint,
     ) -> Result<Persistence, Error> {
         let sessions = self.sessions();
-        let outcome = sessions.backend().commit(pending, sessions.context()).await?;
+        let outcome = sessions.backend().commit(pending, sessions.context()).await;
+        let outcome = outcome.inspect_err(|error| {
+            if error.is_of_store() {
+                self.state().work.doubt(checkpoint);
+            }
+        })?;
         let persistence = outcome.persistence;
         self.apply(outcome, checkpoint)?;
         Ok(persistence)
@@ -310,32 +214,35 @@ impl Session {
     ///
     /// # Errors
     /// The error of changes that were dropped after a logout.
-    fn apply(&self, outcome: CommitOutcome, checkpoint: &Checkpoint) -> Result<(), Error> {
+    pub(super) fn apply(
+        &self,
+        outcome: CommitOutcome,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Error> {
         loop {
-            let (rest, mut record) = self.state().work.rest(&outcome, checkpoint);
-            if !rest.is_empty() && outcome.record.is_some() {
-                rest.replay(std::sync::Arc::make_mut(&mut record));
+            let (rest, mut record) = (self.state().work.since(checkpoint), outcome.record.clone());
+            if !rest.is_empty() {
+                rest.replay(Arc::make_mut(&mut record));
             }
             let mut state = self.state();
-            if state.work.apply(&outcome, checkpoint, &rest, &record) {
+            if let Some(done) = state.apply(&outcome, checkpoint, &rest, &record) {
                 state.effects.add(outcome.cookie, outcome.persistence);
+                drop(state);
+                // Without the lock, because closures may own anything.
+                drop(done);
                 return outcome.refused.map_or(Ok(()), Err);
             }
         }
     }
 
     /// Makes the span of a commit. It identifies the session by the token before the commit.
-    fn commit_span(&self) -> tracing::Span {
+    pub(super) fn commit_span(&self) -> tracing::Span {
         let driver = self.sessions().driver_name();
         let span = tracing::debug_span!(target: observe::TARGET, "commit", driver, session = Empty);
         if !span.is_disabled() {
             span.record("session", self.state().work.current_token().correlation());
         }
         span
-    }
-
-    pub(crate) fn discard_changes(&self) {
-        self.state().work.discard_changes();
     }
 
     pub(crate) fn is_destroyed(&self) -> bool {

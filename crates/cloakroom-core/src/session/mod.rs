@@ -1,6 +1,7 @@
 //! The session of a request, as handlers use it.
 
 pub(crate) mod deadlines;
+pub(crate) mod ending;
 mod exact;
 mod flash;
 pub(crate) mod flash_messages;
@@ -23,7 +24,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-pub(crate) use lifecycle::Shown;
 use read::ReadSession;
 use state::State;
 

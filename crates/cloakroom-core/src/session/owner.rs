@@ -20,7 +20,9 @@ impl Session {
     /// ends.
     ///
     /// The owner is not a value, so [`all`](Self::all) does not show it and [`clear`](Self::clear)
-    /// keeps it. If concurrent requests set it, the later one counts.
+    /// keeps it. If concurrent requests set it, the later one counts. If the session ends during a request
+    /// that signs in with `regenerate`, the commit begins a new session. A request whose session had the same
+    /// owner before does so only if another request has regenerated it, because a logout is final.
     ///
     /// # Errors
     /// [`Error::is_unsupported`] if nothing would use the owner: the driver has no index of owners, such
@@ -46,13 +48,10 @@ impl Session {
             let driver = sessions.driver_name();
             return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
         }
-        let mut state = self.state();
         let now = sessions.context().now();
-        let owner = match state.owner() {
-            Some(had) if *had.name == *owner => Owner { since: now, ..had.clone() },
-            _ => Owner::new(owner, now, state.work.current_token().record_key().tag()),
-        };
-        state.work.change(Change::Own(Some(owner)))
+        let mut state = self.state();
+        let tag = state.work.current_token().record_key().tag();
+        state.work.change(Change::Own(Some(Owner::new(owner, now, tag))))
     }
 
     /// Removes the owner of the session. To sign out, prefer [`destroy`](Self::destroy), which ends

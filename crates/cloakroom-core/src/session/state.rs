@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use crate::session::{
-    deadlines::Deadlines, incoming_flash::IncomingFlash, response_effects::ResponseEffects,
-    unit_of_work::UnitOfWork,
+    deadlines::Deadlines,
+    incoming_flash::IncomingFlash,
+    response_effects::ResponseEffects,
+    unit_of_work::{Checkpoint, UnitOfWork},
 };
 use crate::{
-    backend::{LoadedSession, commit::Persistence},
+    backend::{
+        LoadedSession,
+        commit::{CommitOutcome, Persistence},
+    },
     error::Error,
     form::FieldErrors,
     observe,
     record::{
-        change::Change,
+        Record,
+        change::{Change, ChangeLog},
         flash::{Bags, Batch, BatchId},
         lifetimes,
         owner::{Owner, SessionId},
@@ -45,8 +51,8 @@ pub(super) struct State {
     batch: Option<BatchId>,
     /// The batch of the flash that this request keeps.
     kept: Option<BatchId>,
-    /// The key of the record that the request loaded, and its id in the owner's list.
-    loaded: (Option<RecordKey>, Option<SessionId>),
+    /// The key of the record that the request loaded or last wrote, and its id in the owner's list.
+    known: (Option<RecordKey>, Option<SessionId>),
 }
 
 impl State {
@@ -57,7 +63,7 @@ impl State {
             effects: ResponseEffects::default(),
             batch: None,
             kept: None,
-            loaded: (loaded.key, id),
+            known: (loaded.key, id),
             work: UnitOfWork::new(loaded),
         }
     }
@@ -67,7 +73,7 @@ impl State {
     pub(super) fn late(loaded: LoadedSession) -> Self {
         let mut state = Self::new(loaded);
         state.flash = IncomingFlash::default();
-        state.work.close();
+        state.work.close_late();
         state
     }
 
@@ -93,12 +99,28 @@ impl State {
         }
     }
 
+    /// Applies the outcome of a commit, as [`UnitOfWork::apply`] does.
+    pub(super) fn apply(
+        &mut self,
+        outcome: &CommitOutcome,
+        checkpoint: &Checkpoint,
+        rest: &ChangeLog,
+        record: &Arc<Record>,
+    ) -> Option<ChangeLog> {
+        let done = self.work.apply(outcome, checkpoint, rest, record)?;
+        // A session that has ended for this request may live on under another key.
+        if matches!(outcome.persistence, Persistence::Stored { .. }) {
+            self.known = (outcome.key, outcome.record.owner.as_ref().map(|owner| owner.id));
+        }
+        Some(done)
+    }
+
     /// Returns whether `key` or `owner` identify the session of this request. Compares with the session
-    /// as it was loaded, as it is now, and as it will be after the commit.
+    /// as it was loaded or last committed, as it is now, and as it will be after the commit.
     pub(super) fn is_stored_as(&self, key: &RecordKey, owner: &Owner) -> bool {
-        let (loaded_key, loaded_id) = &self.loaded;
-        [*loaded_key, self.work.key()].contains(&Some(*key))
-            || [*loaded_id, self.owner().map(|owner| owner.id)].contains(&Some(owner.id))
+        let (known_key, known_id) = &self.known;
+        [*known_key, self.work.key()].contains(&Some(*key))
+            || [*known_id, self.owner().map(|owner| owner.id)].contains(&Some(owner.id))
             || self.work.token_afterwards().record_key() == *key
     }
 

@@ -1,6 +1,6 @@
 //! The changes of a request to its session until the commit.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytestring::ByteString;
 
@@ -37,6 +37,26 @@ enum Phase {
     Refused,
     /// The final commit has begun, and changes are refused.
     Closed,
+    /// The request has ended without some of its changes, and further changes are refused.
+    Abandoned,
+}
+
+/// What the end of a request keeps of its uncommitted work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Changes,
+    /// `destroy` and `regenerate`, which take effect in any case.
+    TokenAction,
+    /// `destroy` alone.
+    Logout,
+}
+
+/// What is left to do at the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Final {
+    Commit,
+    /// No commit takes the changes that are left, or there are none.
+    Nothing,
 }
 
 /// Which record an exact change starts from.
@@ -49,15 +69,11 @@ pub(super) enum RecordSource {
 }
 
 /// The part of the work that a commit contains.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
+    destroys: usize,
     changes: usize,
     action: TokenAction,
-}
-
-impl Checkpoint {
-    /// The checkpoint of a commit that contains none of the request's own changes.
-    pub(super) const NOTHING: Self = Self { changes: 0, action: TokenAction::Keep };
 }
 
 /// A request's copy of the record, with its changes and its intent for the token.
@@ -67,11 +83,15 @@ pub(super) struct UnitOfWork {
     key: Option<RecordKey>,
     token: Token,
     action: TokenAction,
+    /// How often the request has called `destroy`.
+    destroys: usize,
     record: Arc<Record>,
     log: ChangeLog,
     /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
+    /// How many changes of the log a failed commit may have carried out.
+    in_doubt: Option<usize>,
     loaded_at: Timestamp,
     phase: Phase,
     /// The record without the changes of the log. It is empty after a `destroy`. A commit writes it if
@@ -87,11 +107,13 @@ impl UnitOfWork {
             key,
             token,
             action: TokenAction::Keep,
+            destroys: 0,
             untouched: record.clone(),
             record,
             log: ChangeLog::default(),
             required: Worth::Nothing,
             seal,
+            in_doubt: None,
             loaded_at: at,
             phase: Phase::Open,
         }
@@ -131,19 +153,22 @@ impl UnitOfWork {
         self.check_open()?;
         let fresh = self.token.successor();
         self.action = match self.action {
+            // The session may be stored under this token already.
+            TokenAction::Rotate(_) if self.in_doubt.is_some() => return Ok(()),
             TokenAction::Keep | TokenAction::Rotate(_) => TokenAction::Rotate(fresh),
             TokenAction::Destroy(_) => TokenAction::Destroy(fresh),
         };
         Ok(())
     }
 
-    /// Ends the session. Later changes belong to a new session, which starts from `empty`.
-    pub(super) fn destroy(&mut self, empty: Record) -> Result<(), Error> {
+    /// Ends the session. Later changes belong to a new session, which starts from `empty`. Returns the
+    /// changes of the ended one, which the caller drops without a lock.
+    pub(super) fn destroy(&mut self, empty: Record) -> Result<ChangeLog, Error> {
         self.check_open()?;
         self.action = TokenAction::Destroy(self.token.successor());
+        self.destroys += 1;
         self.untouched = Arc::new(empty);
-        self.discard_changes();
-        Ok(())
+        Ok(self.discard_changes())
     }
 
     /// Makes the commit store at least this much, even if the session is empty.
@@ -160,7 +185,16 @@ impl UnitOfWork {
     /// Refuses a change after the final commit has begun, or inside of a closure.
     pub(super) fn refuse_when_closed(&self) -> Result<(), Error> {
         closure::refuse_change()?;
-        if self.phase == Phase::Closed { Err(Kind::Committed.into()) } else { Ok(()) }
+        if self.is_closed() { Err(Kind::Committed.into()) } else { Ok(()) }
+    }
+
+    /// Refuses a commit after the request has ended without some of its changes.
+    pub(super) fn refuse_when_abandoned(&self) -> Result<(), Error> {
+        if self.phase == Phase::Abandoned { Err(Kind::Committed.into()) } else { Ok(()) }
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed | Phase::Abandoned)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -205,11 +239,22 @@ impl UnitOfWork {
         self.required.with(&self.record)
     }
 
-    /// Returns the owner that a commit sets, if the session had none or another one before.
+    /// Returns the owner that the changes give to a session without an owner.
     pub(super) fn new_owner(&self) -> Option<Owner> {
-        let owner = self.record.owner.as_ref().filter(|_| self.log.sets_owner())?;
-        let had = self.untouched.owner.as_ref();
-        had.is_none_or(|had| had.name != owner.name).then(|| owner.clone())
+        self.log.owner()
+    }
+
+    /// Returns the owner without the changes since the last commit.
+    pub(super) fn committed_owner(&self) -> Option<&Owner> {
+        self.untouched.owner.as_ref()
+    }
+
+    /// Returns whether the log has to be committed before an exact change: it comes before the end of
+    /// the session, or it may be stored under a token that the visitor does not have yet.
+    pub(super) fn commits_log_first(&self) -> bool {
+        let has_new_token = self.action != TokenAction::Keep
+            || !matches!(self.persistence, Persistence::Stored { .. });
+        self.is_destroyed() || (has_new_token && self.in_doubt.is_some())
     }
 
     /// Returns whether the request has changes, or needs a record of its session.
@@ -257,20 +302,21 @@ impl UnitOfWork {
             required: self.required,
             seal: self.seal,
             usage: Usage::Used,
+            in_doubt: self.in_doubt,
             loaded_at: self.loaded_at,
         }
     }
 
     /// Returns a commit of `change` alone, without the request's other changes, and the source of the
-    /// record that it starts from.
+    /// record that it starts from. An unstored session starts from `empty`.
     pub(super) fn pending_exact(
         &self,
         change: ExactChange,
-        context: &Context,
+        empty: Record,
     ) -> (Box<PendingCommit>, RecordSource) {
         let (record, source) = match self.persistence {
             Persistence::New | Persistence::PreSession { .. } | Persistence::Ended => {
-                (context.empty_record().into(), RecordSource::Commit)
+                (empty.into(), RecordSource::Commit)
             }
             Persistence::Stored { .. } if self.log.is_empty() => {
                 (self.record.clone(), RecordSource::Commit)
@@ -283,45 +329,49 @@ impl UnitOfWork {
         (Box::new(pending), source)
     }
 
+    /// Returns the checkpoint of a commit of all current changes.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { changes: self.log.len(), action: self.action.clone() }
+        Checkpoint { destroys: self.destroys, changes: self.log.len(), action: self.action.clone() }
     }
 
-    /// Returns the changes since `checkpoint`, and the record to replay them on.
-    pub(super) fn rest(
-        &self,
-        outcome: &CommitOutcome,
-        checkpoint: &Checkpoint,
-    ) -> (ChangeLog, Arc<Record>) {
-        let rest = self.log.since(checkpoint.changes);
-        let record = outcome.record.clone().unwrap_or_else(|| self.record.clone());
-        (rest, record)
+    /// Returns the checkpoint of a commit that contains none of the request's own changes.
+    pub(super) fn checkpoint_of_nothing(&self) -> Checkpoint {
+        let destroys = self.destroys - usize::from(self.is_destroyed());
+        Checkpoint { destroys, changes: 0, action: TokenAction::Keep }
     }
 
-    /// Applies the outcome of a commit. `rest` and `record` come from [`rest`](Self::rest), with the
-    /// changes replayed on the record.
+    /// Returns the changes since `checkpoint`.
+    pub(super) fn since(&self, checkpoint: &Checkpoint) -> ChangeLog {
+        self.log.since(checkpoint.changes)
+    }
+
+    /// Applies the outcome of a commit. `rest` are the changes [since](Self::since) the checkpoint, and
+    /// `record` is the stored record with them. Returns changes that are no longer needed, which the
+    /// caller drops without a lock.
     ///
-    /// Returns `false`, and applies nothing, if a clone of the session has made further changes since.
+    /// Returns `None`, and applies nothing, if a clone of the session has made further changes since.
     pub(super) fn apply(
         &mut self,
         outcome: &CommitOutcome,
         checkpoint: &Checkpoint,
         rest: &ChangeLog,
         record: &Arc<Record>,
-    ) -> bool {
-        let action_is_new = self.action != checkpoint.action;
-        // A `destroy` since the checkpoint has emptied record and log. Their contents belong to the
-        // next session.
-        if !(action_is_new && self.is_destroyed()) {
-            if self.log.len().saturating_sub(checkpoint.changes) != rest.len() {
-                return false;
+    ) -> Option<ChangeLog> {
+        let mut done = ChangeLog::default();
+        // After a `destroy` since the checkpoint, log and record are those of the next session.
+        if self.destroys == checkpoint.destroys {
+            if self.since(checkpoint).len() != rest.len() {
+                return None;
             }
-            self.log = rest.clone();
+            done = mem::replace(&mut self.log, rest.clone());
             self.record = record.clone();
-            self.untouched = outcome.record.as_ref().unwrap_or(record).clone();
-        }
-        if !action_is_new {
-            self.action = TokenAction::Keep;
+            self.untouched = outcome.record.clone();
+            self.action = match mem::replace(&mut self.action, TokenAction::Keep) {
+                action if action == checkpoint.action => TokenAction::Keep,
+                TokenAction::Keep => TokenAction::Keep,
+                // By a `regenerate` since the checkpoint. The `destroy` before it is committed.
+                TokenAction::Rotate(next) | TokenAction::Destroy(next) => TokenAction::Rotate(next),
+            };
         }
         self.persistence = outcome.persistence;
         self.key = outcome.key;
@@ -331,32 +381,73 @@ impl UnitOfWork {
         self.seal = Seal::Current;
         if matches!(outcome.persistence, Persistence::Stored { .. } | Persistence::Ended) {
             self.required = Worth::Nothing;
+            self.in_doubt = None;
         }
-        if self.phase != Phase::Closed {
+        if !self.is_closed() {
             self.phase = Phase::Open;
         }
-        true
+        Some(done)
     }
 
-    /// Remembers that an explicit commit failed and its caller has the error.
-    pub(super) fn refuse(&mut self) {
-        if self.phase != Phase::Closed {
+    /// Remembers that a commit of the work at `checkpoint` may have been carried out although it failed.
+    pub(super) fn doubt(&mut self, checkpoint: &Checkpoint) {
+        self.in_doubt.get_or_insert(checkpoint.changes);
+    }
+
+    /// Remembers that an explicit commit of the work at `checkpoint` failed and its caller has the
+    /// error. If a clone of the session has made changes since, the final commit takes all of them.
+    pub(super) fn refuse(&mut self, checkpoint: &Checkpoint) {
+        if self.phase == Phase::Open && self.checkpoint() == *checkpoint {
             self.phase = Phase::Refused;
         }
     }
 
-    /// Closes the session to further changes. Returns `false` if a final commit would only repeat
-    /// changes whose explicit commit failed. `destroy` and `regenerate` are always tried again.
-    pub(super) fn close(&mut self) -> bool {
-        let refused = self.phase == Phase::Refused && self.action == TokenAction::Keep;
+    /// Closes a session that was loaded too late for changes.
+    pub(super) fn close_late(&mut self) {
         self.phase = Phase::Closed;
-        !refused
     }
 
-    /// Discards all changes except `destroy` and `regenerate`.
-    pub(super) fn discard_changes(&mut self) {
+    /// Closes the session to further changes at the end of the request. Returns what is left to do, and
+    /// the changes that no commit takes, which the caller drops without a lock.
+    ///
+    /// A final commit would only repeat changes whose explicit commit failed, so they are discarded.
+    /// `destroy` and `regenerate` are always tried again.
+    pub(super) fn close(&mut self, kept: Kept, context: &Context) -> (Final, ChangeLog) {
+        if self.is_closed() {
+            return (Final::Nothing, ChangeLog::default());
+        }
+        if kept == Kept::Logout && !self.is_destroyed() {
+            self.action = TokenAction::Keep;
+        }
+        let is_abandoned = kept != Kept::Changes && self.has_changes();
+        let is_refused = self.phase == Phase::Refused && self.action == TokenAction::Keep;
+        self.phase = if is_abandoned { Phase::Abandoned } else { Phase::Closed };
+        let mut discarded = ChangeLog::default();
+        if kept != Kept::Changes {
+            discarded = self.discard_changes();
+        }
+        if !is_refused && !self.has_nothing_to_commit(context) {
+            return (Final::Commit, discarded);
+        }
+        if kept == Kept::Changes {
+            discarded = self.discard_changes();
+        }
+        (Final::Nothing, discarded)
+    }
+
+    /// Returns whether the changes run closures of the application, and no commit has begun to take
+    /// them. A closure that holds the session keeps it in memory until then.
+    pub(super) fn holds_closures(&self) -> bool {
+        !self.is_closed() && self.log.has_closures()
+    }
+
+    /// Discards all changes except `destroy` and `regenerate`. Returns them, and the caller drops them
+    /// without a lock, because their closures may own anything.
+    #[must_use]
+    pub(super) fn discard_changes(&mut self) -> ChangeLog {
         self.record = self.untouched.clone();
-        self.log = ChangeLog::default();
+        self.in_doubt = self.in_doubt.map(|_| 0);
         self.required = Worth::Nothing;
+        mem::take(&mut self.log)
     }
 }

@@ -38,7 +38,9 @@ macro_rules! value_reads {
                 key: impl $crate::values::key::KeyOf<T>,
             ) -> Result<Option<T>, $crate::error::Error> {
                 let path = $crate::values::Path::of(&key)?;
-                self.read_values(|values| values.get(path))
+                let text = self.read_values(|values| values.text(path));
+                // Without a lock, because it runs code of the application.
+                $crate::values::decode(path.text(), text.as_deref())
             }
 
             /// Returns the value under `key`, or `default` if there is none.

@@ -70,7 +70,7 @@ impl Session {
     /// [`Key::literal`](crate::Key::literal).
     ///
     /// # Errors
-    /// When the value is not a whole number, or the sum does not fit into 64 bits: the value stays.
+    /// When the value is not an integer, or the sum does not fit into 64 bits: the value stays.
     /// After the commit, as every change.
     ///
     /// ```
@@ -87,8 +87,8 @@ impl Session {
     /// Adds `by`, an `i64` or an `f64`, to the number under `key` and returns the sum.
     ///
     /// # Errors
-    /// As [`increment`](Self::increment). When the sum has a fraction and `by` is an `i64`: use an `f64`
-    /// for such numbers.
+    /// As [`increment`](Self::increment). When the stored number is a floating-point number, such as 0.5
+    /// or 1.0, and `by` is an `i64`: use an `f64` for such numbers.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -99,7 +99,8 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn increment_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        self.state().work.increment(Path::of(&key)?, by)
+        let path = Path::of(&key)?;
+        self.state().work.increment(path, by)
     }
 
     /// Subtracts 1 from the number under `key` and returns the difference, as
@@ -152,7 +153,8 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn forget(&self, key: impl AsKey) -> Result<(), Error> {
-        self.state().work.change(Change::Forget { path: Path::of(&key)?.to_owned() })
+        let path = Path::of(&key)?.to_owned();
+        self.state().work.change(Change::Forget { path })
     }
 
     /// Removes the value under `key` and returns it as this request sees it.
@@ -173,12 +175,17 @@ impl Session {
     /// ```
     pub fn pull<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, Error> {
         let path = Path::of(&key)?;
-        let mut state = self.state();
-        let value = state.values().get(path)?;
-        if state.values().raw(path).is_some() {
-            state.work.change(Change::Forget { path: path.to_owned() })?;
+        loop {
+            let text = self.state().values().text(path);
+            let value = decode(path.text(), text.as_deref())?;
+            let mut state = self.state();
+            if state.values().raw(path) == text.as_deref() {
+                if text.is_some() {
+                    state.work.change(Change::Forget { path: path.to_owned() })?;
+                }
+                return Ok(value);
+            }
         }
-        Ok(value)
     }
 
     /// Removes all values. Keeps flash, owner, token and deadlines. Use [`destroy`](Self::destroy) to
@@ -228,21 +235,21 @@ impl Session {
             let path = path.to_owned();
             Arc::new(move |current: Option<&str>| {
                 let path = path.borrow();
-                let stored = current.map_or(Ok(None), |raw| decode(path.text(), raw))?;
-                let mut value: T = stored.unwrap_or_default();
+                let mut value: T = decode(path.text(), current)?.unwrap_or_default();
                 change(&mut value);
                 path.encode(&value)
             })
         };
         closure::refuse_change()?;
         loop {
-            let current = self.state().values().raw(path).map(ToOwned::to_owned);
+            let current = self.state().values().text(path);
             // Without the lock, because the closure may read the session.
             let value = closure::run(|| rerun(current.as_deref()))??;
             let mut state = self.state();
             if state.values().raw(path) == current.as_deref() {
-                state.work.update(path.to_owned(), rerun, value)?;
-                return state.values().get(path).map(Option::unwrap_or_default);
+                state.work.update(path.to_owned(), rerun.clone(), value.clone())?;
+                drop(state);
+                return decode(path.text(), Some(&value)).map(Option::unwrap_or_default);
             }
         }
     }

@@ -33,10 +33,13 @@ pub(super) fn encode_below<T: Serialize + ?Sized>(
     Ok(text.into())
 }
 
-/// Deserializes the value of `key`, where `null` is an absence. The error names the key and the type,
-/// and quotes no part of the value.
-pub(crate) fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<Option<T>, Error> {
-    serde_json::from_str(text).map_err(|_| {
+/// Deserializes the value of `key`, if it has one. `null` is an absence. The error names the key and
+/// the type, and quotes no part of the value.
+pub(crate) fn decode<T: DeserializeOwned>(
+    key: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, Error> {
+    text.map_or(Ok(None), serde_json::from_str).map_err(|_| {
         Kind::Decode { key: key.to_owned(), expected: std::any::type_name::<T>() }.into()
     })
 }

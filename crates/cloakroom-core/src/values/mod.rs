@@ -58,10 +58,20 @@ impl Values {
         *self = Self::default();
     }
 
+    /// Parses the members. Damaged values are an absence, because an error at each request would lock
+    /// the visitor out.
+    fn members(text: &ByteString) -> Members {
+        Members::parse(text).unwrap_or_else(|| {
+            let bytes = text.len();
+            tracing::warn!(bytes, "ignoring the values of a session: they are damaged");
+            Members::default()
+        })
+    }
+
     /// Parses the members, if they are not parsed yet, and returns them.
     fn open(&mut self) -> &mut Members {
         if let Self::Stored(text) = self {
-            *self = Self::Open(Members::parse(text).unwrap_or_default());
+            *self = Self::Open(Self::members(text));
         }
         match self {
             Self::Open(members) => members,
@@ -80,9 +90,7 @@ impl Values {
             (key.to_owned(), value)
         };
         match self {
-            Self::Stored(text) => {
-                Members::parse(text).unwrap_or_default().iter().map(parse).collect()
-            }
+            Self::Stored(text) => Self::members(text).iter().map(parse).collect(),
             Self::Open(members) => members.iter().map(parse).collect(),
         }
     }
@@ -92,6 +100,16 @@ impl Values {
         let (root, below) = path.split_root();
         let root = self.member(root)?;
         below.map_or(Some(root), |below| below.split('.').try_fold(root, json::member))
+    }
+
+    /// Returns the JSON text of the value at `path`. It shares the memory of these values.
+    pub(crate) fn text(&self, path: Path<&str>) -> Option<ByteString> {
+        let (root, _) = path.split_root();
+        let whole = match self {
+            Self::Stored(text) => text,
+            Self::Open(members) => members.get(root)?,
+        };
+        self.raw(path).map(|raw| whole.slice_ref(raw))
     }
 
     /// Returns the JSON text of the member `name`. Dots in `name` have no special meaning.
@@ -118,7 +136,7 @@ impl Values {
     /// Deserializes the value at `path`. Returns `None` if it is missing or `null`. Parses no other
     /// value.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: Path<&str>) -> Result<Option<T>, Error> {
-        self.raw(path).map_or(Ok(None), |text| decode(path.text(), text))
+        decode(path.text(), self.raw(path))
     }
 
     /// Puts `value`, a JSON text, at `path`. Creates missing objects along the path.

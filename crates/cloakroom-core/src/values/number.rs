@@ -89,7 +89,7 @@ pub(crate) fn read<N: Number>(key: &str, number: &JsonNumber) -> Result<N, Error
     N::read(number).ok_or_else(|| {
         let key = key.to_owned();
         if number.is_f64() {
-            Kind::NotANumber { key, found: "a number with a fraction" }.into()
+            Kind::NotANumber { key, found: "a floating-point number" }.into()
         } else {
             Kind::Overflow { key }.into()
         }

@@ -15,6 +15,7 @@
 //! # });
 //! ```
 
+mod dropped;
 mod owners;
 mod races;
 mod rules;
@@ -88,7 +89,8 @@ pub async fn check(store: Arc<dyn Store>, time: &dyn Time) -> usize {
         Some(store) => scan::check(&subject, store).await,
         None => 0,
     };
-    rules::check(&subject).await + owners + scan + races::check(&subject).await
+    let races = races::check(&subject).await;
+    rules::check(&subject).await + owners + scan + races + dropped::check(&subject).await
 }
 
 /// The store under test, with helpers for the rules.

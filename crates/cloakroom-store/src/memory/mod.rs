@@ -29,8 +29,9 @@ const MIN_SHARD_CAPACITY: usize = 16;
 /// Use it for tests, for development, and for an application of one process that may lose its sessions
 /// at a restart. Use the file or Redis driver otherwise.
 ///
-/// Expired sessions are dropped without a background task: a shard sweeps itself when it has doubled
-/// since its last sweep. So the store holds at most twice as many entries as are live.
+/// Expired sessions are dropped without a background task. The store has 64 parts. A part of 64 entries
+/// or more sweeps itself when a new session finds it twice as large as after its last sweep, so expired
+/// entries stay until new ones come. To drop them at other times, call [`Sweep::sweep`].
 ///
 /// # Security
 /// Visitors can begin any number of sessions. Set a limit with [`capacity`](Self::capacity).

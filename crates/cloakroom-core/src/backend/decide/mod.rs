@@ -26,8 +26,8 @@ pub(crate) struct Wanted {
     pub(crate) contents: Contents,
     /// The part of an unstored session that the commit stores.
     pub(crate) worth: Worth,
-    /// Whether the request sets the owner.
-    pub(crate) sets_owner: bool,
+    /// Whether the request signs its visitor in, so that a new session begins if its own has ended.
+    pub(crate) signs_in: bool,
     pub(crate) usage: Usage,
     pub(crate) seal: Seal,
 }
@@ -170,7 +170,7 @@ pub(crate) struct Decision {
 ///
 /// Only a request that itself ends the live session removes the cookie. A request of an ended session
 /// keeps the cookie and writes nothing, with two exceptions. A logout follows the session to its new
-/// key. A sign-in, which sets an owner and a new token, begins a new session.
+/// key. A sign-in, which sets a new owner and a new token, begins a new session.
 ///
 /// An empty session whose page shows a CSRF token gets a pre-session cookie and no record.
 pub(crate) fn decide(
@@ -192,7 +192,7 @@ pub(crate) fn decide(
             (Step::Nothing, renew_pre_session(expires, wanted, deadlines, now))
         }
         (Persistence::Ended, Action::Destroy) => (Step::DestroySuccessor, Remove),
-        (Persistence::Ended, Action::Rotate) if wanted.sets_owner => {
+        (Persistence::Ended, Action::Rotate) if wanted.signs_in => {
             (Step::Create { expires: fresh }, Set)
         }
         (Persistence::New | Persistence::Ended, _) => (Step::Nothing, Keep),

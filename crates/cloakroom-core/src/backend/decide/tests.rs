@@ -30,7 +30,7 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
     for persistence in unstored.into_iter().chain([stored(5), stored(50)]) {
         for action in [Action::Keep, Action::Rotate, Action::Destroy] {
             for contents in [Unchanged, Changed, Lifetime] {
-                for (worth, sets_owner) in pairs([Nothing, Cookie, Record], booleans) {
+                for (worth, signs_in) in pairs([Nothing, Cookie, Record], booleans) {
                     for (usage, seal) in
                         pairs([Usage::Used, Usage::Unused], [Seal::Current, Seal::OfOldKey])
                     {
@@ -40,7 +40,7 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
                         ) {
                             for absolute in [None, Some(NOW + Duration::from_secs(1))] {
                                 let wanted =
-                                    Wanted { action, contents, worth, sets_owner, usage, seal };
+                                    Wanted { action, contents, worth, signs_in, usage, seal };
                                 let deadlines = Deadlines { idle: IDLE, absolute, cookie, browser };
                                 let decision = decide(persistence, wanted, deadlines, NOW);
                                 check(persistence, wanted, deadlines, decision);
@@ -65,7 +65,7 @@ fn pairs<A: Copy, B: Copy, const N: usize, const M: usize>(
 #[test]
 fn the_step_is_as_the_table_says() {
     each(|persistence, wanted, _, decision| {
-        let Wanted { action, contents, worth, sets_owner, usage, seal } = wanted;
+        let Wanted { action, contents, worth, signs_in, usage, seal } = wanted;
         let (changed, old_key) = (contents != Contents::Unchanged, seal == Seal::OfOldKey);
         let is_due = persistence == stored(50) && usage == Usage::Used;
         let current = match persistence {
@@ -78,7 +78,7 @@ fn the_step_is_as_the_table_says() {
                 Step::Create { expires: fresh() }
             }
             (Persistence::Ended, Action::Destroy) => Step::DestroySuccessor,
-            (Persistence::Ended, Action::Rotate) if sets_owner => Step::Create { expires: fresh() },
+            (Persistence::Ended, Action::Rotate) if signs_in => Step::Create { expires: fresh() },
             (Persistence::New | Persistence::PreSession { .. } | Persistence::Ended, _) => {
                 Step::Nothing
             }
@@ -152,7 +152,7 @@ fn a_pre_session_is_valid_for_a_day_at_most() {
         action: Action::Keep,
         contents: Contents::Unchanged,
         worth: Worth::Cookie,
-        sets_owner: false,
+        signs_in: false,
         usage: Usage::Used,
         seal: Seal::Current,
     };
@@ -166,8 +166,8 @@ fn a_pre_session_is_valid_for_a_day_at_most() {
 fn an_ended_session_writes_nothing_but_a_logout_or_a_sign_in() {
     each(|persistence, wanted, _, decision| {
         if persistence == Persistence::Ended && decision.step != Step::Nothing {
-            let signs_in = wanted.action == Action::Rotate && wanted.sets_owner;
-            assert!(wanted.action == Action::Destroy || signs_in, "{wanted:?}");
+            let begins = wanted.action == Action::Rotate && wanted.signs_in;
+            assert!(wanted.action == Action::Destroy || begins, "{wanted:?}");
         }
     });
 }
@@ -178,7 +178,7 @@ fn a_deadline_moves_after_a_tenth_of_the_idle_timeout() {
         action: Action::Keep,
         contents: Contents::Unchanged,
         worth: Worth::Nothing,
-        sets_owner: false,
+        signs_in: false,
         usage: Usage::Used,
         seal: Seal::Current,
     };
@@ -196,7 +196,7 @@ fn the_cookie_of_a_long_session_is_renewed_before_browsers_drop_it() {
         action: Action::Keep,
         contents: Contents::Unchanged,
         worth: Worth::Record,
-        sets_owner: false,
+        signs_in: false,
         usage: Usage::Used,
         seal: Seal::Current,
     };

@@ -41,6 +41,7 @@ pub(crate) enum Change {
         rerun: Rerun,
     },
     Clear,
+    /// Sets or removes the owner. The id is that of a session that gets this owner newly.
     Own(Option<Owner>),
     Label(Box<str>),
     /// The idle timeout, in ms.
@@ -71,7 +72,9 @@ impl Change {
                 values.put(path.borrow(), value)?;
             }
             Self::Clear => values.clear(),
-            Self::Own(owner) => record.owner.clone_from(owner),
+            Self::Own(owner) => {
+                record.owner = owner.as_ref().map(|owner| owner.after(record.owner.as_ref()));
+            }
             Self::Label(label) => record.label = Some(label.clone()),
             Self::IdleTimeout(millis) => record.idle_timeout = Some(*millis),
             Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
@@ -140,10 +143,12 @@ impl ChangeLog {
         }
     }
 
-    /// Returns whether the log leaves the session with a new owner.
-    pub(crate) fn sets_owner(&self) -> bool {
-        let last = self.changes().iter().rev().find(|change| matches!(change, Change::Own(_)));
-        matches!(last, Some(Change::Own(Some(_))))
+    /// Returns the owner that the log gives to a session without an owner.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        self.changes().iter().fold(None, |had, change| match change {
+            Change::Own(owner) => owner.as_ref().map(|owner| owner.after(had.as_ref())),
+            _ => had,
+        })
     }
 
     /// Returns the ids of the flash batches that the log writes.

@@ -28,8 +28,7 @@ fn increment(path: &str, by: i64) -> Change {
 
 fn push(path: &str, item: u32) -> Change {
     let rerun: Rerun = Arc::new(move |current: Option<&str>| {
-        let list: Option<Vec<u32>> =
-            current.map_or(Ok(None), |raw| crate::values::decode("list", raw))?;
+        let list: Option<Vec<u32>> = crate::values::decode("list", current)?;
         let mut list = list.unwrap_or_default();
         list.push(item);
         encode("list", &list)

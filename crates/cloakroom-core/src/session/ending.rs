@@ -1,0 +1,158 @@
+//! How a request ends, and what its response carries for the session.
+
+use crate::{
+    backend::{Backend, commit::CookieUpdate, cookie, detached::Detached},
+    error::Error,
+    http::response_headers::ResponseHeaders,
+    observe,
+    session::{
+        Session,
+        sessions::TokenTransport,
+        uncommitted::{CommitResult, Uncommitted},
+        unit_of_work::{Final, Kept},
+    },
+};
+
+/// How a request ends. Decides on the changes that the final commit takes, and on the flash that the
+/// request consumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The response may show a page. A navigation consumes all incoming flash, other requests only flash
+    /// that they have read.
+    Page,
+    /// The response is a redirect. The request consumes only flash that it has read.
+    Redirect,
+    /// The handler's changes are discarded, except `destroy` and `regenerate`. The request consumes no
+    /// flash.
+    Discarded,
+    /// The handler panicked, or was dropped before its end. All that it has not committed is discarded,
+    /// except `destroy`. The request consumes no flash.
+    Abandoned,
+}
+
+impl Ending {
+    fn kept(self) -> Kept {
+        match self {
+            Self::Page | Self::Redirect => Kept::Changes,
+            Self::Discarded => Kept::TokenAction,
+            Self::Abandoned => Kept::Logout,
+        }
+    }
+}
+
+impl Session {
+    /// Ends the request: closes the session to further changes and commits what is left. The future is
+    /// ready if the commit has nothing to wait for.
+    pub(crate) fn end(self, ending: Ending) -> Detached<CommitResult> {
+        let sessions = self.sessions();
+        match (self.close(ending), sessions.backend()) {
+            (Err(error), _) => Detached::ready(self.uncommitted(error)),
+            (Ok(Final::Nothing), _) => self.earned(),
+            (Ok(Final::Commit), Backend::Cookie(sealer)) => {
+                let sealed = self.commit_span().in_scope(|| {
+                    let pending = self.state().work.pending();
+                    let checkpoint = self.state().work.checkpoint();
+                    let outcome = cookie::commit(sealer, &pending, sessions.context())?;
+                    self.apply(outcome, &checkpoint)
+                });
+                let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));
+                Detached::ready(self.conclude(sealed))
+            }
+            (Ok(Final::Commit), Backend::Store(_)) => Detached::new(async move {
+                let (committed, _) = self.commit_changes().await;
+                self.conclude(committed)
+            }),
+        }
+    }
+
+    /// Abandons a request that nobody ends any more, because its client has disconnected, if a closure
+    /// in its changes could keep the session in memory.
+    pub(crate) fn drop_closures(&self) {
+        // A commit under way still takes the changes.
+        if self.0.committing.try_lock().is_ok() && self.state().work.holds_closures() {
+            _ = self.close(Ending::Abandoned);
+        }
+    }
+
+    /// Closes the session to further changes. Drops the changes that no commit takes.
+    fn close(&self, ending: Ending) -> Result<Final, Error> {
+        let fetch = self.0.fetch;
+        let mut state = self.state();
+        let consumed = match ending {
+            Ending::Page | Ending::Redirect if !fetch.speculative => {
+                state.consume_flash(fetch.navigation && ending == Ending::Page)
+            }
+            _ => Ok(()),
+        };
+        let (left, discarded) = state.work.close(ending.kept(), self.sessions().context());
+        drop(state);
+        // Without the lock, because closures may own anything.
+        drop(discarded);
+        consumed.map(|()| left)
+    }
+
+    /// Returns the headers of the request's commits. Waits for a commit that is still under way because
+    /// its caller has dropped the future.
+    fn earned(self) -> Detached<CommitResult> {
+        if self.0.committing.try_lock().is_ok() {
+            return Detached::ready(Ok(self.response_headers()));
+        }
+        Detached::new(async move {
+            drop(self.0.committing.lock().await);
+            Ok(self.response_headers())
+        })
+    }
+
+    fn conclude(&self, committed: Result<(), Error>) -> CommitResult {
+        match committed {
+            Ok(()) => Ok(self.response_headers()),
+            Err(error) => {
+                // A `ReadSession` would otherwise show changes that were never stored.
+                let discarded = self.state().work.discard_changes();
+                drop(discarded);
+                self.uncommitted(error)
+            }
+        }
+    }
+
+    /// Returns the error with the headers of earlier commits.
+    fn uncommitted(&self, error: Error) -> CommitResult {
+        Err(Uncommitted { error, headers: self.response_headers() })
+    }
+
+    /// Returns the headers that the response needs for the commits until now.
+    fn response_headers(&self) -> ResponseHeaders {
+        let mut state = self.state();
+        let cookie = state.effects.take_cookie();
+        match self.sessions().token_transport() {
+            TokenTransport::Cookie => {
+                let set_cookie = self.cookie_lines(cookie);
+                ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false }
+            }
+            TokenTransport::Bearer => {
+                let secret = state.effects.token_was_shown();
+                ResponseHeaders { set_cookie: Vec::new(), vary: Some("Authorization"), secret }
+            }
+        }
+    }
+
+    /// Returns whether a commit of this request has set or removed the cookie.
+    pub(crate) fn has_earned_cookie(&self) -> bool {
+        self.state().effects.has_cookie()
+    }
+
+    /// Returns the `Set-Cookie` lines of a cookie update.
+    fn cookie_lines(&self, cookie: CookieUpdate) -> Vec<String> {
+        let cookies = self.sessions().context().cookies();
+        match cookie {
+            CookieUpdate::Keep => Vec::new(),
+            CookieUpdate::Remove => cookies.remove(&self.0.chunks),
+            CookieUpdate::Set { value, max_age } => {
+                if self.0.fetch.exposed {
+                    observe::insecure_cookie();
+                }
+                cookies.issue(&value, max_age, &self.0.chunks)
+            }
+        }
+    }
+}
