@@ -78,7 +78,7 @@ impl<V: fmt::Debug> fmt::Debug for Cell<V> {
 /// A change of one cell, with the state of the cell that it expects.
 ///
 /// A database may delete a cell once its deadline has passed, and not before. It may also keep the
-/// cell, because [`CellStore`](super::CellStore) has a deadline of its own in the bytes.
+/// cell, because [`CellStore`](super::CellStore) keeps another deadline in the bytes.
 ///
 /// Later versions may add fields, so patterns end with `..`. The set of swaps is complete.
 pub enum Swap<V> {

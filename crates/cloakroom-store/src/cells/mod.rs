@@ -113,16 +113,14 @@
 //! session. Unreadable cells are logged and stay.
 //!
 //! # DynamoDB
-//! It fits. An item has the key, the bytes, a version and a TTL attribute.
-//! - `read` is a `GetItem` with `ConsistentRead`. The default read may be behind, and would show a session
-//!   after its logout.
-//! - `swap` is a `PutItem` or `DeleteItem` with `attribute_not_exists(pk)` or `version = :read`, and a new
-//!   random version for each write. `ConditionalCheckFailedException` is [`Swapped::Differs`]. Multi-key
-//!   transactions are not needed.
-//! - Turn off the SDK's retries for `swap`, because a retry takes its own write for another client's.
-//! - TTL counts in whole seconds, so round up. It deletes within days, which suffices for a `CellStore`.
-//! - An item has at most 400 KB including the names of its attributes, so keep the maximum size of a
-//!   record below that. The conformance suite stores a megabyte, so it needs a rule of its own there.
+//! It fits, with an item for each key: the bytes, a version and a TTL attribute.
+//! - `read` is a `GetItem` with `ConsistentRead`. The default may show a session after its logout.
+//! - `swap` is a `PutItem` or `DeleteItem` on the condition `attribute_not_exists(pk)` or `version = :read`.
+//!   `ConditionalCheckFailedException` is [`Swapped::Differs`]. No transaction over keys is needed.
+//! - Turn off the SDK's retries of `swap`, because a retry takes its own write for another client's.
+//! - TTL deletes up to 48 hours late, and counts seconds (round up). A `CellStore` checks deadlines itself.
+//! - An item has at most 400 KB, so set a lower maximum size of a record. The conformance suite stores a
+//!   megabyte, so a store that keeps a record in one item fails that rule.
 
 mod contract;
 mod format;

@@ -19,9 +19,8 @@ const ATTEMPTS: usize = 1_000;
 
 /// A [`Store`] on [`Cells`].
 ///
-/// It is an absence of capabilities: it has no [`OwnerIndex`](crate::OwnerIndex), no
-/// [`Scan`](crate::Scan) and no [`Sweep`](crate::Sweep). The [module page](super) says why, and has an
-/// example.
+/// It offers no [`OwnerIndex`](crate::OwnerIndex), no [`Scan`](crate::Scan) and no
+/// [`Sweep`](crate::Sweep). The [module page](super) says why, and has an example.
 #[derive(Debug)]
 pub struct CellStore<C> {
     pub(super) cells: C,
@@ -75,7 +74,7 @@ impl<C: Cells> Store for CellStore<C> {
     }
 }
 
-/// What a cell holds.
+/// The state of a cell.
 pub(super) enum Slot<V> {
     Empty,
     /// Bytes of a later version, of another program, or damaged. They stay, and no record can have the
@@ -90,7 +89,7 @@ pub(super) struct Found<V> {
     pub(super) version: V,
 }
 
-/// What is under the key of a step.
+/// The result of looking up the record that a step changes.
 pub(super) enum Checked<V> {
     /// A live record of the expected revision.
     Live(StoredRecord, V),
@@ -98,7 +97,7 @@ pub(super) enum Checked<V> {
     Refused(Outcome),
 }
 
-/// What is written over a live record.
+/// A change of a live record.
 pub(super) enum Change {
     Record(Draft),
     Deadline(Timestamp),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Commit, Draft, Entry, Outcome, Revision, Store, clock::Clock};
 
-/// What a client does to the session, which is under key 1 at first.
+/// A step of a client. The session is under key 1 at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Load(u8),

@@ -70,7 +70,7 @@ fn check_end(subject: &Subject, results: &[Result<Outcome, StoreError>], is_rege
     }
 }
 
-/// A logout that was answered is final, whatever happens to a rotation at the same time.
+/// A logout that has returned is final, whatever happens to a rotation at the same time.
 #[test]
 fn no_interrupted_rotation_brings_a_destroyed_session_back() {
     let schedules = every_schedule(|choices| {

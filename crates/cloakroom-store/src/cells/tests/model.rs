@@ -31,7 +31,7 @@ pub(super) enum Expiry {
     Never,
 }
 
-/// What goes wrong in a call.
+/// The failure of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The request is lost.

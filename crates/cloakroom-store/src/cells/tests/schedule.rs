@@ -105,7 +105,7 @@ pub(super) fn run(
         }
         observe();
     }
-    // What is on its way may arrive after all tasks have ended, or never.
+    // A delayed swap may arrive after all tasks have ended, or never.
     while !cells.model().delayed.is_empty() {
         if choices.lock().unwrap().choose(2) == 1 {
             carry_out_delayed(cells, 0);
