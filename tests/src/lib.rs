@@ -12,12 +12,14 @@
 //! | an application without HTTP | [`local::LocalApp`] and its [`local::LocalBrowser`]s |
 //! | a store that notes calls, fails or waits | [`store::TestStore`] with [`store::Hooks`] |
 //! | the log | [`log::Log`] |
+//! | a memcached server | [`memcached::MemcachedServer`] |
 
 pub mod browser;
 pub mod history;
 pub mod jar;
 pub mod local;
 pub mod log;
+pub mod memcached;
 pub mod probe;
 pub mod proxy;
 pub mod redis;

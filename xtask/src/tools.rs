@@ -8,11 +8,12 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool { package: "chromium", is_there: || commands::exists("chromium") },
     Tool { package: "chromium-driver", is_there: || commands::exists("chromedriver") },
     Tool { package: "python3-cryptography", is_there: || python().is_some() },
     Tool { package: "redis-server", is_there: || commands::exists("redis-server") },
+    Tool { package: "memcached", is_there: || commands::exists("memcached") },
     Tool { package: "openssl", is_there: || commands::succeeds("openssl", &["version"]) },
     Tool { package: "strace", is_there: || commands::exists("strace") },
     Tool { package: "g++", is_there: || commands::exists("c++") },
