@@ -13,6 +13,7 @@
 //! | a store that notes calls, fails or waits | [`store::TestStore`] with [`store::Hooks`] |
 //! | a database server | [`databases::PostgresServer`], [`databases::MariaDbServer`], [`databases::PgBouncer`] |
 //! | the log | [`log::Log`] |
+//! | a memcached server | [`memcached::MemcachedServer`] |
 
 pub mod browser;
 pub mod databases;
@@ -20,6 +21,7 @@ pub mod history;
 pub mod jar;
 pub mod local;
 pub mod log;
+pub mod memcached;
 pub mod probe;
 pub mod proxy;
 pub mod redis;

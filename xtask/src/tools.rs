@@ -8,7 +8,7 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     Tool { package: "chromium", is_there: || commands::exists("chromium") },
     Tool { package: "chromium-driver", is_there: || commands::exists("chromedriver") },
     Tool { package: "python3-cryptography", is_there: || python().is_some() },
@@ -16,6 +16,7 @@ const TOOLS: [Tool; 10] = [
     Tool { package: "postgresql", is_there: has_postgres },
     Tool { package: "pgbouncer", is_there: || has_in_sbin("pgbouncer") },
     Tool { package: "mariadb-server", is_there: || has_in_sbin("mariadbd") },
+    Tool { package: "memcached", is_there: || commands::exists("memcached") },
     Tool { package: "openssl", is_there: || commands::succeeds("openssl", &["version"]) },
     Tool { package: "strace", is_there: || commands::exists("strace") },
     Tool { package: "g++", is_there: || commands::exists("c++") },

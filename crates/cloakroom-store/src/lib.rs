@@ -19,6 +19,9 @@
 //! through all records, and [`Sweep`] deletes expired entries. A store that implements one returns
 //! itself from [`Store::as_owner_index`], [`Store::as_scan`] or [`Store::as_sweep`].
 //!
+//! For a database that changes one key at a time, implement the smaller contract in [`cells`]: two methods
+//! over one key. A [`CellStore`](cells::CellStore) makes a `Store` of it.
+//!
 //! # Features
 //! | feature | adds |
 //! |---|---|
@@ -29,6 +32,7 @@
 
 #[cfg(feature = "sweep")]
 mod background;
+pub mod cells;
 pub mod clock;
 mod commit;
 #[cfg(feature = "conformance")]
