@@ -327,9 +327,10 @@ async fn a_second_copy_of_a_logout_is_replicated_as_well() {
     let tombstone = SystemClock.now() + HOUR;
     for (number, rotates) in [(2, false), (3, true)] {
         create(&lines.direct, number, "0").await;
-        let commit = match rotates {
-            true => Commit::rotate(key(number), None, key(40), draft("new"), tombstone),
-            false => Commit::destroy(key(number), tombstone),
+        let commit = if rotates {
+            Commit::rotate(key(number), None, key(40), draft("new"), tombstone)
+        } else {
+            Commit::destroy(key(number), tombstone)
         };
         let mut after_first = 0;
         let gap = async { after_first = written() };
