@@ -62,6 +62,22 @@ impl Settings {
             DriverKind::Redis => Sessions::store(self.redis.store()?, keys),
             #[cfg(not(feature = "redis"))]
             DriverKind::Redis => return Err(self.driver_is_missing("it needs the feature `redis`")),
+            #[cfg(feature = "postgres")]
+            DriverKind::Postgres => Sessions::store(self.database.postgres()?, keys),
+            #[cfg(not(feature = "postgres"))]
+            DriverKind::Postgres => {
+                return Err(self.driver_is_missing("it needs the feature `postgres`"));
+            }
+            #[cfg(feature = "mysql")]
+            DriverKind::MySql => Sessions::store(self.database.mysql()?, keys),
+            #[cfg(not(feature = "mysql"))]
+            DriverKind::MySql => return Err(self.driver_is_missing("it needs the feature `mysql`")),
+            #[cfg(feature = "sqlite")]
+            DriverKind::Sqlite => Sessions::store(self.database.sqlite()?, keys),
+            #[cfg(not(feature = "sqlite"))]
+            DriverKind::Sqlite => {
+                return Err(self.driver_is_missing("it needs the feature `sqlite`"));
+            }
         };
         Ok(self.apply(builder))
     }
@@ -103,15 +119,26 @@ impl Settings {
         }
     }
 
-    #[cfg(not(all(unix, feature = "file", feature = "redis")))]
+    #[cfg(not(all(
+        unix,
+        feature = "file",
+        feature = "mysql",
+        feature = "postgres",
+        feature = "redis",
+        feature = "sqlite"
+    )))]
     fn driver_is_missing(&self, remedy: &str) -> SettingsError {
-        let mut accepted = vec!["`cookie`", "`memory`"];
-        if cfg!(all(unix, feature = "file")) {
-            accepted.push("`file`");
-        }
-        if cfg!(feature = "redis") {
-            accepted.push("`redis`");
-        }
+        let drivers = [
+            ("`cookie`", true),
+            ("`memory`", true),
+            ("`file`", cfg!(all(unix, feature = "file"))),
+            ("`redis`", cfg!(feature = "redis")),
+            ("`postgres`", cfg!(feature = "postgres")),
+            ("`mysql`", cfg!(feature = "mysql")),
+            ("`sqlite`", cfg!(feature = "sqlite")),
+        ];
+        let accepted = drivers.into_iter().filter(|(_, is_there)| *is_there);
+        let accepted: Vec<_> = accepted.map(|(driver, _)| driver).collect();
         SettingsError::settings(format!(
             "`driver` is `{}`, which is not built into this application: {remedy}; expected one of {}",
             self.driver.name(),
@@ -180,6 +207,11 @@ impl Settings {
         if self.driver == DriverKind::Redis {
             let servers = self.redis.servers();
             servers.map_err(|refused| origins.refuse(refused.key, &refused.problem))?;
+        }
+        #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+        {
+            let database = self.database.check(self.driver);
+            database.map_err(|refused| origins.refuse(refused.key, &refused.problem))?;
         }
         Ok(self)
     }

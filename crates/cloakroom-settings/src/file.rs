@@ -1,9 +1,9 @@
 //! Opens the file store from its settings.
 
 use cloakroom_core::WithCauses;
-use cloakroom_file::{Durability, FileStore};
+use cloakroom_file::FileStore;
 
-use crate::{FileDurability, FileTable, SettingsError};
+use crate::{Durability, FileTable, SettingsError};
 
 impl FileTable {
     /// Opens the store that these settings describe.
@@ -19,8 +19,8 @@ impl FileTable {
     /// ```
     pub fn store(&self) -> Result<FileStore, SettingsError> {
         let durability = match self.durability {
-            FileDurability::Full => Durability::Full,
-            FileDurability::Fast => Durability::Fast,
+            Durability::Full => cloakroom_file::Durability::Full,
+            Durability::Fast => cloakroom_file::Durability::Fast,
         };
         let opened = FileStore::builder(&self.location).durability(durability).open();
         opened.map_err(|error| {

@@ -22,7 +22,8 @@
 //! set, and says what is accepted. It quotes the value, unless the value may hold a password.
 //! - A key that is not a setting.
 //! - A variable whose name is at most two letters away from a setting's, such as `SESSION_DRVIER`, or
-//!   that begins with a table's prefix: `SESSION_COOKIE_`, `SESSION_FILE_`, `SESSION_REDIS_`.
+//!   that begins with a table's prefix: `SESSION_COOKIE_`, `SESSION_FILE_`, `SESSION_REDIS_`,
+//!   `SESSION_DATABASE_`.
 //!   Otherwise a typing error would start the application with a default. Every other unknown
 //!   `SESSION_` name is a warning in the log, because it may belong to another program or to the
 //!   application. `SESSION_MANAGER`, which the X Window System sets, is not even a warning.
@@ -38,6 +39,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod build;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod database;
 mod document;
 mod error;
 #[cfg(all(unix, feature = "file"))]
@@ -56,7 +59,7 @@ use std::{path::PathBuf, time::Duration};
 use confique::Config;
 
 pub use error::SettingsError;
-pub use values::{DriverKind, FileDurability, MaxSessions, RedisMode, Secret};
+pub use values::{DatabaseStatements, DriverKind, Durability, MaxSessions, RedisMode, Secret};
 pub use variables::Variables;
 
 use cloakroom_core::{cookie::SameSite, form::SecretFields};
@@ -67,8 +70,8 @@ use cloakroom_core::{cookie::SameSite, form::SecretFields};
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
 pub struct Settings {
-    /// The place where sessions are stored: `cookie`, `memory`, `file` or `redis`. Default: `cookie`,
-    /// which needs no server. The other drivers cost a store, and in return no concurrent request
+    /// The place where sessions are stored: `cookie`, `memory`, `file`, `redis`, `postgres`, `mysql` or
+    /// `sqlite`. Default: `cookie`, which needs no server. The other drivers cost a store, and in return no concurrent request
     /// loses a change and a logout is final. `memory` loses all sessions at a restart.
     #[config(default = "cookie", env = "SESSION_DRIVER")]
     pub driver: DriverKind,
@@ -151,6 +154,10 @@ pub struct Settings {
     #[config(nested)]
     pub redis: RedisTable,
 
+    /// The drivers `postgres`, `mysql` and `sqlite`.
+    #[config(nested)]
+    pub database: DatabaseTable,
+
     /// The application's keys, newest first, separated by commas. Required. It only comes from the
     /// environment variable, because the file is committed with the code.
     #[config(env = "APP_KEY", layer_attr(serde(skip_deserializing)))]
@@ -215,7 +222,7 @@ pub struct FileTable {
     /// commit, and a loss of power may undo the last seconds, logouts included. A crash of the
     /// application loses nothing either way.
     #[config(default = "full", env = "SESSION_FILE_DURABILITY")]
-    pub durability: FileDurability,
+    pub durability: Durability,
 }
 
 /// The Redis driver's settings. One server is given by `url` or by its parts, Sentinel and Cluster by
@@ -322,6 +329,66 @@ pub struct RedisTable {
     /// trip to the slowest of them, and fails while fewer are connected.
     #[config(default = 0, env = "SESSION_REDIS_WAIT_REPLICAS", deserialize_with = values::count)]
     pub wait_replicas: u32,
+}
+
+/// The settings of the drivers `postgres`, `mysql` and `sqlite`. A setting that has no effect with the
+/// driver is refused.
+#[derive(Clone, Debug, Config)]
+#[config(layer_attr(derive(Debug)))]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+#[non_exhaustive]
+pub struct DatabaseTable {
+    /// The database: `postgres://user:password@host:5432/database`,
+    /// `mysql://user:password@host:3306/database` or `sqlite:path/to/file.db`. Default: the variable
+    /// `DATABASE_URL`, and without one `sqlite:tmp/sessions.db` for the driver `sqlite`. Always the primary,
+    /// because a replica that lags signs visitors out. Set a URL with a password in the environment, because
+    /// the file is committed with the code.
+    #[config(env = "SESSION_DATABASE_URL")]
+    pub url: Option<Secret>,
+
+    /// The table of the sessions: 1 to 48 letters (a to z), digits and underscores. Default:
+    /// `cloakroom_sessions`. The names of the tables beside it begin with it. Changing it ends all sessions
+    /// unless they are moved.
+    #[config(default = "cloakroom_sessions", env = "SESSION_DATABASE_TABLE")]
+    pub table: String,
+
+    /// The schema of the tables on PostgreSQL, or their database on MariaDB and MySQL. Default: the one that
+    /// the connection uses.
+    #[config(env = "SESSION_DATABASE_SCHEMA")]
+    pub schema: Option<String>,
+
+    /// Whether the first use makes the tables that are missing. Default: `false`, and `true` in development
+    /// (`Settings::load_for_development`). It needs a role that may create tables, which an application in
+    /// production should not have; `cloakroom schema` prints the statements instead.
+    #[config(default = false, env = "SESSION_DATABASE_MIGRATE")]
+    pub migrate: bool,
+
+    /// The greatest number of connections of this process. Default: 4. More serve more requests at the same
+    /// time, and take connections from the server's limit.
+    #[config(default = 4, env = "SESSION_DATABASE_POOL_SIZE", deserialize_with = values::connections)]
+    pub pool_size: u32,
+
+    /// The time that a request may wait for a connection. Default: `"1s"`. Then it fails. A longer time
+    /// keeps requests waiting while the database is down.
+    #[config(default = "1s", env = "SESSION_DATABASE_CONNECT_TIMEOUT", deserialize_with = values::span)]
+    pub connect_timeout: Duration,
+
+    /// The time that a statement may take. Default: `"5s"`. Then the request fails. A longer time keeps
+    /// requests waiting while the database hangs.
+    #[config(default = "5s", env = "SESSION_DATABASE_QUERY_TIMEOUT", deserialize_with = values::span)]
+    pub query_timeout: Duration,
+
+    /// How statements reach PostgreSQL: `prepared`, or `simple` for connection poolers that do not support
+    /// prepared statements, such as PgBouncer before 1.21 with transaction pooling. Default: `prepared`,
+    /// which is faster.
+    #[config(default = "prepared", env = "SESSION_DATABASE_STATEMENTS")]
+    pub statements: DatabaseStatements,
+
+    /// Whether acknowledged changes on SQLite survive a loss of power: `full` (all of them) or `fast` (those
+    /// that the operating system had written). Default: `full`. `fast` saves a wait for the disk per commit,
+    /// and a loss of power may undo the last seconds, logouts included.
+    #[config(default = "full", env = "SESSION_DATABASE_DURABILITY")]
+    pub durability: Durability,
 }
 
 #[cfg(test)]

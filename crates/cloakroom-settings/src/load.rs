@@ -10,7 +10,7 @@ use confique::{Config, Layer};
 
 use crate::{
     Secret, Settings, SettingsError, Variables, document,
-    names::{self, APP_KEY},
+    names::{self, APP_KEY, DATABASE_URL},
     origins::{Origin, Origins},
 };
 
@@ -44,9 +44,10 @@ impl Settings {
         load(file, &Variables::from_environment()?, Defaults::Production)
     }
 
-    /// Loads settings for plain http on localhost. Differs from [`load`](Self::load) in three ways:
+    /// Loads settings for plain http on localhost. Differs from [`load`](Self::load) in four ways:
     /// - `cookie.secure` is off by default, because browsers refuse `Secure` cookies over plain http.
     /// - `print_errors` and `show_errors` are on by default, because an application may have no logger yet.
+    /// - `database.migrate` is on by default.
     /// - Variables that are not in the environment are looked up in the file `.env`.
     ///
     /// A build without debug assertions, such as `cargo build --release`, logs a warning that these are
@@ -147,10 +148,16 @@ fn combine(
         .get(APP_KEY)
         .map(|key| Secret::from(key.to_owned()).set_at(variables.place(APP_KEY)));
     layer = layer.with_fallback(file);
+    if let Some(url) = variables.get(DATABASE_URL).filter(|_| layer.database.url.is_none()) {
+        layer.database.url = Some(Secret::from(url.to_owned()));
+        let (place, key) = (variables.place(DATABASE_URL), "database.url");
+        origins.set(key, Origin::new(place, key, DATABASE_URL.to_owned(), ""));
+    }
     if defaults == Defaults::Development {
         layer.cookie.secure = layer.cookie.secure.or(Some(false));
         let (place, secure) = ("the default of `Settings::load_for_development`", "cookie.secure");
         origins.set_default(secure, Origin::new(place, secure, format!("`{secure}`"), "false"));
+        layer.database.migrate = layer.database.migrate.or(Some(true));
         layer.print_errors = layer.print_errors.or(Some(true));
         layer.show_errors = layer.show_errors.or(Some(true));
     }

@@ -9,6 +9,8 @@ use crate::Settings;
 
 /// The variable of the application key, which the file must not contain.
 pub(super) const APP_KEY: &str = "APP_KEY";
+/// The variable that names an application's database to many libraries and tools.
+pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 /// The beginning of all other variables.
 pub(super) const PREFIX: &str = "SESSION_";
 /// Desktops of the X Window System set this variable in every process.
@@ -24,8 +26,9 @@ const RENAMED: [(&str, &str); 3] = [
 ];
 
 /// Keys whose values may hold a password and are never shown.
-const SECRET: [&str; 6] = [
+const SECRET: [&str; 7] = [
     "app_key",
+    "database.url",
     "redis.url",
     "redis.host",
     "redis.nodes",
@@ -88,6 +91,9 @@ pub(super) enum Unknown {
 pub(super) fn judge_variable(name: &str) -> Option<Unknown> {
     let known = Settings::variables();
     if known.contains(&name) {
+        return None;
+    }
+    if name == DATABASE_URL {
         return None;
     }
     if name == X_SESSION_MANAGER {

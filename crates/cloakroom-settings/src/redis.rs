@@ -2,29 +2,10 @@
 
 use cloakroom_redis::{ConfigError, RedisStore, Servers};
 
-use crate::{RedisMode, RedisTable, Secret, SettingsError};
+use crate::{RedisMode, RedisTable, Secret, SettingsError, error::Refused};
 
 /// The name of the master that is the default.
 const DEFAULT_MASTER: &str = "mymaster";
-
-/// A setting that cannot be used, and what is accepted.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) key: &'static str,
-    pub(super) problem: String,
-}
-
-impl Refused {
-    fn new(key: &'static str, problem: impl Into<String>) -> Self {
-        Self { key, problem: problem.into() }
-    }
-}
-
-impl From<Refused> for SettingsError {
-    fn from(Refused { key, problem }: Refused) -> Self {
-        Self::settings(format!("`{key}`: {problem}"))
-    }
-}
 
 /// How the settings name the servers.
 #[derive(Clone, Copy)]

@@ -22,6 +22,12 @@ pub enum DriverKind {
     Redis,
     /// This process's memory.
     Memory,
+    /// Tables in PostgreSQL.
+    Postgres,
+    /// Tables in MariaDB or MySQL.
+    MySql,
+    /// Tables in an SQLite file.
+    Sqlite,
 }
 
 impl DriverKind {
@@ -38,28 +44,55 @@ impl DriverKind {
             Self::File => "file",
             Self::Redis => "redis",
             Self::Memory => "memory",
+            Self::Postgres => "postgres",
+            Self::MySql => "mysql",
+            Self::Sqlite => "sqlite",
         }
     }
 }
 
 impl<'de> Deserialize<'de> for DriverKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let drivers = [Self::Cookie, Self::Memory, Self::File, Self::Redis];
+        let drivers = [
+            Self::Cookie,
+            Self::Memory,
+            Self::File,
+            Self::Redis,
+            Self::Postgres,
+            Self::MySql,
+            Self::Sqlite,
+        ];
         choice(deserializer, &drivers.map(|driver| (driver.name(), driver)))
     }
 }
 
-/// The changes on the file driver that survive a loss of power.
+/// How the `postgres` driver sends statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum FileDurability {
+pub enum DatabaseStatements {
+    /// Prepared once for each connection.
+    Prepared,
+    /// As text with the values in it.
+    Simple,
+}
+
+impl<'de> Deserialize<'de> for DatabaseStatements {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        choice(deserializer, &[("prepared", Self::Prepared), ("simple", Self::Simple)])
+    }
+}
+
+/// The changes on the drivers `file` and `sqlite` that survive a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
     /// All commits that were acknowledged.
     Full,
     /// The commits that the operating system had written.
     Fast,
 }
 
-impl<'de> Deserialize<'de> for FileDurability {
+impl<'de> Deserialize<'de> for Durability {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         choice(deserializer, &[("full", Self::Full), ("fast", Self::Fast)])
     }
@@ -225,6 +258,11 @@ pub(super) fn chunks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D
 /// Reads the port of a server.
 pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     number(deserializer, |port| *port > 0, "a port, 1 to 65535")
+}
+
+/// Reads the size of a pool.
+pub(super) fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    number(deserializer, |connections| *connections > 0, "a number of connections, more than 0")
 }
 
 /// Reads a number that may be 0.

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, io::ErrorKind, path::Path};
 
 use crate::{
     Secret, Settings, SettingsError,
-    names::{APP_KEY, PREFIX, Unknown, judge_variable},
+    names::{APP_KEY, DATABASE_URL, PREFIX, Unknown, judge_variable},
 };
 
 const ENVIRONMENT: &str = "environment";
 
-/// The variables that settings are read from: `APP_KEY` and those that begin with `SESSION_`. Other
+/// The variables that settings are read from: `APP_KEY`, `DATABASE_URL` and those that begin with `SESSION_`. Other
 /// variables are not kept, and an empty variable counts as unset. `Debug` shows names and no values.
 ///
 /// Applications use [`Settings::load`] or [`Settings::load_for_development`] and do not need this type.
@@ -142,7 +142,8 @@ impl Variables {
     }
 
     fn insert(&mut self, name: String, value: String, place: &str) {
-        if !value.is_empty() && (name == APP_KEY || name.starts_with(PREFIX)) {
+        let is_ours = [APP_KEY, DATABASE_URL].contains(&&*name) || name.starts_with(PREFIX);
+        if !value.is_empty() && is_ours {
             let variable = Variable { value: Secret::from(value), place: place.to_owned() };
             self.0.insert(name, variable);
         }

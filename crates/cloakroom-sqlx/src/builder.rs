@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use crate::{
     dialect::{ConnectOptions, Dialect},
     inner::Inner,
-    pool::{OwnPool, Pool},
+    pool::{Hooks, OwnPool, Pool},
     store::SqlStore,
     table::{ConfigError, DEFAULT_TABLE, Table},
 };
@@ -152,8 +152,9 @@ impl<D: Dialect> SqlStoreBuilder<D> {
                 }
                 let wait = self.connect_timeout.unwrap_or(Duration::from_secs(1));
                 let place = D::describe(&connect);
+                let hooks = Hooks { before: D::connect_begins, after: D::connected };
                 let connect = D::connecting(*connect, &self.options);
-                let pool = OwnPool::new(connect, D::connected, size, wait);
+                let pool = OwnPool::new(connect, hooks, size, wait);
                 (Pool::own(pool, self.query_timeout, D::meaning), place)
             }
         };

@@ -104,6 +104,11 @@ pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// Completes the settings of connections that the store makes itself.
     fn connecting(connect: ConnectOptions<Self>, options: &Self::Options) -> ConnectOptions<Self>;
 
+    /// Prepares what the store is about to connect to.
+    fn connect_begins(connect: &ConnectOptions<Self>) {
+        let _ = connect;
+    }
+
     /// Prepares a connection that the store has made.
     fn connected(
         connection: &mut <Self::Database as sqlx::Database>::Connection,

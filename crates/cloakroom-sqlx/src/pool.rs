@@ -35,14 +35,17 @@ enum Source<DB: Database> {
     Own(Box<OwnPool<DB>>),
 }
 
-/// Prepares a new connection.
-type Prepare<DB> = fn(&mut <DB as Database>::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>;
+/// What a database needs around the making of a connection.
+pub(crate) struct Hooks<DB: Database> {
+    pub(crate) before: fn(&<DB::Connection as Connection>::Options),
+    pub(crate) after: fn(&mut DB::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>,
+}
 
 /// A pool that only the store uses. sqlx's own tests each connection that is given back, with a round trip
 /// and in a task, and so it cannot be dropped outside of a runtime.
 pub(crate) struct OwnPool<DB: Database> {
     options: <DB::Connection as Connection>::Options,
-    prepare: Prepare<DB>,
+    hooks: Hooks<DB>,
     size: u32,
     /// How long a request may wait for a connection.
     wait: Duration,
@@ -54,12 +57,12 @@ pub(crate) struct OwnPool<DB: Database> {
 impl<DB: Database> OwnPool<DB> {
     pub(crate) fn new(
         options: <DB::Connection as Connection>::Options,
-        prepare: Prepare<DB>,
+        hooks: Hooks<DB>,
         size: u32,
         wait: Duration,
     ) -> Self {
         let permits = Semaphore::new(size as usize);
-        Self { options, prepare, size, wait, permits, idle: Mutex::default() }
+        Self { options, hooks, size, wait, permits, idle: Mutex::default() }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(DB::Connection, Instant)>> {
@@ -67,8 +70,9 @@ impl<DB: Database> OwnPool<DB> {
     }
 
     async fn connect(&self) -> Result<DB::Connection, sqlx::Error> {
+        (self.hooks.before)(&self.options);
         let mut connection = DB::Connection::connect_with(&self.options).await?;
-        (self.prepare)(&mut connection).await?;
+        (self.hooks.after)(&mut connection).await?;
         Ok(connection)
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, OpenOptions},
-    path::Path,
     time::Duration,
 };
 
@@ -53,19 +52,6 @@ pub struct SqliteDialect {
     /// A database has one writer at a time. Those of one process wait here in their order, because SQLite
     /// itself lets them try again and again.
     writer: Mutex<()>,
-}
-
-/// Creates the file of a database, readable for this process's user alone, and its folder. If that fails, so
-/// does the first connection, which says why.
-fn create(file: &Path) {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    if let Some(folder) = file.parent() {
-        drop(fs::create_dir_all(folder));
-    }
-    drop(options.open(file));
 }
 
 async fn fetch(
@@ -139,12 +125,24 @@ impl Dialect for SqliteDialect {
             SqliteDurability::Full => SqliteSynchronous::Full,
             SqliteDurability::Fast => SqliteSynchronous::Normal,
         };
-        create(connect.get_filename());
         connect
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .busy_timeout(BUSY_TIMEOUT)
+    }
+
+    /// Creates the file, readable for this process's user only, and its folder. If that fails, so does the
+    /// connection, which says why.
+    fn connect_begins(connect: &SqliteConnectOptions) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        if let Some(folder) = connect.get_filename().parent() {
+            drop(fs::create_dir_all(folder));
+        }
+        drop(options.open(connect.get_filename()));
     }
 
     fn own_setting(durability: &Option<SqliteDurability>) -> Option<&'static str> {
