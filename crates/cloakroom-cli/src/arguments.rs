@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Sweep,
     /// Counts the live sessions
     Stats,
+    /// Prints the statements that make the tables of a database, for a migration tool
+    Schema(Schema),
     /// Copies the live sessions from one driver to another; visitors stay signed in
     ///
     /// Keeps a journal in the target, so that a second run copies only what has changed, and a run in
@@ -136,6 +138,10 @@ pub(crate) enum Driver {
     Memory,
     File,
     Redis,
+    Postgres,
+    #[value(name = "mysql")]
+    MySql,
+    Sqlite,
 }
 
 impl From<Driver> for DriverKind {
@@ -145,6 +151,9 @@ impl From<Driver> for DriverKind {
             Driver::Memory => Self::Memory,
             Driver::File => Self::File,
             Driver::Redis => Self::Redis,
+            Driver::Postgres => Self::Postgres,
+            Driver::MySql => Self::MySql,
+            Driver::Sqlite => Self::Sqlite,
         }
     }
 }
@@ -222,6 +231,14 @@ pub(crate) struct Migrate {
     #[arg(long, value_enum)]
     pub(crate) to: SharedDriver,
 
+    /// The database to copy from, if it is not the one in the settings
+    #[arg(long, value_name = "URL")]
+    pub(crate) from_url: Option<String>,
+
+    /// The database to copy to, if it is not the one in the settings
+    #[arg(long, value_name = "URL")]
+    pub(crate) to_url: Option<String>,
+
     /// Copies although the target has live sessions and no journal of an earlier run: visitors who
     /// signed out there are signed in again if the source still has their session
     #[arg(long)]
@@ -243,4 +260,24 @@ pub(crate) struct Migrate {
 pub(crate) enum SharedDriver {
     File,
     Redis,
+    Postgres,
+    #[value(name = "mysql")]
+    MySql,
+    Sqlite,
+}
+
+/// A driver that stores sessions in tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SqlDriver {
+    Postgres,
+    #[value(name = "mysql")]
+    MySql,
+    Sqlite,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Schema {
+    /// Prints the statements for this database [default: the driver in the settings]
+    #[arg(long, value_enum)]
+    pub(crate) driver: Option<SqlDriver>,
 }

@@ -6,13 +6,14 @@ use anstyle::Style;
 use cloakroom::{
     WithCauses,
     cookie::SameSite,
-    redis::Health,
+    redis,
     settings::{DriverKind, Settings},
 };
 use serde_json::json;
 
 use crate::{
-    arguments::CommonOptions,
+    arguments::{CommonOptions, SqlDriver},
+    database,
     failure::Failure,
     output::{BAD, GOOD, Output, WARNING, styled},
     setup,
@@ -191,11 +192,14 @@ async fn driver(settings: &Settings) -> Vec<Finding> {
                 Err(error) => vec![finding("redis", Verdict::Wrong, error)],
                 Ok(store) => match store.health().await {
                     Err(error) => vec![finding("redis", Verdict::Wrong, WithCauses(&error))],
-                    Ok(health) => redis(&health),
+                    Ok(health) => self::redis(&health),
                 },
             });
             findings
         }
+        DriverKind::Postgres => database("postgres", SqlDriver::Postgres, settings).await,
+        DriverKind::MySql => database("mysql", SqlDriver::MySql, settings).await,
+        DriverKind::Sqlite => database("sqlite", SqlDriver::Sqlite, settings).await,
         _ => vec![finding(
             "driver",
             Verdict::Good,
@@ -213,22 +217,54 @@ fn key_prefix(prefix: &str) -> Vec<Finding> {
     if prefix == "session:" { vec![finding("redis", Verdict::Warning, text)] } else { Vec::new() }
 }
 
-fn redis(health: &Health) -> Vec<Finding> {
+fn redis(health: &redis::Health) -> Vec<Finding> {
+    let redis::Health { version, round_trip, clock_ahead, problems, .. } = health;
+    let mut findings = server("redis", version, *round_trip, *clock_ahead);
+    findings.extend(problems.iter().map(|problem| finding("redis", Verdict::Wrong, problem)));
+    findings
+}
+
+/// Judges what every server has: a version, a distance and a clock.
+fn server(
+    about: &'static str,
+    version: &str,
+    round_trip: Duration,
+    clock_ahead: i64,
+) -> Vec<Finding> {
     const SLOW: Duration = Duration::from_millis(5);
     const SKEWED: u64 = 5_000;
-    let Health { version, round_trip, clock_ahead, problems, .. } = health;
-    let mut findings = vec![finding("redis", Verdict::Good, format!("version {version}"))];
-    let speed = if *round_trip > SLOW { Verdict::Warning } else { Verdict::Good };
-    findings.push(finding("redis", speed, format!("a round trip takes {round_trip:.0?}")));
-    let skewed = clock_ahead.unsigned_abs() > SKEWED;
-    let side = if *clock_ahead < 0 { "behind" } else { "ahead of" };
-    let skew = if skewed { Verdict::Wrong } else { Verdict::Good };
-    findings.push(finding(
-        "redis",
-        skew,
-        format!("its clock is {} ms {side} this one", clock_ahead.unsigned_abs()),
-    ));
-    findings.extend(problems.iter().map(|problem| finding("redis", Verdict::Wrong, problem)));
+    let speed = if round_trip > SLOW { Verdict::Warning } else { Verdict::Good };
+    let side = if clock_ahead < 0 { "behind" } else { "ahead of" };
+    let skew = if clock_ahead.unsigned_abs() > SKEWED { Verdict::Wrong } else { Verdict::Good };
+    let clock = format!("its clock is {} ms {side} this one", clock_ahead.unsigned_abs());
+    vec![
+        finding(about, Verdict::Good, format!("version {version}")),
+        finding(about, speed, format!("a round trip takes {round_trip:.0?}")),
+        finding(about, skew, clock),
+    ]
+}
+
+/// Checks a database, without creating it.
+async fn database(about: &'static str, driver: SqlDriver, settings: &Settings) -> Vec<Finding> {
+    let file = database::sqlite_file(&settings.database);
+    if let Some(file) = file.filter(|file| driver == SqlDriver::Sqlite && !file.exists()) {
+        let text = format!("{} does not exist; the application creates it", file.display());
+        return vec![finding(about, Verdict::Warning, text)];
+    }
+    let mut settings = settings.clone();
+    settings.database.migrate = false;
+    let store = match database::store(driver, &settings.database) {
+        Ok(store) => store,
+        Err(error) => return vec![finding(about, Verdict::Wrong, error)],
+    };
+    let health = match store.health().await {
+        Ok(health) => health,
+        Err(error) => return vec![finding(about, Verdict::Wrong, WithCauses(&error))],
+    };
+    let mut findings = server(about, &health.version, health.round_trip, health.clock_ahead);
+    let problems = health.problems.iter().map(|text| finding(about, Verdict::Wrong, text));
+    let warnings = health.warnings.iter().map(|text| finding(about, Verdict::Warning, text));
+    findings.extend(problems.chain(warnings));
     findings
 }
 

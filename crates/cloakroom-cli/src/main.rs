@@ -1,6 +1,7 @@
 //! The `cloakroom` command: sets up, checks, lists and migrates sessions.
 
 mod arguments;
+mod database;
 mod doctor;
 mod env_file;
 mod failure;
@@ -9,6 +10,7 @@ mod key;
 mod migrate;
 mod output;
 mod progress;
+mod schema;
 mod sessions;
 mod setup;
 
@@ -49,6 +51,7 @@ async fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Destroy(options) => sessions::destroy(&options, &common, output).await,
         Command::Sweep => sessions::sweep(&common, output).await,
         Command::Stats => sessions::stats(&common, output).await,
+        Command::Schema(options) => schema::run(&options, &common, output),
         Command::Migrate(options) => migrate::run(&options, &common, output).await,
         Command::Completions { shell } => {
             let (mut command, mut script) = (Arguments::command(), Vec::new());

@@ -1,5 +1,7 @@
 //! The settings and the store that the application uses.
 
+use std::sync::Arc;
+
 use cloakroom::{
     AppKeys, Sessions,
     redis::RedisStore,
@@ -8,7 +10,8 @@ use cloakroom::{
 };
 
 use crate::{
-    arguments::{CommonOptions, SharedDriver},
+    arguments::{CommonOptions, SharedDriver, SqlDriver},
+    database::{self, DatabaseStore},
     failure::Failure,
 };
 
@@ -47,6 +50,7 @@ pub(crate) enum SharedStore {
     #[cfg(unix)]
     File(cloakroom::FileStore),
     Redis(RedisStore),
+    Database(Arc<dyn DatabaseStore>),
 }
 
 impl SharedStore {
@@ -54,26 +58,43 @@ impl SharedStore {
     /// to write to it.
     ///
     /// # Errors
-    /// If the folder of session files does not exist.
+    /// If the folder of session files, or the file of an SQLite database, does not exist.
     pub(crate) fn existing(driver: SharedDriver, settings: &Settings) -> Result<Self, Failure> {
-        let location = &settings.file.location;
+        let location = match driver {
+            SharedDriver::File => Some(settings.file.location.clone()),
+            SharedDriver::Sqlite => database::sqlite_file(&settings.database),
+            SharedDriver::Redis | SharedDriver::Postgres | SharedDriver::MySql => None,
+        };
         // Another error than absence is the store's to report.
-        if driver == SharedDriver::File && matches!(location.try_exists(), Ok(false)) {
-            let shown = std::path::absolute(location).unwrap_or_else(|_| location.clone());
+        if let Some(location) = location.filter(|path| matches!(path.try_exists(), Ok(false))) {
+            let shown = std::path::absolute(&location).unwrap_or(location);
             return Err(Failure::failed(format!(
-                "there are no session files: {} does not exist; the application creates it",
+                "there are no sessions: {} does not exist; the application creates it",
                 shown.display()
             )));
         }
-        Self::open(driver, settings)
+        Self::connect(driver, settings)
     }
 
-    /// Opens the store of a driver, and creates it if necessary.
+    /// Opens the store of a driver, and creates folder, file or tables if necessary.
     pub(crate) fn open(driver: SharedDriver, settings: &Settings) -> Result<Self, Failure> {
+        let mut settings = settings.clone();
+        settings.database.migrate = true;
+        Self::connect(driver, &settings)
+    }
+
+    fn connect(driver: SharedDriver, settings: &Settings) -> Result<Self, Failure> {
         match driver {
             SharedDriver::File => Self::files(settings),
             SharedDriver::Redis => Ok(Self::Redis(settings.redis.store()?)),
+            SharedDriver::Postgres => Self::database(SqlDriver::Postgres, settings),
+            SharedDriver::MySql => Self::database(SqlDriver::MySql, settings),
+            SharedDriver::Sqlite => Self::database(SqlDriver::Sqlite, settings),
         }
+    }
+
+    fn database(driver: SqlDriver, settings: &Settings) -> Result<Self, Failure> {
+        Ok(Self::Database(database::store(driver, &settings.database)?))
     }
 
     /// Opens the store of the configured driver.
@@ -81,9 +102,12 @@ impl SharedStore {
         match settings.driver {
             DriverKind::File => Self::existing(SharedDriver::File, settings),
             DriverKind::Redis => Self::existing(SharedDriver::Redis, settings),
+            DriverKind::Postgres => Self::existing(SharedDriver::Postgres, settings),
+            DriverKind::MySql => Self::existing(SharedDriver::MySql, settings),
+            DriverKind::Sqlite => Self::existing(SharedDriver::Sqlite, settings),
             other => Err(Failure::unusable(format!(
-                "the driver is `{}`: another process cannot reach its sessions; `file` and `redis` are \
-                 accepted here, in SESSION_DRIVER or as `driver` in config/session.toml",
+                "the driver is `{}`: another process cannot reach its sessions; `file`, `redis`, \
+                 `postgres`, `mysql` and `sqlite` are accepted here, in SESSION_DRIVER or as `driver` in config/session.toml",
                 other.name()
             ))),
         }
@@ -104,6 +128,7 @@ impl SharedStore {
             #[cfg(unix)]
             Self::File(store) => store,
             Self::Redis(store) => store,
+            Self::Database(store) => &**store,
         }
     }
 
@@ -116,6 +141,7 @@ impl SharedStore {
             #[cfg(unix)]
             Self::File(store) => settings.builder_on(store.clone()),
             Self::Redis(store) => settings.builder_on(store.clone()),
+            Self::Database(store) => settings.builder_on(store.clone() as Arc<dyn Store>),
         };
         builder?.any_application().build().map_err(|error| Failure::unusable(error.to_string()))
     }

@@ -7,10 +7,6 @@ use crate::{
     error::Refused,
 };
 
-/// The database of the driver `sqlite`, if no URL is set.
-#[cfg(feature = "sqlite")]
-const DEFAULT_SQLITE: &str = "sqlite:tmp/sessions.db";
-
 /// Makes a store from the table's settings. The first use connects.
 macro_rules! store {
     ($table:expr, $store:ty, $url:expr, $($more:tt)*) => {{
@@ -33,6 +29,9 @@ fn refused(key: &'static str) -> impl Fn(ConfigError) -> Refused {
 }
 
 impl DatabaseTable {
+    /// The database of the driver `sqlite`, if no URL is set.
+    pub const DEFAULT_SQLITE: &'static str = "sqlite:tmp/sessions.db";
+
     /// Builds the store of the driver `postgres`. The first use connects.
     ///
     /// # Errors
@@ -98,7 +97,7 @@ impl DatabaseTable {
             return Err(Refused::new("database.schema", problem));
         }
         let url = match self.url {
-            None => DEFAULT_SQLITE,
+            None => Self::DEFAULT_SQLITE,
             Some(_) => self.url_of(DriverKind::Sqlite, &["sqlite:"])?,
         };
         let durability = match self.durability {

@@ -20,7 +20,7 @@
 //! | show old input, errors and messages in templates | [`View`] |
 //! | take a form, and reply to an invalid one | [`Input`], [`JsonInput`], [`form`] |
 //! | refuse forged requests | [`csrf`] |
-//! | choose where sessions are stored | [`guide::drivers`], [`MemoryStore`], [`FileStore`], [`RedisStore`] |
+//! | choose where sessions are stored | [`guide::drivers`], [`MemoryStore`], [`FileStore`], [`RedisStore`], [`sql`] |
 //! | configure them in a file and by environment variables | [`settings`] |
 //! | show and end the sessions of a visitor, or of everyone | [`OwnerSessions`], [`SessionAdmin`] |
 //! | name a session in a job or on a page | [`SessionHandle`], [`Sessions::edit`] |
@@ -37,6 +37,8 @@
 //! | `file` (default) | [`FileStore`], on Linux, macOS and BSD |
 //! | `forms` (default) | forms with `multipart/form-data` |
 //! | `redis` | [`RedisStore`] |
+//! | `postgres`, `mysql`, `sqlite` | [`PostgresStore`], [`MySqlStore`], [`SqliteStore`] |
+//! | `database-tls` | TLS for connections to databases that the settings name |
 //! | `minijinja`, `tera` | the view helpers as functions of these template engines |
 //! | `validator` (0.21), `validator_0_20`, `garde` | [`Session::with_errors`] accepts the errors of these crates |
 //! | `metrics` | counters and histograms through the `metrics` facade |

@@ -109,7 +109,7 @@ fn key() -> Result<Change, Failure> {
 /// every driver, because `SESSION_DRIVER` can choose files at any time.
 fn gitignore() -> Result<Change, Failure> {
     let before = read(GITIGNORE)?;
-    let wanted = ["/.env", "/tmp/sessions"].into_iter();
+    let wanted = ["/.env", "/tmp/sessions*"].into_iter();
     let is_listed = |line: &&str| {
         let plain = |pattern: &str| pattern.trim().trim_matches('/').to_owned();
         before.lines().any(|pattern| plain(pattern) == plain(line))
@@ -121,7 +121,7 @@ fn gitignore() -> Result<Change, Failure> {
         }
         after = after + line + "\n";
     }
-    let description = format!("list /.env and /tmp/sessions in {GITIGNORE}");
+    let description = format!("list /.env and /tmp/sessions* in {GITIGNORE}");
     Ok(Change { path: GITIGNORE.into(), description, before, after, keys: None })
 }
 

@@ -93,7 +93,12 @@ impl Project {
 
     /// Returns the features for the framework, the driver and the integrations among the dependencies.
     fn features(&self, driver: DriverKind) -> Vec<&'static str> {
-        let driver = (driver == DriverKind::Redis).then_some("redis");
+        let driver = match driver {
+            DriverKind::Redis | DriverKind::Postgres | DriverKind::MySql | DriverKind::Sqlite => {
+                Some(driver.name())
+            }
+            _ => None,
+        };
         let uses = |name: &&'static str| uses(&self.dependencies, name);
         let integrations = INTEGRATIONS.into_iter().filter(uses);
         [self.framework.feature()].into_iter().chain(driver).chain(integrations).collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{failure::Failure, setup::SharedStore};
 
-/// The time for which Redis keeps a journal after the last run.
+/// The time for which Redis and databases keep a journal after the last run.
 const JOURNAL_TTL: Duration = Duration::from_secs(24 * 30 * 3_600);
 
 pub(super) struct Endpoint<'a> {
@@ -19,6 +19,7 @@ impl<'a> Endpoint<'a> {
             #[cfg(unix)]
             SharedStore::File(store) => files::id(store.location())?,
             SharedStore::Redis(store) => store.place(),
+            SharedStore::Database(store) => store.place().to_owned(),
         };
         Ok(Self { store: shared, id })
     }
@@ -28,7 +29,7 @@ impl<'a> Endpoint<'a> {
         match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => files::keep_id(store.location(), &self.id),
-            SharedStore::Redis(_) => Ok(()),
+            SharedStore::Redis(_) | SharedStore::Database(_) => Ok(()),
         }
     }
 
@@ -43,6 +44,7 @@ impl<'a> Endpoint<'a> {
             #[cfg(unix)]
             SharedStore::File(store) => format!("file ({})", store.location().display()),
             SharedStore::Redis(store) => format!("redis ({})", store.place()),
+            SharedStore::Database(store) => store.place().to_owned(),
         }
     }
 
@@ -51,7 +53,9 @@ impl<'a> Endpoint<'a> {
         match self.store {
             #[cfg(unix)]
             SharedStore::File(store) => files::log(store.location(), name).display().to_string(),
-            SharedStore::Redis(_) => format!("log:{name} in {}", self.description()),
+            SharedStore::Redis(_) | SharedStore::Database(_) => {
+                format!("log:{name} in {}", self.description())
+            }
         }
     }
 
@@ -61,6 +65,7 @@ impl<'a> Endpoint<'a> {
             #[cfg(unix)]
             SharedStore::File(store) => files::read(&files::log(store.location(), name)),
             SharedStore::Redis(store) => Ok(store.log(name).await?),
+            SharedStore::Database(store) => Ok(store.log(name).await?),
         }
     }
 
@@ -70,6 +75,9 @@ impl<'a> Endpoint<'a> {
             #[cfg(unix)]
             SharedStore::File(store) => files::append(&files::log(store.location(), name), lines),
             SharedStore::Redis(store) => Ok(store.append_to_log(name, lines, JOURNAL_TTL).await?),
+            SharedStore::Database(store) => {
+                Ok(store.append_to_log(name, lines, JOURNAL_TTL).await?)
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use std::{collections::HashSet, time::Duration};
 
 use cloakroom::{
     clock::{Clock, SystemClock},
+    settings::Settings,
     store::{Cursor, Entry, Outcome, RecordKey, Store, StoredRecord},
 };
 use endpoint::Endpoint;
@@ -28,7 +29,7 @@ use plan::{CopyResult, Plan};
 use report::Report;
 
 use crate::{
-    arguments::{CommonOptions, Migrate},
+    arguments::{CommonOptions, Migrate, SharedDriver, SqlDriver},
     failure::Failure,
     output::Output,
     progress::Progress,
@@ -55,12 +56,15 @@ pub(crate) async fn run(
     common: &CommonOptions,
     output: Output,
 ) -> Result<(), Failure> {
-    if options.from == options.to {
+    if options.from == options.to && options.from_url == options.to_url {
         return Err(Failure::unusable("`--from` and `--to` name the same driver"));
     }
     let settings = setup::settings(common)?;
-    let from = SharedStore::existing(options.from, &settings)?;
-    let to = SharedStore::open(options.to, &settings)?;
+    let at = |option, driver, url: &Option<String>| with_database(&settings, option, driver, url);
+    let from = at("--from-url", options.from, &options.from_url)?;
+    let from = SharedStore::existing(options.from, &from)?;
+    let to = at("--to-url", options.to, &options.to_url)?;
+    let to = SharedStore::open(options.to, &to)?;
     let endpoints = [Endpoint::of(&from)?, Endpoint::of(&to)?];
     let journal = Journal::open(&endpoints[0], &endpoints[1]).await?;
     let mut migration = Migration {
@@ -88,6 +92,24 @@ pub(crate) async fn run(
     } else {
         Err(Failure::stopped("run it again to go on where it stopped"))
     }
+}
+
+/// Returns the settings with another database, if an option names one.
+fn with_database(
+    settings: &Settings,
+    option: &str,
+    driver: SharedDriver,
+    url: &Option<String>,
+) -> Result<Settings, Failure> {
+    let mut settings = settings.clone();
+    if let Some(url) = url {
+        if SqlDriver::of(driver).is_none() {
+            let problem = format!("{option}: expected with `postgres`, `mysql` or `sqlite` only");
+            return Err(Failure::unusable(problem));
+        }
+        settings.database.url = Some(url.clone().into());
+    }
+    Ok(settings)
 }
 
 impl Migration<'_> {

@@ -210,6 +210,8 @@ mod tests {
         let options = Migrate {
             from: SharedDriver::File,
             to: SharedDriver::File,
+            from_url: None,
+            to_url: None,
             onto_live_sessions: false,
             allow_removals: true,
             copy_expired: false,

@@ -34,7 +34,7 @@ fn it_sets_up_once_and_changes_nothing_the_second_time() {
 did: cargo add cloakroom --features axum --path [..]/crates/cloakroom
 did: write config/session.toml
 did: add a new APP_KEY to .env
-did: list /.env and /tmp/sessions in .gitignore
+did: list /.env and /tmp/sessions* in .gitignore
 
 Add the session layer to your routes:
 
