@@ -8,7 +8,7 @@ use std::{
 
 use super::problem::{ClientFormat, Problem};
 use crate::{
-    backend::{LoadedSession, commit::Persistence, context::ServerErrors},
+    backend::{context::ServerErrors, decide::Persistence, loaded::LoadedSession},
     cookie::{self, TokenCandidates},
     error::{Error, WithCauses},
     form::FormInput,
