@@ -294,6 +294,8 @@ impl Batch {
     ) -> (Newest, MemberResult) {
         let (persistence, key) = self.stored_as(prepared.decision, revision);
         let newest = self.newest(prepared, persistence, revision);
+        // Nothing was read or written, and a member may have loaded the record later than the leader.
+        let keeps_copies = prepared.decision.step == Step::Nothing && !self.base.is_newest;
         // All members share the record. Each has its own visitor's token.
         let outcome = |token: Option<&Token>| CommitOutcome {
             persistence,
@@ -304,7 +306,11 @@ impl Batch {
             refused: None,
         };
         for Follower { member, seat } in self.others.drain(..) {
-            let outcome = outcome(member.pending.token.as_ref());
+            let mut outcome = outcome(member.pending.token.as_ref());
+            if keeps_copies {
+                outcome.persistence = member.pending.persistence;
+                outcome.record = member.pending.record.clone();
+            }
             seat.reply(member.error.map_or(Ok(outcome), Err));
         }
         let own = &self.own.pending;
