@@ -254,6 +254,37 @@ async fn a_commit_behind_one_without_a_write_uses_its_own_read() {
     assert!(stage.after(&headers).await.has("other"));
 }
 
+/// Both requests change nothing, and the one that waits has read what another process has written.
+#[tokio::test]
+async fn a_commit_behind_an_older_one_without_a_write_keeps_its_own_read() {
+    let stage = Stage::new().await;
+    stage.open();
+    drop(stage.request().await.0.finish(200).await.unwrap());
+    let (_, older) = stage.request().await;
+    let (elsewhere, session) = stage.request().await;
+    session.put("other", 1).unwrap();
+    drop(elsewhere.finish(200).await.unwrap());
+    let (_, newer) = stage.request().await;
+    stage.close();
+    let (failing, session) = stage.request().await;
+    session.put("lost", 1).unwrap();
+    stage.app.store.hooks.fails_next.store(true, Ordering::SeqCst);
+    let failing = finish(failing).await;
+    let first = older.clone();
+    let first = begun(async move { first.commit().await }).await;
+    let second = newer.clone();
+    let second = begun(async move { second.commit().await }).await;
+    stage.open();
+    failing.await.unwrap().unwrap_err();
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert!(newer.has("other") && !older.has("other"));
+    stage.app.store.calls();
+    newer.put("n", 7).unwrap();
+    newer.commit().await.unwrap();
+    assert_eq!(stage.app.store.calls(), ["replace"], "no conflict");
+}
+
 /// The leader's own deadline is fixed when its first commit waits, so it passes first.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_gives_up_puts_back_whoever_has_time_left() {

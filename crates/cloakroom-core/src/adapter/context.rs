@@ -17,7 +17,7 @@ use super::{
     problem::{ClientFormat, Problem},
 };
 use crate::{
-    backend::{LoadedSession, commit::Persistence},
+    backend::{decide::Persistence, loaded::LoadedSession},
     cookie::{self, TokenCandidates},
     error::{Error, Kind},
     form::FormInput,

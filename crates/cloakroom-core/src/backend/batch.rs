@@ -1,6 +1,6 @@
 //! Batches: the leader's commit and the commits of waiting requests, made in one step.
 
-use std::{any::Any, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -9,16 +9,21 @@ use crate::{
     backend::context::Context,
     crypto::token::Token,
     error::{Error, Kind},
-    record::{Record, lifetimes::SUCCESSOR, owner::Owner},
+    record::{
+        Record,
+        lifetimes::{Deadlines, SUCCESSOR},
+        owner::Owner,
+    },
 };
 use crate::{
     backend::{
         commit::{
-            Changes, CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction, Usage,
+            Changes, CommitOutcome, CookieUpdate, MemberError, MemberResult, PendingCommit,
+            TokenAction,
         },
-        decide::{Accepts, CookieRule, Deadlines, Decision, Step, Wanted, decide},
+        decide::{Accepts, CookieRule, Decision, Persistence, Step, Usage, Wanted, decide},
+        loaded::read_live,
         member::{Follower, Member, SizeCheck},
-        read_live,
         turns::{Lead, Newest, Ticket},
     },
     record::change::Contents,
@@ -26,28 +31,6 @@ use crate::{
 use cloakroom_store::{
     Commit, Draft, RecordKey, Revision, StoreError, StoredRecord, TOMBSTONE, clock::Timestamp,
 };
-
-/// The reason why one commit of a batch failed.
-pub(super) enum MemberError {
-    Error(Error),
-    /// A closure of the request panicked. Holds the payload.
-    Panic(Box<dyn Any + Send>),
-}
-
-impl From<Error> for MemberError {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Kind> for MemberError {
-    fn from(kind: Kind) -> Self {
-        Self::Error(kind.into())
-    }
-}
-
-/// The result of one commit of a batch.
-pub(super) type MemberResult = Result<CommitOutcome, MemberError>;
 
 /// Commits of one record, in the order in which they take effect.
 pub(super) struct Batch {
@@ -311,6 +294,8 @@ impl Batch {
     ) -> (Newest, MemberResult) {
         let (persistence, key) = self.stored_as(prepared.decision, revision);
         let newest = self.newest(prepared, persistence, revision);
+        // Nothing was read or written, and a member may have loaded the record later than the leader.
+        let keeps_copies = prepared.decision.step == Step::Nothing && !self.base.is_newest;
         // All members share the record. Each has its own visitor's token.
         let outcome = |token: Option<&Token>| CommitOutcome {
             persistence,
@@ -321,7 +306,11 @@ impl Batch {
             refused: None,
         };
         for Follower { member, seat } in self.others.drain(..) {
-            let outcome = outcome(member.pending.token.as_ref());
+            let mut outcome = outcome(member.pending.token.as_ref());
+            if keeps_copies {
+                outcome.persistence = member.pending.persistence;
+                outcome.record = member.pending.record.clone();
+            }
             seat.reply(member.error.map_or(Ok(outcome), Err));
         }
         let own = &self.own.pending;

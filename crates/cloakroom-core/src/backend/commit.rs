@@ -1,6 +1,7 @@
 //! The input and the outcome of a commit.
 
 use std::{
+    any::Any,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -9,29 +10,14 @@ use std::{
 use crate::{
     backend::context::Context,
     crypto::token::Token,
-    error::Error,
+    error::{Error, Kind},
     record::{Record, change::ChangeLog, flash::BatchId, owner::Owner},
 };
 use crate::{
-    backend::decide::{Action, Wanted, Worth},
+    backend::decide::{Action, Persistence, Seal, Usage, Wanted, Worth},
     record::change::Contents,
 };
-use cloakroom_store::{RecordKey, Revision, StoredRecord, clock::Timestamp};
-
-/// How a session is stored in the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Persistence {
-    /// The session has no record. The request had no token, or a token without a live record.
-    New,
-    /// The session has no record. The request had a genuine pre-session cookie, which is valid until
-    /// this moment, because an earlier page has shown a CSRF token.
-    PreSession { expires: Timestamp },
-    /// The session has a live record.
-    Stored { revision: Revision, expires: Timestamp },
-    /// The record was rotated or destroyed shortly before the request or during it. Nothing is
-    /// written, and the cookie stays unchanged, because it may belong to a newer login.
-    Ended,
-}
+use cloakroom_store::{RecordKey, clock::Timestamp};
 
 /// The request's intent for the session's token. The commit carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +27,6 @@ pub(crate) enum TokenAction {
     Rotate(Token),
     /// `destroy`: the record is destroyed. Later changes begin a new session under this token.
     Destroy(Token),
-}
-
-/// Which application key sealed the visitor's cookie, or tagged the record in a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seal {
-    Current,
-    /// An older key, so the commit has to write the cookie or the record again.
-    OfOldKey,
 }
 
 /// A change that is made on the committed record and fails if it is impossible there.
@@ -86,14 +64,6 @@ pub(crate) enum Changes {
     Log(ChangeLog),
     /// One change that is made on the committed record. The commit fails if it is impossible there.
     Exact(ExactChange),
-}
-
-/// Whether a commit counts as a use of the session. A use moves the idle deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Usage {
-    Used,
-    /// The commit comes from a task outside of the session's requests.
-    Unused,
 }
 
 /// A commit that has not been carried out yet.
@@ -210,12 +180,6 @@ impl TokenAction {
     }
 }
 
-impl From<&StoredRecord> for Persistence {
-    fn from(stored: &StoredRecord) -> Self {
-        Self::Stored { revision: stored.revision, expires: stored.expires }
-    }
-}
-
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Log(log) if log.is_empty())
@@ -295,6 +259,28 @@ pub(crate) struct CommitOutcome {
     /// The error of the changes after a logout, which were dropped. The logout itself has succeeded.
     pub(crate) refused: Option<Error>,
 }
+
+/// The reason why one commit of a batch failed.
+pub(super) enum MemberError {
+    Error(Error),
+    /// A closure of the request panicked. Holds the payload.
+    Panic(Box<dyn Any + Send>),
+}
+
+impl From<Error> for MemberError {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Kind> for MemberError {
+    fn from(kind: Kind) -> Self {
+        Self::Error(kind.into())
+    }
+}
+
+/// The result of one commit of a batch.
+pub(super) type MemberResult = Result<CommitOutcome, MemberError>;
 
 /// The change of the visitor's cookie.
 #[derive(Clone, Default, PartialEq, Eq)]

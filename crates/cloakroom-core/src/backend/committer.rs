@@ -10,11 +10,11 @@ use futures_util::{FutureExt, TryFutureExt as _, future::Either};
 
 use crate::backend::{
     attempts::Attempts,
-    batch::{Batch, MemberError, MemberResult, Prepared, outcome_unknown},
-    commit::{CommitOutcome, PendingCommit, Persistence},
-    decide::Step,
-    read_live,
-    store::{Burial, failed, load_following_rotations},
+    batch::{Batch, Prepared, outcome_unknown},
+    commit::{CommitOutcome, MemberError, MemberResult, PendingCommit},
+    decide::{Persistence, Step},
+    loaded::read_live,
+    store::{Burial, StoreBackend, failed, load_following_rotations},
     turns::{Joined, Lead, Newest, Reply, Turn, Turns},
 };
 use crate::{backend::context::Context, error::Error, observe, record::lifetimes::SUCCESSOR};
@@ -31,6 +31,12 @@ pub(crate) struct Committer<'c> {
     pub(super) store: &'c dyn Store,
     pub(super) turns: &'c Arc<Turns>,
     pub(super) context: &'c Context,
+}
+
+impl StoreBackend {
+    pub(crate) fn committer<'c>(&'c self, context: &'c Context) -> Committer<'c> {
+        Committer { store: self.store(), turns: &self.turns, context }
+    }
 }
 
 impl<'c> Committer<'c> {

@@ -3,14 +3,14 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::{
-        decide::{Browser, CookieContents, Deadlines},
-        not_before::NotBefore,
-    },
+    backend::not_before::NotBefore,
     cookie::{Cookies, pre_session::PreSessions},
     crypto::{app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
-    record::{Record, lifetimes::Lifetimes},
+    record::{
+        Record,
+        lifetimes::{Browser, CookieContents, Deadlines, Lifetimes},
+    },
 };
 use cloakroom_store::clock::{Clock, Timestamp};
 

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::backend::{
-    Choice, LoadedSession,
-    commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, Seal},
-    decide::{CookieRule, Step, decide},
+    commit::{CommitOutcome, CookieUpdate, PendingCommit},
+    decide::{CookieRule, Persistence, Seal, Step, decide},
     fit::fitting,
+    loaded::{Choice, LoadedSession},
 };
 use crate::{
     backend::context::Context,

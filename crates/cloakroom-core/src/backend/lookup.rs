@@ -8,7 +8,8 @@ use crate::{
     backend::{
         Backend,
         context::Context,
-        is_revoked, read_live,
+        is_revoked,
+        loaded::read_live,
         store::{Burial, StoreBackend, failed, load_following_rotations},
     },
     error::{Error, Kind},

@@ -14,8 +14,8 @@ use crate::{
 };
 use crate::{
     backend::{
-        batch::MemberError,
-        commit::{CommitOutcome, CookieUpdate, PendingCommit, Persistence, TokenAction},
+        commit::{CommitOutcome, CookieUpdate, MemberError, PendingCommit, TokenAction},
+        decide::Persistence,
         fit::fitting,
         turns::{Seat, Ticket},
     },

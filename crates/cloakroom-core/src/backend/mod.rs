@@ -12,6 +12,7 @@ pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
 mod fit;
+pub(crate) mod loaded;
 pub(crate) mod lookup;
 mod member;
 pub(crate) mod not_before;
@@ -19,7 +20,7 @@ pub(crate) mod sign_ins;
 pub(crate) mod store;
 mod turns;
 
-use std::{cmp::Ordering, future::ready, sync::Arc};
+use std::future::ready;
 
 use futures_util::future::Either;
 
@@ -28,14 +29,13 @@ use tracing::Instrument as _;
 use crate::{
     backend::context::Context,
     cookie::TokenCandidates,
-    crypto::{seal::Sealer, token::Token},
+    crypto::seal::Sealer,
     error::{Error, Kind},
     observe,
-    record::{NoRecord, Record, lifetimes::is_live},
+    record::{Record, lifetimes::CookieContents},
 };
-use cloakroom_store::{RecordKey, StoredRecord, clock::Timestamp};
-use commit::{CommitOutcome, PendingCommit, Persistence, Seal};
-use decide::CookieContents;
+use commit::{CommitOutcome, PendingCommit};
+use loaded::LoadedSession;
 use store::StoreBackend;
 
 /// The backend of an application's sessions.
@@ -45,19 +45,6 @@ pub(crate) enum Backend {
     Cookie(Sealer),
     /// The cookie holds a token, and the store holds the record.
     Store(StoreBackend),
-}
-
-/// A session as the request loaded it.
-#[derive(Debug)]
-pub(crate) struct LoadedSession {
-    pub(crate) persistence: Persistence,
-    /// The key of the stored record. For a new session, the key of the ended session whose token the
-    /// request had, if there was one.
-    pub(crate) key: Option<RecordKey>,
-    pub(crate) token: Token,
-    pub(crate) record: Arc<Record>,
-    pub(crate) seal: Seal,
-    pub(crate) at: Timestamp,
 }
 
 impl Backend {
@@ -118,103 +105,4 @@ pub(crate) async fn is_revoked(record: &Record, context: &Context) -> Result<boo
     let attempted = "check the owner's sign-in with the NotBefore hook";
     let not_before = moment.map_err(|cause| Error::from(Kind::Store { attempted, cause }))?;
     Ok(not_before.is_some_and(|not_before| owner.since < not_before))
-}
-
-impl LoadedSession {
-    /// Makes a session without a record.
-    pub(crate) fn new(context: &Context) -> Self {
-        Self::absent(Persistence::New, Token::draw(), None, context)
-    }
-
-    /// Makes a new session in place of one that has ended under `key`. It keeps the key, because the
-    /// record may have been rotated to another key, and a logout finds it from there.
-    fn after(key: Option<RecordKey>, context: &Context) -> Self {
-        Self::absent(Persistence::New, Token::draw(), key, context)
-    }
-
-    /// Makes a new session in place of this one, which has ended.
-    pub(crate) fn start_over(self, context: &Context) -> Self {
-        Self::after(self.key, context)
-    }
-
-    /// Makes a session without a record for a visitor with a pre-session cookie. The token has the seed
-    /// of the CSRF tokens that the visitor's pages show.
-    fn pre_session((token, expires): (Token, Timestamp), context: &Context) -> Self {
-        Self::absent(Persistence::PreSession { expires }, token, None, context)
-    }
-
-    /// Makes a session that has ended a short time ago.
-    fn ended(token: Token, key: RecordKey, context: &Context) -> Self {
-        Self::absent(Persistence::Ended, token, Some(key), context)
-    }
-
-    fn absent(
-        persistence: Persistence,
-        token: Token,
-        key: Option<RecordKey>,
-        context: &Context,
-    ) -> Self {
-        let at = context.now();
-        let record = Arc::new(context.lifetimes().new_record(at));
-        Self { persistence, key, token, record, seal: Seal::Current, at }
-    }
-}
-
-/// Reads a record. Returns `None` unless it is live at `now` and belongs to this application. Returns
-/// `None` also for an unreadable record, because an error at each request would lock the visitor out.
-pub(crate) fn read_live(
-    stored: &StoredRecord,
-    now: Timestamp,
-    context: &Context,
-) -> Option<Record> {
-    let record = Record::decode_of(&stored.bytes, context.apps());
-    if record.as_ref().is_err_and(|error| *error == NoRecord::Unreadable) {
-        let bytes = stored.bytes.len();
-        tracing::warn!(
-            bytes,
-            "ignoring an unreadable session record: it is damaged or of another version, and its \
-             visitor gets a new session"
-        );
-    }
-    record.ok().filter(|record| is_live(record, stored.expires, now))
-}
-
-/// Chooses one session among those that a request's cookies identify. Prefers a live session to an
-/// ended one, an ended one to a pre-session, and that to a new one. Chooses none of two live sessions or of two
-/// pre-sessions, because the order of cookies does not show which one a neighbouring domain has
-/// planted.
-#[derive(Default)]
-struct Choice {
-    chosen: Option<LoadedSession>,
-    is_ambiguous: bool,
-}
-
-impl Choice {
-    fn offer(&mut self, loaded: LoadedSession) {
-        let rank = |session: &LoadedSession| match session.persistence {
-            Persistence::Stored { .. } => 4,
-            Persistence::Ended => 3,
-            Persistence::PreSession { .. } => 2,
-            Persistence::New => 1,
-        };
-        let chosen = self.chosen.as_ref().map_or(0, rank);
-        match rank(&loaded).cmp(&chosen) {
-            Ordering::Less => (),
-            Ordering::Equal => {
-                let has_ended = matches!(loaded.persistence, Persistence::Ended | Persistence::New);
-                self.is_ambiguous = !has_ended;
-            }
-            Ordering::Greater => *self = Self { chosen: Some(loaded), is_ambiguous: false },
-        }
-    }
-
-    fn finish(self) -> Option<LoadedSession> {
-        if self.is_ambiguous {
-            tracing::warn!(
-                "ignoring the session cookies of a request: they are of different sessions"
-            );
-            return None;
-        }
-        self.chosen
-    }
 }

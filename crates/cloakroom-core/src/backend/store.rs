@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use crate::backend::{
-    Choice, LoadedSession,
     attempts::Attempts,
-    commit::{Persistence, Seal},
-    committer::Committer,
-    read_live,
+    decide::{Persistence, Seal},
+    loaded::{Choice, LoadedSession, read_live},
     turns::Turns,
 };
 use crate::{
@@ -27,7 +25,7 @@ const MAX_ROTATIONS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct StoreBackend {
     store: Arc<dyn Store>,
-    turns: Arc<Turns>,
+    pub(super) turns: Arc<Turns>,
 }
 
 /// How long the tombstone of a destroyed session lasts.
@@ -104,10 +102,6 @@ impl StoreBackend {
         let Some(Entry::Live(stored)) = found else { return Ok(ended()) };
         let record = read_live(&stored, context.now(), context);
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
-    }
-
-    pub(crate) fn committer<'c>(&'c self, context: &'c Context) -> Committer<'c> {
-        Committer { store: &*self.store, turns: &self.turns, context }
     }
 }
 

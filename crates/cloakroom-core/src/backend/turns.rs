@@ -24,8 +24,8 @@ use tokio::{
 
 use crate::backend::{
     attempts::Attempts,
-    batch::MemberResult,
-    commit::{PendingCommit, Persistence, TokenAction},
+    commit::{MemberResult, PendingCommit, TokenAction},
+    decide::Persistence,
 };
 use crate::record::Record;
 use cloakroom_store::{KeyMap, RecordKey};

@@ -6,10 +6,8 @@ use serde::Serialize;
 
 use crate::{
     backend::{
-        commit::{
-            Changes, ExactChange, ExactResult, PendingCommit, Persistence, Seal, TokenAction, Usage,
-        },
-        decide::Worth,
+        commit::{Changes, ExactChange, ExactResult, PendingCommit, TokenAction},
+        decide::{Persistence, Seal, Usage, Worth},
         detached::Detached,
         lookup::LiveRecord,
     },

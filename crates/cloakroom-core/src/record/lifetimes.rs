@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{error::ConfigError, record::Record};
+use crate::{cookie::MAX_MAX_AGE, error::ConfigError, record::Record};
 use cloakroom_store::{TOMBSTONE, clock::Timestamp};
 
 /// The shortest timeout. `Max-Age` counts whole seconds, and browsers remove a cookie whose `Max-Age`
@@ -66,6 +66,54 @@ impl Lifetimes {
         let since_the_epoch = Timestamp::from_millis(0).until(expires);
         Timestamp::from_millis(0) + since_the_epoch.saturating_sub(self.idle(record))
     }
+}
+
+/// The timeouts that a record and its cookie have after the changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    /// The idle timeout.
+    pub(crate) idle: Duration,
+    pub(crate) absolute: Option<Timestamp>,
+    pub(crate) cookie: CookieContents,
+    pub(crate) browser: Browser,
+}
+
+impl Deadlines {
+    /// Returns how long the browser keeps the cookie of a session with this idle deadline. `None`:
+    /// until the browser is closed.
+    pub(crate) fn max_age(&self, expires: Timestamp, now: Timestamp) -> Option<Duration> {
+        match self.browser {
+            Browser::KeepsCookie => Some(now.until(self.end(expires))),
+            Browser::DropsCookie => None,
+        }
+    }
+
+    /// Returns whether the end of the session may be later than that of a cookie that was set up to half
+    /// of the longest `Max-Age` ago.
+    pub(crate) fn outlives_cookie(&self, now: Timestamp) -> bool {
+        now.until(self.end(now + self.idle)) > MAX_MAX_AGE / 2
+    }
+
+    /// Returns when an unused session with this idle deadline ends.
+    pub(crate) fn end(&self, expires: Timestamp) -> Timestamp {
+        self.absolute.map_or(expires, |absolute| expires.min(absolute))
+    }
+}
+
+/// Whether a browser drops the cookie when it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Browser {
+    KeepsCookie,
+    DropsCookie,
+}
+
+/// The contents of the visitor's cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieContents {
+    /// A token. The cookie is set again when the lifetime changes.
+    Token,
+    /// The sealed record. The cookie is set again at each change.
+    Record,
 }
 
 /// Returns when an unused record with this idle deadline ends: at the earlier of its two deadlines.

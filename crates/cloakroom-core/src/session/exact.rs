@@ -9,7 +9,8 @@ use crate::session::{
 use crate::{
     backend::{
         Backend,
-        commit::{ExactChange, ExactResult, PendingCommit, Persistence},
+        commit::{ExactChange, ExactResult, PendingCommit},
+        decide::Persistence,
         detached::Detached,
     },
     error::{Error, Kind},

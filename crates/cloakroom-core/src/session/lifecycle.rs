@@ -7,8 +7,8 @@ use tracing::{Instrument as _, field::Empty};
 use super::{Session, deadlines::Deadlines, unit_of_work::Checkpoint};
 use crate::{
     backend::{
-        commit::{CommitOutcome, PendingCommit, Persistence},
-        decide::Worth,
+        commit::{CommitOutcome, PendingCommit},
+        decide::{Persistence, Worth},
         detached::Detached,
     },
     error::{Error, Kind},

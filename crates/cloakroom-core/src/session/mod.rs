@@ -28,7 +28,7 @@ use read::ReadSession;
 use state::State;
 
 use crate::{
-    backend::{LoadedSession, decide::Worth},
+    backend::{decide::Worth, loaded::LoadedSession},
     form::FormInput,
     http::fetch_metadata::FetchMetadata,
     record::owner::Owner,

@@ -1,6 +1,6 @@
 //! The effects of a session on the request's response.
 
-use crate::backend::commit::{CookieUpdate, Persistence};
+use crate::backend::{commit::CookieUpdate, decide::Persistence};
 
 /// The cookie update of a request's commits, and whether the response shows the token.
 #[derive(Debug, Default)]

@@ -9,10 +9,7 @@ use crate::session::{
     unit_of_work::{Checkpoint, UnitOfWork},
 };
 use crate::{
-    backend::{
-        LoadedSession,
-        commit::{CommitOutcome, Persistence},
-    },
+    backend::{commit::CommitOutcome, decide::Persistence, loaded::LoadedSession},
     error::Error,
     form::FieldErrors,
     observe,

@@ -6,13 +6,10 @@ use bytestring::ByteString;
 
 use crate::{
     backend::{
-        LoadedSession,
-        commit::{
-            Changes, CommitOutcome, ExactChange, PendingCommit, Persistence, Seal, TokenAction,
-            Usage,
-        },
+        commit::{Changes, CommitOutcome, ExactChange, PendingCommit, TokenAction},
         context::Context,
-        decide::{CookieRule, Step, Worth, decide},
+        decide::{CookieRule, Persistence, Seal, Step, Usage, Worth, decide},
+        loaded::LoadedSession,
     },
     crypto::token::Token,
     error::{Error, Kind},

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use crate::backend::commit::{Persistence, Seal, Usage};
 use crate::{
     cookie::MAX_MAX_AGE,
-    record::{Record, change::Contents},
+    record::{
+        Record,
+        change::Contents,
+        lifetimes::{Browser, CookieContents, Deadlines},
+    },
 };
-use cloakroom_store::clock::Timestamp;
+use cloakroom_store::{Revision, StoredRecord, clock::Timestamp};
 
 /// A deadline moves after more than this fraction of the idle timeout. So a visitor who sends many
 /// requests causes ten touches per idle timeout at most, rather than one per request. If that fraction is
@@ -18,6 +21,43 @@ const TOUCH_FRACTION: u32 = 10;
 /// The longest time for which a pre-session is valid. It is valid for the idle timeout if that is
 /// shorter.
 const MAX_PRE_SESSION: Duration = Duration::from_secs(24 * 3_600);
+
+/// How a session is stored in the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// The session has no record. The request had no token, or a token without a live record.
+    New,
+    /// The session has no record. The request had a genuine pre-session cookie, which is valid until
+    /// this moment, because an earlier page has shown a CSRF token.
+    PreSession { expires: Timestamp },
+    /// The session has a live record.
+    Stored { revision: Revision, expires: Timestamp },
+    /// The record was rotated or destroyed shortly before the request or during it. Nothing is
+    /// written, and the cookie stays unchanged, because it may belong to a newer login.
+    Ended,
+}
+
+impl From<&StoredRecord> for Persistence {
+    fn from(stored: &StoredRecord) -> Self {
+        Self::Stored { revision: stored.revision, expires: stored.expires }
+    }
+}
+
+/// Which application key sealed the visitor's cookie, or tagged the record in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    Current,
+    /// An older key, so the commit has to write the cookie or the record again.
+    OfOldKey,
+}
+
+/// Whether a commit counts as a use of the session. A use moves the idle deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Used,
+    /// The commit comes from a task outside of the session's requests.
+    Unused,
+}
 
 /// The summary of a commit that the decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,65 +89,12 @@ impl Worth {
     }
 }
 
-/// A [`TokenAction`](super::commit::TokenAction) without its token.
+/// The request's intent for the session's token, without the new token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Keep,
     Rotate,
     Destroy,
-}
-
-/// The timeouts that a record and its cookie have after the changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Deadlines {
-    /// The idle timeout.
-    pub(crate) idle: Duration,
-    pub(crate) absolute: Option<Timestamp>,
-    pub(crate) cookie: CookieContents,
-    pub(crate) browser: Browser,
-}
-
-impl Deadlines {
-    /// Returns how long the browser keeps the cookie of a session with this idle deadline. `None`:
-    /// until the browser is closed.
-    pub(crate) fn max_age(&self, expires: Timestamp, now: Timestamp) -> Option<Duration> {
-        match self.browser {
-            Browser::KeepsCookie => Some(now.until(self.end(expires))),
-            Browser::DropsCookie => None,
-        }
-    }
-
-    /// Returns whether the end of the session may be later than that of a cookie that was set up to half
-    /// of the longest `Max-Age` ago.
-    fn outlives_cookie(&self, now: Timestamp) -> bool {
-        now.until(self.end(now + self.idle)) > MAX_MAX_AGE / 2
-    }
-
-    /// Returns how long a pre-session is valid.
-    fn pre_session(&self) -> Duration {
-        self.idle.min(MAX_PRE_SESSION)
-    }
-
-    /// Returns when an unused session with this idle deadline ends.
-    fn end(&self, expires: Timestamp) -> Timestamp {
-        self.absolute.map_or(expires, |absolute| expires.min(absolute))
-    }
-}
-
-/// Whether a browser drops the cookie when it is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Browser {
-    KeepsCookie,
-    DropsCookie,
-}
-
-/// The contents of the visitor's cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CookieContents {
-    /// A token. The cookie is set again when the lifetime changes.
-    Token,
-    /// The sealed record. The cookie is set again at each change.
-    Record,
 }
 
 /// The step of the backend.
@@ -213,9 +200,14 @@ pub(crate) fn decide(
     Decision { step, cookie }
 }
 
+/// Returns how long a pre-session is valid.
+fn pre_session_span(deadlines: Deadlines) -> Duration {
+    deadlines.idle.min(MAX_PRE_SESSION)
+}
+
 /// Sets a new pre-session.
 fn pre_session(deadlines: Deadlines, now: Timestamp) -> CookieRule {
-    CookieRule::SetPreSession { expires: now + deadlines.pre_session() }
+    CookieRule::SetPreSession { expires: now + pre_session_span(deadlines) }
 }
 
 /// Decides on the cookie of a pre-session that stays without a record. A page with a CSRF token renews
@@ -226,7 +218,7 @@ fn renew_pre_session(
     deadlines: Deadlines,
     now: Timestamp,
 ) -> CookieRule {
-    let is_due = now.until(expires) < deadlines.pre_session() / 2;
+    let is_due = now.until(expires) < pre_session_span(deadlines) / 2;
     let shows_token = wanted.worth == Worth::Cookie;
     let is_renewed = match wanted.action {
         Action::Keep => shows_token && is_due,
