@@ -190,6 +190,15 @@ impl RedisStoreBuilder {
         if servers.is_cluster() && servers.login.db != 0 {
             return Err(ConfigError::new("the database is not 0; a cluster has database 0 only"));
         }
+        if servers.certificates.is_some() && !servers.uses_tls() {
+            let problem =
+                "certificates are set and connections do not use TLS; expected TLS with them";
+            return Err(ConfigError::new(problem));
+        }
+        if servers.tls && !servers.uses_tls() {
+            let problem = "TLS is on and the server is a Unix socket; expected TLS off";
+            return Err(ConfigError::new(problem));
+        }
         if timeouts.connect.is_zero() || timeouts.command.is_zero() {
             return Err(ConfigError::new("a timeout is 0; expected more than 0"));
         }

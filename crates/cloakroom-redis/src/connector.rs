@@ -75,8 +75,8 @@ impl Connector {
 
     fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
         match &self.servers.certificates {
-            Some(pem) if self.servers.tls => Client::build_with_tls(info, certificates(pem)),
-            _ => Client::open(info),
+            Some(pem) => Client::build_with_tls(info, certificates(pem)),
+            None => Client::open(info),
         }
     }
 

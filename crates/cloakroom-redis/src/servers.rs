@@ -122,14 +122,27 @@ impl Servers {
 
     /// Returns the server with this name or address. The port defaults to 6379.
     ///
+    /// # Errors
+    /// When `host` is anything else, such as a URL or `host:port`.
+    ///
     /// ```
     /// use cloakroom_redis::Servers;
     ///
-    /// assert_eq!(Servers::host("10.0.0.7", None).to_string(), "10.0.0.7:6379");
+    /// assert_eq!(Servers::host("10.0.0.7", None)?.to_string(), "10.0.0.7:6379");
+    /// assert!(Servers::host("redis://10.0.0.7", None).is_err());
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
     /// ```
-    pub fn host(host: &str, port: Option<u16>) -> Self {
-        let address = Address::Tcp { host: host.to_owned(), port: port.unwrap_or(DEFAULT_PORT) };
-        Self::new(Topology::Standalone(address))
+    pub fn host(host: &str, port: Option<u16>) -> Result<Self, ConfigError> {
+        let port = port.unwrap_or(DEFAULT_PORT);
+        let is_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+        let node = if is_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let address = address(&node, port).map_err(|_| {
+            let host = shown(host);
+            ConfigError::new(format!(
+                "the Redis host is `{host}`; expected a name or an address, and the port by itself"
+            ))
+        })?;
+        Ok(Self::new(Topology::Standalone(address)))
     }
 
     /// Returns the servers that these Sentinels watch under the name `master`. A Sentinel is `host:port`, and
@@ -179,7 +192,8 @@ impl Servers {
     /// ```
     /// use cloakroom_redis::Servers;
     ///
-    /// let servers = Servers::host("10.0.0.7", None).user("app").password("secret");
+    /// let servers = Servers::host("10.0.0.7", None)?.user("app").password("secret");
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
     /// ```
     #[must_use]
     pub fn user(mut self, user: &str) -> Self {
@@ -192,8 +206,9 @@ impl Servers {
     /// ```
     /// use cloakroom_redis::Servers;
     ///
-    /// let servers = Servers::host("10.0.0.7", None).password("secret");
+    /// let servers = Servers::host("10.0.0.7", None)?.password("secret");
     /// assert!(!format!("{servers:?}").contains("secret"));
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
     /// ```
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
@@ -220,7 +235,8 @@ impl Servers {
     /// ```
     /// use cloakroom_redis::Servers;
     ///
-    /// let servers = Servers::host("10.0.0.7", None).database(2);
+    /// let servers = Servers::host("10.0.0.7", None)?.database(2);
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
     /// ```
     #[must_use]
     pub fn database(mut self, number: u32) -> Self {
@@ -233,7 +249,8 @@ impl Servers {
     /// ```
     /// use cloakroom_redis::Servers;
     ///
-    /// let servers = Servers::host("sessions.example", None).tls();
+    /// let servers = Servers::host("sessions.example", None)?.tls();
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
     /// ```
     #[must_use]
     pub fn tls(mut self) -> Self {
@@ -248,13 +265,25 @@ impl Servers {
     /// use cloakroom_redis::Servers;
     ///
     /// let pem = std::fs::read("/etc/ssl/redis.pem")?;
-    /// let servers = Servers::host("sessions.example", None).tls().certificates(pem);
-    /// # Ok::<(), std::io::Error>(())
+    /// let servers = Servers::host("sessions.example", None)?.tls().certificates(pem);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn certificates(mut self, pem: Vec<u8>) -> Self {
         self.certificates = Some(pem);
         self
+    }
+
+    /// Returns whether connections use TLS.
+    ///
+    /// ```
+    /// use cloakroom_redis::Servers;
+    ///
+    /// assert!(Servers::at("rediss://sessions.example")?.uses_tls());
+    /// # Ok::<(), cloakroom_redis::ConfigError>(())
+    /// ```
+    pub fn uses_tls(&self) -> bool {
+        self.tls && !matches!(self.topology, Topology::Standalone(Address::Unix(_)))
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
@@ -339,11 +368,14 @@ fn addresses(
     Ok(nodes)
 }
 
+/// Returns a node for a message, if it has no password.
+fn shown(node: &str) -> &str {
+    if node.contains('@') { "(not shown: it has an @)" } else { node }
+}
+
 fn address(node: &str, default_port: u16) -> Result<Address, ConfigError> {
-    let refused = || {
-        let shown = if node.contains('@') { "(not shown: it has an @)" } else { node };
-        ConfigError::new(format!("the Redis node is `{shown}`; expected host:port"))
-    };
+    let refused =
+        || ConfigError::new(format!("the Redis node is `{}`; expected host:port", shown(node)));
     // Parsed as a URL, which separates host and port, also with IPv6 brackets.
     let url = Url::parse(&format!("redis://{node}")).map_err(|_| refused())?;
     let extra = !matches!(url.path(), "" | "/")
@@ -432,6 +464,16 @@ mod tests {
         for node in ["", "h:port", "h/0", "app:hunter2@h:1"] {
             let error = Servers::cluster([node]).unwrap_err().to_string();
             assert!(error.contains("host:port") && !error.contains("hunter2"), "{error}");
+        }
+        for host in ["", "h:1", "h/0", "redis://:hunter2@h", "app:hunter2@h", "a b"] {
+            let error = Servers::host(host, None).unwrap_err().to_string();
+            assert!(
+                error.contains("a name or an address") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+        for (host, shown) in [("::1", "[::1]:7"), ("[::1]", "[::1]:7"), ("db", "db:7")] {
+            assert_eq!(Servers::host(host, Some(7)).unwrap().to_string(), shown);
         }
         assert!(Servers::cluster([""; 0]).is_err());
         let shown = format!("{:?}", Servers::at("redis://:hunter2@h").unwrap());

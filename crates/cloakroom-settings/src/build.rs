@@ -5,7 +5,7 @@ use cloakroom_core::{
     store::Store,
 };
 
-use crate::{DriverKind, Settings, SettingsError};
+use crate::{DriverKind, Secret, Settings, SettingsError, origins::Origins};
 
 impl Settings {
     /// Builds the session system.
@@ -137,7 +137,11 @@ impl Settings {
             Some(text) => AppKeys::parse(text.expose()),
             None => Err(KeyError::UNSET),
         };
-        keys.map_err(SettingsError::settings)
+        let place = self.app_key.as_ref().and_then(Secret::place);
+        keys.map_err(|error| match place {
+            Some(place) => SettingsError::at(place, error),
+            None => SettingsError::settings(error),
+        })
     }
 
     /// Returns the cookie's name and attributes.
@@ -169,18 +173,13 @@ impl Settings {
     }
 
     /// Returns these settings, or an error if they contradict each other.
-    pub(super) fn check(self) -> Result<Self, SettingsError> {
-        self.cookie_settings().validate().map_err(SettingsError::settings)?;
-        let redis = &self.redis;
-        let parts = redis.host.is_some()
-            || redis.port.is_some()
-            || redis.user.is_some()
-            || redis.password.is_some()
-            || redis.db.is_some();
-        if redis.url.is_some() && parts {
-            let problem = "`redis.url` and its parts (host, port, user, password, db) are both set; \
-                           expected the URL or the parts";
-            return Err(SettingsError::settings(problem));
+    pub(super) fn check(self, origins: &Origins) -> Result<Self, SettingsError> {
+        let cookie = self.cookie_settings().validate();
+        cookie.map_err(|error| origins.refuse(error.key(), error.accepted()))?;
+        #[cfg(feature = "redis")]
+        if self.driver == DriverKind::Redis {
+            let servers = self.redis.servers();
+            servers.map_err(|refused| origins.refuse(refused.key, &refused.problem))?;
         }
         Ok(self)
     }

@@ -44,6 +44,7 @@ mod error;
 mod file;
 mod load;
 mod names;
+mod origins;
 #[cfg(feature = "redis")]
 mod redis;
 mod template;
@@ -218,7 +219,7 @@ pub struct FileTable {
 }
 
 /// The Redis driver's settings. One server is given by `url` or by its parts, Sentinel and Cluster by
-/// `nodes`.
+/// `nodes`. A setting that has no effect beside the others is refused.
 #[derive(Clone, Debug, Config)]
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
@@ -232,7 +233,7 @@ pub struct RedisTable {
 
     /// The server's name or address, instead of `url`. Default: `127.0.0.1`.
     #[config(env = "SESSION_REDIS_HOST")]
-    pub host: Option<String>,
+    pub host: Option<Secret>,
 
     /// The server's port, instead of `url`. Default: 6379.
     #[config(env = "SESSION_REDIS_PORT", deserialize_with = values::port)]
@@ -255,13 +256,14 @@ pub struct RedisTable {
     pub db: Option<u32>,
 
     /// Whether connections use TLS if `nodes` or `host` name the servers. Default: `false`. A `url`
-    /// chooses TLS by its scheme instead. Without TLS, everyone on the network path reads the sessions
+    /// chooses TLS by its scheme instead, and has to be `rediss://` if this is on. Without TLS, everyone on the network path reads the sessions
     /// and the password.
     #[config(default = false, env = "SESSION_REDIS_TLS")]
     pub tls: bool,
 
     /// A file with the certificates (PEM) that the servers' certificates are checked against. Default:
-    /// the operating system's certificates. Needed if the servers use a private authority.
+    /// the operating system's certificates. Needed if the servers use a private authority. Refused
+    /// without TLS.
     #[config(env = "SESSION_REDIS_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 
@@ -274,8 +276,8 @@ pub struct RedisTable {
     /// The Sentinels, or some nodes of the cluster: `["10.0.0.1:26379", "10.0.0.2:26379"]`, in the
     /// environment separated by commas. Default: none. Name several, because the first connection needs
     /// one that is up.
-    #[config(env = "SESSION_REDIS_NODES", deserialize_with = values::list)]
-    pub nodes: Option<Vec<String>>,
+    #[config(env = "SESSION_REDIS_NODES", deserialize_with = values::nodes)]
+    pub nodes: Option<Vec<Secret>>,
 
     /// The name of the master in the Sentinels' configuration. Default: `mymaster`, as in Redis's own
     /// example file.

@@ -11,6 +11,7 @@ use confique::{Config, Layer};
 use crate::{
     Secret, Settings, SettingsError, Variables, document,
     names::{self, APP_KEY},
+    origins::{Origin, Origins},
 };
 
 pub(super) type SettingsLayer = <Settings as Config>::Layer;
@@ -94,8 +95,18 @@ impl Settings {
     /// Reads the text of a file and variables, for tests.
     #[cfg(test)]
     pub(super) fn read(text: &str, variables: &Variables) -> Result<Self, SettingsError> {
-        let layer = document::read_file(Path::new(DEFAULT_FILE), text)?;
-        combine(layer, variables, Defaults::Production)
+        let file = document::read_file(Path::new(DEFAULT_FILE), text)?;
+        combine(file, variables, Defaults::Production)
+    }
+
+    /// Reads the text of a file and variables with the defaults of development, for tests.
+    #[cfg(test)]
+    pub(super) fn read_for_development(
+        text: &str,
+        variables: &Variables,
+    ) -> Result<Self, SettingsError> {
+        let file = document::read_file(Path::new(DEFAULT_FILE), text)?;
+        combine(file, variables, Defaults::Development)
     }
 }
 
@@ -105,20 +116,20 @@ fn load(
     defaults: Defaults,
 ) -> Result<Settings, SettingsError> {
     let path = file.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_owned);
-    let layer = match std::fs::read_to_string(&path) {
+    let file = match std::fs::read_to_string(&path) {
         Ok(text) => document::read_file(&path, &text)?,
         Err(error) if error.kind() == ErrorKind::NotFound && file.is_none() => {
-            SettingsLayer::empty()
+            (SettingsLayer::empty(), Origins::default())
         }
         Err(error) => {
             return Err(SettingsError::at(path.display(), format!("cannot be read: {error}")));
         }
     };
-    combine(layer, variables, defaults)
+    combine(file, variables, defaults)
 }
 
 fn combine(
-    file: SettingsLayer,
+    (file, mut origins): (SettingsLayer, Origins),
     variables: &Variables,
     defaults: Defaults,
 ) -> Result<Settings, SettingsError> {
@@ -127,18 +138,24 @@ fn combine(
     for (name, key) in names::variables() {
         if let Some(text) = variables.get(name).filter(|_| name != APP_KEY) {
             let place = variables.place(name);
-            layer = layer.with_fallback(document::read_variable(name, &key, text, place)?);
+            let origin = Origin::new(place, &key, name.to_owned(), &format!("{text:?}"));
+            layer = layer.with_fallback(document::read_variable(&key, text, &origin)?);
+            origins.set(&key, origin);
         }
     }
-    layer.app_key = variables.get(APP_KEY).map(|key| Secret::from(key.to_owned()));
+    layer.app_key = variables
+        .get(APP_KEY)
+        .map(|key| Secret::from(key.to_owned()).set_at(variables.place(APP_KEY)));
     layer = layer.with_fallback(file);
     if defaults == Defaults::Development {
         layer.cookie.secure = layer.cookie.secure.or(Some(false));
+        let (place, secure) = ("the default of `Settings::load_for_development`", "cookie.secure");
+        origins.set_default(secure, Origin::new(place, secure, format!("`{secure}`"), "false"));
         layer.print_errors = layer.print_errors.or(Some(true));
         layer.show_errors = layer.show_errors.or(Some(true));
     }
     layer.secret_fields = layer.secret_fields.or_else(|| Some(SecretFields::default()));
     let layer = layer.with_fallback(SettingsLayer::default_values());
     let settings = Settings::from_layer(layer).map_err(SettingsError::settings)?;
-    settings.check()
+    settings.check(&origins)
 }

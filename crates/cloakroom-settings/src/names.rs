@@ -24,8 +24,14 @@ const RENAMED: [(&str, &str); 3] = [
 ];
 
 /// Keys whose values may hold a password and are never shown.
-const SECRET: [&str; 5] =
-    ["app_key", "redis.url", "redis.nodes", "redis.password", "redis.sentinel_password"];
+const SECRET: [&str; 6] = [
+    "app_key",
+    "redis.url",
+    "redis.host",
+    "redis.nodes",
+    "redis.password",
+    "redis.sentinel_password",
+];
 
 impl Settings {
     /// Returns the names of all environment variables that are settings.

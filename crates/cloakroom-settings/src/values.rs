@@ -99,7 +99,11 @@ impl<'de> Deserialize<'de> for RedisMode {
 /// ```
 #[derive(Clone, Deserialize)]
 #[serde(from = "String")]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret {
+    text: Zeroizing<String>,
+    /// The place where it was set, if it is a variable.
+    place: Option<String>,
+}
 
 impl Secret {
     /// Returns the text.
@@ -110,13 +114,22 @@ impl Secret {
     /// assert_eq!(Secret::from("hunter2".to_owned()).expose(), "hunter2");
     /// ```
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Keeps the place where it was set, for errors.
+    pub(super) fn set_at(self, place: &str) -> Self {
+        Self { place: Some(place.to_owned()), ..self }
+    }
+
+    pub(super) fn place(&self) -> Option<&str> {
+        self.place.as_deref()
     }
 }
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
+        Self { text: Zeroizing::new(text), place: None }
     }
 }
 
@@ -269,6 +282,11 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
             Err(expected("a list of strings, or one string with commas between the items"))
         }
     }
+}
+
+/// Reads a list of servers, written as [`list`] reads it.
+pub(super) fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    Ok(list(deserializer)?.into_iter().map(Secret::from).collect())
 }
 
 /// Reads a list of patterns, written as [`list`] reads it.

@@ -296,7 +296,7 @@ wrong redis: could not check Redis at 127.0.0.1:1: Connection refused (os error 
     assert_data_eq!(
         refused.out(),
         str![[r#"
-wrong settings: session settings: cookie.same_site: `none` is accepted by browsers only with cookie.secure = true
+wrong settings: environment: SESSION_COOKIE_SAME_SITE is "none": `none` is accepted by browsers only with cookie.secure = true; SESSION_COOKIE_SECURE is "false" (environment)
 
 "#]]
     );

@@ -128,18 +128,22 @@ impl CookieSettings {
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
         let rules = [
-            (is_token(name), "cookie_name: letters, digits and !#$%&'*+-.^_`|~ are accepted"),
-            (!chunk_name, CHUNK_NAME),
-            (is_attribute(path) && path.starts_with('/'), PATH),
-            (domain.as_deref().is_none_or(is_domain), DOMAIN),
-            ((1..=MAX_CHUNKS).contains(max_chunks), "cookie.max_chunks: 1 to 16 are accepted"),
-            (!has_prefix(name, "__Host-") || (*secure && path == "/" && domain.is_none()), HOST),
-            (!has_prefix(name, "__Secure-") || *secure, SECURE),
-            (!is_http_only(name) || (*secure && *http_only), HTTP_ONLY),
-            (*same_site != SameSite::None || *secure, SAME_SITE),
+            (is_token(name), NAME, "letters, digits and !#$%&'*+-.^_`|~ are accepted"),
+            (!chunk_name, NAME, CHUNK_NAME),
+            (is_attribute(path) && path.starts_with('/'), "cookie.path", PATH),
+            (domain.as_deref().is_none_or(is_domain), "cookie.domain", DOMAIN),
+            ((1..=MAX_CHUNKS).contains(max_chunks), "cookie.max_chunks", "1 to 16 are accepted"),
+            (
+                !has_prefix(name, "__Host-") || (*secure && path == "/" && domain.is_none()),
+                NAME,
+                HOST,
+            ),
+            (!has_prefix(name, "__Secure-") || *secure, NAME, SECURE),
+            (!is_http_only(name) || (*secure && *http_only), NAME, HTTP_ONLY),
+            (*same_site != SameSite::None || *secure, "cookie.same_site", SAME_SITE),
         ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(ConfigError::new(rule)),
+        match rules.iter().find(|(holds, ..)| !holds) {
+            Some((_, key, accepted)) => Err(ConfigError::new(key, accepted)),
             None => Ok(()),
         }
     }
@@ -162,20 +166,20 @@ impl CookieSettings {
     }
 }
 
-const CHUNK_NAME: &str = "cookie_name: the end `.` and a number is reserved for the chunks of a session; \
+const NAME: &str = "cookie_name";
+const CHUNK_NAME: &str = "the end `.` and a number is reserved for the chunks of a session; \
                           take a name without it";
-const PATH: &str = "cookie.path: a path that begins with `/` is accepted, up to 1024 visible characters \
+const PATH: &str = "a path that begins with `/` is accepted, up to 1024 visible characters \
                     without `;`";
-const DOMAIN: &str = "cookie.domain: a host name is accepted, such as `example.org`";
-const HOST: &str = "cookie_name: a name with the prefix `__Host-` is accepted by browsers only with \
+const DOMAIN: &str = "a host name is accepted, such as `example.org`";
+const HOST: &str = "a name with the prefix `__Host-` is accepted by browsers only with \
                     cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or take \
                     another name";
-const SECURE: &str = "cookie_name: a name with the prefix `__Secure-` is accepted by browsers only with \
+const SECURE: &str = "a name with the prefix `__Secure-` is accepted by browsers only with \
                       cookie.secure = true";
-const HTTP_ONLY: &str = "cookie_name: a name with the prefix `__Http-` or `__Host-Http-` is accepted by \
+const HTTP_ONLY: &str = "a name with the prefix `__Http-` or `__Host-Http-` is accepted by \
                          browsers only with cookie.secure = true and cookie.http_only = true";
-const SAME_SITE: &str =
-    "cookie.same_site: `none` is accepted by browsers only with cookie.secure = true";
+const SAME_SITE: &str = "`none` is accepted by browsers only with cookie.secure = true";
 
 /// Returns whether browsers refuse to let scripts set a cookie of this name
 /// (draft-ietf-httpbis-layered-cookies-02).
@@ -201,7 +205,14 @@ fn is_attribute(value: &str) -> bool {
     value.len() <= 1024 && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';')
 }
 
+/// Returns whether `domain` is a host name (RFC 1123, 2.1). Browsers ignore a dot before it (RFC 6265bis,
+/// 5.6.3).
 fn is_domain(domain: &str) -> bool {
-    let host = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
-    !domain.is_empty() && domain.len() <= 253 && domain.bytes().all(host)
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    domain.len() <= 253 && domain.strip_prefix('.').unwrap_or(domain).split('.').all(is_label)
 }

@@ -18,18 +18,38 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    rule: &'static str,
+    key: &'static str,
+    accepted: &'static str,
 }
 
 impl ConfigError {
-    pub(crate) fn new(rule: &'static str) -> Self {
-        Self { rule }
+    pub(crate) fn new(key: &'static str, accepted: &'static str) -> Self {
+        Self { key, accepted }
+    }
+
+    /// Returns the name of the setting in the settings file, such as `cookie.path`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::cookie::CookieSettings;
+    ///
+    /// let settings = CookieSettings { max_chunks: 17, ..CookieSettings::default() };
+    /// let error = settings.validate().unwrap_err();
+    /// assert_eq!((error.key(), error.accepted()), ("cookie.max_chunks", "1 to 16 are accepted"));
+    /// ```
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// Returns the sentence that says what is accepted, without the name of the setting.
+    pub fn accepted(&self) -> &'static str {
+        self.accepted
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.rule)
+        write!(f, "{}: {}", self.key, self.accepted)
     }
 }
 

@@ -31,10 +31,10 @@ impl Lifetimes {
     /// When a timeout is below [`MIN_TIMEOUT`].
     pub(crate) fn new(idle: Duration, absolute: Option<Duration>) -> Result<Self, ConfigError> {
         if idle < MIN_TIMEOUT {
-            return Err(ConfigError::new("idle_timeout: at least one second is accepted"));
+            return Err(ConfigError::new("idle_timeout", "at least one second is accepted"));
         }
         if absolute.is_some_and(|absolute| absolute < MIN_TIMEOUT) {
-            return Err(ConfigError::new("absolute_timeout: at least one second is accepted"));
+            return Err(ConfigError::new("absolute_timeout", "at least one second is accepted"));
         }
         let idle = idle.min(MAX_TIMEOUT);
         // A longer idle timeout would keep records that the absolute timeout has ended.

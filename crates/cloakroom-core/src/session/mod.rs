@@ -47,6 +47,10 @@ use cloakroom_store::RecordKey;
 /// because it would be lost. Use a [`ReadSession`] in code that outlives the response, such as a
 /// WebSocket.
 ///
+/// As an argument of a handler, `Option<Session>` is `None` if no session layer is around the route. On
+/// actix-web it is `None` if the session cannot be loaded as well, so take
+/// `Result<Session, Problem>` there ([`Problem`](crate::adapter::Problem)).
+///
 /// ```
 /// # use cloakroom_core as cloakroom;
 /// # let session = cloakroom::testing::session();

@@ -554,15 +554,16 @@ impl SessionsBuilder {
         };
         let cookies = Cookies::new(self.cookie, form)?;
         if self.commit_deadline.is_zero() {
-            return Err(ConfigError::new("commit_deadline: more than 0 is accepted"));
+            return Err(ConfigError::new("commit_deadline", "more than 0 is accepted"));
         }
         if self.max_bytes == 0 {
-            return Err(ConfigError::new("max_bytes: at least 1 is accepted"));
+            return Err(ConfigError::new("max_bytes", "at least 1 is accepted"));
         }
         let max_sessions = match self.max_sessions.map(NonZeroUsize::new) {
             Some(None) => {
                 return Err(ConfigError::new(
-                    "max_sessions: at least 1 is accepted, or none for no limit",
+                    "max_sessions",
+                    "at least 1 is accepted, or none for no limit",
                 ));
             }
             limit => limit.flatten(),

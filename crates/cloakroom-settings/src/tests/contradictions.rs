@@ -1,0 +1,73 @@
+//! Settings that contradict each other.
+
+use super::{file, for_development, variable};
+use crate::{Settings, Variables};
+
+#[test]
+fn a_contradiction_names_both_settings() {
+    for (text, said) in [
+        (
+            "cookie_name = '__Host-x'\n[cookie]\ndomain = 'example.org'",
+            "config/session.toml:1: `cookie_name` is '__Host-x': a name with the prefix `__Host-`",
+        ),
+        (
+            "cookie_name = '__Host-x'\n[cookie]\ndomain = 'example.org'",
+            "; `cookie.domain` is 'example.org' (config/session.toml:3)",
+        ),
+        (
+            "cookie_name = '__Http-x'\n[cookie]\nhttp_only = false",
+            "; `cookie.http_only` is false (config/session.toml:3)",
+        ),
+        (
+            "[cookie]\npath = '/admin'",
+            "session settings: `cookie_name`: a name with the prefix `__Host-` is accepted by browsers \
+             only with cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or \
+             take another name; `cookie.path` is '/admin' (config/session.toml:2)",
+        ),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        assert!(error.contains(said), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn a_contradiction_with_a_default_of_development_names_that() {
+    let error = for_development("cookie_name = '__Host-shop'").unwrap_err().to_string();
+    let expected = "; `cookie.secure` is false (the default of `Settings::load_for_development`)";
+    assert!(error.ends_with(expected), "{error}");
+    let error = for_development("cookie_name = '__Host-shop'\ncookie.secure = false").unwrap_err();
+    assert!(error.to_string().ends_with("; `cookie.secure` is false (config/session.toml:2)"));
+}
+
+#[test]
+fn a_variable_that_a_rule_refuses_is_named_with_its_value() {
+    for (name, value, said) in [
+        ("SESSION_COOKIE_PATH", "admin", "is \"admin\": a path that begins with `/` is accepted"),
+        ("SESSION_COOKIE_NAME", "a b", "is \"a b\": letters, digits and"),
+        ("SESSION_COOKIE_DOMAIN", ".", "is \".\": a host name is accepted"),
+        ("SESSION_COOKIE_DOMAIN", "-", "is \"-\": a host name is accepted"),
+        ("SESSION_COOKIE_DOMAIN", "example.org.", "is \"example.org.\": a host name is accepted"),
+        ("SESSION_COOKIE_DOMAIN", "a..b", "is \"a..b\": a host name is accepted"),
+    ] {
+        let error = variable(name, value).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("environment: {name} {said}")), "{error}");
+    }
+    for domain in ["example.org", ".example.org", "localhost", "a-b.xn--bcher-kva.example"] {
+        assert!(variable("SESSION_COOKIE_DOMAIN", domain).is_ok(), "{domain}");
+    }
+}
+
+#[test]
+fn a_bad_application_key_is_named_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    std::fs::write(&path, "APP_KEY=base64:hunter2").unwrap();
+    for (variables, place) in [
+        (Variables::from_file(&path).unwrap(), path.display().to_string()),
+        (Variables::from_iter([("APP_KEY", "base64:hunter2")]), "environment".to_owned()),
+    ] {
+        let error = Settings::read("", &variables).unwrap().app_keys().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{place}: ")) && error.contains("APP_KEY"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
