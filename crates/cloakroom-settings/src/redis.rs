@@ -56,6 +56,77 @@ impl Form<'_> {
     }
 }
 
+/// The name of the master that is the default.
+const DEFAULT_MASTER: &str = "mymaster";
+
+/// A setting that cannot be used, and what is accepted.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) key: &'static str,
+    pub(super) problem: String,
+}
+
+impl Refused {
+    fn new(key: &'static str, problem: impl Into<String>) -> Self {
+        Self { key, problem: problem.into() }
+    }
+}
+
+impl From<Refused> for SettingsError {
+    fn from(Refused { key, problem }: Refused) -> Self {
+        Self::settings(format!("`{key}`: {problem}"))
+    }
+}
+
+/// How the settings name the servers.
+#[derive(Clone, Copy)]
+enum Form<'t> {
+    Url(&'t Secret),
+    Parts,
+    Sentinels(&'t [Secret]),
+    Cluster(&'t [Secret]),
+}
+
+impl Form<'_> {
+    /// Returns the keys that have an effect, and why others have none.
+    fn used(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Url(_) => (
+                &["redis.url", "redis.tls"],
+                "it has no effect beside redis.url; expected the URL or the parts, and one server",
+            ),
+            Self::Parts => (
+                &[
+                    "redis.host",
+                    "redis.port",
+                    "redis.user",
+                    "redis.password",
+                    "redis.db",
+                    "redis.tls",
+                ],
+                "it has no effect with `standalone` as redis.mode; remove it, or choose `sentinel` or \
+                 `cluster`",
+            ),
+            Self::Sentinels(_) => (
+                &[
+                    "redis.nodes",
+                    "redis.master",
+                    "redis.sentinel_password",
+                    "redis.user",
+                    "redis.password",
+                    "redis.db",
+                    "redis.tls",
+                ],
+                "it has no effect with `sentinel` as redis.mode; expected redis.nodes",
+            ),
+            Self::Cluster(_) => (
+                &["redis.nodes", "redis.user", "redis.password", "redis.db", "redis.tls"],
+                "it has no effect with `cluster` as redis.mode; expected redis.nodes",
+            ),
+        }
+    }
+}
+
 impl RedisTable {
     /// Builds the store that these settings describe. The first use connects.
     ///

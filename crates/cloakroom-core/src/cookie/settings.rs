@@ -179,8 +179,7 @@ const SECURE: &str = "a name with the prefix `__Secure-` is accepted by browsers
                       cookie.secure = true";
 const HTTP_ONLY: &str = "a name with the prefix `__Http-` or `__Host-Http-` is accepted by \
                          browsers only with cookie.secure = true and cookie.http_only = true";
-const SAME_SITE: &str =
-    "cookie.same_site: `none` is accepted by browsers only with cookie.secure = true";
+const SAME_SITE: &str = "`none` is accepted by browsers only with cookie.secure = true";
 
 /// Returns whether browsers refuse to let scripts set a cookie of this name
 /// (draft-ietf-httpbis-layered-cookies-02).
