@@ -1,7 +1,7 @@
 //! The sessions of one test server in a database.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -20,8 +20,11 @@ use tempfile::TempDir;
 
 use super::{MariaDbServer, PostgresServer};
 
+/// Tables on servers that an earlier test has made and left.
+static LEFT: Mutex<Vec<(Database, String)>> = Mutex::new(Vec::new());
+
 /// The tables of one test server. Those on a server are in the database that all tests of the process
-/// share.
+/// share, and a later test takes them over, because making tables takes longer than most tests.
 #[derive(Debug)]
 pub struct SqlBackend {
     database: Database,
@@ -62,7 +65,16 @@ impl SqlBackend {
             }
         };
         let table = format!("sessions_{}", TABLES.fetch_add(1, Ordering::SeqCst));
-        Self { database, url, table, _folder: folder }
+        let left = {
+            let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = left.iter().position(|(of, _)| *of == database);
+            place.map(|place| left.swap_remove(place).1)
+        };
+        let made = Self { database, url, table: left.clone().unwrap_or(table), _folder: folder };
+        if left.is_some() {
+            made.texts(&format!("DELETE FROM {}", made.table));
+        }
+        made
     }
 
     /// Returns a store on the tables, which goes by a clock of the test's own and does not sweep.
@@ -146,6 +158,15 @@ impl SqlBackend {
             Database::Postgres => rows!(PgConnection),
             Database::MySql => rows!(MySqlConnection),
             Database::Sqlite => rows!(SqliteConnection),
+        }
+    }
+}
+
+impl Drop for SqlBackend {
+    fn drop(&mut self) {
+        if self.database != Database::Sqlite {
+            let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+            left.push((self.database, self.table.clone()));
         }
     }
 }

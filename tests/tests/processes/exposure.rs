@@ -5,6 +5,7 @@ use std::{fs::File, process::Command};
 use cloakroom::AppKeys;
 use cloakroom_tests::{
     browser::{Browser, Sent},
+    databases::{MariaDbServer, PostgresServer},
     redis::RedisServer,
     running::Running,
     server::DriverUnderTest,
@@ -30,6 +31,19 @@ impl Probe {
         command.env("SESSION_DRIVER", format!("{driver:?}").to_lowercase());
         command.env("SESSION_FILE_LOCATION", folder.path().join("sessions"));
         command.env("SESSION_COOKIE_SECURE", secure.to_string());
+        match driver {
+            DriverUnderTest::Postgres => {
+                command.env("DATABASE_URL", PostgresServer::shared().database());
+            }
+            DriverUnderTest::MySql => {
+                command.env("DATABASE_URL", MariaDbServer::shared().database());
+            }
+            DriverUnderTest::Sqlite => {
+                let file = folder.path().join("app.db");
+                command.env("DATABASE_URL", format!("sqlite:{}", file.display()));
+            }
+            _ => {}
+        }
         command.stderr(File::create(folder.path().join("log")).unwrap());
         let (running, address) = Running::start(command);
         Self { _running: running, client: Browser::new(address), folder }

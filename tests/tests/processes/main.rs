@@ -12,6 +12,7 @@ use std::{
 use cloakroom::AppKeys;
 use cloakroom_tests::{
     browser::Browser,
+    databases::{MariaDbServer, PostgresServer},
     redis::RedisServer,
     running::Running,
     step::{Step, get, increment, put, sleep},
@@ -23,6 +24,9 @@ use tempfile::TempDir;
 enum Shared {
     File(TempDir),
     Redis(RedisServer),
+    Postgres(PostgresServer),
+    MariaDb(MariaDbServer),
+    Sqlite(TempDir),
 }
 
 impl Shared {
@@ -34,10 +38,23 @@ impl Shared {
         Self::Redis(RedisServer::start_durable())
     }
 
+    fn postgres() -> Self {
+        Self::Postgres(PostgresServer::start_durable())
+    }
+
+    fn mariadb() -> Self {
+        Self::MariaDb(MariaDbServer::start_durable())
+    }
+
+    fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
     /// Starts a probe on this store, with this key.
     fn probe(&self, app_key: &str) -> (Running, SocketAddr) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probe-axum"));
         command.env_clear().args(["--listen", "127.0.0.1:0"]).env("APP_KEY", app_key);
+        command.env("SESSION_SHOW_ERRORS", "false");
         match self {
             Self::File(folder) => {
                 command.env("SESSION_DRIVER", "file");
@@ -45,6 +62,16 @@ impl Shared {
             }
             Self::Redis(server) => {
                 command.env("SESSION_DRIVER", "redis").env("SESSION_REDIS_URL", server.url());
+            }
+            Self::Postgres(server) => {
+                command.env("SESSION_DRIVER", "postgres").env("DATABASE_URL", server.url());
+            }
+            Self::MariaDb(server) => {
+                command.env("SESSION_DRIVER", "mysql").env("DATABASE_URL", server.url());
+            }
+            Self::Sqlite(folder) => {
+                let url = format!("sqlite:{}", folder.path().join("app.db").display());
+                command.env("SESSION_DRIVER", "sqlite").env("DATABASE_URL", url);
             }
         }
         Running::start(command)
@@ -58,6 +85,9 @@ impl Shared {
                 std::fs::write(sessions, "no folder").unwrap();
             }
             Self::Redis(server) => server.kill(),
+            Self::Postgres(server) => server.kill(),
+            Self::MariaDb(server) => server.kill(),
+            Self::Sqlite(_) => panic!("an open file does not go away"),
         }
     }
 
@@ -69,6 +99,9 @@ impl Shared {
                 std::fs::rename(aside, sessions).unwrap();
             }
             Self::Redis(server) => server.restart(),
+            Self::Postgres(server) => server.restart(),
+            Self::MariaDb(server) => server.restart(),
+            Self::Sqlite(_) => panic!("an open file does not go away"),
         }
     }
 }
@@ -85,6 +118,13 @@ async fn two_processes_count_to_fifty_on_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_count_to_fifty_on_redis() {
     two_processes_count_to_fifty(Shared::redis()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_count_to_fifty_on_databases() {
+    for store in [Shared::postgres(), Shared::mariadb(), Shared::sqlite()] {
+        two_processes_count_to_fifty(store).await;
+    }
 }
 
 async fn two_processes_count_to_fifty(store: Shared) {
@@ -115,6 +155,21 @@ async fn a_logout_in_one_process_is_final_for_the_other_on_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_logout_in_one_process_is_final_for_the_other_on_redis() {
     logouts_across_processes(Shared::redis(), 150).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_in_one_process_is_final_for_the_other_on_databases() {
+    for store in [Shared::postgres(), Shared::mariadb(), Shared::sqlite()] {
+        logouts_across_processes(store, 50).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: cargo xtask soak"]
+async fn ten_thousand_logouts_across_processes_are_final_on_databases() {
+    for store in [Shared::postgres(), Shared::mariadb(), Shared::sqlite()] {
+        logouts_across_processes(store, 10_000).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,6 +233,13 @@ async fn after_an_outage_of_the_files_everyone_is_signed_in() {
 #[tokio::test]
 async fn after_an_outage_of_redis_everyone_is_signed_in() {
     a_store_that_goes_away_loses_nobody(Shared::redis()).await;
+}
+
+#[tokio::test]
+async fn after_an_outage_of_a_database_everyone_is_signed_in() {
+    for store in [Shared::postgres(), Shared::mariadb()] {
+        a_store_that_goes_away_loses_nobody(store).await;
+    }
 }
 
 async fn a_store_that_goes_away_loses_nobody(mut store: Shared) {

@@ -197,11 +197,14 @@ async fn logouts_wait_for_slow_replicas_at_the_same_time() {
     let server = RedisServer::start();
     let slow = FaultProxy::start(server.address()).await;
     let _replica = replica_of(&server, slow.address().port()).await;
-    let store = builder(&server.url()).wait_replicas(1).build().unwrap();
+    // One after the other they would take 2.4 seconds.
+    let store =
+        builder(&server.url()).wait_replicas(1).command_timeout(Duration::from_millis(1_500));
+    let store = store.build().unwrap();
     for number in 0..40 {
         create(&store, number, "values").await;
     }
-    slow.set(Fault::Latency(Duration::from_millis(20)));
+    slow.set(Fault::Latency(Duration::from_millis(60)));
     let logouts = (0..40).map(|number| {
         let (store, until) = (store.clone(), SystemClock.now() + HOUR);
         tokio::spawn(async move { store.commit(Commit::destroy(key(number), until)).await })

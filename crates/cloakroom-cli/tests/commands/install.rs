@@ -64,7 +64,7 @@ The guide describes forms, flash messages and more: `cargo doc --open -p cloakro
     );
     let prefix = "\nkey_prefix = \"hello:session:\"  # SESSION_REDIS_KEY_PREFIX\n";
     assert!(project.read("config/session.toml").contains(prefix));
-    assert_eq!(project.read(".gitignore"), "/target\n/.env\n/tmp/sessions\n");
+    assert_eq!(project.read(".gitignore"), "/target\n/.env\n/tmp/sessions*\n");
     let files = ["Cargo.toml", "config/session.toml", ".env", ".gitignore"];
     let before = files.map(|name| project.read(name));
     for again in [&["install"][..], &["install", "--driver", "file"]] {

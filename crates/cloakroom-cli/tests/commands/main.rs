@@ -5,6 +5,7 @@
     reason = "a test reports by panicking; snapshots are written by the library"
 )]
 
+mod databases;
 mod install;
 mod migrate;
 mod sessions;
@@ -154,7 +155,9 @@ fn a_driver_that_other_processes_cannot_reach_is_refused() {
     let ran = Project::new().with("SESSION_DRIVER", "cookie").run(&["stats", "--json"]);
     assert_eq!(ran.code(), 2);
     let error: serde_json::Value = serde_json::from_str(&ran.out()).unwrap();
-    assert!(error["error"].as_str().unwrap().contains("`file` and `redis` are accepted"));
+    assert!(
+        error["error"].as_str().unwrap().contains("`postgres`, `mysql` and `sqlite` are accepted")
+    );
 }
 
 #[test]

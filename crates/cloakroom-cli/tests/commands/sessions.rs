@@ -15,7 +15,7 @@ use snapbox::{assert_data_eq, str};
 use super::{Project, sessions, visit};
 
 /// Runs the commands beside an application with one signed-in visitor and one guest.
-async fn commands_work_beside_an_application(project: Project, store: impl Store) {
+pub(super) async fn commands_work_beside_an_application(project: Project, store: impl Store) {
     let application = sessions(store);
     let virk = visit(&application, "", |session| {
         session.set_owner("virk").unwrap();

@@ -121,7 +121,7 @@ impl CookieSettings {
     ///
     /// let settings = CookieSettings { same_site: SameSite::None, ..CookieSettings::development() };
     /// let error = settings.validate().unwrap_err().to_string();
-    /// assert!(error.starts_with("`none` is accepted"), "{error}");
+    /// assert!(error.starts_with("cookie.same_site: `none` is accepted"), "{error}");
     /// ```
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Self { name, secure, http_only, same_site, path, domain, max_chunks, .. } = self;

@@ -6,7 +6,7 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 37] = [
+const ROWS: [Row; 46] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -52,6 +52,31 @@ const ROWS: [Row; 37] = [
     }),
     ("file.durability", "SESSION_FILE_DURABILITY", "'fast'", "Fast", |s| {
         format!("{:?}", s.file.durability)
+    }),
+    ("database.url", "SESSION_DATABASE_URL", "'sqlite:a.db'", "sqlite:a.db", |s| {
+        text(s.database.url.as_ref().map(Secret::expose))
+    }),
+    ("database.table", "SESSION_DATABASE_TABLE", "'shop'", "shop", |s| s.database.table.clone()),
+    ("database.schema", "SESSION_DATABASE_SCHEMA", "'web'", "web", |s| {
+        text(s.database.schema.as_deref())
+    }),
+    ("database.migrate", "SESSION_DATABASE_MIGRATE", "true", "true", |s| {
+        s.database.migrate.to_string()
+    }),
+    ("database.pool_size", "SESSION_DATABASE_POOL_SIZE", "9", "9", |s| {
+        s.database.pool_size.to_string()
+    }),
+    ("database.connect_timeout", "SESSION_DATABASE_CONNECT_TIMEOUT", "'2s'", "2s", |s| {
+        format!("{:?}", s.database.connect_timeout)
+    }),
+    ("database.query_timeout", "SESSION_DATABASE_QUERY_TIMEOUT", "'3s'", "3s", |s| {
+        format!("{:?}", s.database.query_timeout)
+    }),
+    ("database.statements", "SESSION_DATABASE_STATEMENTS", "'simple'", "Simple", |s| {
+        format!("{:?}", s.database.statements)
+    }),
+    ("database.durability", "SESSION_DATABASE_DURABILITY", "'fast'", "Fast", |s| {
+        format!("{:?}", s.database.durability)
     }),
     ("redis.user", "SESSION_REDIS_USER", "'app'", "app", |s| text(s.redis.user.as_deref())),
     ("redis.password", "SESSION_REDIS_PASSWORD", "'12345'", "12345", |s| {

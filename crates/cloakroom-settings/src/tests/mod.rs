@@ -1,6 +1,8 @@
 //! Every key by file and by environment, and every way to get one wrong.
 
 mod contradictions;
+#[cfg(all(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod databases;
 mod defaults;
 mod keys;
 mod names;

@@ -7,7 +7,7 @@ fn a_wrong_value_is_quoted_with_its_line_and_what_is_accepted() {
     for (text, expected) in [
         (
             "driver = 'disk'",
-            "1: `driver` is 'disk': expected `cookie`, `memory`, `file` or `redis`",
+            "1: `driver` is 'disk': expected `cookie`, `memory`, `file`, `redis`, `postgres`, `mysql` or `sqlite`",
         ),
         ("driver = 3", "1: `driver` is 3: expected `cookie`"),
         (
@@ -108,7 +108,11 @@ fn a_wrong_variable_is_quoted_with_what_is_accepted() {
         ("SESSION_MAX_SESSIONS", "many", "\"many\": expected a number of sessions"),
         ("SESSION_COMMIT_DEADLINE", "0", "\"0\": expected a span"),
         ("SESSION_REDIS_PORT", "http", "\"http\": expected a port"),
-        ("SESSION_DRIVER", "disk", "\"disk\": expected `cookie`, `memory`, `file` or `redis`"),
+        (
+            "SESSION_DRIVER",
+            "disk",
+            "\"disk\": expected `cookie`, `memory`, `file`, `redis`, `postgres`, `mysql` or `sqlite`",
+        ),
     ] {
         let read = variable(name, value);
         let said = read.map_err(|error| error.to_string()).err().unwrap_or_default();
