@@ -160,7 +160,7 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
 }
 
 fn timeouts(settings: &Settings) -> Vec<Finding> {
-    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    const DAY: Duration = Duration::from_hours(24);
     let days = settings.idle_timeout.as_secs() / DAY.as_secs();
     let mut findings = Vec::new();
     let mut warn = |text| findings.push(finding("timeouts", Verdict::Warning, text));

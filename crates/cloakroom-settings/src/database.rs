@@ -68,12 +68,7 @@ impl DatabaseTable {
             DatabaseStatements::Prepared => PgStatements::Prepared,
             DatabaseStatements::Simple => PgStatements::Simple,
         };
-        match &self.schema {
-            Some(schema) => {
-                store!(self, PostgresStore, url, .schema(schema).statements(statements))
-            }
-            None => store!(self, PostgresStore, url, .statements(statements)),
-        }
+        store!(self, PostgresStore, url, .schema(self.schema.as_deref()).statements(statements))
     }
 
     #[cfg(feature = "mysql")]
@@ -82,10 +77,7 @@ impl DatabaseTable {
         self.refuse_durability()?;
         self.refuse_statements()?;
         let url = self.url_of(DriverKind::MySql, &["mysql:", "mariadb:"])?;
-        match &self.schema {
-            Some(schema) => store!(self, MySqlStore, url, .schema(schema)),
-            None => store!(self, MySqlStore, url,),
-        }
+        store!(self, MySqlStore, url, .schema(self.schema.as_deref()))
     }
 
     #[cfg(feature = "sqlite")]

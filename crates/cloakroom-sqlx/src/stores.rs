@@ -79,8 +79,8 @@ mod postgres {
 
     impl PostgresStoreBuilder {
         /// Sets the schema of the tables. Default: none, so that the role's `search_path` decides.
-        pub fn schema(mut self, name: &str) -> Self {
-            self.schema = Some(name.to_owned());
+        pub fn schema<'s>(mut self, name: impl Into<Option<&'s str>>) -> Self {
+            self.schema = name.into().map(ToOwned::to_owned);
             self
         }
 
@@ -127,8 +127,8 @@ mod mysql {
 
     impl MySqlStoreBuilder {
         /// Sets the database of the tables. Default: the one that the connections use.
-        pub fn schema(mut self, name: &str) -> Self {
-            self.schema = Some(name.to_owned());
+        pub fn schema<'s>(mut self, name: impl Into<Option<&'s str>>) -> Self {
+            self.schema = name.into().map(ToOwned::to_owned);
             self
         }
     }

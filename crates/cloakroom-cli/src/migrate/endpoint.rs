@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{failure::Failure, setup::SharedStore};
 
 /// The time for which Redis and databases keep a journal after the last run.
-const JOURNAL_TTL: Duration = Duration::from_secs(24 * 30 * 3_600);
+const JOURNAL_TTL: Duration = Duration::from_hours(24 * 30);
 
 pub(super) struct Endpoint<'a> {
     store: &'a SharedStore,

@@ -60,10 +60,10 @@ pub(crate) async fn run(
         return Err(Failure::unusable("`--from` and `--to` name the same driver"));
     }
     let settings = setup::settings(common)?;
-    let at = |option, driver, url: &Option<String>| with_database(&settings, option, driver, url);
-    let from = at("--from-url", options.from, &options.from_url)?;
+    let at = |option, driver, url| with_database(&settings, option, driver, url);
+    let from = at("--from-url", options.from, options.from_url.as_ref())?;
     let from = SharedStore::existing(options.from, &from)?;
-    let to = at("--to-url", options.to, &options.to_url)?;
+    let to = at("--to-url", options.to, options.to_url.as_ref())?;
     let to = SharedStore::open(options.to, &to)?;
     let endpoints = [Endpoint::of(&from)?, Endpoint::of(&to)?];
     let journal = Journal::open(&endpoints[0], &endpoints[1]).await?;
@@ -99,7 +99,7 @@ fn with_database(
     settings: &Settings,
     option: &str,
     driver: SharedDriver,
-    url: &Option<String>,
+    url: Option<&String>,
 ) -> Result<Settings, Failure> {
     let mut settings = settings.clone();
     if let Some(url) = url {

@@ -142,7 +142,7 @@ mod tests {
         setup::SharedStore,
     };
 
-    const IDLE: Duration = Duration::from_secs(3_600);
+    const IDLE: Duration = Duration::from_hours(1);
 
     /// A target whose application uses all of its sessions at the first removal of one.
     #[derive(Debug)]

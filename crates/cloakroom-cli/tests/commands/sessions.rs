@@ -170,7 +170,7 @@ async fn add_seven_alike(store: &FileStore, guest: &str) {
         panic!("the guest has a session");
     };
     for number in 0..7 {
-        let draft = cloakroom::copy_record(&stored, Duration::from_secs(3_600)).unwrap();
+        let draft = cloakroom::copy_record(&stored, Duration::from_hours(1)).unwrap();
         let mut bytes = [7; 32];
         bytes[31] = number;
         let key = RecordKey::from_bytes(bytes);
