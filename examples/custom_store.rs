@@ -109,7 +109,7 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn app(_: &Sessions) -> Router {
-    let sessions = Sessions::store(MapStore::default(), AppKeys::random());
+    let sessions = Sessions::builder(MapStore::default(), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build();
     let sessions = sessions.unwrap_or_else(|error| panic!("the settings are valid: {error}"));
     Router::new().route("/", get(visits)).layer(SessionLayer::new(sessions))

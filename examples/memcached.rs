@@ -107,7 +107,7 @@ fn exptime(deadline: Timestamp) -> i64 {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Memcached { address: "127.0.0.1:11211".to_owned(), ..Memcached::default() };
-    let sessions = Sessions::store(CellStore::new(server), AppKeys::random());
+    let sessions = Sessions::builder(CellStore::new(server), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build()?;
     let visits = async |session: Session| session.increment("visits").map(|n| n.to_string());
     let app = Router::new().route("/", get(visits)).layer(SessionLayer::new(sessions));

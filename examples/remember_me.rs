@@ -64,7 +64,7 @@ mod tests {
         let clock = Arc::new(FakeClock::default());
         let settings = CookieSettings { browser_session: true, ..CookieSettings::development() };
         let store = MemoryStore::with_clock(clock.clone());
-        let sessions = Sessions::store(store, AppKeys::random()).clock(clock.clone());
+        let sessions = Sessions::builder(store, AppKeys::random()).clock(clock.clone());
         let sessions = sessions.cookie_settings(settings).build().unwrap();
         let mut visitor = client(app(&sessions), &sessions);
         let signed_in = visitor.post("/sign-in").form(form).send().await;

@@ -23,7 +23,7 @@ async fn main() -> std::io::Result<()> {
 fn app(shop: &Sessions) -> Router {
     let settings =
         CookieSettings { name: Staff::COOKIE_NAME.to_owned(), ..CookieSettings::development() };
-    let staff = Sessions::store(MemoryStore::new(), AppKeys::random())
+    let staff = Sessions::builder(MemoryStore::new(), AppKeys::random())
         .idle_timeout(Duration::from_mins(15))
         .cookie_settings(settings)
         .build()

@@ -66,7 +66,7 @@ mod tests {
     async fn the_password_is_required_after_ten_minutes() {
         let clock = Arc::new(FakeClock::default());
         let store = MemoryStore::with_clock(clock.clone());
-        let sessions = Sessions::store(store, AppKeys::random()).clock(clock.clone());
+        let sessions = Sessions::builder(store, AppKeys::random()).clock(clock.clone());
         let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
         let mut visitor = client(app(&sessions), &sessions).signed_in_as("virk");
         visitor.get("/delete-account").send().await.assert_status(200);

@@ -1,7 +1,7 @@
 //! The drivers of cloakroom.
 
 use cloakroom::{
-    AppKeys, FileStore, MemoryStore, Sessions,
+    AppKeys, FileStore, MemoryStore, Driver, Sessions,
     cookie::CookieSettings,
     redis::{RedisStore, Servers},
 };
@@ -21,11 +21,11 @@ pub fn build(options: &Options) -> Result<Sessions, Failure> {
         Err(_) => AppKeys::random(),
     };
     let builder = match options.driver.as_str() {
-        "cookie" => Sessions::cookie(keys),
-        "memory" => Sessions::store(MemoryStore::new(), keys),
-        "file" => Sessions::store(files(options)?, keys),
-        "redis" => Sessions::store(redis(options, false)?, keys),
-        "redis-near-cache" => Sessions::store(redis(options, true)?, keys),
+        "cookie" => Sessions::builder(Driver::Cookie, keys),
+        "memory" => Sessions::builder(MemoryStore::new(), keys),
+        "file" => Sessions::builder(files(options)?, keys),
+        "redis" => Sessions::builder(redis(options, false)?, keys),
+        "redis-near-cache" => Sessions::builder(redis(options, true)?, keys),
         other => {
             return Err(format!(
                 "there is no driver `{other}`; accepted: cookie, memory, file, redis, redis-near-cache"

@@ -9,7 +9,7 @@ use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
 /// # Panics
 /// Never: the development settings are valid.
 pub fn sessions() -> Sessions {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build();
     sessions.unwrap_or_else(|error| panic!("the development settings are valid: {error}"))
 }

@@ -4,7 +4,7 @@
 //! every request. `read` and `write` add the cookie driver's decryption and sealing.
 
 use axum::{Router, body::Body, routing::get};
-use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+use cloakroom::{AppKeys, Driver, MemoryStore, Sessions, cookie::CookieSettings};
 use cloakroom_tests::probe;
 use divan::Bencher;
 use futures_util::FutureExt;
@@ -18,8 +18,8 @@ fn main() {
 fn sessions(driver: &str) -> Sessions {
     let keys = AppKeys::random();
     let builder = match driver {
-        "cookie" => Sessions::cookie(keys),
-        _ => Sessions::store(MemoryStore::new(), keys),
+        "cookie" => Sessions::builder(Driver::Cookie, keys),
+        _ => Sessions::builder(MemoryStore::new(), keys),
     };
     builder.cookie_settings(CookieSettings::development()).build().unwrap()
 }

@@ -60,7 +60,7 @@ impl<H: Hooks> LocalApp<H> {
     pub fn with(hooks: H, settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Self {
         let clock = Arc::new(FakeClock::default());
         let store = TestStore::new(hooks, &clock);
-        let builder = prepare(Sessions::store(store.clone(), AppKeys::random()), &clock);
+        let builder = prepare(Sessions::builder(store.clone(), AppKeys::random()), &clock);
         let sessions = settings(builder).build().unwrap_or_else(|error| panic!("{error}"));
         Self { sessions, store, clock }
     }

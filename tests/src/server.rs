@@ -9,7 +9,7 @@ use std::{
 use actix_web::{App, HttpServer, dev::ServerHandle, web::ServiceConfig};
 use axum::Router;
 use cloakroom::{
-    AppKeys, FileStore, MemoryStore, Sessions, SessionsBuilder,
+    AppKeys, Driver, FileStore, MemoryStore, Sessions, SessionsBuilder,
     clock::FakeClock,
     cookie::CookieSettings,
     file::Durability,
@@ -161,8 +161,8 @@ impl Backend {
             *store = Arc::new(MemoryStore::with_clock(clock.clone()));
         }
         match self.store(clock) {
-            Some(store) => Sessions::store(store, AppKeys::random()),
-            None => Sessions::cookie(AppKeys::random()),
+            Some(store) => Sessions::builder(store, AppKeys::random()),
+            None => Sessions::builder(Driver::Cookie, AppKeys::random()),
         }
     }
 

@@ -10,7 +10,10 @@ use cloakroom_tests::{
 };
 
 fn application(store: &Arc<MemoryStore>) -> Sessions {
-    local::build(Sessions::store(store.clone(), AppKeys::random()), &Arc::new(FakeClock::default()))
+    local::build(
+        Sessions::builder(store.clone(), AppKeys::random()),
+        &Arc::new(FakeClock::default()),
+    )
 }
 
 /// Begins a session of `virk`. Returns its browser and its handle.

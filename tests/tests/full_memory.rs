@@ -10,7 +10,7 @@ use cloakroom_tests::{local::LocalBrowser, log::Log};
 async fn a_full_memory_store_warns_once_and_keeps_owners() {
     let (log, _guard) = Log::of_this_thread();
     let store = Arc::new(MemoryStore::new().capacity(100));
-    let sessions = Sessions::store(store.clone(), AppKeys::random()).build().unwrap();
+    let sessions = Sessions::builder(store.clone(), AppKeys::random()).build().unwrap();
     LocalBrowser::new(&sessions).visit(|session| session.set_owner("virk").unwrap()).await;
     for _ in 0..500 {
         LocalBrowser::new(&sessions).visit(|session| session.put("cart", 1).unwrap()).await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cloakroom::{
-    AppKeys, Session, Sessions,
+    AppKeys, Driver, Session, Sessions,
     adapter::{AdapterError, ContextStack},
     csrf::CsrfPolicy,
     form::FormInput,
@@ -44,7 +44,7 @@ async fn live_a_life() {
     stranger.jar.put("session", &"A".repeat(43));
     stranger.visit(put).await;
 
-    let sealed = build(Sessions::cookie(AppKeys::random()), &app.clock);
+    let sealed = build(Sessions::builder(Driver::Cookie, AppKeys::random()), &app.clock);
     let mut browser = LocalBrowser::new(&sealed);
     browser.visit(put).await;
     let overfill = |session: &Session| session.put("big", "x".repeat(20_000));

@@ -30,9 +30,9 @@ use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
 /// use actix_web::{App, web};
-/// use cloakroom::{actix::{CsrfMiddleware, SessionMiddleware}, AppKeys, Sessions, View};
+/// use cloakroom::{actix::{CsrfMiddleware, SessionMiddleware}, AppKeys, Driver, Sessions, View};
 ///
-/// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+/// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
 /// let app = App::new()
 ///     .route("/transfer", web::get().to(async |view: View| view.csrf_field()))
 ///     .route("/transfer", web::post().to(async || "done"))

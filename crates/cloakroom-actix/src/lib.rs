@@ -15,7 +15,7 @@
 //! # #[actix_web::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Once, outside of the closure that every worker calls.
-//! let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+//! let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 //! let app = move || {
 //!     App::new()
 //!         .route("/", web::get().to(home))

@@ -31,7 +31,7 @@ use crate::{
 /// use actix_web::{App, web};
 /// use cloakroom::{actix::SessionMiddleware, AppKeys, MemoryStore, Session, Sessions};
 ///
-/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// let app = App::new()
 ///     .route("/", web::get().to(async |session: Session| session.correlation_id()))
 ///     .wrap(SessionMiddleware::new(sessions));
@@ -142,7 +142,7 @@ impl SessionMiddleware {
     ///         _ => response.body("Something went wrong."),
     ///     }
     /// };
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// let middleware = SessionMiddleware::new(sessions).on_failure(page);
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -163,7 +163,7 @@ impl SessionMiddleware {
     /// ```
     /// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
     /// # use cloakroom::{actix::SessionMiddleware, AppKeys, MemoryStore, Sessions};
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// let middleware = SessionMiddleware::new(sessions).preload();
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```

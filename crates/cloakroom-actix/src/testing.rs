@@ -31,7 +31,7 @@ use cloakroom_core::{
 ///     Ok("ordered")
 /// }
 ///
-/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// let app = App::new()
 ///     .route("/order", web::post().to(order))
 ///     .wrap(SessionMiddleware::new(sessions.clone()));

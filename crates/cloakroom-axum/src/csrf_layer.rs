@@ -28,9 +28,9 @@ use tower_service::Service;
 /// ```
 /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
 /// use axum::{Router, routing::{get, post}};
-/// use cloakroom::{axum::{CsrfLayer, SessionLayer}, AppKeys, Session, Sessions, View};
+/// use cloakroom::{axum::{CsrfLayer, SessionLayer}, AppKeys, Session, Driver, Sessions, View};
 ///
-/// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+/// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
 /// let app: Router = Router::new()
 ///     .route("/transfer", get(async |view: View| view.csrf_field()))
 ///     .route("/transfer", post(async || "done"))

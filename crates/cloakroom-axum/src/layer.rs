@@ -17,7 +17,7 @@ use crate::{SessionService, failure::OnFailure};
 /// use axum::{Router, routing::get};
 /// use cloakroom::{axum::SessionLayer, AppKeys, MemoryStore, Session, Sessions};
 ///
-/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// let app: Router = Router::new()
 ///     .route("/", get(async |session: Session| session.correlation_id()))
 ///     .layer(SessionLayer::new(sessions));
@@ -123,7 +123,7 @@ impl SessionLayer {
     ///         _ => (status, Html("Something went wrong.")).into_response(),
     ///     }
     /// };
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// let layer = SessionLayer::new(sessions).on_failure(page);
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -145,7 +145,7 @@ impl SessionLayer {
     /// ```
     /// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
     /// # use cloakroom::{axum::SessionLayer, AppKeys, MemoryStore, Sessions};
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// let layer = SessionLayer::new(sessions).preload();
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```

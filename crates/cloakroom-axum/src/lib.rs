@@ -13,7 +13,7 @@
 //! }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+//! let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 //! let app = Router::new().route("/", get(home)).layer(SessionLayer::new(sessions));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! axum::serve(listener, app).await?;

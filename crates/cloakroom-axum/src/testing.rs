@@ -27,7 +27,7 @@ use tower_service::Service;
 ///     Ok("ordered")
 /// }
 ///
-/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// let app = Router::new().route("/order", post(order)).layer(SessionLayer::new(sessions.clone()));
 ///
 /// let mut client = client(app, &sessions).with_session(serde_json::json!({ "items": 2 }));

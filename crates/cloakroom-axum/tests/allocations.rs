@@ -26,7 +26,7 @@ async fn login(session: Session) -> Result<(), Error> {
 
 /// The routes with sessions in memory, and a cookie.
 fn with_sessions() -> (Router, String) {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
     let routes = Router::new().route("/none", get(async || "none"));
     let routes = routes.route("/read", get(read)).route("/write", get(write));

@@ -153,7 +153,7 @@ async fn count(request: Request<()>) -> Result<Response<String>, Infallible> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     let mut service = SessionMiddleware { sessions, inner: service_fn(count) };
 
     let response = service.call(Request::get("/").body(())?).await?;

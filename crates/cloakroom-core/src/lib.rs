@@ -75,7 +75,7 @@ pub use session::{
     deadlines::Deadlines,
     flash_messages::FlashMessages,
     read::ReadSession,
-    sessions::{DEFAULT_IDLE_TIMEOUT, Sessions, SessionsBuilder},
+    sessions::{DEFAULT_IDLE_TIMEOUT, Driver, Sessions, SessionsBuilder},
     view::View,
 };
 pub use values::{

@@ -50,7 +50,7 @@ async fn run(path: &str, session: &Session) -> Result<String, Error> {
 }
 
 fn sessions() -> Sessions {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     sessions.cookie_settings(CookieSettings::development()).max_bytes(1000).build().unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! Builds the session system from settings.
 
 use cloakroom_core::{
-    AppKeys, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings, observe,
-    store::Store,
+    AppKeys, Driver, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings,
+    observe, store::Store,
 };
 
 use crate::{DriverKind, Secret, Settings, SettingsError, origins::Origins};
@@ -48,10 +48,10 @@ impl Settings {
         // The key first, because no folder is to be made for an application that will not start.
         let keys = self.app_keys()?;
         let builder = match self.driver {
-            DriverKind::Cookie => Sessions::cookie(keys),
-            DriverKind::Memory => Sessions::store(MemoryStore::new(), keys),
+            DriverKind::Cookie => Sessions::builder(Driver::Cookie, keys),
+            DriverKind::Memory => Sessions::builder(MemoryStore::new(), keys),
             #[cfg(all(unix, feature = "file"))]
-            DriverKind::File => Sessions::store(self.file.store()?, keys),
+            DriverKind::File => Sessions::builder(self.file.store()?, keys),
             #[cfg(not(all(unix, feature = "file")))]
             DriverKind::File => {
                 return Err(
@@ -59,21 +59,21 @@ impl Settings {
                 );
             }
             #[cfg(feature = "redis")]
-            DriverKind::Redis => Sessions::store(self.redis.store()?, keys),
+            DriverKind::Redis => Sessions::builder(self.redis.store()?, keys),
             #[cfg(not(feature = "redis"))]
             DriverKind::Redis => return Err(self.driver_is_missing("it needs the feature `redis`")),
             #[cfg(feature = "postgres")]
-            DriverKind::Postgres => Sessions::store(self.database.postgres()?, keys),
+            DriverKind::Postgres => Sessions::builder(self.database.postgres()?, keys),
             #[cfg(not(feature = "postgres"))]
             DriverKind::Postgres => {
                 return Err(self.driver_is_missing("it needs the feature `postgres`"));
             }
             #[cfg(feature = "mysql")]
-            DriverKind::MySql => Sessions::store(self.database.mysql()?, keys),
+            DriverKind::MySql => Sessions::builder(self.database.mysql()?, keys),
             #[cfg(not(feature = "mysql"))]
             DriverKind::MySql => return Err(self.driver_is_missing("it needs the feature `mysql`")),
             #[cfg(feature = "sqlite")]
-            DriverKind::Sqlite => Sessions::store(self.database.sqlite()?, keys),
+            DriverKind::Sqlite => Sessions::builder(self.database.sqlite()?, keys),
             #[cfg(not(feature = "sqlite"))]
             DriverKind::Sqlite => {
                 return Err(self.driver_is_missing("it needs the feature `sqlite`"));
@@ -100,7 +100,7 @@ impl Settings {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder_on(&self, store: impl Store) -> Result<SessionsBuilder, SettingsError> {
-        Ok(self.apply(Sessions::store(store, self.app_keys()?)))
+        Ok(self.apply(Sessions::builder(store, self.app_keys()?)))
     }
 
     fn apply(&self, builder: SessionsBuilder) -> SessionsBuilder {

@@ -25,7 +25,7 @@ const LIMIT: usize = 1_000;
 
 #[test]
 fn a_limit_of_nothing_is_refused() {
-    let builder = || Sessions::store(MemoryStore::new(), AppKeys::random());
+    let builder = || Sessions::builder(MemoryStore::new(), AppKeys::random());
     for (built, name) in [
         (builder().max_bytes(0).build(), "max_bytes"),
         (builder().commit_deadline(Duration::ZERO).build(), "commit_deadline"),
@@ -110,7 +110,7 @@ impl Stage {
 
 fn sessions(app: &LocalApp<Gate>, keys: &str, limit: usize) -> Sessions {
     let keys = AppKeys::parse(keys).unwrap();
-    build(Sessions::store(app.store.clone(), keys).max_bytes(limit), &app.clock)
+    build(Sessions::builder(app.store.clone(), keys).max_bytes(limit), &app.clock)
 }
 
 fn removes_the_cookie(headers: &ResponseHeaders) -> bool {

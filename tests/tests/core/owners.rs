@@ -10,8 +10,8 @@ use std::{
 };
 
 use cloakroom::{
-    AppKeys, DEFAULT_IDLE_TIMEOUT, MemoryStore, NotBefore, Session, SessionInfo, SessionPage,
-    Sessions, async_trait,
+    AppKeys, DEFAULT_IDLE_TIMEOUT, Driver, MemoryStore, NotBefore, Session, SessionInfo,
+    SessionPage, Sessions, async_trait,
     clock::{Clock, FakeClock, Timestamp},
     store::{
         Commit, Cursor, Draft, Entry, KeyPage, Outcome, OwnerIndex, OwnerKey, RecordKey, Store,
@@ -195,7 +195,7 @@ async fn a_session_that_changes_hands_is_listed_with_its_owner_at_once() {
 #[tokio::test]
 async fn the_cookie_driver_says_that_it_keeps_no_list() {
     let clock = Arc::new(FakeClock::default());
-    let sessions = build(Sessions::cookie(AppKeys::random()), &clock);
+    let sessions = build(Sessions::builder(Driver::Cookie, AppKeys::random()), &clock);
     let session = LocalBrowser::new(&sessions).open().await;
     for error in [
         sessions.admin().map(drop).unwrap_err(),
@@ -225,7 +225,10 @@ impl NotBefore for Users {
 async fn a_copied_cookie_is_dead_after_a_sign_out_everywhere() {
     let clock = Arc::new(FakeClock::default());
     let users = Users::default();
-    let sessions = build(Sessions::cookie(AppKeys::random()).not_before(users.clone()), &clock);
+    let sessions = build(
+        Sessions::builder(Driver::Cookie, AppKeys::random()).not_before(users.clone()),
+        &clock,
+    );
     let mut browser = signed_in(&sessions, "browser").await;
     let copy = browser.clone();
     assert!(is_signed_in(&copy).await, "without the hook it is good until its deadline");
@@ -243,7 +246,10 @@ async fn a_copied_cookie_is_dead_after_a_sign_out_everywhere() {
 async fn a_hook_that_cannot_tell_is_an_error_and_loses_nothing() {
     let clock = Arc::new(FakeClock::default());
     let users = Users::default();
-    let sessions = build(Sessions::cookie(AppKeys::random()).not_before(users.clone()), &clock);
+    let sessions = build(
+        Sessions::builder(Driver::Cookie, AppKeys::random()).not_before(users.clone()),
+        &clock,
+    );
     let mut browser = signed_in(&sessions, "browser").await;
     *users.0.lock().unwrap() = Some(Err(()));
     let error = browser.try_visit(|_| Ok(())).await.unwrap_err();
@@ -650,7 +656,7 @@ async fn a_store_without_an_index_refuses_only_what_needs_one() {
     let elsewhere = signed_in(&listed.sessions, "elsewhere").await.open().await.handle().unwrap();
     let clock = Arc::new(FakeClock::default());
     let store = Plain(MemoryStore::with_clock(clock.clone()));
-    let builder = Sessions::store(store, AppKeys::random()).not_before(Users::default());
+    let builder = Sessions::builder(store, AppKeys::random()).not_before(Users::default());
     let sessions = build(builder, &clock);
     let browser = signed_in(&sessions, "browser").await;
     let session = browser.open().await;

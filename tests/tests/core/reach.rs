@@ -10,7 +10,7 @@ use std::{
 };
 
 use cloakroom::{
-    AppKeys, NotBefore, SessionEditor, SessionHandle, Sessions,
+    AppKeys, Driver, NotBefore, SessionEditor, SessionHandle, Sessions,
     adapter::RequestContext,
     async_trait,
     clock::{Clock, FakeClock, Timestamp},
@@ -189,7 +189,8 @@ async fn a_session_that_is_being_destroyed_has_no_handle() {
 #[tokio::test]
 async fn on_the_cookie_driver_a_reader_ends_at_the_deadline() {
     let clock = Arc::new(FakeClock::default());
-    let sessions = build(Sessions::cookie(AppKeys::random()).idle_timeout(HOUR), &clock);
+    let sessions =
+        build(Sessions::builder(Driver::Cookie, AppKeys::random()).idle_timeout(HOUR), &clock);
     let mut browser = LocalBrowser::new(&sessions);
     let (context, session) = browser.begin().await;
     session.put("n", 1).unwrap();
@@ -360,7 +361,7 @@ async fn sessions_in_cookies_have_no_bearer_token() {
     let browser = app().browser();
     let session = browser.open().await;
     assert!(session.bearer_token().unwrap_err().is_unsupported());
-    let sealed = Sessions::cookie(AppKeys::random()).build().unwrap();
+    let sealed = Sessions::builder(Driver::Cookie, AppKeys::random()).build().unwrap();
     assert!(sealed.bearer().unwrap_err().is_unsupported());
     assert!(sealed.admin().unwrap_err().is_unsupported());
     let handle = format!("k{}", "A".repeat(43)).parse().unwrap();

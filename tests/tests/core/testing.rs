@@ -18,7 +18,7 @@ impl Application for Silent {
 }
 
 async fn response() -> TestResponse {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build().unwrap();
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build().unwrap();
     let mut client = TestClient::new(Silent, &sessions)
         .with_session(json!({ "cart": { "items": 2 } }))
         .with_flash(json!({ "notice": "saved" }))

@@ -24,7 +24,7 @@ impl Stage {
         let server = RedisServer::start();
         let clock = Arc::new(FakeClock::default());
         let store = builder(&server.url()).clock(clock.clone()).near_cache(near_cache);
-        let sessions = Sessions::store(store.build().unwrap(), AppKeys::random())
+        let sessions = Sessions::builder(store.build().unwrap(), AppKeys::random())
             .clock(clock.clone())
             .cookie_settings(CookieSettings::development())
             .build()
@@ -102,7 +102,7 @@ async fn only_a_sign_in_reads_the_list_of_its_owner() {
 async fn a_handle_and_a_page_cost_the_same_however_long_the_list_is() {
     const MANY: usize = 3_001;
     let server = RedisServer::start();
-    let sessions = Sessions::store(builder(&server.url()).build().unwrap(), AppKeys::random());
+    let sessions = Sessions::builder(builder(&server.url()).build().unwrap(), AppKeys::random());
     let sessions = sessions.max_sessions(None).build().unwrap();
     let mut handle = None;
     for number in 0..MANY {

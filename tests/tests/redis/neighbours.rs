@@ -48,7 +48,7 @@ async fn pace(sessions: &Sessions) -> [Duration; 2] {
 async fn a_session_of_the_largest_size_delays_no_other_visitor() {
     let server = RedisServer::start();
     let store = builder(&server.url()).build().unwrap();
-    let sessions = Sessions::store(store, AppKeys::random());
+    let sessions = Sessions::builder(store, AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
     pace(&sessions).await;
 

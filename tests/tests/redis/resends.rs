@@ -369,7 +369,7 @@ impl Visitor {
     async fn of(lines: &Lines) -> Self {
         let keys = AppKeys::random();
         let sessions = |store: &RedisStore| {
-            let builder = Sessions::store(store.clone(), keys.clone());
+            let builder = Sessions::builder(store.clone(), keys.clone());
             builder.cookie_settings(CookieSettings::development()).build().unwrap()
         };
         let [through, direct] = [&lines.through, &lines.direct].map(sessions);

@@ -91,7 +91,7 @@ async fn a_change_after_the_commit_is_an_error() {
 #[actix_web::test]
 async fn a_handler_whose_future_is_dropped_changes_nothing() {
     let store = std::sync::Arc::new(MemoryStore::new());
-    let sessions = Sessions::store(store.clone(), AppKeys::random()).build().unwrap();
+    let sessions = Sessions::builder(store.clone(), AppKeys::random()).build().unwrap();
     let slow = async |session: Session| {
         session.put("k", 1)?;
         actix_web::rt::time::sleep(Duration::from_mins(1)).await;
@@ -133,7 +133,7 @@ async fn refuse_after(
 #[actix_web::test]
 async fn an_error_of_middleware_is_a_response_like_any_other() {
     let store = std::sync::Arc::new(MemoryStore::new());
-    let sessions = Sessions::store(store.clone(), AppKeys::random()).build().unwrap();
+    let sessions = Sessions::builder(store.clone(), AppKeys::random()).build().unwrap();
     let app = App::new().wrap(from_fn(refuse_after)).wrap(SessionMiddleware::new(sessions));
     let app = test::init_service(app).await;
     let error = app.call(test::TestRequest::get().to_request()).await.unwrap_err();

@@ -19,7 +19,7 @@ async fn application(server: &Server, keys: &str) -> (Browser, Serving) {
     let keys = AppKeys::parse(keys).unwrap();
     let clock = server.clock.clone();
     let store = server.backend.store(&clock).expect("a driver with a store");
-    let builder = Sessions::store(store, keys);
+    let builder = Sessions::builder(store, keys);
     let sessions = builder.clock(clock).cookie_settings(CookieSettings::development()).build();
     let (address, serving) = server.setup.framework.probe(sessions.unwrap()).await;
     (Browser::new(address), serving)

@@ -31,7 +31,7 @@ impl Route {
 
     /// The sessions of the route, and the headers of one of its visitors.
     async fn visitor(self) -> (Sessions, Vec<(&'static str, String)>) {
-        let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+        let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
         let sessions = sessions.cookie_settings(CookieSettings::development());
         let sessions = sessions.build().unwrap();
         if matches!(self, Self::Bearer) {

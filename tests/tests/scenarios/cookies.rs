@@ -213,11 +213,12 @@ async fn browsers_take_every_cookie_of_the_default_settings() {
 
 #[tokio::test]
 async fn a_cookie_of_the_older_key_comes_back_sealed_by_the_newer() {
-    use cloakroom::{AppKeys, Sessions};
+    use cloakroom::{AppKeys, Driver, Sessions};
     let (one, two) = (AppKeys::generate(), AppKeys::generate());
     let start = async |keys: String| {
         let keys = AppKeys::parse(&keys).unwrap();
-        let sessions = Sessions::cookie(keys).cookie_settings(CookieSettings::development());
+        let sessions =
+            Sessions::builder(Driver::Cookie, keys).cookie_settings(CookieSettings::development());
         Framework::Axum.probe(sessions.build().unwrap()).await
     };
     let (old, _serving) = start(one.clone()).await;

@@ -106,7 +106,7 @@ impl Upload {
 
 /// Sessions, and the cookie of one.
 async fn a_session() -> (Sessions, String) {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
     let visit = RequestContext::new(&sessions);
     let no_headers: &[(&str, &str)] = &[];

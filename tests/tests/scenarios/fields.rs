@@ -2,7 +2,7 @@
 
 use actix_web::web;
 use axum::routing::post;
-use cloakroom::{AppKeys, Error, Input, MemoryStore, Sessions, cookie::CookieSettings};
+use cloakroom::{AppKeys, Driver, Error, Input, MemoryStore, Sessions, cookie::CookieSettings};
 use cloakroom_tests::{
     browser::{Browser, Sent},
     probe,
@@ -376,8 +376,8 @@ async fn sent_back(path: &str, form: &str, steps: &[Step]) -> Vec<Vec<Value>> {
     let mut pages = Vec::new();
     for framework in Framework::ALL {
         for builder in [
-            Sessions::cookie(AppKeys::random()),
-            Sessions::store(MemoryStore::new(), AppKeys::random()).max_bytes(LONG),
+            Sessions::builder(Driver::Cookie, AppKeys::random()),
+            Sessions::builder(MemoryStore::new(), AppKeys::random()).max_bytes(LONG),
         ] {
             let sessions = builder.cookie_settings(CookieSettings::development()).build().unwrap();
             let (address, _serving) = match framework {

@@ -42,7 +42,7 @@ async fn connect(address: SocketAddr) -> http2::SendRequest<Empty<Bytes>> {
 
 #[tokio::test]
 async fn a_websocket_handshake_over_http2_is_judged_by_its_origin() {
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     let sessions = sessions.cookie_settings(CookieSettings::development()).build().unwrap();
     let visit = RequestContext::new(&sessions);
     let no_headers: &[(&str, &str)] = &[];

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use actix_web::{Error, body::BoxBody, dev::ServiceRequest, error::InternalError, middleware, web};
 use axum::{Router, extract::Request, middleware::from_fn, response::IntoResponse, routing};
 use cloakroom::{
-    AppKeys, CookieName, Sessions,
+    AppKeys, CookieName, Driver, Sessions,
     actix::{CsrfMiddleware, SessionMiddleware},
     axum::{CsrfLayer, SessionLayer},
     cookie::CookieSettings,
@@ -25,7 +25,7 @@ fn memory() -> Sessions {
 }
 
 fn sealed() -> Sessions {
-    let sessions = Sessions::cookie(AppKeys::random());
+    let sessions = Sessions::builder(Driver::Cookie, AppKeys::random());
     sessions.cookie_settings(CookieSettings::development()).build().unwrap()
 }
 
@@ -140,7 +140,7 @@ async fn a_timeout_with_another_status_commits_what_was_done() {
 async fn a_timeout_when_the_deadline_is_due_keeps_the_values() {
     for framework in Framework::ALL {
         let app = LocalApp::new();
-        let sealed = local::build(Sessions::cookie(AppKeys::random()), &app.clock);
+        let sealed = local::build(Sessions::builder(Driver::Cookie, AppKeys::random()), &app.clock);
         for sessions in [sealed, app.sessions] {
             let (address, _serving) =
                 with_timeout(framework, sessions, StatusCode::REQUEST_TIMEOUT).await;

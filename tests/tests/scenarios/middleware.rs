@@ -86,7 +86,7 @@ async fn head_is_handled_like_get(server: Server) {
 
 pub(crate) fn memory(name: &str) -> Sessions {
     let settings = CookieSettings { name: name.to_owned(), ..CookieSettings::development() };
-    Sessions::store(MemoryStore::new(), AppKeys::random())
+    Sessions::builder(MemoryStore::new(), AppKeys::random())
         .cookie_settings(settings)
         .build()
         .unwrap()

@@ -99,7 +99,7 @@ async fn twenty_thousand_anonymous_pages_leave_no_file() {
     use cloakroom::{AppKeys, FileStore, Sessions};
     let folder = tempfile::tempdir().unwrap();
     let store = FileStore::open(folder.path().join("sessions")).unwrap();
-    let sessions = Sessions::store(store, AppKeys::random()).build().unwrap();
+    let sessions = Sessions::builder(store, AppKeys::random()).build().unwrap();
     let no_cookie: &[(&str, &str)] = &[("host", "example.org")];
     for _ in 0..20_000 {
         let visit = RequestContext::new(&sessions);
@@ -148,7 +148,7 @@ async fn the_memory_store_sweeps_itself() {
 async fn a_million_small_sessions_in_memory() {
     use cloakroom::{AppKeys, Sessions};
     const SESSIONS: usize = 1_000_000;
-    let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build().unwrap();
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build().unwrap();
     let no_cookie: &[(&str, &str)] = &[("host", "example.org")];
     let before = resident();
     for number in 0..SESSIONS {

@@ -104,7 +104,7 @@ static KEYS: LazyLock<AppKeys> = LazyLock::new(AppKeys::random);
 
 /// Makes the session system of an application, with a cookie that any client keeps.
 fn sessions(store: impl Store) -> Sessions {
-    let sessions = Sessions::store(store, KEYS.clone());
+    let sessions = Sessions::builder(store, KEYS.clone());
     sessions.cookie_settings(CookieSettings::development()).build().unwrap()
 }
 

@@ -108,9 +108,9 @@ impl RequestContext {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{adapter::RequestContext, AppKeys, Sessions};
+    /// # use cloakroom::{adapter::RequestContext, AppKeys, Driver, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
     /// let context = RequestContext::new(&sessions);
     /// let session = context.session([("cookie", "theme=dark")].as_slice()).await?;
     /// assert!(session.is_new());

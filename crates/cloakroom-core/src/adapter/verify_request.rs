@@ -46,7 +46,7 @@ impl CsrfPolicy {
             return Ok(());
         };
         context.progress().csrf = Csrf::Checks;
-        let scheme = context.sessions().transport();
+        let scheme = context.sessions().site_scheme();
         let judged = match self.check(method, headers, authority, scheme) {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => Err(refusal.into()),

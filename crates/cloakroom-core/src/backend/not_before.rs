@@ -16,7 +16,7 @@ use cloakroom_store::{StoreError, async_trait, clock::Timestamp};
 /// ```
 /// # use cloakroom_core as cloakroom;
 /// use std::{collections::HashMap, sync::RwLock};
-/// use cloakroom::{clock::Timestamp, store::StoreError, AppKeys, NotBefore, Sessions, async_trait};
+/// use cloakroom::{clock::Timestamp, store::StoreError, AppKeys, NotBefore, Driver, Sessions, async_trait};
 ///
 /// #[derive(Default)]
 /// struct Users {
@@ -30,7 +30,7 @@ use cloakroom_store::{StoreError, async_trait, clock::Timestamp};
 ///     }
 /// }
 ///
-/// let sessions = Sessions::cookie(AppKeys::random()).not_before(Users::default()).build()?;
+/// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).not_before(Users::default()).build()?;
 /// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 #[async_trait]

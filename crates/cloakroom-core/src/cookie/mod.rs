@@ -5,10 +5,10 @@
 //!
 //! ```
 //! # use cloakroom_core as cloakroom;
-//! use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
+//! use cloakroom::{AppKeys, Driver, Sessions, cookie::CookieSettings};
 //!
 //! let cookie = CookieSettings { name: "__Host-shop".into(), ..CookieSettings::default() };
-//! let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(cookie).build()?;
+//! let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).cookie_settings(cookie).build()?;
 //! # Ok::<(), cloakroom::ConfigError>(())
 //! ```
 

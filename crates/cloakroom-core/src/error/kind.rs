@@ -132,7 +132,7 @@ impl fmt::Display for Kind {
             Self::TooLarge { size, limit } => write!(
                 f,
                 "the session takes {size} characters sealed and its cookies hold {limit}; keep \
-                 less in it, raise `cookie.max_chunks`, or use a server-side driver"
+                 less in it, raise `cookie.max_chunks`, or use a driver with a store"
             ),
             Self::RecordTooLarge { size, limit } => write!(
                 f,
@@ -144,7 +144,7 @@ impl fmt::Display for Kind {
                 "other requests kept writing this session: gave up after {span:?}, attempt {attempts}"
             ),
             Self::InsideClosure => f.write_str(
-                "a closure of `update` or `edit` changed a session; let it change its argument alone",
+                "a closure of `update` or `edit` changed a session; it may change only its argument",
             ),
             Self::Ended => f.write_str("the session has ended, so the change was not made"),
             Self::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
@@ -155,7 +155,7 @@ impl fmt::Display for Kind {
             ),
             Self::Unsupported { attempted, driver } => write!(
                 f,
-                "the {driver} driver cannot {attempted}; memory, file and redis can (SESSION_DRIVER, or \
+                "the {driver} driver cannot {attempted}; a driver with a store can (SESSION_DRIVER, or \
                  `driver` in the settings)"
             ),
             Self::InvalidForm { errors, .. } => write!(f, "the form is not valid: {errors}"),

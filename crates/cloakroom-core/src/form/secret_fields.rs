@@ -43,13 +43,13 @@ use crate::form::field::{CSRF_FIELD, Choice, dotted, is_number, parts, retain};
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
-/// use cloakroom::{form::SecretFields, AppKeys, Sessions};
+/// use cloakroom::{form::SecretFields, AppKeys, Driver, Sessions};
 ///
 /// let fields = SecretFields::new(SecretFields::DEFAULT.into_iter().chain(["iban"]))?;
 /// assert!(fields.has("customer[iban]") && fields.has("password"));
 /// assert!(!fields.has("urbanisation"));
 ///
-/// let sessions = Sessions::cookie(AppKeys::random()).secret_fields(fields).build()?;
+/// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).secret_fields(fields).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use cloakroom_store::{Cursor, OwnerKey};
 /// # use cloakroom_core as cloakroom;
 /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// # let no_headers: &[(&str, &str)] = &[];
 /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
 /// # session.set_owner("user-42")?;
@@ -76,12 +76,12 @@ impl Sessions {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # use cloakroom::{AppKeys, MemoryStore, Driver, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// assert_eq!(sessions.admin()?.destroy_all("user-42").await?, 0);
     ///
-    /// let sealed = Sessions::cookie(AppKeys::random()).build()?;
+    /// let sealed = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
     /// assert!(sealed.admin().unwrap_err().is_unsupported());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
@@ -103,7 +103,7 @@ impl SessionAdmin {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// # session.put("cart", [7])?;
@@ -140,7 +140,7 @@ impl SessionAdmin {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.set_owner("user-42")?;
@@ -167,7 +167,7 @@ impl SessionAdmin {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.put("cart", [7])?;
@@ -204,7 +204,7 @@ impl SessionAdmin {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// # session.put("cart", [7])?;
@@ -229,7 +229,7 @@ impl SessionAdmin {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.set_owner("user-42")?;
@@ -252,7 +252,7 @@ impl SessionAdmin {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.set_owner("user-42")?;

@@ -32,7 +32,7 @@ macro_rules! before {
         "# use cloakroom_core as cloakroom;
 # use cloakroom::{AppKeys, MemoryStore, Sessions};
 # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-# let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+# let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 # let no_headers: &[(&str, &str)] = &[];
 # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
 # session.put(\"k\", 1)?;
@@ -87,7 +87,7 @@ impl Sessions {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// # session.put("import", "running")?;

@@ -16,7 +16,7 @@ use cloakroom_store::{Cursor, clock::Timestamp};
 /// # use cloakroom_core as cloakroom;
 /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// # let no_headers: &[(&str, &str)] = &[];
 /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
 /// session.set_owner("user-42")?;
@@ -80,7 +80,7 @@ impl SessionInfo {
 /// # use cloakroom_core as cloakroom;
 /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// let admin = sessions.admin()?;
 /// let (mut handles, mut next) = (std::collections::HashSet::new(), Some(Cursor::default()));
 /// while let Some(from) = next {

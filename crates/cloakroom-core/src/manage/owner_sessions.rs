@@ -25,7 +25,7 @@ use cloakroom_store::{Cursor, OwnerKey};
 /// # use cloakroom_core as cloakroom;
 /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// # let no_headers: &[(&str, &str)] = &[];
 /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
 /// session.set_owner("user-42")?;
@@ -56,7 +56,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// // After a change of the password:
@@ -84,7 +84,7 @@ impl OwnerSessions {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.set_owner("user-42")?;
@@ -115,7 +115,7 @@ impl OwnerSessions {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let mut opened = Vec::new();
     /// # for owner in ["user-42", "user-42", "user-43"] {
@@ -149,7 +149,7 @@ impl OwnerSessions {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let mut opened = Vec::new();
     /// # for owner in ["user-42", "user-42", "user-43"] {
@@ -179,7 +179,7 @@ impl OwnerSessions {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.set_owner("user-42")?;

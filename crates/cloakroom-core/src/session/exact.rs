@@ -40,7 +40,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// let attempt = session.increment_now("attempts").await?;
@@ -61,7 +61,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// assert_eq!(session.increment_now_by("tickets", 3).await?, 3);
@@ -93,7 +93,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// # session.put("code", "1234")?;

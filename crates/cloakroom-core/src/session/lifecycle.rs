@@ -289,7 +289,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?.bearer()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?.bearer()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.regenerate()?;

@@ -33,7 +33,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.regenerate()?;
@@ -64,7 +64,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// session.set_owner("user-42")?;
@@ -101,7 +101,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// assert_eq!(session.owner(), None);
@@ -128,7 +128,7 @@ impl Session {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
     /// assert_eq!(session.handle(), None);

@@ -49,7 +49,7 @@ const DEFAULT_MAX_SESSIONS: usize = 100;
 /// use std::time::Duration;
 /// use cloakroom::{AppKeys, MemoryStore, Sessions};
 ///
-/// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
+/// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
 ///     .idle_timeout(Duration::from_secs(30 * 60))
 ///     .absolute_timeout(Duration::from_secs(12 * 60 * 60))
 ///     .build()?;
@@ -78,38 +78,20 @@ pub(crate) enum TokenTransport {
 }
 
 impl Sessions {
-    /// Returns a builder of sessions on the cookie driver, which seals each session into the visitor's
-    /// cookie.
-    ///
-    /// The cookie driver needs no server. Use [`store`](Self::store) if its limits matter: of two
-    /// concurrent responses the last one wins, a session has to fit into a few kilobytes, and a copied
-    /// cookie is valid until its deadline.
-    /// [The guide](https://docs.rs/cloakroom/latest/cloakroom/guide/drivers/) compares the drivers.
+    /// Returns a builder of sessions on a driver: [`Driver::Cookie`], or a store.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{AppKeys, Sessions};
+    /// use cloakroom::{AppKeys, Driver, MemoryStore, Sessions};
     ///
-    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
+    /// assert_eq!(sessions.driver_name(), "memory");
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
     /// assert_eq!(sessions.driver_name(), "cookie");
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
-    pub fn cookie(keys: AppKeys) -> SessionsBuilder {
-        SessionsBuilder::new(DriverChoice::Cookie, keys)
-    }
-
-    /// Returns a builder of sessions that are kept in `store`. The cookie contains only a token.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{AppKeys, MemoryStore, Sessions};
-    ///
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
-    /// assert_eq!(sessions.driver_name(), "memory");
-    /// # Ok::<(), cloakroom::ConfigError>(())
-    /// ```
-    pub fn store(store: impl Store, keys: AppKeys) -> SessionsBuilder {
-        SessionsBuilder::new(DriverChoice::Store(Arc::new(store)), keys)
+    pub fn builder(driver: impl Into<Driver>, keys: AppKeys) -> SessionsBuilder {
+        SessionsBuilder::new(driver.into(), keys)
     }
 
     /// Returns the same sessions for clients without cookies. The client sends the token in
@@ -129,7 +111,7 @@ impl Sessions {
     /// # use cloakroom_core as cloakroom;
     /// use cloakroom::{AppKeys, MemoryStore, Sessions};
     ///
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// let api = sessions.bearer()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -143,12 +125,12 @@ impl Sessions {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, Sessions};
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
     /// #[track_caller]
     /// fn layer(sessions: Sessions) -> Sessions {
     ///     sessions.in_layer_at(std::panic::Location::caller())
     /// }
-    /// # layer(Sessions::cookie(AppKeys::random()).build()?);
+    /// # layer(Sessions::builder(Driver::Cookie, AppKeys::random()).build()?);
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     #[must_use]
@@ -191,8 +173,8 @@ impl Sessions {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, Sessions};
-    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
     /// assert!(sessions.cookie_name().starts_with("__Host-"));
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -205,7 +187,7 @@ impl Sessions {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
     /// assert_eq!(sessions.driver_name(), "memory");
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -218,12 +200,12 @@ impl Sessions {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, Sessions, csrf::SiteScheme};
-    /// let sessions = Sessions::cookie(AppKeys::random()).build()?;
-    /// assert_eq!(sessions.transport(), SiteScheme::Https);
+    /// # use cloakroom::{AppKeys, Driver, Sessions, csrf::SiteScheme};
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
+    /// assert_eq!(sessions.site_scheme(), SiteScheme::Https);
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
-    pub fn transport(&self) -> SiteScheme {
+    pub fn site_scheme(&self) -> SiteScheme {
         if self.context().cookies().are_secure() { SiteScheme::Https } else { SiteScheme::Any }
     }
 
@@ -261,9 +243,24 @@ impl fmt::Debug for Sessions {
     }
 }
 
-enum DriverChoice {
+/// Where sessions are stored. Every store converts into one.
+///
+/// [The guide](https://docs.rs/cloakroom/latest/cloakroom/guide/drivers/) compares the drivers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Driver {
+    /// The visitor's cookie, sealed. It needs no server. Use a store if its limits matter: of two
+    /// concurrent responses the last one wins, a session has to fit into a few kilobytes, and a copied
+    /// cookie is valid until its deadline.
     Cookie,
+    /// A store. The cookie has only a token.
     Store(Arc<dyn Store>),
+}
+
+impl<S: Store> From<S> for Driver {
+    fn from(store: S) -> Self {
+        Self::Store(Arc::new(store))
+    }
 }
 
 /// The settings of [`Sessions`]. Names and defaults are those of `config/session.toml`.
@@ -271,14 +268,14 @@ enum DriverChoice {
 /// ```
 /// # use cloakroom_core as cloakroom;
 /// use std::time::Duration;
-/// use cloakroom::{AppKeys, Sessions};
+/// use cloakroom::{AppKeys, Driver, Sessions};
 ///
-/// let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(Duration::from_secs(1_800)).build()?;
+/// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).idle_timeout(Duration::from_secs(1_800)).build()?;
 /// # Ok::<(), cloakroom::ConfigError>(())
 /// ```
 #[must_use = "settings do nothing until `build`"]
 pub struct SessionsBuilder {
-    driver: DriverChoice,
+    driver: Driver,
     keys: AppKeys,
     scope: Scope,
     cookie: CookieSettings,
@@ -295,7 +292,7 @@ pub struct SessionsBuilder {
 }
 
 impl SessionsBuilder {
-    fn new(driver: DriverChoice, keys: AppKeys) -> Self {
+    fn new(driver: Driver, keys: AppKeys) -> Self {
         Self {
             driver,
             keys,
@@ -319,9 +316,9 @@ impl SessionsBuilder {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, Sessions, cookie::CookieSettings};
+    /// # use cloakroom::{AppKeys, Driver, Sessions, cookie::CookieSettings};
     /// let settings = CookieSettings::development();
-    /// let sessions = Sessions::cookie(AppKeys::random()).cookie_settings(settings).build()?;
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).cookie_settings(settings).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn cookie_settings(mut self, settings: CookieSettings) -> Self {
@@ -339,9 +336,9 @@ impl SessionsBuilder {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use std::time::Duration;
-    /// # use cloakroom::{AppKeys, Sessions};
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
     /// let half_an_hour = Duration::from_secs(30 * 60);
-    /// let sessions = Sessions::cookie(AppKeys::random()).idle_timeout(half_an_hour).build()?;
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).idle_timeout(half_an_hour).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
@@ -357,9 +354,9 @@ impl SessionsBuilder {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use std::time::Duration;
-    /// # use cloakroom::{AppKeys, Sessions};
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
     /// let a_day = Duration::from_secs(24 * 60 * 60);
-    /// let sessions = Sessions::cookie(AppKeys::random()).absolute_timeout(a_day).build()?;
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).absolute_timeout(a_day).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn absolute_timeout(mut self, absolute: Duration) -> Self {
@@ -383,7 +380,7 @@ impl SessionsBuilder {
     /// # use cloakroom_core as cloakroom;
     /// # use std::time::Duration;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     /// let sessions = sessions.commit_deadline(Duration::from_secs(2)).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -403,7 +400,7 @@ impl SessionsBuilder {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random());
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
     /// let sessions = sessions.max_bytes(64 * 1024).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -425,7 +422,7 @@ impl SessionsBuilder {
     /// # use cloakroom_core as cloakroom;
     /// use cloakroom::{AppKeys, MemoryStore, Sessions};
     ///
-    /// let sessions = || Sessions::store(MemoryStore::new(), AppKeys::random());
+    /// let sessions = || Sessions::builder(MemoryStore::new(), AppKeys::random());
     /// assert!(sessions().max_sessions(Some(5)).build().is_ok());
     /// assert!(sessions().max_sessions(None).build().is_ok());
     /// let error = sessions().max_sessions(Some(0)).build().unwrap_err();
@@ -448,12 +445,12 @@ impl SessionsBuilder {
     /// # use cloakroom::{store::Cursor, AppKeys, MemoryStore, Sessions};
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// # let store = Arc::new(MemoryStore::new());
-    /// # let application = Sessions::store(store.clone(), AppKeys::random()).build()?;
+    /// # let application = Sessions::builder(store.clone(), AppKeys::random()).build()?;
     /// # let no_headers: &[(&str, &str)] = &[];
     /// # let session = cloakroom::adapter::RequestContext::new(&application).session(no_headers).await?;
     /// # session.put("user", "virk")?;
     /// # session.commit().await?;
-    /// let tool = Sessions::store(store, AppKeys::random()).any_application().build()?;
+    /// let tool = Sessions::builder(store, AppKeys::random()).any_application().build()?;
     /// let handle = session.handle().unwrap();
     /// assert!(tool.admin()?.contents(&handle).await?.is_some());
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
@@ -468,8 +465,8 @@ impl SessionsBuilder {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, ServerErrors, Sessions};
-    /// let sessions = Sessions::cookie(AppKeys::random());
+    /// # use cloakroom::{AppKeys, ServerErrors, Driver, Sessions};
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random());
     /// let sessions = sessions.server_errors(ServerErrors::Discard).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
@@ -490,7 +487,7 @@ impl SessionsBuilder {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
-    /// let sessions = Sessions::store(MemoryStore::new(), AppKeys::random())
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
     ///     .show_errors(cfg!(debug_assertions))
     ///     .build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
@@ -523,9 +520,9 @@ impl SessionsBuilder {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # use std::sync::Arc;
-    /// # use cloakroom::{AppKeys, Sessions, testing::FakeClock};
+    /// # use cloakroom::{AppKeys, Driver, Sessions, testing::FakeClock};
     /// let clock = Arc::new(FakeClock::default());
-    /// let sessions = Sessions::cookie(AppKeys::random()).clock(clock.clone()).build()?;
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).clock(clock.clone()).build()?;
     /// # Ok::<(), cloakroom::ConfigError>(())
     /// ```
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -543,15 +540,15 @@ impl SessionsBuilder {
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// use std::time::Duration;
-    /// use cloakroom::{AppKeys, Sessions};
+    /// use cloakroom::{AppKeys, Driver, Sessions};
     ///
-    /// let error = Sessions::cookie(AppKeys::random()).idle_timeout(Duration::from_millis(500)).build();
+    /// let error = Sessions::builder(Driver::Cookie, AppKeys::random()).idle_timeout(Duration::from_millis(500)).build();
     /// assert_eq!(error.unwrap_err().to_string(), "idle_timeout: at least one second is accepted");
     /// ```
     pub fn build(self) -> Result<Sessions, ConfigError> {
         let form = match self.driver {
-            DriverChoice::Cookie => ValueForm::Sealed,
-            DriverChoice::Store(_) => ValueForm::Token,
+            Driver::Cookie => ValueForm::Sealed,
+            Driver::Store(_) => ValueForm::Token,
         };
         let cookies = Cookies::new(self.cookie, form)?;
         if self.commit_deadline.is_zero() {
@@ -570,10 +567,8 @@ impl SessionsBuilder {
             limit => limit.flatten(),
         };
         let backend = match self.driver {
-            DriverChoice::Cookie => {
-                Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name()))
-            }
-            DriverChoice::Store(store) => Backend::Store(StoreBackend::new(store)),
+            Driver::Cookie => Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name())),
+            Driver::Store(store) => Backend::Store(StoreBackend::new(store)),
         };
         let context = Context {
             cookie_contents: backend.cookie_contents(),

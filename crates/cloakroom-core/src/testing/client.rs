@@ -70,7 +70,7 @@ type Preparation = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send>;
 /// #     }
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # let sessions = Sessions::store(MemoryStore::new(), AppKeys::random()).build()?;
+/// # let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random()).build()?;
 /// # let app = App(sessions.clone());
 /// let mut client = TestClient::new(app, &sessions)
 ///     .with_session(serde_json::json!({ "cart": [1, 2] }))

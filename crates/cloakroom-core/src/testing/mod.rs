@@ -24,7 +24,10 @@ use crate::{
     adapter::RequestContext,
     crypto::app_keys::AppKeys,
     form::FormInput,
-    session::{Session, sessions::Sessions},
+    session::{
+        Session,
+        sessions::{Driver, Sessions},
+    },
 };
 
 /// Makes a new, empty session on the cookie driver.
@@ -66,7 +69,9 @@ pub fn session_with_form(form: &str) -> Session {
 
 #[expect(clippy::expect_used, reason = "see Panics above")]
 fn loaded(form: Option<FormInput>) -> Session {
-    let sessions = Sessions::cookie(AppKeys::random()).build().expect("the defaults are valid");
+    let sessions = Sessions::builder(Driver::Cookie, AppKeys::random())
+        .build()
+        .expect("the defaults are valid");
     let context = RequestContext::new(&sessions);
     if let Some(form) = form {
         context.capture(form);
