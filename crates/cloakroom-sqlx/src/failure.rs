@@ -63,7 +63,7 @@ impl Failure {
             Self::Refused(Meaning::Collision, error) => StoreError::unavailable(attempted, error),
             Self::Unknown => StoreError::unavailable(
                 attempted,
-                "the connection broke before the reply, and others have written since: whether the \
+                "the connection broke before the reply, and the session has changed since: whether the \
                  change was made is unknown",
             ),
             Self::Crowded => {

@@ -117,12 +117,12 @@ impl<D: Dialect> Inner<D> {
 
     /// Finds out why a step changed nothing. Returns `None` if it may succeed now.
     async fn explain(&self, why: &Why<'_>) -> Result<Option<Outcome>, Failure> {
-        let Some(row) = self.row(&why.commit.key()).await? else { return Ok(why.absent()) };
+        let Some(row) = self.row(&why.commit.key()).await? else { return why.absent() };
         let revision = row.revision();
         match row.entry(why.now) {
-            None => Ok(why.absent()),
+            None => why.absent(),
             Some(Entry::Live(stored)) => match why.commit {
-                Commit::Create { .. } => Ok(Some(Outcome::Exists)),
+                Commit::Create { .. } => why.unless_ours(Outcome::Exists),
                 Commit::Rotate { expected, to, .. }
                     if expected.is_none_or(|expected| expected == stored.revision) =>
                 {
@@ -130,7 +130,7 @@ impl<D: Dialect> Inner<D> {
                     Ok(taken.map(|_| Outcome::Exists))
                 }
                 Commit::Replace { expected, .. } if *expected != stored.revision => {
-                    why.conflict(stored)
+                    why.unless_ours(Outcome::Conflict(stored))
                 }
                 Commit::Touch { expected, .. }
                 | Commit::Rotate { expected: Some(expected), .. }
@@ -142,7 +142,14 @@ impl<D: Dialect> Inner<D> {
                 _ => Ok(None),
             },
             Some(Entry::Tombstone { successor, expires, .. }) => match why.commit {
-                Commit::Create { .. } => Ok(Some(Outcome::Exists)),
+                // A tombstone keeps the last revision of its record.
+                Commit::Create { .. } | Commit::Replace { .. } if revision == why.drawn => {
+                    Ok(Some(Outcome::Done(revision)))
+                }
+                Commit::Create { .. } => why.unless_ours(Outcome::Exists),
+                Commit::Replace { expected, .. } if *expected != revision => {
+                    why.unless_ours(Outcome::Gone)
+                }
                 // Nobody else has drawn this key.
                 Commit::Rotate { expected: Some(_), to, .. } if successor == Some(*to) => {
                     Ok(Some(Outcome::Done(why.drawn)))
@@ -173,18 +180,18 @@ struct Why<'c> {
 
 impl Why<'_> {
     /// Returns the outcome if nothing is under the key. A key can become free only if its entry expired.
-    fn absent(&self) -> Option<Outcome> {
-        let creates = matches!(self.commit, Commit::Create { .. });
-        (!creates).then_some(Outcome::Gone)
+    fn absent(&self) -> Result<Option<Outcome>, Failure> {
+        match self.commit {
+            Commit::Create { .. } => Ok(None),
+            Commit::Replace { .. } | Commit::Rotate { .. } => self.unless_ours(Outcome::Gone),
+            Commit::Touch { .. } | Commit::Destroy { .. } => Ok(Some(Outcome::Gone)),
+        }
     }
 
-    /// Returns the outcome of a replacement whose record has another revision. It is not a conflict if an
-    /// earlier copy may have written before that, because the change would then be made twice.
-    fn conflict(&self, stored: cloakroom_store::StoredRecord) -> Result<Option<Outcome>, Failure> {
-        if self.may_be_ours {
-            return Err(Failure::Unknown);
-        }
-        Ok(Some(Outcome::Conflict(stored)))
+    /// Returns an outcome that says that nothing was written, unless an earlier copy may have written: the
+    /// change would then be made twice, or be reported as not made.
+    fn unless_ours(&self, outcome: Outcome) -> Result<Option<Outcome>, Failure> {
+        if self.may_be_ours { Err(Failure::Unknown) } else { Ok(Some(outcome)) }
     }
 }
 

@@ -83,7 +83,8 @@ impl Dialect for MySqlDialect {
             )),
             replace_expired: sql(format!(
                 "UPDATE {sessions} SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE id = $1 AND (expires <= $6 OR revision = $2)"
+                 successor = NULL WHERE id = $1 AND (expires <= $6 \
+                 OR revision = $2 AND record IS NOT NULL)"
             )),
             last_revision: sql(format!("SELECT revision FROM {sessions} WHERE id = $1")),
             table: table.clone(),

@@ -101,7 +101,8 @@ impl Dialect for SqliteDialect {
                 "INSERT INTO {sessions} AS taken (id, revision, expires, owner, record) \
                  VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (id) DO UPDATE SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE taken.expires <= $6 OR taken.revision = $2"
+                 successor = NULL WHERE taken.expires <= $6 \
+                 OR taken.revision = $2 AND taken.record IS NOT NULL"
             )),
             destroy: sql(format!("{} RETURNING revision", shared.bury.text)),
             piece: sql(format!(

@@ -2,10 +2,14 @@
 
 mod costs;
 mod disk;
+mod histories;
 mod hot;
+mod increments;
 mod logouts;
+mod lost_replies;
 mod place;
 mod plans;
+mod resends;
 mod rules;
 
 use std::{
