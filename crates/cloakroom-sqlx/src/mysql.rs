@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
-    schema::schema,
+    schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
     value::{Value, hexadecimal, key, millis, of_step},
@@ -21,7 +21,7 @@ use crate::{
 connections!(MySql);
 
 /// How long a migration waits for another one, in seconds.
-const LOCK_WAIT: u32 = 10;
+const LOCK_WAIT: u32 = 30;
 
 /// Statements for MariaDB 10.6 or MySQL 8, or newer.
 #[derive(Debug)]
@@ -108,10 +108,12 @@ impl Dialect for MySqlDialect {
         connect
     }
 
-    /// Lets statements lock rows and not the gaps between them.
+    /// Lets statements lock rows and not the gaps between them, and wait for locks for a shorter time than
+    /// the store waits for them: the server does not notice that a client has left.
     fn connected(connection: &mut MySqlConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> {
-        let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-        Box::pin(async move { sqlx::raw_sql(isolation).execute(connection).await.map(drop) })
+        let settings = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+            SET SESSION innodb_lock_wait_timeout = 4";
+        Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
     }
 
     fn describe(options: &MySqlConnectOptions) -> String {
@@ -241,12 +243,9 @@ impl Dialect for MySqlDialect {
             let released = format!("SELECT RELEASE_LOCK('{lock}')");
             sqlx::raw_sql(AssertSqlSafe(released)).execute(&mut *lease).await.map(drop)
         };
-        let done = connections.within(work).await;
-        match done {
-            // The lock ends with the connection.
-            Err(Failure::Refused(..)) => lease.close(),
-            _ => lease.finish(&done),
-        }
+        let done = connections.within_span(MIGRATION, work).await;
+        // After a failure the lock ends with the connection.
+        lease.finish_transaction(&done);
         done
     }
 
@@ -331,7 +330,7 @@ impl MySqlDialect {
             Ok(changed)
         };
         let done = connections.within(work).await;
-        lease.finish(&done);
+        lease.finish_transaction(&done);
         done
     }
 

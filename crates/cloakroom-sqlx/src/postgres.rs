@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
-    schema::schema,
+    schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements, replace_placeholders},
     table::Table,
     value::{Value, hexadecimal, of_step},
@@ -285,8 +285,8 @@ impl Dialect for PgDialect {
             }
             transaction.commit().await
         };
-        let done = connections.within(work).await;
-        lease.finish(&done);
+        let done = connections.within_span(MIGRATION, work).await;
+        lease.finish_transaction(&done);
         done
     }
 

@@ -1,5 +1,7 @@
 //! Making the tables.
 
+use std::time::Duration;
+
 use cloakroom_store::StoreError;
 
 use crate::{
@@ -12,6 +14,9 @@ use crate::{
 
 /// The version of the tables. A change of the tables raises it, and `migrate` then changes them.
 pub(crate) const VERSION: i64 = 1;
+
+/// How long making the tables may take.
+pub(crate) const MIGRATION: Duration = Duration::from_mins(1);
 
 impl<D: Dialect> Inner<D> {
     /// Makes the tables that are missing.

@@ -19,7 +19,7 @@ use crate::{
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
-    schema::schema,
+    schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
     value::{Value, of_step},
@@ -261,8 +261,8 @@ impl Dialect for SqliteDialect {
             }
             transaction.commit().await
         };
-        let done = connections.within(work).await;
-        lease.finish(&done);
+        let done = connections.within_span(MIGRATION, work).await;
+        lease.finish_transaction(&done);
         done
     }
 
@@ -314,7 +314,7 @@ impl SqliteDialect {
             Ok(changed)
         };
         let done = connections.within(work).await;
-        lease.finish(&done);
+        lease.finish_transaction(&done);
         done
     }
 }

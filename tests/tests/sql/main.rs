@@ -1,5 +1,6 @@
 //! The stores in SQL databases, on real servers, healthy and not.
 
+mod cancels;
 mod costs;
 mod disk;
 mod histories;
@@ -11,6 +12,7 @@ mod place;
 mod plans;
 mod resends;
 mod rules;
+mod shared_pool;
 
 use std::{
     env,
