@@ -152,7 +152,7 @@ impl<D: Dialect> SqlStoreBuilder<D> {
                 }
                 let wait = self.connect_timeout.unwrap_or(Duration::from_secs(1));
                 let place = D::describe(&connect);
-                let connect = D::connecting(*connect, &self.options);
+                let connect = D::connecting(*connect, &self.options, self.query_timeout);
                 let pool = OwnPool::new(connect, D::connected, size, wait);
                 (Pool::own(pool, self.query_timeout, D::meaning), place)
             }

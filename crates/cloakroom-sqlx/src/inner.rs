@@ -3,14 +3,14 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cloakroom_store::{
     Commit, Entry, Outcome, RecordKey, Revision, StoreError, SweepBudget,
     clock::{Clock, Timestamp},
 };
-use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio::{sync::OnceCell, task::JoinHandle, time::timeout};
 
 use crate::{
     dialect::{Applied, Dialect, Run},
@@ -49,7 +49,9 @@ impl<D: Dialect> Inner<D> {
     /// Makes the tables before the first statement, if the settings say so.
     pub(crate) async fn ready(&self) -> Result<(), StoreError> {
         if self.migrates && !self.migrated.initialized() {
-            self.migrated.get_or_try_init(|| self.migrate()).await?;
+            let making = self.migrated.get_or_try_init(|| self.migrate());
+            let made = timeout(self.connections.patience(), making).await;
+            made.unwrap_or_else(|_| Err(self.failed("make the tables in", Failure::TimedOut)))?;
         }
         Ok(())
     }
@@ -64,12 +66,29 @@ impl<D: Dialect> Inner<D> {
         failure.into_store_error(&attempted, &table)
     }
 
+    /// Waits for the result of a call, however often its statements are sent and whatever they wait for.
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let done = timeout(self.connections.patience(), call).await;
+        done.unwrap_or(Err(Failure::TimedOut))
+    }
+
     /// Runs a statement that may be sent again: one that reads, or whose second copy changes nothing more.
     pub(crate) async fn repeat<T, W: Future<Output = Result<T, Failure>>>(
         &self,
         work: impl Fn() -> W,
     ) -> Result<T, Failure> {
-        let mut delivery = Delivery::new(self.connections.size());
+        self.bounded(self.repeat_unbounded(work)).await
+    }
+
+    /// Does the same for work that has a time limit of its own.
+    pub(crate) async fn repeat_unbounded<T, W: Future<Output = Result<T, Failure>>>(
+        &self,
+        work: impl Fn() -> W,
+    ) -> Result<T, Failure> {
+        let mut delivery = Delivery::new(&self.connections);
         loop {
             match work().await {
                 Ok(done) => return Ok(done),
@@ -92,13 +111,13 @@ impl<D: Dialect> Inner<D> {
 
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.ready().await?;
-        let outcome = self.carry_out(commit).await;
+        let outcome = self.bounded(self.carry_out(commit)).await;
         outcome.map_err(|failure| self.failed("write a session to", failure))
     }
 
     async fn carry_out(&self, commit: &Commit) -> Result<Outcome, Failure> {
         let drawn = drawn_revision()?;
-        let mut delivery = Delivery::new(self.connections.size());
+        let mut delivery = Delivery::new(&self.connections);
         loop {
             let now = self.now();
             match self.dialect.apply(&self.connections, commit, drawn, now).await {
@@ -197,6 +216,9 @@ impl Why<'_> {
 
 /// The copies of one statement.
 struct Delivery {
+    began: Instant,
+    /// How long a statement may take. Another copy would have too little time if half of it has passed.
+    limit: Duration,
     collisions: u32,
     /// How many copies may get lost. Each connection that was idle may be a broken one.
     copies_left: u32,
@@ -204,8 +226,14 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn new(connections: u32) -> Self {
-        Self { collisions: 0, copies_left: connections.saturating_add(1), has_lost: false }
+    fn new(connections: &impl Run) -> Self {
+        Self {
+            began: Instant::now(),
+            limit: connections.limit(),
+            collisions: 0,
+            copies_left: connections.size().saturating_add(1),
+            has_lost: false,
+        }
     }
 
     /// Waits until another copy may be sent.
@@ -214,7 +242,9 @@ impl Delivery {
     /// The failure, if no other copy is to be sent.
     async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
         match failure {
-            Failure::Refused(Meaning::Collision, _) if self.collisions < COLLISIONS => {
+            Failure::Refused(Meaning::Collision, _)
+                if self.collisions < COLLISIONS && self.began.elapsed() < self.limit / 2 =>
+            {
                 self.after_collision().await
             }
             Failure::Lost(_) if self.copies_left > 0 => {

@@ -1,5 +1,7 @@
 //! MariaDB and MySQL.
 
+use std::time::Duration;
+
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, MySql, MySqlConnection,
@@ -104,7 +106,7 @@ impl Dialect for MySqlDialect {
         }
     }
 
-    fn connecting(connect: MySqlConnectOptions, (): &()) -> MySqlConnectOptions {
+    fn connecting(connect: MySqlConnectOptions, (): &(), _: Duration) -> MySqlConnectOptions {
         connect
     }
 

@@ -210,6 +210,20 @@ impl<DB: Database> Pool<DB> {
         }
     }
 
+    /// Returns how long a call may take, with the wait for a connection.
+    pub(crate) fn patience(&self) -> Duration {
+        let wait = match &self.source {
+            Source::Shared(pool) => pool.options().get_acquire_timeout(),
+            Source::Own(pool) => pool.wait,
+        };
+        wait.saturating_add(self.limit)
+    }
+
+    /// Returns how long a statement may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Waits for a connection.
     pub(crate) async fn acquire(&self) -> Result<Lease<'_, DB>, Failure> {
         let lease = match &self.source {

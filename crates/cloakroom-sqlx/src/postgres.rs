@@ -1,5 +1,7 @@
 //! PostgreSQL.
 
+use std::time::Duration;
+
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, Postgres,
@@ -156,7 +158,11 @@ impl Dialect for PgDialect {
         }
     }
 
-    fn connecting(connect: PgConnectOptions, statements: &PgStatements) -> PgConnectOptions {
+    fn connecting(
+        connect: PgConnectOptions,
+        statements: &PgStatements,
+        _: Duration,
+    ) -> PgConnectOptions {
         match statements {
             PgStatements::Prepared => connect,
             // Poolers refuse parameters of a connection that they do not know.

@@ -27,10 +27,6 @@ use crate::{
 
 connections!(Sqlite);
 
-/// How long a statement waits for a writer in another process. Shorter than the limit of a statement, so
-/// that the error says what was waited for.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// Which commits survive a loss of power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SqliteDurability {
@@ -135,6 +131,7 @@ impl Dialect for SqliteDialect {
     fn connecting(
         connect: SqliteConnectOptions,
         durability: &Option<SqliteDurability>,
+        limit: Duration,
     ) -> SqliteConnectOptions {
         let synchronous = match durability.unwrap_or_default() {
             SqliteDurability::Full => SqliteSynchronous::Full,
@@ -145,7 +142,8 @@ impl Dialect for SqliteDialect {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
-            .busy_timeout(BUSY_TIMEOUT)
+            // Shorter than the limit of a statement, so that the error says what was waited for.
+            .busy_timeout(limit / 5 * 4)
     }
 
     fn own_setting(durability: &Option<SqliteDurability>) -> Option<&'static str> {

@@ -1,18 +1,23 @@
 //! The stores in SQL databases, on real servers, healthy and not.
 
 mod cancels;
+mod collisions;
 mod costs;
 mod disk;
 mod histories;
 mod hot;
 mod increments;
+mod kills;
+mod locks;
 mod logouts;
 mod lost_replies;
 mod place;
 mod plans;
 mod resends;
+mod restarts;
 mod rules;
 mod shared_pool;
+mod sweeps;
 
 use std::{
     env,
