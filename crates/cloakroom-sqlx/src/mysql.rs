@@ -237,7 +237,8 @@ impl Dialect for MySqlDialect {
             let taken = format!("SELECT GET_LOCK('{lock}', {LOCK_WAIT})");
             let row = sqlx::raw_sql(AssertSqlSafe(taken)).fetch_one(&mut *lease).await?;
             if sqlx::Row::try_get::<Option<i64>, _>(&row, 0)? != Some(1) {
-                return Err(sqlx::Error::PoolTimedOut);
+                let problem = "another process has been making the tables for too long";
+                return Err(sqlx::Error::Protocol(problem.to_owned()));
             }
             for statement in schema::<Self>(table) {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *lease).await?;

@@ -270,7 +270,9 @@ impl Dialect for PgDialect {
     async fn migrate(&self, connections: &Pool<Postgres>, table: &Table) -> Result<(), Failure> {
         let mut lease = connections.acquire().await?;
         let work = async {
-            let mut transaction = lease.begin().await?;
+            // As of the moment of each statement, so that it sees the tables that another process made.
+            let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+            let mut transaction = lease.begin_with(begin).await?;
             // Two transactions that make one table fail by a duplicate key, even with IF NOT EXISTS.
             let lock = format!(
                 "SELECT pg_advisory_xact_lock(hashtextextended('cloakroom {}', 0))",

@@ -16,6 +16,7 @@ mod plans;
 mod resends;
 mod restarts;
 mod rules;
+mod schema;
 mod shared_pool;
 mod sweeps;
 
