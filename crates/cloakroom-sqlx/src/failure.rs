@@ -9,6 +9,8 @@ pub enum Meaning {
     /// The statement was undone because another one was in its way. It may be sent again.
     Collision,
     /// The server goes down, or must not be written to. Another one may take over.
+    Ended,
+    /// The statement was undone for a reason that passes, such as a full disk.
     Unavailable,
     /// The tables are missing.
     NoTable,
@@ -41,7 +43,7 @@ impl Failure {
         match &error {
             sqlx::Error::Database(refused) => match meaning(&**refused) {
                 // The connection ends with it, and the server may have committed just before.
-                Meaning::Unavailable => Self::Lost(error),
+                Meaning::Ended => Self::Lost(error),
                 meaning => Self::Refused(meaning, error),
             },
             sqlx::Error::Io(_)
@@ -56,11 +58,12 @@ impl Failure {
     /// Converts it into the error of the store. `attempted` completes "could not …".
     pub(crate) fn into_store_error(self, attempted: &str, missing_table: &str) -> StoreError {
         match self {
-            Self::NoConnection(error) | Self::Lost(error) => {
+            Self::NoConnection(error)
+            | Self::Lost(error)
+            | Self::Refused(Meaning::Collision | Meaning::Unavailable, error) => {
                 StoreError::unavailable(attempted, error)
             }
             Self::TimedOut => StoreError::unavailable(attempted, "no reply within the time limit"),
-            Self::Refused(Meaning::Collision, error) => StoreError::unavailable(attempted, error),
             Self::Unknown => StoreError::unavailable(
                 attempted,
                 "the connection broke before the reply, and the session has changed since: whether the \

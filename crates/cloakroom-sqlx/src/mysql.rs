@@ -98,8 +98,10 @@ impl Dialect for MySqlDialect {
         match number {
             // A deadlock, a lock that was not available in time.
             Some(1213 | 1205) => Meaning::Collision,
-            // Shutting down; too many connections; a read-only server after a fail-over.
-            Some(1053 | 1040 | 1203 | 1290 | 1792 | 1836 | 1927 | 3032) => Meaning::Unavailable,
+            // Shutting down; too many connections; a read-only server after a fail-over; idle for too long.
+            Some(1053 | 1040 | 1203 | 1290 | 1792 | 1836 | 1927 | 3032 | 4031) => Meaning::Ended,
+            // A full disk or table; a time limit of the server.
+            Some(1021 | 1114 | 1317 | 1969 | 3024) => Meaning::Unavailable,
             Some(1146 | 1049) => Meaning::NoTable,
             Some(1062) => Meaning::Taken,
             _ => Meaning::Refused,

@@ -149,9 +149,13 @@ impl Dialect for PgDialect {
             // A serialization failure, a deadlock, a lock that was not available.
             Some("40001" | "40P01" | "55P03") => Meaning::Collision,
             // A standby after a fail-over; too many connections.
-            Some("25006" | "53300") => Meaning::Unavailable,
+            Some("25006" | "53300") => Meaning::Ended,
             // The connection ended; the server shuts down or starts.
-            Some(code) if code.starts_with("08") || code.starts_with("57P") => Meaning::Unavailable,
+            Some(code) if code.starts_with("08") || code.starts_with("57P") => Meaning::Ended,
+            // A time limit of the server; an error of its disk.
+            Some("57014" | "58030") => Meaning::Unavailable,
+            // Too little room on the disk or in memory.
+            Some(code) if code.starts_with("53") => Meaning::Unavailable,
             Some("42P01" | "3F000") => Meaning::NoTable,
             Some("23502" | "23505") => Meaning::Taken,
             _ => Meaning::Refused,

@@ -120,6 +120,8 @@ impl Dialect for SqliteDialect {
         match code & 0xff {
             // SQLITE_BUSY, SQLITE_LOCKED
             5 | 6 => Meaning::Collision,
+            // SQLITE_IOERR, SQLITE_FULL
+            10 | 13 => Meaning::Unavailable,
             // SQLITE_CONSTRAINT
             19 => Meaning::Taken,
             // SQLITE_ERROR

@@ -4,6 +4,7 @@ mod cancels;
 mod collisions;
 mod costs;
 mod disk;
+mod full_disk;
 mod histories;
 mod hot;
 mod increments;
