@@ -55,6 +55,11 @@ impl Failure {
         }
     }
 
+    /// Returns a value instead of a refusal, and other failures as they are.
+    pub(crate) fn unless_refused<T>(self, value: T) -> Result<T, Self> {
+        if matches!(self, Self::Refused(..)) { Ok(value) } else { Err(self) }
+    }
+
     /// Converts it into the error of the store. `attempted` completes "could not …".
     pub(crate) fn into_store_error(self, attempted: &str, missing_table: &str) -> StoreError {
         match self {

@@ -275,7 +275,7 @@ async fn examine(connections: &Pool<MySql>, table: &Table) -> Result<Findings, F
     let isolation = connections.rows::<(String,)>(&sql, &[]).await?;
     (found.version, found.clock) = (version, clock);
     found.problem_if(read_only != 0, "this server is read-only");
-    found.warning_if(
+    found.problem_if(
         flush != 1,
         format!(
             "`innodb_flush_log_at_trx_commit` is {flush}: a logout that was acknowledged can be lost in \
@@ -303,8 +303,33 @@ async fn examine(connections: &Pool<MySql>, table: &Table) -> Result<Findings, F
             engine != "InnoDB",
             format!("the table's engine is {engine}, which has no transactions; InnoDB is needed"),
         );
+        examine_rights(connections, table, &mut found).await?;
     }
     Ok(found)
+}
+
+/// Runs statements that change nothing, because the rights of a user can come from many places.
+async fn examine_rights(
+    connections: &Pool<MySql>,
+    table: &Table,
+    found: &mut Findings,
+) -> Result<(), Failure> {
+    let sessions = table.sessions();
+    for text in [
+        format!(
+            "INSERT INTO {sessions} (id, revision, expires) \
+             SELECT id, revision, expires FROM {sessions} WHERE 1 = 0"
+        ),
+        format!("UPDATE {sessions} SET expires = 0 WHERE 1 = 0"),
+        format!("DELETE FROM {sessions} WHERE 1 = 0"),
+    ] {
+        match connections.change(&Sql::new(&text, Placeholders::InOrder), &[]).await {
+            Ok(_) => {}
+            Err(Failure::Refused(_, error)) => found.problems.push(error.to_string()),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
 }
 
 impl MySqlDialect {

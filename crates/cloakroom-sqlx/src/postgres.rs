@@ -311,25 +311,28 @@ impl Dialect for PgDialect {
     }
 }
 
-/// The settings of the server: version as text and number, isolation, waits for the disk, whether it is a
-/// standby, and its clock.
+/// The settings of the server: version as text and number, isolation, waits for the disk, whether it is
+/// read-only as a standby is, and its clock.
 const SERVER: &str = "SELECT current_setting('server_version'), \
     current_setting('server_version_num')::bigint, current_setting('default_transaction_isolation'), \
     current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off', \
-    pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    current_setting('transaction_read_only') = 'on', (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 async fn examine(connections: &Pool<Postgres>, table: &Table) -> Result<Findings, Failure> {
     let server = Sql::new(SERVER, Placeholders::Inline);
     let server = connections.rows::<(String, i64, String, bool, bool, i64)>(&server, &[]).await?;
     let mut found = Findings::default();
-    let Some((version, number, isolation, is_durable, is_standby, clock)) =
+    let Some((version, number, isolation, is_durable, is_read_only, clock)) =
         server.into_iter().next()
     else {
         return Ok(found);
     };
     (found.version, found.clock) = (version, clock);
     found.problem_if(number < 140_000, "PostgreSQL 14 or newer is needed");
-    found.problem_if(is_standby, "this server is a standby, which accepts no writes");
+    found.problem_if(
+        is_read_only,
+        "this server accepts no writes: it is a standby, or `default_transaction_read_only` is on",
+    );
     found.problem_if(
         !is_durable,
         "`fsync` or `synchronous_commit` is off: a logout that was acknowledged can be lost in a crash",
@@ -351,24 +354,29 @@ async fn examine_table(
     found: &mut Findings,
 ) -> Result<(), Failure> {
     let sessions = table.sessions();
+    for name in [&sessions, &table.state(), &table.log()] {
+        let text = format!(
+            "SELECT string_agg(missing, ', ') FROM \
+             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS missing \
+             WHERE NOT has_table_privilege(to_regclass('{name}'), missing)"
+        );
+        let sql = Sql::new(&text, Placeholders::Inline);
+        let missing = connections.rows::<(Option<String>,)>(&sql, &[]).await?;
+        if let Some((Some(missing),)) = missing.into_iter().next() {
+            found.problems.push(format!("the role lacks the right to {missing} on {name}"));
+        }
+    }
     let text = format!(
-        "SELECT array_to_string(ARRAY(SELECT missing FROM \
-         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS missing \
-         WHERE NOT has_table_privilege(pg_class.oid, missing)), ', '), \
-         coalesce(array_to_string(reloptions, ' '), ''), \
+        "SELECT coalesce(array_to_string(reloptions, ' '), ''), \
          coalesce(pg_stat_get_live_tuples(pg_class.oid), 0), \
          coalesce(pg_stat_get_dead_tuples(pg_class.oid), 0), relpersistence = 'p' \
          FROM pg_class WHERE oid = to_regclass('{sessions}')"
     );
     let sql = Sql::new(&text, Placeholders::Inline);
-    let rows = connections.rows::<(String, String, i64, i64, bool)>(&sql, &[]);
-    let Some((missing, options, live, dead, is_logged)) = rows.await?.into_iter().next() else {
+    let rows = connections.rows::<(String, i64, i64, bool)>(&sql, &[]);
+    let Some((options, live, dead, is_logged)) = rows.await?.into_iter().next() else {
         return Ok(());
     };
-    found.problem_if(
-        !missing.is_empty(),
-        format!("the role lacks the right to {missing} on {sessions}"),
-    );
     found.problem_if(
         !is_logged,
         format!("{sessions} is UNLOGGED: a crash of the server signs everybody out"),

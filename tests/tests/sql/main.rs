@@ -5,6 +5,7 @@ mod collisions;
 mod costs;
 mod disk;
 mod full_disk;
+mod health;
 mod histories;
 mod hot;
 mod increments;
