@@ -107,6 +107,12 @@ pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// Returns what an error of the database means.
     fn meaning(error: &dyn DatabaseError) -> Meaning;
 
+    /// Returns what to do about an error, if the error does not say it.
+    fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
+        let _ = error;
+        None
+    }
+
     /// Completes the settings of connections that the store makes itself, whose statements may take this
     /// long.
     fn connecting(

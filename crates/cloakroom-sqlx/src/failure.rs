@@ -60,8 +60,18 @@ impl Failure {
         if matches!(self, Self::Refused(..)) { Ok(value) } else { Err(self) }
     }
 
+    /// Returns the error of the database, if it replied with one.
+    pub(crate) fn replied(&self) -> Option<&dyn DatabaseError> {
+        match self {
+            Self::NoConnection(error) | Self::Lost(error) | Self::Refused(_, error) => {
+                error.as_database_error()
+            }
+            Self::TimedOut | Self::Unknown | Self::Crowded => None,
+        }
+    }
+
     /// Converts it into the error of the store. `attempted` completes "could not …".
-    pub(crate) fn into_store_error(self, attempted: &str, missing_table: &str) -> StoreError {
+    pub(crate) fn into_store_error(self, attempted: &str) -> StoreError {
         match self {
             Self::NoConnection(error)
             | Self::Lost(error)
@@ -76,9 +86,6 @@ impl Failure {
             ),
             Self::Crowded => {
                 StoreError::unavailable(attempted, "other writers were in the way of each attempt")
-            }
-            Self::Refused(Meaning::NoTable, error) => {
-                StoreError::failed(format!("{attempted}: {missing_table}"), error)
             }
             Self::Refused(_, error) => StoreError::failed(attempted, error),
         }

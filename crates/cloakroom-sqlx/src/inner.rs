@@ -57,13 +57,17 @@ impl<D: Dialect> Inner<D> {
     }
 
     pub(crate) fn failed(&self, attempted: &str, failure: Failure) -> StoreError {
-        let attempted = format!("{attempted} {}", self.place);
-        let table = format!(
-            "the table {} does not exist; `migrate` of the store makes it, the setting \
-             `database.migrate` makes it at the first use, and `cloakroom schema` prints it",
-            self.table.sessions()
-        );
-        failure.into_store_error(&attempted, &table)
+        let advice = if matches!(failure, Failure::Refused(Meaning::NoTable, _)) {
+            format!(
+                ": the table {} does not exist; `migrate` of the store makes it, the setting \
+                 `database.migrate` makes it at the first use, and `cloakroom schema` prints it",
+                self.table.sessions()
+            )
+        } else {
+            let advice = failure.replied().and_then(D::advice);
+            advice.map_or(String::new(), |advice| format!(": {advice}"))
+        };
+        failure.into_store_error(&format!("{attempted} {}{advice}", self.place))
     }
 
     /// Waits for the result of a call, however often its statements are sent and whatever they wait for.

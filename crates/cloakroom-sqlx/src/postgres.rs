@@ -83,7 +83,8 @@ async fn change(
 fn inline(sql: &Sql, values: &[Value<'_>]) -> String {
     replace_placeholders(&sql.text, |index| match values[index] {
         Value::Number(number) => format!("({number})::bigint"),
-        Value::Bytes(bytes) => format!("'\\x{}'::bytea", hexadecimal(bytes)),
+        // Without the E, a backslash depends on a setting of the server.
+        Value::Bytes(bytes) => format!("E'\\\\x{}'::bytea", hexadecimal(bytes)),
         Value::NoNumber => "NULL::bigint".to_owned(),
         Value::NoBytes => "NULL::bytea".to_owned(),
     })
@@ -160,6 +161,22 @@ impl Dialect for PgDialect {
             Some("23502" | "23505") => Meaning::Taken,
             _ => Meaning::Refused,
         }
+    }
+
+    fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
+        let is_of_pooler = match error.code().as_deref() {
+            // A prepared statement that is unknown, or there already.
+            Some("26000" | "42P05") => true,
+            Some("08P01") => {
+                let message = error.message();
+                message.contains("startup parameter") || message.contains("prepared statement")
+            }
+            _ => false,
+        };
+        is_of_pooler.then_some(
+            "a connection pooler such as PgBouncer is in between, which does not support prepared \
+             statements; set PgStatements::Simple",
+        )
     }
 
     fn connecting(
@@ -415,8 +432,7 @@ mod tests {
             [Value::Number(-5), Value::Bytes(b"'; drop\0"), Value::NoNumber, Value::NoBytes];
         assert_eq!(
             inline(&sql, &values),
-            "SELECT (-5)::bigint, '\\x273b2064726f7000'::bytea, NULL::bigint, NULL::bytea, \
-             '\\x273b2064726f7000'::bytea"
+            r"SELECT (-5)::bigint, E'\\x273b2064726f7000'::bytea, NULL::bigint, NULL::bytea, E'\\x273b2064726f7000'::bytea"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The stores in SQL databases, on real servers, healthy and not.
 
+mod bouncer;
 mod cancels;
 mod collisions;
 mod costs;
