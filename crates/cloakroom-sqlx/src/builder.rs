@@ -81,7 +81,8 @@ impl<D: Dialect> SqlStoreBuilder<D> {
         self
     }
 
-    /// Sets how long a statement may take before the request fails. Default: 5 seconds.
+    /// Sets how long a statement may take before the request fails. Default: 5 seconds. A call takes no
+    /// longer than this and the wait for a connection together, however often a statement is sent again.
     pub fn query_timeout(mut self, span: Duration) -> Self {
         self.query_timeout = span;
         self
