@@ -1,4 +1,4 @@
-//! Locks of others on a file of SQLite, and an exhausted pool.
+//! Locks of others, on a file of SQLite and on rows, and an exhausted pool.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use cloakroom::{
     clock::{Clock, SystemClock},
     sql::{
         PgStatements, PostgresStore,
-        sqlx::{Connection, Executor, SqliteConnection},
+        sqlx::{Connection, Executor, MySqlConnection, PgConnection, SqliteConnection},
     },
     store::{Commit, Outcome, Store},
 };
@@ -114,4 +114,58 @@ async fn an_exhausted_pool_of_an_application_is_an_error_in_its_time() {
     assert!(error.is_unavailable() && began.elapsed() < Duration::from_secs(1), "{error:?}");
     drop(held);
     assert_eq!(live(&store, key(1)).await.0, "1");
+}
+
+/// A row that another transaction holds costs its writer the time limit, and other rows are free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_row_costs_its_writer_the_time_limit() {
+    for database in [Database::Postgres(PgStatements::Prepared), Database::MariaDb] {
+        let place = Place::new(database);
+        let expected = create(&*place.store(), 1, "old").await;
+        let settings = Settings {
+            query_timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_millis(500),
+            ..Settings::default()
+        };
+        let store = place.store_with(&settings);
+        let lock = "SELECT 1 FROM cloakroom_sessions FOR UPDATE";
+        let (mut postgres, mut mariadb);
+        if database == Database::MariaDb {
+            mariadb = MySqlConnection::connect(&place.url).await.unwrap();
+            mariadb.execute("BEGIN").await.unwrap();
+            mariadb.execute(lock).await.unwrap();
+        } else {
+            postgres = PgConnection::connect(&place.url).await.unwrap();
+            postgres.execute("BEGIN").await.unwrap();
+            postgres.execute(lock).await.unwrap();
+        }
+        for _ in 0..3 {
+            let began = Instant::now();
+            let replace = Commit::replace(key(1), expected, draft("late"));
+            let error = store.commit(replace).await.unwrap_err();
+            assert!(error.is_unavailable(), "{error:?}");
+            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+            assert_eq!(live(&*store, key(1)).await.0, "old", "readers do not wait");
+        }
+    }
+}
+
+/// Time limits of the server, which end a statement without an effect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_limits_of_postgres_are_errors_that_pass() {
+    for setting in ["statement_timeout", "lock_timeout"] {
+        let place = Place::new(Database::Postgres(PgStatements::Prepared));
+        let name = place.url.rsplit('/').next().unwrap();
+        let expected = create(&*place.store(), 1, "old").await;
+        place.sql(&format!("ALTER DATABASE {name} SET {setting} = '200ms'"));
+        let store = place.store();
+        let mut other = PgConnection::connect(&place.url).await.unwrap();
+        other.execute("BEGIN").await.unwrap();
+        other.execute("SELECT 1 FROM cloakroom_sessions FOR UPDATE").await.unwrap();
+        let replace = Commit::replace(key(1), expected, draft("late"));
+        let error = store.commit(replace).await.unwrap_err();
+        assert!(error.is_unavailable(), "{setting}: {}", shown(&error));
+        other.execute("ROLLBACK").await.unwrap();
+        assert_eq!(live(&*store, key(1)).await, ("old".to_owned(), expected), "{setting}");
+    }
 }

@@ -12,7 +12,7 @@ use cloakroom_tests::{
     redis::free_port,
 };
 
-use super::{Database, HOUR, Settings, create, done, draft, key, live, tombstone};
+use super::{Database, HOUR, Place, Settings, create, done, draft, key, live, shown, tombstone};
 
 /// A server that a test stops.
 pub(crate) trait Server: Send {
@@ -204,5 +204,78 @@ async fn a_frozen_server_costs_each_request_its_time_limit() {
         }
         server.resume();
         heals(&*store, Duration::from_secs(2)).await;
+    }
+}
+
+/// As after a fail-over, for clients that are still connected to the former primary server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_accepts_no_writes_is_unavailable_for_writes() {
+    let place = Place::new(POSTGRES);
+    let name = place.url.rsplit('/').next().unwrap();
+    let server = MariaDbServer::start();
+    server.sql("CREATE USER plain; GRANT ALL ON cloakroom.* TO plain");
+    let limited = server.url().replace("cloakroom@", "plain@");
+    let set = |is_read_only: bool| {
+        let (postgres, mariadb) = if is_read_only { ("on", 1) } else { ("off", 0) };
+        let setting = format!("SET default_transaction_read_only = {postgres}");
+        place.sql(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {setting}; COMMIT"));
+        server.sql(&format!("SET GLOBAL read_only = {mariadb}"));
+    };
+    let stores = [
+        place.store(),
+        Database::MariaDb.open(&limited, &Settings { pool_size: 2, ..Settings::default() }),
+    ];
+    for store in &stores {
+        create(&**store, 1, "old").await;
+    }
+    drop(stores);
+    set(true);
+    let stores = [place.store(), Database::MariaDb.open(&limited, &Settings::default())];
+    for store in &stores {
+        let (text, revision) = live(&**store, key(1)).await;
+        assert_eq!(text, "old", "reading goes on");
+        let replace = Commit::replace(key(1), revision, draft("new"));
+        let error = store.commit(replace).await.unwrap_err();
+        assert!(error.is_unavailable(), "{}", shown(&error));
+    }
+    set(false);
+    for store in &stores {
+        let (_, revision) = live(&**store, key(1)).await;
+        done(store.commit(Commit::replace(key(1), revision, draft("new"))).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_an_operator_ends_are_not_noticed() {
+    for database in [POSTGRES, Database::MariaDb] {
+        let place = Place::new(database);
+        let store = place.store();
+        let mut revision = create(&*store, 1, "0").await;
+        for round in 0..5 {
+            end_connections(&place);
+            assert_eq!(live(&*store, key(1)).await.0, round.to_string());
+            end_connections(&place);
+            let text = (round + 1).to_string();
+            let replace = Commit::replace(key(1), revision, draft(text));
+            revision = done(store.commit(replace).await);
+        }
+    }
+}
+
+/// Ends all connections to a database but the one that does this.
+fn end_connections(place: &Place) {
+    if matches!(place.database, Database::Postgres(_)) {
+        place.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        return;
+    }
+    let ids = place.sql(
+        "SELECT id FROM information_schema.processlist \
+         WHERE db = database() AND id <> connection_id()",
+    );
+    for id in ids.lines() {
+        place.sql(&format!("KILL {id}"));
     }
 }
