@@ -17,7 +17,7 @@ use crate::{
     failure::{Failure, Meaning},
     sweeper::Round,
     table::Table,
-    value::Row,
+    value::{self, Row},
 };
 
 /// How often a statement is sent again because others were in its way.
@@ -142,6 +142,7 @@ impl<D: Dialect> Inner<D> {
     async fn explain(&self, why: &Why<'_>) -> Result<Option<Outcome>, Failure> {
         let Some(row) = self.row(&why.commit.key()).await? else { return why.absent() };
         let revision = row.revision();
+        let has_mark = row.successor.as_deref() == Some(&value::mark(why.drawn));
         match row.entry(why.now) {
             None => why.absent(),
             Some(Entry::Live(stored)) => match why.commit {
@@ -164,7 +165,7 @@ impl<D: Dialect> Inner<D> {
                 // It was written, or its clock was set, between the two statements.
                 _ => Ok(None),
             },
-            Some(Entry::Tombstone { successor, expires, .. }) => match why.commit {
+            Some(Entry::Tombstone { successor, .. }) => match why.commit {
                 // A tombstone keeps the last revision of its record.
                 Commit::Create { .. } | Commit::Replace { .. } if revision == why.drawn => {
                     Ok(Some(Outcome::Done(revision)))
@@ -181,11 +182,7 @@ impl<D: Dialect> Inner<D> {
                     let began = self.row(to).await?.is_some();
                     Ok(Some(if began { Outcome::Done(why.drawn) } else { Outcome::Gone }))
                 }
-                Commit::Destroy { tombstone, .. }
-                    if why.may_be_ours && successor.is_none() && expires == *tombstone =>
-                {
-                    Ok(Some(Outcome::Done(revision)))
-                }
+                Commit::Destroy { .. } if has_mark => Ok(Some(Outcome::Done(revision))),
                 _ => Ok(Some(Outcome::Gone)),
             },
         }

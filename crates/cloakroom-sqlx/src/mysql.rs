@@ -17,7 +17,7 @@ use crate::{
     schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
-    value::{Value, hexadecimal, key, millis, of_step},
+    value::{Value, hexadecimal, key, mark, millis, of_step},
 };
 
 connections!(MySql);
@@ -139,7 +139,8 @@ impl Dialect for MySqlDialect {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Applied, Failure> {
-        let values = of_step(commit, revision, now);
+        let mark = mark(revision);
+        let values = of_step(commit, revision, &mark, now);
         let (changed, revision) = match commit {
             Commit::Create { .. } => {
                 let created = match connections.change(&self.insert, &values).await {
@@ -203,7 +204,7 @@ impl Dialect for MySqlDialect {
                  expires BIGINT NOT NULL,\n  \
                  owner BINARY(32),\n  \
                  record MEDIUMBLOB,\n  \
-                 successor BINARY(32),\n  \
+                 successor VARBINARY(32),\n  \
                  INDEX {} (owner, id)\n\
                  ) ENGINE = InnoDB, ROW_FORMAT = DYNAMIC",
                 table.index("_owner")

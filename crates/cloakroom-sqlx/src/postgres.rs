@@ -17,7 +17,7 @@ use crate::{
     schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements, replace_placeholders},
     table::Table,
-    value::{Value, hexadecimal, of_step},
+    value::{Value, hexadecimal, mark, of_step},
 };
 
 connections!(Postgres);
@@ -210,7 +210,8 @@ impl Dialect for PgDialect {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Applied, Failure> {
-        let values = of_step(commit, revision, now);
+        let mark = mark(revision);
+        let values = of_step(commit, revision, &mark, now);
         let sql = match commit {
             Commit::Create { .. } => &self.create,
             Commit::Replace { .. } => &self.shared.replace,

@@ -22,7 +22,7 @@ use crate::{
     schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
-    value::{Value, of_step},
+    value::{Value, mark, of_step},
 };
 
 connections!(Sqlite);
@@ -167,7 +167,8 @@ impl Dialect for SqliteDialect {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Applied, Failure> {
-        let values = of_step(commit, revision, now);
+        let mark = mark(revision);
+        let values = of_step(commit, revision, &mark, now);
         let _writing = self.writer.lock().await;
         let (sql, revision) = match commit {
             Commit::Create { .. } => (&self.create, revision),

@@ -233,6 +233,15 @@ async fn a_rotate_and_a_destroy_are_done_once_whatever_others_try() {
         let gap = try_all(key(30), expected);
         let had = done(lines.commit_with_gap(destroy, Fault::BlackHole, gap).await);
         assert_eq!(had, expected, "the revision that the record had");
+        // Another one ends it in the same millisecond.
+        create(&*lines.direct, 40, "old").await;
+        let other = Commit::destroy(key(40), until);
+        let gap = async {
+            done(lines.direct.commit(other.clone()).await);
+        };
+        let outcome = lines.commit_with_gap(other.clone(), Fault::Unheard, gap).await;
+        assert_eq!(outcome.unwrap(), Outcome::Gone, "the other one ended it");
+        assert_eq!(tombstone(&*lines.direct, key(40)).await, None);
     }
 }
 
