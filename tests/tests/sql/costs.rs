@@ -156,7 +156,8 @@ async fn postgres_runs_one_statement_for_each_step_and_nothing_else() {
         }
     }
     // The application's pool tests a connection before it gives it out, with a round trip and no statement.
-    let store = PostgresStore::new(PgPool::connect(&url).await.unwrap());
+    let store = PostgresStore::builder(PgPool::connect(&url).await.unwrap());
+    let store = store.sweep_budget(None).build().unwrap();
     logged.statements();
     live_or_absent(&store).await;
     assert_ran(&mut logged, "SELECT");
