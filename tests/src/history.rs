@@ -38,6 +38,34 @@ pub enum Told {
     Gone,
     /// The record was destroyed.
     Destroyed,
+    /// A creation ended with an error: it took effect at some time, or never will.
+    MaybeCreated,
+    /// A replacement of this revision ended with an error.
+    MaybeReplaced(Revision),
+    /// A destroy ended with an error.
+    MaybeDestroyed,
+}
+
+impl Told {
+    /// Returns the revision that the operation wrote, as its client knows.
+    fn written(self) -> Option<Revision> {
+        match self {
+            Self::Created(revision) | Self::Replaced(_, revision) => Some(revision),
+            _ => None,
+        }
+    }
+
+    /// Returns the revision that the operation read.
+    fn seen(self) -> Option<Revision> {
+        match self {
+            Self::Loaded(revision) | Self::Conflict(_, revision) => Some(revision),
+            _ => None,
+        }
+    }
+
+    fn is_certain(self) -> bool {
+        !matches!(self, Self::MaybeCreated | Self::MaybeReplaced(_) | Self::MaybeDestroyed)
+    }
 }
 
 /// The model: a register that is created once and destroyed once.
@@ -48,8 +76,23 @@ enum State {
     Dead,
 }
 
+/// The revision of a write that nobody saw.
+const UNSEEN: Revision = Revision(0);
+
 impl State {
-    /// Returns the state after a step, if its reply is right in this state.
+    /// Returns the states that may follow a step. `orphans` are the revisions that somebody saw and
+    /// nobody knows to have written.
+    fn all_after(self, told: Told, orphans: &[Revision]) -> Vec<Self> {
+        let written = || orphans.iter().copied().chain([UNSEEN]).map(Self::Live).collect();
+        match (self, told) {
+            (Self::Absent, Told::MaybeCreated) => written(),
+            (Self::Live(now), Told::MaybeReplaced(expected)) if now == expected => written(),
+            (Self::Live(_), Told::MaybeDestroyed) => vec![Self::Dead],
+            _ => self.after(told).into_iter().collect(),
+        }
+    }
+
+    /// Returns the state after a step with a known outcome, if its reply is right in this state.
     fn after(self, told: Told) -> Option<Self> {
         match (self, told) {
             (Self::Absent, Told::Created(revision)) => Some(Self::Live(revision)),
@@ -70,20 +113,25 @@ impl State {
 
 /// Whether the operations, all of one key that was free at first, are linearizable.
 pub fn is_linearizable(operations: &[Operation]) -> bool {
+    let written: HashSet<_> = operations.iter().filter_map(|it| it.told.written()).collect();
+    let seen: HashSet<_> = operations.iter().filter_map(|it| it.told.seen()).collect();
+    let orphans: Vec<_> = seen.difference(&written).copied().collect();
     let mut tried = HashSet::new();
     let mut open = vec![(vec![false; operations.len()], State::Absent)];
     while let Some((done, state)) = open.pop() {
         let left = || operations.iter().enumerate().filter(|(index, _)| !done[*index]);
-        let Some(first_return) = left().map(|(_, operation)| operation.returned).min() else {
+        let certain = left().filter(|(_, operation)| operation.told.is_certain());
+        let Some(first_return) = certain.map(|(_, operation)| operation.returned).min() else {
             return true;
         };
         for (index, operation) in left().filter(|(_, operation)| operation.invoked <= first_return)
         {
-            let Some(next) = state.after(operation.told) else { continue };
-            let mut done = done.clone();
-            done[index] = true;
-            if tried.insert((done.clone(), next)) {
-                open.push((done, next));
+            for next in state.all_after(operation.told, &orphans) {
+                let mut done = done.clone();
+                done[index] = true;
+                if tried.insert((done.clone(), next)) {
+                    open.push((done, next));
+                }
             }
         }
     }
@@ -114,6 +162,21 @@ mod tests {
         ];
         assert!(is_linearizable(&overlapping));
         assert!(is_linearizable(&[]));
+    }
+
+    #[test]
+    fn a_write_without_an_outcome_is_there_at_some_time_or_never() {
+        let begun = [at(0, 1, Told::Created(ONE)), at(2, 3, Told::MaybeReplaced(ONE))];
+        let seen = [at(4, 5, Told::Loaded(ONE)), at(6, 7, Told::Loaded(TWO))];
+        assert!(is_linearizable(&begun));
+        assert!(is_linearizable(&[&begun[..], &seen].concat()), "it was late");
+        assert!(!is_linearizable(&[&begun[..], &seen, &[at(8, 9, Told::Loaded(ONE))]].concat()));
+        assert!(!is_linearizable(&[&begun[..1], &seen].concat()), "nobody has written it");
+        assert!(!is_linearizable(&[&begun[..], &[at(4, 5, Told::Gone)]].concat()));
+        let ended = [begun[0], at(2, 3, Told::MaybeDestroyed), at(4, 5, Told::Gone)];
+        assert!(is_linearizable(&ended));
+        assert!(!is_linearizable(&[&ended[..], &[at(6, 7, Told::Loaded(ONE))]].concat()));
+        assert!(is_linearizable(&[at(0, 1, Told::MaybeCreated), at(2, 3, Told::Loaded(ONE))]));
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum Fault {
     Slice(usize),
     /// Every connection is closed after this many bytes of replies, counted from this setting on.
     CutAfter(usize),
+    /// The first connection with more than this many bytes of replies is closed after them. Then
+    /// everything is passed on.
+    CutOnce(usize),
     /// Every connection is closed at once.
     Reset,
     /// Everything is taken and nothing comes back.
@@ -54,6 +57,7 @@ pub struct FaultProxy {
     state: watch::Sender<State>,
     connections: Arc<AtomicUsize>,
     swallowed: Arc<AtomicUsize>,
+    exchanges: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -67,17 +71,24 @@ impl FaultProxy {
         let listener = listener.unwrap_or_else(|error| panic!("no free port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
         let (state, states) = watch::channel(State { fault: Fault::None, generation: 0 });
-        let [connections, swallowed] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-        let (counted, lost) = (connections.clone(), swallowed.clone());
+        let [connections, swallowed, exchanges] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+        let (counted, lost, asked) = (connections.clone(), swallowed.clone(), exchanges.clone());
+        let changed = state.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
                 if let Ok(server) = TcpStream::connect(upstream).await {
-                    tokio::spawn(join(client, server, states.clone(), lost.clone()));
+                    let shared = Shared {
+                        states: states.clone(),
+                        state: changed.clone(),
+                        swallowed: lost.clone(),
+                        exchanges: asked.clone(),
+                    };
+                    tokio::spawn(join(client, server, shared));
                 }
             }
         });
-        Self { address, state, connections, swallowed, task }
+        Self { address, state, connections, swallowed, exchanges, task }
     }
 
     /// Where it listens.
@@ -103,6 +114,17 @@ impl FaultProxy {
         });
     }
 
+    /// Returns whether [`Fault::CutOnce`] has closed a connection since it was set.
+    pub fn has_cut(&self) -> bool {
+        self.state.borrow().fault == Fault::None
+    }
+
+    /// Returns how often a client has sent something and waited, on all connections together. Right if
+    /// each request is smaller than a packet.
+    pub fn exchanges(&self) -> usize {
+        self.exchanges.load(Ordering::SeqCst)
+    }
+
     /// Returns how many bytes of replies [`Fault::BlackHole`], or of questions [`Fault::Unheard`],
     /// kept back until now.
     pub fn swallowed(&self) -> usize {
@@ -121,38 +143,37 @@ impl Drop for FaultProxy {
     }
 }
 
-/// Passes on both ways until one side closes, or the state says so.
-async fn join(
-    client: TcpStream,
-    server: TcpStream,
+/// What the connections have in common with the proxy.
+struct Shared {
     states: watch::Receiver<State>,
+    state: watch::Sender<State>,
     swallowed: Arc<AtomicUsize>,
-) {
+    exchanges: Arc<AtomicUsize>,
+}
+
+/// Passes on both ways until one side closes, or the state says so.
+async fn join(client: TcpStream, server: TcpStream, shared: Shared) {
     drop(client.set_nodelay(true));
     drop(server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let generation = states.borrow().generation;
+    let generation = shared.states.borrow().generation;
     let ends = move |state: &State| state.fault == Fault::Reset || state.generation != generation;
-    let [mut resets, mut for_answers] = [states.clone(), states.clone()];
+    let mut resets = shared.states.clone();
     tokio::select! {
-        () = questions(from_client, to_server, &states, &swallowed) => (),
-        () = answers(from_server, to_client, &mut for_answers, generation, &swallowed) => (),
+        () = questions(from_client, to_server, &shared) => (),
+        () = answers(from_server, to_client, &shared, generation) => (),
         _ = resets.wait_for(ends) => (),
     }
 }
 
-async fn questions(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    states: &watch::Receiver<State>,
-    swallowed: &AtomicUsize,
-) {
+async fn questions(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) {
     let mut buffer = vec![0; 16_384];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let fault = states.borrow().fault;
+        shared.exchanges.fetch_add(1, Ordering::SeqCst);
+        let fault = shared.states.borrow().fault;
         if fault == Fault::Unheard {
-            swallowed.fetch_add(read, Ordering::SeqCst);
+            shared.swallowed.fetch_add(read, Ordering::SeqCst);
         } else if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
@@ -162,10 +183,10 @@ async fn questions(
 async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    states: &mut watch::Receiver<State>,
+    shared: &Shared,
     generation: u64,
-    swallowed: &AtomicUsize,
 ) {
+    let mut states = shared.states.clone();
     let mut buffer = vec![0; 16_384];
     let mut passed = 0;
     loop {
@@ -188,10 +209,17 @@ async fn answers(
                 drop(to.write_all(&bytes[..limit - passed]).await);
                 return;
             }
-            Fault::None | Fault::CutAfter(_) | Fault::Unheard => to.write_all(bytes).await,
+            Fault::CutOnce(limit) if passed + read > limit => {
+                drop(to.write_all(&bytes[..limit - passed]).await);
+                shared.state.send_modify(|state| state.fault = Fault::None);
+                return;
+            }
+            Fault::None | Fault::CutAfter(_) | Fault::CutOnce(_) | Fault::Unheard => {
+                to.write_all(bytes).await
+            }
             Fault::Reset => return,
             Fault::BlackHole => {
-                swallowed.fetch_add(read, Ordering::SeqCst);
+                shared.swallowed.fetch_add(read, Ordering::SeqCst);
                 Ok(())
             }
         };

@@ -81,7 +81,8 @@ impl<D: Dialect> SqlStoreBuilder<D> {
         self
     }
 
-    /// Sets how long a statement may take before the request fails. Default: 5 seconds.
+    /// Sets how long a statement may take before the request fails. Default: 5 seconds. A call takes no
+    /// longer than this and the wait for a connection together, however often a statement is sent again.
     pub fn query_timeout(mut self, span: Duration) -> Self {
         self.query_timeout = span;
         self
@@ -153,7 +154,7 @@ impl<D: Dialect> SqlStoreBuilder<D> {
                 let wait = self.connect_timeout.unwrap_or(Duration::from_secs(1));
                 let place = D::describe(&connect);
                 let hooks = Hooks { before: D::connect_begins, after: D::connected };
-                let connect = D::connecting(*connect, &self.options);
+                let connect = D::connecting(*connect, &self.options, self.query_timeout);
                 let pool = OwnPool::new(connect, hooks, size, wait);
                 (Pool::own(pool, self.query_timeout, D::meaning), place)
             }

@@ -1,6 +1,6 @@
 //! What differs between the databases.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use cloakroom_store::{Commit, Cursor, RecordKey, Revision, SweepProgress, clock::Timestamp};
 
@@ -72,6 +72,12 @@ pub trait Run: Send + Sync + 'static {
 
     /// Returns the greatest number of connections.
     fn size(&self) -> u32;
+
+    /// Returns how long a call may take, with the wait for a connection.
+    fn patience(&self) -> Duration;
+
+    /// Returns how long a statement may take.
+    fn limit(&self) -> Duration;
 }
 
 /// How a database is connected to.
@@ -101,8 +107,19 @@ pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// Returns what an error of the database means.
     fn meaning(error: &dyn DatabaseError) -> Meaning;
 
-    /// Completes the settings of connections that the store makes itself.
-    fn connecting(connect: ConnectOptions<Self>, options: &Self::Options) -> ConnectOptions<Self>;
+    /// Returns what to do about an error, if the error does not say it.
+    fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
+        let _ = error;
+        None
+    }
+
+    /// Completes the settings of connections that the store makes itself, whose statements may take this
+    /// long.
+    fn connecting(
+        connect: ConnectOptions<Self>,
+        options: &Self::Options,
+        limit: Duration,
+    ) -> ConnectOptions<Self>;
 
     /// Prepares what the store is about to connect to.
     fn connect_begins(connect: &ConnectOptions<Self>) {
@@ -235,6 +252,14 @@ macro_rules! connections {
 
             fn size(&self) -> u32 {
                 self.max_connections()
+            }
+
+            fn patience(&self) -> std::time::Duration {
+                self.patience()
+            }
+
+            fn limit(&self) -> std::time::Duration {
+                self.limit()
             }
         }
 

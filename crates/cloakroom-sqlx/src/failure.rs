@@ -9,6 +9,8 @@ pub enum Meaning {
     /// The statement was undone because another one was in its way. It may be sent again.
     Collision,
     /// The server goes down, or must not be written to. Another one may take over.
+    Ended,
+    /// The statement was undone for a reason that passes, such as a full disk.
     Unavailable,
     /// The tables are missing.
     NoTable,
@@ -41,7 +43,7 @@ impl Failure {
         match &error {
             sqlx::Error::Database(refused) => match meaning(&**refused) {
                 // The connection ends with it, and the server may have committed just before.
-                Meaning::Unavailable => Self::Lost(error),
+                Meaning::Ended => Self::Lost(error),
                 meaning => Self::Refused(meaning, error),
             },
             sqlx::Error::Io(_)
@@ -53,24 +55,37 @@ impl Failure {
         }
     }
 
-    /// Converts it into the error of the store. `attempted` completes "could not …".
-    pub(crate) fn into_store_error(self, attempted: &str, missing_table: &str) -> StoreError {
+    /// Returns a value instead of a refusal, and other failures as they are.
+    pub(crate) fn unless_refused<T>(self, value: T) -> Result<T, Self> {
+        if matches!(self, Self::Refused(..)) { Ok(value) } else { Err(self) }
+    }
+
+    /// Returns the error of the database, if it replied with one.
+    pub(crate) fn replied(&self) -> Option<&dyn DatabaseError> {
         match self {
-            Self::NoConnection(error) | Self::Lost(error) => {
+            Self::NoConnection(error) | Self::Lost(error) | Self::Refused(_, error) => {
+                error.as_database_error()
+            }
+            Self::TimedOut | Self::Unknown | Self::Crowded => None,
+        }
+    }
+
+    /// Converts it into the error of the store. `attempted` completes "could not …".
+    pub(crate) fn into_store_error(self, attempted: &str) -> StoreError {
+        match self {
+            Self::NoConnection(error)
+            | Self::Lost(error)
+            | Self::Refused(Meaning::Collision | Meaning::Unavailable, error) => {
                 StoreError::unavailable(attempted, error)
             }
             Self::TimedOut => StoreError::unavailable(attempted, "no reply within the time limit"),
-            Self::Refused(Meaning::Collision, error) => StoreError::unavailable(attempted, error),
             Self::Unknown => StoreError::unavailable(
                 attempted,
-                "the connection broke before the reply, and others have written since: whether the \
+                "the connection broke before the reply, and the session has changed since: whether the \
                  change was made is unknown",
             ),
             Self::Crowded => {
                 StoreError::unavailable(attempted, "other writers were in the way of each attempt")
-            }
-            Self::Refused(Meaning::NoTable, error) => {
-                StoreError::failed(format!("{attempted}: {missing_table}"), error)
             }
             Self::Refused(_, error) => StoreError::failed(attempted, error),
         }

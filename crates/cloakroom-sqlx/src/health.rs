@@ -69,22 +69,26 @@ impl<D: Dialect> Inner<D> {
         let mut trips = Vec::new();
         for _ in 0..PINGS {
             let sent = Instant::now();
-            self.version().await?;
+            // A refusal is a reply as well.
+            self.version().await.or_else(|failure| failure.unless_refused(None))?;
             trips.push(sent.elapsed());
         }
         trips.sort();
-        let version = self.version().await?;
         let mut found = self.dialect.examine(&self.connections, &self.table).await?;
         let table = self.table.sessions();
-        match version {
-            Some(VERSION) => {}
-            Some(version) => found.problems.push(format!(
+        match self.version().await {
+            Ok(Some(VERSION)) => {}
+            Ok(Some(version)) => found.problems.push(format!(
                 "the tables beside {table} have version {version}, and this version of the library knows \
                  {VERSION}"
             )),
-            None => found.problems.push(format!(
-                "the table {table} does not exist; `cloakroom schema` prints it"
+            Ok(None) => found.problems.push(format!(
+                "the table {table} or one beside it does not exist; `cloakroom schema` prints them"
             )),
+            Err(Failure::Refused(_, error)) => {
+                found.problems.push(format!("the tables beside {table} cannot be read: {error}"));
+            }
+            Err(failure) => return Err(failure),
         }
         let here = i64::try_from(SystemClock.now().as_millis()).unwrap_or(i64::MAX);
         let Findings { version, clock, problems, warnings } = found;

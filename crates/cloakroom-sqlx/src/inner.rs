@@ -3,21 +3,21 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cloakroom_store::{
     Commit, Entry, Outcome, RecordKey, Revision, StoreError, SweepBudget,
     clock::{Clock, Timestamp},
 };
-use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio::{sync::OnceCell, task::JoinHandle, time::timeout};
 
 use crate::{
     dialect::{Applied, Dialect, Run},
     failure::{Failure, Meaning},
     sweeper::Round,
     table::Table,
-    value::Row,
+    value::{self, Row},
 };
 
 /// How often a statement is sent again because others were in its way.
@@ -49,19 +49,34 @@ impl<D: Dialect> Inner<D> {
     /// Makes the tables before the first statement, if the settings say so.
     pub(crate) async fn ready(&self) -> Result<(), StoreError> {
         if self.migrates && !self.migrated.initialized() {
-            self.migrated.get_or_try_init(|| self.migrate()).await?;
+            let making = self.migrated.get_or_try_init(|| self.migrate());
+            let made = timeout(self.connections.patience(), making).await;
+            made.unwrap_or_else(|_| Err(self.failed("make the tables in", Failure::TimedOut)))?;
         }
         Ok(())
     }
 
     pub(crate) fn failed(&self, attempted: &str, failure: Failure) -> StoreError {
-        let attempted = format!("{attempted} {}", self.place);
-        let table = format!(
-            "the table {} does not exist; `migrate` of the store makes it, the setting \
-             `database.migrate` makes it at the first use, and `cloakroom schema` prints it",
-            self.table.sessions()
-        );
-        failure.into_store_error(&attempted, &table)
+        let advice = if matches!(failure, Failure::Refused(Meaning::NoTable, _)) {
+            format!(
+                ": the table {} does not exist; `migrate` of the store makes it, the setting \
+                 `database.migrate` makes it at the first use, and `cloakroom schema` prints it",
+                self.table.sessions()
+            )
+        } else {
+            let advice = failure.replied().and_then(D::advice);
+            advice.map_or(String::new(), |advice| format!(": {advice}"))
+        };
+        failure.into_store_error(&format!("{attempted} {}{advice}", self.place))
+    }
+
+    /// Waits for the result of a call, however often its statements are sent and whatever they wait for.
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let done = timeout(self.connections.patience(), call).await;
+        done.unwrap_or(Err(Failure::TimedOut))
     }
 
     /// Runs a statement that may be sent again: one that reads, or whose second copy changes nothing more.
@@ -69,7 +84,15 @@ impl<D: Dialect> Inner<D> {
         &self,
         work: impl Fn() -> W,
     ) -> Result<T, Failure> {
-        let mut delivery = Delivery::new(self.connections.size());
+        self.bounded(self.repeat_unbounded(work)).await
+    }
+
+    /// Does the same for work that has a time limit of its own.
+    pub(crate) async fn repeat_unbounded<T, W: Future<Output = Result<T, Failure>>>(
+        &self,
+        work: impl Fn() -> W,
+    ) -> Result<T, Failure> {
+        let mut delivery = Delivery::new(&self.connections);
         loop {
             match work().await {
                 Ok(done) => return Ok(done),
@@ -92,13 +115,13 @@ impl<D: Dialect> Inner<D> {
 
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.ready().await?;
-        let outcome = self.carry_out(commit).await;
+        let outcome = self.bounded(self.carry_out(commit)).await;
         outcome.map_err(|failure| self.failed("write a session to", failure))
     }
 
     async fn carry_out(&self, commit: &Commit) -> Result<Outcome, Failure> {
         let drawn = drawn_revision()?;
-        let mut delivery = Delivery::new(self.connections.size());
+        let mut delivery = Delivery::new(&self.connections);
         loop {
             let now = self.now();
             match self.dialect.apply(&self.connections, commit, drawn, now).await {
@@ -117,12 +140,13 @@ impl<D: Dialect> Inner<D> {
 
     /// Finds out why a step changed nothing. Returns `None` if it may succeed now.
     async fn explain(&self, why: &Why<'_>) -> Result<Option<Outcome>, Failure> {
-        let Some(row) = self.row(&why.commit.key()).await? else { return Ok(why.absent()) };
+        let Some(row) = self.row(&why.commit.key()).await? else { return why.absent() };
         let revision = row.revision();
+        let has_mark = row.successor.as_deref() == Some(&value::mark(why.drawn));
         match row.entry(why.now) {
-            None => Ok(why.absent()),
+            None => why.absent(),
             Some(Entry::Live(stored)) => match why.commit {
-                Commit::Create { .. } => Ok(Some(Outcome::Exists)),
+                Commit::Create { .. } => why.unless_ours(Outcome::Exists),
                 Commit::Rotate { expected, to, .. }
                     if expected.is_none_or(|expected| expected == stored.revision) =>
                 {
@@ -130,7 +154,7 @@ impl<D: Dialect> Inner<D> {
                     Ok(taken.map(|_| Outcome::Exists))
                 }
                 Commit::Replace { expected, .. } if *expected != stored.revision => {
-                    why.conflict(stored)
+                    why.unless_ours(Outcome::Conflict(stored))
                 }
                 Commit::Touch { expected, .. }
                 | Commit::Rotate { expected: Some(expected), .. }
@@ -141,8 +165,15 @@ impl<D: Dialect> Inner<D> {
                 // It was written, or its clock was set, between the two statements.
                 _ => Ok(None),
             },
-            Some(Entry::Tombstone { successor, expires, .. }) => match why.commit {
-                Commit::Create { .. } => Ok(Some(Outcome::Exists)),
+            Some(Entry::Tombstone { successor, .. }) => match why.commit {
+                // A tombstone keeps the last revision of its record.
+                Commit::Create { .. } | Commit::Replace { .. } if revision == why.drawn => {
+                    Ok(Some(Outcome::Done(revision)))
+                }
+                Commit::Create { .. } => why.unless_ours(Outcome::Exists),
+                Commit::Replace { expected, .. } if *expected != revision => {
+                    why.unless_ours(Outcome::Gone)
+                }
                 // Nobody else has drawn this key.
                 Commit::Rotate { expected: Some(_), to, .. } if successor == Some(*to) => {
                     Ok(Some(Outcome::Done(why.drawn)))
@@ -151,11 +182,7 @@ impl<D: Dialect> Inner<D> {
                     let began = self.row(to).await?.is_some();
                     Ok(Some(if began { Outcome::Done(why.drawn) } else { Outcome::Gone }))
                 }
-                Commit::Destroy { tombstone, .. }
-                    if why.may_be_ours && successor.is_none() && expires == *tombstone =>
-                {
-                    Ok(Some(Outcome::Done(revision)))
-                }
+                Commit::Destroy { .. } if has_mark => Ok(Some(Outcome::Done(revision))),
                 _ => Ok(Some(Outcome::Gone)),
             },
         }
@@ -173,23 +200,26 @@ struct Why<'c> {
 
 impl Why<'_> {
     /// Returns the outcome if nothing is under the key. A key can become free only if its entry expired.
-    fn absent(&self) -> Option<Outcome> {
-        let creates = matches!(self.commit, Commit::Create { .. });
-        (!creates).then_some(Outcome::Gone)
+    fn absent(&self) -> Result<Option<Outcome>, Failure> {
+        match self.commit {
+            Commit::Create { .. } => Ok(None),
+            Commit::Replace { .. } | Commit::Rotate { .. } => self.unless_ours(Outcome::Gone),
+            Commit::Touch { .. } | Commit::Destroy { .. } => Ok(Some(Outcome::Gone)),
+        }
     }
 
-    /// Returns the outcome of a replacement whose record has another revision. It is not a conflict if an
-    /// earlier copy may have written before that, because the change would then be made twice.
-    fn conflict(&self, stored: cloakroom_store::StoredRecord) -> Result<Option<Outcome>, Failure> {
-        if self.may_be_ours {
-            return Err(Failure::Unknown);
-        }
-        Ok(Some(Outcome::Conflict(stored)))
+    /// Returns an outcome that says that nothing was written, unless an earlier copy may have written: the
+    /// change would then be made twice, or be reported as not made.
+    fn unless_ours(&self, outcome: Outcome) -> Result<Option<Outcome>, Failure> {
+        if self.may_be_ours { Err(Failure::Unknown) } else { Ok(Some(outcome)) }
     }
 }
 
 /// The copies of one statement.
 struct Delivery {
+    began: Instant,
+    /// How long a statement may take. Another copy would have too little time if half of it has passed.
+    limit: Duration,
     collisions: u32,
     /// How many copies may get lost. Each connection that was idle may be a broken one.
     copies_left: u32,
@@ -197,8 +227,14 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn new(connections: u32) -> Self {
-        Self { collisions: 0, copies_left: connections.saturating_add(1), has_lost: false }
+    fn new(connections: &impl Run) -> Self {
+        Self {
+            began: Instant::now(),
+            limit: connections.limit(),
+            collisions: 0,
+            copies_left: connections.size().saturating_add(1),
+            has_lost: false,
+        }
     }
 
     /// Waits until another copy may be sent.
@@ -207,7 +243,9 @@ impl Delivery {
     /// The failure, if no other copy is to be sent.
     async fn after(&mut self, failure: Failure) -> Result<(), Failure> {
         match failure {
-            Failure::Refused(Meaning::Collision, _) if self.collisions < COLLISIONS => {
+            Failure::Refused(Meaning::Collision, _)
+                if self.collisions < COLLISIONS && self.began.elapsed() < self.limit / 2 =>
+            {
                 self.after_collision().await
             }
             Failure::Lost(_) if self.copies_left > 0 => {

@@ -1,5 +1,7 @@
 //! MariaDB and MySQL.
 
+use std::time::Duration;
+
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, MySql, MySqlConnection,
@@ -12,16 +14,16 @@ use crate::{
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
-    schema::schema,
+    schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
-    value::{Value, hexadecimal, key, millis, of_step},
+    value::{Value, hexadecimal, key, mark, millis, of_step},
 };
 
 connections!(MySql);
 
 /// How long a migration waits for another one, in seconds.
-const LOCK_WAIT: u32 = 10;
+const LOCK_WAIT: u32 = 30;
 
 /// Statements for MariaDB 10.6 or MySQL 8, or newer.
 #[derive(Debug)]
@@ -83,7 +85,8 @@ impl Dialect for MySqlDialect {
             )),
             replace_expired: sql(format!(
                 "UPDATE {sessions} SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE id = $1 AND (expires <= $6 OR revision = $2)"
+                 successor = NULL WHERE id = $1 AND (expires <= $6 \
+                 OR revision = $2 AND record IS NOT NULL)"
             )),
             last_revision: sql(format!("SELECT revision FROM {sessions} WHERE id = $1")),
             table: table.clone(),
@@ -95,22 +98,26 @@ impl Dialect for MySqlDialect {
         match number {
             // A deadlock, a lock that was not available in time.
             Some(1213 | 1205) => Meaning::Collision,
-            // Shutting down; too many connections; a read-only server after a fail-over.
-            Some(1053 | 1040 | 1203 | 1290 | 1792 | 1836 | 1927 | 3032) => Meaning::Unavailable,
+            // Shutting down; too many connections; a read-only server after a fail-over; idle for too long.
+            Some(1053 | 1040 | 1203 | 1290 | 1792 | 1836 | 1927 | 3032 | 4031) => Meaning::Ended,
+            // A full disk or table; a time limit of the server.
+            Some(1021 | 1114 | 1317 | 1969 | 3024) => Meaning::Unavailable,
             Some(1146 | 1049) => Meaning::NoTable,
             Some(1062) => Meaning::Taken,
             _ => Meaning::Refused,
         }
     }
 
-    fn connecting(connect: MySqlConnectOptions, (): &()) -> MySqlConnectOptions {
+    fn connecting(connect: MySqlConnectOptions, (): &(), _: Duration) -> MySqlConnectOptions {
         connect
     }
 
-    /// Lets statements lock rows and not the gaps between them.
+    /// Lets statements lock rows and not the gaps between them, and wait for locks for a shorter time than
+    /// the store waits for them: the server does not notice that a client has left.
     fn connected(connection: &mut MySqlConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> {
-        let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-        Box::pin(async move { sqlx::raw_sql(isolation).execute(connection).await.map(drop) })
+        let settings = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+            SET SESSION innodb_lock_wait_timeout = 4";
+        Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
     }
 
     fn describe(options: &MySqlConnectOptions) -> String {
@@ -132,7 +139,8 @@ impl Dialect for MySqlDialect {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Applied, Failure> {
-        let values = of_step(commit, revision, now);
+        let mark = mark(revision);
+        let values = of_step(commit, revision, &mark, now);
         let (changed, revision) = match commit {
             Commit::Create { .. } => {
                 let created = match connections.change(&self.insert, &values).await {
@@ -196,7 +204,7 @@ impl Dialect for MySqlDialect {
                  expires BIGINT NOT NULL,\n  \
                  owner BINARY(32),\n  \
                  record MEDIUMBLOB,\n  \
-                 successor BINARY(32),\n  \
+                 successor VARBINARY(32),\n  \
                  INDEX {} (owner, id)\n\
                  ) ENGINE = InnoDB, ROW_FORMAT = DYNAMIC",
                 table.index("_owner")
@@ -232,7 +240,8 @@ impl Dialect for MySqlDialect {
             let taken = format!("SELECT GET_LOCK('{lock}', {LOCK_WAIT})");
             let row = sqlx::raw_sql(AssertSqlSafe(taken)).fetch_one(&mut *lease).await?;
             if sqlx::Row::try_get::<Option<i64>, _>(&row, 0)? != Some(1) {
-                return Err(sqlx::Error::PoolTimedOut);
+                let problem = "another process has been making the tables for too long";
+                return Err(sqlx::Error::Protocol(problem.to_owned()));
             }
             for statement in schema::<Self>(table) {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *lease).await?;
@@ -240,12 +249,9 @@ impl Dialect for MySqlDialect {
             let released = format!("SELECT RELEASE_LOCK('{lock}')");
             sqlx::raw_sql(AssertSqlSafe(released)).execute(&mut *lease).await.map(drop)
         };
-        let done = connections.within(work).await;
-        match done {
-            // The lock ends with the connection.
-            Err(Failure::Refused(..)) => lease.close(),
-            _ => lease.finish(&done),
-        }
+        let done = connections.within_span(MIGRATION, work).await;
+        // After a failure the lock ends with the connection.
+        lease.finish_transaction(&done);
         done
     }
 
@@ -270,7 +276,7 @@ async fn examine(connections: &Pool<MySql>, table: &Table) -> Result<Findings, F
     let isolation = connections.rows::<(String,)>(&sql, &[]).await?;
     (found.version, found.clock) = (version, clock);
     found.problem_if(read_only != 0, "this server is read-only");
-    found.warning_if(
+    found.problem_if(
         flush != 1,
         format!(
             "`innodb_flush_log_at_trx_commit` is {flush}: a logout that was acknowledged can be lost in \
@@ -298,8 +304,33 @@ async fn examine(connections: &Pool<MySql>, table: &Table) -> Result<Findings, F
             engine != "InnoDB",
             format!("the table's engine is {engine}, which has no transactions; InnoDB is needed"),
         );
+        examine_rights(connections, table, &mut found).await?;
     }
     Ok(found)
+}
+
+/// Runs statements that change nothing, because the rights of a user can come from many places.
+async fn examine_rights(
+    connections: &Pool<MySql>,
+    table: &Table,
+    found: &mut Findings,
+) -> Result<(), Failure> {
+    let sessions = table.sessions();
+    for text in [
+        format!(
+            "INSERT INTO {sessions} (id, revision, expires) \
+             SELECT id, revision, expires FROM {sessions} WHERE 1 = 0"
+        ),
+        format!("UPDATE {sessions} SET expires = 0 WHERE 1 = 0"),
+        format!("DELETE FROM {sessions} WHERE 1 = 0"),
+    ] {
+        match connections.change(&Sql::new(&text, Placeholders::InOrder), &[]).await {
+            Ok(_) => {}
+            Err(Failure::Refused(_, error)) => found.problems.push(error.to_string()),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
 }
 
 impl MySqlDialect {
@@ -330,7 +361,7 @@ impl MySqlDialect {
             Ok(changed)
         };
         let done = connections.within(work).await;
-        lease.finish(&done);
+        lease.finish_transaction(&done);
         done
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use sqlx::{Connection, Database, error::DatabaseError, pool::PoolConnection};
 use tokio::{
+    runtime::{Handle, Id},
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
 };
@@ -50,8 +51,21 @@ pub(crate) struct OwnPool<DB: Database> {
     /// How long a request may wait for a connection.
     wait: Duration,
     permits: Semaphore,
-    /// Connections that wait for work, and when they were made. The last one was used last.
-    idle: Mutex<Vec<(DB::Connection, Instant)>>,
+    /// Connections that wait for work. The last one was used last.
+    idle: Mutex<Vec<Idle<DB>>>,
+}
+
+/// A connection of our own that waits for work.
+struct Idle<DB: Database> {
+    connection: DB::Connection,
+    origin: Origin,
+}
+
+/// When a connection was made, and in which runtime, which has to run for the connection to be read.
+#[derive(Clone, Copy)]
+struct Origin {
+    since: Instant,
+    runtime: Id,
 }
 
 impl<DB: Database> OwnPool<DB> {
@@ -65,7 +79,7 @@ impl<DB: Database> OwnPool<DB> {
         Self { options, hooks, size, wait, permits, idle: Mutex::default() }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(DB::Connection, Instant)>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle<DB>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,24 +92,54 @@ impl<DB: Database> OwnPool<DB> {
 
     async fn acquire(&self) -> Result<Lease<'_, DB>, sqlx::Error> {
         let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let idle = self.idle().pop();
-        let (connection, since) = match idle {
-            Some((connection, since)) if since.elapsed() < MAX_AGE => (connection, since),
-            _ => (self.connect().await?, Instant::now()),
+        let runtime = Handle::current().id();
+        let idle = self.take(runtime).filter(|idle| idle.origin.since.elapsed() < MAX_AGE);
+        let Idle { connection, origin } = match idle {
+            Some(idle) => idle,
+            None => Idle {
+                connection: self.connect().await?,
+                origin: Origin { since: Instant::now(), runtime },
+            },
         };
-        Ok(Lease { connection: Leased::Own(connection), back: Some((self, permit, since)) })
+        Ok(Lease { connection: Leased::Own(connection), back: Some((self, permit, origin)) })
+    }
+
+    /// Takes an idle connection: one of this runtime, because another runtime may be busy with something
+    /// else. One of another runtime only if there may be no more connections.
+    fn take(&self, runtime: Id) -> Option<Idle<DB>> {
+        let mut idle = self.idle();
+        if let Some(index) = idle.iter().rposition(|idle| idle.origin.runtime == runtime) {
+            return Some(idle.remove(index));
+        }
+        let in_use = self.size as usize - self.permits.available_permits();
+        if idle.len() + in_use > self.size as usize { idle.pop() } else { None }
     }
 }
 
-/// A connection for one piece of work. A connection of our own that is dropped is closed.
+/// A connection for one piece of work. One that is dropped before the work is finished is closed, because a
+/// reply could be on its way, or a transaction be open that nobody ends.
 pub(crate) struct Lease<'p, DB: Database> {
     connection: Leased<DB>,
-    back: Option<(&'p OwnPool<DB>, SemaphorePermit<'p>, Instant)>,
+    back: Option<(&'p OwnPool<DB>, SemaphorePermit<'p>, Origin)>,
 }
 
 enum Leased<DB: Database> {
-    Shared(PoolConnection<DB>),
+    Shared(Shared<DB>),
     Own(DB::Connection),
+}
+
+/// A connection of the application's pool, which takes back whatever is dropped.
+struct Shared<DB: Database> {
+    connection: PoolConnection<DB>,
+    is_finished: bool,
+}
+
+impl<DB: Database> Drop for Shared<DB> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 impl<DB: Database> Deref for Lease<'_, DB> {
@@ -103,7 +147,7 @@ impl<DB: Database> Deref for Lease<'_, DB> {
 
     fn deref(&self) -> &DB::Connection {
         match &self.connection {
-            Leased::Shared(connection) => connection,
+            Leased::Shared(shared) => &shared.connection,
             Leased::Own(connection) => connection,
         }
     }
@@ -112,30 +156,35 @@ impl<DB: Database> Deref for Lease<'_, DB> {
 impl<DB: Database> DerefMut for Lease<'_, DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
         match &mut self.connection {
-            Leased::Shared(connection) => connection,
+            Leased::Shared(shared) => &mut shared.connection,
             Leased::Own(connection) => connection,
         }
     }
 }
 
 impl<DB: Database> Lease<'_, DB> {
-    /// Ends the use of a connection: keeps it if a reply came, and closes it otherwise, because the reply
-    /// could still be on its way.
+    /// Ends the use of a connection for a statement: keeps the connection if a reply came.
     pub(crate) fn finish<T>(self, result: &Result<T, Failure>) {
-        if !matches!(result, Ok(_) | Err(Failure::Refused(..))) {
-            return self.close();
-        }
-        if let (Leased::Own(connection), Some((pool, _permit, since))) =
-            (self.connection, self.back)
-        {
-            pool.idle().push((connection, since));
+        if matches!(result, Ok(_) | Err(Failure::Refused(..))) {
+            self.keep();
         }
     }
 
-    /// Closes the connection.
-    pub(crate) fn close(self) {
-        if let Leased::Shared(mut connection) = self.connection {
-            connection.close_on_drop();
+    /// Ends the use of a connection for a transaction: keeps the connection if all went well. Otherwise its
+    /// locks end with it, because sqlx ends a transaction that failed at the next use only.
+    pub(crate) fn finish_transaction<T>(self, result: &Result<T, Failure>) {
+        if result.is_ok() {
+            self.keep();
+        }
+    }
+
+    fn keep(self) {
+        match (self.connection, self.back) {
+            (Leased::Shared(mut shared), _) => shared.is_finished = true,
+            (Leased::Own(connection), Some((pool, _permit, origin))) => {
+                pool.idle().push(Idle { connection, origin });
+            }
+            (Leased::Own(_), None) => {}
         }
     }
 }
@@ -165,13 +214,28 @@ impl<DB: Database> Pool<DB> {
         }
     }
 
+    /// Returns how long a call may take, with the wait for a connection.
+    pub(crate) fn patience(&self) -> Duration {
+        let wait = match &self.source {
+            Source::Shared(pool) => pool.options().get_acquire_timeout(),
+            Source::Own(pool) => pool.wait,
+        };
+        wait.saturating_add(self.limit)
+    }
+
+    /// Returns how long a statement may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Waits for a connection.
     pub(crate) async fn acquire(&self) -> Result<Lease<'_, DB>, Failure> {
         let lease = match &self.source {
             Source::Shared(pool) => pool
                 .acquire()
                 .await
-                .map(|connection| Lease { connection: Leased::Shared(connection), back: None }),
+                .map(|connection| Shared { connection, is_finished: false })
+                .map(|shared| Lease { connection: Leased::Shared(shared), back: None }),
             Source::Own(pool) => match timeout(pool.wait, pool.acquire()).await {
                 Ok(lease) => lease,
                 Err(_) => Err(sqlx::Error::PoolTimedOut),
@@ -189,7 +253,16 @@ impl<DB: Database> Pool<DB> {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, Failure> {
-        match timeout(self.limit, work).await {
+        self.within_span(self.limit, work).await
+    }
+
+    /// Waits for the result of `work` for a time.
+    pub(crate) async fn within_span<T>(
+        &self,
+        span: Duration,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, Failure> {
+        match timeout(span, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(Failure::of(error, self.meaning)),
             Err(_) => Err(Failure::TimedOut),

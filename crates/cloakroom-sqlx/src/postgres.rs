@@ -1,5 +1,7 @@
 //! PostgreSQL.
 
+use std::time::Duration;
+
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, Postgres,
@@ -12,10 +14,10 @@ use crate::{
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
-    schema::schema,
+    schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements, replace_placeholders},
     table::Table,
-    value::{Value, hexadecimal, of_step},
+    value::{Value, hexadecimal, mark, of_step},
 };
 
 connections!(Postgres);
@@ -81,7 +83,8 @@ async fn change(
 fn inline(sql: &Sql, values: &[Value<'_>]) -> String {
     replace_placeholders(&sql.text, |index| match values[index] {
         Value::Number(number) => format!("({number})::bigint"),
-        Value::Bytes(bytes) => format!("'\\x{}'::bytea", hexadecimal(bytes)),
+        // Without the E, a backslash depends on a setting of the server.
+        Value::Bytes(bytes) => format!("E'\\\\x{}'::bytea", hexadecimal(bytes)),
         Value::NoNumber => "NULL::bigint".to_owned(),
         Value::NoBytes => "NULL::bytea".to_owned(),
     })
@@ -109,7 +112,8 @@ impl Dialect for PgDialect {
                 "INSERT INTO {sessions} AS taken (id, revision, expires, owner, record) \
                  VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (id) DO UPDATE SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE taken.expires <= $6 OR taken.revision = $2"
+                 successor = NULL WHERE taken.expires <= $6 \
+                 OR taken.revision = $2 AND taken.record IS NOT NULL"
             )),
             touch: sql(format!(
                 "{WITHOUT_WAIT} {}",
@@ -146,16 +150,40 @@ impl Dialect for PgDialect {
             // A serialization failure, a deadlock, a lock that was not available.
             Some("40001" | "40P01" | "55P03") => Meaning::Collision,
             // A standby after a fail-over; too many connections.
-            Some("25006" | "53300") => Meaning::Unavailable,
+            Some("25006" | "53300") => Meaning::Ended,
             // The connection ended; the server shuts down or starts.
-            Some(code) if code.starts_with("08") || code.starts_with("57P") => Meaning::Unavailable,
+            Some(code) if code.starts_with("08") || code.starts_with("57P") => Meaning::Ended,
+            // A time limit of the server; an error of its disk.
+            Some("57014" | "58030") => Meaning::Unavailable,
+            // Too little room on the disk or in memory.
+            Some(code) if code.starts_with("53") => Meaning::Unavailable,
             Some("42P01" | "3F000") => Meaning::NoTable,
             Some("23502" | "23505") => Meaning::Taken,
             _ => Meaning::Refused,
         }
     }
 
-    fn connecting(connect: PgConnectOptions, statements: &PgStatements) -> PgConnectOptions {
+    fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
+        let is_of_pooler = match error.code().as_deref() {
+            // A prepared statement that is unknown, or there already.
+            Some("26000" | "42P05") => true,
+            Some("08P01") => {
+                let message = error.message();
+                message.contains("startup parameter") || message.contains("prepared statement")
+            }
+            _ => false,
+        };
+        is_of_pooler.then_some(
+            "a connection pooler such as PgBouncer is in between, which does not support prepared \
+             statements; set PgStatements::Simple",
+        )
+    }
+
+    fn connecting(
+        connect: PgConnectOptions,
+        statements: &PgStatements,
+        _: Duration,
+    ) -> PgConnectOptions {
         match statements {
             PgStatements::Prepared => connect,
             // Poolers refuse parameters of a connection that they do not know.
@@ -182,7 +210,8 @@ impl Dialect for PgDialect {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Applied, Failure> {
-        let values = of_step(commit, revision, now);
+        let mark = mark(revision);
+        let values = of_step(commit, revision, &mark, now);
         let sql = match commit {
             Commit::Create { .. } => &self.create,
             Commit::Replace { .. } => &self.shared.replace,
@@ -263,7 +292,9 @@ impl Dialect for PgDialect {
     async fn migrate(&self, connections: &Pool<Postgres>, table: &Table) -> Result<(), Failure> {
         let mut lease = connections.acquire().await?;
         let work = async {
-            let mut transaction = lease.begin().await?;
+            // As of the moment of each statement, so that it sees the tables that another process made.
+            let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+            let mut transaction = lease.begin_with(begin).await?;
             // Two transactions that make one table fail by a duplicate key, even with IF NOT EXISTS.
             let lock = format!(
                 "SELECT pg_advisory_xact_lock(hashtextextended('cloakroom {}', 0))",
@@ -284,8 +315,8 @@ impl Dialect for PgDialect {
             }
             transaction.commit().await
         };
-        let done = connections.within(work).await;
-        lease.finish(&done);
+        let done = connections.within_span(MIGRATION, work).await;
+        lease.finish_transaction(&done);
         done
     }
 
@@ -298,25 +329,28 @@ impl Dialect for PgDialect {
     }
 }
 
-/// The settings of the server: version as text and number, isolation, waits for the disk, whether it is a
-/// standby, and its clock.
+/// The settings of the server: version as text and number, isolation, waits for the disk, whether it is
+/// read-only as a standby is, and its clock.
 const SERVER: &str = "SELECT current_setting('server_version'), \
     current_setting('server_version_num')::bigint, current_setting('default_transaction_isolation'), \
     current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off', \
-    pg_is_in_recovery(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    current_setting('transaction_read_only') = 'on', (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 async fn examine(connections: &Pool<Postgres>, table: &Table) -> Result<Findings, Failure> {
     let server = Sql::new(SERVER, Placeholders::Inline);
     let server = connections.rows::<(String, i64, String, bool, bool, i64)>(&server, &[]).await?;
     let mut found = Findings::default();
-    let Some((version, number, isolation, is_durable, is_standby, clock)) =
+    let Some((version, number, isolation, is_durable, is_read_only, clock)) =
         server.into_iter().next()
     else {
         return Ok(found);
     };
     (found.version, found.clock) = (version, clock);
     found.problem_if(number < 140_000, "PostgreSQL 14 or newer is needed");
-    found.problem_if(is_standby, "this server is a standby, which accepts no writes");
+    found.problem_if(
+        is_read_only,
+        "this server accepts no writes: it is a standby, or `default_transaction_read_only` is on",
+    );
     found.problem_if(
         !is_durable,
         "`fsync` or `synchronous_commit` is off: a logout that was acknowledged can be lost in a crash",
@@ -338,24 +372,29 @@ async fn examine_table(
     found: &mut Findings,
 ) -> Result<(), Failure> {
     let sessions = table.sessions();
+    for name in [&sessions, &table.state(), &table.log()] {
+        let text = format!(
+            "SELECT string_agg(missing, ', ') FROM \
+             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS missing \
+             WHERE NOT has_table_privilege(to_regclass('{name}'), missing)"
+        );
+        let sql = Sql::new(&text, Placeholders::Inline);
+        let missing = connections.rows::<(Option<String>,)>(&sql, &[]).await?;
+        if let Some((Some(missing),)) = missing.into_iter().next() {
+            found.problems.push(format!("the role lacks the right to {missing} on {name}"));
+        }
+    }
     let text = format!(
-        "SELECT array_to_string(ARRAY(SELECT missing FROM \
-         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS missing \
-         WHERE NOT has_table_privilege(pg_class.oid, missing)), ', '), \
-         coalesce(array_to_string(reloptions, ' '), ''), \
+        "SELECT coalesce(array_to_string(reloptions, ' '), ''), \
          coalesce(pg_stat_get_live_tuples(pg_class.oid), 0), \
          coalesce(pg_stat_get_dead_tuples(pg_class.oid), 0), relpersistence = 'p' \
          FROM pg_class WHERE oid = to_regclass('{sessions}')"
     );
     let sql = Sql::new(&text, Placeholders::Inline);
-    let rows = connections.rows::<(String, String, i64, i64, bool)>(&sql, &[]);
-    let Some((missing, options, live, dead, is_logged)) = rows.await?.into_iter().next() else {
+    let rows = connections.rows::<(String, i64, i64, bool)>(&sql, &[]);
+    let Some((options, live, dead, is_logged)) = rows.await?.into_iter().next() else {
         return Ok(());
     };
-    found.problem_if(
-        !missing.is_empty(),
-        format!("the role lacks the right to {missing} on {sessions}"),
-    );
     found.problem_if(
         !is_logged,
         format!("{sessions} is UNLOGGED: a crash of the server signs everybody out"),
@@ -394,8 +433,7 @@ mod tests {
             [Value::Number(-5), Value::Bytes(b"'; drop\0"), Value::NoNumber, Value::NoBytes];
         assert_eq!(
             inline(&sql, &values),
-            "SELECT (-5)::bigint, '\\x273b2064726f7000'::bytea, NULL::bigint, NULL::bytea, \
-             '\\x273b2064726f7000'::bytea"
+            r"SELECT (-5)::bigint, E'\\x273b2064726f7000'::bytea, NULL::bigint, NULL::bytea, E'\\x273b2064726f7000'::bytea"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Making the tables.
 
+use std::time::Duration;
+
 use cloakroom_store::StoreError;
 
 use crate::{
@@ -13,12 +15,21 @@ use crate::{
 /// The version of the tables. A change of the tables raises it, and `migrate` then changes them.
 pub(crate) const VERSION: i64 = 1;
 
+/// How long making the tables may take.
+pub(crate) const MIGRATION: Duration = Duration::from_mins(1);
+
 impl<D: Dialect> Inner<D> {
-    /// Makes the tables that are missing.
+    /// Makes the tables that are missing. If none is, this needs no right to make tables.
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
-        let done = self.dialect.migrate(&self.connections, &self.table).await;
-        done.map_err(|failure| self.failed("make the tables in", failure))?;
-        match self.version().await.map_err(|failure| self.failed("read the version of", failure))? {
+        let read = |failure| self.failed("read the version of", failure);
+        let mut found = self.version().await.map_err(read)?;
+        if found.is_none() {
+            let make = || self.dialect.migrate(&self.connections, &self.table);
+            let made = self.repeat_unbounded(make).await;
+            made.map_err(|failure| self.failed("make the tables in", failure))?;
+            found = self.version().await.map_err(read)?;
+        }
+        match found {
             Some(VERSION) => Ok(()),
             found => {
                 let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
@@ -33,7 +44,7 @@ impl<D: Dialect> Inner<D> {
         }
     }
 
-    /// Returns the version of the tables, or `None` if there are none.
+    /// Returns the version of the tables, or `None` if one of them is missing.
     pub(crate) async fn version(&self) -> Result<Option<i64>, Failure> {
         let version = &self.dialect.shared().version;
         match self.repeat(|| self.connections.numbers(version, &[])).await {

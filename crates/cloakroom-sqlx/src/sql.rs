@@ -118,7 +118,12 @@ impl Statements {
                  WHERE swept_until <= $3 OR sweeper = $1"
             )),
             release_sweep: sql(format!("UPDATE {state} SET swept_until = 0 WHERE sweeper = $1")),
-            version: sql(format!("SELECT version FROM {state}")),
+            // It fails if one of the other tables is missing.
+            version: sql(format!(
+                "SELECT version FROM {state} \
+                 WHERE NOT EXISTS (SELECT 1 FROM {sessions} WHERE 1 = 0) \
+                 AND NOT EXISTS (SELECT 1 FROM {log} WHERE 1 = 0)"
+            )),
             append_to_log: sql(format!(
                 "INSERT INTO {log} (name, kept_until, content) VALUES ($1, $2, $3)"
             )),

@@ -18,17 +18,13 @@ use crate::{
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
-    schema::schema,
+    schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
-    value::{Value, of_step},
+    value::{Value, mark, of_step},
 };
 
 connections!(Sqlite);
-
-/// How long a statement waits for a writer in another process. Shorter than the limit of a statement, so
-/// that the error says what was waited for.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Which commits survive a loss of power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +83,8 @@ impl Dialect for SqliteDialect {
                 "INSERT INTO {sessions} AS taken (id, revision, expires, owner, record) \
                  VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (id) DO UPDATE SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE taken.expires <= $6 OR taken.revision = $2"
+                 successor = NULL WHERE taken.expires <= $6 \
+                 OR taken.revision = $2 AND taken.record IS NOT NULL"
             )),
             destroy: sql(format!("{} RETURNING revision", shared.bury.text)),
             piece: sql(format!(
@@ -109,6 +106,8 @@ impl Dialect for SqliteDialect {
         match code & 0xff {
             // SQLITE_BUSY, SQLITE_LOCKED
             5 | 6 => Meaning::Collision,
+            // SQLITE_IOERR, SQLITE_FULL
+            10 | 13 => Meaning::Unavailable,
             // SQLITE_CONSTRAINT
             19 => Meaning::Taken,
             // SQLITE_ERROR
@@ -120,6 +119,7 @@ impl Dialect for SqliteDialect {
     fn connecting(
         connect: SqliteConnectOptions,
         durability: &Option<SqliteDurability>,
+        limit: Duration,
     ) -> SqliteConnectOptions {
         let synchronous = match durability.unwrap_or_default() {
             SqliteDurability::Full => SqliteSynchronous::Full,
@@ -129,7 +129,8 @@ impl Dialect for SqliteDialect {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
-            .busy_timeout(BUSY_TIMEOUT)
+            // Shorter than the limit of a statement, so that the error says what was waited for.
+            .busy_timeout(limit / 5 * 4)
     }
 
     /// Creates the file, readable for this process's user only, and its folder. If that fails, so does the
@@ -164,7 +165,8 @@ impl Dialect for SqliteDialect {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Applied, Failure> {
-        let values = of_step(commit, revision, now);
+        let mark = mark(revision);
+        let values = of_step(commit, revision, &mark, now);
         let _writing = self.writer.lock().await;
         let (sql, revision) = match commit {
             Commit::Create { .. } => (&self.create, revision),
@@ -258,8 +260,8 @@ impl Dialect for SqliteDialect {
             }
             transaction.commit().await
         };
-        let done = connections.within(work).await;
-        lease.finish(&done);
+        let done = connections.within_span(MIGRATION, work).await;
+        lease.finish_transaction(&done);
         done
     }
 
@@ -311,7 +313,7 @@ impl SqliteDialect {
             Ok(changed)
         };
         let done = connections.within(work).await;
-        lease.finish(&done);
+        lease.finish_transaction(&done);
         done
     }
 }

@@ -199,8 +199,8 @@ mod sqlite {
         let name = options.get_filename().to_string_lossy();
         name.is_empty()
             || name.contains(":memory:")
-            || name.contains("mode=memory")
-            || name.contains("sqlx-in-memory")
+            // sqlx tells it nowhere else.
+            || format!("{options:?}").contains("in_memory: true")
     }
 }
 

@@ -23,6 +23,9 @@ use crate::{
 /// that was killed in the middle of a round.
 const LEASE: Duration = Duration::from_mins(1);
 
+/// How many rows a piece has at most, so that no statement runs for long.
+const MAX_PIECE: usize = 20_000;
+
 /// A round over all rows.
 #[derive(Debug)]
 pub(crate) struct Round {
@@ -56,7 +59,7 @@ impl<D: Dialect> Inner<D> {
     pub(crate) async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError> {
         self.ready().await?;
         let mut round = self.round.lock().await;
-        let swept = self.sweep_piece(&mut round, limit.max(1)).await;
+        let swept = self.sweep_piece(&mut round, limit.clamp(1, MAX_PIECE)).await;
         if swept.is_err() {
             // The next round begins at the start, and asks for the right to sweep.
             round.until = None;

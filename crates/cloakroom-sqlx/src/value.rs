@@ -54,6 +54,15 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
+/// What a destroy leaves in the place of a successor, so that a statement that is sent again recognises its
+/// own tombstone. It is too short for a key.
+pub(crate) type Mark = [u8; 8];
+
+/// Returns the mark of a step that has drawn this revision.
+pub(crate) fn mark(revision: Revision) -> Mark {
+    revision.0.to_be_bytes()
+}
+
 /// Returns the values of the statement that carries out a step:
 ///
 /// | step | values |
@@ -61,9 +70,14 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 /// | create | id, revision, deadline, owner, record, now |
 /// | replace | id, expected, revision, deadline, owner, record, now |
 /// | touch | id, expected, deadline, now |
-/// | destroy | id, none, none, tombstone, now |
+/// | destroy | id, none, mark, tombstone, now |
 /// | rotate | id, expected, successor, tombstone, now, new id, revision, deadline, owner, record |
-pub(crate) fn of_step(commit: &Commit, revision: Revision, now: Timestamp) -> Vec<Value<'_>> {
+pub(crate) fn of_step<'c>(
+    commit: &'c Commit,
+    revision: Revision,
+    mark: &'c Mark,
+    now: Timestamp,
+) -> Vec<Value<'c>> {
     let (revision, now) = (Value::from(revision), Value::from(now));
     match commit {
         Commit::Create { key, draft, .. } => {
@@ -76,7 +90,7 @@ pub(crate) fn of_step(commit: &Commit, revision: Revision, now: Timestamp) -> Ve
             vec![key.into(), (*expected).into(), (*expires).into(), now]
         }
         Commit::Destroy { key, tombstone, .. } => {
-            vec![key.into(), Value::NoNumber, Value::NoBytes, (*tombstone).into(), now]
+            vec![key.into(), Value::NoNumber, mark[..].into(), (*tombstone).into(), now]
         }
         Commit::Rotate { from, expected, to, draft, tombstone, .. } => {
             let (expected, successor) = match expected {

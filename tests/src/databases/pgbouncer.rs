@@ -13,6 +13,7 @@ use super::{
 pub struct PgBouncer {
     server: Server,
     upstream: SocketAddr,
+    settings: Vec<String>,
 }
 
 impl PgBouncer {
@@ -21,15 +22,24 @@ impl PgBouncer {
     /// # Panics
     /// When it does not come up; where the program is missing, saying what to install.
     pub fn start(upstream: &PostgresServer) -> Self {
+        Self::start_with(upstream, &[])
+    }
+
+    /// Starts one with these settings, each a `name = value`.
+    ///
+    /// # Panics
+    /// When it does not come up; where the program is missing, saying what to install.
+    pub fn start_with(upstream: &PostgresServer, settings: &[&str]) -> Self {
         let server = Server::new("PgBouncer", &["postgres"], "KILL");
-        let mut started = Self { server, upstream: upstream.address() };
+        let settings = settings.iter().copied().map(ToOwned::to_owned).collect();
+        let mut started = Self { server, upstream: upstream.address(), settings };
         started.run(Port::Free);
         started
     }
 
     fn run(&mut self, port: Port) {
-        let upstream = self.upstream;
-        self.server.start(port, |server| command(server, upstream), is_ready);
+        let (upstream, settings) = (self.upstream, &self.settings);
+        self.server.start(port, |server| command(server, upstream, settings), is_ready);
     }
 
     /// Where it listens.
@@ -68,17 +78,18 @@ impl PgBouncer {
     }
 }
 
-fn command(server: &Server, upstream: SocketAddr) -> Vec<String> {
+fn command(server: &Server, upstream: SocketAddr, more: &[String]) -> Vec<String> {
     let [settings, users] = ["settings", "users"].map(|name| server.folder().join(name));
     let content = format!(
         "[databases]\n* = host={} port={}\n\
          [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n\
          auth_type = trust\nauth_file = {}\npool_mode = transaction\n\
-         max_client_conn = 1000\ndefault_pool_size = 10\n",
+         max_client_conn = 1000\ndefault_pool_size = 10\n{}\n",
         upstream.ip(),
         upstream.port(),
         server.address().port(),
-        text(&users)
+        text(&users),
+        more.join("\n")
     );
     let write = |file, content: &str| {
         fs::write(file, content).unwrap_or_else(|error| panic!("{error}"));

@@ -106,6 +106,17 @@ impl PostgresServer {
         }
     }
 
+    /// Freezes all its processes, until [`resume`](Self::resume): connections are accepted, and nothing
+    /// replies.
+    pub fn pause(&self) {
+        self.server.pause();
+    }
+
+    /// Lets its processes go on.
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+
     /// Starts it again on the same port, with the same data. Kills it first if it still runs.
     ///
     /// # Panics

@@ -69,6 +69,20 @@ impl Process {
         own.into_iter().chain(children).collect()
     }
 
+    /// Freezes the server and its children, until [`resume`](Self::resume).
+    pub(super) fn pause(&self) {
+        // Its parent first, so that it starts no more children.
+        send("STOP", &[self.id]);
+        within(Duration::from_secs(1), || state(self.id).is_none_or(|(state, _)| state == 'T'));
+        send("STOP", &children(self.id));
+    }
+
+    /// Lets a frozen server go on.
+    pub(super) fn resume(&self) {
+        let family: Vec<_> = children(self.id).into_iter().chain([self.id]).collect();
+        send("CONT", &family);
+    }
+
     /// Whether the server has ended.
     pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.guard.try_wait(), Ok(None))
@@ -98,6 +112,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // A frozen process would not see the signal of its end.
+        self.resume();
         drop(self.pipe.take());
         drop(self.guard.wait());
     }

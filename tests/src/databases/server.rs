@@ -109,6 +109,16 @@ impl Server {
         assert!(process.kill(TIMEOUT), "{} did not end within {TIMEOUT:?}", self.name);
     }
 
+    /// Freezes the process and its children.
+    pub(super) fn pause(&self) {
+        self.process.iter().for_each(Process::pause);
+    }
+
+    /// Lets them go on.
+    pub(super) fn resume(&self) {
+        self.process.iter().for_each(Process::resume);
+    }
+
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
