@@ -178,7 +178,9 @@ async fn a_logout_that_waits_for_replicas_leaves_a_demoted_master() {
     let server = RedisServer::start();
     let _replica = replica_of(&server, server.address().port()).await;
     let proxy = FaultProxy::start(server.address()).await;
-    let store = builder(&proxy.url()).wait_replicas(1).build().unwrap();
+    // The replica is another process, which may be slow on a busy machine.
+    let store = builder(&proxy.url()).wait_replicas(1).command_timeout(Duration::from_secs(3));
+    let store = store.build().unwrap();
     for number in [1, 2] {
         create(&store, number, "values").await;
     }

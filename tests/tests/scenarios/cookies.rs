@@ -167,7 +167,7 @@ async fn a_session_that_does_not_fit_is_an_error_and_the_old_one_stays() {
     let told = visitor.run([big.clone(), Step::Commit]).await;
     let StepError { code, message } = told.error(1);
     assert_eq!(code, "too_large");
-    assert!(message.contains("server-side driver"), "{message}");
+    assert!(message.contains("driver with a store"), "{message}");
     assert!(told.set_cookies().is_empty());
     let silent = visitor.run([big.clone()]).await;
     assert_eq!((silent.status.as_u16(), silent.body.len()), (500, 0));

@@ -178,7 +178,7 @@ impl Place {
 }
 
 async fn sqlite(url: &str, statements: &str) -> String {
-    let mut connection = SqliteConnection::connect(url).await.unwrap();
+    let mut connection = SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap();
     if !statements.to_ascii_lowercase().starts_with("select") {
         raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
         return String::new();
