@@ -76,7 +76,7 @@ enum State {
     Dead,
 }
 
-/// The revision of a write that nobody saw.
+/// The revision of a write that no read has seen.
 const UNSEEN: Revision = Revision(0);
 
 impl State {

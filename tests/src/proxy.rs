@@ -143,7 +143,7 @@ impl Drop for FaultProxy {
     }
 }
 
-/// What the connections have in common with the proxy.
+/// The state that the connections share with the proxy.
 struct Shared {
     states: watch::Receiver<State>,
     state: watch::Sender<State>,

@@ -43,7 +43,7 @@ pub enum DriverUnderTest {
     Postgres,
     /// Tables in a MariaDB server.
     MySql,
-    /// An SQLite database in a file of its own.
+    /// An SQLite database in a new file.
     Sqlite,
 }
 

@@ -3,7 +3,7 @@
 use cloakroom_store::StoreError;
 use sqlx::error::DatabaseError;
 
-/// What a database's error code means for a store.
+/// The meaning of a database's error code for a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The statement was undone because another one was in its way. It may be sent again.

@@ -23,13 +23,13 @@ pub struct Health {
     /// The milliseconds that the server's clock is ahead of this machine's. Negative if it is behind.
     /// Deadlines follow this machine's clock, so this is for finding other machines that are wrong.
     pub clock_ahead: i64,
-    /// What makes the store fail, or lets it lose what it acknowledged, a sentence each.
+    /// The reasons why the store fails, or may lose what it acknowledged, a sentence each.
     pub problems: Vec<String>,
-    /// What makes the store slow, a sentence each.
+    /// The reasons why the store is slow, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// What a database says about itself.
+/// The result of examining a database.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub(crate) version: String,

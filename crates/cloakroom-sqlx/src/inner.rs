@@ -87,7 +87,7 @@ impl<D: Dialect> Inner<D> {
         self.bounded(self.repeat_unbounded(work)).await
     }
 
-    /// Does the same for work that has a time limit of its own.
+    /// Does the same for work that has its own time limit.
     pub(crate) async fn repeat_unbounded<T, W: Future<Output = Result<T, Failure>>>(
         &self,
         work: impl Fn() -> W,

@@ -17,7 +17,7 @@
 //! | `SqliteStore` (feature `sqlite`) | SQLite, which is built in |
 //! | `MySqlStore` (feature `mysql`) | MariaDB 10.6 or newer; MySQL 8 or newer, which our tests do not run |
 //!
-//! Each is made with the application's pool (`new`, `builder`), or with a URL for connections of its own
+//! Each is made with the application's pool (`new`, `builder`), or with a URL for its own connections
 //! (`at`). The feature `tls` lets the latter use TLS.
 //!
 //! # Which connections?

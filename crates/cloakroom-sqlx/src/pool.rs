@@ -36,7 +36,7 @@ enum Source<DB: Database> {
     Own(Box<OwnPool<DB>>),
 }
 
-/// What a database needs around the making of a connection.
+/// The work around the making of a connection.
 pub(crate) struct Hooks<DB: Database> {
     pub(crate) before: fn(&<DB::Connection as Connection>::Options),
     pub(crate) after: fn(&mut DB::Connection) -> BoxFuture<'_, Result<(), sqlx::Error>>,
@@ -117,7 +117,7 @@ impl<DB: Database> OwnPool<DB> {
 }
 
 /// A connection for one piece of work. One that is dropped before the work is finished is closed, because a
-/// reply could be on its way, or a transaction be open that nobody ends.
+/// reply could be on its way, or a transaction be open that has no end.
 pub(crate) struct Lease<'p, DB: Database> {
     connection: Leased<DB>,
     back: Option<(&'p OwnPool<DB>, SemaphorePermit<'p>, Origin)>,

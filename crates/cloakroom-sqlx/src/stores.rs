@@ -66,7 +66,7 @@ mod postgres {
             PostgresStoreBuilder::with_pool(pool)
         }
 
-        /// Returns a builder for a store with a pool of its own: `postgres://user:password@host/database`.
+        /// Returns a builder for a store with its own pool: `postgres://user:password@host/database`.
         /// The first use connects.
         ///
         /// # Errors
@@ -114,7 +114,7 @@ mod mysql {
             MySqlStoreBuilder::with_pool(pool)
         }
 
-        /// Returns a builder for a store with a pool of its own: `mysql://user:password@host/database`.
+        /// Returns a builder for a store with its own pool: `mysql://user:password@host/database`.
         /// The first use connects.
         ///
         /// # Errors
@@ -167,7 +167,7 @@ mod sqlite {
             Ok(SqliteStoreBuilder::with_pool(pool))
         }
 
-        /// Returns a builder for a store with a pool of its own: `sqlite:data/app.db`. The first use opens
+        /// Returns a builder for a store with its own pool: `sqlite:data/app.db`. The first use opens
         /// the file, and creates it if it does not exist.
         ///
         /// # Errors

@@ -1,4 +1,4 @@
-//! What statements take and rows hold: whole numbers and bytes.
+//! The values of statements and rows: whole numbers and bytes.
 
 use std::fmt::Write as _;
 
@@ -54,7 +54,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// What a destroy leaves in the place of a successor, so that a statement that is sent again recognises its
+/// The mark of a destroy in the place of a successor, so that a statement that is sent again recognises its
 /// own tombstone. It is too short for a key.
 pub(crate) type Mark = [u8; 8];
 

@@ -48,8 +48,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// The caller may drop the future at any `await`, because a request waits for a store only until its
     /// deadline. The step is then carried out as a whole, at once or later, or not at all. So a store
-    /// that needs several steps of its own, as for a `Rotate`, makes them in a transaction or in a task
-    /// of its own.
+    /// that needs several steps, as for a `Rotate`, makes them in a transaction or in a separate
+    /// task.
     ///
     /// # Errors
     /// When the step failed, or may have failed. The caller does not send it again, because it may have

@@ -40,7 +40,7 @@ pub enum Database {
     Postgres,
     /// MariaDB.
     MySql,
-    /// SQLite, in a file of its own.
+    /// SQLite, in a new file.
     Sqlite,
 }
 

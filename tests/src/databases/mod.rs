@@ -6,7 +6,7 @@
 //! a test that runs as root starts them as another user. Their first data is made once in the target
 //! folder, and then copied.
 //!
-//! A server of its own takes a test half a second. Tests that neither stop the server nor change its
+//! A separate server takes a test half a second. Tests that neither stop the server nor change its
 //! settings take a database of the server that all tests of a process share
 //! ([`PostgresServer::shared`], [`PostgresServer::database`]).
 
@@ -36,7 +36,7 @@ const USER: &str = "cloakroom";
 /// The database that every server has from the start.
 const DATABASE: &str = "cloakroom";
 
-/// Finds a program in folders of its own, on the path, or where programs of administrators are.
+/// Finds a program in these folders, on the path, or where programs of administrators are.
 fn program(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path: Vec<_> = env::split_paths(&path).collect();

@@ -1,4 +1,4 @@
-//! What the servers have in common: a folder, a port, and a process that starts and ends.
+//! The common part of the servers: a folder, a port, and a process that starts and ends.
 
 use std::{
     fs,

@@ -126,7 +126,7 @@ async fn a_logout_with_a_message_whose_reply_was_lost_keeps_the_message() {
     assert_eq!((count(&browser).await, app.store.records.len()), (Some(1), 1));
 }
 
-/// Whoever ended the session in between has the last word.
+/// A request that ended the session in between has the last word.
 #[tokio::test]
 async fn a_rotation_whose_reply_was_lost_stays_ended() {
     let app = app();

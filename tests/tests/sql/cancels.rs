@@ -22,7 +22,7 @@ use cloakroom::{
 
 use super::{Database, HOUR, Place, create, done, draft, key, live};
 
-/// Polls a future so many times and then drops it. Returns its output if it was ready by then.
+/// Polls a future so many times and then drops it. Returns its output if it was ready.
 async fn polled<T>(future: impl Future<Output = T>, mut times: u32) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|context| {

@@ -86,7 +86,6 @@ async fn every_kind_of_request_makes_exactly_so_many_round_trips() {
         let (rotate, destroy) = if database == Database::MariaDb { (4, 2) } else { (1, 1) };
 
         let costs = |name: &str, found: (usize, usize), expected: (usize, usize)| {
-            println!("{database:?}: {name}: {} round trips", found.0);
             assert_eq!(found, expected, "{database:?}: {name}");
         };
         costs("asked for, no cookie, nothing put", stage.request(|_| Ok(())).await, (0, 0));
@@ -100,7 +99,7 @@ async fn every_kind_of_request_makes_exactly_so_many_round_trips() {
     }
 }
 
-/// What the server ran, by its log.
+/// The statements that the server ran, by its log.
 struct Logged {
     server: PostgresServer,
     read: usize,

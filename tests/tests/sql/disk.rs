@@ -73,10 +73,6 @@ async fn all_steps_but_a_touch_wait_for_the_disk() {
             }
         });
         let destroys = destroys.await;
-        println!(
-            "{statements:?}: the server waited for the disk {touches} times for {STEPS} touches, \
-             {replaces} for replaces, {rotations} for rotations, {destroys} for destroys"
-        );
         // A process of the server writes by itself now and then.
         assert!(touches < STEPS / 3, "{touches}");
         assert!(replaces >= STEPS && rotations >= STEPS && destroys >= STEPS);

@@ -38,7 +38,6 @@ async fn fill(store: &dyn Store) -> (u64, StoreError) {
 async fn check(store: &dyn Store, room: impl AsyncFnOnce()) {
     create(store, 20_000, "small").await;
     let (count, error) = fill(store).await;
-    println!("full after {count} records: {}", shown(&error));
     assert!(count > 20, "{count}");
     assert!(error.is_unavailable(), "{}", shown(&error));
     assert!(shown(&error).contains("full"), "{}", shown(&error));
@@ -98,7 +97,7 @@ async fn a_database_with_all_its_pages_loses_nothing_and_heals() {
     done(store.commit(Commit::destroy(key(20_000), SystemClock.now() + HOUR)).await);
 }
 
-/// On a disk of two megabytes, in a namespace of its own.
+/// On a disk of two megabytes, in a separate namespace.
 #[test]
 fn a_full_disk_loses_nothing_and_heals() {
     const NAME: &str = "full_disk::a_full_disk_loses_nothing_and_heals";
@@ -116,7 +115,7 @@ fn a_full_disk_loses_nothing_and_heals() {
         .arg(folder.path())
         .status();
     if !can_mount.is_ok_and(|status| status.success()) {
-        println!("skipped: this user may not mount a disk in a namespace");
+        eprintln!("skipped: this user may not mount a disk in a namespace");
         return;
     }
     let status = command.env(TASK, folder.path()).stdout(Stdio::null()).status().unwrap();

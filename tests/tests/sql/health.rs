@@ -36,7 +36,6 @@ async fn a_healthy_database_has_no_problems() {
         let store = database.open(&url, &Settings::default());
         store.migrate().await.unwrap();
         let health = store.health().await.unwrap();
-        println!("{database:?}: {health:?}");
         assert!(health.problems.is_empty() && health.warnings.is_empty(), "{health:?}");
         assert!(!health.version.is_empty() && health.clock_ahead.abs() < 2_000, "{health:?}");
         assert!(!health.round_trip.is_zero(), "{health:?}");

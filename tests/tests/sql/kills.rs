@@ -20,7 +20,7 @@ use super::{
     tombstone,
 };
 
-/// What the writer of one session knows about it.
+/// The knowledge of the writer of one session.
 #[derive(Debug, Default)]
 struct Written {
     /// The last number that was acknowledged.

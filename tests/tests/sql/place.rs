@@ -188,7 +188,7 @@ async fn sqlite(url: &str, statements: &str) -> String {
     numbers.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs a future in a thread with a runtime of its own.
+/// Runs a future in a thread with a separate runtime.
 pub(crate) fn in_thread<T: Send>(work: impl Future<Output = T> + Send) -> T {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

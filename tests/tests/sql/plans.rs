@@ -97,7 +97,6 @@ async fn touches_and_replaces_are_updates_in_place() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    println!("{} of {} updates were in place", updates.1, updates.0);
     assert_eq!(updates.0, 600);
     assert!(updates.1 >= 590, "{} of {} updates were in place", updates.1, updates.0);
 }

@@ -33,7 +33,7 @@ async fn the_memory_store_conforms() {
     conforms(|clock| MemoryStore::with_clock(clock).capacity(10_000)).await;
 }
 
-/// A store whose rotation takes two steps of its own.
+/// A store whose rotation takes two steps.
 #[derive(Debug, Default)]
 struct Torn(MemoryStore);
 

@@ -34,7 +34,7 @@ pub(super) enum CopyResult {
     UnreadableInTarget,
 }
 
-/// What a run does with one session.
+/// The decision of a run about one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Creates it in the target.
@@ -50,7 +50,7 @@ pub(super) enum Decision {
     Skip(CopyResult),
 }
 
-/// What both stores and the journal have of a session.
+/// The state of a session in both stores and in the journal.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) source: Option<Entry>,

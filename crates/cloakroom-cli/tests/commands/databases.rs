@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Project, live, sessions, visit};
 
-/// A driver, the URL of an empty database of its own, and a project that uses both.
+/// A driver, the URL of a new database, and a project that uses both.
 fn projects() -> [(&'static str, String, Project); 3] {
     let postgres = PostgresServer::shared().database();
     let mysql = MariaDbServer::shared().database();
@@ -82,7 +82,7 @@ async fn the_doctor_checks_databases() {
     }
 }
 
-/// What the command prints makes the tables that the store uses.
+/// The printed statements make the tables that the store uses.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_printed_schema_is_the_one_that_the_store_makes() {
     let server = PostgresServer::shared();

@@ -139,7 +139,7 @@ pub struct CommitFuture {
     inside: Vec<String>,
 }
 
-/// What becomes of the response that came from inside, if the commit succeeds.
+/// Whether the response that came from inside is sent if the commit succeeds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Response {
     Sent,

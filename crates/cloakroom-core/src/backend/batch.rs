@@ -52,7 +52,7 @@ struct Base {
     is_newest: bool,
     /// Whether the session has ended for this request alone, because another one has rotated it.
     has_moved: bool,
-    /// What an earlier step has left to do for the cookie.
+    /// The change of the cookie that an earlier step has left to do.
     cookie: CookieRule,
 }
 

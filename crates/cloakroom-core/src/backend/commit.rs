@@ -121,7 +121,7 @@ impl PendingCommit {
     }
 
     /// Returns the key under which an earlier commit of this request may have written the session
-    /// although it failed. Nobody but this request knows the token of this key.
+    /// although it failed. Only this request knows the token of this key.
     pub(super) fn key_in_doubt(&self) -> Option<RecordKey> {
         self.in_doubt?;
         let key = self.token_afterwards()?.record_key();

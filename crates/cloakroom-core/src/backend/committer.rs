@@ -22,7 +22,7 @@ use cloakroom_store::{
     Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord, TOMBSTONE,
 };
 
-/// What a search for a session is called in errors.
+/// The name of a search for a session in errors.
 const FIND: &str = "find a session";
 
 /// Carries out commits on a store.

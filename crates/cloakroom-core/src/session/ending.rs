@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Abandons a request that nobody ends any more, because its client has disconnected, if a closure
+    /// Abandons a request that has no other end, because its client has disconnected, if a closure
     /// in its changes could keep the session in memory.
     pub(crate) fn drop_closures(&self) {
         // A commit under way still takes the changes.

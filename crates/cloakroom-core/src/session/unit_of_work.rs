@@ -38,7 +38,7 @@ enum Phase {
     Abandoned,
 }
 
-/// What the end of a request keeps of its uncommitted work.
+/// The part of the uncommitted work that the end of a request keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     Changes,
@@ -48,7 +48,7 @@ pub(super) enum Kept {
     Logout,
 }
 
-/// What is left to do at the end of a request.
+/// The work that is left at the end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Final {
     Commit,

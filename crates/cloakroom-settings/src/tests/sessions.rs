@@ -1,4 +1,4 @@
-//! What the session system gets of the settings.
+//! The settings in the session system that they build.
 
 use cloakroom_core::{
     AppKeys,
