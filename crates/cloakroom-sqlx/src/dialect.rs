@@ -1,10 +1,11 @@
 //! The differences between the databases.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, path::PathBuf, pin::Pin, time::Duration};
 
-use cloakroom_store::{Commit, Cursor, RecordKey, Revision, SweepProgress, clock::Timestamp};
-
-use sqlx::{Connection, error::DatabaseError};
+use cloakroom_store::{
+    Commit, Cursor, RecordKey, Revision, SweepProgress, SweepRound, clock::Timestamp,
+};
+use sqlx::{Connection, Transaction, error::DatabaseError};
 
 use crate::{
     failure::{Failure, Meaning},
@@ -180,6 +181,36 @@ pub trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         connections: &Self::Connections,
         table: &Table,
     ) -> impl Future<Output = Result<Findings, Failure>> + Send;
+}
+
+/// Ends a transaction: commits it if its last statement changed a row, and else undoes it. Returns how many
+/// rows that were.
+pub(crate) async fn end<DB: sqlx::Database>(
+    transaction: Transaction<'_, DB>,
+    changed: u64,
+) -> Result<u64, sqlx::Error> {
+    match changed {
+        0 => transaction.rollback().await?,
+        _ => transaction.commit().await?,
+    }
+    Ok(changed)
+}
+
+/// Returns the result of a piece of a sweep, and where the next one begins: at `next`, or at the start if
+/// the round is over.
+pub(crate) fn swept<S, R>(seen: S, removed: R, next: Option<Cursor>) -> (SweepProgress, Cursor)
+where
+    usize: TryFrom<S> + TryFrom<R>,
+{
+    let round = if next.is_some() { SweepRound::Ongoing } else { SweepRound::Finished };
+    let seen = usize::try_from(seen).unwrap_or_default();
+    let removed = usize::try_from(removed).unwrap_or_default();
+    (SweepProgress::new(seen, removed, round), next.unwrap_or_default())
+}
+
+/// Names a server: its socket, or its host and port.
+pub(crate) fn address(socket: Option<&PathBuf>, host: &str, port: u16) -> String {
+    socket.map_or_else(|| format!("{host}:{port}"), |socket| socket.display().to_string())
 }
 
 /// Implements [`Run`] for the connections of one database. The module defines `fetch`, which returns the

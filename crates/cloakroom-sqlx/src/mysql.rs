@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
+use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, MySql, MySqlConnection,
     error::DatabaseError,
@@ -10,14 +10,14 @@ use sqlx::{
 };
 
 use crate::{
-    dialect::{Applied, BoxFuture, Dialect, Run, connections},
+    dialect::{Applied, BoxFuture, Dialect, Run, address, connections, end, swept},
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
     schema::{MIGRATION, schema},
     sql::{Placeholders, Sql, Statements},
     table::Table,
-    value::{Value, hexadecimal, key, mark, millis, of_step},
+    value::{Value, after, count, halves_of_rotation, hexadecimal, key, mark, millis, of_step},
 };
 
 connections!(MySql);
@@ -121,11 +121,8 @@ impl Dialect for MySqlDialect {
     }
 
     fn describe(options: &MySqlConnectOptions) -> String {
-        let host = options.get_socket().map_or_else(
-            || format!("{}:{}", options.get_host(), options.get_port()),
-            |socket| socket.display().to_string(),
-        );
-        format!("{host}/{}", options.get_database().unwrap_or_default())
+        let address = address(options.get_socket(), options.get_host(), options.get_port());
+        format!("{address}/{}", options.get_database().unwrap_or_default())
     }
 
     fn shared(&self) -> &Statements {
@@ -177,21 +174,17 @@ impl Dialect for MySqlDialect {
         limit: usize,
         now: Timestamp,
     ) -> Result<(SweepProgress, Cursor), Failure> {
-        let after = from.last_key().map_or(Vec::new(), |key| key.as_bytes().to_vec());
-        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = [(&after[..]).into(), Value::Number(rows)];
+        let after = after(from);
+        let values = [after[..].into(), count(limit)];
         let found = connections.pairs(&self.shared.scan, &values).await?;
         let now = millis(now);
         let expired: Vec<_> =
             found.iter().filter(|(_, expires)| *expires <= now).map(|(id, _)| id.clone()).collect();
         let removed =
             if expired.is_empty() { 0 } else { self.delete(connections, &expired, now).await? };
-        let is_last = found.len() < limit;
-        let round = if is_last { SweepRound::Finished } else { SweepRound::Ongoing };
-        let last = found.last().and_then(|(id, _)| key(id)).filter(|_| !is_last);
-        let next = last.map_or(Cursor::default(), |key| Cursor::default().with_last_key(key));
-        let removed = usize::try_from(removed).unwrap_or_default();
-        Ok((SweepProgress::new(found.len(), removed, round), next))
+        let last = found.last().and_then(|(id, _)| key(id)).filter(|_| found.len() >= limit);
+        let next = last.map(|key| Cursor::default().with_last_key(key));
+        Ok(swept(found.len(), removed, next))
     }
 
     fn schema(table: &Table) -> Vec<String> {
@@ -340,7 +333,7 @@ impl MySqlDialect {
         connections: &Pool<MySql>,
         values: &[Value<'_>],
     ) -> Result<u64, Failure> {
-        let (bury, create) = (&values[..5], [&values[5..], &values[4..5]].concat());
+        let (bury, create) = halves_of_rotation(values);
         let mut lease = connections.acquire().await?;
         let work = async {
             let mut transaction = lease.begin().await?;
@@ -353,12 +346,7 @@ impl MySqlDialect {
                     inserted => inserted?,
                 };
             }
-            if changed > 0 {
-                transaction.commit().await?;
-            } else {
-                transaction.rollback().await?;
-            }
-            Ok(changed)
+            end(transaction, changed).await
         };
         let done = connections.within(work).await;
         lease.finish_transaction(&done);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
+use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, Postgres,
     error::DatabaseError,
@@ -10,12 +10,12 @@ use sqlx::{
 };
 
 use crate::{
-    dialect::{Applied, Dialect, Run, connections},
+    dialect::{Applied, Dialect, Run, address, connections, swept},
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
     schema::{MIGRATION, schema},
-    sql::{Placeholders, Sql, Statements, replace_placeholders},
+    sql::{Placeholders, Sql, Statements, create, replace_placeholders},
     table::Table,
     value::{Value, hexadecimal, mark, of_step},
 };
@@ -108,13 +108,7 @@ impl Dialect for PgDialect {
         let sql = |text: String| Sql::new(&text, placeholders);
         let bury = &shared.bury.text;
         Self {
-            create: sql(format!(
-                "INSERT INTO {sessions} AS taken (id, revision, expires, owner, record) \
-                 VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (id) DO UPDATE SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE taken.expires <= $6 \
-                 OR taken.revision = $2 AND taken.record IS NOT NULL"
-            )),
+            create: sql(create(&sessions)),
             touch: sql(format!(
                 "{WITHOUT_WAIT} {}",
                 shared.touch.text.replace(" WHERE ", " FROM fast WHERE ")
@@ -192,11 +186,8 @@ impl Dialect for PgDialect {
     }
 
     fn describe(options: &PgConnectOptions) -> String {
-        let host = options.get_socket().map_or_else(
-            || format!("{}:{}", options.get_host(), options.get_port()),
-            |socket| socket.display().to_string(),
-        );
-        format!("{host}/{}", options.get_database().unwrap_or(options.get_username()))
+        let address = address(options.get_socket(), options.get_host(), options.get_port());
+        format!("{address}/{}", options.get_database().unwrap_or(options.get_username()))
     }
 
     fn shared(&self) -> &Statements {
@@ -241,10 +232,7 @@ impl Dialect for PgDialect {
         let counted = connections.rows::<(i64, i64, i64)>(&self.sweep, &values).await?;
         let (seen, removed, pages) = counted.first().copied().unwrap_or_default();
         let is_last = u64::try_from(pages).unwrap_or_default() <= end;
-        let round = if is_last { SweepRound::Finished } else { SweepRound::Ongoing };
-        let next = if is_last { Cursor::default() } else { Cursor::new(0, end) };
-        let count = |count: i64| usize::try_from(count).unwrap_or_default();
-        Ok((SweepProgress::new(count(seen), count(removed), round), next))
+        Ok(swept(seen, removed, (!is_last).then(|| Cursor::new(0, end))))
     }
 
     fn schema(table: &Table) -> Vec<String> {

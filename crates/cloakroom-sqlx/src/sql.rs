@@ -65,6 +65,18 @@ pub(crate) fn replace_placeholders(text: &str, mut by: impl FnMut(usize) -> Stri
     written
 }
 
+/// Returns the text that creates a row, for databases with `ON CONFLICT`. A row that has expired makes
+/// room, and one with the same revision is that of an earlier copy of the statement.
+pub(crate) fn create(sessions: &str) -> String {
+    format!(
+        "INSERT INTO {sessions} AS taken (id, revision, expires, owner, record) \
+         VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (id) DO UPDATE SET revision = $2, expires = $3, owner = $4, record = $5, \
+         successor = NULL WHERE taken.expires <= $6 \
+         OR taken.revision = $2 AND taken.record IS NOT NULL"
+    )
+}
+
 /// The statements that all databases share.
 #[derive(Debug)]
 pub struct Statements {

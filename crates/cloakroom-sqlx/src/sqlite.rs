@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, SweepRound, clock::Timestamp};
+use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, clock::Timestamp};
 use sqlx::{
     AssertSqlSafe, Connection, Sqlite, SqliteConnection,
     error::DatabaseError,
@@ -14,14 +14,14 @@ use sqlx::{
 use tokio::sync::Mutex;
 
 use crate::{
-    dialect::{Applied, Dialect, Run, connections},
+    dialect::{Applied, Dialect, Run, connections, end, swept},
     failure::{Failure, Meaning},
     health::Findings,
     pool::Pool,
     schema::{MIGRATION, schema},
-    sql::{Placeholders, Sql, Statements},
+    sql::{Placeholders, Sql, Statements, create},
     table::Table,
-    value::{Value, mark, of_step},
+    value::{Value, halves_of_rotation, mark, of_step},
 };
 
 connections!(Sqlite);
@@ -79,13 +79,7 @@ impl Dialect for SqliteDialect {
         let shared = Statements::of(table, Placeholders::Numbered);
         let sql = |text: String| Sql::new(&text, Placeholders::Numbered);
         Self {
-            create: sql(format!(
-                "INSERT INTO {sessions} AS taken (id, revision, expires, owner, record) \
-                 VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (id) DO UPDATE SET revision = $2, expires = $3, owner = $4, record = $5, \
-                 successor = NULL WHERE taken.expires <= $6 \
-                 OR taken.revision = $2 AND taken.record IS NOT NULL"
-            )),
+            create: sql(create(&sessions)),
             destroy: sql(format!("{} RETURNING revision", shared.bury.text)),
             piece: sql(format!(
                 "SELECT coalesce(max(place), 0), count(*), coalesce(sum(expires <= $3), 0) FROM \
@@ -203,16 +197,8 @@ impl Dialect for SqliteDialect {
         } else {
             0
         };
-        let is_last = seen < rows;
-        let round = if is_last { SweepRound::Finished } else { SweepRound::Ongoing };
-        let next = u64::try_from(end).unwrap_or_default();
-        let next = if is_last { Cursor::default() } else { Cursor::new(0, next) };
-        let progress = SweepProgress::new(
-            usize::try_from(seen).unwrap_or_default(),
-            usize::try_from(removed).unwrap_or_default(),
-            round,
-        );
-        Ok((progress, next))
+        let end = u64::try_from(end).unwrap_or_default();
+        Ok(swept(seen, removed, (seen == rows).then(|| Cursor::new(0, end))))
     }
 
     fn schema(table: &Table) -> Vec<String> {
@@ -296,7 +282,7 @@ impl SqliteDialect {
         connections: &Pool<Sqlite>,
         values: &[Value<'_>],
     ) -> Result<u64, Failure> {
-        let (bury, create) = (&values[..5], [&values[5..], &values[4..5]].concat());
+        let (bury, create) = halves_of_rotation(values);
         let mut lease = connections.acquire().await?;
         let work = async {
             // A transaction that begins as a reader fails if another writer comes before its first change.
@@ -305,12 +291,7 @@ impl SqliteDialect {
             if changed > 0 {
                 changed = change(&mut transaction, &self.create, &create).await?;
             }
-            if changed > 0 {
-                transaction.commit().await?;
-            } else {
-                transaction.rollback().await?;
-            }
-            Ok(changed)
+            end(transaction, changed).await
         };
         let done = connections.within(work).await;
         lease.finish_transaction(&done);

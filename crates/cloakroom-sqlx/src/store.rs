@@ -77,7 +77,7 @@ impl<D: Dialect> OwnerIndex for SqlStore<D> {
         limit: usize,
     ) -> Result<KeyPage, StoreError> {
         self.0.start();
-        let after = from.last_key().map_or(Vec::new(), |key| key.as_bytes().to_vec());
+        let after = value::after(from);
         let mut rows = self.0.owned(owner, &after, &LAST, limit.max(1)).await?;
         let mut next = None;
         if rows.len() >= limit.max(1)
@@ -117,7 +117,7 @@ fn last_with(tag: [u8; RecordKey::TAG_BYTES]) -> RecordKey {
 impl<D: Dialect> Scan for SqlStore<D> {
     async fn scan(&self, from: Cursor) -> Result<KeyPage, StoreError> {
         self.0.start();
-        let after = from.last_key().map_or(Vec::new(), |key| key.as_bytes().to_vec());
+        let after = value::after(from);
         let rows = self.0.scanned(&after, SCAN_PAGE).await?;
         let last = rows.last().and_then(|(key, _)| value::key(key));
         let next = last.filter(|_| rows.len() == SCAN_PAGE);
@@ -143,12 +143,12 @@ impl<D: Dialect> Inner<D> {
         to: &[u8],
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
-        let values = [owner.as_bytes()[..].into(), after.into(), to.into(), number(limit)];
+        let values = [owner.as_bytes()[..].into(), after.into(), to.into(), value::count(limit)];
         self.look_up(&self.dialect.shared().owned, &values).await
     }
 
     async fn scanned(&self, after: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
-        self.look_up(&self.dialect.shared().scan, &[after.into(), number(limit)]).await
+        self.look_up(&self.dialect.shared().scan, &[after.into(), value::count(limit)]).await
     }
 
     async fn look_up(
@@ -169,9 +169,4 @@ impl<D: Dialect> Inner<D> {
             .filter_map(|(key, _)| value::key(key))
             .collect()
     }
-}
-
-/// Returns a number of rows.
-fn number(limit: usize) -> Value<'static> {
-    Value::Number(i64::try_from(limit).unwrap_or(i64::MAX))
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use cloakroom_store::{Commit, Draft, Entry, RecordKey, Revision, StoredRecord, clock::Timestamp};
+use cloakroom_store::{
+    Commit, Cursor, Draft, Entry, RecordKey, Revision, StoredRecord, clock::Timestamp,
+};
 
 /// A parameter of a statement.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +103,25 @@ pub(crate) fn of_step<'c>(
             [&bury[..], &[to.into()], &record(draft, revision)].concat()
         }
     }
+}
+
+/// Returns the values of a rotation as those of the two statements that make it up: the tombstone, and the
+/// creation under the new key.
+pub(crate) fn halves_of_rotation<'v, 'c>(
+    values: &'v [Value<'c>],
+) -> (&'v [Value<'c>], Vec<Value<'c>>) {
+    let (bury, create) = values.split_at(5);
+    (bury, [create, &bury[4..]].concat())
+}
+
+/// Returns a number of rows.
+pub(crate) fn count(rows: usize) -> Value<'static> {
+    Value::Number(i64::try_from(rows).unwrap_or(i64::MAX))
+}
+
+/// Returns the key after which a page begins, or no bytes for the first page.
+pub(crate) fn after(from: Cursor) -> Vec<u8> {
+    from.last_key().map_or(Vec::new(), |key| key.as_bytes().to_vec())
 }
 
 /// Returns revision, deadline, owner and bytes of a record.
