@@ -4,7 +4,7 @@ use cloakroom_sqlx::ConfigError;
 
 use crate::{
     DatabaseStatements, DatabaseTable, DriverKind, Durability, Secret, SettingsError,
-    error::Refused,
+    refused::Refused,
 };
 
 /// Makes a store from the table's settings. The first use connects.

@@ -42,25 +42,3 @@ impl fmt::Debug for SettingsError {
 }
 
 impl std::error::Error for SettingsError {}
-
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "sqlite"))]
-/// A setting that cannot be used, and what is accepted.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) key: &'static str,
-    pub(super) problem: String,
-}
-
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "sqlite"))]
-impl Refused {
-    pub(super) fn new(key: &'static str, problem: impl Into<String>) -> Self {
-        Self { key, problem: problem.into() }
-    }
-}
-
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "sqlite"))]
-impl From<Refused> for SettingsError {
-    fn from(Refused { key, problem }: Refused) -> Self {
-        Self::settings(format!("`{key}`: {problem}"))
-    }
-}

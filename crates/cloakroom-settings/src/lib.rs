@@ -50,6 +50,8 @@ mod names;
 mod origins;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod refused;
 mod template;
 mod values;
 mod variables;

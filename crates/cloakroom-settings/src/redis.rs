@@ -2,7 +2,7 @@
 
 use cloakroom_redis::{ConfigError, RedisStore, Servers};
 
-use crate::{RedisMode, RedisTable, Secret, SettingsError, error::Refused};
+use crate::{RedisMode, RedisTable, Secret, SettingsError, refused::Refused};
 
 /// The name of the master that is the default.
 const DEFAULT_MASTER: &str = "mymaster";
