@@ -4,9 +4,14 @@
 //! would accept, and that puts no operation before one that had ended when it began. The search is
 //! Wing and Gong's, with the configurations that were tried remembered (Lowe).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use cloakroom::store::Revision;
+use cloakroom::{
+    clock::{Clock, SystemClock},
+    store::{Commit, Draft, Entry, Outcome, RecordKey, Revision, Store, StoreError},
+};
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// One operation of a client, with the moments between which it took effect.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +141,53 @@ pub fn is_linearizable(operations: &[Operation]) -> bool {
         }
     }
     false
+}
+
+/// Makes a random step on a record, as `dice` from 0 to 99 says, and updates the revision that its client
+/// knows.
+///
+/// # Errors
+/// When the store fails.
+pub async fn step(
+    store: &dyn Store,
+    key: RecordKey,
+    dice: u64,
+    known: &mut Revision,
+) -> Result<Told, StoreError> {
+    let (expected, now) = (*known, SystemClock.now());
+    let draft = Draft::new(dice.to_string(), now, HOUR);
+    let commit = match dice {
+        0..20 => Commit::create(key, draft),
+        20..50 => {
+            return Ok(match store.load(&key).await? {
+                Some(Entry::Live(stored)) => {
+                    *known = stored.revision;
+                    Told::Loaded(stored.revision)
+                }
+                _ => Told::LoadedNothing,
+            });
+        }
+        50..98 => Commit::replace(key, expected, draft),
+        _ => Commit::destroy(key, now + HOUR),
+    };
+    let outcome = store.commit(commit.clone()).await?;
+    Ok(match (outcome, commit) {
+        (Outcome::Done(_), Commit::Destroy { .. }) => Told::Destroyed,
+        (Outcome::Done(revision), Commit::Create { .. }) => {
+            *known = revision;
+            Told::Created(revision)
+        }
+        (Outcome::Done(revision), _) => {
+            *known = revision;
+            Told::Replaced(expected, revision)
+        }
+        (Outcome::Conflict(stored), _) => {
+            *known = stored.revision;
+            Told::Conflict(expected, stored.revision)
+        }
+        (Outcome::Gone, _) => Told::Gone,
+        (Outcome::Exists, _) => Told::Exists,
+    })
 }
 
 #[cfg(test)]

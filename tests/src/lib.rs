@@ -25,6 +25,7 @@ pub mod memcached;
 pub mod probe;
 pub mod proxy;
 pub mod redis;
+pub mod resend;
 pub mod running;
 pub mod server;
 pub mod step;

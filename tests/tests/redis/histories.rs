@@ -10,18 +10,15 @@ use std::{
 
 use cloakroom::{
     FileStore,
-    clock::{Clock, SystemClock},
     file::Durability,
-    store::{Commit, Draft, Entry, Outcome, RecordKey, Revision, Store, StoreError},
+    store::{RecordKey, Revision, Store, StoreError},
 };
 use cloakroom_tests::{
-    history::{Operation, Told, is_linearizable},
+    history::{Operation, is_linearizable, step},
     proxy::{Fault, FaultProxy},
     redis::RedisServer,
 };
 use fastrand::Rng;
-
-use super::HOUR;
 
 const CLIENTS: u64 = 16;
 const STEPS: u64 = 8;
@@ -124,47 +121,4 @@ async fn client_of(
         operations.push(Operation { invoked, returned, told });
     }
     Ok(operations)
-}
-
-async fn step(
-    store: &dyn Store,
-    key: RecordKey,
-    dice: u64,
-    known: &mut Revision,
-) -> Result<Told, StoreError> {
-    let now = SystemClock.now();
-    let record = Draft::new(dice.to_string(), now, HOUR);
-    let commit = match dice {
-        0..20 => Commit::create(key, record),
-        20..50 => {
-            return Ok(match store.load(&key).await? {
-                Some(Entry::Live(stored)) => {
-                    *known = stored.revision;
-                    Told::Loaded(stored.revision)
-                }
-                _ => Told::LoadedNothing,
-            });
-        }
-        50..98 => Commit::replace(key, *known, record),
-        _ => Commit::destroy(key, now + HOUR),
-    };
-    let expected = *known;
-    let outcome = store.commit(commit.clone()).await?;
-    Ok(match (outcome, commit) {
-        (Outcome::Done(_), Commit::Destroy { .. }) => Told::Destroyed,
-        (Outcome::Done(revision), Commit::Create { .. }) => {
-            *known = revision;
-            Told::Created(revision)
-        }
-        (Outcome::Done(revision), _) => {
-            *known = revision;
-            Told::Replaced(expected, revision)
-        }
-        (Outcome::Conflict(stored), _) => {
-            *known = stored.revision;
-            Told::Conflict(expected, stored.revision)
-        }
-        (Outcome::Gone, _) => Told::Gone,
-        (Outcome::Exists, _) => Told::Exists,
-    })
 }

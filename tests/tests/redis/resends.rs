@@ -1,18 +1,17 @@
 //! A command whose reply was lost is sent again, and another writer was faster.
 
-use cloakroom::adapter::RequestContext;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use cloakroom::{
-    AppKeys, Error, Session, Sessions,
+    Session,
     clock::{Clock, SystemClock},
-    cookie::CookieSettings,
     redis::RedisStore,
     store::{Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError},
 };
 use cloakroom_tests::{
     proxy::{Fault, FaultProxy},
     redis::RedisServer,
+    resend::{Visitor, lose},
 };
 use fastrand::Rng;
 
@@ -54,6 +53,12 @@ impl Lines {
         self.commit(Commit::destroy(to, tombstone)).await;
     }
 
+    /// Returns a visitor of two processes: one is behind the proxy.
+    async fn visitor(&self) -> Visitor {
+        let [through, direct] = [&self.through, &self.direct].map(|store| Arc::new(store.clone()));
+        Visitor::new(self.proxy.clone(), through, direct).await
+    }
+
     /// Commits over the direct connection.
     async fn commit(&self, commit: Commit) -> Revision {
         done(self.direct.commit(commit).await)
@@ -86,24 +91,6 @@ impl Lines {
         let through = self.through.clone();
         lose(&self.proxy, fault, async move { through.commit(commit).await }, gap).await
     }
-}
-
-/// Runs `step` and has `fault` swallow something of it, then runs `gap`, then breaks the connection.
-async fn lose<T: Send + 'static>(
-    proxy: &FaultProxy,
-    fault: Fault,
-    step: impl Future<Output = T> + Send + 'static,
-    gap: impl Future<Output = ()>,
-) -> T {
-    let before = proxy.swallowed();
-    proxy.set(fault);
-    let pending = tokio::spawn(step);
-    while proxy.swallowed() == before {
-        tokio::time::sleep(Duration::from_micros(200)).await;
-    }
-    gap.await;
-    proxy.start_over();
-    pending.await.unwrap()
 }
 
 fn done(outcome: Result<Outcome, StoreError>) -> Revision {
@@ -357,62 +344,11 @@ fn newest_first(revisions: &[Revision]) -> Vec<String> {
     revisions.iter().rev().take(5).map(|revision| format!("{:016x}", revision.0)).collect()
 }
 
-/// A visitor of two processes: one is behind the proxy.
-struct Visitor {
-    proxy: Arc<FaultProxy>,
-    through: Sessions,
-    direct: Sessions,
-    cookie: String,
-}
-
-impl Visitor {
-    async fn of(lines: &Lines) -> Self {
-        let keys = AppKeys::random();
-        let sessions = |store: &RedisStore| {
-            let builder = Sessions::builder(store.clone(), keys.clone());
-            builder.cookie_settings(CookieSettings::development()).build().unwrap()
-        };
-        let [through, direct] = [&lines.through, &lines.direct].map(sessions);
-        let visit = RequestContext::new(&direct);
-        visit.session([].as_slice() as &[(&str, String)]).await.unwrap().put("new", 1).unwrap();
-        let set_cookie = visit.finish(200).await.unwrap().set_cookie;
-        let cookie = set_cookie[0].split(';').next().unwrap().to_owned();
-        Self { proxy: lines.proxy.clone(), through, direct, cookie }
-    }
-
-    /// Makes a change in a request that nothing happens to.
-    async fn change(&self, change: impl FnOnce(&Session) -> Result<(), Error>) {
-        let visit = RequestContext::new(&self.direct);
-        let headers = [("cookie", self.cookie.clone())];
-        change(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
-        visit.finish(200).await.map(drop).unwrap();
-    }
-
-    /// Makes a change in a request whose commit is sent twice.
-    async fn change_with_gap(
-        &self,
-        change: impl FnOnce(&Session) -> Result<(), Error>,
-        fault: Fault,
-        gap: impl Future<Output = ()>,
-    ) -> Result<(), Error> {
-        let visit = RequestContext::new(&self.through);
-        let headers = [("cookie", self.cookie.clone())];
-        change(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
-        let finish = async move { Ok(visit.finish(200).await.map(drop)?) };
-        lose(&self.proxy, fault, finish, gap).await
-    }
-
-    async fn read<T>(&self, read: impl FnOnce(&Session) -> Result<T, Error>) -> T {
-        let headers = [("cookie", self.cookie.clone())];
-        read(&RequestContext::new(&self.direct).session(headers.as_slice()).await.unwrap()).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn an_increment_counts_once_and_an_update_appends_once() {
     const ROUNDS: u64 = 120;
     let lines = Lines::new().await;
-    let visitor = Visitor::of(&lines).await;
+    let visitor = lines.visitor().await;
     let mut random = Rng::with_seed(7);
     let push = |id: u64| {
         move |session: &Session| {

@@ -9,17 +9,14 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{
-    clock::{Clock, SystemClock},
-    store::{Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError},
-};
+use cloakroom::store::{Revision, Store};
 use cloakroom_tests::{
-    history::{Operation, Told, is_linearizable},
+    history::{Operation, Told, is_linearizable, step},
     proxy::{Fault, FaultProxy},
 };
 use fastrand::Rng;
 
-use super::{Database, HOUR, Place, Settings, create, draft, key};
+use super::{Database, Place, Settings, create, key};
 
 const CLIENTS: u64 = 16;
 const KEYS: u64 = 3;
@@ -158,45 +155,4 @@ async fn client_of(
         }
     }
     (operations, unknown)
-}
-
-async fn step(
-    store: &dyn Store,
-    key: RecordKey,
-    dice: u64,
-    known: &mut Revision,
-) -> Result<Told, StoreError> {
-    let expected = *known;
-    let commit = match dice {
-        0..20 => Commit::create(key, draft(dice.to_string())),
-        20..50 => {
-            return Ok(match store.load(&key).await? {
-                Some(Entry::Live(stored)) => {
-                    *known = stored.revision;
-                    Told::Loaded(stored.revision)
-                }
-                _ => Told::LoadedNothing,
-            });
-        }
-        50..98 => Commit::replace(key, expected, draft(dice.to_string())),
-        _ => Commit::destroy(key, SystemClock.now() + HOUR),
-    };
-    let outcome = store.commit(commit.clone()).await?;
-    Ok(match (outcome, commit) {
-        (Outcome::Done(_), Commit::Destroy { .. }) => Told::Destroyed,
-        (Outcome::Done(revision), Commit::Create { .. }) => {
-            *known = revision;
-            Told::Created(revision)
-        }
-        (Outcome::Done(revision), _) => {
-            *known = revision;
-            Told::Replaced(expected, revision)
-        }
-        (Outcome::Conflict(stored), _) => {
-            *known = stored.revision;
-            Told::Conflict(expected, stored.revision)
-        }
-        (Outcome::Gone, _) => Told::Gone,
-        (Outcome::Exists, _) => Told::Exists,
-    })
 }

@@ -1,69 +1,12 @@
 //! Increments and updates of a visitor whose commits are sent twice.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use cloakroom::{
-    AppKeys, Error, Session, Sessions, adapter::RequestContext, cookie::CookieSettings,
-    store::Store,
-};
-use cloakroom_tests::proxy::{Fault, FaultProxy};
+use cloakroom::Session;
+use cloakroom_tests::proxy::Fault;
 use fastrand::Rng;
 
-use super::{
-    Database,
-    resends::{Lines, lose},
-};
-
-/// A visitor of two processes: one is behind the proxy.
-struct Visitor {
-    proxy: Arc<FaultProxy>,
-    through: Sessions,
-    direct: Sessions,
-    cookie: String,
-}
-
-impl Visitor {
-    async fn of(lines: &Lines) -> Self {
-        let keys = AppKeys::random();
-        let sessions = |store: &Arc<dyn Store>| {
-            let builder = Sessions::builder(store.clone(), keys.clone());
-            builder.cookie_settings(CookieSettings::development()).build().unwrap()
-        };
-        let [through, direct] = [&lines.through, &lines.direct].map(sessions);
-        let visit = RequestContext::new(&direct);
-        visit.session([].as_slice() as &[(&str, String)]).await.unwrap().put("new", 1).unwrap();
-        let set_cookie = visit.finish(200).await.unwrap().set_cookie;
-        let cookie = set_cookie[0].split(';').next().unwrap().to_owned();
-        Self { proxy: lines.proxy.clone(), through, direct, cookie }
-    }
-
-    /// Makes a change in a request that nothing happens to.
-    async fn change(&self, change: impl FnOnce(&Session) -> Result<(), Error>) {
-        let visit = RequestContext::new(&self.direct);
-        let headers = [("cookie", self.cookie.clone())];
-        change(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
-        visit.finish(200).await.map(drop).unwrap();
-    }
-
-    /// Makes a change in a request whose commit is sent twice.
-    async fn change_with_gap(
-        &self,
-        change: impl FnOnce(&Session) -> Result<(), Error>,
-        fault: Fault,
-        gap: impl Future<Output = ()>,
-    ) -> Result<(), Error> {
-        let visit = RequestContext::new(&self.through);
-        let headers = [("cookie", self.cookie.clone())];
-        change(&visit.session(headers.as_slice()).await.unwrap()).unwrap();
-        let finish = async move { Ok(visit.finish(200).await.map(drop)?) };
-        lose(&self.proxy, fault, finish, gap).await
-    }
-
-    async fn read<T>(&self, read: impl FnOnce(&Session) -> Result<T, Error>) -> T {
-        let headers = [("cookie", self.cookie.clone())];
-        read(&RequestContext::new(&self.direct).session(headers.as_slice()).await.unwrap()).unwrap()
-    }
-}
+use super::{Database, resends::Lines};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_increment_counts_once_and_an_update_appends_once() {
@@ -75,7 +18,7 @@ async fn an_increment_counts_once_and_an_update_appends_once() {
 async fn count_and_append(database: Database) {
     const ROUNDS: u64 = 60;
     let lines = Lines::new(database).await;
-    let visitor = Visitor::of(&lines).await;
+    let visitor = lines.visitor().await;
     let mut random = Rng::with_seed(7);
     let push = |id: u64| {
         move |session: &Session| {

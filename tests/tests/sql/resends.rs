@@ -1,12 +1,15 @@
 //! A statement whose reply was lost is sent again, and another writer was faster.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use cloakroom::{
     clock::{Clock, SystemClock},
     store::{Commit, Outcome, RecordKey, Revision, Store, StoreError},
 };
-use cloakroom_tests::proxy::{Fault, FaultProxy};
+use cloakroom_tests::{
+    proxy::{Fault, FaultProxy},
+    resend::{Visitor, lose},
+};
 
 use super::{
     Database, HOUR, Place, Settings, create, done, draft, key, live, overwrite, tombstone,
@@ -43,6 +46,11 @@ impl Lines {
         done(self.through.commit(Commit::destroy(to, until)).await);
     }
 
+    /// Returns a visitor of two processes: one is behind the proxy.
+    pub(crate) async fn visitor(&self) -> Visitor {
+        Visitor::new(self.proxy.clone(), self.through.clone(), self.direct.clone()).await
+    }
+
     /// Commits through the proxy. What `fault` keeps back of the first copy is lost, then `gap` goes on,
     /// and then the connection breaks.
     async fn commit_with_gap(
@@ -60,24 +68,6 @@ impl Lines {
     fn rotates_in_one_statement(&self) -> bool {
         matches!(self.place.database, Database::Postgres(_))
     }
-}
-
-/// Runs `step` and has `fault` swallow something of it, then runs `gap`, then breaks the connection.
-pub(crate) async fn lose<T: Send + 'static>(
-    proxy: &FaultProxy,
-    fault: Fault,
-    step: impl Future<Output = T> + Send + 'static,
-    gap: impl Future<Output = ()>,
-) -> T {
-    let before = proxy.swallowed();
-    proxy.set(fault);
-    let pending = tokio::spawn(step);
-    while proxy.swallowed() == before {
-        tokio::time::sleep(Duration::from_micros(200)).await;
-    }
-    gap.await;
-    proxy.start_over();
-    pending.await.unwrap()
 }
 
 fn assert_unknown(outcome: Result<Outcome, StoreError>) {
