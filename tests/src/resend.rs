@@ -23,6 +23,7 @@ pub async fn lose<T: Send + 'static>(
     proxy.set(fault);
     let pending = tokio::spawn(step);
     while proxy.swallowed() == before {
+        assert!(!pending.is_finished(), "{fault:?} swallowed nothing of it");
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     gap.await;

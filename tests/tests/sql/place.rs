@@ -1,6 +1,10 @@
 //! Databases of the tests' own, and stores on them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use cloakroom::{
     async_trait,
@@ -162,6 +166,18 @@ impl Place {
             Database::Postgres(_) => psql(&self.url, statements),
             Database::MariaDb => mariadb(&self.url, statements),
             Database::Sqlite => in_thread(sqlite(&self.url, statements)),
+        }
+    }
+
+    /// Waits until a query returns this text.
+    ///
+    /// # Panics
+    /// When it does not within 15 seconds.
+    pub(crate) async fn wait_for(&self, query: &str, expected: &str) {
+        let began = Instant::now();
+        while self.sql(query) != expected {
+            assert!(began.elapsed() < Duration::from_secs(15), "{query} is not {expected}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
