@@ -12,6 +12,7 @@
 
 mod account;
 mod backend;
+mod kind;
 mod mariadb;
 mod pgbouncer;
 mod postgres;
@@ -26,6 +27,7 @@ use std::{
 };
 
 pub use backend::{Database, SqlBackend};
+pub use kind::DatabaseServer;
 pub use mariadb::{MariaDbServer, mariadb};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{PostgresServer, psql};

@@ -27,7 +27,7 @@ pub(super) enum Port {
 
 /// A server that may be running. Dropping it ends it and removes its folder.
 #[derive(Debug)]
-pub(super) struct Server {
+pub struct Server {
     name: &'static str,
     /// The signal that ends the server at once, when the test is over.
     signal: &'static str,
