@@ -221,14 +221,17 @@ impl NotBefore for Users {
     }
 }
 
+/// Sessions in cookies, which count as these users say.
+fn sealed_sessions_of(users: &Users, clock: &Arc<FakeClock>) -> Sessions {
+    let builder = Sessions::builder(Driver::Cookie, AppKeys::random());
+    build(builder.not_before(users.clone()), clock)
+}
+
 #[tokio::test]
 async fn a_copied_cookie_is_dead_after_a_sign_out_everywhere() {
     let clock = Arc::new(FakeClock::default());
     let users = Users::default();
-    let sessions = build(
-        Sessions::builder(Driver::Cookie, AppKeys::random()).not_before(users.clone()),
-        &clock,
-    );
+    let sessions = sealed_sessions_of(&users, &clock);
     let mut browser = signed_in(&sessions, "browser").await;
     let copy = browser.clone();
     assert!(is_signed_in(&copy).await, "without the hook it is good until its deadline");
@@ -246,10 +249,7 @@ async fn a_copied_cookie_is_dead_after_a_sign_out_everywhere() {
 async fn a_hook_that_cannot_tell_is_an_error_and_loses_nothing() {
     let clock = Arc::new(FakeClock::default());
     let users = Users::default();
-    let sessions = build(
-        Sessions::builder(Driver::Cookie, AppKeys::random()).not_before(users.clone()),
-        &clock,
-    );
+    let sessions = sealed_sessions_of(&users, &clock);
     let mut browser = signed_in(&sessions, "browser").await;
     *users.0.lock().unwrap() = Some(Err(()));
     let error = browser.try_visit(|_| Ok(())).await.unwrap_err();
