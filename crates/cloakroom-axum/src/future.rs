@@ -29,7 +29,7 @@ pin_project! {
 /// The commit after the handler, and the handler's outcome until the commit is done.
 struct Committing<B> {
     commit: CommitFuture,
-    outcome: Option<Outcome<B>>,
+    outcome: Outcome<B>,
 }
 
 /// The result of a handler.
@@ -68,20 +68,27 @@ where
                 );
             }
         }
-        if this.committing.is_none() {
-            let outcome = match ready!(poll_catching_panic(this.handler.as_mut(), cx)) {
-                Ok(Ok(response)) => Outcome::Response(on_failure.replace(response, request)),
+        let mut committing = match this.committing.take() {
+            Some(committing) => committing,
+            None => match ready!(poll_catching_panic(this.handler.as_mut(), cx)) {
+                Ok(Ok(response)) => {
+                    Outcome::Response(on_failure.replace(response, request)).commit(request)
+                }
                 Ok(Err(error)) => {
                     tokio::spawn(request.context.abandon(request.line()));
                     return Poll::Ready(Err(error));
                 }
-                Err(payload) => Outcome::Panic(payload),
-            };
-            *this.committing = Some(outcome.commit(request));
-        }
-        match this.committing {
-            Some(committing) => committing.poll(request, on_failure, cx).map(Ok),
-            None => Poll::Pending,
+                Err(payload) => Outcome::Panic(payload).commit(request),
+            },
+        };
+        match Pin::new(&mut committing.commit).poll(cx) {
+            Poll::Ready(committed) => {
+                Poll::Ready(Ok(committing.outcome.into_response(committed, request, on_failure)))
+            }
+            Poll::Pending => {
+                *this.committing = Some(committing);
+                Poll::Pending
+            }
         }
     }
 }
@@ -107,7 +114,7 @@ impl<B: Default + 'static> Outcome<B> {
             Self::Response(response) => request.context.finish(response.status().as_u16()),
             Self::Panic(_) => request.context.abandon(request.line()),
         };
-        Committing { commit, outcome: Some(self) }
+        Committing { commit, outcome: self }
     }
 
     /// Makes the response, once the result of the commit is known.
@@ -132,21 +139,6 @@ impl<B: Default + 'static> Outcome<B> {
         };
         headers.write_to(response.headers_mut());
         response
-    }
-}
-
-impl<B: Default + 'static> Committing<B> {
-    fn poll(
-        &mut self,
-        request: &HandledRequest,
-        on_failure: &OnFailure,
-        cx: &mut Context<'_>,
-    ) -> Poll<Response<B>> {
-        let committed = ready!(Pin::new(&mut self.commit).poll(cx));
-        match self.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome.into_response(committed, request, on_failure)),
-            None => Poll::Pending,
-        }
     }
 }
 

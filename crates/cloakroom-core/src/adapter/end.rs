@@ -132,7 +132,8 @@ impl RequestContext {
 /// error instead.
 #[must_use = "a commit that is not run is lost"]
 pub struct CommitFuture {
-    commit: Detached<CommitResult>,
+    /// `None` if the request used no session.
+    commit: Option<Detached<CommitResult>>,
     outer: Option<RequestContext>,
     response: Response,
     /// The cookies of layers inside, for the response that replaces a lost one.
@@ -153,13 +154,13 @@ impl CommitFuture {
         response: Response,
         inside: Inside,
     ) -> Self {
-        Self { commit, outer: context.outer().cloned(), response, inside: inside.set_cookie }
+        let outer = context.outer().cloned();
+        Self { commit: Some(commit), outer, response, inside: inside.set_cookie }
     }
 
     /// Returns the empty result of a request that used no session.
     fn without_session() -> Self {
-        let commit = Detached::ready(Ok(ResponseHeaders::default()));
-        Self { commit, outer: None, response: Response::Sent, inside: Vec::new() }
+        Self { commit: None, outer: None, response: Response::Sent, inside: Vec::new() }
     }
 }
 
@@ -167,7 +168,8 @@ impl Future for CommitFuture {
     type Output = Result<ResponseHeaders, Uncommitted>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut result = ready!(Pin::new(&mut self.commit).poll(cx));
+        let Some(commit) = &mut self.commit else { return Poll::Ready(Ok(<_>::default())) };
+        let mut result = ready!(Pin::new(commit).poll(cx));
         let is_lost = result.is_err() || self.response == Response::Lost;
         let headers = match &mut result {
             Ok(headers) | Err(Uncommitted { headers, .. }) => headers,
