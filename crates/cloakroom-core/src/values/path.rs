@@ -31,7 +31,10 @@ impl<'k> Path<&'k str> {
     /// If the key is longer than 1,024 bytes, or is dotted and has more than 32 segments.
     pub(crate) fn of<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
         let Key { text, notation } = key.as_key();
-        let (bytes, segments) = (text.len(), 1 + text.bytes().filter(|b| *b == b'.').count());
+        let (bytes, dots) = (text.len(), text.bytes().filter(|b| *b == b'.').count());
+        // Without a dot both notations mean the same, and the literal one is not searched for dots again.
+        let notation = if dots == 0 { Notation::Literal } else { notation };
+        let segments = dots + 1;
         let problem = if bytes > MAX_BYTES {
             BadKey::Bytes { bytes, limit: MAX_BYTES }
         } else if notation == Notation::Dotted && segments > MAX_SEGMENTS {
