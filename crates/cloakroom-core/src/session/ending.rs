@@ -68,8 +68,9 @@ impl Session {
     /// Abandons a request that has no other end, because its client has disconnected, if a closure
     /// in its changes could keep the session in memory.
     pub(crate) fn drop_closures(&self) {
+        let holds_closures = self.state().work.holds_closures();
         // A commit under way still takes the changes.
-        if self.0.committing.try_lock().is_ok() && self.state().work.holds_closures() {
+        if holds_closures && !self.is_committing() {
             _ = self.close(Ending::Abandoned);
         }
     }
@@ -94,11 +95,11 @@ impl Session {
     /// Returns the headers of the request's commits. Waits for a commit that is still under way because
     /// its caller has dropped the future.
     fn earned(self) -> Detached<CommitResult> {
-        if self.0.committing.try_lock().is_ok() {
+        if !self.is_committing() {
             return Detached::ready(Ok(self.response_headers()));
         }
         Detached::new(async move {
-            drop(self.0.committing.lock().await);
+            drop(self.begin_commit().await);
             Ok(self.response_headers())
         })
     }

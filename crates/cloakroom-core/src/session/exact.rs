@@ -135,7 +135,7 @@ impl Session {
         let (exact, result) = ExactResult::of(change);
         let session = self.clone();
         let persistence = Detached::new(async move {
-            let _turn = session.0.committing.lock().await;
+            let _turn = session.begin_commit().await;
             let (pending, checkpoint) = session.pending_exact(exact).await?;
             session.commit_pending(pending, &checkpoint).await
         });

@@ -1,6 +1,6 @@
 //! Operations on the session as a whole: its token, its end, its commit.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tracing::{Instrument as _, field::Empty};
 
@@ -155,8 +155,9 @@ impl Session {
 
     /// Commits the current changes. Returns the result with the part of the work that it is about.
     pub(super) async fn commit_changes(&self) -> (Result<(), Error>, Checkpoint) {
-        let work = async {
-            let _turn = self.0.committing.lock().await;
+        // Pinned here, because a move into the span would copy the whole future.
+        let work = pin!(async {
+            let _turn = self.begin_commit().await;
             let (pending, checkpoint, new_owner) = {
                 let state = self.state();
                 (state.work.pending(), state.work.checkpoint(), state.work.new_owner())
@@ -167,7 +168,7 @@ impl Session {
                 Some(owner) => Box::pin(self.commit_sign_in(owner, pending, &checkpoint)).await,
             };
             (committed, checkpoint)
-        };
+        });
         let (committed, checkpoint) = work.instrument(self.commit_span()).await;
         (committed.inspect_err(|error| observe::refused(error.code())), checkpoint)
     }

@@ -70,7 +70,8 @@ struct Inner {
     input: OnceLock<Arc<FormInput>>,
     state: Mutex<State>,
     /// Held while a commit is under way, because the commits of one session have to follow each other.
-    committing: tokio::sync::Mutex<()>,
+    /// Unset until the first commit, because most requests make none.
+    committing: OnceLock<tokio::sync::Mutex<()>>,
 }
 
 /// When a session is loaded.
@@ -99,13 +100,22 @@ impl Session {
             chunks,
             input: OnceLock::new(),
             state: Mutex::new(state),
-            committing: tokio::sync::Mutex::default(),
+            committing: OnceLock::new(),
         }))
     }
 
     /// Invariant: no code of the application runs while the state is locked.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other commit is under way. Returns the lock that a commit holds.
+    async fn begin_commit(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.committing.get_or_init(tokio::sync::Mutex::default).lock().await
+    }
+
+    fn is_committing(&self) -> bool {
+        self.0.committing.get().is_some_and(|turn| turn.try_lock().is_err())
     }
 
     /// Returns the key of the record that this session has after its commit. Returns `None` if it has
