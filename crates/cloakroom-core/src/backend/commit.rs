@@ -108,9 +108,7 @@ impl PendingCommit {
 
     /// Returns whether the changes give the session an owner that it did not have.
     fn signs_in(&self) -> bool {
-        let had = self.before.owner.as_ref();
-        let is_new = |owner: &Owner| had.is_none_or(|had| had.name != owner.name);
-        self.changes.owner().as_ref().is_some_and(is_new)
+        self.changes.owner().is_some_and(|owner| owner.is_other_than(self.before.owner.as_ref()))
     }
 
     /// Returns whether the request has proved again who the owner of its session is, as after a change

@@ -26,6 +26,11 @@ impl Owner {
         OwnerKey::of(&self.name)
     }
 
+    /// Returns whether a session that had the owner `had` gets another one.
+    pub(crate) fn is_other_than(&self, had: Option<&Self>) -> bool {
+        had.is_none_or(|had| had.name != self.name)
+    }
+
     /// Returns this owner for a session that had the owner `had`. A session that keeps its owner keeps
     /// its id.
     pub(crate) fn after(&self, had: Option<&Self>) -> Self {

@@ -8,7 +8,7 @@ use crate::{
     backend::{
         commit::{Changes, CommitOutcome, ExactChange, PendingCommit, TokenAction},
         context::Context,
-        decide::{CookieRule, Persistence, Seal, Step, Usage, Worth, decide},
+        decide::{CookieRule, Persistence, Seal, Step, Usage, Wanted, Worth, decide},
         loaded::LoadedSession,
     },
     crypto::token::Token,
@@ -261,13 +261,28 @@ impl UnitOfWork {
 
     /// Returns whether a commit would have nothing to do. Decides by the time at which the session was
     /// loaded, which saves a read of the clock.
-    pub(super) fn has_nothing_to_commit(&self, context: &Context) -> bool {
-        let wanted = self.uncommitted().wanted(&self.record);
+    fn has_nothing_to_commit(&self, context: &Context) -> bool {
+        if matches!(self.persistence, Persistence::Stored { .. }) && !self.log.is_empty() {
+            return false;
+        }
         let deadlines = context.deadlines(&self.record);
-        let decision = decide(self.persistence, wanted, deadlines, self.loaded_at);
+        let decision = decide(self.persistence, self.wanted(), deadlines, self.loaded_at);
         decision.step == Step::Nothing
             && decision.cookie == CookieRule::Keep
             && !self.concerns_ended_session()
+    }
+
+    /// Summarizes a commit of all current changes for the decision.
+    fn wanted(&self) -> Wanted {
+        let had = self.untouched.owner.as_ref();
+        Wanted {
+            action: self.action.kind(),
+            contents: self.log.contents(),
+            worth: self.worth(),
+            signs_in: self.log.owner().is_some_and(|owner| owner.is_other_than(had)),
+            usage: Usage::Used,
+            seal: self.seal,
+        }
     }
 
     /// Returns whether the commit has to handle a session that has ended. It reports dropped changes,
@@ -284,11 +299,7 @@ impl UnitOfWork {
     /// Returns a commit of all current changes. The changes stay in the log until
     /// [`apply`](Self::apply), so that a failed commit loses nothing.
     pub(super) fn pending(&self) -> Box<PendingCommit> {
-        Box::new(self.uncommitted())
-    }
-
-    fn uncommitted(&self) -> PendingCommit {
-        PendingCommit {
+        Box::new(PendingCommit {
             persistence: self.persistence,
             key: self.key,
             token: Some(self.token.clone()),
@@ -301,7 +312,7 @@ impl UnitOfWork {
             usage: Usage::Used,
             in_doubt: self.in_doubt,
             loaded_at: self.loaded_at,
-        }
+        })
     }
 
     /// Returns a commit of `change` alone, without the request's other changes, and the source of the
@@ -322,7 +333,7 @@ impl UnitOfWork {
         };
         let (action, changes) = (TokenAction::Keep, Changes::Exact(change));
         let required = Worth::Nothing;
-        let pending = PendingCommit { action, changes, record, required, ..self.uncommitted() };
+        let pending = PendingCommit { action, changes, record, required, ..*self.pending() };
         (Box::new(pending), source)
     }
 

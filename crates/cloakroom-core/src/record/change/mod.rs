@@ -145,10 +145,13 @@ impl ChangeLog {
 
     /// Returns the owner that the log gives to a session without an owner.
     pub(crate) fn owner(&self) -> Option<Owner> {
-        self.changes().iter().fold(None, |had, change| match change {
-            Change::Own(owner) => owner.as_ref().map(|owner| owner.after(had.as_ref())),
-            _ => had,
-        })
+        let mut had = None;
+        for change in self.changes() {
+            if let Change::Own(owner) = change {
+                had = owner.as_ref().map(|owner| owner.after(had.as_ref()));
+            }
+        }
+        had
     }
 
     /// Returns the ids of the flash batches that the log writes.
