@@ -111,6 +111,10 @@ pub enum Step {
     Destroy,
     Commit,
     CsrfToken,
+    SignIn {
+        owner: String,
+    },
+    SignOut,
     SetOwner {
         owner: String,
     },
@@ -310,6 +314,11 @@ pub fn has_error_for(field: impl AsRef<str>) -> Step {
 /// Reads the first error of a field.
 pub fn get_error_for(field: impl AsRef<str>) -> Step {
     Step::GetErrorFor { field: owned(field) }
+}
+
+/// Signs an owner in.
+pub fn sign_in(owner: impl AsRef<str>) -> Step {
+    Step::SignIn { owner: owned(owner) }
 }
 
 /// Gives the session an owner.

@@ -1,7 +1,7 @@
 //! A request while its handler runs.
 
 use cloakroom_core::adapter::{RequestContext, RequestLine};
-use http::{Method, Request, uri::PathAndQuery};
+use http::{Method, uri::PathAndQuery};
 
 /// A request while its handler runs: its context, and its name in log lines.
 #[derive(Debug)]
@@ -13,9 +13,12 @@ pub(crate) struct HandledRequest {
 }
 
 impl HandledRequest {
-    pub(crate) fn new<B>(context: RequestContext, request: &Request<B>) -> Self {
-        let target = request.uri().path_and_query().cloned();
-        Self { context, method: request.method().clone(), target }
+    pub(crate) fn new(
+        context: RequestContext,
+        method: Method,
+        target: Option<PathAndQuery>,
+    ) -> Self {
+        Self { context, method, target }
     }
 
     /// Returns the request as log lines name it.

@@ -2,7 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use cloakroom_core::{Sessions, adapter::ContextStack};
+use cloakroom_core::{
+    Sessions,
+    adapter::{ContextStack, axum::SessionExtension},
+};
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -43,12 +46,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let outer = request.extensions_mut().remove();
-        let method = request.method().as_str();
-        let (stack, context) = ContextStack::begin(&self.sessions, method, outer);
+        let outer: Option<SessionExtension> = request.extensions_mut().remove();
+        let (outer, target) = outer.map_or((None, None), |outer| (Some(outer.stack), outer.target));
+        let target = target.or_else(|| request.uri().path_and_query().cloned());
+        let (stack, context) =
+            ContextStack::begin(&self.sessions, request.method().as_str(), outer);
         let preload = (self.loading == Loading::Ahead).then(|| context.preload(request.headers()));
-        let handled = HandledRequest::new(context, &request);
-        request.extensions_mut().insert(stack);
+        let handled = HandledRequest::new(context, request.method().clone(), target.clone());
+        request.extensions_mut().insert(SessionExtension { stack, target });
         // The handler runs when this future is polled first, which is after the preload.
         let handler = self.inner.call(request);
         ResponseFuture::new(handler, handled, preload, self.on_failure.clone())

@@ -18,7 +18,7 @@
 //! | `backend` | loads and commits: the decision, the turns of writers, cookie and store |
 //! | `session` | [`Session`], [`View`], [`Sessions`]: what handlers use |
 //! | `manage` | sessions that are found from outside of their requests |
-//! | `web` | CSRF protection, view helpers |
+//! | `web` | CSRF protection, names of devices, view helpers |
 //! | `adapter` | what a framework's adapter needs |
 //! | `testing` | a client and sessions for tests |
 //!
@@ -53,8 +53,9 @@ mod web;
 pub use adapter::{
     input::{Input, JsonInput},
     named_session::{CookieName, NamedSession},
+    require_owner::{Owner, RequireOwner},
 };
-pub use backend::{context::ServerErrors, not_before::NotBefore};
+pub use backend::{context::ServerErrors, not_before::NotBefore, users::Users};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
 pub use error::{ConfigError, Error, WithCauses};
@@ -72,18 +73,20 @@ pub use record::{
 };
 pub use session::{
     Session,
+    current_user::CurrentUser,
     deadlines::Deadlines,
     flash_messages::FlashMessages,
     read::ReadSession,
     sessions::{DEFAULT_IDLE_TIMEOUT, Driver, Sessions, SessionsBuilder},
+    sign_in::SignIn,
     view::View,
 };
 pub use values::{
     key::{AsKey, Key, KeyOf, TypedKey},
     number::Number,
 };
-pub use web::csrf;
 #[cfg(feature = "minijinja")]
 pub use web::minijinja;
 #[cfg(feature = "tera")]
 pub use web::tera;
+pub use web::{csrf, device::device_name};

@@ -243,6 +243,20 @@ pub(crate) fn insecure_cookie() {
     });
 }
 
+/// Warns that a visitor was signed in under the token that they came with. Warns once for each process,
+/// because one handler affects all of its visitors.
+pub(crate) fn fixed_session() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(
+            target: TARGET,
+            "a session got an owner and kept the token of an anonymous visitor, so an attacker who planted \
+             that token is signed in too (session fixation): sign users in with `Session::sign_in`, or call \
+             `regenerate` next to `set_owner`"
+        );
+    });
+}
+
 /// Warns that a record in the store belongs to another application.
 pub(crate) fn foreign_record() {
     tracing::warn!(

@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, Bytes, PayloadConfig, Redirect, ServiceConfig},
 };
 use cloakroom::{
-    Back, Input, Session, Sessions, View,
+    Back, Input, Owner, RequireOwner, Session, Sessions, View,
     actix::{CsrfMiddleware, SessionMiddleware},
 };
 use futures_util::stream;
@@ -33,13 +33,17 @@ pub fn routes(app: &mut ServiceConfig) {
         .route(web::get().to(csrf_form))
         .route(web::post().to(async || "passed"))
         .wrap(CsrfMiddleware::default());
+    let mine = web::resource("/mine")
+        .route(web::get().to(async |owner: Owner| owner.to_string()))
+        .wrap(RequireOwner::new().or_redirect("/sign-in"));
     app.route("/script", web::to(script))
         .route("/none", web::get().to(async || "none"))
         .route("/late", web::to(late))
         .route("/login", web::get().to(login))
         .route("/read", web::get().to(read))
         .route("/write", web::get().to(write))
-        .service(guarded);
+        .service(guarded)
+        .service(mine);
 }
 
 /// Asks for the session inside the body, when the head has left.

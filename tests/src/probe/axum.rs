@@ -10,7 +10,7 @@ use axum::{
     routing::{any, get, post},
 };
 use cloakroom::{
-    Back, Error, Input, Session, Sessions, View,
+    Back, Error, Input, Owner, RequireOwner, Session, Sessions, View,
     axum::{CsrfLayer, SessionLayer},
 };
 use futures_util::stream;
@@ -31,6 +31,9 @@ pub fn routes() -> Router {
         .route("/csrf-form", get(csrf_form))
         .route("/csrf-form", post(async || "passed"))
         .layer(CsrfLayer::default());
+    let mine = Router::new()
+        .route("/mine", get(async |owner: Owner| owner.to_string()))
+        .layer(RequireOwner::new().or_redirect("/sign-in"));
     Router::new()
         .route("/script", any(script))
         .route("/none", get(async || "none"))
@@ -39,6 +42,7 @@ pub fn routes() -> Router {
         .route("/read", get(read))
         .route("/write", get(write))
         .merge(guarded)
+        .merge(mine)
 }
 
 /// Asks for the session inside the body, when the head has left.

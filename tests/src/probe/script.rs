@@ -101,6 +101,8 @@ async fn run_step(
         Step::Commit => nothing(session.commit().await),
         Step::IncrementNow { key, by } => increment_now(&key, by, session).await,
         Step::Take { key } => value(session.take::<Value>(&key).await?),
+        Step::SignIn { owner } => nothing(session.sign_in(owner)),
+        Step::SignOut => nothing(session.sign_out()),
         Step::SetOwner { owner } => nothing(session.set_owner(&owner)),
         Step::SessionsOf { owner } => sessions_of(&owner, session, loaded).await,
         Step::DestroyOthers { owner } => destroy_others(&owner, session, loaded).await,

@@ -15,6 +15,7 @@ mod owners;
 mod reach;
 mod retries;
 mod schedules;
+mod sign_in;
 mod sign_ins;
 mod testing;
 mod turns;

@@ -85,6 +85,7 @@ mod redirects;
 mod responses;
 mod schedules;
 mod show_errors;
+mod sign_in;
 mod tokens;
 mod two_sessions;
 mod values;

@@ -15,6 +15,7 @@ use super::{
     error::AdapterError,
     nesting,
     problem::{ClientFormat, Problem},
+    require_owner::SignInRequired,
 };
 use crate::{
     backend::{decide::Persistence, loaded::LoadedSession},
@@ -320,6 +321,14 @@ impl RequestContext {
         match &progress.session {
             Some(session) => session.input(),
             None => progress.input.clone(),
+        }
+    }
+
+    /// Stores the page that the visitor wants to see after signing in.
+    pub(super) fn keep_intended_url(&self, required: &SignInRequired) {
+        if let (Some(session), Some(intended)) = (self.loaded(), &required.intended) {
+            // Without it, the visitor gets to the page that follows every sign-in.
+            drop(session.set_intended_url(intended));
         }
     }
 

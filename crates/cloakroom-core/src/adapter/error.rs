@@ -2,6 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
+use super::require_owner::SignInRequired;
 use crate::{error::Error, form::FormError, web::csrf::CsrfRejection};
 
 /// The reason why the library makes the response instead of the application. It is part of a
@@ -23,6 +24,8 @@ pub enum AdapterError {
     Panicked,
     /// The request may be forged. Status 403.
     Forged(CsrfRejection),
+    /// The visitor has to sign in first, or again. Status 401, or 303 with a sign-in page.
+    SignInRequired(SignInRequired),
     /// The form is longer than the limit in bytes, if that is known. Status 413.
     BodyTooLarge {
         /// The limit in bytes.
@@ -45,6 +48,8 @@ impl AdapterError {
                 error.http_status()
             }
             Self::Forged(_) => 403,
+            Self::SignInRequired(SignInRequired { page: Some(_), .. }) => 303,
+            Self::SignInRequired(_) => 401,
             Self::BodyTooLarge { .. } => 413,
             Self::BodyBroken => 400,
             Self::NotAForm(error) => error.http_status(),
@@ -52,8 +57,8 @@ impl AdapterError {
     }
 
     /// Returns one stable word for the kind of failure: `no_session_layer`, `panicked`, an
-    /// [`Error::code`], a [`CsrfRejection::reason`], `body_too_large`, `body_broken`, `body_taken`, `not_a_form` or
-    /// `invalid_form`.
+    /// [`Error::code`], a [`CsrfRejection::reason`], `not_signed_in`, `signed_in_too_long_ago`,
+    /// `level_too_low`, `body_too_large`, `body_broken`, `body_taken`, `not_a_form` or `invalid_form`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSession(_) => "no_session_layer",
@@ -62,6 +67,7 @@ impl AdapterError {
                 error.code()
             }
             Self::Forged(refusal) => refusal.reason(),
+            Self::SignInRequired(required) => required.code(),
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyBroken => "body_broken",
             Self::BodyTaken => "body_taken",
@@ -104,6 +110,7 @@ impl fmt::Display for AdapterError {
                 "the handler panicked after a commit; the response has the session's cookie",
             ),
             Self::Forged(refusal) => refusal.fmt(f),
+            Self::SignInRequired(required) => required.fmt(f),
             Self::BodyTooLarge { limit: Some(limit) } => write!(
                 f,
                 "the form is longer than {limit} bytes; send less, or the CSRF token in the header \

@@ -50,6 +50,7 @@ pub(crate) mod named_session;
 mod nesting;
 mod on_failure;
 mod problem;
+pub(crate) mod require_owner;
 mod response_parts;
 mod stack;
 mod verify_request;
@@ -60,6 +61,7 @@ pub use end::CommitFuture;
 pub use error::AdapterError;
 pub use on_failure::{OnFailure, Replacement, headers_of_replaced};
 pub use problem::Problem;
+pub use require_owner::{Reason, RequestHead, SignInRequired};
 pub use response_parts::ResponseParts;
 pub use stack::ContextStack;
 

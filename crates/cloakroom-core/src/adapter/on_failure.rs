@@ -42,7 +42,8 @@ impl<R> OnFailure<R> {
     }
 
     /// Returns the replacement of a response that was made from the problem `given`. Returns `None` if that
-    /// response stays. [Logs](Problem::log) the failure with the request.
+    /// response stays. [Logs](Problem::log) the failure with the request. If the response leads to the
+    /// sign-in page, the session keeps the page that the visitor wanted.
     ///
     /// Without a handler the library's own response, which `render` makes, is made again if the code
     /// that made it did not know that the client wants JSON, or that errors are
@@ -57,6 +58,9 @@ impl<R> OnFailure<R> {
         render: impl Fn(ResponseParts) -> R,
     ) -> Option<Replacement<R>> {
         given.log(request);
+        if let AdapterError::SignInRequired(required) = given.failure() {
+            context.keep_intended_url(required);
+        }
         if !given.is_replaceable() {
             return None;
         }

@@ -11,7 +11,9 @@ use std::{
 
 use serde_json::json;
 
-use crate::adapter::{error::AdapterError, response_parts::ResponseParts};
+use crate::adapter::{
+    error::AdapterError, require_owner::SignInRequired, response_parts::ResponseParts,
+};
 use crate::{
     error::{FormReply, WithCauses},
     form::wants_json,
@@ -141,6 +143,11 @@ impl Problem {
         &self.occurrence.failure
     }
 
+    /// Returns whether the visitor has to sign in.
+    pub(crate) fn needs_sign_in(&self) -> bool {
+        matches!(self.failure(), AdapterError::SignInRequired(_))
+    }
+
     /// Returns the status of the library's own response.
     pub fn http_status(&self) -> u16 {
         self.failure().http_status()
@@ -189,6 +196,11 @@ impl Problem {
         self.occurrence.has_response.store(true, Ordering::Relaxed);
         if let Some(reply) = self.form_reply() {
             return ResponseParts::of_form(self.http_status(), reply);
+        }
+        if let AdapterError::SignInRequired(SignInRequired { page: page @ Some(_), .. }) =
+            self.failure()
+        {
+            return ResponseParts::see_other(page.clone());
         }
         let (status, message) = (self.http_status(), self.message());
         let vary = matches!(self.failure(), AdapterError::Forged(_)).then_some(CsrfRejection::VARY);
@@ -244,6 +256,7 @@ impl Problem {
 fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",

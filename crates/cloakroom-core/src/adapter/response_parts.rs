@@ -18,6 +18,11 @@ pub struct ResponseParts {
 }
 
 impl ResponseParts {
+    /// Makes a redirect to a path of this site.
+    pub(super) fn see_other(location: Option<String>) -> Self {
+        Self { status: 303, location, ..Self::default() }
+    }
+
     /// Makes the reply to an invalid form.
     pub(super) fn of_form(status: u16, reply: &FormReply) -> Self {
         let (location, content) = match reply {

@@ -111,6 +111,17 @@ impl PendingCommit {
         self.changes.owner().is_some_and(|owner| owner.is_other_than(self.before.owner.as_ref()))
     }
 
+    /// Returns whether a visitor would be signed in under a token that others may know: the session came
+    /// under an anonymous token, which it keeps (session fixation). A sealed cookie is not such a token,
+    /// because each commit replaces it.
+    pub(crate) fn fixes_session(&self) -> bool {
+        self.key.is_some()
+            && matches!(self.persistence, Persistence::Stored { .. })
+            && self.action == TokenAction::Keep
+            && self.before.owner.is_none()
+            && self.changes.owner().is_some()
+    }
+
     /// Returns whether the request has proved again who the owner of its session is, as after a change
     /// of the password.
     pub(super) fn signs_in_again(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::not_before::NotBefore,
+    backend::{not_before::NotBefore, users::AnyUsers},
     cookie::{Cookies, pre_session::PreSessions},
     crypto::{app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
@@ -27,8 +27,10 @@ pub(crate) struct Context {
     pub(crate) max_sessions: Option<NonZeroUsize>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) show_errors: bool,
+    pub(crate) sign_in_page: Option<Box<str>>,
     pub(crate) secret_fields: SecretFields,
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
+    pub(crate) users: Option<Arc<dyn AnyUsers>>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -83,8 +85,17 @@ impl Context {
         self.show_errors
     }
 
+    /// Returns the path of the page on which visitors sign in.
+    pub(crate) fn sign_in_page(&self) -> Option<&str> {
+        self.sign_in_page.as_deref()
+    }
+
     pub(crate) fn not_before(&self) -> Option<&dyn NotBefore> {
         self.not_before.as_deref()
+    }
+
+    pub(crate) fn users(&self) -> Option<&dyn AnyUsers> {
+        self.users.as_deref()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -19,6 +19,7 @@ pub(crate) mod not_before;
 pub(crate) mod sign_ins;
 pub(crate) mod store;
 mod turns;
+pub(crate) mod users;
 
 use std::future::ready;
 

@@ -61,6 +61,10 @@ pub(crate) enum Kind {
         attempted: &'static str,
         driver: &'static str,
     },
+    /// No `Users` returns the type of user that a handler asks for.
+    NoUsers {
+        wanted: &'static str,
+    },
     /// A CSRF layer is around the session layer and not inside it.
     Unprotected {
         layer: String,
@@ -148,6 +152,10 @@ impl fmt::Display for Kind {
             ),
             Self::Ended => f.write_str("the session has ended, so the change was not made"),
             Self::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
+            Self::NoUsers { wanted } => write!(
+                f,
+                "no `Users` returns a `{wanted}`; pass one to `SessionsBuilder::users`"
+            ),
             Self::Unprotected { layer } => write!(
                 f,
                 "the session layer made {layer} is inside a CSRF layer, which cannot protect its \

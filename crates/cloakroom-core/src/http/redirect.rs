@@ -58,6 +58,19 @@ impl Back {
 pub struct SeeOther(String);
 
 impl SeeOther {
+    /// Redirects to a path of this site. Anything else leads to `/`, with a warning in the log.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::redirect::SeeOther;
+    ///
+    /// assert_eq!(SeeOther::to("/account").location(), "/account");
+    /// assert_eq!(SeeOther::to("https://evil.example/").location(), "/");
+    /// ```
+    pub fn to(path: &str) -> Self {
+        Self(local_path(path).unwrap_or_else(|| refused()).to_owned())
+    }
+
     /// Returns the `Location` header's value.
     ///
     /// ```
@@ -95,11 +108,11 @@ pub fn back(referer: Option<&str>, host: Option<&str>, fallback: &str) -> String
     local.or_else(|| local_path(fallback)).unwrap_or_else(|| refused()).to_owned()
 }
 
-/// Warns that a fallback is not a path of this site.
+/// Warns that a target is not a path of this site.
 fn refused() -> &'static str {
     tracing::warn!(
         target: "cloakroom",
-        "redirecting to `/`: the fallback of a redirect is not a path of this site, which begins with one \
+        "redirecting to `/`: the target of a redirect is not a path of this site, which begins with one \
          slash and has visible ASCII characters alone"
     );
     "/"

@@ -57,7 +57,12 @@ impl Lifetimes {
     }
 
     pub(crate) fn new_record(&self, now: Timestamp) -> Record {
-        Record::new(now, self.absolute.map(|span| now + span))
+        Record::new(now, self.absolute_deadline(now))
+    }
+
+    /// Returns the absolute deadline of a session that begins now, by the settings.
+    pub(crate) fn absolute_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        self.absolute.map(|span| now + span)
     }
 
     /// Returns when a record with this idle deadline was last used. The result is exact to a tenth of

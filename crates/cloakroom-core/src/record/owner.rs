@@ -2,6 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use cloakroom_store::{OwnerKey, RecordKey, clock::Timestamp};
 
@@ -14,12 +16,22 @@ pub(crate) struct Owner {
     /// When the session became theirs.
     pub(crate) since: Timestamp,
     pub(crate) id: SessionId,
+    /// How strongly they have proved who they are. The application gives the levels their meaning.
+    #[serde(default, skip_serializing_if = "is_lowest")]
+    pub(crate) level: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stamp: Option<OwnerStamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_lowest(level: &u8) -> bool {
+    *level == 0
 }
 
 impl Owner {
     /// Makes the owner of a session whose keys have this tag.
     pub(crate) fn new(name: &str, since: Timestamp, tag: Tag) -> Self {
-        Self { name: name.into(), since, id: SessionId::draw(tag) }
+        Self { name: name.into(), since, id: SessionId::draw(tag), level: 0, stamp: None }
     }
 
     pub(crate) fn key(&self) -> OwnerKey {
@@ -36,6 +48,35 @@ impl Owner {
     pub(crate) fn after(&self, had: Option<&Self>) -> Self {
         let id = had.filter(|had| had.name == self.name).map_or(self.id, |had| had.id);
         Self { id, ..self.clone() }
+    }
+}
+
+/// A hash of what an application changes to end all sessions of an owner, such as the hash of the
+/// password. The record has only this hash, from which the original cannot be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnerStamp([u8; 16]);
+
+impl OwnerStamp {
+    pub(crate) fn of(original: &[u8]) -> Self {
+        let hash: [u8; 32] = Sha256::digest(original).into();
+        Self(*hash.first_chunk().unwrap_or(&[0; 16]))
+    }
+
+    /// Returns whether this is the stamp of `original`. Takes the same time for every answer.
+    pub(crate) fn is_of(&self, original: &[u8]) -> bool {
+        self.0.ct_eq(&Self::of(original).0).into()
+    }
+}
+
+impl Serialize for OwnerStamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write_base64(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for OwnerStamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_base64(deserializer).map(Self)
     }
 }
 
@@ -71,16 +112,24 @@ impl SessionId {
 
 impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+        write_base64(&self.0, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for SessionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let bytes = URL_SAFE_NO_PAD.decode(&*text).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| D::Error::custom("22 characters of base64url"))
+        read_base64(deserializer).map(Self)
     }
+}
+
+fn write_base64<S: Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn read_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+    let bytes = URL_SAFE_NO_PAD.decode(&*text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| D::Error::custom("22 characters of base64url"))
 }
 
 #[cfg(test)]

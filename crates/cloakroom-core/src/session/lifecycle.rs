@@ -92,8 +92,13 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn set_idle_timeout(&self, idle: Duration) -> Result<(), Error> {
-        let millis = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        self.state().work.change(Change::IdleTimeout(millis))
+        self.change_idle_timeout(Some(idle))
+    }
+
+    /// Sets the session's own idle timeout. `None`: that of the settings.
+    pub(super) fn change_idle_timeout(&self, idle: Option<Duration>) -> Result<(), Error> {
+        let millis = |idle: Duration| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        self.state().work.change(Change::IdleTimeout(idle.map(millis)))
     }
 
     /// Sets the absolute timeout of this session: it ends `absolute` from now, even if it is used. `None`
@@ -162,6 +167,9 @@ impl Session {
                 let state = self.state();
                 (state.work.pending(), state.work.checkpoint(), state.work.new_owner())
             };
+            if pending.fixes_session() {
+                observe::fixed_session();
+            }
             let committed = match new_owner {
                 None => self.commit_pending(pending, &checkpoint).await.map(drop),
                 // In a box, because it is rare and its future is large.

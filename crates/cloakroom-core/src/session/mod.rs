@@ -1,5 +1,6 @@
 //! The session of a request, as handlers use it.
 
+pub(crate) mod current_user;
 pub(crate) mod deadlines;
 pub(crate) mod ending;
 mod exact;
@@ -12,6 +13,7 @@ pub(crate) mod read;
 mod response_effects;
 mod security;
 pub(crate) mod sessions;
+pub(crate) mod sign_in;
 mod state;
 pub(crate) mod uncommitted;
 mod unit_of_work;
@@ -24,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use current_user::AskedUser;
 use read::ReadSession;
 use state::State;
 
@@ -34,7 +37,7 @@ use crate::{
     record::owner::Owner,
     session::sessions::Sessions,
 };
-use cloakroom_store::RecordKey;
+use cloakroom_store::{RecordKey, clock::Timestamp};
 
 /// The session of one request. Clones are cheap and share one state.
 ///
@@ -72,6 +75,7 @@ struct Inner {
     /// Held while a commit is under way, because the commits of one session have to follow each other.
     /// Unset until the first commit, because most requests make none.
     committing: OnceLock<tokio::sync::Mutex<()>>,
+    asked: Mutex<Option<AskedUser>>,
 }
 
 /// When a session is loaded.
@@ -101,12 +105,18 @@ impl Session {
             input: OnceLock::new(),
             state: Mutex::new(state),
             committing: OnceLock::new(),
+            asked: Mutex::new(None),
         }))
     }
 
     /// Invariant: no code of the application runs while the state is locked.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the user that this request has asked for. No code of the application runs under the lock.
+    fn asked(&self) -> MutexGuard<'_, Option<AskedUser>> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until no other commit is under way. Returns the lock that a commit holds.
@@ -141,6 +151,10 @@ impl Session {
     /// ```
     pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    fn now(&self) -> Timestamp {
+        self.sessions().context().now()
     }
 
     /// Stores the form of the request. Later calls change nothing, because a request has one body.

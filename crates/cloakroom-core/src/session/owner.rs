@@ -8,12 +8,16 @@ use crate::{
 };
 
 impl Session {
-    /// Sets the owner of the session: the id or name that the application has for its user. Call it at
-    /// sign-in, next to [`regenerate`](Self::regenerate).
+    /// Sets the owner of the session: the id or name that the application has for its user. To sign a user
+    /// in, call [`sign_in`](Self::sign_in), which sets it as well.
     ///
-    /// The owner's sessions can then be listed and ended with [`owner_sessions`](Self::owner_sessions),
-    /// and a [`NotBefore`](crate::NotBefore) can reject them.
+    /// # Security
+    /// A visitor who signs in under the token that they came with can be the victim of session fixation: an
+    /// attacker who planted that token is then signed in too (OWASP ASVS 5.0, 7.2.4). `sign_in` gives the
+    /// session a new token. If an owner is set in a session that keeps the token of an anonymous visitor,
+    /// a warning is logged, once in each process.
     ///
+    /// # Which sessions end
     /// If the owner already has [`max_sessions`](crate::SessionsBuilder::max_sessions), the commit ends
     /// the one that was unused for the longest time. Setting the same owner again updates the time of
     /// the sign-in. In this case the session keeps its [`handle`](Self::handle), and no other session
@@ -48,10 +52,13 @@ impl Session {
             let driver = sessions.driver_name();
             return Err(Kind::Unsupported { attempted: "give the session an owner", driver }.into());
         }
-        let now = sessions.context().now();
-        let mut state = self.state();
-        let tag = state.work.current_token().record_key().tag();
-        state.work.change(Change::Own(Some(Owner::new(owner, now, tag))))
+        let owner = self.owner_entry(owner);
+        self.state().work.change(Change::Own(Some(owner)))
+    }
+
+    /// Returns the entry of an owner who signs in now.
+    pub(super) fn owner_entry(&self, name: &str) -> Owner {
+        Owner::new(name, self.now(), self.state().work.current_token().record_key().tag())
     }
 
     /// Removes the owner of the session. To sign out, prefer [`destroy`](Self::destroy), which ends

@@ -7,7 +7,7 @@ use crate::{error::Error, http::redirect::local_target};
 use cloakroom_store::clock::Timestamp;
 
 /// The key of the intended URL among the session's values.
-const INTENDED_URL: &str = "_intended_url";
+pub(super) const INTENDED_URL: &str = "_intended_url";
 /// The key of the last proof's moment among the session's values.
 const AUTHENTICATED_AT: &str = "_authenticated_at";
 
@@ -72,7 +72,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn mark_authenticated(&self) -> Result<(), Error> {
-        self.put(AUTHENTICATED_AT, self.sessions().context().now())
+        self.put(AUTHENTICATED_AT, self.now())
     }
 
     /// Returns whether the visitor has proved their identity within the last `span`.
@@ -94,7 +94,7 @@ impl Session {
     /// ```
     pub fn authenticated_within(&self, span: Duration) -> Result<bool, Error> {
         let at: Option<Timestamp> = self.get(AUTHENTICATED_AT)?;
-        Ok(at.is_some_and(|at| self.sessions().context().now() < at + span))
+        Ok(at.is_some_and(|at| self.now() < at + span))
     }
 
     /// Stores the path, with its query, to which the visitor returns after signing in. Returns `false`,

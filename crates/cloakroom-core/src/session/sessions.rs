@@ -11,6 +11,7 @@ use crate::{
         not_before::NotBefore,
         sign_ins::SignIns,
         store::StoreBackend,
+        users::{AnyUsers, Users},
     },
     cookie::{CookieSettings, Cookies, ValueForm, pre_session::PreSessions},
     crypto::{
@@ -21,7 +22,7 @@ use crate::{
     },
     error::{ConfigError, Error},
     form::SecretFields,
-    http::site_scheme::SiteScheme,
+    http::{redirect::local_target, site_scheme::SiteScheme},
     record::lifetimes::Lifetimes,
 };
 use cloakroom_store::{
@@ -209,6 +210,11 @@ impl Sessions {
         if self.context().cookies().are_secure() { SiteScheme::Https } else { SiteScheme::Any }
     }
 
+    /// Returns the path of the [sign-in page](SessionsBuilder::sign_in_page).
+    pub(crate) fn sign_in_page(&self) -> Option<&str> {
+        self.context().sign_in_page()
+    }
+
     pub(crate) fn context(&self) -> &Context {
         &self.shared.context
     }
@@ -286,8 +292,10 @@ pub struct SessionsBuilder {
     max_sessions: Option<usize>,
     server_errors: ServerErrors,
     show_errors: bool,
+    sign_in_page: Option<Box<str>>,
     secret_fields: SecretFields,
     not_before: Option<Arc<dyn NotBefore>>,
+    users: Option<Arc<dyn AnyUsers>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -305,8 +313,10 @@ impl SessionsBuilder {
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
             server_errors: ServerErrors::default(),
             show_errors: false,
+            sign_in_page: None,
             secret_fields: SecretFields::default(),
             not_before: None,
+            users: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -497,6 +507,24 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets the path of the page on which visitors sign in. Default: none.
+    ///
+    /// Browsers that ask for something that needs an [`Owner`](crate::Owner) are redirected to it. Without
+    /// it they get status 401, as clients that want JSON always do.
+    /// [`RequireOwner::or_redirect`](crate::RequireOwner::or_redirect) sets another page for some routes.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.sign_in_page("/sign-in").build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn sign_in_page(mut self, page: impl Into<String>) -> Self {
+        self.sign_in_page = Some(page.into().into());
+        self
+    }
+
     /// Sets the form fields that `flash_all` and `flash_except` leave out. Default:
     /// [`SecretFields::DEFAULT`].
     ///
@@ -511,6 +539,13 @@ impl SessionsBuilder {
     /// example.
     pub fn not_before(mut self, hook: impl NotBefore) -> Self {
         self.not_before = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sets where the application's users come from, for [`CurrentUser`](crate::CurrentUser) and
+    /// [owner stamps](crate::Session::set_owner_stamp). Default: none. [`Users`] has an example.
+    pub fn users(mut self, users: impl Users) -> Self {
+        self.users = Some(Arc::new(users));
         self
     }
 
@@ -582,13 +617,22 @@ impl SessionsBuilder {
             max_sessions,
             server_errors: self.server_errors,
             show_errors: self.show_errors,
+            sign_in_page: checked_page(self.sign_in_page)?,
             secret_fields: self.secret_fields,
             not_before: self.not_before,
+            users: self.users,
             clock: self.clock,
         };
         let shared = Arc::new(Shared { context, backend, sign_ins: SignIns::default() });
         Ok(Sessions { shared, token_transport: TokenTransport::Cookie, layer: None })
     }
+}
+
+/// Checks that the sign-in page is a path of this site.
+fn checked_page(page: Option<Box<str>>) -> Result<Option<Box<str>>, ConfigError> {
+    let is_path = page.as_deref().is_none_or(|page| local_target(page, None).is_some());
+    let accepted = "a path of this site is accepted, such as \"/sign-in\"";
+    if is_path { Ok(page) } else { Err(ConfigError::new("sign_in_page", accepted)) }
 }
 
 /// Hides the keys.

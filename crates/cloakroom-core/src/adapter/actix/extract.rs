@@ -8,7 +8,10 @@ use std::{
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
-    http::uri::{Authority, PathAndQuery},
+    http::{
+        header::HeaderMap,
+        uri::{Authority, PathAndQuery},
+    },
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -18,10 +21,11 @@ use crate::{
         error::AdapterError,
         named_session::{CookieName, NamedSession},
         problem::Problem,
+        require_owner::{Owner, RequestHead, RequireOwner},
         stack::ContextStack,
     },
     http::{redirect::Back, request_line::RequestLine},
-    session::{Session, read::ReadSession, view::View},
+    session::{Session, current_user::CurrentUser, read::ReadSession, view::View},
 };
 
 const NO_MIDDLEWARE: &str = "add `.wrap(SessionMiddleware::new(sessions))` to the application or \
@@ -89,6 +93,39 @@ impl<N: CookieName> FromRequest for NamedSession<N> {
         })
     }
 }
+
+/// Returns the head of a request, as the check of its owner needs it.
+pub(super) fn request_head(request: &HttpRequest) -> RequestHead<'_, HeaderMap> {
+    RequestHead {
+        method: request.method().as_str(),
+        target: request.uri().path_and_query().map_or("", PathAndQuery::as_str),
+        authority: request.uri().authority().map(Authority::as_str),
+        headers: request.headers(),
+    }
+}
+
+/// Generates the extractors of signed-in users, which refuse requests without one.
+macro_rules! signed_in_extractor {
+    ($name:ty, [$($parameter:tt)*], $check:expr) => {
+        impl<$($parameter)*> FromRequest for $name {
+            type Error = Problem;
+            type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                let (stack, request) = (context_stack(request), request.clone());
+                Box::pin(async move {
+                    let checked = $check(stack?.current(), request_head(&request)).await;
+                    checked.map_err(|failure| refused(failure, &request))
+                })
+            }
+        }
+    };
+}
+
+signed_in_extractor!(Owner, [], async |context, head| RequireOwner::new()
+    .check(context, head)
+    .await);
+signed_in_extractor!(CurrentUser<T>, [T: Send + Sync + 'static], RequireOwner::user_of);
 
 impl Back {
     pub(super) fn of_http_request(request: &HttpRequest) -> Self {

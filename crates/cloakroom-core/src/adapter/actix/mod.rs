@@ -3,7 +3,9 @@
 mod extract;
 mod headers;
 mod input;
+mod require_owner;
 mod response;
 
 pub use extract::context_stack;
+pub use require_owner::OwnerService;
 pub use response::{render, respond};

@@ -3,7 +3,11 @@
 use std::convert::Infallible;
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::{Extensions, HeaderMap, request::Parts, uri::Authority};
+use http::{
+    Extensions, HeaderMap,
+    request::Parts,
+    uri::{Authority, PathAndQuery},
+};
 
 use crate::{
     adapter::{
@@ -11,14 +15,43 @@ use crate::{
         error::AdapterError,
         named_session::{CookieName, NamedSession},
         problem::Problem,
+        require_owner::{Owner, RequestHead, RequireOwner},
         stack::ContextStack,
     },
     http::redirect::Back,
-    session::{Session, read::ReadSession, view::View},
+    session::{Session, current_user::CurrentUser, read::ReadSession, view::View},
 };
 
 const NO_LAYER: &str = "add `.layer(SessionLayer::new(sessions))` to the router, after its routes \
                         and after the layers that use sessions";
+
+/// What the session layer puts into a request's extensions.
+#[derive(Clone, Debug)]
+pub struct SessionExtension {
+    /// The contexts of all session layers around the route.
+    pub stack: ContextStack,
+    /// Path and query as the outermost session layer has seen them. Routers further inside may have
+    /// stripped a prefix. `None` for a `CONNECT`.
+    pub target: Option<PathAndQuery>,
+}
+
+impl SessionExtension {
+    /// Returns path and query, or nothing for a `CONNECT`.
+    pub fn target(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::as_str)
+    }
+}
+
+/// Returns what the session layers around the route have put into the request's extensions.
+///
+/// # Errors
+/// When there is no session layer.
+pub(super) fn session_extension<'a>(
+    extensions: &'a Extensions,
+    headers: &HeaderMap,
+) -> Result<&'a SessionExtension, Problem> {
+    extensions.get().ok_or_else(|| no_session(NO_LAYER.to_owned(), headers))
+}
 
 /// Returns the contexts of all session layers around the route.
 ///
@@ -28,7 +61,17 @@ pub fn context_stack<'a>(
     extensions: &'a Extensions,
     headers: &HeaderMap,
 ) -> Result<&'a ContextStack, Problem> {
-    extensions.get().ok_or_else(|| no_session(NO_LAYER.to_owned(), headers))
+    Ok(&session_extension(extensions, headers)?.stack)
+}
+
+/// Returns the head of a request, as the check of its owner needs it.
+pub(super) fn request_head<'r>(parts: &'r Parts, target: &'r str) -> RequestHead<'r, HeaderMap> {
+    RequestHead {
+        method: parts.method.as_str(),
+        target,
+        authority: parts.uri.authority().map(Authority::as_str),
+        headers: &parts.headers,
+    }
 }
 
 fn no_session(advice: String, headers: &HeaderMap) -> Problem {
@@ -55,8 +98,10 @@ macro_rules! extractor {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
-                let Some(stack) = parts.extensions.get::<ContextStack>() else { return Ok(None) };
-                Ok(Some($from(load(parts, stack.current()).await?)))
+                let Some(found) = parts.extensions.get::<SessionExtension>() else {
+                    return Ok(None);
+                };
+                Ok(Some($from(load(parts, found.stack.current()).await?)))
             }
         }
     };
@@ -70,14 +115,48 @@ impl<S: Send + Sync, N: CookieName> FromRequestParts<S> for NamedSession<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let stack = parts.extensions.get::<ContextStack>();
-        let context = stack.and_then(|stack| stack.named(N::COOKIE_NAME)).ok_or_else(|| {
-            let advice = format!("no layer is for the cookie `{}`; {NO_LAYER}", N::COOKIE_NAME);
-            no_session(advice, &parts.headers)
-        })?;
+        let found = parts.extensions.get::<SessionExtension>();
+        let context =
+            found.and_then(|found| found.stack.named(N::COOKIE_NAME)).ok_or_else(|| {
+                let advice = format!("no layer is for the cookie `{}`; {NO_LAYER}", N::COOKIE_NAME);
+                no_session(advice, &parts.headers)
+            })?;
         Ok(Self::new(load(parts, context).await?))
     }
 }
+
+/// Generates the extractors of signed-in users, which refuse requests without one, and are optional.
+macro_rules! signed_in_extractor {
+    ($name:ty, [$($parameter:tt)*], $check:expr) => {
+        impl<S: Send + Sync, $($parameter)*> FromRequestParts<S> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+                let found = session_extension(&parts.extensions, &parts.headers)?;
+                let head = request_head(parts, found.target());
+                let checked = $check(found.stack.current(), head).await;
+                checked.map_err(|failure| Problem::of_request(failure, &parts.headers))
+            }
+        }
+
+        impl<S: Send + Sync, $($parameter)*> OptionalFromRequestParts<S> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+                match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
+                    Ok(found) => Ok(Some(found)),
+                    Err(problem) if problem.needs_sign_in() => Ok(None),
+                    Err(problem) => Err(problem),
+                }
+            }
+        }
+    };
+}
+
+signed_in_extractor!(Owner, [], async |context, head| RequireOwner::new()
+    .check(context, head)
+    .await);
+signed_in_extractor!(CurrentUser<T>, [T: Send + Sync + 'static], RequireOwner::user_of);
 
 impl Back {
     pub(super) fn of_parts(parts: &Parts) -> Self {

@@ -2,7 +2,9 @@
 
 mod extract;
 mod input;
+mod require_owner;
 mod response;
 
-pub use extract::context_stack;
+pub use extract::{SessionExtension, context_stack};
+pub use require_owner::OwnerService;
 pub use response::{render, respond};

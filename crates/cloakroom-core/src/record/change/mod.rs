@@ -13,7 +13,7 @@ use crate::{
     record::{
         Record,
         flash::{Batch, BatchId},
-        owner::Owner,
+        owner::{Owner, OwnerStamp},
     },
     values::{Path, number::Delta},
 };
@@ -43,9 +43,14 @@ pub(crate) enum Change {
     Clear,
     /// Sets or removes the owner. The id is that of a session that gets this owner newly.
     Own(Option<Owner>),
+    /// Sets the stamp of this owner. Another owner's session keeps its own.
+    Stamp {
+        owner: Box<str>,
+        stamp: OwnerStamp,
+    },
     Label(Box<str>),
-    /// The idle timeout, in ms.
-    IdleTimeout(u64),
+    /// The session's own idle timeout, in ms. `None`: that of the settings.
+    IdleTimeout(Option<u64>),
     /// The absolute deadline.
     AbsoluteDeadline(Option<Timestamp>),
     Flash(Box<Batch>),
@@ -75,8 +80,13 @@ impl Change {
             Self::Own(owner) => {
                 record.owner = owner.as_ref().map(|owner| owner.after(record.owner.as_ref()));
             }
+            Self::Stamp { owner, stamp } => {
+                if let Some(had) = record.owner.as_mut().filter(|had| had.name == *owner) {
+                    had.stamp = Some(*stamp);
+                }
+            }
             Self::Label(label) => record.label = Some(label.clone()),
-            Self::IdleTimeout(millis) => record.idle_timeout = Some(*millis),
+            Self::IdleTimeout(millis) => record.idle_timeout = *millis,
             Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
             Self::Keep { batch, incoming_ids } => {
@@ -95,6 +105,7 @@ impl Change {
             Self::Update { .. } => "update",
             Self::Clear => "clear",
             Self::Own(_) => "own",
+            Self::Stamp { .. } => "stamp",
             Self::Label(_) => "label",
             Self::IdleTimeout(_) => "idle_timeout",
             Self::AbsoluteDeadline(_) => "absolute_deadline",
