@@ -4,10 +4,9 @@
 use axum::{
     Json, Router,
     http::StatusCode,
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cloakroom::{Error, Input, Session, Sessions, axum::SessionLayer};
+use cloakroom::{Error, Input, Owner, Session, Sessions, axum::SessionLayer};
 use serde_json::{Value, json};
 
 #[tokio::main]
@@ -37,20 +36,16 @@ async fn sign_in(session: Session, input: Input<Credentials>) -> Result<Json<Val
         "guest" => Ok(()),
         _ => Err([("password", "is not the password")]),
     })?;
-    session.regenerate()?;
-    session.set_owner(&user)?;
+    session.sign_in(user)?;
     Ok(Json(json!({ "token": session.bearer_token()? })))
 }
 
-async fn me(session: Session) -> Response {
-    match session.owner() {
-        Some(user) => Json(json!({ "user": user })).into_response(),
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }
+async fn me(owner: Owner) -> Json<Value> {
+    Json(json!({ "user": &*owner }))
 }
 
 async fn sign_out(session: Session) -> Result<StatusCode, Error> {
-    session.destroy()?;
+    session.sign_out()?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use cloakroom::{Error, Input, Session, Sessions, axum::SessionLayer};
+use cloakroom::{Error, Input, Session, Sessions, SignIn, axum::SessionLayer};
 
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 const LONGEST: Duration = Duration::from_hours(90 * 24);
@@ -25,25 +25,24 @@ fn app(sessions: &Sessions) -> Router {
 }
 
 #[derive(serde::Deserialize)]
-struct SignIn {
+struct Credentials {
     user: String,
     #[serde(default)]
     remember: bool,
 }
 
-async fn sign_in(session: Session, input: Input<SignIn>) -> Result<&'static str, Error> {
-    let SignIn { user, remember } = input.valid()?;
-    session.regenerate()?;
-    session.set_owner(&user)?;
-    if user == "admin" {
+async fn sign_in(session: Session, input: Input<Credentials>) -> Result<&'static str, Error> {
+    let Credentials { user, remember } = input.valid()?;
+    let sign_in = SignIn::of(&user);
+    session.sign_in(match (&*user, remember) {
         // Out after ten idle minutes, and at the end of the day in any case.
-        session.set_idle_timeout(Duration::from_mins(10))?;
-        session.set_absolute_timeout(Some(OFFICE_HOURS))?;
-    } else if remember {
+        ("admin", _) => {
+            sign_in.idle_timeout(Duration::from_mins(10)).absolute_timeout(OFFICE_HOURS)
+        }
         // Used once in a month it lives on, but not for ever. Its cookie outlives the browser.
-        session.set_idle_timeout(REMEMBERED)?;
-        session.set_absolute_timeout(Some(LONGEST))?;
-    }
+        (_, true) => sign_in.idle_timeout(REMEMBERED).absolute_timeout(LONGEST),
+        (_, false) => sign_in,
+    })?;
     Ok("signed in")
 }
 

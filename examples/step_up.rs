@@ -3,13 +3,10 @@
 
 use std::time::Duration;
 
-use axum::{
-    Router,
-    extract::OriginalUri,
-    response::{IntoResponse, Redirect, Response},
-    routing::get,
+use axum::{Router, routing::get};
+use cloakroom::{
+    Error, Input, Owner, RequireOwner, SeeOther, Session, Sessions, axum::SessionLayer,
 };
-use cloakroom::{Error, Input, Session, Sessions, axum::SessionLayer};
 
 const RECENTLY: Duration = Duration::from_mins(10);
 
@@ -19,19 +16,13 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn app(sessions: &Sessions) -> Router {
+    let sensitive = Router::new()
+        .route("/delete-account", get(async || "gone"))
+        .layer(RequireOwner::new().within(RECENTLY).or_redirect("/confirm"));
     Router::new()
-        .route("/delete-account", get(delete_account))
         .route("/confirm", get(async || "Your password, please.").post(confirm))
+        .merge(sensitive)
         .layer(SessionLayer::new(sessions.clone()))
-}
-
-async fn delete_account(session: Session, uri: OriginalUri) -> Result<Response, Error> {
-    if !session.authenticated_within(RECENTLY)? {
-        // Without scheme and host, which HTTP/2 has in its URIs.
-        session.set_intended_url(uri.path_and_query().map_or("/", |path| path.as_str()))?;
-        return Ok(Redirect::to("/confirm").into_response());
-    }
-    Ok("gone".into_response())
 }
 
 #[derive(serde::Deserialize)]
@@ -39,15 +30,18 @@ struct Password {
     password: String,
 }
 
-async fn confirm(session: Session, input: Input<Password>) -> Result<Redirect, Error> {
+async fn confirm(
+    owner: Owner,
+    session: Session,
+    input: Input<Password>,
+) -> Result<SeeOther, Error> {
     input.fallback("/confirm").check(|form| match form.password.as_str() {
         "guest" => Ok(()),
         _ => Err([("password", "is not the password")]),
     })?;
-    // The visitor's rights change: a new token, and the moment of the proof.
-    session.regenerate()?;
-    session.mark_authenticated()?;
-    Ok(Redirect::to(&session.pull_intended_url("/")?))
+    // The same owner again: a new token, and the moment of the proof.
+    session.sign_in(owner)?;
+    session.redirect_intended("/")
 }
 
 #[cfg(test)]

@@ -1,20 +1,16 @@
 //! Signing in and out.
 
 use axum::{
-    extract::{OriginalUri, State},
-    http::HeaderMap,
-    response::{Html, IntoResponse, Redirect, Response},
+    extract::State,
+    http::{HeaderMap, header::USER_AGENT},
+    response::{Html, Redirect},
 };
-use cloakroom::{Input, Session, form::FieldErrors};
+use cloakroom::{Input, SeeOther, Session, SignIn, device_name, form::FieldErrors};
 use minijinja::context;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    devices,
-    keys::USER,
-    site::{Failure, Shared},
-};
+use crate::site::{Failure, Shared};
 
 /// The demo's whole user database: any name, this password. The page says so.
 const PASSWORD: &str = "guest";
@@ -49,32 +45,24 @@ pub(crate) async fn sign_in(
     session: Session,
     headers: HeaderMap,
     input: Input<Credentials>,
-) -> Result<Redirect, Failure> {
+) -> Result<SeeOther, Failure> {
     let credentials = input.fallback("/sign-in").check(Credentials::check)?;
-    let user = credentials.username.trim().to_owned();
-    // The visitor's rights change, so the token does.
-    session.regenerate()?;
-    devices::enter(&session, &user, &headers)?;
+    let user = credentials.username.trim();
+    let user_agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    session.sign_in(SignIn::of(user).label(device_name(user_agent.unwrap_or_default())))?;
     session.flash(json!({ "notice": format!("Welcome, {user}!") }))?;
-    session.put(USER, user)?;
-    Ok(Redirect::to(&session.pull_intended_url("/account")?))
+    Ok(session.redirect_intended("/account")?)
 }
 
 pub(crate) async fn sign_out(session: Session) -> Result<Redirect, Failure> {
-    session.destroy()?;
+    session.sign_out()?;
     session.flash(json!({ "notice": "You are signed out. Goodbye!" }))?;
     Ok(Redirect::to("/"))
 }
 
 pub(crate) async fn show(
     State(site): State<Shared>,
-    OriginalUri(here): OriginalUri,
     session: Session,
-) -> Result<Response, Failure> {
-    if session.get(USER)?.is_none() {
-        session.set_intended_url(here.path_and_query().map_or("/", |path| path.as_str()))?;
-        session.flash(json!({ "notice": "Please sign in to see that page." }))?;
-        return Ok(Redirect::to("/sign-in").into_response());
-    }
-    Ok(site.page(&session, "account.html", context! {})?.into_response())
+) -> Result<Html<String>, Failure> {
+    site.page(&session, "account.html", context! {})
 }

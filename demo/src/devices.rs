@@ -2,41 +2,17 @@
 
 use axum::{
     extract::State,
-    http::{HeaderMap, header::USER_AGENT},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse},
 };
-use cloakroom::{Back, Error, Input, Session, SessionHandle, SessionInfo, store::Cursor};
+use cloakroom::{Back, Input, Session, SessionHandle, SessionInfo, store::Cursor};
 use minijinja::{context, value::Serde};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    keys::USER,
     moments::from_now,
     site::{Failure, Shared},
 };
-
-/// Enters the session in its user's list. The cookie driver keeps none, and the page says so.
-pub(crate) fn enter(session: &Session, user: &str, headers: &HeaderMap) -> Result<(), Error> {
-    match session.set_owner(user) {
-        Err(error) if error.is_unsupported() => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => session.set_label(device(headers)),
-    }
-}
-
-/// A word for the visitor's device, from what the browser says of itself.
-fn device(headers: &HeaderMap) -> &'static str {
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let known = [
-        ("iPhone", "iPhone"),
-        ("Android", "Android device"),
-        ("Windows", "Windows computer"),
-        ("Mac OS", "Mac"),
-        ("Linux", "Linux computer"),
-    ];
-    known.into_iter().find(|(word, _)| agent.contains(word)).map_or("Unknown device", |(_, it)| it)
-}
 
 /// One line of the list.
 #[derive(Serialize)]
@@ -63,24 +39,19 @@ impl From<SessionInfo> for Line {
 pub(crate) async fn show(
     State(site): State<Shared>,
     session: Session,
-) -> Result<Response, Failure> {
-    if session.get(USER)?.is_none() {
-        session.set_intended_url("/devices")?;
-        return Ok(Redirect::to("/sign-in").into_response());
-    }
-    let page: Html<String> = match session.owner_sessions() {
+) -> Result<Html<String>, Failure> {
+    match session.owner_sessions() {
         Ok(own) => {
             // `max_sessions` keeps the list on one page.
             let page = own.page(Cursor::default()).await?;
             let lines: Vec<_> = page.sessions.into_iter().map(Line::from).collect();
-            site.page(&session, "devices.html", context! { lines => Serde(lines) })?
+            site.page(&session, "devices.html", context! { lines => Serde(lines) })
         }
         Err(error) if error.is_unsupported() => {
-            site.page(&session, "devices.html", context! { unsupported => true })?
+            site.page(&session, "devices.html", context! { unsupported => true })
         }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(page.into_response())
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[derive(Deserialize)]

@@ -2,8 +2,6 @@
 
 use cloakroom::TypedKey;
 
-/// The user who is signed in.
-pub(crate) const USER: TypedKey<String> = TypedKey::new("user");
 /// How often the visitor opened the guestbook.
 pub(crate) const VISITS: TypedKey<i64> = TypedKey::new("visits");
 /// The name that the visitor signed with last, which the form offers again.

@@ -21,7 +21,7 @@ use axum::{
     routing::{get, post},
 };
 use cloakroom::{
-    Sessions,
+    RequireOwner, Sessions,
     axum::{CsrfLayer, SessionLayer},
 };
 use site::Site;
@@ -51,14 +51,17 @@ async fn run() -> Result<(), String> {
 fn app(sessions: Sessions) -> Result<Router, String> {
     let site = Site::new().map_err(|error| error.to_string())?;
     let metrics = startup::metrics()?;
-    Ok(Router::new()
-        .route("/", get(book::show).post(book::sign))
-        .route("/sign-in", get(account::sign_in_page).post(account::sign_in))
-        .route("/sign-out", post(account::sign_out))
+    let signed_in = Router::new()
         .route("/account", get(account::show))
         .route("/devices", get(devices::show))
         .route("/devices/end", post(devices::end))
         .route("/devices/end-others", post(devices::end_others))
+        .layer(RequireOwner::new().or_redirect("/sign-in"));
+    Ok(Router::new()
+        .route("/", get(book::show).post(book::sign))
+        .route("/sign-in", get(account::sign_in_page).post(account::sign_in))
+        .route("/sign-out", post(account::sign_out))
+        .merge(signed_in)
         .route("/theme", post(theme::choose))
         .route("/inspector", get(inspector::show))
         .route("/metrics", get(async move || metrics.render()))

@@ -7,10 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 use cloakroom::Error;
 use minijinja::{Environment, Value, context};
 
-use crate::{
-    guestbook::Guestbook,
-    keys::{THEME, USER},
-};
+use crate::{guestbook::Guestbook, keys::THEME};
 
 pub(crate) const STYLE: &str = include_str!("../static/style.css");
 
@@ -48,7 +45,7 @@ impl Site {
     ) -> Result<Html<String>, Failure> {
         let frame = context! {
             view => session.view().to_value(),
-            user => session.get(USER)?,
+            user => session.owner(),
             theme => session.get_or(THEME, "light".to_owned())?,
             here => name,
             ..content

@@ -113,8 +113,12 @@ impl Settings {
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone())
             .show_errors(self.show_errors);
-        match self.absolute_timeout {
+        let builder = match self.absolute_timeout {
             Some(timeout) => builder.absolute_timeout(timeout),
+            None => builder,
+        };
+        match &self.sign_in_page {
+            Some(page) => builder.sign_in_page(page),
             None => builder,
         }
     }

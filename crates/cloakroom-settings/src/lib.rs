@@ -123,6 +123,11 @@ pub struct Settings {
     #[config(default = "5s", env = "SESSION_COMMIT_DEADLINE", deserialize_with = values::span)]
     pub commit_deadline: Duration,
 
+    /// The path of the page on which visitors sign in, such as `"/sign-in"`. Default: none. Browsers that
+    /// ask for a page of a signed-in user are redirected to it. Without it they get status 401.
+    #[config(env = "SESSION_SIGN_IN_PAGE")]
+    pub sign_in_page: Option<String>,
+
     /// The form fields that `flash_all` leaves out, because their values must not return to a page. A
     /// pattern is compared with the words of a name: `card_number` matches whole words, `otp*` the
     /// beginning of a word, and `*passw*` any part. In the environment the patterns are separated by

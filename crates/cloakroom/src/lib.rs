@@ -9,7 +9,7 @@
 //! session.increment("visits")?;                        // concurrent increments add up
 //! session.put("preferences.theme", "dark")?;           // dots descend into objects
 //! session.flash(serde_json::json!({ "notice": "Saved" }))?; // shown on the next page, once
-//! session.regenerate()?;                               // a new token, when signing in
+//! session.sign_in("user-42")?;                         // a new token, and the owner
 //! # Ok(()) }
 //! ```
 //!

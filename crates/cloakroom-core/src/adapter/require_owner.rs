@@ -12,7 +12,7 @@ use crate::{
         redirect::Back,
     },
     record::owner::Owner as Entry,
-    session::{Session, current_user::CurrentUser},
+    session::{Session, current_user::CurrentUser, sign_in::SignIn},
 };
 
 /// The owner of the request's session: the user who is signed in. As an argument of a handler, it refuses
@@ -48,6 +48,13 @@ impl Deref for Owner {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Signs the same owner in again, after another proof of their identity.
+impl From<Owner> for SignIn {
+    fn from(owner: Owner) -> Self {
+        Self::of(owner)
     }
 }
 

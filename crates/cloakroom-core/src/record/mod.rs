@@ -9,9 +9,12 @@
 //!  "absolute_deadline":1735776000000,   absolute deadline, in ms since the Unix epoch; absent: none
 //!  "idle_timeout":2592000000,           idle timeout of this session, in ms; absent: the default
 //!  "owner":{"name":"user-42",           owner; absent: none
-//!           "since":1735689600000,      moment of `set_owner`, in ms since the Unix epoch
-//!           "id":"3q2-7w…"},            16 bytes that identify the session in the owner's list: the
+//!           "since":1735689600000,      moment of the sign-in, in ms since the Unix epoch
+//!           "id":"3q2-7w…",             16 bytes that identify the session in the owner's list: the
 //!                                       tag of its keys and 14 random bytes
+//!           "level":2,                  authentication level, 0 to 255; absent: 0
+//!           "stamp":"lFDk-A…"},         the first 16 bytes of the SHA-256 of the owner's stamp, in
+//!                                       base64url; absent: none
 //!  "label":"Firefox on Linux",          the application's description of the device
 //!  "values":{"username":"virk"},
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
@@ -278,7 +281,7 @@ mod tests {
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
     use cloakroom_store::{Revision, StoredRecord};
 
-    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))

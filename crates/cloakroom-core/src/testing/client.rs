@@ -151,14 +151,11 @@ impl<A: Application> TestClient<A> {
         })
     }
 
-    /// Signs the client in: sets the owner of the session and calls [`Session::mark_authenticated`].
+    /// Signs the client in with [`Session::sign_in`].
     #[must_use]
     pub fn signed_in_as(self, owner: &str) -> Self {
         let owner = owner.to_owned();
-        self.prepare(move |session| {
-            session.set_owner(&owner)?;
-            session.mark_authenticated()
-        })
+        self.prepare(move |session| session.sign_in(&owner))
     }
 
     /// Sends a token of [`Session::bearer_token`] instead of cookies.
