@@ -58,7 +58,12 @@ pub use backend::{context::ServerErrors, not_before::NotBefore};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
 pub use error::{ConfigError, Error, WithCauses};
-pub use http::redirect::{self, Back, SeeOther};
+pub use http::{
+    origin::{Origin, OriginError},
+    redirect::{self, Back, SeeOther},
+    site_origins::SiteOrigins,
+    site_scheme::SiteScheme,
+};
 pub use manage::{
     admin::{SessionAdmin, SessionContents},
     editor::SessionEditor,

@@ -46,8 +46,8 @@ impl CsrfPolicy {
             return Ok(());
         };
         context.progress().csrf = Csrf::Checks;
-        let scheme = context.sessions().site_scheme();
-        let judged = match self.check(method, headers, authority, scheme) {
+        let origins = context.sessions().origins();
+        let judged = match self.check(method, headers, authority, origins) {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => Err(refusal.into()),
             Verdict::NeedsToken(token) => self.judge(token, headers, context, stack, body).await,

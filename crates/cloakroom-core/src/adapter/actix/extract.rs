@@ -20,7 +20,7 @@ use crate::{
         problem::Problem,
         stack::ContextStack,
     },
-    http::{redirect::Back, request_line::RequestLine},
+    http::{redirect::Back, request_line::RequestLine, site_origins::SiteOrigins},
     session::{Session, read::ReadSession, view::View},
 };
 
@@ -92,7 +92,10 @@ impl<N: CookieName> FromRequest for NamedSession<N> {
 
 impl Back {
     pub(super) fn of_http_request(request: &HttpRequest) -> Self {
-        Self::of(request.headers(), request.uri().authority().map(Authority::as_str))
+        let (of_host, extensions) = (SiteOrigins::default(), request.extensions());
+        let stack = extensions.get::<ContextStack>();
+        let origins = stack.map_or(&of_host, |stack| stack.current().sessions().origins());
+        Self::of(request.headers(), request.uri().authority().map(Authority::as_str), origins)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
         problem::Problem,
         stack::ContextStack,
     },
-    http::redirect::Back,
+    http::{redirect::Back, site_origins::SiteOrigins},
     session::{Session, read::ReadSession, view::View},
 };
 
@@ -81,7 +81,10 @@ impl<S: Send + Sync, N: CookieName> FromRequestParts<S> for NamedSession<N> {
 
 impl Back {
     pub(super) fn of_parts(parts: &Parts) -> Self {
-        Self::of(&parts.headers, parts.uri.authority().map(Authority::as_str))
+        let of_host = SiteOrigins::default();
+        let stack = parts.extensions.get::<ContextStack>();
+        let origins = stack.map_or(&of_host, |stack| stack.current().sessions().origins());
+        Self::of(&parts.headers, parts.uri.authority().map(Authority::as_str), origins)
     }
 }
 

@@ -65,20 +65,16 @@
 //!
 //! # Deployment
 //! Rule 3 compares with the request's `Host`. If a proxy rewrites it, requests of older browsers are
-//! refused. Let the proxy pass on the original `Host`, or [trust](CsrfPolicy::trust_origin) the public
-//! origin.
+//! refused. Let the proxy pass on the original `Host`, or set the
+//! [public origin](crate::SessionsBuilder::public_origin).
 //!
 //! # Limitation
 //! CSRF protection does not help against scripts that were injected into the site itself (XSS),
 //! because they can read the token.
 
-mod origin;
 pub(crate) mod policy;
 
-pub use origin::OriginError;
 pub use policy::{CsrfPolicy, CsrfRejection, Verdict};
-
-pub use crate::http::site_scheme::SiteScheme;
 
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use crate::{form::DEFAULT_BODY_LIMIT, http::headers::Headers};
 use crate::{
-    http::site_scheme::SiteScheme,
-    web::csrf::origin::{Origin, OriginError},
+    form::DEFAULT_BODY_LIMIT,
+    http::{
+        headers::Headers,
+        origin::{Origin, OriginError},
+        site_origins::SiteOrigins,
+    },
 };
 
 /// The settings of a CSRF layer. The default is the strictest.
@@ -16,7 +19,7 @@ use crate::{
 ///
 /// let policy = CsrfPolicy::default().trust_origin("https://admin.example.org")?;
 /// assert!(CsrfPolicy::default().trust_origin("admin.example.org").is_err(), "the scheme counts");
-/// # Ok::<(), cloakroom::csrf::OriginError>(())
+/// # Ok::<(), cloakroom::OriginError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct CsrfPolicy {
@@ -82,8 +85,9 @@ pub enum CsrfRejection {
 }
 
 impl CsrfPolicy {
-    /// Accepts requests from pages of `origin` in rules 2 and 3. They still need a token of the session.
-    /// Default: only pages of this site.
+    /// Accepts requests from pages of `origin` in rules 2 and 3, for the routes of this layer. They still need
+    /// a token of the session. Default: only pages of this site and of the setting
+    /// [`trusted_origins`](crate::SessionsBuilder::trusted_origins), which redirects use as well.
     ///
     /// # Errors
     /// When `origin` is not a scheme and a host, optionally with a port.
@@ -92,11 +96,10 @@ impl CsrfPolicy {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::csrf::CsrfPolicy;
     /// let policy = CsrfPolicy::default().trust_origin("https://admin.example.org:8443")?;
-    /// # Ok::<(), cloakroom::csrf::OriginError>(())
+    /// # Ok::<(), cloakroom::OriginError>(())
     /// ```
     pub fn trust_origin(mut self, origin: &str) -> Result<Self, OriginError> {
-        let parsed = Origin::parse(origin);
-        self.trusted.push(parsed.ok_or_else(|| OriginError { given: origin.to_owned() })?);
+        self.trusted.push(origin.parse()?);
         Ok(self)
     }
 
@@ -170,7 +173,7 @@ impl CsrfPolicy {
     }
 
     /// Checks a request by its method and headers. `authority` is the host of an HTTP/2 request, which
-    /// has no `Host` header.
+    /// has no `Host` header. `origins` are those of [`Sessions::origins`](crate::Sessions::origins).
     ///
     /// A WebSocket handshake is checked by its origin and needs no token, because pages cannot add
     /// headers to it. A handshake is a `GET` with `Upgrade: websocket` (RFC 6455, 4.1), or a `CONNECT`
@@ -178,27 +181,27 @@ impl CsrfPolicy {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::csrf::{CsrfPolicy, CsrfRejection, SiteScheme, Verdict};
+    /// use cloakroom::{SiteOrigins, csrf::{CsrfPolicy, CsrfRejection, Verdict}};
     ///
-    /// let policy = CsrfPolicy::default();
+    /// let (policy, origins) = (CsrfPolicy::default(), SiteOrigins::default());
     /// let forged: &[(&str, &str)] = &[("sec-fetch-site", "cross-site")];
-    /// let verdict = policy.check("POST", forged, None, SiteScheme::Https);
+    /// let verdict = policy.check("POST", forged, None, &origins);
     /// assert_eq!(verdict, Verdict::Refused(CsrfRejection::CrossSite));
-    /// assert_eq!(policy.check("GET", forged, None, SiteScheme::Https), Verdict::Pass);
+    /// assert_eq!(policy.check("GET", forged, None, &origins), Verdict::Pass);
     /// ```
     pub fn check(
         &self,
         method: &str,
         headers: &(impl Headers + ?Sized),
         authority: Option<&str>,
-        transport: SiteScheme,
+        origins: &SiteOrigins,
     ) -> Verdict {
         let is_handshake = method == "CONNECT" || (method == "GET" && asks_for_websocket(headers));
         if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") && !is_handshake {
             return Verdict::Pass;
         }
         let host = headers.text("host").or(authority);
-        match self.foreign(headers, host, transport) {
+        match self.foreign(headers, host, origins) {
             Some(refusal) => Verdict::Refused(refusal),
             None if is_handshake => Verdict::Pass,
             None => Verdict::NeedsToken(token_in(headers)),
@@ -209,11 +212,12 @@ impl CsrfPolicy {
         &self,
         headers: &(impl Headers + ?Sized),
         host: Option<&str>,
-        transport: SiteScheme,
+        origins: &SiteOrigins,
     ) -> Option<CsrfRejection> {
-        let origin = headers.text("origin");
-        let trusted =
-            || origin.and_then(Origin::parse).is_some_and(|sender| self.trusted.contains(&sender));
+        // A value that is not text is foreign, and not a missing one.
+        let origin = headers.all("origin").next().map(text);
+        let trusts = |sender: &Origin| self.trusted.contains(sender) || origins.trusts(sender);
+        let trusted = || origin.and_then(Origin::parse).is_some_and(|sender| trusts(&sender));
         match headers.text("sec-fetch-site") {
             Some("same-origin" | "none") => None,
             Some("same-site") if self.same_site == SameSiteRequests::Allowed => None,
@@ -222,16 +226,17 @@ impl CsrfPolicy {
             Some(_) | None => {
                 let sender = match origin {
                     Some(origin) => Origin::parse(origin),
-                    None => Origin::of_url(headers.text("referer")?),
+                    None => Origin::split(headers.text("referer")?).map(|(origin, _)| origin),
                 };
-                let is_accepted = |sender: Origin| {
-                    self.trusted.contains(&sender)
-                        || host.is_some_and(|host| sender.is_site(host, transport))
-                };
+                let is_accepted = |sender: Origin| trusts(&sender) || origins.is_own(&sender, host);
                 (!sender.is_some_and(is_accepted)).then_some(CsrfRejection::ForeignOrigin)
             }
         }
     }
+}
+
+fn text(value: &[u8]) -> &str {
+    std::str::from_utf8(value).unwrap_or_default()
 }
 
 /// Returns whether `Upgrade` (RFC 9110, 7.8) contains the word `websocket`. Some server libraries accept

@@ -1,7 +1,8 @@
 //! Checks of policies and tokens without a layer.
 
-use crate::crypto::{app_keys::AppKeys, token::Token};
-use crate::{crypto::csrf_token::CsrfKeys, web::csrf::*};
+use crate::crypto::{app_keys::AppKeys, csrf_token::CsrfKeys, token::Token};
+use crate::http::{site_origins::SiteOrigins, site_scheme::SiteScheme};
+use crate::web::csrf::{CsrfPolicy, CsrfRejection, Verdict};
 
 const SAFE: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
 const UNSAFE: [&str; 7] = ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "get", "FOO"];
@@ -12,7 +13,7 @@ fn keys() -> CsrfKeys {
 
 fn check(policy: &CsrfPolicy, method: &str, headers: &[(&str, &str)]) -> Verdict {
     let headers: Vec<_> = headers.iter().copied().chain([("host", "example.org")]).collect();
-    policy.check(method, headers.as_slice(), None, SiteScheme::Https)
+    policy.check(method, headers.as_slice(), None, &SiteOrigins::default())
 }
 
 #[test]
@@ -129,6 +130,17 @@ fn a_referer_replaces_a_missing_origin() {
 }
 
 #[test]
+fn an_origin_that_is_not_text_is_not_a_missing_one() {
+    let headers: &[(&str, &[u8])] = &[
+        ("host", b"example.org"),
+        ("origin", b"https://ex\xe4mple.org"),
+        ("referer", b"https://example.org/form"),
+    ];
+    let verdict = CsrfPolicy::default().check("POST", headers, None, &SiteOrigins::default());
+    assert_eq!(verdict, Verdict::Refused(CsrfRejection::ForeignOrigin));
+}
+
+#[test]
 fn sibling_hosts_pass_only_if_they_are_allowed() {
     let headers = [("sec-fetch-site", "same-site"), ("origin", "https://shop.example.org")];
     let verdict = check(&CsrfPolicy::default(), "POST", &headers);
@@ -141,16 +153,30 @@ fn sibling_hosts_pass_only_if_they_are_allowed() {
 fn a_plain_http_origin_is_accepted_in_development_only() {
     let headers: &[_] = &[("host", "localhost:3333"), ("origin", "http://localhost:3333")];
     let policy = CsrfPolicy::default();
-    let verdict = |transport| policy.check("POST", headers, None, transport);
+    let verdict = |scheme| policy.check("POST", headers, None, &SiteOrigins::new(scheme));
     assert_eq!(verdict(SiteScheme::Any), Verdict::NeedsToken(None));
     assert_eq!(verdict(SiteScheme::Https), Verdict::Refused(CsrfRejection::ForeignOrigin));
 }
 
 #[test]
 fn text_that_is_not_an_origin_cannot_be_trusted() {
-    for text in
-        ["example.org", "https://", "https://a/b", "https://a@b", "https://*.a", "ftp://a", "null"]
-    {
+    for text in [
+        "example.org",
+        "https://",
+        "https://a/b",
+        "https://a@b",
+        "https://*.a",
+        "ftp://a",
+        "null",
+        "https://:443",
+        "https://a:port",
+        "https://a:0",
+        "https://a:65536",
+        "https://a:",
+        "https://[::1",
+        "https://a b",
+        "https://a%2e",
+    ] {
         let error = CsrfPolicy::default().trust_origin(text).unwrap_err().to_string();
         assert!(error.contains(text) && error.contains("https://admin.example.org"));
     }
