@@ -9,7 +9,7 @@
 //!
 //! | folder | what it does |
 //! |---|---|
-//! | `http` | reads request headers, writes response headers |
+//! | `http` | reads request headers, writes response headers; origins; redirects |
 //! | `crypto` | application keys, tokens, sealing |
 //! | `cookie` | reads and writes cookies; chunks; pre-sessions |
 //! | `values` | the JSON values of a session, by dotted keys |

@@ -11,6 +11,7 @@ use actix_web::{
 use cloakroom::{
     Back, Input, Session, Sessions, View,
     actix::{CsrfMiddleware, SessionMiddleware},
+    csrf::CsrfPolicy,
 };
 use futures_util::stream;
 use serde::de::IgnoredAny;
@@ -33,13 +34,17 @@ pub fn routes(app: &mut ServiceConfig) {
         .route(web::get().to(csrf_form))
         .route(web::post().to(async || "passed"))
         .wrap(CsrfMiddleware::default());
+    let by_fetch_metadata = web::resource("/csrf-fetch")
+        .route(web::post().to(async || "passed"))
+        .wrap(CsrfMiddleware::new(CsrfPolicy::fetch_metadata()));
     app.route("/script", web::to(script))
         .route("/none", web::get().to(async || "none"))
         .route("/late", web::to(late))
         .route("/login", web::get().to(login))
         .route("/read", web::get().to(read))
         .route("/write", web::get().to(write))
-        .service(guarded);
+        .service(guarded)
+        .service(by_fetch_metadata);
 }
 
 /// Asks for the session inside the body, when the head has left.

@@ -12,6 +12,7 @@ use axum::{
 use cloakroom::{
     Back, Error, Input, Session, Sessions, View,
     axum::{CsrfLayer, SessionLayer},
+    csrf::CsrfPolicy,
 };
 use futures_util::stream;
 use http::StatusCode;
@@ -31,6 +32,9 @@ pub fn routes() -> Router {
         .route("/csrf-form", get(csrf_form))
         .route("/csrf-form", post(async || "passed"))
         .layer(CsrfLayer::default());
+    let by_fetch_metadata = Router::new()
+        .route("/csrf-fetch", post(async || "passed"))
+        .layer(CsrfLayer::new(CsrfPolicy::fetch_metadata()));
     Router::new()
         .route("/script", any(script))
         .route("/none", get(async || "none"))
@@ -39,6 +43,7 @@ pub fn routes() -> Router {
         .route("/read", get(read))
         .route("/write", get(write))
         .merge(guarded)
+        .merge(by_fetch_metadata)
 }
 
 /// Asks for the session inside the body, when the head has left.

@@ -110,7 +110,8 @@ impl CsrfPolicy {
     fn refuse(&self, failure: Unproven) -> Result<(), AdapterError> {
         match failure {
             Unproven::Refused(failure) => {
-                observe::forged(failure.code(), self.enforces());
+                let explanation = failure.explanation();
+                observe::forged(failure.code(), explanation, self.enforces());
                 if self.enforces() { Err(failure) } else { Ok(()) }
             }
             Unproven::NotLoaded(error) if self.enforces() => Err(AdapterError::NotLoaded(error)),

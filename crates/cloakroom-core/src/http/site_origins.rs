@@ -96,6 +96,16 @@ impl SiteOrigins {
         }
     }
 
+    /// Returns whether `origin` can be that of a page that sent a request to its own origin. Without a public
+    /// origin, either scheme can be, because `Host` has none, and browsers send a `Secure` cookie to
+    /// `http://localhost` as well.
+    pub(crate) fn agrees_with(&self, origin: &Origin, host: Option<&str>) -> bool {
+        match &self.public {
+            Some(public) => public == origin,
+            None => host.is_some_and(|host| origin.is_of_host(host)),
+        }
+    }
+
     /// Returns whether `origin` has the application's own host and port. A redirect keeps the scheme of the
     /// request.
     pub(crate) fn is_own_host(&self, origin: &Origin, host: Option<&str>) -> bool {

@@ -1,17 +1,28 @@
 //! The rules by which requests are refused, need a token, or pass.
 
-use std::fmt;
-
+use crate::web::csrf::{
+    rejection::CsrfRejection,
+    sender::{AcceptedOrigins, SameSiteRequests, Sender},
+};
 use crate::{
-    form::DEFAULT_BODY_LIMIT,
+    form::{ContentType, DEFAULT_BODY_LIMIT},
     http::{
-        headers::Headers,
+        headers::{Headers, once},
         origin::{Origin, OriginError},
         site_origins::SiteOrigins,
     },
 };
 
-/// The settings of a CSRF layer. The default is the strictest.
+/// The settings of a CSRF layer: the requests that need a token, and the sites that may send requests.
+///
+/// | policy | `Sec-Fetch-Site` or `Origin` proves the sender | neither header is there |
+/// |---|---|---|
+/// | [`default`](Self::default) | forms need a token; requests that no HTML form can send need none | a token |
+/// | [`fetch_metadata`](Self::fetch_metadata) | no token | a token |
+/// | [`strict`](Self::strict) | a token | a token |
+///
+/// A request that the headers show to be another site's is refused in all three. The page of the module
+/// [`csrf`](crate::csrf) has the rules.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -23,15 +34,20 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct CsrfPolicy {
+    token: TokenRule,
     trusted: Vec<Origin>,
     same_site: SameSiteRequests,
     mode: Mode,
     form_limit: usize,
 }
 
+/// Needs a token of every request that an HTML form can send: those with the content types
+/// `application/x-www-form-urlencoded`, `multipart/form-data` and `text/plain`, and those without a content
+/// type. Other content types, such as JSON, need none if `Sec-Fetch-Site` or `Origin` proves the sender.
 impl Default for CsrfPolicy {
     fn default() -> Self {
         Self {
+            token: TokenRule::default(),
             trusted: Vec::new(),
             same_site: SameSiteRequests::default(),
             mode: Mode::default(),
@@ -40,11 +56,26 @@ impl Default for CsrfPolicy {
     }
 }
 
+/// The requests that need a token although their headers prove the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SameSiteRequests {
+enum TokenRule {
+    /// None.
+    None,
+    /// Those that an HTML form can send.
     #[default]
-    Refused,
-    Allowed,
+    Forms,
+    /// All.
+    All,
+}
+
+impl TokenRule {
+    fn applies_to(self, headers: &(impl Headers + ?Sized)) -> bool {
+        match self {
+            Self::None => false,
+            Self::Forms => ContentType::can_come_from_a_form(headers),
+            Self::All => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,27 +97,53 @@ pub enum Verdict {
     Refused(CsrfRejection),
 }
 
-/// The reason why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CsrfRejection {
-    /// `Sec-Fetch-Site` says that another site sent the request.
-    CrossSite,
-    /// `Sec-Fetch-Site` says that a sibling host sent the request.
-    SameSite,
-    /// `Origin` or `Referer` is not this site.
-    ForeignOrigin,
-    /// The request's cookie identifies no session, so it cannot have a token.
-    NoSession,
-    /// The request has no token.
-    MissingToken,
-    /// The token does not belong to the request's session.
-    BadToken,
-}
-
 impl CsrfPolicy {
-    /// Accepts requests from pages of `origin` in rules 2 and 3, for the routes of this layer. They still need
-    /// a token of the session. Default: only pages of this site and of the setting
+    /// Makes a policy by Fetch Metadata: a request passes without a token if `Sec-Fetch-Site`, or `Origin`
+    /// without it, proves that this site or a trusted origin sent it. A request with neither header needs a
+    /// token.
+    ///
+    /// Use it for routes whose clients send no token, such as server functions. All browsers send
+    /// `Sec-Fetch-Site` over https since 2023, and `Origin` with a `POST` since 2020. `CrossOriginProtection`
+    /// of Go 1.25, `:header_only` of Rails and Laravel 13 check the same headers.
+    ///
+    /// # Security
+    /// A trusted origin, and each sibling host with [`allow_same_site`](Self::allow_same_site), can then send
+    /// any request in the visitor's name.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{SiteOrigins, csrf::{CsrfPolicy, Verdict}};
+    ///
+    /// let form = [("sec-fetch-site", "same-origin")];
+    /// let check = |policy: CsrfPolicy| policy.check("POST", &form[..], None, &SiteOrigins::default());
+    /// assert_eq!(check(CsrfPolicy::fetch_metadata()), Verdict::Pass);
+    /// assert_eq!(check(CsrfPolicy::default()), Verdict::NeedsToken(None));
+    /// ```
+    #[must_use]
+    pub fn fetch_metadata() -> Self {
+        Self { token: TokenRule::None, ..Self::default() }
+    }
+
+    /// Makes a policy that needs a token of every request, whatever its content type and headers are.
+    ///
+    /// Use it for defence in depth: it needs a second proof beside the headers, also from trusted origins.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{SiteOrigins, csrf::{CsrfPolicy, Verdict}};
+    ///
+    /// let json = [("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
+    /// let check = |policy: CsrfPolicy| policy.check("POST", &json[..], None, &SiteOrigins::default());
+    /// assert_eq!(check(CsrfPolicy::default()), Verdict::Pass);
+    /// assert_eq!(check(CsrfPolicy::strict()), Verdict::NeedsToken(None));
+    /// ```
+    #[must_use]
+    pub fn strict() -> Self {
+        Self { token: TokenRule::All, ..Self::default() }
+    }
+
+    /// Accepts requests from pages of `origin` in rules 2 and 3, for the routes of this layer. Rule 4 decides
+    /// whether they need a token. Default: only pages of this site and of the setting
     /// [`trusted_origins`](crate::SessionsBuilder::trusted_origins), which redirects use as well.
     ///
     /// # Errors
@@ -103,11 +160,12 @@ impl CsrfPolicy {
         Ok(self)
     }
 
-    /// Accepts requests from sibling hosts of the same registrable domain in rule 2. They still need a
-    /// token of the session. Default: refused.
+    /// Accepts requests from sibling hosts of the same registrable domain in rule 2. Rule 4 decides whether
+    /// they need a token. Default: refused.
     ///
     /// # Security
-    /// Use it only if you control all hosts of the domain.
+    /// Use it only if you control all hosts of the domain. With [`fetch_metadata`](Self::fetch_metadata), a
+    /// page of each of them can send any request in the visitor's name.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -200,43 +258,21 @@ impl CsrfPolicy {
         if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") && !is_handshake {
             return Verdict::Pass;
         }
-        let host = headers.text("host").or(authority);
-        match self.foreign(headers, host, origins) {
-            Some(refusal) => Verdict::Refused(refusal),
-            None if is_handshake => Verdict::Pass,
-            None => Verdict::NeedsToken(token_in(headers)),
-        }
-    }
-
-    fn foreign(
-        &self,
-        headers: &(impl Headers + ?Sized),
-        host: Option<&str>,
-        origins: &SiteOrigins,
-    ) -> Option<CsrfRejection> {
-        // A value that is not text is foreign, and not a missing one.
-        let origin = headers.all("origin").next().map(text);
-        let trusts = |sender: &Origin| self.trusted.contains(sender) || origins.trusts(sender);
-        let trusted = || origin.and_then(Origin::parse).is_some_and(|sender| trusts(&sender));
-        match headers.text("sec-fetch-site") {
-            Some("same-origin" | "none") => None,
-            Some("same-site") if self.same_site == SameSiteRequests::Allowed => None,
-            Some("same-site") => (!trusted()).then_some(CsrfRejection::SameSite),
-            Some("cross-site") => (!trusted()).then_some(CsrfRejection::CrossSite),
-            Some(_) | None => {
-                let sender = match origin {
-                    Some(origin) => Origin::parse(origin),
-                    None => Origin::split(headers.text("referer")?).map(|(origin, _)| origin),
-                };
-                let is_accepted = |sender: Origin| trusts(&sender) || origins.is_own(&sender, host);
-                (!sender.is_some_and(is_accepted)).then_some(CsrfRejection::ForeignOrigin)
-            }
+        let host = host(headers, authority);
+        let accepted = AcceptedOrigins { site: origins, trusted: &self.trusted, host };
+        match Sender::of(headers, &accepted, self.same_site) {
+            Err(refusal) => Verdict::Refused(refusal),
+            Ok(_) if is_handshake => Verdict::Pass,
+            Ok(Sender::Proven) if !self.token.applies_to(headers) => Verdict::Pass,
+            Ok(_) => Verdict::NeedsToken(token_in(headers)),
         }
     }
 }
 
-fn text(value: &[u8]) -> &str {
-    std::str::from_utf8(value).unwrap_or_default()
+/// Returns the host of a request, unless it names several.
+fn host<'a>(headers: &'a (impl Headers + ?Sized), authority: Option<&'a str>) -> Option<&'a str> {
+    let host = once(headers, "host").ok()?;
+    host.map_or(authority, |host| std::str::from_utf8(host).ok())
 }
 
 /// Returns whether `Upgrade` (RFC 9110, 7.8) contains the word `websocket`. Some server libraries accept
@@ -250,47 +286,4 @@ pub(crate) fn asks_for_websocket(headers: &(impl Headers + ?Sized)) -> bool {
 fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
     let sent = headers.text("x-csrf-token").or_else(|| headers.text("x-xsrf-token"));
     sent.map(ToOwned::to_owned)
-}
-
-impl CsrfRejection {
-    /// The value of the `Vary` header of the response to a refused request.
-    pub const VARY: &str = "Sec-Fetch-Site, Origin, Accept";
-
-    /// Returns a stable word for logs and metrics.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// assert_eq!(cloakroom::csrf::CsrfRejection::BadToken.reason(), "bad_token");
-    /// ```
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::CrossSite => "cross_site",
-            Self::SameSite => "same_site",
-            Self::ForeignOrigin => "origin",
-            Self::NoSession => "no_session",
-            Self::MissingToken => "missing_token",
-            Self::BadToken => "bad_token",
-        }
-    }
-}
-
-impl fmt::Display for CsrfRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CrossSite | Self::SameSite | Self::ForeignOrigin => {
-                "this request comes from another site; send it from a page of this one"
-            }
-            Self::NoSession => {
-                "this request has no session that lasts; allow cookies, load the page again and send its \
-                 form"
-            }
-            Self::MissingToken => {
-                "this request has no CSRF token; send the one of this site's page in the form field \
-                 `_csrf` or the header `X-CSRF-Token`"
-            }
-            Self::BadToken => {
-                "the CSRF token is not one of your session; load the page again and send its form"
-            }
-        })
-    }
 }
