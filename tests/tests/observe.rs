@@ -99,6 +99,7 @@ fn logged(text: &str) {
         "old input left out: the session is too large with it",
         "fields=1",
         "WARN cloakroom: forged request reason=",
+        "`Origin`, or `Referer` without it, is neither this site nor in `trusted_origins`",
     ] {
         assert!(text.contains(expected), "no {expected} in:\n{text}");
     }

@@ -46,6 +46,16 @@ use futures_util::{StreamExt, future::LocalBoxFuture, stream};
 /// `X-CSRF-Token`, because their bodies are then not read.
 /// [`PayloadConfig`](actix_web::web::PayloadConfig) applies to extractors only.
 ///
+/// [`CsrfPolicy`] sets which requests need a token. Routes whose clients send none, such as server functions,
+/// go by Fetch Metadata:
+///
+/// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod actix { pub use cloakroom_actix::*; } }
+/// use cloakroom::{actix::CsrfMiddleware, csrf::CsrfPolicy};
+///
+/// let middleware = CsrfMiddleware::new(CsrfPolicy::fetch_metadata());
+/// ```
+///
 /// [`SessionMiddleware::on_failure`](crate::SessionMiddleware::on_failure) replaces the response to a
 /// refused request.
 #[derive(Clone, Debug, Default)]

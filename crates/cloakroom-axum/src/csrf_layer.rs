@@ -44,6 +44,16 @@ use tower_service::Service;
 /// `X-CSRF-Token`, because their bodies are then not read.
 /// [`DefaultBodyLimit`](axum_core::extract::DefaultBodyLimit) applies to extractors only.
 ///
+/// [`CsrfPolicy`] sets which requests need a token. Routes whose clients send none, such as server functions,
+/// go by Fetch Metadata:
+///
+/// ```
+/// # mod cloakroom { pub use cloakroom_core::*; pub mod axum { pub use cloakroom_axum::*; } }
+/// use cloakroom::{axum::CsrfLayer, csrf::CsrfPolicy};
+///
+/// let layer = CsrfLayer::new(CsrfPolicy::fetch_metadata());
+/// ```
+///
 /// [`SessionLayer::on_failure`](crate::SessionLayer::on_failure) replaces the response to a refused
 /// request.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@
 //!
 //! | folder | what it does |
 //! |---|---|
-//! | `http` | reads request headers, writes response headers |
+//! | `http` | reads request headers, writes response headers; origins; redirects |
 //! | `crypto` | application keys, tokens, sealing |
 //! | `cookie` | reads and writes cookies; chunks; pre-sessions |
 //! | `values` | the JSON values of a session, by dotted keys |
@@ -59,7 +59,12 @@ pub use backend::{context::ServerErrors, not_before::NotBefore, users::Users};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
 pub use error::{ConfigError, Error, WithCauses};
-pub use http::redirect::{self, Back, SeeOther};
+pub use http::{
+    origin::{Origin, OriginError},
+    redirect::{self, Back, SeeOther},
+    site_origins::SiteOrigins,
+    site_scheme::SiteScheme,
+};
 pub use manage::{
     admin::{SessionAdmin, SessionContents},
     editor::SessionEditor,

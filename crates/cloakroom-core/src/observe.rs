@@ -17,7 +17,7 @@
 //! | event "old input left out: …", for a form that does not fit into the session | warn | `fields`: their number |
 //! | event "errors left out: …", for errors that do not fit, or more than a session keeps | warn | `fields`: their number; `limit` |
 //! | event "commit failed" | warn | `reason` |
-//! | event "forged request" | warn | `reason`, `enforced` |
+//! | event "forged request" | warn | `reason`, `enforced`, and the [`explanation`](crate::csrf::CsrfRejection::explanation) unless the body is the reason |
 //! | event "unreadable form", for a body that breaks off or exceeds its limit while a CSRF layer reads it | warn | `reason` |
 //! | event "a session cookie without `Secure` was issued …", once for each process, if the request's `Host` is not a loopback host or a proxy says that the request came by https | warn | |
 //! | event "redirecting to `/`: …", for a fallback that is not a path of this site | warn | |
@@ -340,8 +340,8 @@ pub(crate) fn csrf_unchecked(error: &Error) {
 }
 
 /// Logs a request that may be forged.
-pub(crate) fn forged(reason: &'static str, enforced: bool) {
-    tracing::warn!(target: TARGET, reason, enforced, "forged request");
+pub(crate) fn forged(reason: &'static str, explanation: Option<&'static str>, enforced: bool) {
+    tracing::warn!(target: TARGET, reason, enforced, explanation, "forged request");
     meter::refusal(reason);
 }
 

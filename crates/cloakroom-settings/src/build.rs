@@ -1,8 +1,8 @@
 //! Builds the session system from settings.
 
 use cloakroom_core::{
-    AppKeys, Driver, KeyError, MemoryStore, Sessions, SessionsBuilder, cookie::CookieSettings,
-    observe, store::Store,
+    AppKeys, Driver, KeyError, MemoryStore, Sessions, SessionsBuilder, SiteOrigins,
+    cookie::CookieSettings, observe, store::Store,
 };
 
 use crate::{DriverKind, Secret, Settings, SettingsError, origins::Origins};
@@ -108,11 +108,16 @@ impl Settings {
         let builder = builder
             .idle_timeout(self.idle_timeout)
             .cookie_settings(self.cookie_settings())
+            .trusted_origins(self.trusted_origins.iter().cloned())
             .max_bytes(self.max_bytes)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone())
             .show_errors(self.show_errors);
+        let builder = match &self.public_origin {
+            Some(origin) => builder.public_origin(origin.clone()),
+            None => builder,
+        };
         let builder = match self.absolute_timeout {
             Some(timeout) => builder.absolute_timeout(timeout),
             None => builder,
@@ -203,10 +208,32 @@ impl Settings {
         }
     }
 
+    /// Returns the origins of the application: its own, and those that it trusts.
+    ///
+    /// ```
+    /// # let nowhere = std::path::Path::new("/dev/null");
+    /// use cloakroom_settings::{Settings, Variables};
+    ///
+    /// let variables = [("SESSION_TRUSTED_ORIGINS", "https://admin.example.org")];
+    /// let settings = Settings::load_with(Some(nowhere), &Variables::from_iter(variables))?;
+    /// let next = "https://admin.example.org/users";
+    /// assert_eq!(settings.site_origins().redirect_target(next, None).as_deref(), Some(next));
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
+    pub fn site_origins(&self) -> SiteOrigins {
+        let origins = SiteOrigins::new(self.cookie_settings().site_scheme())
+            .trusted_origins(self.trusted_origins.iter().cloned());
+        match &self.public_origin {
+            Some(origin) => origins.public_origin(origin.clone()),
+            None => origins,
+        }
+    }
+
     /// Returns these settings, or an error if they contradict each other.
     pub(super) fn check(self, origins: &Origins) -> Result<Self, SettingsError> {
         let cookie = self.cookie_settings().validate();
-        cookie.map_err(|error| origins.refuse(error.key(), error.accepted()))?;
+        let valid = cookie.and_then(|()| self.site_origins().validate());
+        valid.map_err(|error| origins.refuse(error.key(), error.accepted()))?;
         #[cfg(feature = "redis")]
         if self.driver == DriverKind::Redis {
             let servers = self.redis.servers();

@@ -64,7 +64,7 @@ pub use error::SettingsError;
 pub use values::{DatabaseStatements, DriverKind, Durability, MaxSessions, RedisMode, Secret};
 pub use variables::Variables;
 
-use cloakroom_core::{cookie::SameSite, form::SecretFields};
+use cloakroom_core::{Origin, cookie::SameSite, form::SecretFields};
 
 /// The settings of an application's sessions.
 #[derive(Clone, Debug, Config)]
@@ -90,6 +90,19 @@ pub struct Settings {
     /// hold either way, and browsers that restore their tabs keep the cookie.
     #[config(default = false, env = "SESSION_BROWSER_SESSION")]
     pub browser_session: bool,
+
+    /// The origin by which visitors reach the application: `https://shop.example.org`. Default: none, which
+    /// means the `Host` header of each request. Set it if a proxy replaces that header, because CSRF layers
+    /// and redirects back compare the sender of a request with it. The application is then the same site under
+    /// this origin only. `X-Forwarded-Host` is never read, because clients can send it.
+    #[config(env = "SESSION_PUBLIC_ORIGIN", deserialize_with = values::origin)]
+    pub public_origin: Option<Origin>,
+
+    /// Other origins whose pages CSRF layers accept requests from, and to which redirects may lead:
+    /// `["https://admin.example.org"]`, in the environment separated by commas. Default: none. A page of
+    /// a trusted origin can do what a page of this site can, so list only origins that you control.
+    #[config(default = [], env = "SESSION_TRUSTED_ORIGINS", deserialize_with = values::origins)]
+    pub trusted_origins: Vec<Origin>,
 
     /// The time after which an unused session ends: `"90s"`, `"2h"`, `"10d"`, or a number of seconds.
     /// At least one second. Default: `"2h"`. A longer time is more convenient, and leaves a stolen or
@@ -143,9 +156,9 @@ pub struct Settings {
     #[config(default = false, env = "SESSION_PRINT_ERRORS")]
     pub print_errors: bool,
 
-    /// Whether responses to requests that failed show the error to the visitor. Default: `false`, and
-    /// `true` in development (`Settings::load_for_development`). An error may name
-    /// internals, such as the address of a server, so strangers must not see it in production.
+    /// Whether responses to requests that failed show the error to the visitor, and those to requests that a
+    /// CSRF layer refused show the header or setting that is the reason. Default: `false`, and `true` in
+    /// development (`Settings::load_for_development`). An error may name internals, such as the address of a server, so strangers must not see it in production.
     #[config(default = false, env = "SESSION_SHOW_ERRORS")]
     pub show_errors: bool,
 

@@ -72,6 +72,7 @@ fn shown(default: &Expr) -> String {
         Expr::Str(text) => format!("{text:?}"),
         Expr::Bool(on) => on.to_string(),
         Expr::Integer(number) => number.to_string(),
+        Expr::Array([]) => "[]".to_owned(),
         other => format!("{other:?}"),
     }
 }

@@ -8,7 +8,7 @@ use serde::{
 };
 use zeroize::Zeroizing;
 
-use cloakroom_core::{MIN_TIMEOUT, cookie::SameSite, form::SecretFields};
+use cloakroom_core::{MIN_TIMEOUT, Origin, cookie::SameSite, form::SecretFields};
 
 /// The place where sessions are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,6 +332,22 @@ pub(super) fn secret_fields<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<SecretFields, D::Error> {
     SecretFields::new(list(deserializer)?).map_err(D::Error::custom)
+}
+
+/// Reads an origin.
+pub(super) fn origin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Origin, D::Error> {
+    match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
+        NumberOrText::Number(_) | NumberOrText::Other(_) => {
+            Err(expected("an origin such as \"https://shop.example.org\""))
+        }
+    }
+}
+
+/// Reads a list of origins, written as [`list`] reads it.
+pub(super) fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Origin>, D::Error> {
+    let parse = |text: String| text.parse().map_err(D::Error::custom);
+    list(deserializer)?.into_iter().map(parse).collect()
 }
 
 /// Reads `lax`, `strict` or `none`.

@@ -11,6 +11,7 @@ use actix_web::{
 use cloakroom::{
     Back, Input, Owner, RequireOwner, Session, Sessions, View,
     actix::{CsrfMiddleware, SessionMiddleware},
+    csrf::CsrfPolicy,
 };
 use futures_util::stream;
 use serde::de::IgnoredAny;
@@ -36,6 +37,9 @@ pub fn routes(app: &mut ServiceConfig) {
     let mine = web::resource("/mine")
         .route(web::get().to(async |owner: Owner| owner.to_string()))
         .wrap(RequireOwner::new().or_redirect("/sign-in"));
+    let by_fetch_metadata = web::resource("/csrf-fetch")
+        .route(web::post().to(async || "passed"))
+        .wrap(CsrfMiddleware::new(CsrfPolicy::fetch_metadata()));
     app.route("/script", web::to(script))
         .route("/none", web::get().to(async || "none"))
         .route("/late", web::to(late))
@@ -43,6 +47,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/read", web::get().to(read))
         .route("/write", web::get().to(write))
         .service(guarded)
+        .service(by_fetch_metadata)
         .service(mine);
 }
 

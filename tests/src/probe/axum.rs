@@ -12,6 +12,7 @@ use axum::{
 use cloakroom::{
     Back, Error, Input, Owner, RequireOwner, Session, Sessions, View,
     axum::{CsrfLayer, SessionLayer},
+    csrf::CsrfPolicy,
 };
 use futures_util::stream;
 use http::StatusCode;
@@ -34,6 +35,9 @@ pub fn routes() -> Router {
     let mine = Router::new()
         .route("/mine", get(async |owner: Owner| owner.to_string()))
         .layer(RequireOwner::new().or_redirect("/sign-in"));
+    let by_fetch_metadata = Router::new()
+        .route("/csrf-fetch", post(async || "passed"))
+        .layer(CsrfLayer::new(CsrfPolicy::fetch_metadata()));
     Router::new()
         .route("/script", any(script))
         .route("/none", get(async || "none"))
@@ -43,6 +47,7 @@ pub fn routes() -> Router {
         .route("/write", get(write))
         .merge(guarded)
         .merge(mine)
+        .merge(by_fetch_metadata)
 }
 
 /// Asks for the session inside the body, when the head has left.

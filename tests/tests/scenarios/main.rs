@@ -66,6 +66,7 @@ mod contract;
 mod cookies;
 mod csrf;
 mod csrf_bodies;
+mod csrf_fetch;
 mod failure_log;
 mod faults;
 mod fields;

@@ -1,6 +1,12 @@
 //! Back, and nowhere else.
 
-use cloakroom_tests::{browser::Sent, server::Server, step::redirect_back};
+use cloakroom_tests::{
+    browser::{Browser, Sent},
+    local::LocalApp,
+    server::{Framework, Server},
+    step::redirect_back,
+    store::Faults,
+};
 
 every_driver! { back_leads_to_this_site_alone, a_fallback_from_the_request_stays_on_the_site }
 
@@ -31,5 +37,32 @@ async fn a_fallback_from_the_request_stays_on_the_site(server: Server) {
     for fallback in ["//evil.example", "https://evil.example/", "/\\evil.example", "/a\r\nx: y"] {
         let reply = server.browser().run([redirect_back(fallback)]).await;
         assert_eq!(reply.headers["location"], "/", "{fallback}");
+    }
+}
+
+/// CSRF layers use the same settings.
+#[tokio::test]
+async fn back_leads_to_the_public_and_the_trusted_origins() {
+    for framework in Framework::ALL {
+        let app = LocalApp::with(Faults::default(), |builder| {
+            builder
+                .public_origin("https://shop.example.org".parse().unwrap())
+                .trusted_origins(["https://admin.example.org".parse().unwrap()])
+        });
+        let (address, _serving) = framework.probe(app.sessions).await;
+        for (referer, expected) in [
+            ("https://shop.example.org/form?a=b", "/form?a=b"),
+            ("https://admin.example.org/users#top", "https://admin.example.org/users"),
+            ("https://admin.example.org:8443/users", "/fallback"),
+            ("http://10.0.0.7:3333/form", "/fallback"),
+            ("https://evil.example/form", "/fallback"),
+        ] {
+            let sent = Sent::with("referer", referer)
+                .and("host", "10.0.0.7:3333")
+                .and("x-forwarded-host", "evil.example");
+            let back = [redirect_back("/fallback")];
+            let reply = Browser::new(address).run_with(&back, sent).await;
+            assert_eq!(reply.headers["location"], expected, "{framework:?} {referer}");
+        }
     }
 }

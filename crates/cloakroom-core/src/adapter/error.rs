@@ -75,6 +75,14 @@ impl AdapterError {
         }
     }
 
+    /// Returns the sentence for developers about a request that may be forged.
+    pub(super) fn explanation(&self) -> Option<&'static str> {
+        match self {
+            Self::Forged(refusal) => Some(refusal.explanation()),
+            _ => None,
+        }
+    }
+
     fn cause(&self) -> Option<&Error> {
         match self {
             Self::NotLoaded(error) | Self::Operation(error) | Self::NotCommitted(error) => {

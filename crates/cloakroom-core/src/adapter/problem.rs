@@ -117,7 +117,8 @@ impl Problem {
         Self { format: self.format.or(format), ..self }
     }
 
-    /// Adds the message to the library's own response, whatever its status is.
+    /// Adds what only developers can act on to the library's own response: the message, whatever its status is,
+    /// and the [explanation](CsrfRejection::explanation) of a refusal.
     #[must_use]
     pub(crate) fn with_visible_message(self) -> Self {
         Self { visibility: Visibility::Response, ..self }
@@ -126,7 +127,12 @@ impl Problem {
     /// Returns whether the library's own response to `other` is the same.
     pub(super) fn renders_like(&self, other: &Self) -> bool {
         self.wants_json() == other.wants_json()
-            && (self.visibility == other.visibility || self.http_status() < 500)
+            && (self.visibility == other.visibility || !self.has_hidden_part())
+    }
+
+    /// Returns whether the message is longer for developers than for clients.
+    fn has_hidden_part(&self) -> bool {
+        self.http_status() >= 500 || self.failure().explanation().is_some()
     }
 
     /// Returns the reason for the response.
@@ -191,7 +197,8 @@ impl Problem {
     /// is a redirect or `{"errors": {"field": ["message"]}}`, as [`Input`](crate::Input) describes.
     ///
     /// With [`show_errors`](crate::SessionsBuilder::show_errors), a response with status 500 or 503 has the
-    /// message of the log.
+    /// message of the log, and one to a request that may be forged has the
+    /// [explanation](CsrfRejection::explanation) behind its message.
     pub fn to_response(&self) -> ResponseParts {
         self.occurrence.has_response.store(true, Ordering::Relaxed);
         if let Some(reply) = self.form_reply() {
@@ -214,9 +221,14 @@ impl Problem {
 
     /// Returns the message that the library's own response has.
     fn message(&self) -> Option<String> {
-        self.public_message().or_else(|| match self.visibility {
-            Visibility::LogOnly => None,
-            Visibility::Response => Some(WithCauses(self.failure()).to_string()),
+        let public = self.public_message();
+        if self.visibility == Visibility::LogOnly {
+            return public;
+        }
+        Some(match (public, self.failure().explanation()) {
+            (Some(message), Some(explanation)) => format!("{message} ({explanation})"),
+            (Some(message), None) => message,
+            (None, _) => WithCauses(self.failure()).to_string(),
         })
     }
 
@@ -306,6 +318,19 @@ mod tests {
             let expected =
                 json!({ "type": "about:blank", "title": "Internal Server Error", "status": 500 });
             assert_eq!((content_type, body), (PROBLEM_JSON, expected));
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_its_explanation_in_development_only() {
+        for refusal in [CsrfRejection::ForeignOrigin, CsrfRejection::MissingToken] {
+            let problem = Problem::from(AdapterError::from(refusal));
+            let body = |problem: &Problem| problem.to_response().content.map(|(_, body)| body);
+            assert_eq!(body(&problem), Some(refusal.to_string()));
+            let shown = problem.clone().with_visible_message();
+            assert!(!shown.renders_like(&problem));
+            let expected = format!("{refusal} ({})", refusal.explanation());
+            assert_eq!(body(&shown), Some(expected));
         }
     }
 

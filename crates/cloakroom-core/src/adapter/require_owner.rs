@@ -153,7 +153,7 @@ impl RequireOwner {
     ) -> SignInRequired {
         let page = self.page.as_deref().or_else(|| context.sessions().sign_in_page());
         let page = page.filter(|page| request.can_be_redirected_to(page)).map(ToOwned::to_owned);
-        let intended = page.as_ref().and_then(|_| request.intended_url());
+        let intended = page.as_ref().and_then(|_| request.intended_url(context));
         SignInRequired { reason, page, intended }
     }
 
@@ -192,12 +192,12 @@ impl<H: Headers + ?Sized> RequestHead<'_, H> {
 
     /// Returns the page that the visitor wants to see after signing in. For another method than `GET`,
     /// that is the page that the form was on. Requests of scripts and prefetches want none.
-    fn intended_url(&self) -> Option<String> {
+    fn intended_url(&self, context: &RequestContext) -> Option<String> {
         let fetch = FetchMetadata::of(Method::of(self.method), self.headers);
         let is_page = fetch.navigation && !fetch.speculative;
         is_page.then(|| match self.method {
             "GET" => self.target.to_owned(),
-            _ => Back::of(self.headers, self.authority).target("/"),
+            _ => Back::of(self.headers, self.authority, context.sessions().origins()).target("/"),
         })
     }
 }

@@ -46,8 +46,8 @@ impl CsrfPolicy {
             return Ok(());
         };
         context.progress().csrf = Csrf::Checks;
-        let scheme = context.sessions().site_scheme();
-        let judged = match self.check(method, headers, authority, scheme) {
+        let origins = context.sessions().origins();
+        let judged = match self.check(method, headers, authority, origins) {
             Verdict::Pass => return Ok(()),
             Verdict::Refused(refusal) => Err(refusal.into()),
             Verdict::NeedsToken(token) => self.judge(token, headers, context, stack, body).await,
@@ -110,7 +110,8 @@ impl CsrfPolicy {
     fn refuse(&self, failure: Unproven) -> Result<(), AdapterError> {
         match failure {
             Unproven::Refused(failure) => {
-                observe::forged(failure.code(), self.enforces());
+                let explanation = failure.explanation();
+                observe::forged(failure.code(), explanation, self.enforces());
                 if self.enforces() { Err(failure) } else { Ok(()) }
             }
             Unproven::NotLoaded(error) if self.enforces() => Err(AdapterError::NotLoaded(error)),

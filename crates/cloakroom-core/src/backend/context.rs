@@ -7,6 +7,7 @@ use crate::{
     cookie::{Cookies, pre_session::PreSessions},
     crypto::{app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
+    http::site_origins::SiteOrigins,
     record::{
         Record,
         lifetimes::{Browser, CookieContents, Deadlines, Lifetimes},
@@ -14,9 +15,10 @@ use crate::{
 };
 use cloakroom_store::clock::{Clock, Timestamp};
 
-/// Cookies, keys, timeouts, limits, clock and hooks of a session system.
+/// Cookies, origins, keys, timeouts, limits, clock and hooks of a session system.
 pub(crate) struct Context {
     pub(crate) cookies: Cookies,
+    pub(crate) origins: SiteOrigins,
     pub(crate) cookie_contents: CookieContents,
     pub(crate) apps: AppTags,
     pub(crate) csrf: CsrfKeys,
@@ -37,6 +39,11 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn cookies(&self) -> &Cookies {
         &self.cookies
+    }
+
+    /// Returns the origins that belong to the application or are trusted by it.
+    pub(crate) fn origins(&self) -> &SiteOrigins {
+        &self.origins
     }
 
     /// Returns the tags by which this application recognizes its records in a store.

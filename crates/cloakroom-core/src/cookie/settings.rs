@@ -1,6 +1,6 @@
 //! The name and the attributes of the session cookie.
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, http::site_scheme::SiteScheme};
 
 /// The largest accepted [`CookieSettings::max_chunks`].
 pub(crate) const MAX_CHUNKS: u8 = 16;
@@ -146,6 +146,20 @@ impl CookieSettings {
             Some((_, key, accepted)) => Err(ConfigError::new(key, accepted)),
             None => Ok(()),
         }
+    }
+
+    /// Returns the scheme of the site's URLs. It is https if the cookie is `Secure`, because browsers then
+    /// only send it over https.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{SiteScheme, cookie::CookieSettings};
+    ///
+    /// assert_eq!(CookieSettings::default().site_scheme(), SiteScheme::Https);
+    /// assert_eq!(CookieSettings::development().site_scheme(), SiteScheme::Any);
+    /// ```
+    pub fn site_scheme(&self) -> SiteScheme {
+        if self.secure { SiteScheme::Https } else { SiteScheme::Any }
     }
 
     /// Returns the attributes of a `Set-Cookie` line, except `Max-Age`.

@@ -13,6 +13,22 @@ pub trait Headers {
     }
 }
 
+/// The error of a header that a request may have once and has several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Repeated;
+
+/// Returns the value of a header that a request may have once.
+pub(crate) fn once<'a>(
+    headers: &'a (impl Headers + ?Sized),
+    name: &'static str,
+) -> Result<Option<&'a [u8]>, Repeated> {
+    let mut values = headers.all(name);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Repeated),
+    }
+}
+
 /// Reads headers from a list of pairs, for tests and for frameworks without a header map.
 ///
 /// ```

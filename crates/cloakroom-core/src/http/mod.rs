@@ -2,7 +2,9 @@
 
 pub(crate) mod fetch_metadata;
 pub(crate) mod headers;
+pub(crate) mod origin;
 pub mod redirect;
 pub(crate) mod request_line;
 pub(crate) mod response_headers;
+pub(crate) mod site_origins;
 pub(crate) mod site_scheme;

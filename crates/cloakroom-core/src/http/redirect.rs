@@ -1,16 +1,18 @@
-//! Redirects that stay within this site, whatever a visitor or another site sends.
+//! Redirects that stay within this site or lead to a trusted origin, whatever a visitor or another site
+//! sends.
 
-use crate::http::headers::Headers;
+use crate::http::{headers::Headers, origin::Origin, site_origins::SiteOrigins};
 
-/// Extracts the page that a visitor came from, if it is on this site.
+/// Extracts the page that a visitor came from, if it is on this site or on a trusted origin.
 ///
 /// # Security
-/// The client chooses the `Referer`. Only its path and query are used, and only if its host is the
-/// request's, so the redirect never leaves the site.
+/// The client chooses the `Referer`. If its host is this site's, only its path and query are used. If its
+/// origin is [trusted](crate::SessionsBuilder::trusted_origins), the redirect leads to this origin. Any
+/// other `Referer` is ignored.
 #[derive(Clone, Debug)]
 pub struct Back {
-    referer: Option<String>,
-    host: Option<String>,
+    /// The URL of the page, without its fragment.
+    page: Option<String>,
 }
 
 impl Back {
@@ -19,15 +21,19 @@ impl Back {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::redirect::Back;
+    /// use cloakroom::{redirect::Back, SiteOrigins};
     ///
     /// let headers = [("host", "example.org"), ("referer", "https://example.org/form")];
-    /// assert_eq!(Back::of(headers.as_slice(), None).target("/"), "/form");
+    /// let back = Back::of(headers.as_slice(), None, &SiteOrigins::default());
+    /// assert_eq!(back.target("/"), "/form");
     /// ```
-    pub fn of(headers: &(impl Headers + ?Sized), authority: Option<&str>) -> Self {
-        let owned = |text: &str| text.to_owned();
+    pub fn of(
+        headers: &(impl Headers + ?Sized),
+        authority: Option<&str>,
+        origins: &SiteOrigins,
+    ) -> Self {
         let host = headers.text("host").or(authority);
-        Self { referer: headers.text("referer").map(owned), host: host.map(owned) }
+        Self { page: page(headers.text("referer"), host, origins) }
     }
 
     /// Returns a redirect to the page that the visitor came from, or to `fallback`, a path of this site.
@@ -45,10 +51,12 @@ impl Back {
         SeeOther(self.target(fallback))
     }
 
-    /// Returns path and query of the page that the visitor came from, or `fallback` as [`or`](Self::or)
-    /// does.
+    /// Returns the URL of the page that the visitor came from, or `fallback` as [`or`](Self::or) does. For
+    /// a page of this site, the URL is its path and query.
     pub fn target(&self, fallback: &str) -> String {
-        back(self.referer.as_deref(), self.host.as_deref(), fallback)
+        self.page
+            .clone()
+            .unwrap_or_else(|| local_path(fallback).unwrap_or_else(|| refused()).to_owned())
     }
 }
 
@@ -71,41 +79,24 @@ impl SeeOther {
         Self(local_path(path).unwrap_or_else(|| refused()).to_owned())
     }
 
+    /// Redirects to the result of [`SiteOrigins::redirect_target`].
+    pub(crate) fn to_checked(target: String) -> Self {
+        Self(target)
+    }
+
     /// Returns the `Location` header's value.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::redirect::Back;
+    /// use cloakroom::{redirect::Back, SiteOrigins};
     ///
     /// let no_headers: &[(&str, &str)] = &[];
-    /// assert_eq!(Back::of(no_headers, None).or("/start").location(), "/start");
+    /// let back = Back::of(no_headers, None, &SiteOrigins::default());
+    /// assert_eq!(back.or("/start").location(), "/start");
     /// ```
     pub fn location(&self) -> &str {
         &self.0
     }
-}
-
-/// Returns path and query of the page that the `Referer` names if it is on this host, otherwise
-/// `fallback`. A fallback that is not a [path of this site](local_target) is replaced by `/`, with a
-/// warning in the log, because it may come from the request.
-///
-/// The target never leaves the site, because the origin of the `Referer` is dropped. `host` is the
-/// request's `Host`, or `:authority` in HTTP/2.
-///
-/// ```
-/// # use cloakroom_core as cloakroom;
-/// use cloakroom::redirect::back;
-///
-/// let host = Some("example.org");
-/// assert_eq!(back(Some("https://example.org/form?step=2"), host, "/"), "/form?step=2");
-/// assert_eq!(back(Some("https://evil.example/form"), host, "/"), "/");
-/// assert_eq!(back(None, host, "/start"), "/start");
-/// assert_eq!(back(None, host, "//evil.example"), "/");
-/// ```
-#[must_use]
-pub fn back(referer: Option<&str>, host: Option<&str>, fallback: &str) -> String {
-    let local = referer.and_then(|referer| path_on(referer, host?)).map(without_fragment);
-    local.or_else(|| local_path(fallback)).unwrap_or_else(|| refused()).to_owned()
 }
 
 /// Warns that a target is not a path of this site.
@@ -118,44 +109,51 @@ fn refused() -> &'static str {
     "/"
 }
 
-/// Returns `url` as a path on this site: a local path as it is, and an absolute URL of `host` without its
-/// origin. Returns `None` for anything else.
-///
-/// ```
-/// # use cloakroom_core as cloakroom;
-/// use cloakroom::redirect::local_target;
-///
-/// assert_eq!(local_target("/account?tab=2", None).as_deref(), Some("/account?tab=2"));
-/// assert_eq!(local_target("https://example.org/a", Some("example.org")).as_deref(), Some("/a"));
-/// assert_eq!(local_target("//evil.example/", None), None);
-/// ```
-#[must_use]
-pub fn local_target(url: &str, host: Option<&str>) -> Option<String> {
-    let path = if url.starts_with('/') { local_path(url) } else { path_on(url, host?) };
-    path.map(ToOwned::to_owned)
+/// Returns the URL of the page that the `Referer` names, without its fragment.
+fn page(referer: Option<&str>, host: Option<&str>, origins: &SiteOrigins) -> Option<String> {
+    let absolute = referer.filter(|referer| !referer.starts_with('/'))?;
+    origins.redirect_target(without_fragment(absolute), host)
 }
 
-/// Returns the path of an absolute URL whose host is `host`.
-fn path_on<'u>(url: &'u str, host: &str) -> Option<&'u str> {
-    let (scheme, rest) = url.split_once("://")?;
-    let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "https" => ":443",
-        "http" => ":80",
-        _ => return None,
-    };
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let plain = |name: &str| name.strip_suffix(default_port).unwrap_or(name).to_ascii_lowercase();
-    // User information can look like a host, and links within a site have none.
-    if authority.is_empty() || authority.contains('@') || plain(authority) != plain(host) {
-        return None;
+impl SiteOrigins {
+    /// Returns where a redirect to `url` may lead: a path of this site as it is, an absolute URL of this
+    /// site as its path and query, and an absolute URL of a trusted origin as a whole. Returns `None` for
+    /// anything else. `host` is the request's `Host`, or `:authority` in HTTP/2.
+    ///
+    /// Use it for a target that the request names, such as a field `next`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{SiteOrigins, SiteScheme};
+    ///
+    /// let origins = SiteOrigins::new(SiteScheme::Https)
+    ///     .trusted_origins(["https://admin.example.org".parse()?]);
+    /// let target = |url| origins.redirect_target(url, Some("example.org"));
+    /// assert_eq!(target("/account?tab=2").as_deref(), Some("/account?tab=2"));
+    /// assert_eq!(target("https://example.org/a").as_deref(), Some("/a"));
+    /// let trusted = "https://admin.example.org/users";
+    /// assert_eq!(target(trusted).as_deref(), Some(trusted));
+    /// assert_eq!(target("//evil.example/"), None);
+    /// # Ok::<(), cloakroom::OriginError>(())
+    /// ```
+    #[must_use]
+    pub fn redirect_target(&self, url: &str, host: Option<&str>) -> Option<String> {
+        if url.starts_with('/') {
+            return local_path(url).map(ToOwned::to_owned);
+        }
+        let (origin, rest) = Origin::split(url)?;
+        let path = if rest.is_empty() { "/" } else { local_path(rest)? };
+        if self.is_own_host(&origin, host) {
+            Some(path.to_owned())
+        } else {
+            self.trusts(&origin).then(|| format!("{origin}{path}"))
+        }
     }
-    if path.is_empty() { Some("/") } else { local_path(path) }
 }
 
 /// Returns `path` if a browser reads it as a path of the same site. Two slashes begin a host. Browsers
 /// read a backslash as a slash, and drop tabs and line breaks.
-fn local_path(path: &str) -> Option<&str> {
+pub(crate) fn local_path(path: &str) -> Option<&str> {
     let mut characters = path.chars();
     let local = characters.next() == Some('/') && !matches!(characters.next(), Some('/' | '\\'));
     let clean = !path.contains(|c: char| c.is_control() || c == '\\' || c.is_whitespace());
@@ -173,6 +171,26 @@ mod tests {
     use super::*;
 
     const HOST: Option<&str> = Some("example.org");
+
+    fn back(referer: Option<&str>, host: Option<&str>, fallback: &str) -> String {
+        back_among(&SiteOrigins::default(), referer, host, fallback)
+    }
+
+    fn back_among(
+        origins: &SiteOrigins,
+        referer: Option<&str>,
+        host: Option<&str>,
+        fallback: &str,
+    ) -> String {
+        let headers = [("referer", referer), ("host", host)];
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        Back::of(headers.collect::<Vec<_>>().as_slice(), None, origins).target(fallback)
+    }
+
+    fn trusting() -> SiteOrigins {
+        let origins = ["https://admin.example.org", "http://localhost:5173"];
+        SiteOrigins::default().trusted_origins(origins.map(|origin| origin.parse().unwrap()))
+    }
 
     #[test]
     fn the_same_host_leads_back() {
@@ -233,16 +251,70 @@ mod tests {
     }
 
     #[test]
-    fn an_intended_url_stays_on_the_site() {
-        assert_eq!(local_target("/a?b#c", None).as_deref(), Some("/a?b#c"));
+    fn a_target_from_the_request_stays_on_the_site() {
+        let target = |url| SiteOrigins::default().redirect_target(url, None);
+        assert_eq!(target("/a?b#c").as_deref(), Some("/a?b#c"));
         for foreign in
             ["//evil.example", "/\\evil.example", "\\/evil.example", "https://x/", "a", ""]
         {
-            assert_eq!(local_target(foreign, None), None, "{foreign}");
+            assert_eq!(target(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_origin_is_led_back_to_as_a_whole_url() {
+        for (referer, target) in [
+            ("https://admin.example.org/form?a#b", "https://admin.example.org/form?a"),
+            ("https://ADMIN.example.org:443/form", "https://admin.example.org/form"),
+            ("https://admin.example.org", "https://admin.example.org/"),
+            ("http://localhost:5173/form", "http://localhost:5173/form"),
+            ("https://example.org/form", "/form"),
+            ("http://admin.example.org/", "/fallback"),
+            ("https://admin.example.org:8443/", "/fallback"),
+            ("https://admin.example.org.evil.example/", "/fallback"),
+            ("https://admin.example.org@evil.example/", "/fallback"),
+            ("https://admin.example.org\\@evil.example/", "/fallback"),
+            ("https://admin.example.org//evil.example/", "/fallback"),
+            ("https://admin.example.org/a\r\nx", "/fallback"),
+            ("https://localhost:5173/form", "/fallback"),
+            ("https://evil.example/", "/fallback"),
+        ] {
+            assert_eq!(
+                back_among(&trusting(), Some(referer), HOST, "/fallback"),
+                target,
+                "{referer}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_public_origin_takes_the_place_of_the_host() {
+        let origins = trusting().public_origin("https://example.org".parse().unwrap());
+        for host in [None, Some("10.0.0.7:3333"), Some("evil.example")] {
+            for (referer, target) in [
+                ("https://example.org/form", "/form"),
+                ("http://example.org/form", "/form"),
+                ("https://admin.example.org/", "https://admin.example.org/"),
+                ("https://example.org:8443/", "/fallback"),
+                ("https://10.0.0.7:3333/", "/fallback"),
+                ("https://evil.example/", "/fallback"),
+            ] {
+                let found = back_among(&origins, Some(referer), host, "/fallback");
+                assert_eq!(found, target, "{referer} {host:?}");
+            }
         }
     }
 
     proptest! {
+        #[test]
+        fn a_target_is_local_or_on_a_trusted_origin(rest in "[/\\\\@:?#.a-z\\t]{0,20}") {
+            for url in [rest.clone(), format!("https://admin.example.org{rest}")] {
+                let Some(target) = trusting().redirect_target(&url, HOST) else { continue };
+                let path = target.strip_prefix("https://admin.example.org").unwrap_or(&target);
+                prop_assert!(path.starts_with('/') && !path.starts_with("//") && !path.contains('\\'));
+            }
+        }
+
         #[test]
         fn a_target_is_a_path_of_one_slash_or_the_fallback(referer in ".{0,60}", rest in "[/\\\\@:?#.a-z\\t]{0,20}") {
             for referer in [referer, format!("https://example.org{rest}")] {

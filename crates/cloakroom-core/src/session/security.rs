@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::session::Session;
-use crate::{error::Error, http::redirect::local_target};
+use crate::{error::Error, http::redirect::SeeOther, session::Session};
 use cloakroom_store::clock::Timestamp;
 
 /// The key of the intended URL among the session's values.
@@ -97,9 +96,14 @@ impl Session {
         Ok(at.is_some_and(|at| self.now() < at + span))
     }
 
-    /// Stores the path, with its query, to which the visitor returns after signing in. Returns `false`,
-    /// and stores nothing, for anything else: also for an absolute URL of this site, because a session
-    /// does not know the site's host. [`local_target`] makes a path of it.
+    /// Stores the URL to which the visitor returns after signing in: a path of this site, with its query, or
+    /// a URL of a [trusted origin](crate::SessionsBuilder::trusted_origins). Returns `false`, and stores
+    /// nothing, for anything else.
+    ///
+    /// An absolute URL of this site is accepted if the setting
+    /// [`public_origin`](crate::SessionsBuilder::public_origin) names it, because a session does not know the
+    /// request's host. [`SiteOrigins::redirect_target`](crate::SiteOrigins::redirect_target) makes a path of
+    /// such a URL.
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -117,12 +121,14 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn set_intended_url(&self, url: &str) -> Result<bool, Error> {
-        let Some(target) = local_target(url, None) else { return Ok(false) };
+        let target = self.sessions().origins().redirect_target(url, None);
+        let Some(target) = target else { return Ok(false) };
         self.put(INTENDED_URL, target)?;
         Ok(true)
     }
 
-    /// Removes the stored URL and returns it. Returns `default` if there is none.
+    /// Removes the stored URL and returns it. Returns `default` if there is none, or if its origin is no longer
+    /// trusted.
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -135,7 +141,76 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn pull_intended_url(&self, default: &str) -> Result<String, Error> {
+        Ok(self.pull_intended()?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// Returns a redirect to the [intended URL](Self::set_intended_url) and forgets it. Without one, the
+    /// redirect leads to `default`, a path of this site. Use it as the response to a sign-in.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{Error, SeeOther, Session};
+    ///
+    /// async fn sign_in(session: Session) -> Result<SeeOther, Error> {
+    ///     session.sign_in("user-42")?;
+    ///     session.redirect_intended("/")
+    /// }
+    /// ```
+    pub fn redirect_intended(&self, default: &str) -> Result<SeeOther, Error> {
+        let intended = self.pull_intended()?;
+        Ok(intended.map_or_else(|| SeeOther::to(default), SeeOther::to_checked))
+    }
+
+    fn pull_intended(&self) -> Result<Option<String>, Error> {
         let intended: Option<String> = self.pull(INTENDED_URL)?;
-        Ok(intended.unwrap_or_else(|| default.to_owned()))
+        Ok(intended.and_then(|url| self.sessions().origins().redirect_target(&url, None)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        adapter::RequestContext,
+        crypto::app_keys::AppKeys,
+        session::sessions::{Driver, Sessions},
+    };
+
+    async fn session() -> Session {
+        let origin = |text: &str| text.parse().unwrap();
+        let sessions = Sessions::builder(Driver::Cookie, AppKeys::random())
+            .public_origin(origin("https://example.org"))
+            .trusted_origins([origin("https://admin.example.org")])
+            .build()
+            .unwrap();
+        let no_headers: &[(&str, &str)] = &[];
+        RequestContext::new(&sessions).session(no_headers).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_intended_url_is_on_this_site_or_a_trusted_origin() {
+        let session = session().await;
+        for (url, stored) in [
+            ("/account?tab=2", Some("/account?tab=2")),
+            ("https://example.org/account", Some("/account")),
+            ("https://admin.example.org/users", Some("https://admin.example.org/users")),
+            ("http://admin.example.org/users", None),
+            ("https://evil.example/", None),
+            ("//evil.example/", None),
+        ] {
+            assert_eq!(session.set_intended_url(url).unwrap(), stored.is_some(), "{url}");
+            assert_eq!(session.pull_intended_url("/").unwrap(), stored.unwrap_or("/"), "{url}");
+        }
+    }
+
+    /// The list of origins can be shorter than when the URL was stored.
+    #[tokio::test]
+    async fn a_stored_url_is_checked_again() {
+        let session = session().await;
+        session.put(INTENDED_URL, "https://former.example/").unwrap();
+        assert_eq!(session.pull_intended_url("/start").unwrap(), "/start");
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     error::{ConfigError, Error},
     form::SecretFields,
-    http::{redirect::local_target, site_scheme::SiteScheme},
+    http::{origin::Origin, redirect::local_path, site_origins::SiteOrigins},
     record::lifetimes::Lifetimes,
 };
 use cloakroom_store::{
@@ -196,18 +196,20 @@ impl Sessions {
         self.backend().name()
     }
 
-    /// Returns the scheme of this site's URLs. It is https if the cookie is `Secure`, because browsers
-    /// then only send it over https.
+    /// Returns the origins of the application: its own, and those that it trusts.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// # use cloakroom::{AppKeys, Driver, Sessions, csrf::SiteScheme};
-    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random()).build()?;
-    /// assert_eq!(sessions.site_scheme(), SiteScheme::Https);
-    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random())
+    ///     .trusted_origins(["https://admin.example.org".parse()?])
+    ///     .build()?;
+    /// let next = "https://admin.example.org/users";
+    /// assert_eq!(sessions.origins().redirect_target(next, None).as_deref(), Some(next));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn site_scheme(&self) -> SiteScheme {
-        if self.context().cookies().are_secure() { SiteScheme::Https } else { SiteScheme::Any }
+    pub fn origins(&self) -> &SiteOrigins {
+        self.context().origins()
     }
 
     /// Returns the path of the [sign-in page](SessionsBuilder::sign_in_page).
@@ -243,6 +245,7 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions")
             .field("driver", &self.driver_name())
             .field("cookie_name", &self.cookie_name())
+            .field("origins", self.origins())
             .field("lifetimes", self.context().lifetimes())
             .field("show_errors", &self.context().show_errors())
             .finish_non_exhaustive()
@@ -285,6 +288,8 @@ pub struct SessionsBuilder {
     keys: AppKeys,
     scope: Scope,
     cookie: CookieSettings,
+    public_origin: Option<Origin>,
+    trusted_origins: Vec<Origin>,
     idle_timeout: Duration,
     absolute_timeout: Option<Duration>,
     commit_deadline: Duration,
@@ -306,6 +311,8 @@ impl SessionsBuilder {
             keys,
             scope: Scope::default(),
             cookie: CookieSettings::default(),
+            public_origin: None,
+            trusted_origins: Vec::new(),
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             absolute_timeout: None,
             commit_deadline: DEFAULT_COMMIT_DEADLINE,
@@ -333,6 +340,53 @@ impl SessionsBuilder {
     /// ```
     pub fn cookie_settings(mut self, settings: CookieSettings) -> Self {
         self.cookie = settings;
+        self
+    }
+
+    /// Sets the origin by which visitors reach the application. Default: the `Host` header of each request,
+    /// with https unless the cookie is not `Secure`.
+    ///
+    /// Set it if a proxy replaces `Host`. CSRF layers compare the sender of a request with it, and redirects
+    /// back compare the `Referer`. `Host` is not read for them then, so another address of the application
+    /// counts as another site unless [`trusted_origins`](Self::trusted_origins) names it.
+    ///
+    /// # Security
+    /// `X-Forwarded-Host` and similar headers are never read in its place, because clients can send them.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random())
+    ///     .public_origin("https://shop.example.org".parse()?)
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn public_origin(mut self, origin: Origin) -> Self {
+        self.public_origin = Some(origin);
+        self
+    }
+
+    /// Sets other origins that the application trusts. Default: none.
+    ///
+    /// CSRF layers accept requests from their pages, and redirects may lead to them:
+    /// [`Back`](crate::Back) and [`Session::set_intended_url`](crate::Session::set_intended_url).
+    /// [`CsrfPolicy::trust_origin`](crate::csrf::CsrfPolicy::trust_origin) trusts an origin for the routes of
+    /// one CSRF layer only.
+    ///
+    /// # Security
+    /// A page of a trusted origin can do what a page of this site can, so list only origins that you control.
+    /// Anyone on the network path can write pages of an origin with plain http.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, Driver, Sessions};
+    /// let sessions = Sessions::builder(Driver::Cookie, AppKeys::random())
+    ///     .trusted_origins(["https://admin.example.org".parse()?])
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn trusted_origins(mut self, origins: impl IntoIterator<Item = Origin>) -> Self {
+        self.trusted_origins = origins.into_iter().collect();
         self
     }
 
@@ -486,7 +540,7 @@ impl SessionsBuilder {
     }
 
     /// Sets whether the library's own responses with status 500 or 503 contain the error message of the
-    /// log. Default: off.
+    /// log, and those to refused requests the explanation of the CSRF layer. Default: off.
     ///
     /// Turn it on in development, so that the browser shows why a request failed. Responses of
     /// `on_failure` handlers do not change.
@@ -568,7 +622,7 @@ impl SessionsBuilder {
     /// Checks the settings and builds the session system.
     ///
     /// # Errors
-    /// When browsers would refuse the cookie. When a timeout is below one second, because browsers would
+    /// When browsers would refuse the cookie, or would not send it to the public origin. When a timeout is below one second, because browsers would
     /// remove the cookie at once. When `commit_deadline`, `max_bytes` or `max_sessions` is 0. The error
     /// names the setting and the accepted values.
     ///
@@ -585,7 +639,14 @@ impl SessionsBuilder {
             Driver::Cookie => ValueForm::Sealed,
             Driver::Store(_) => ValueForm::Token,
         };
+        let scheme = self.cookie.site_scheme();
+        let origins = SiteOrigins::new(scheme).trusted_origins(self.trusted_origins);
+        let origins = match self.public_origin {
+            Some(public) => origins.public_origin(public),
+            None => origins,
+        };
         let cookies = Cookies::new(self.cookie, form)?;
+        origins.validate()?;
         if self.commit_deadline.is_zero() {
             return Err(ConfigError::new("commit_deadline", "more than 0 is accepted"));
         }
@@ -611,6 +672,7 @@ impl SessionsBuilder {
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             cookies,
+            origins,
             lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
@@ -630,7 +692,7 @@ impl SessionsBuilder {
 
 /// Checks that the sign-in page is a path of this site.
 fn checked_page(page: Option<Box<str>>) -> Result<Option<Box<str>>, ConfigError> {
-    let is_path = page.as_deref().is_none_or(|page| local_target(page, None).is_some());
+    let is_path = page.as_deref().is_none_or(|page| local_path(page).is_some());
     let accepted = "a path of this site is accepted, such as \"/sign-in\"";
     if is_path { Ok(page) } else { Err(ConfigError::new("sign_in_page", accepted)) }
 }

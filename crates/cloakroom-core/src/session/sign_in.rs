@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::{
     error::Error,
-    http::redirect::SeeOther,
     record::{
         change::Change,
         owner::{Owner, OwnerStamp},
@@ -245,24 +244,5 @@ impl Session {
     /// ```
     pub fn authentication_level(&self) -> u8 {
         self.owned().map_or(0, |owner| owner.level)
-    }
-
-    /// Returns a redirect to the [intended URL](Self::set_intended_url) and forgets it. Without one, the
-    /// redirect leads to `default`, a path of this site. Use it as the response to a sign-in.
-    ///
-    /// # Errors
-    /// After the commit, as every change.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::{Error, SeeOther, Session};
-    ///
-    /// async fn sign_in(session: Session) -> Result<SeeOther, Error> {
-    ///     session.sign_in("user-42")?;
-    ///     session.redirect_intended("/")
-    /// }
-    /// ```
-    pub fn redirect_intended(&self, default: &str) -> Result<SeeOther, Error> {
-        Ok(SeeOther::to(&self.pull_intended_url(default)?))
     }
 }

@@ -24,6 +24,12 @@ fn a_contradiction_names_both_settings() {
              only with cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or \
              take another name; `cookie.path` is '/admin' (config/session.toml:2)",
         ),
+        (
+            "public_origin = 'http://example.org'\n[cookie]\nsecure = true",
+            "config/session.toml:1: `public_origin` is 'http://example.org': an origin of https is accepted \
+             with cookie.secure = true, because browsers send the cookie over https only; `cookie.secure` is \
+             true (config/session.toml:3)",
+        ),
     ] {
         let error = file(text).unwrap_err().to_string();
         assert!(error.contains(said), "{text:?}: {error}");
@@ -37,6 +43,12 @@ fn a_contradiction_with_a_default_of_development_names_that() {
     assert!(error.ends_with(expected), "{error}");
     let error = for_development("cookie_name = '__Host-shop'\ncookie.secure = false").unwrap_err();
     assert!(error.to_string().ends_with("; `cookie.secure` is false (config/session.toml:2)"));
+}
+
+#[test]
+fn a_public_origin_may_be_plain_http_in_development() {
+    assert!(for_development("public_origin = 'http://localhost:5173'").is_ok());
+    assert!(file("public_origin = 'http://localhost:5173'").is_err());
 }
 
 #[test]

@@ -6,12 +6,29 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 47] = [
+const ROWS: [Row; 49] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
         s.browser_session.to_string()
     }),
+    (
+        "public_origin",
+        "SESSION_PUBLIC_ORIGIN",
+        "'https://A.example:443'",
+        "https://a.example",
+        |s| s.public_origin.as_ref().unwrap().to_string(),
+    ),
+    (
+        "trusted_origins",
+        "SESSION_TRUSTED_ORIGINS",
+        "'https://a.example, http://localhost:5173'",
+        "https://a.example http://localhost:5173",
+        |s| {
+            let origins: Vec<_> = s.trusted_origins.iter().map(ToString::to_string).collect();
+            origins.join(" ")
+        },
+    ),
     ("idle_timeout", "SESSION_IDLE_TIMEOUT", "'10d'", "864000s", |s| {
         format!("{:?}", s.idle_timeout)
     }),
@@ -155,4 +172,6 @@ fn a_list_is_a_list_or_text_with_commas() {
     assert_eq!(nodes(&written), ["a:1", "b:2"]);
     let from_environment = variable("SESSION_REDIS_NODES", "a:1, b:2").unwrap();
     assert_eq!(nodes(&from_environment), ["a:1", "b:2"]);
+    let origins = file("trusted_origins = ['https://a.example', 'https://b.example']").unwrap();
+    assert_eq!(origins.trusted_origins.len(), 2);
 }

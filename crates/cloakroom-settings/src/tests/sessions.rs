@@ -48,6 +48,24 @@ fn the_setting_that_shows_errors_reaches_the_session_system() {
     }
 }
 
+#[test]
+fn the_origins_reach_the_session_system() {
+    let text =
+        "public_origin = 'https://shop.example.org'\ntrusted_origins = ['https://a.example']";
+    let sessions = with_key(text).sessions().unwrap();
+    for (url, target) in [
+        ("https://shop.example.org/cart", Some("/cart")),
+        ("https://a.example/b", Some("https://a.example/b")),
+        ("https://b.example/", None),
+    ] {
+        let host = Some("b.example");
+        assert_eq!(sessions.origins().redirect_target(url, host).as_deref(), target, "{url}");
+    }
+    let sessions = with_key("").sessions().unwrap();
+    let by_host = sessions.origins().redirect_target("https://b.example/c", Some("b.example"));
+    assert_eq!(by_host.as_deref(), Some("/c"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_commit_deadline_reaches_the_session_system() {
     /// Never replies to a commit.

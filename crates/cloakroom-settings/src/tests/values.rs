@@ -34,6 +34,20 @@ fn a_wrong_value_is_quoted_with_its_line_and_what_is_accepted() {
             "secret_fields = ['pin', 'card[number']",
             "1: `secret_fields` is ['pin', 'card[number']: `card[number` is no pattern for field names: letters",
         ),
+        (
+            "public_origin = 'shop.example.org'",
+            "1: `public_origin` is 'shop.example.org': `shop.example.org` is not an origin: accepted are http",
+        ),
+        (
+            "public_origin = 'https://shop.example.org/'",
+            "1: `public_origin` is 'https://shop.example.org/': `https://shop.example.org/` is not an origin",
+        ),
+        ("public_origin = 3", "1: `public_origin` is 3: expected an origin such as \"https://"),
+        (
+            "trusted_origins = ['https://admin.example.org', 'https://*.example.org']",
+            "1: `trusted_origins` is ['https://admin.example.org', 'https://*.example.org']: `https://*.example.org` is not an origin",
+        ),
+        ("trusted_origins = 3", "1: `trusted_origins` is 3: expected a list of strings"),
         ("secret_fields = 3", "1: `secret_fields` is 3: expected a list of strings"),
         (
             "commit_deadline = 0",
@@ -106,6 +120,14 @@ fn a_wrong_variable_is_quoted_with_what_is_accepted() {
             "\"0\": expected a number of sessions, more than 0, or \"none\"",
         ),
         ("SESSION_MAX_SESSIONS", "many", "\"many\": expected a number of sessions"),
+        ("SESSION_PUBLIC_ORIGIN", "shop", "\"shop\": `shop` is not an origin"),
+        ("SESSION_PUBLIC_ORIGIN", "https://shop.example.org", ""),
+        (
+            "SESSION_TRUSTED_ORIGINS",
+            "https://a.example, null",
+            "\"https://a.example, null\": `null` is not an origin",
+        ),
+        ("SESSION_TRUSTED_ORIGINS", "https://a.example, https://b.example:8443", ""),
         ("SESSION_COMMIT_DEADLINE", "0", "\"0\": expected a span"),
         ("SESSION_REDIS_PORT", "http", "\"http\": expected a port"),
         (

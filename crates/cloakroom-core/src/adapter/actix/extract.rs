@@ -24,7 +24,7 @@ use crate::{
         require_owner::{Owner, RequestHead, RequireOwner},
         stack::ContextStack,
     },
-    http::{redirect::Back, request_line::RequestLine},
+    http::{redirect::Back, request_line::RequestLine, site_origins::SiteOrigins},
     session::{Session, current_user::CurrentUser, read::ReadSession, view::View},
 };
 
@@ -129,7 +129,10 @@ signed_in_extractor!(CurrentUser<T>, [T: Send + Sync + 'static], RequireOwner::u
 
 impl Back {
     pub(super) fn of_http_request(request: &HttpRequest) -> Self {
-        Self::of(request.headers(), request.uri().authority().map(Authority::as_str))
+        let (of_host, extensions) = (SiteOrigins::default(), request.extensions());
+        let stack = extensions.get::<ContextStack>();
+        let origins = stack.map_or(&of_host, |stack| stack.current().sessions().origins());
+        Self::of(request.headers(), request.uri().authority().map(Authority::as_str), origins)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         require_owner::{Owner, RequestHead, RequireOwner},
         stack::ContextStack,
     },
-    http::redirect::Back,
+    http::{redirect::Back, site_origins::SiteOrigins},
     session::{Session, current_user::CurrentUser, read::ReadSession, view::View},
 };
 
@@ -160,7 +160,10 @@ signed_in_extractor!(CurrentUser<T>, [T: Send + Sync + 'static], RequireOwner::u
 
 impl Back {
     pub(super) fn of_parts(parts: &Parts) -> Self {
-        Self::of(&parts.headers, parts.uri.authority().map(Authority::as_str))
+        let of_host = SiteOrigins::default();
+        let found = parts.extensions.get::<SessionExtension>();
+        let origins = found.map_or(&of_host, |found| found.stack.current().sessions().origins());
+        Self::of(&parts.headers, parts.uri.authority().map(Authority::as_str), origins)
     }
 }
 

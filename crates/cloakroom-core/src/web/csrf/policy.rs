@@ -1,14 +1,28 @@
 //! The rules by which requests are refused, need a token, or pass.
 
-use std::fmt;
-
-use crate::{form::DEFAULT_BODY_LIMIT, http::headers::Headers};
+use crate::web::csrf::{
+    rejection::CsrfRejection,
+    sender::{AcceptedOrigins, SameSiteRequests, Sender},
+};
 use crate::{
-    http::site_scheme::SiteScheme,
-    web::csrf::origin::{Origin, OriginError},
+    form::{ContentType, DEFAULT_BODY_LIMIT},
+    http::{
+        headers::{Headers, once},
+        origin::{Origin, OriginError},
+        site_origins::SiteOrigins,
+    },
 };
 
-/// The settings of a CSRF layer. The default is the strictest.
+/// The settings of a CSRF layer: the requests that need a token, and the sites that may send requests.
+///
+/// | policy | `Sec-Fetch-Site` or `Origin` proves the sender | neither header is there |
+/// |---|---|---|
+/// | [`default`](Self::default) | forms need a token; requests that no HTML form can send need none | a token |
+/// | [`fetch_metadata`](Self::fetch_metadata) | no token | a token |
+/// | [`strict`](Self::strict) | a token | a token |
+///
+/// A request that the headers show to be another site's is refused in all three. The page of the module
+/// [`csrf`](crate::csrf) has the rules.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -16,19 +30,24 @@ use crate::{
 ///
 /// let policy = CsrfPolicy::default().trust_origin("https://admin.example.org")?;
 /// assert!(CsrfPolicy::default().trust_origin("admin.example.org").is_err(), "the scheme counts");
-/// # Ok::<(), cloakroom::csrf::OriginError>(())
+/// # Ok::<(), cloakroom::OriginError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct CsrfPolicy {
+    token: TokenRule,
     trusted: Vec<Origin>,
     same_site: SameSiteRequests,
     mode: Mode,
     form_limit: usize,
 }
 
+/// Needs a token of every request that an HTML form can send: those with the content types
+/// `application/x-www-form-urlencoded`, `multipart/form-data` and `text/plain`, and those without a content
+/// type. Other content types, such as JSON, need none if `Sec-Fetch-Site` or `Origin` proves the sender.
 impl Default for CsrfPolicy {
     fn default() -> Self {
         Self {
+            token: TokenRule::default(),
             trusted: Vec::new(),
             same_site: SameSiteRequests::default(),
             mode: Mode::default(),
@@ -37,11 +56,26 @@ impl Default for CsrfPolicy {
     }
 }
 
+/// The requests that need a token although their headers prove the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SameSiteRequests {
+enum TokenRule {
+    /// None.
+    None,
+    /// Those that an HTML form can send.
     #[default]
-    Refused,
-    Allowed,
+    Forms,
+    /// All.
+    All,
+}
+
+impl TokenRule {
+    fn applies_to(self, headers: &(impl Headers + ?Sized)) -> bool {
+        match self {
+            Self::None => false,
+            Self::Forms => ContentType::can_come_from_a_form(headers),
+            Self::All => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,27 +97,54 @@ pub enum Verdict {
     Refused(CsrfRejection),
 }
 
-/// The reason why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CsrfRejection {
-    /// `Sec-Fetch-Site` says that another site sent the request.
-    CrossSite,
-    /// `Sec-Fetch-Site` says that a sibling host sent the request.
-    SameSite,
-    /// `Origin` or `Referer` is not this site.
-    ForeignOrigin,
-    /// The request's cookie identifies no session, so it cannot have a token.
-    NoSession,
-    /// The request has no token.
-    MissingToken,
-    /// The token does not belong to the request's session.
-    BadToken,
-}
-
 impl CsrfPolicy {
-    /// Accepts requests from pages of `origin` in rules 2 and 3. They still need a token of the session.
-    /// Default: only pages of this site.
+    /// Makes a policy by Fetch Metadata: a request passes without a token if `Sec-Fetch-Site`, or `Origin`
+    /// without it, proves that this site or a trusted origin sent it. A request with neither header needs a
+    /// token.
+    ///
+    /// Use it for routes whose clients send no token, such as server functions. All browsers send
+    /// `Sec-Fetch-Site` over https since 2023, and `Origin` with a `POST` since 2020. `CrossOriginProtection`
+    /// of Go 1.25, `:header_only` of Rails and Laravel 13 check the same headers.
+    ///
+    /// # Security
+    /// A trusted origin, and each sibling host with [`allow_same_site`](Self::allow_same_site), can then send
+    /// any request in the visitor's name.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{SiteOrigins, csrf::{CsrfPolicy, Verdict}};
+    ///
+    /// let form = [("sec-fetch-site", "same-origin")];
+    /// let check = |policy: CsrfPolicy| policy.check("POST", &form[..], None, &SiteOrigins::default());
+    /// assert_eq!(check(CsrfPolicy::fetch_metadata()), Verdict::Pass);
+    /// assert_eq!(check(CsrfPolicy::default()), Verdict::NeedsToken(None));
+    /// ```
+    #[must_use]
+    pub fn fetch_metadata() -> Self {
+        Self { token: TokenRule::None, ..Self::default() }
+    }
+
+    /// Makes a policy that needs a token of every request, whatever its content type and headers are.
+    ///
+    /// Use it for defence in depth: it needs a second proof beside the headers, also from trusted origins.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{SiteOrigins, csrf::{CsrfPolicy, Verdict}};
+    ///
+    /// let json = [("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
+    /// let check = |policy: CsrfPolicy| policy.check("POST", &json[..], None, &SiteOrigins::default());
+    /// assert_eq!(check(CsrfPolicy::default()), Verdict::Pass);
+    /// assert_eq!(check(CsrfPolicy::strict()), Verdict::NeedsToken(None));
+    /// ```
+    #[must_use]
+    pub fn strict() -> Self {
+        Self { token: TokenRule::All, ..Self::default() }
+    }
+
+    /// Accepts requests from pages of `origin` in rules 2 and 3, for the routes of this layer. Rule 4 decides
+    /// whether they need a token. Default: only pages of this site and of the setting
+    /// [`trusted_origins`](crate::SessionsBuilder::trusted_origins), which redirects use as well.
     ///
     /// # Errors
     /// When `origin` is not a scheme and a host, optionally with a port.
@@ -92,19 +153,19 @@ impl CsrfPolicy {
     /// # use cloakroom_core as cloakroom;
     /// # use cloakroom::csrf::CsrfPolicy;
     /// let policy = CsrfPolicy::default().trust_origin("https://admin.example.org:8443")?;
-    /// # Ok::<(), cloakroom::csrf::OriginError>(())
+    /// # Ok::<(), cloakroom::OriginError>(())
     /// ```
     pub fn trust_origin(mut self, origin: &str) -> Result<Self, OriginError> {
-        let parsed = Origin::parse(origin);
-        self.trusted.push(parsed.ok_or_else(|| OriginError { given: origin.to_owned() })?);
+        self.trusted.push(origin.parse()?);
         Ok(self)
     }
 
-    /// Accepts requests from sibling hosts of the same registrable domain in rule 2. They still need a
-    /// token of the session. Default: refused.
+    /// Accepts requests from sibling hosts of the same registrable domain in rule 2. Rule 4 decides whether
+    /// they need a token. Default: refused.
     ///
     /// # Security
-    /// Use it only if you control all hosts of the domain.
+    /// Use it only if you control all hosts of the domain. With [`fetch_metadata`](Self::fetch_metadata), a
+    /// page of each of them can send any request in the visitor's name.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -170,7 +231,7 @@ impl CsrfPolicy {
     }
 
     /// Checks a request by its method and headers. `authority` is the host of an HTTP/2 request, which
-    /// has no `Host` header.
+    /// has no `Host` header. `origins` are those of [`Sessions::origins`](crate::Sessions::origins).
     ///
     /// A WebSocket handshake is checked by its origin and needs no token, because pages cannot add
     /// headers to it. A handshake is a `GET` with `Upgrade: websocket` (RFC 6455, 4.1), or a `CONNECT`
@@ -178,60 +239,40 @@ impl CsrfPolicy {
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
-    /// use cloakroom::csrf::{CsrfPolicy, CsrfRejection, SiteScheme, Verdict};
+    /// use cloakroom::{SiteOrigins, csrf::{CsrfPolicy, CsrfRejection, Verdict}};
     ///
-    /// let policy = CsrfPolicy::default();
+    /// let (policy, origins) = (CsrfPolicy::default(), SiteOrigins::default());
     /// let forged: &[(&str, &str)] = &[("sec-fetch-site", "cross-site")];
-    /// let verdict = policy.check("POST", forged, None, SiteScheme::Https);
+    /// let verdict = policy.check("POST", forged, None, &origins);
     /// assert_eq!(verdict, Verdict::Refused(CsrfRejection::CrossSite));
-    /// assert_eq!(policy.check("GET", forged, None, SiteScheme::Https), Verdict::Pass);
+    /// assert_eq!(policy.check("GET", forged, None, &origins), Verdict::Pass);
     /// ```
     pub fn check(
         &self,
         method: &str,
         headers: &(impl Headers + ?Sized),
         authority: Option<&str>,
-        transport: SiteScheme,
+        origins: &SiteOrigins,
     ) -> Verdict {
         let is_handshake = method == "CONNECT" || (method == "GET" && asks_for_websocket(headers));
         if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") && !is_handshake {
             return Verdict::Pass;
         }
-        let host = headers.text("host").or(authority);
-        match self.foreign(headers, host, transport) {
-            Some(refusal) => Verdict::Refused(refusal),
-            None if is_handshake => Verdict::Pass,
-            None => Verdict::NeedsToken(token_in(headers)),
+        let host = host(headers, authority);
+        let accepted = AcceptedOrigins { site: origins, trusted: &self.trusted, host };
+        match Sender::of(headers, &accepted, self.same_site) {
+            Err(refusal) => Verdict::Refused(refusal),
+            Ok(_) if is_handshake => Verdict::Pass,
+            Ok(Sender::Proven) if !self.token.applies_to(headers) => Verdict::Pass,
+            Ok(_) => Verdict::NeedsToken(token_in(headers)),
         }
     }
+}
 
-    fn foreign(
-        &self,
-        headers: &(impl Headers + ?Sized),
-        host: Option<&str>,
-        transport: SiteScheme,
-    ) -> Option<CsrfRejection> {
-        let origin = headers.text("origin");
-        let trusted =
-            || origin.and_then(Origin::parse).is_some_and(|sender| self.trusted.contains(&sender));
-        match headers.text("sec-fetch-site") {
-            Some("same-origin" | "none") => None,
-            Some("same-site") if self.same_site == SameSiteRequests::Allowed => None,
-            Some("same-site") => (!trusted()).then_some(CsrfRejection::SameSite),
-            Some("cross-site") => (!trusted()).then_some(CsrfRejection::CrossSite),
-            Some(_) | None => {
-                let sender = match origin {
-                    Some(origin) => Origin::parse(origin),
-                    None => Origin::of_url(headers.text("referer")?),
-                };
-                let is_accepted = |sender: Origin| {
-                    self.trusted.contains(&sender)
-                        || host.is_some_and(|host| sender.is_site(host, transport))
-                };
-                (!sender.is_some_and(is_accepted)).then_some(CsrfRejection::ForeignOrigin)
-            }
-        }
-    }
+/// Returns the host of a request, unless it names several.
+fn host<'a>(headers: &'a (impl Headers + ?Sized), authority: Option<&'a str>) -> Option<&'a str> {
+    let host = once(headers, "host").ok()?;
+    host.map_or(authority, |host| std::str::from_utf8(host).ok())
 }
 
 /// Returns whether `Upgrade` (RFC 9110, 7.8) contains the word `websocket`. Some server libraries accept
@@ -245,47 +286,4 @@ pub(crate) fn asks_for_websocket(headers: &(impl Headers + ?Sized)) -> bool {
 fn token_in(headers: &(impl Headers + ?Sized)) -> Option<String> {
     let sent = headers.text("x-csrf-token").or_else(|| headers.text("x-xsrf-token"));
     sent.map(ToOwned::to_owned)
-}
-
-impl CsrfRejection {
-    /// The value of the `Vary` header of the response to a refused request.
-    pub const VARY: &str = "Sec-Fetch-Site, Origin, Accept";
-
-    /// Returns a stable word for logs and metrics.
-    ///
-    /// ```
-    /// # use cloakroom_core as cloakroom;
-    /// assert_eq!(cloakroom::csrf::CsrfRejection::BadToken.reason(), "bad_token");
-    /// ```
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::CrossSite => "cross_site",
-            Self::SameSite => "same_site",
-            Self::ForeignOrigin => "origin",
-            Self::NoSession => "no_session",
-            Self::MissingToken => "missing_token",
-            Self::BadToken => "bad_token",
-        }
-    }
-}
-
-impl fmt::Display for CsrfRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CrossSite | Self::SameSite | Self::ForeignOrigin => {
-                "this request comes from another site; send it from a page of this one"
-            }
-            Self::NoSession => {
-                "this request has no session that lasts; allow cookies, load the page again and send its \
-                 form"
-            }
-            Self::MissingToken => {
-                "this request has no CSRF token; send the one of this site's page in the form field \
-                 `_csrf` or the header `X-CSRF-Token`"
-            }
-            Self::BadToken => {
-                "the CSRF token is not one of your session; load the page again and send its form"
-            }
-        })
-    }
 }
