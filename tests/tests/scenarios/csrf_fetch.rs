@@ -112,7 +112,7 @@ async fn forms_alone_need_a_token_by_default(server: Server) {
 
 async fn each_refusal_has_its_code(server: Server) {
     let own = own_origin(&server);
-    let rows: [(&[(&'static str, &str)], &str); 12] = [
+    let rows: [(&[(&'static str, &str)], &str); 10] = [
         (&[("sec-fetch-site", "cross-site")], "cross_site"),
         (&[("sec-fetch-site", "cross-site"), ("origin", &own)], "cross_site"),
         (&[("sec-fetch-site", "same-site")], "same_site"),
