@@ -73,7 +73,7 @@ pub(crate) enum Command {
     List(List),
     /// Shows one session
     Show(Show),
-    /// Ends one session, or all sessions of an owner
+    /// Ends one session, all sessions of an owner, or all sessions
     Destroy(Destroy),
     /// Deletes expired sessions now
     Sweep,
@@ -205,7 +205,7 @@ pub(crate) struct Destroy {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Ends several sessions of the owner without asking; necessary where no terminal can be asked
+    /// Ends several sessions without asking; necessary where no terminal can be asked
     #[arg(long, conflicts_with = "handle")]
     pub(crate) yes: bool,
 }
@@ -219,6 +219,10 @@ pub(crate) struct DestroyTarget {
     /// Ends all sessions of this owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
+
+    /// Ends all sessions of the application, signed in or not
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Args, Debug)]

@@ -405,18 +405,19 @@ fn the_help_groups_the_options() {
     assert_data_eq!(
         help,
         str![[r#"
-Ends one session, or all sessions of an owner
+Ends one session, all sessions of an owner, or all sessions
 
-Usage: cloakroom destroy [OPTIONS] <HANDLE|--owner <OWNER>>
+Usage: cloakroom destroy [OPTIONS] <HANDLE|--owner <OWNER>|--all>
 
 Arguments:
   [HANDLE]  The session's handle, or the first characters of it, at least 4
 
 Options:
       --owner <OWNER>  Ends all sessions of this owner
+      --all            Ends all sessions of the application, signed in or not
       --dry-run        Shows the sessions that would end, and ends none
-      --yes            Ends several sessions of the owner without asking; necessary where no
-                       terminal can be asked
+      --yes            Ends several sessions without asking; necessary where no terminal can be
+                       asked
   -h, --help           Print help
 
 Common options:

@@ -247,7 +247,23 @@ error: no session was ended: 7 sessions of `virk` would end, and there is no ter
     assert_eq!(json_lines(&project, &["list"]).len(), 8);
     let ended = project.run(&[&destroy[..], &["--yes"]].concat()).good();
     assert_eq!(ended, "7 sessions ended\n");
-    assert_eq!(project.run(&["destroy", "abcd", "--yes"]).code(), 2, "for owners only");
+    assert_eq!(project.run(&["destroy", "abcd", "--yes"]).code(), 2, "for several only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sessions_end_with_and_without_an_owner() {
+    let (project, application) = seven_of_one_owner().await;
+    let dry_run = project.run(&["destroy", "--all", "--dry-run"]);
+    assert_eq!(dry_run.err(), "8 sessions would end; none was ended\n");
+    let unasked = project.run(&["destroy", "--all"]);
+    assert_eq!(unasked.code(), 2);
+    assert!(unasked.err().contains("all 8 sessions would end"), "{}", unasked.err());
+    assert_eq!(project.run(&["destroy", "--all", "--owner", "virk"]).code(), 2, "one of them");
+    let ended = project.run(&["destroy", "--all", "--yes"]).good();
+    assert_eq!(ended, "8 sessions ended\n");
+    assert_eq!(project.run(&["list"]).good(), "no live sessions\n");
+    visit(&application, "", |session| session.put("cart", 1).unwrap()).await;
+    assert_eq!(project.run(&["destroy", "--all"]).good(), "1 session ended\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -149,8 +149,8 @@ impl Problem {
         &self.occurrence.failure
     }
 
-    /// Returns whether the visitor has to sign in.
-    pub(crate) fn needs_sign_in(&self) -> bool {
+    /// Returns whether the visitor has to sign in, first or again.
+    pub fn needs_sign_in(&self) -> bool {
         matches!(self.failure(), AdapterError::SignInRequired(_))
     }
 
