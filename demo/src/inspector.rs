@@ -23,7 +23,7 @@ pub(crate) async fn show(
     let deadlines = session.deadlines();
     let content = context! {
         values => pretty(&session.all()),
-        messages => pretty(&view.messages()),
+        messages => pretty(&view.flash_values()),
         input => pretty(&view.input()),
         errors => pretty(&view.errors()),
         id => session.correlation_id(),

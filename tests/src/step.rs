@@ -69,6 +69,10 @@ pub enum Step {
     Flash {
         values: Map<String, Value>,
     },
+    FlashPush {
+        level: String,
+        text: String,
+    },
     FlashAll,
     FlashOnly {
         fields: Vec<String>,
@@ -99,6 +103,7 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         default: Option<Value>,
     },
+    Messages,
     HasErrorFor {
         field: String,
     },
@@ -261,6 +266,11 @@ pub fn flash(values: impl IntoIterator<Item = (impl AsRef<str>, impl Serialize)>
     Step::Flash { values: map(values) }
 }
 
+/// Adds a message to the list for the next page.
+pub fn flash_push(level: impl AsRef<str>, text: impl AsRef<str>) -> Step {
+    Step::FlashPush { level: owned(level), text: owned(text) }
+}
+
 /// Shows messages in this request alone.
 pub fn flash_now(values: impl IntoIterator<Item = (impl AsRef<str>, impl Serialize)>) -> Step {
     Step::FlashNow { values: map(values) }
@@ -413,6 +423,7 @@ mod tests {
             (Step::Clear, json!({"do": "clear"})),
             (update_push("k", 1), json!({"do": "update_push", "key": "k", "value": 1})),
             (flash([("m", 1)]), json!({"do": "flash", "values": {"m": 1}})),
+            (flash_push("l", "t"), json!({"do": "flash_push", "level": "l", "text": "t"})),
             (Step::FlashAll, json!({"do": "flash_all"})),
             (flash_only(["a"]), json!({"do": "flash_only", "fields": ["a"]})),
             (flash_except(["a"]), json!({"do": "flash_except", "fields": ["a"]})),
@@ -424,6 +435,7 @@ mod tests {
             (old("f"), json!({"do": "old", "key": "f"})),
             (old_or("f", "d"), json!({"do": "old", "key": "f", "default": "d"})),
             (flash_message("m"), json!({"do": "flash_message", "key": "m"})),
+            (Step::Messages, json!({"do": "messages"})),
             (has_error_for("f"), json!({"do": "has_error_for", "field": "f"})),
             (get_error_for("f"), json!({"do": "get_error_for", "field": "f"})),
             (Step::Errors, json!({"do": "errors"})),

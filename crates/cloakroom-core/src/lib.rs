@@ -75,6 +75,7 @@ pub use record::{
     copy::copy_record,
     handle::{HandleError, SessionHandle},
     lifetimes::MIN_TIMEOUT,
+    message::Message,
 };
 pub use session::{
     Session,

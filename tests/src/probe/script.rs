@@ -260,6 +260,7 @@ fn names(names: &[String]) -> Vec<&str> {
 fn on_flash(step: &Step, session: &Session) -> Attempt {
     Some(match step {
         Step::Flash { values } => nothing(session.flash(values)),
+        Step::FlashPush { level, text } => nothing(session.flash_push(level, text)),
         Step::FlashAll => nothing(session.flash_all()),
         Step::FlashOnly { fields } => nothing(session.flash_only(&names(fields))),
         Step::FlashExcept { fields } => nothing(session.flash_except(&names(fields))),
@@ -285,6 +286,7 @@ fn on_view(step: &Step, session: &Session) -> Attempt {
         Step::FlashMessage { key, default } => {
             value(view.flash_value(key).or_else(|| default.clone()))
         }
+        Step::Messages => value(view.messages()),
         Step::HasErrorFor { field } => value(view.has_error_for(field)),
         Step::GetErrorFor { field } => value(view.get_error_for(field)),
         Step::Errors => value(view.errors()),

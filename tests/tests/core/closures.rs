@@ -22,13 +22,14 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
 /// A change of the session beside the argument of the closure.
 type Change = fn(&Session) -> Result<(), Error>;
 
-const CHANGES: [Change; 9] = [
+const CHANGES: [Change; 10] = [
     |session| session.put("other", 1).map(drop),
     |session| session.increment("other").map(drop),
     |session| session.forget("list").map(drop),
     |session| session.pull::<Vec<u32>>("list").map(drop),
     |session| session.clear(),
     |session| session.flash(serde_json::json!({ "m": 1 })).map(drop),
+    |session| session.flash_push("info", "m").map(drop),
     |session| session.update("list", |_: &mut Vec<u32>| ()).map(drop),
     |session| session.regenerate(),
     |session| session.destroy(),

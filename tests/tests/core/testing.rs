@@ -22,6 +22,7 @@ async fn response() -> TestResponse {
     let mut client = TestClient::new(Silent, &sessions)
         .with_session(json!({ "cart": { "items": 2 } }))
         .with_flash(json!({ "notice": "saved" }))
+        .with_message("info", "Row 7 is empty")
         .with_errors([("email", "is required")])
         .with_old(json!({ "email": "x" }))
         .signed_in_as("virk");
@@ -37,6 +38,7 @@ async fn assertions_that_hold_pass() {
         .assert_session_missing("cart.price")
         .assert_flash("notice", "saved")
         .assert_flash_missing("warning")
+        .assert_message("info", "Row 7 is empty")
         .assert_error_for("email", "is required")
         .assert_no_error_for("name")
         .assert_old("email", "x")
@@ -46,12 +48,15 @@ async fn assertions_that_hold_pass() {
 #[tokio::test]
 async fn a_failed_assertion_shows_the_whole_session() {
     let response = response().await;
-    let failing: [(&str, &dyn Fn()); 9] = [
+    let failing: [(&str, &dyn Fn()); 10] = [
         ("`cart.items` should be 3 and is 2", &|| _ = response.assert_session("cart.items", 3)),
         ("`total` should be 3 and is missing", &|| _ = response.assert_session("total", 3)),
         ("should have no value `cart`", &|| _ = response.assert_session_missing("cart")),
         ("message `notice` should be \"gone\" and is \"saved\"", &|| {
             _ = response.assert_flash("notice", "gone");
+        }),
+        ("messages should contain \"Row 7 is empty\" of the level `error`", &|| {
+            _ = response.assert_message("error", "Row 7 is empty");
         }),
         ("should contain \"is taken\" and are [\"is required\"]", &|| {
             _ = response.assert_error_for("email", "is taken");

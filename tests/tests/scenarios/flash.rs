@@ -2,18 +2,21 @@
 
 use cloakroom::form::SecretFields;
 use cloakroom_tests::{
-    browser::{Sent, StepError},
+    browser::{Browser, Sent, StepError},
     server::{Server, Setup},
     step::{
-        Step, fail, flash, flash_except, flash_message, flash_now, flash_only, get, get_error_for,
-        has_error_for, old, old_or, put, redirect, redirect_back, reflash_except, reflash_only,
-        render, sleep, with_errors,
+        Step, fail, flash, flash_except, flash_message, flash_now, flash_only, flash_push, get,
+        get_error_for, has_error_for, old, old_or, put, redirect, redirect_back, reflash_except,
+        reflash_only, render, sleep, with_errors,
     },
 };
 use serde_json::{Value, json};
 
 every_driver! {
     a_message_is_shown_on_the_next_page_once,
+    messages_of_one_level_are_all_shown_in_order_once,
+    messages_wait_until_they_are_read,
+    a_reflash_keeps_messages_once_and_before_newer_ones,
     old_input_and_errors_are_shown_once,
     the_three_bags_do_not_mix,
     secret_fields_are_never_given_back,
@@ -36,6 +39,7 @@ every_driver! {
 
 server_side! {
     parallel_pages_show_a_message_and_lose_none,
+    messages_of_parallel_requests_are_all_shown,
     a_message_flashed_during_a_page_survives_it,
     a_form_posted_during_a_reflash_survives_it,
 }
@@ -52,6 +56,50 @@ async fn a_message_is_shown_on_the_next_page_once(server: Server) {
     assert_eq!(flashed.headers["location"], "/next");
     assert_eq!(visitor.run(message()).await.value(0), "saved");
     assert_eq!(visitor.run(message()).await.value(0), Value::Null);
+}
+
+/// Runs one request and returns the messages that it shows, as `level: text`.
+async fn messages(visitor: &mut Browser) -> Vec<String> {
+    let shown = visitor.step(Step::Messages).await;
+    let shown = shown.as_array().expect("a list").iter();
+    shown.map(|message| format!("{}: {}", message["level"], message["text"])).collect()
+}
+
+async fn messages_of_one_level_are_all_shown_in_order_once(server: Server) {
+    let mut visitor = server.browser();
+    let first = [flash_push("info", "one"), flash_push("error", "two"), flash_push("info", "one")];
+    let shown = visitor.run([&first[..], &[Step::Messages]].concat()).await;
+    assert_eq!(shown.value(3), json!([]), "they are for the next page");
+    let second = [flash_push("info", "three"), flash([("info", "by name")]), redirect("/next")];
+    visitor.run(second).await;
+    let steps = [Step::Messages, flash_message("info")];
+    let shown = visitor.run(&steps).await;
+    let expected = [("info", "one"), ("error", "two"), ("info", "one"), ("info", "three")];
+    let expected = expected.map(|(level, text)| json!({"level": level, "text": text}));
+    assert_eq!(shown.values(), [json!(expected), json!("by name")]);
+    assert_eq!(visitor.run(&steps).await.values(), [json!([]), Value::Null]);
+}
+
+async fn messages_wait_until_they_are_read(server: Server) {
+    let mut visitor = server.browser_with([flash_push("info", "waits")]).await;
+    let unread = [Sent::with("sec-fetch-mode", "cors"), Sent::with("sec-purpose", "prefetch")];
+    for sent in unread {
+        visitor.run_with([get("k")], sent).await;
+    }
+    visitor.run([get("k"), redirect("/")]).await;
+    assert_eq!(messages(&mut visitor).await, [r#""info": "waits""#]);
+    assert!(messages(&mut visitor).await.is_empty());
+}
+
+async fn a_reflash_keeps_messages_once_and_before_newer_ones(server: Server) {
+    for reads in [false, true] {
+        let mut visitor = server.browser_with([flash_push("info", "old")]).await;
+        let read = reads.then_some(Step::Messages);
+        let keep = [flash_push("info", "new"), Step::Reflash, Step::Reflash, redirect("/")];
+        visitor.run(read.into_iter().chain(keep).collect::<Vec<_>>()).await;
+        assert_eq!(messages(&mut visitor).await, [r#""info": "old""#, r#""info": "new""#]);
+        assert!(messages(&mut visitor).await.is_empty());
+    }
 }
 
 async fn old_input_and_errors_are_shown_once(server: Server) {
@@ -278,19 +326,22 @@ async fn templates_use_the_helpers_of_the_view(server: Server) {
         with_errors(json!([{"field": "username", "message": "Username is required"}])),
         Step::FlashAll,
         flash([("notification", "Update <successful>!")]),
+        flash_push("info", "1 < 2"),
     ];
     visitor.run_with(&steps, Sent::form("username=%3Cscript%3E")).await;
     let template = "<input name=\"username\" value=\"{{ old('username', '') }}\">\
         {% if has_error_for('username') %}<b>{{ get_error_for('username') }}</b>{% endif %}\
         {{ get_error_for('email') }}{{ old('email', 'none') }}\
         {% if flash_message('notification') %}<span>{{ flash_message('notification') }}</span>{% endif %}\
-        {% if has_errors() %}{{ errors().username[0] }}{% endif %}";
+        {% if has_errors() %}{{ errors().username[0] }}{% endif %}\
+        {% for message in messages() %}<p class=\"{{ message.level }}\">{{ message.text }}</p>{% endfor %}";
     let page = visitor.run([render(template)]).await;
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
     assert_eq!(
         page.text(),
         "<input name=\"username\" value=\"&lt;script&gt;\"><b>Username is required</b>none\
-         <span>Update &lt;successful&gt;!</span>Username is required"
+         <span>Update &lt;successful&gt;!</span>Username is required\
+         <p class=\"info\">1 &lt; 2</p>"
     );
     let again = visitor.run([render(template)]).await;
     assert_eq!(again.text(), "<input name=\"username\" value=\"\">none");
@@ -338,6 +389,26 @@ async fn parallel_pages_show_a_message_and_lose_none(server: Server) {
     }
     assert!(shown >= 1);
     assert_eq!(visitor.run(message()).await.value(0), Value::Null);
+}
+
+async fn messages_of_parallel_requests_are_all_shown(server: Server) {
+    let mut visitor = server.browser_with([flash_push("info", "first")]).await;
+    let requests: Vec<_> = (0..10)
+        .map(|number| {
+            let mut visitor = visitor.clone();
+            let fetch = Sent::with("sec-fetch-mode", "cors");
+            let push = [flash_push("info", number.to_string())];
+            tokio::spawn(async move { visitor.run_with(&push, fetch).await.status })
+        })
+        .collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    let mut shown = messages(&mut visitor).await;
+    assert_eq!(shown.remove(0), r#""info": "first""#);
+    shown.sort();
+    let expected: Vec<_> = (0..10).map(|number| format!(r#""info": "{number}""#)).collect();
+    assert_eq!(shown, expected);
 }
 
 async fn a_message_flashed_during_a_page_survives_it(server: Server) {

@@ -1,7 +1,7 @@
 //! `cloakroom show`.
 
 use cloakroom::{
-    SessionContents, SessionInfo,
+    Message, SessionContents, SessionInfo,
     clock::{Clock, SystemClock, Timestamp},
 };
 use serde_json::{Map, Value, json};
@@ -42,6 +42,7 @@ fn object(contents: &SessionContents, reveal: bool) -> Value {
     if reveal {
         object["values"] = json!(contents.values);
         object["messages"] = json!(contents.messages);
+        object["pushed"] = json!(contents.pushed);
         object["input"] = json!(contents.input);
         object["errors"] = json!(contents.errors);
     } else {
@@ -57,6 +58,7 @@ fn page(contents: &SessionContents, reveal: bool) -> String {
     lines.extend(section("values", &contents.values, reveal));
     if reveal {
         lines.extend(section("messages", &contents.messages, reveal));
+        lines.extend(list("messages in order", &contents.pushed));
         lines.extend(section("input", &contents.input, reveal));
         if let Value::Object(errors) = json!(contents.errors) {
             lines.extend(section("errors", &errors, reveal));
@@ -82,6 +84,19 @@ fn section(title: &str, entries: &Map<String, Value>, reveal: bool) -> Vec<Strin
             lines.push(format!("  {name:width$}  {}", printable(&value)));
         }
     }
+    lines
+}
+
+/// Returns the lines of a section of messages with levels. An empty section has no lines.
+fn list(title: &str, messages: &[Message]) -> Vec<String> {
+    let levels: Vec<_> = messages.iter().map(|message| printable(&message.level)).collect();
+    let Some(width) = levels.iter().map(|level| level.chars().count()).max() else {
+        return Vec::new();
+    };
+    let mut lines = vec![String::new(), title.to_owned()];
+    lines.extend(levels.iter().zip(messages).map(|(level, message)| {
+        format!("  {level:width$}  {}", printable(&json!(message.text).to_string()))
+    }));
     lines
 }
 

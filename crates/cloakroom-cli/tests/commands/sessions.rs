@@ -23,6 +23,7 @@ pub(super) async fn commands_work_beside_an_application(project: Project, store:
         session.put("card", "4111").unwrap();
         session.put("items", [1, 2]).unwrap();
         session.flash(json!({ "notice": "saved" })).unwrap();
+        session.flash_push("info", "Row 7 is empty").unwrap();
     })
     .await;
     visit(&application, "", |session| session.put("cart", 1).unwrap()).await;
@@ -86,7 +87,8 @@ values
     let revealed = project.run(&["show", &handle, "--reveal"]);
     assert!(
         revealed.good().ends_with(
-            "\nvalues\n  card   \"4111\"\n  items  [1,2]\n\nmessages\n  notice  \"saved\"\n"
+            "\nvalues\n  card   \"4111\"\n  items  [1,2]\n\nmessages\n  notice  \"saved\"\n\
+             \nmessages in order\n  info  \"Row 7 is empty\"\n"
         ),
         "{}",
         revealed.out()
@@ -97,6 +99,7 @@ values
     let revealed = &json_lines(project, &["show", &handle, "--reveal"])[0];
     assert_eq!(revealed["values"], json!({ "card": "4111", "items": [1, 2] }));
     assert_eq!(revealed["messages"], json!({ "notice": "saved" }));
+    assert_eq!(revealed["pushed"], json!([{ "level": "info", "text": "Row 7 is empty" }]));
 }
 
 fn counted(project: &Project) {

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     form::FieldErrors,
     manage::info::{SessionInfo, SessionPage},
-    record::{flash::Bags, handle::SessionHandle},
+    record::{flash::Bags, handle::SessionHandle, message::Message},
     session::sessions::Sessions,
 };
 use cloakroom_store::{Cursor, OwnerKey};
@@ -52,8 +52,10 @@ pub struct SessionContents {
     pub info: SessionInfo,
     /// The values.
     pub values: Map<String, Value>,
-    /// The flash messages that wait for the next page.
+    /// The flash messages by name that wait for the next page.
     pub messages: Map<String, Value>,
+    /// The messages of [`Session::flash_push`](crate::Session::flash_push) that wait for the next page.
+    pub pushed: Vec<Message>,
     /// The old form input that waits for the next page.
     pub input: Map<String, Value>,
     /// The errors by field that wait for the next page.
@@ -180,11 +182,13 @@ impl SessionAdmin {
     pub async fn contents(&self, handle: &SessionHandle) -> Result<Option<SessionContents>, Error> {
         let lookup = self.0.lookup("show a session")?;
         let Some(found) = lookup.by_handle(*handle).await? else { return Ok(None) };
-        let Bags { messages, input, errors } = found.record.flash.visible().unwrap_or_default();
+        let flash = found.record.flash.visible().unwrap_or_default();
+        let Bags { messages, pushed, input, errors } = flash;
         Ok(Some(SessionContents {
             info: SessionInfo::of(&found, &lookup, false),
             values: found.record.values.all(),
             messages: messages.all(),
+            pushed,
             input: input.all(),
             errors,
         }))

@@ -214,7 +214,29 @@ impl SessionEditor<'_> {
     #[doc = after!()]
     /// ```
     pub fn flash(&mut self, messages: impl FlashMessages) -> Result<(), Error> {
-        let bags = Bags::of_messages(&messages)?;
+        self.add(Bags::of_messages(&messages)?)
+    }
+
+    /// Adds a message to the list for the visitor's next page, as
+    /// [`Session::flash_push`](crate::Session::flash_push).
+    ///
+    /// # Errors
+    /// None. It returns a `Result` as all changes do.
+    ///
+    /// ```
+    #[doc = before!()]
+    /// session.flash_push("success", "Your import is complete.")?;
+    #[doc = after!()]
+    /// ```
+    pub fn flash_push(
+        &mut self,
+        level: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.add(Bags::of_pushed(level, text))
+    }
+
+    fn add(&mut self, bags: Bags) -> Result<(), Error> {
         Change::Flash(Box::new(Batch { id: self.batch, bags })).apply(self.record)
     }
 }

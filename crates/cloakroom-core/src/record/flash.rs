@@ -1,4 +1,4 @@
-//! Flash: values for the next page, kept in three separate bags.
+//! Flash: values for the next page, kept in separate bags.
 
 use crate::{
     crypto::random::fill_from_system,
@@ -7,6 +7,7 @@ use crate::{
         FieldErrors,
         field::{Fields, remove_largest},
     },
+    record::message::Message,
     values::{Values, encode_object},
 };
 
@@ -27,12 +28,14 @@ impl BatchId {
     }
 }
 
-/// The three bags. They are separate, because otherwise a visitor could forge a message by posting a
-/// field with its name.
+/// The bags. They are separate, because otherwise a visitor could forge a message by posting a field
+/// with its name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bags {
-    /// Messages of the application, set by `flash`.
+    /// Messages of the application by name, set by `flash`.
     pub(crate) messages: Values,
+    /// Messages of the application in order, added by `flash_push`.
+    pub(crate) pushed: Vec<Message>,
     /// Form input of the visitor, set by `flash_all`, `flash_only` and `flash_except`.
     pub(crate) input: Values,
     /// Errors by field, set by `with_errors`.
@@ -41,19 +44,23 @@ pub(crate) struct Bags {
 
 impl Bags {
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.input.is_empty() && self.errors.is_empty()
+        self.messages.is_empty()
+            && self.pushed.is_empty()
+            && self.input.is_empty()
+            && self.errors.is_empty()
     }
 
     /// Adds further flash of the same request.
     pub(crate) fn extend(&mut self, newer: Self) {
         self.messages.extend(newer.messages);
+        self.pushed.extend(newer.pushed);
         self.input.extend(newer.input);
         self.errors.extend(newer.errors);
     }
 
     /// Removes everything that `newer`, the flash of another request, hides. Messages are hidden by
-    /// name. Input and errors are hidden as a whole, because those of two forms belong to different
-    /// fields.
+    /// name, and pushed messages stay. Input and errors are hidden as a whole, because those of two forms
+    /// belong to different fields.
     fn remove_hidden_by(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
         if !newer.input.is_empty() {
@@ -64,8 +71,9 @@ impl Bags {
         }
     }
 
-    /// Keeps only the named fields in every bag.
+    /// Keeps only the named fields in every bag. Pushed messages have no names, so none is kept.
     pub(crate) fn only(&mut self, fields: &Fields<'_>) -> Result<(), Error> {
+        self.pushed.clear();
         for bag in [&mut self.messages, &mut self.input] {
             *bag = encode_object("flash", &fields.only(&bag.all()))?;
         }
@@ -126,15 +134,28 @@ impl Flash {
 
     /// Adds `batch`, which a request keeps from the batches `incoming_ids` that it loaded. It takes
     /// their place in the order of age, so the later flash of another request hides it.
-    pub(crate) fn keep(&mut self, batch: Batch, incoming_ids: &[BatchId]) {
+    pub(crate) fn keep(&mut self, mut batch: Batch, incoming_ids: &[BatchId]) {
         let last_incoming = self.0.iter().rposition(|batch| incoming_ids.contains(&batch.id));
+        self.move_pushed(&mut batch.bags.pushed, incoming_ids);
         self.insert(last_incoming.map_or(0, |last| last + 1), batch);
+    }
+
+    /// Removes the messages `kept` from the batches `incoming_ids`, because the page would show them
+    /// twice. Removes those from `kept` that another batch has, because a request has kept them before.
+    fn move_pushed(&mut self, kept: &mut Vec<Message>, incoming_ids: &[BatchId]) {
+        for Batch { id, bags } in &mut self.0 {
+            if incoming_ids.contains(id) {
+                bags.pushed.retain(|message| !kept.contains(message));
+            } else {
+                kept.retain(|message| !bags.pushed.contains(message));
+            }
+        }
     }
 
     /// Inserts `batch` at a place in the order of age.
     ///
     /// Invariant: each name of a message is in one batch, at most one batch has input, and at most one
-    /// has errors. So the size is bounded by what one page can show.
+    /// has errors. So apart from pushed messages, the size is bounded by what one page can show.
     fn insert(&mut self, at: usize, mut batch: Batch) {
         let (older, newer) = self.0.split_at_mut(at);
         for older in older.iter_mut().filter(|older| older.id != batch.id) {
@@ -289,6 +310,55 @@ mod tests {
         assert_eq!(json!(visible.input.all()), json!({"newer": 2}));
         flash.consume(&incoming_ids);
         assert_eq!(flash.ids(), [BatchId(3), BatchId(2)]);
+    }
+
+    /// Makes a batch of messages in order.
+    fn pushed(id: u32, texts: &[&str]) -> Batch {
+        let pushed = texts.iter().map(|text| Message::new("info", *text)).collect();
+        Batch { id: BatchId(id), bags: Bags { pushed, ..Bags::default() } }
+    }
+
+    fn texts(flash: &Flash) -> Vec<String> {
+        let visible = flash.visible().unwrap_or_default();
+        visible.pushed.into_iter().map(|message| message.text).collect()
+    }
+
+    #[test]
+    fn pushed_messages_of_all_requests_stay_in_order() {
+        let mut flash = Flash::default();
+        for (id, text) in [(1, "a"), (2, "b"), (1, "c"), (3, "a")] {
+            flash.add(pushed(id, &[text]));
+        }
+        assert_eq!(texts(&flash), ["a", "c", "b", "a"]);
+    }
+
+    #[test]
+    fn kept_messages_are_shown_once_and_before_newer_ones() {
+        for reads in [false, true] {
+            let mut flash = Flash::default();
+            flash.add(pushed(1, &["a", "a"]));
+            flash.add(pushed(2, &["b"]));
+            let incoming_ids = flash.ids();
+            flash.add(pushed(3, &["new"]));
+            // Two requests keep the same messages, and one of them twice.
+            for id in [4, 4, 5] {
+                flash.keep(pushed(id, &["a", "a", "b"]), &incoming_ids);
+            }
+            if reads {
+                flash.consume(&incoming_ids);
+            }
+            assert_eq!(texts(&flash), ["a", "a", "b", "new"]);
+        }
+    }
+
+    #[test]
+    fn names_select_no_pushed_messages() {
+        let fields = Fields::named(&["info"]);
+        let mut bags = pushed(1, &["a"]).bags;
+        bags.except(&fields).unwrap();
+        assert_eq!(bags.pushed.len(), 1);
+        bags.only(&fields).unwrap();
+        assert!(bags.is_empty());
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //!  "values":{"username":"virk"},
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
 //!            "bags":{"messages":{"notice":"saved"},
+//!                    "pushed":[{"level":"success","text":"saved"}],
 //!                    "input":{"email":"v@example.org"},
 //!                    "errors":{"email":["is taken"]}}}]}
 //! ```
@@ -30,6 +31,7 @@ pub(crate) mod copy;
 pub(crate) mod flash;
 pub(crate) mod handle;
 pub(crate) mod lifetimes;
+pub(crate) mod message;
 pub(crate) mod owner;
 
 use bytes::Bytes;
@@ -201,6 +203,7 @@ fn read_batch(batch: &str, text: &ByteString) -> Option<Batch> {
             "bags" => each_member(value, |name, value| {
                 match &*name {
                     "messages" => bags.messages = Values::parse(text.slice_ref(value))?,
+                    "pushed" => bags.pushed = serde_json::from_str(value).ok()?,
                     "input" => bags.input = Values::parse(text.slice_ref(value))?,
                     "errors" => bags.errors = serde_json::from_str(value).ok()?,
                     _ => (),
@@ -262,6 +265,9 @@ impl Text {
         self.push("{");
         let first = self.0.len();
         self.values(",\"messages\":", &bags.messages);
+        if !bags.pushed.is_empty() {
+            self.serialized(",\"pushed\":", &bags.pushed)?;
+        }
         self.values(",\"input\":", &bags.input);
         if !bags.errors.is_empty() {
             self.serialized(",\"errors\":", &bags.errors)?;
@@ -281,7 +287,7 @@ mod tests {
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
     use cloakroom_store::{Revision, StoredRecord};
 
-    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))

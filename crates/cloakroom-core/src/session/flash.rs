@@ -17,8 +17,9 @@ impl Session {
     /// Adds messages for the next page, from pairs, maps, JSON objects, and any other
     /// [`FlashMessages`].
     ///
-    /// Use [`flash_now`](Self::flash_now) for messages on the current page. A session keeps the flash
-    /// of at most 16 requests. If there are more, it drops the oldest.
+    /// A message replaces an earlier one of the same name. Use [`flash_push`](Self::flash_push) for
+    /// messages that are all shown, and [`flash_now`](Self::flash_now) for messages on the current page. A
+    /// session keeps the flash of at most 16 requests. If there are more, it drops the oldest.
     ///
     /// # Errors
     /// When `messages` is a JSON value other than an object. After the commit, as every change.
@@ -31,6 +32,34 @@ impl Session {
     /// ```
     pub fn flash(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
         self.add(Bags::of_messages(&messages)?)
+    }
+
+    /// Adds a message to the list for the next page, which shows all of them in order.
+    ///
+    /// Use it for several messages of one kind. Use [`flash`](Self::flash) for a message that has a fixed
+    /// place on the page. The level is free text. The usual levels are `success`, `info`, `warning` and
+    /// `error`. [`View::messages`] returns the list.
+    ///
+    /// If concurrent requests add messages, all are shown, in the order of the commits. None is left out
+    /// if the session would be too large, so stop after a few if a visitor's data decides how many there
+    /// are.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.flash_push("success", "The file was imported")?;
+    /// session.flash_push("warning", "Row 7 has no date")?.flash_push("warning", "Row 9 is empty")?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn flash_push(
+        &self,
+        level: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Result<&Self, Error> {
+        self.add(Bags::of_pushed(level, text))
     }
 
     /// Flashes the request's form, so that the next page can fill it in again. Leaves out files and
@@ -126,7 +155,8 @@ impl Session {
     ///
     /// If this request or a concurrent one flashes something new, the next page shows the new flash and
     /// the kept flash. A new message replaces a kept message of the same name. New input replaces all
-    /// kept input, and new errors replace all kept errors.
+    /// kept input, and new errors replace all kept errors. New messages of
+    /// [`flash_push`](Self::flash_push) follow the kept ones.
     ///
     /// Messages of [`flash_now`](Self::flash_now) are not kept.
     ///
@@ -146,6 +176,8 @@ impl Session {
     /// Keeps the named messages, inputs and errors of this page for one more page. Use
     /// [`reflash`](Self::reflash) to keep all.
     ///
+    /// Messages of [`flash_push`](Self::flash_push) have no names, so none is kept.
+    ///
     /// # Errors
     /// After the commit, as every change.
     ///
@@ -160,6 +192,7 @@ impl Session {
     }
 
     /// Keeps the flash of this page for one more page, except the named messages, inputs and errors.
+    /// All messages of [`flash_push`](Self::flash_push) are kept.
     ///
     /// # Errors
     /// After the commit, as every change.
@@ -195,9 +228,24 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn flash_now(&self, messages: impl FlashMessages) -> Result<&Self, Error> {
-        let messages = Bags::of_messages(&messages)?.messages;
-        self.state().flash.show_now(messages);
+        let now = Bags::of_messages(&messages)?;
+        self.state().flash.show_now(now);
         Ok(self)
+    }
+
+    /// Shows a message in the list on the page of this request, after the messages of earlier requests.
+    /// Use [`flash_push`](Self::flash_push) for the next page.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.flash_push_now("info", "shown at once");
+    /// assert_eq!(session.view().messages()[0].text, "shown at once");
+    /// ```
+    pub fn flash_push_now(&self, level: impl Into<String>, text: impl Into<String>) -> &Self {
+        let now = Bags::of_pushed(level, text);
+        self.state().flash.show_now(now);
+        self
     }
 
     /// Returns the view helpers for templates.

@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::{error::Error, record::flash::Bags, values::encode_object};
+use crate::{
+    error::Error,
+    record::{flash::Bags, message::Message},
+    values::encode_object,
+};
 
 /// Converts into flash messages by name, for [`Session::flash`](crate::Session::flash).
+///
+/// For several messages of one kind use [`Session::flash_push`](crate::Session::flash_push).
 ///
 /// JSON objects, maps and pairs implement it. Implement it for a struct that serializes to an object,
 /// with the names of its fields as the names of the messages:
@@ -98,6 +104,11 @@ impl Bags {
     /// When `messages` is not an object.
     pub(crate) fn of_messages(messages: &impl FlashMessages) -> Result<Self, Error> {
         Ok(Self { messages: encode_object("flash", &Object(messages))?, ..Self::default() })
+    }
+
+    /// Makes the bags of one pushed message.
+    pub(crate) fn of_pushed(level: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { pushed: vec![Message::new(level, text)], ..Self::default() }
     }
 }
 

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    record::flash::{Bags, BatchId, Flash},
-    values::Values,
-};
+use crate::record::flash::{Bags, BatchId, Flash};
 
 /// The flash that a request can show, and whether it has read it.
 #[derive(Debug, Default)]
@@ -35,9 +32,8 @@ impl IncomingFlash {
         self.incoming.clone()
     }
 
-    /// Shows `messages` on the page of this request.
-    pub(super) fn show_now(&mut self, messages: Values) {
-        let now = Bags { messages, ..Bags::default() };
+    /// Shows the messages of `now` on the page of this request.
+    pub(super) fn show_now(&mut self, now: Bags) {
         Arc::make_mut(self.visible.get_or_insert_default()).extend(now);
     }
 
@@ -89,7 +85,8 @@ mod tests {
     #[test]
     fn messages_of_flash_now_are_not_incoming() {
         let mut incoming = IncomingFlash::default();
-        incoming.show_now(encode_object("flash", &json!({"notice": "now"})).unwrap());
+        let messages = encode_object("flash", &json!({"notice": "now"})).unwrap();
+        incoming.show_now(Bags { messages, ..Bags::default() });
         assert!(incoming.peek().is_none());
         assert_eq!(incoming.read().unwrap().messages.all()["notice"], "now");
         assert_eq!(incoming.consumed(&flash(&[]), true), None);

@@ -9,6 +9,7 @@ use crate::{
         CSRF_FIELD,
         field::{find, parts},
     },
+    record::message::Message,
     session::Session,
     values::Values,
 };
@@ -90,15 +91,30 @@ impl View {
         look_up(&self.0.read_flash()?.messages, key)
     }
 
-    /// Returns all flash messages by name.
+    /// Returns all flash messages by name. [`messages`](Self::messages) returns those of
+    /// [`Session::flash_push`], which have no names.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session();
-    /// assert!(session.view().messages().is_empty());
+    /// assert!(session.view().flash_values().is_empty());
     /// ```
-    pub fn messages(&self) -> Map<String, Value> {
+    pub fn flash_values(&self) -> Map<String, Value> {
         self.0.read_flash().map(|bags| bags.messages.all()).unwrap_or_default()
+    }
+
+    /// Returns the messages of [`Session::flash_push`], the oldest first.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.flash_push_now("success", "Saved").flash_push_now("warning", "The picture is small");
+    /// let messages = session.view().messages();
+    /// let levels = messages.iter().map(|message| message.level.as_str());
+    /// assert_eq!(levels.collect::<Vec<_>>(), ["success", "warning"]);
+    /// ```
+    pub fn messages(&self) -> Vec<Message> {
+        self.0.read_flash().map(|bags| bags.pushed.clone()).unwrap_or_default()
     }
 
     /// Returns all old input by field.

@@ -130,6 +130,13 @@ impl<A: Application> TestClient<A> {
         self.prepare(move |session| session.flash(messages).map(drop))
     }
 
+    /// Adds a message to the list for the next page, as [`Session::flash_push`].
+    #[must_use]
+    pub fn with_message(self, level: impl Into<String>, text: impl Into<String>) -> Self {
+        let (level, text) = (level.into(), text.into());
+        self.prepare(move |session| session.flash_push(level, text).map(drop))
+    }
+
     /// Adds errors for the next page.
     #[must_use]
     pub fn with_errors(self, errors: impl IntoFieldErrors) -> Self {

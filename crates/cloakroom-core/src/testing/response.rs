@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::testing::RawResponse;
 use crate::{
-    record::flash::Bags,
+    record::{flash::Bags, message::Message},
     session::{Session, view::look_up},
 };
 
@@ -125,6 +125,18 @@ impl TestResponse {
         self
     }
 
+    /// Asserts that the next page shows this message of [`Session::flash_push`].
+    #[track_caller]
+    pub fn assert_message(&self, level: &str, text: &str) -> &Self {
+        let flash = self.flash();
+        assert!(
+            flash.pushed.contains(&Message::new(level, text)),
+            "the messages should contain {text:?} of the level `{level}` and are {:?}\n{self}",
+            flash.pushed
+        );
+        self
+    }
+
     /// Asserts that the next page shows this error for the field.
     #[track_caller]
     pub fn assert_error_for(&self, field: &str, message: &str) -> &Self {
@@ -185,6 +197,7 @@ impl fmt::Display for TestResponse {
             "owner": self.session.owner(),
             "values": self.session.all(),
             "messages": flash.messages.all(),
+            "pushed": flash.pushed,
             "input": flash.input.all(),
             "errors": flash.errors,
         });

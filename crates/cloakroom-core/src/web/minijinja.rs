@@ -1,6 +1,6 @@
 //! The view helpers as [MiniJinja](minijinja) functions, with positional arguments:
 //! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `has_errors()`,
-//! `flash_message(key, default)`, `csrf_token()` and `csrf_field()`.
+//! `flash_message(key, default)`, `messages()`, `csrf_token()` and `csrf_field()`.
 //!
 //! Register them once. Pass the request's view to each template under the name `view`:
 //!
@@ -23,9 +23,9 @@
 //! ```
 //!
 //! # Security
-//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. They fail in
-//! a template that does not escape it, because the text could be a script. MiniJinja escapes in three
-//! cases:
+//! `old`, `flash_message`, `messages`, `get_error_for` and `errors` return text that a visitor chose.
+//! They fail in a template that does not escape it, because the text could be a script. MiniJinja
+//! escapes in three cases:
 //! - the template's name ends in `.html`, `.htm`, `.xml` or `.json`, optionally followed by `.j2`;
 //! - [`Environment::set_auto_escape_callback`] turns escaping on for the template;
 //! - the call is within `{% autoescape true %}`.
@@ -54,6 +54,9 @@ const VARIABLE: &str = "view";
 pub fn add_helpers(environment: &mut Environment<'_>) {
     environment.add_function("old", old);
     environment.add_function("flash_message", flash_message);
+    environment.add_function("messages", |state: &State| {
+        Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.messages())))
+    });
     environment.add_function("has_error_for", |state: &State, field: &str| {
         Ok::<_, Error>(view(state)?.has_error_for(field))
     });
@@ -137,12 +140,13 @@ mod tests {
 
     use super::*;
 
-    const VISITOR_TEXT: [&str; 4] =
-        ["old('name')", "flash_message('note')", "get_error_for('name')", "errors()"];
+    const VISITOR_TEXT: [&str; 5] =
+        ["old('name')", "flash_message('note')", "messages()", "get_error_for('name')", "errors()"];
 
     fn render(name: &str, template: &str) -> Result<String, Error> {
         let session = crate::testing::session();
         session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
+        session.flash_push_now("info", "<b>").flash_push_now("error", "no");
         let mut templates = Environment::new();
         add_helpers(&mut templates);
         let context = context! { view => session.view().to_value() };
@@ -175,5 +179,13 @@ mod tests {
         assert!(render("page.txt", template).unwrap().contains("_csrf"));
         let page = render("page.html", "{{ flash_message('note') }}").unwrap();
         assert_eq!(page, "&lt;script&gt;");
+    }
+
+    #[test]
+    fn messages_are_listed_in_order() {
+        let template =
+            "{% for message in messages() %}{{ message.level }}: {{ message.text }};{% endfor %}";
+        let page = render("page.html", template).unwrap();
+        assert_eq!(page, "info: &lt;b&gt;;error: no;");
     }
 }

@@ -1,6 +1,6 @@
 //! The view helpers as [Tera](tera) functions, with keyword arguments: `old(key=…, default=…)`,
 //! `has_error_for(field=…)`, `get_error_for(field=…)`, `errors()`, `has_errors()`,
-//! `flash_message(key=…, default=…)`, `csrf_token()` and `csrf_field()`.
+//! `flash_message(key=…, default=…)`, `messages()`, `csrf_token()` and `csrf_field()`.
 //!
 //! Register them once. Render with [`View::render_tera`], which gives them the request's view:
 //!
@@ -20,9 +20,9 @@
 //! ```
 //!
 //! # Security
-//! `old`, `flash_message`, `get_error_for` and `errors` return text that a visitor chose. They fail in
-//! a template that does not escape it, because the text could be a script. Tera escapes in templates
-//! whose names end in `.html`, `.htm` or `.xml`, or in a suffix that was set with
+//! `old`, `flash_message`, `messages`, `get_error_for` and `errors` return text that a visitor chose.
+//! They fail in a template that does not escape it, because the text could be a script. Tera escapes in
+//! templates whose names end in `.html`, `.htm` or `.xml`, or in a suffix that was set with
 //! [`Tera::autoescape_on`]. An included template is escaped like the one that includes it. For a plain
 //! text template, insert the texts into the context instead.
 
@@ -60,6 +60,9 @@ pub fn add_helpers(templates: &mut Tera) {
     templates.register_function("flash_message", |arguments: Kwargs, state: &State| {
         let value = escaped_view(state)?.flash_value(arguments.must_get("key")?);
         Ok::<_, Error>(present(value, arguments.get("default")?))
+    });
+    templates.register_function("messages", |_: Kwargs, state: &State| {
+        Ok::<_, Error>(Value::from_serializable(&escaped_view(state)?.messages()))
     });
     templates.register_function("has_error_for", |arguments: Kwargs, _: &State| {
         Ok::<_, Error>(view()?.has_error_for(arguments.must_get("field")?))
@@ -166,12 +169,18 @@ mod tests {
 
     use super::*;
 
-    const VISITOR_TEXT: [&str; 4] =
-        ["old(key='name')", "flash_message(key='note')", "get_error_for(field='name')", "errors()"];
+    const VISITOR_TEXT: [&str; 5] = [
+        "old(key='name')",
+        "flash_message(key='note')",
+        "messages()",
+        "get_error_for(field='name')",
+        "errors()",
+    ];
 
     fn render(name: &str, template: &str) -> TeraResult<String> {
         let session = crate::testing::session();
         session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
+        session.flash_push_now("info", "<b>").flash_push_now("error", "no");
         let mut templates = Tera::default();
         add_helpers(&mut templates);
         templates.add_raw_template("part.html", "{{ flash_message(key='note') }}")?;
@@ -202,5 +211,13 @@ mod tests {
         assert!(render("page.txt", template).unwrap().contains("_csrf"));
         let page = render("page.html", "{{ flash_message(key='note') }}").unwrap();
         assert_eq!(page, "&lt;script&gt;");
+    }
+
+    #[test]
+    fn messages_are_listed_in_order() {
+        let template =
+            "{% for message in messages() %}{{ message.level }}: {{ message.text }};{% endfor %}";
+        let page = render("page.html", template).unwrap();
+        assert_eq!(page, "info: &lt;b&gt;;error: no;");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    record::flash::Bags,
+    record::{flash::Bags, message::Message},
     values::{encode, encode_object},
 };
 use cloakroom_store::clock::Timestamp;
@@ -40,6 +40,12 @@ fn flash(id: u32, messages: &Value) -> Change {
     let messages = encode_object("flash", messages).unwrap();
     let bags = Bags { messages, ..Bags::default() };
     Change::Flash(Box::new(Batch { id: BatchId(id), bags }))
+}
+
+fn push_message(request: u32, number: usize) -> Change {
+    let pushed = vec![Message::new("info", format!("{request}.{number}"))];
+    let bags = Bags { pushed, ..Bags::default() };
+    Change::Flash(Box::new(Batch { id: BatchId(request), bags }))
 }
 
 fn log(changes: impl IntoIterator<Item = Change>) -> ChangeLog {
@@ -160,6 +166,24 @@ proptest! {
                 prop_assert_eq!(stored, &**value);
             }
         }
+    }
+
+    #[test]
+    fn messages_of_all_requests_are_kept_in_commit_order(
+        counts in prop::collection::vec(1_usize..5, 1..16),
+        shown in 0_usize..16,
+    ) {
+        let message = |request, count| (0..count).map(move |number| push_message(request, number));
+        let mut logs: Vec<_> = (0..).zip(&counts).map(|(id, count)| log(message(id, *count))).collect();
+        // A page shows the messages of the first requests while the others commit.
+        let (shown, ids) = (shown.min(counts.len()), (0..).map(BatchId));
+        logs.push(log([Change::Consume(ids.take(shown).collect())]));
+
+        let expected = (0..).zip(&counts).skip(shown);
+        let expected = expected.flat_map(|(id, count)| (0..*count).map(move |n| format!("{id}.{n}")));
+        let visible = committed(&logs).flash.visible().unwrap_or_default().pushed;
+        let texts: Vec<_> = visible.into_iter().map(|message| message.text).collect();
+        prop_assert_eq!(texts, expected.collect::<Vec<_>>());
     }
 
     #[test]
