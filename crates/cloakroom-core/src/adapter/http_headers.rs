@@ -10,19 +10,27 @@ use crate::{
 };
 
 /// Returns the name without parsing, if every request asks for it.
-fn header_name(name: &'static str) -> HeaderName {
+fn frequent_name(name: &str) -> Option<HeaderName> {
     match name {
-        "accept" => header::ACCEPT,
-        "content-type" => header::CONTENT_TYPE,
-        "cookie" => header::COOKIE,
-        "vary" => header::VARY,
-        _ => HeaderName::from_static(name),
+        "accept" => Some(header::ACCEPT),
+        "content-type" => Some(header::CONTENT_TYPE),
+        "cookie" => Some(header::COOKIE),
+        "vary" => Some(header::VARY),
+        _ => None,
     }
 }
 
+fn header_name(name: &'static str) -> HeaderName {
+    frequent_name(name).unwrap_or_else(|| HeaderName::from_static(name))
+}
+
 impl Headers for HeaderMap {
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        self.get_all(header_name(name)).into_iter().map(HeaderValue::as_bytes)
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let values = match frequent_name(name) {
+            Some(name) => self.get_all(name),
+            None => self.get_all(name),
+        };
+        values.into_iter().map(HeaderValue::as_bytes)
     }
 }
 

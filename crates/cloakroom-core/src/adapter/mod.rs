@@ -67,7 +67,7 @@ pub use stack::ContextStack;
 
 pub use crate::{
     http::{
-        headers::Headers,
+        headers::{Headers, is_header_name},
         request_line::RequestLine,
         response_headers::{HeadersMut, ResponseHeaders},
     },

@@ -1,6 +1,9 @@
 //! The name and the attributes of the session cookie.
 
-use crate::{error::ConfigError, http::site_scheme::SiteScheme};
+use crate::{
+    error::ConfigError,
+    http::{headers::is_header_name, site_scheme::SiteScheme},
+};
 
 /// The largest accepted [`CookieSettings::max_chunks`].
 pub(crate) const MAX_CHUNKS: u8 = 16;
@@ -128,7 +131,8 @@ impl CookieSettings {
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
         let rules = [
-            (is_token(name), NAME, "letters, digits and !#$%&'*+-.^_`|~ are accepted"),
+            // A token, as the name of a header (RFC 6265bis, 4.1.1).
+            (is_header_name(name), NAME, "letters, digits and !#$%&'*+-.^_`|~ are accepted"),
             (!chunk_name, NAME, CHUNK_NAME),
             (is_attribute(path) && path.starts_with('/'), "cookie.path", PATH),
             (domain.as_deref().is_none_or(is_domain), "cookie.domain", DOMAIN),
@@ -205,14 +209,6 @@ fn is_http_only(name: &str) -> bool {
 /// (RFC 6265bis, 5.7).
 pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-}
-
-/// Returns whether `name` is a token (RFC 9110, 5.6.2) of at most 256 characters.
-fn is_token(name: &str) -> bool {
-    let special = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty()
-        && name.len() <= 256
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || special(byte))
 }
 
 fn is_attribute(value: &str) -> bool {

@@ -94,7 +94,7 @@ mod tests {
     struct Pairs(Vec<(&'static str, String)>);
 
     impl Headers for Pairs {
-        fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
             self.0.as_slice().all(name)
         }
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Headers for HeaderMap {
-    fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.get_all(name).map(HeaderValue::as_bytes)
     }
 }
