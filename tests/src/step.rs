@@ -114,6 +114,7 @@ pub enum Step {
     HasErrors,
     Regenerate,
     Destroy,
+    NoTouch,
     Commit,
     CsrfToken,
     SignIn {
@@ -442,6 +443,7 @@ mod tests {
             (Step::HasErrors, json!({"do": "has_errors"})),
             (Step::Regenerate, json!({"do": "regenerate"})),
             (Step::Destroy, json!({"do": "destroy"})),
+            (Step::NoTouch, json!({"do": "no_touch"})),
             (Step::Commit, json!({"do": "commit"})),
             (Step::CsrfToken, json!({"do": "csrf_token"})),
             (set_owner("o"), json!({"do": "set_owner", "owner": "o"})),

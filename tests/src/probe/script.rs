@@ -300,6 +300,7 @@ fn on_request(step: Step, session: &Session) -> Result<Outcome, Failure> {
     match step {
         Step::Regenerate => nothing(session.regenerate()),
         Step::Destroy => nothing(session.destroy()),
+        Step::NoTouch => nothing(session.no_touch()),
         Step::IsNew => value(session.is_new()),
         Step::Fail { status } => end(Ending::Results(status, Vec::new())),
         // Any error of the library will do; this one leaves the session as it is.

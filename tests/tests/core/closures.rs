@@ -22,7 +22,7 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
 /// A change of the session beside the argument of the closure.
 type Change = fn(&Session) -> Result<(), Error>;
 
-const CHANGES: [Change; 10] = [
+const CHANGES: [Change; 11] = [
     |session| session.put("other", 1).map(drop),
     |session| session.increment("other").map(drop),
     |session| session.forget("list").map(drop),
@@ -31,6 +31,7 @@ const CHANGES: [Change; 10] = [
     |session| session.flash(serde_json::json!({ "m": 1 })).map(drop),
     |session| session.flash_push("info", "m").map(drop),
     |session| session.update("list", |_: &mut Vec<u32>| ()).map(drop),
+    |session| session.no_touch(),
     |session| session.regenerate(),
     |session| session.destroy(),
 ];

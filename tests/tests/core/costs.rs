@@ -113,6 +113,16 @@ async fn every_kind_of_request_makes_exactly_these_calls() {
     assert_eq!(made, (vec!["load", "replace"], 0), "a hundred mutations");
 
     stage.app.clock.advance(Duration::from_mins(30));
+    let made = stage.request(Session::no_touch).await;
+    assert_eq!(made, (vec!["load"], 0), "a poll while a touch is due");
+
+    let poll = |session: &Session| {
+        session.increment("visits")?;
+        session.no_touch()
+    };
+    let made = stage.request(poll).await;
+    assert_eq!(made, (vec!["load", "replace"], 0), "a poll that writes");
+
     let made = stage.request(nothing).await;
     assert_eq!(made, (vec!["load", "touch"], 1), "due touch");
 

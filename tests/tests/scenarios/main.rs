@@ -82,6 +82,7 @@ mod nesting;
 mod on_failure;
 mod overlaps;
 mod owners;
+mod polls;
 mod redirects;
 mod responses;
 mod schedules;

@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Kind},
     form::FormInput,
     http::{
-        fetch_metadata::{FetchMetadata, Method},
+        fetch_metadata::{FetchMetadata, Initiator, Method},
         headers::Headers,
     },
     observe,
@@ -179,7 +179,9 @@ impl RequestContext {
         };
         // Only an issued cookie causes the warning, and a visitor with a session has a cookie already.
         let is_issued = loaded.persistence == Persistence::New;
-        let fetch = fetch.with_exposure(is_issued && self.exposes_cookie(headers));
+        let fetch = fetch
+            .with_exposure(is_issued && self.exposes_cookie(headers))
+            .with_initiator(self.initiator(headers));
         let format = ClientFormat::of(headers);
         Ok(self.get_or_insert_session(loaded, fetch, format, candidates.chunks))
     }
@@ -193,7 +195,9 @@ impl RequestContext {
         let context = self.clone();
         let candidates = self.candidates(headers).into_owned();
         let fetch = FetchMetadata::of(self.inner.method, headers);
-        let fetch = fetch.with_exposure(self.exposes_cookie(headers));
+        let fetch = fetch
+            .with_exposure(self.exposes_cookie(headers))
+            .with_initiator(self.initiator(headers));
         let format = ClientFormat::of(headers);
         // If the load fails, the layer makes the response without the request's headers.
         self.progress().format = Some(format);
@@ -219,6 +223,14 @@ impl RequestContext {
         sessions.token_transport() == TokenTransport::Cookie
             && !sessions.context().cookies().are_secure()
             && cookie::is_public(headers)
+    }
+
+    /// Returns who has sent the request, by the header that marks the polls of scripts.
+    fn initiator(&self, headers: &(impl Headers + ?Sized)) -> Initiator {
+        match self.inner.sessions.context().no_touch_header() {
+            Some(name) if headers.all(name).next().is_some() => Initiator::Script,
+            _ => Initiator::Visitor,
+        }
     }
 
     async fn load(&self, candidates: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {

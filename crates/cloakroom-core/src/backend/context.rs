@@ -31,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) show_errors: bool,
     pub(crate) sign_in_page: Option<Box<str>>,
     pub(crate) secret_fields: SecretFields,
+    pub(crate) no_touch_header: Option<String>,
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
     pub(crate) users: Option<Arc<dyn AnyUsers>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -81,6 +82,11 @@ impl Context {
     /// Returns the form fields that are not flashed.
     pub(crate) fn secret_fields(&self) -> &SecretFields {
         &self.secret_fields
+    }
+
+    /// Returns the name of the header whose requests do not count as a use, in lower case.
+    pub(crate) fn no_touch_header(&self) -> Option<&str> {
+        self.no_touch_header.as_deref()
     }
 
     pub(crate) fn server_errors(&self) -> ServerErrors {

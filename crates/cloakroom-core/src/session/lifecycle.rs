@@ -120,6 +120,45 @@ impl Session {
         self.state().work.change(Change::AbsoluteDeadline(absolute.map(|span| now + span)))
     }
 
+    /// Makes this request no use of the session: its commit does not move the idle deadline, and the
+    /// cookie is not renewed. Call it in handlers that scripts poll, because a forgotten tab would
+    /// otherwise keep its visitor signed in (OWASP ASVS 5.0, 7.3.1).
+    ///
+    /// The request's changes are committed as usual, and `regenerate` and `destroy` take effect. A
+    /// [sign-in](Self::sign_in) still counts as a use, because its visitor is there. A
+    /// timeout that the request sets still starts at this request. An explicit [`commit`](Self::commit)
+    /// before this call has counted as a use.
+    ///
+    /// The setting [`no_touch_header`](crate::SessionsBuilder::no_touch_header) does the same for all
+    /// requests with a header, so that scripts can mark their polls.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions, adapter::RequestContext, testing::FakeClock};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let clock = Arc::new(FakeClock::default());
+    /// # let store = MemoryStore::with_clock(clock.clone());
+    /// # let sessions = Sessions::builder(store, AppKeys::random()).clock(clock.clone()).build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = RequestContext::new(&sessions).session(no_headers).await?;
+    /// # session.put("unread", 3)?;
+    /// # session.commit().await?;
+    /// let idle = session.deadlines().idle;
+    /// # clock.advance(Duration::from_secs(3_600));
+    /// session.no_touch()?; // an hour later
+    /// session.put("unread", 4)?;
+    /// session.commit().await?;
+    /// assert_eq!(session.deadlines().idle, idle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn no_touch(&self) -> Result<(), Error> {
+        self.state().work.no_touch()
+    }
+
     /// Commits the changes now rather than at the request's end. Later changes are committed at the
     /// end.
     ///

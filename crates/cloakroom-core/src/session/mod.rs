@@ -31,9 +31,12 @@ use read::ReadSession;
 use state::State;
 
 use crate::{
-    backend::{decide::Worth, loaded::LoadedSession},
+    backend::{
+        decide::{Usage, Worth},
+        loaded::LoadedSession,
+    },
     form::FormInput,
-    http::fetch_metadata::FetchMetadata,
+    http::fetch_metadata::{FetchMetadata, Initiator},
     record::owner::Owner,
     session::sessions::Sessions,
 };
@@ -94,8 +97,12 @@ impl Session {
         loaded: LoadedSession,
         timing: Timing,
     ) -> Self {
+        let usage = match fetch.initiator {
+            Initiator::Visitor => Usage::Used,
+            Initiator::Script => Usage::Unused,
+        };
         let state = match timing {
-            Timing::InTime => State::new(loaded),
+            Timing::InTime => State::new(loaded, usage),
             Timing::Late => State::late(loaded),
         };
         Self(Arc::new(Inner {

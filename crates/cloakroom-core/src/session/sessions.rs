@@ -22,7 +22,9 @@ use crate::{
     },
     error::{ConfigError, Error},
     form::SecretFields,
-    http::{origin::Origin, redirect::local_path, site_origins::SiteOrigins},
+    http::{
+        headers::is_header_name, origin::Origin, redirect::local_path, site_origins::SiteOrigins,
+    },
     record::lifetimes::Lifetimes,
 };
 use cloakroom_store::{
@@ -299,6 +301,7 @@ pub struct SessionsBuilder {
     show_errors: bool,
     sign_in_page: Option<Box<str>>,
     secret_fields: SecretFields,
+    no_touch_header: Option<String>,
     not_before: Option<Arc<dyn NotBefore>>,
     users: Option<Arc<dyn AnyUsers>>,
     clock: Arc<dyn Clock>,
@@ -322,6 +325,7 @@ impl SessionsBuilder {
             show_errors: false,
             sign_in_page: None,
             secret_fields: SecretFields::default(),
+            no_touch_header: None,
             not_before: None,
             users: None,
             clock: Arc::new(SystemClock),
@@ -395,7 +399,7 @@ impl SessionsBuilder {
     ///
     /// A longer timeout is more convenient for visitors, but an attacker can use a stolen or forgotten
     /// session for longer. [`Session::set_idle_timeout`](crate::Session::set_idle_timeout) changes it
-    /// for one session.
+    /// for one session. [`no_touch_header`](Self::no_touch_header) leaves out the polls of scripts.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -407,6 +411,33 @@ impl SessionsBuilder {
     /// ```
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle_timeout = idle;
+        self
+    }
+
+    /// Sets the name of a request header that marks requests which scripts send by themselves. A request
+    /// with this header, whatever its value, is no use of its session, as with
+    /// [`Session::no_touch`](crate::Session::no_touch). Default: none.
+    ///
+    /// Set it if pages poll, and let their scripts send the header with each poll. Without it, a forgotten
+    /// tab keeps its visitor signed in, and the idle timeout never ends the session (OWASP ASVS 5.0,
+    /// 7.3.1).
+    ///
+    /// # Security
+    /// A client that sends the header with other requests only shortens its own session. A client that
+    /// leaves it out of its polls prolongs the session up to the absolute timeout, as without this
+    /// setting.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, Driver, Sessions};
+    ///
+    /// let builder = || Sessions::builder(Driver::Cookie, AppKeys::random());
+    /// assert!(builder().no_touch_header("X-Background").build().is_ok());
+    /// let error = builder().no_touch_header("X-Background: 1").build().unwrap_err();
+    /// assert!(error.to_string().starts_with("no_touch_header: the name of a header is accepted"));
+    /// ```
+    pub fn no_touch_header(mut self, name: impl Into<String>) -> Self {
+        self.no_touch_header = Some(name.into());
         self
     }
 
@@ -622,8 +653,9 @@ impl SessionsBuilder {
     /// Checks the settings and builds the session system.
     ///
     /// # Errors
-    /// When browsers would refuse the cookie, or would not send it to the public origin. When a timeout is below one second, because browsers would
-    /// remove the cookie at once. When `commit_deadline`, `max_bytes` or `max_sessions` is 0. The error
+    /// When browsers would refuse the cookie, or would not send it to the public origin. When a timeout is
+    /// below one second, because browsers would remove the cookie at once. When `commit_deadline`,
+    /// `max_bytes` or `max_sessions` is 0. When `no_touch_header` cannot be the name of a header. The error
     /// names the setting and the accepted values.
     ///
     /// ```
@@ -681,6 +713,7 @@ impl SessionsBuilder {
             show_errors: self.show_errors,
             sign_in_page: checked_page(self.sign_in_page)?,
             secret_fields: self.secret_fields,
+            no_touch_header: self.no_touch_header.map(checked_header).transpose()?,
             not_before: self.not_before,
             users: self.users,
             clock: self.clock,
@@ -695,6 +728,17 @@ fn checked_page(page: Option<Box<str>>) -> Result<Option<Box<str>>, ConfigError>
     let is_path = page.as_deref().is_none_or(|page| local_path(page).is_some());
     let accepted = "a path of this site is accepted, such as \"/sign-in\"";
     if is_path { Ok(page) } else { Err(ConfigError::new("sign_in_page", accepted)) }
+}
+
+/// Checks the name of a header, and returns it in lower case.
+fn checked_header(mut name: String) -> Result<String, ConfigError> {
+    name.make_ascii_lowercase();
+    let accepted = "the name of a header is accepted, such as `x-background`";
+    if is_header_name(&name) {
+        Ok(name)
+    } else {
+        Err(ConfigError::new("no_touch_header", accepted))
+    }
 }
 
 /// Hides the keys.

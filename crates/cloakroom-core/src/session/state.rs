@@ -9,7 +9,11 @@ use crate::session::{
     unit_of_work::{Checkpoint, UnitOfWork},
 };
 use crate::{
-    backend::{commit::CommitOutcome, decide::Persistence, loaded::LoadedSession},
+    backend::{
+        commit::CommitOutcome,
+        decide::{Persistence, Usage},
+        loaded::LoadedSession,
+    },
     error::Error,
     form::FieldErrors,
     observe,
@@ -53,7 +57,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(loaded: LoadedSession) -> Self {
+    pub(super) fn new(loaded: LoadedSession, usage: Usage) -> Self {
         let id = loaded.record.owner.as_ref().map(|owner| owner.id);
         Self {
             flash: IncomingFlash::new(&loaded.record.flash),
@@ -61,14 +65,14 @@ impl State {
             batch: None,
             kept: None,
             known: (loaded.key, id),
-            work: UnitOfWork::new(loaded),
+            work: UnitOfWork::new(loaded, usage),
         }
     }
 
     /// Makes the state of a session that is first used after the response's head was sent. It is closed
     /// to changes. It shows no flash, because it could not consume it.
     pub(super) fn late(loaded: LoadedSession) -> Self {
-        let mut state = Self::new(loaded);
+        let mut state = Self::new(loaded, Usage::Unused);
         state.flash = IncomingFlash::default();
         state.work.close_late();
         state

@@ -87,6 +87,7 @@ pub(super) struct UnitOfWork {
     /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
+    usage: Usage,
     /// How many changes of the log a failed commit may have carried out.
     in_doubt: Option<usize>,
     loaded_at: Timestamp,
@@ -97,7 +98,7 @@ pub(super) struct UnitOfWork {
 }
 
 impl UnitOfWork {
-    pub(super) fn new(loaded: LoadedSession) -> Self {
+    pub(super) fn new(loaded: LoadedSession, usage: Usage) -> Self {
         let LoadedSession { persistence, key, token, record, seal, at } = loaded;
         Self {
             persistence,
@@ -110,6 +111,7 @@ impl UnitOfWork {
             log: ChangeLog::default(),
             required: Worth::Nothing,
             seal,
+            usage,
             in_doubt: None,
             loaded_at: at,
             phase: Phase::Open,
@@ -166,6 +168,19 @@ impl UnitOfWork {
         self.destroys += 1;
         self.untouched = Arc::new(empty);
         Ok(self.discard_changes())
+    }
+
+    /// Makes the commits of this request no use of the session.
+    pub(super) fn no_touch(&mut self) -> Result<(), Error> {
+        self.refuse_when_closed()?;
+        self.usage = Usage::Unused;
+        Ok(())
+    }
+
+    /// Returns whether a commit of all current changes is a use. A sign-in is a use in any case, because
+    /// its visitor is there.
+    fn usage(&self) -> Usage {
+        if self.log.owner().is_some() { Usage::Used } else { self.usage }
     }
 
     /// Makes the commit store at least this much, even if the session is empty.
@@ -280,7 +295,7 @@ impl UnitOfWork {
             contents: self.log.contents(),
             worth: self.worth(),
             signs_in: self.log.owner().is_some_and(|owner| owner.is_other_than(had)),
-            usage: Usage::Used,
+            usage: self.usage(),
             seal: self.seal,
         }
     }
@@ -309,7 +324,7 @@ impl UnitOfWork {
             before: self.untouched.clone(),
             required: self.required,
             seal: self.seal,
-            usage: Usage::Used,
+            usage: self.usage(),
             in_doubt: self.in_doubt,
             loaded_at: self.loaded_at,
         })

@@ -55,7 +55,8 @@ pub(crate) enum Seal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Usage {
     Used,
-    /// The commit comes from a task outside of the session's requests.
+    /// The commit comes from a task outside of the session's requests, or from a request that does not
+    /// count, such as a background poll.
     Unused,
 }
 
@@ -70,6 +71,14 @@ pub(crate) struct Wanted {
     pub(crate) signs_in: bool,
     pub(crate) usage: Usage,
     pub(crate) seal: Seal,
+}
+
+impl Wanted {
+    /// Returns whether the idle timeout starts again at the commit. It does at a use, and if the session
+    /// gets other timeouts.
+    fn starts_idle_time(self) -> bool {
+        self.usage == Usage::Used || self.contents == Contents::Lifetime
+    }
 }
 
 /// The part of an unstored session that a commit stores. A later variant includes the earlier ones.
@@ -186,8 +195,9 @@ pub(crate) fn decide(
         (Persistence::Stored { expires, .. }, Action::Keep) => {
             return keep(expires, wanted, deadlines, now);
         }
-        (Persistence::Stored { .. }, Action::Rotate) => {
-            (Step::Rotate { expires: fresh, accepts: Accepts::Expected }, Set)
+        (Persistence::Stored { expires, .. }, Action::Rotate) => {
+            let expires = if wanted.starts_idle_time() { fresh } else { expires };
+            (Step::Rotate { expires, accepts: Accepts::Expected }, Set)
         }
         (Persistence::Stored { .. }, Action::Destroy) if wanted.worth == Worth::Record => {
             (Step::Rotate { expires: fresh, accepts: Accepts::Any }, Set)
@@ -232,11 +242,8 @@ fn renew_pre_session(
 fn keep(expires: Timestamp, wanted: Wanted, deadlines: Deadlines, now: Timestamp) -> Decision {
     let unused = expires.until(now + deadlines.idle);
     let touch_is_due = unused > (deadlines.idle / TOUCH_FRACTION).min(MAX_MAX_AGE / 2);
-    let moves = match (wanted.contents, wanted.usage) {
-        (Contents::Lifetime, _) => true,
-        (_, Usage::Used) => touch_is_due,
-        (_, Usage::Unused) => false,
-    };
+    let is_due = touch_is_due || wanted.contents == Contents::Lifetime;
+    let moves = is_due && wanted.starts_idle_time();
     let moved = if moves { now + deadlines.idle } else { expires };
     let step = if wanted.contents != Contents::Unchanged || wanted.seal == Seal::OfOldKey {
         Step::Replace { expires: moved }

@@ -85,13 +85,33 @@ fn the_step_is_as_the_table_says() {
             (_, Action::Keep) if changed || old_key => Step::Replace { expires: moved },
             (_, Action::Keep) if is_due => Step::Touch { expires: fresh() },
             (_, Action::Keep) => Step::Nothing,
-            (_, Action::Rotate) => Step::Rotate { expires: fresh(), accepts: Accepts::Expected },
+            (_, Action::Rotate) => {
+                let is_used = usage == Usage::Used || contents == Contents::Lifetime;
+                let expires = if is_used { fresh() } else { current };
+                Step::Rotate { expires, accepts: Accepts::Expected }
+            }
             (_, Action::Destroy) if worth == Worth::Record => {
                 Step::Rotate { expires: fresh(), accepts: Accepts::Any }
             }
             (_, Action::Destroy) => Step::Destroy,
         };
         assert_eq!(decision.step, expected, "{persistence:?} {wanted:?}");
+    });
+}
+
+#[test]
+fn a_commit_that_is_no_use_leaves_the_deadline_of_a_live_session() {
+    each(|persistence, wanted, _, decision| {
+        let Persistence::Stored { expires: before, .. } = persistence else { return };
+        let counts = wanted.usage == Usage::Used || wanted.contents == Contents::Lifetime;
+        let stays = match decision.step {
+            // The record after a logout belongs to another session.
+            Step::Rotate { accepts: Accepts::Any, .. } => true,
+            Step::Replace { expires } | Step::Rotate { expires, .. } => expires == before,
+            Step::Touch { .. } => false,
+            _ => true,
+        };
+        assert!(counts || stays, "{persistence:?} {wanted:?}");
     });
 }
 
