@@ -122,8 +122,12 @@ impl Settings {
             Some(timeout) => builder.absolute_timeout(timeout),
             None => builder,
         };
-        match &self.sign_in_page {
+        let builder = match &self.sign_in_page {
             Some(page) => builder.sign_in_page(page),
+            None => builder,
+        };
+        match &self.no_touch_header {
+            Some(name) => builder.no_touch_header(name),
             None => builder,
         }
     }

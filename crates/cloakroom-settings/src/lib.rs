@@ -110,6 +110,14 @@ pub struct Settings {
     #[config(default = "2h", env = "SESSION_IDLE_TIMEOUT", deserialize_with = values::timeout)]
     pub idle_timeout: Duration,
 
+    /// The name of a request header that marks the polls of scripts. A request with this header is no use
+    /// of its session, so it does not move the deadline of `idle_timeout`. Default: none, which means that
+    /// each request that asks for the session is a use. Set it if pages poll, because a forgotten tab
+    /// would otherwise keep its visitor signed in. A client that sends the header with other requests
+    /// shortens its own session.
+    #[config(env = "SESSION_NO_TOUCH_HEADER", deserialize_with = values::header_name)]
+    pub no_touch_header: Option<String>,
+
     /// The time after which a session ends even if it is in use. At least one second. Default: none.
     /// It bounds how long a stolen session is usable. Visitors who are active at that moment have to
     /// sign in again.

@@ -8,7 +8,9 @@ use serde::{
 };
 use zeroize::Zeroizing;
 
-use cloakroom_core::{MIN_TIMEOUT, Origin, cookie::SameSite, form::SecretFields};
+use cloakroom_core::{
+    MIN_TIMEOUT, Origin, adapter::is_header_name, cookie::SameSite, form::SecretFields,
+};
 
 /// The place where sessions are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,6 +350,16 @@ pub(super) fn origin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Origi
 pub(super) fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Origin>, D::Error> {
     let parse = |text: String| text.parse().map_err(D::Error::custom);
     list(deserializer)?.into_iter().map(parse).collect()
+}
+
+/// Reads the name of a header.
+pub(super) fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if is_header_name(&name) {
+        Ok(name)
+    } else {
+        Err(expected("the name of a header, such as \"x-background\""))
+    }
 }
 
 /// Reads `lax`, `strict` or `none`.

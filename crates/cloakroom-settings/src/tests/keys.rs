@@ -6,7 +6,7 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 49] = [
+const ROWS: [Row; 50] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -31,6 +31,9 @@ const ROWS: [Row; 49] = [
     ),
     ("idle_timeout", "SESSION_IDLE_TIMEOUT", "'10d'", "864000s", |s| {
         format!("{:?}", s.idle_timeout)
+    }),
+    ("no_touch_header", "SESSION_NO_TOUCH_HEADER", "'x-background'", "x-background", |s| {
+        text(s.no_touch_header.as_deref())
     }),
     ("absolute_timeout", "SESSION_ABSOLUTE_TIMEOUT", "90", "Some(90s)", |s| {
         format!("{:?}", s.absolute_timeout)
