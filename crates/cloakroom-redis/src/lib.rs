@@ -54,6 +54,7 @@ mod error;
 mod fault;
 mod health;
 mod inner;
+mod link_attempts;
 mod log;
 mod near_cache;
 mod pause;
