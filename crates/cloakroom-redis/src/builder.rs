@@ -10,6 +10,7 @@ use cloakroom_store::clock::{Clock, SystemClock};
 use crate::{
     connections::Connections,
     connector::Timeouts,
+    ending_link::EndingLink,
     inner::Inner,
     near_cache::{DEFAULT_BYTES, NearCache},
     replicated::Replicated,
@@ -217,6 +218,7 @@ impl RedisStoreBuilder {
             prefix,
             clock,
             near_cache: near_cache.then(|| Arc::new(NearCache::new(near_cache_bytes))),
+            endings: EndingLink::default(),
             started: AtomicBool::new(false),
         })))
     }

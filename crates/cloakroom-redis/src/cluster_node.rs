@@ -24,7 +24,7 @@ use redis::{
     Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::Connect,
-    make_extension_error,
+    cmd, make_extension_error,
 };
 
 use crate::fault::Fault;
@@ -42,7 +42,13 @@ impl Connect for ClusterNode {
         T: IntoConnectionInfo + Send + 'a,
     {
         Box::pin(async move {
-            let connection = MultiplexedConnection::connect_with_config(info, config).await?;
+            let info = info.into_connection_info()?;
+            let takes_pushes = info.redis_settings().protocol().supports_resp3();
+            let mut connection = MultiplexedConnection::connect_with_config(info, config).await?;
+            if takes_pushes {
+                // For the looks of `ending_link`, also after the cluster client has connected again.
+                cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut connection).await?;
+            }
             Ok(Self { connection, broken: Arc::default() })
         })
     }

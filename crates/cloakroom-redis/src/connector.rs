@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo,
     RedisResult, TlsCertificates, TlsMode,
+    aio::{AsyncPushSender, SendError},
     cluster::{ClusterClient, ClusterClientBuilder},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
     sentinel::{SentinelClientBuilder, SentinelServerType},
@@ -27,6 +28,9 @@ pub(crate) struct Timeouts {
     pub(crate) command: Duration,
 }
 
+/// Takes the messages that a server pushes.
+pub(crate) type Pushes = Box<dyn Fn(PushInfo) + Send + Sync>;
+
 /// The servers, and the timeouts of connections to them.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -36,27 +40,17 @@ pub(crate) struct Connector {
 
 impl Connector {
     /// Makes a connection. `attempt` chooses the Sentinel that is asked first, so that a Sentinel that
-    /// hangs does not block the next attempt.
+    /// hangs does not block the next attempt. `pushes` needs RESP3.
     pub(crate) async fn connect(
         &self,
         attempt: u64,
         protocol: ProtocolVersion,
-        pushes: Option<Box<dyn Fn(redis::PushInfo) + Send + Sync>>,
+        pushes: Option<Pushes>,
     ) -> RedisResult<Connection> {
-        let mut config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeouts.connect))
-            .set_response_timeout(Some(self.timeouts.command))
-            .set_concurrency_limit(MAX_COMMANDS);
-        if let Some(pushes) = pushes {
-            config = config.set_push_sender(move |push| {
-                pushes(push);
-                Ok::<(), redis::aio::SendError>(())
-            });
-        }
         let client = match &self.servers.topology {
             Topology::Cluster(nodes) => {
-                let connection =
-                    Box::pin(self.cluster(nodes)?.get_async_generic_connection()).await?;
+                let cluster = self.cluster(nodes, protocol, pushes)?;
+                let connection = Box::pin(cluster.get_async_generic_connection()).await?;
                 return Ok(Connection::Cluster(connection));
             }
             Topology::Standalone(address) => self.client(self.info(address, protocol)?)?,
@@ -64,6 +58,13 @@ impl Connector {
                 Box::pin(self.ask_sentinels(nodes, master, attempt, protocol)).await?
             }
         };
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeouts.connect))
+            .set_response_timeout(Some(self.timeouts.command))
+            .set_concurrency_limit(MAX_COMMANDS);
+        if let Some(pushes) = pushes {
+            config = config.set_push_sender(push_sender(pushes));
+        }
         client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Single)
     }
 
@@ -80,11 +81,14 @@ impl Connector {
         }
     }
 
-    fn cluster(&self, nodes: &[Address]) -> RedisResult<ClusterClient> {
-        let nodes: Vec<_> = nodes
-            .iter()
-            .map(|node| self.info(node, ProtocolVersion::RESP2))
-            .collect::<Result<_, _>>()?;
+    fn cluster(
+        &self,
+        nodes: &[Address],
+        protocol: ProtocolVersion,
+        pushes: Option<Pushes>,
+    ) -> RedisResult<ClusterClient> {
+        let nodes: Vec<_> =
+            nodes.iter().map(|node| self.info(node, protocol)).collect::<Result<_, _>>()?;
         let Timeouts { connect, command } = self.timeouts;
         let mut builder = ClusterClientBuilder::new(nodes)
             .connection_timeout(connect)
@@ -92,6 +96,9 @@ impl Connector {
             .overall_response_timeout(Some(connect + command))
             .connection_concurrency_limit(MAX_COMMANDS)
             .tcp_settings(tcp());
+        if let Some(pushes) = pushes {
+            builder = builder.push_sender(push_sender(pushes));
+        }
         if let Some(user) = self.servers.login.user() {
             builder = builder.username(user);
         }
@@ -143,6 +150,13 @@ impl Connector {
                 .set_client_to_sentinel_certificates(certificates(pem));
         }
         builder.build()?.async_get_client().await
+    }
+}
+
+fn push_sender(pushes: Pushes) -> impl AsyncPushSender {
+    move |push| {
+        pushes(push);
+        Ok::<(), SendError>(())
     }
 }
 

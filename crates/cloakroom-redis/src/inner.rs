@@ -11,6 +11,7 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd, from_redis_value}
 
 use crate::{
     connections::Connections,
+    ending_link::EndingLink,
     error::LostReply,
     fault::Fault,
     near_cache::{CacheLookup, NearCache},
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) near_cache: Option<Arc<NearCache>>,
+    pub(crate) endings: EndingLink,
     pub(crate) started: AtomicBool,
 }
 

@@ -34,6 +34,7 @@
 //! +ping +time                                       RedisStore::health
 //! +wait                                             wait_replicas
 //! +client|tracking +ping                            the near cache
+//! +client|tracking +ping +getrange                  the push of endings to waiting readers
 //! +cluster|slots +ping +asking                      a cluster
 //! ```
 //!
@@ -50,10 +51,12 @@ mod connection;
 mod connections;
 mod connector;
 mod delivery;
+mod ending_link;
 mod error;
 mod fault;
 mod health;
 mod inner;
+mod link_attempts;
 mod log;
 mod near_cache;
 mod pause;

@@ -1,9 +1,9 @@
 //! Lists all sessions, a few hundred keys at a time.
 
-use cloakroom_store::{Cursor, KeyPage, RecordKey};
+use cloakroom_store::{Cursor, KeyPage};
 use redis::{RedisResult, Value, cmd, from_redis_value};
 
-use crate::{connections::Connections, error::unexpected};
+use crate::{connections::Connections, error::unexpected, wire};
 
 /// The number of keys that Redis reads in one step, which blocks it for well under a millisecond.
 const STEP: usize = 500;
@@ -47,7 +47,7 @@ pub(crate) async fn page(
         0 => None,
         offset => Some(Cursor::new(master.id << NUMBER_BITS | number as u64, offset)),
     };
-    let keys = names.iter().filter_map(|name| key_in(name)).collect();
+    let keys = names.iter().filter_map(|name| wire::parse_key(name)).collect();
     Ok(KeyPage::new(keys, next))
 }
 
@@ -70,10 +70,6 @@ fn pattern(prefix: &str) -> String {
         pattern.push(character);
     }
     pattern + "{*}*"
-}
-
-fn key_in(name: &str) -> Option<RecordKey> {
-    RecordKey::parse(name.rsplit_once('}')?.1)
 }
 
 /// Returns the masters of a cluster in the order of their lowest slots, which a fail-over does not change.
@@ -113,13 +109,6 @@ mod tests {
     fn a_prefix_is_matched_as_it_is() {
         assert_eq!(pattern("session:"), "session:{*}*");
         assert_eq!(pattern("a*[b]?\\"), "a\\*\\[b\\]\\?\\\\{*}*");
-    }
-
-    #[test]
-    fn a_key_follows_its_tag() {
-        let key = RecordKey::from_bytes([7; 32]);
-        assert_eq!(key_in(&crate::wire::key("session:", &key)), Some(key));
-        assert_eq!(key_in("session:owner:x"), None);
     }
 
     /// Returns a reply to `CLUSTER SLOTS`: ranges by their first slot, with the port and the digit of the

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use cloakroom_store::{
-    Commit, Cursor, Entry, KeyPage, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, Store,
-    StoreError,
+    Commit, Cursor, EndingFeed, Entry, KeyPage, KeyWatch, Outcome, OwnerIndex, OwnerKey, RecordKey,
+    Scan, Store, StoreError,
 };
 use redis::cmd;
 
@@ -119,6 +119,10 @@ impl Store for RedisStore {
         Some(self)
     }
 
+    fn as_ending_feed(&self) -> Option<&dyn EndingFeed> {
+        Some(self)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         self.0.start();
         self.0.evict(&commit);
@@ -158,6 +162,15 @@ impl OwnerIndex for RedisStore {
         let names: Vec<String> = self.0.look_up(&command).await?;
         let keys = names.iter().filter_map(|name| RecordKey::parse(name));
         Ok(keys.filter(|key| key.tag() == tag).collect())
+    }
+}
+
+/// While keys are watched, one more connection is open, and to a cluster one for each master. A watch costs
+/// one command. A write of a watched session costs one more for each process that watches it, and a write of
+/// another session costs nothing.
+impl EndingFeed for RedisStore {
+    fn watch(&self, key: &RecordKey) -> KeyWatch {
+        self.0.watch_ending(key)
     }
 }
 

@@ -5,13 +5,13 @@ use std::{
     time::Instant,
 };
 
-use redis::{ProtocolVersion, RedisError, RedisResult, cmd};
+use redis::{ProtocolVersion, RedisResult, cmd};
 
 use crate::{
     connection::Connection,
     connections::Connections,
+    link_attempts::LinkAttempts,
     near_cache::{MAX_AGE, NearCache},
-    pause::pause_after,
 };
 
 /// Keeps the connection open as long as the cache is in use, in a task. Does nothing if there is a task
@@ -24,18 +24,22 @@ pub(crate) fn run_tracking(cache: &Arc<NearCache>, connections: &Arc<Connections
     let (own_connections, prefix) = (connections.clone(), prefix.to_owned());
     connections.spawn(async move {
         let (cache, connections) = (&tracked.0, own_connections);
-        let mut attempts = Attempts::default();
+        let mut attempts = LinkAttempts {
+            feature: "the near cache",
+            without: "reads go to Redis",
+            needs: "+client|tracking and +ping",
+            made: 0,
+            failed_in_a_row: 0,
+        };
         while cache.strong_count() > 0 {
             attempts.made += 1;
             let outcome = track_once(cache, &connections, &prefix, &mut attempts).await;
             if let Some(cache) = cache.upgrade() {
                 cache.set_live(false);
             }
-            let pause = pause_after(attempts.failed_in_a_row);
             if let Err(error) = outcome {
-                attempts.failed(&error);
+                tokio::time::sleep(attempts.failed(&error)).await;
             }
-            tokio::time::sleep(pause).await;
         }
     });
 }
@@ -52,47 +56,12 @@ impl Drop for Tracked {
     }
 }
 
-/// Counts the attempts to connect.
-#[derive(Default)]
-struct Attempts {
-    made: u64,
-    failed_in_a_row: u32,
-}
-
-impl Attempts {
-    /// Warns of the first failure in a row.
-    fn failed(&mut self, error: &RedisError) {
-        if self.failed_in_a_row > 0 {
-            tracing::debug!(%error, "the near cache is still off");
-        } else {
-            tracing::warn!(
-                %error,
-                "the near cache is off until Redis reports changes again, and reads go to Redis; an \
-                 access control list has to allow +client|tracking and +ping"
-            );
-        }
-        self.failed_in_a_row += 1;
-    }
-
-    /// Ends a row of failures after a reply on a connection that was made at `connected`. A connection that
-    /// breaks soon after it was made is one more failure in the row, even if the server has replied.
-    fn replied(&mut self, connected: Instant) {
-        if connected.elapsed() < MAX_AGE {
-            return;
-        }
-        if self.failed_in_a_row > 0 {
-            tracing::info!("the near cache is on again");
-        }
-        self.failed_in_a_row = 0;
-    }
-}
-
 /// Connects, subscribes to changes, and pings the server until the connection breaks.
 async fn track_once(
     cache: &Weak<NearCache>,
     connections: &Connections,
     prefix: &str,
-    attempts: &mut Attempts,
+    attempts: &mut LinkAttempts,
 ) -> RedisResult<()> {
     let pushed = {
         let cache = cache.clone();

@@ -40,6 +40,8 @@ use cloakroom_store::{
     Draft, Entry, OwnerKey, RecordKey, Revision, StoredRecord, clock::Timestamp,
 };
 
+/// The beginning of a record that is not a tombstone.
+pub(crate) const LIVE: &[u8] = b"CR1R";
 const HEADER: usize = 168;
 const KIND: usize = 3;
 const EXPIRES: Range<usize> = 5..21;
@@ -73,6 +75,11 @@ pub(crate) fn key(prefix: &str, key: &RecordKey) -> String {
     name.push('}');
     name.push_str(&key.to_string());
     name
+}
+
+/// Reads the name of a record that [`key`] has written, with any prefix. Returns `None` for other names.
+pub(crate) fn parse_key(name: &str) -> Option<RecordKey> {
+    RecordKey::parse(name.rsplit_once('}')?.1)
 }
 
 /// Returns the slot of a record in a cluster.
@@ -218,6 +225,20 @@ mod tests {
     fn draft(owner: Option<OwnerKey>) -> Draft {
         let now = Timestamp::from_millis(1_735_689_600_000);
         Draft::new("values", now, Duration::from_hours(2)).with_owner(owner)
+    }
+
+    #[test]
+    fn a_key_follows_its_tag() {
+        let record = RecordKey::from_bytes([7; 32]);
+        assert_eq!(parse_key(&key("session:", &record)), Some(record));
+        assert_eq!(parse_key("session:owner:x"), None);
+    }
+
+    #[test]
+    fn a_live_record_is_known_by_its_beginning() {
+        let revision = Revision(1);
+        assert!(record(&draft(None), revision).starts_with(LIVE));
+        assert!(!tombstone(Timestamp::from_millis(1), None, revision).starts_with(LIVE));
     }
 
     #[test]

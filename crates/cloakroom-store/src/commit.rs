@@ -152,6 +152,22 @@ impl Commit {
             Self::Destroy { .. } => "destroy",
         }
     }
+
+    /// Returns the key under which the session ends if this step is carried out: the one that a `Destroy`
+    /// names, and the old one of a `Rotate`. Returns `None` for other steps.
+    ///
+    /// ```
+    /// use cloakroom_store::{Commit, RecordKey, clock::Timestamp};
+    ///
+    /// let key = RecordKey::from_bytes([7; 32]);
+    /// assert_eq!(Commit::destroy(key, Timestamp::from_millis(0)).ending(), Some(key));
+    /// ```
+    pub const fn ending(&self) -> Option<RecordKey> {
+        match self {
+            Self::Rotate { from: key, .. } | Self::Destroy { key, .. } => Some(*key),
+            Self::Create { .. } | Self::Replace { .. } | Self::Touch { .. } => None,
+        }
+    }
 }
 
 /// A record to be written.

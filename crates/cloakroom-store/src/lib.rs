@@ -16,8 +16,9 @@
 //! 4. Run `conformance::check` on it (feature `conformance`). It includes races.
 //!
 //! Capabilities are separate traits: [`OwnerIndex`] finds the records of an owner, [`Scan`] goes
-//! through all records, and [`Sweep`] deletes expired entries. A store that implements one returns
-//! itself from [`Store::as_owner_index`], [`Store::as_scan`] or [`Store::as_sweep`].
+//! through all records, [`Sweep`] deletes expired entries, and [`EndingFeed`] reports sessions that
+//! another process has ended. A store that implements one returns itself from
+//! [`Store::as_owner_index`], [`Store::as_scan`], [`Store::as_sweep`] or [`Store::as_ending_feed`].
 //!
 //! For a database that changes one key at a time, implement the smaller contract in [`cells`]: two methods
 //! over one key. A [`CellStore`](cells::CellStore) makes a `Store` of it.
@@ -37,6 +38,7 @@ pub mod clock;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod ending_feed;
 mod error;
 mod key;
 mod memory;
@@ -49,6 +51,7 @@ pub use async_trait::async_trait;
 #[cfg(feature = "sweep")]
 pub use background::{SweepBudget, sweep_in_background};
 pub use commit::{Commit, Draft, Outcome, TOMBSTONE};
+pub use ending_feed::{EndingFeed, KeyWatch, WatchedKeys};
 pub use error::StoreError;
 pub use key::{KeyMap, OwnerKey, RecordKey};
 pub use memory::MemoryStore;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Commit, Cursor, KeyPage, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan, StoreError, Sweep,
-    SweepProgress, clock::Timestamp,
+    Commit, Cursor, EndingFeed, KeyPage, KeyWatch, Outcome, OwnerIndex, OwnerKey, RecordKey, Scan,
+    StoreError, Sweep, SweepProgress, clock::Timestamp,
 };
 
 /// Keeps records on the server.
@@ -70,6 +70,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn as_sweep(&self) -> Option<&dyn Sweep> {
         None
     }
+
+    /// Returns this store as an [`EndingFeed`], if it is one.
+    fn as_ending_feed(&self) -> Option<&dyn EndingFeed> {
+        None
+    }
 }
 
 macro_rules! store_by_pointer {
@@ -98,6 +103,10 @@ macro_rules! store_by_pointer {
 
             fn as_sweep(&self) -> Option<&dyn Sweep> {
                 (**self).as_sweep()
+            }
+
+            fn as_ending_feed(&self) -> Option<&dyn EndingFeed> {
+                (**self).as_ending_feed()
             }
         }
     )*};
@@ -138,6 +147,12 @@ macro_rules! capabilities_by_pointer {
         impl<S: Sweep + ?Sized> Sweep for $pointer<S> {
             async fn sweep(&self, limit: usize) -> Result<SweepProgress, StoreError> {
                 (**self).sweep(limit).await
+            }
+        }
+
+        impl<S: EndingFeed + ?Sized> EndingFeed for $pointer<S> {
+            fn watch(&self, key: &RecordKey) -> KeyWatch {
+                (**self).watch(key)
             }
         }
     )*};

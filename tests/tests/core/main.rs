@@ -20,3 +20,4 @@ mod sign_ins;
 mod testing;
 mod turns;
 mod waiting;
+mod waiting_for_the_end;

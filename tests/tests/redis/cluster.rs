@@ -12,12 +12,14 @@ use cloakroom::{
     clock::{Clock, FakeClock, SystemClock},
     conformance,
     redis::{RedisStore, RedisStoreBuilder, Servers},
-    store::{Commit, Cursor, Entry, Outcome, OwnerIndex, OwnerKey, RecordKey, Store},
+    store::{Commit, Cursor, EndingFeed, Entry, Outcome, OwnerIndex, OwnerKey, RecordKey, Store},
 };
 use cloakroom_tests::{
     proxy::{Fault, FaultProxy},
     redis::{RedisCluster, RedisServer},
 };
+
+use tokio::time::timeout;
 
 use super::{HOUR, draft};
 
@@ -40,6 +42,7 @@ async fn a_cluster_conforms_and_its_slots_and_masters_may_move() {
     conformance::check(Arc::new(store), &*clock).await;
     owners_are_found_across_slots(&cluster).await;
     replicas_are_waited_for(&cluster).await;
+    endings_of_another_process_are_pushed(&cluster).await;
     a_command_whose_answer_was_lost_is_done_once(&mut cluster).await;
     a_slot_that_moves_under_load_loses_nothing(&cluster).await;
     a_master_that_falls_silent_is_replaced(&mut cluster).await;
@@ -80,6 +83,28 @@ async fn replicas_are_waited_for(cluster: &RedisCluster) {
     nobody.commit(Commit::create(lonely, draft("values"))).await.unwrap();
     let destroy = Commit::destroy(lonely, SystemClock.now() + HOUR);
     assert!(nobody.commit(destroy).await.unwrap_err().is_unavailable());
+}
+
+async fn endings_of_another_process_are_pushed(cluster: &RedisCluster) {
+    let [watching, other] = [(); 2].map(|()| builder(cluster).build().unwrap());
+    for (tag, moves) in [(1, false), (20_000, false), (40_000, true), (60_000, false)] {
+        let key = key(tag, 5);
+        other.commit(Commit::create(key, draft("values"))).await.unwrap();
+        let mut watch = watching.watch(&key);
+        if moves {
+            let slot = cluster_slot(tag);
+            let to = (0..6).find(|node| {
+                let is_master = |slot| cluster.master_of(slot) == *node;
+                !is_master(slot) && (0..16_384).step_by(257).any(is_master)
+            });
+            cluster.migrate(slot, to.unwrap());
+        }
+        let early = timeout(Duration::from_secs(1), watch.woken()).await;
+        assert!(early.is_err(), "{tag}: the session goes on");
+        other.commit(Commit::destroy(key, SystemClock.now() + HOUR)).await.unwrap();
+        let woken = timeout(Duration::from_secs(1), watch.woken()).await;
+        assert!(woken.is_ok(), "{tag}: not woken");
+    }
 }
 
 /// Each node is announced to clients by the address of a proxy.
@@ -255,12 +280,13 @@ async fn a_master_that_falls_silent_is_replaced(cluster: &mut RedisCluster) {
     cluster.wait_until_it_agrees();
 }
 
-/// A session is found again after the master of its slot has failed.
+/// A session is found again after the master of its slot has failed, and its end still wakes its watch.
 async fn survives(cluster: &mut RedisCluster, tag: u16, fail: impl FnOnce(&mut RedisServer)) {
     let store = builder(cluster).build().unwrap();
     store.commit(Commit::create(key(tag, 20), draft("values"))).await.unwrap();
     // Replication takes a moment and promises nothing.
     tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut watch = builder(cluster).build().unwrap().watch(&key(tag, 20));
     let master = cluster.master_of(cluster_slot(tag));
     fail(&mut cluster.nodes()[master]);
     let failed = Instant::now();
@@ -273,4 +299,7 @@ async fn survives(cluster: &mut RedisCluster, tag: u16, fail: impl FnOnce(&mut R
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(matches!(found, Some(Entry::Live(_))), "{found:?}");
+    store.commit(Commit::destroy(key(tag, 20), SystemClock.now() + HOUR)).await.unwrap();
+    let woken = timeout(Duration::from_secs(20), watch.woken()).await;
+    assert!(woken.is_ok(), "the end of a session on a new master");
 }

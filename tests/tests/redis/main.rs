@@ -2,6 +2,7 @@
 
 mod cluster;
 mod costs;
+mod endings;
 mod failures;
 mod histories;
 mod near_cache;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cloakroom::{
     clock::{Clock, SystemClock},
     redis::{RedisStore, Servers},
-    store::{Commit, Entry, Outcome, Store},
+    store::{Commit, EndingFeed, Entry, Outcome, Store},
 };
 use cloakroom_tests::redis::{MASTER, RedisSentinels};
 
@@ -28,11 +28,14 @@ async fn logouts_that_all_replicas_have_survive_a_fail_over() {
 async fn fail_over(wait_replicas: u32) -> u64 {
     let mut all = RedisSentinels::start();
     let servers = Servers::sentinels(all.addresses(), MASTER).unwrap();
+    let other = RedisStore::builder(servers.clone()).build().unwrap();
     let store = RedisStore::builder(servers).wait_replicas(wait_replicas).build().unwrap();
     let mut written = Vec::new();
     for number in 0..SESSIONS {
         written.push(create(&store, number, "0").await);
     }
+    create(&store, SESSIONS, "watched").await;
+    let mut watch = store.watch(&key(SESSIONS));
     let (mut counts, mut destroyed) = (vec![0_u64; written.len()], Vec::new());
     let master = all.master().unwrap();
     let mut died: Option<Instant> = None;
@@ -76,6 +79,9 @@ async fn fail_over(wait_replicas: u32) -> u64 {
         }
     }
     assert!(recovered.is_some(), "the replica took over");
+    other.commit(Commit::destroy(key(SESSIONS), SystemClock.now() + HOUR)).await.unwrap();
+    let woken = tokio::time::timeout(Duration::from_secs(10), watch.woken()).await;
+    assert!(woken.is_ok(), "the new master pushes endings");
     let mut resurrected = 0;
     for number in 0..SESSIONS {
         let found = store.load(&key(number)).await.unwrap();

@@ -20,6 +20,7 @@ use crate::backend::{
 use crate::{backend::context::Context, error::Error, observe, record::lifetimes::SUCCESSOR};
 use cloakroom_store::{
     Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord, TOMBSTONE,
+    WatchedKeys,
 };
 
 /// The name of a search for a session in errors.
@@ -30,12 +31,14 @@ const FIND: &str = "find a session";
 pub(crate) struct Committer<'c> {
     pub(super) store: &'c dyn Store,
     pub(super) turns: &'c Arc<Turns>,
+    pub(super) watched: &'c WatchedKeys,
     pub(super) context: &'c Context,
 }
 
 impl StoreBackend {
     pub(crate) fn committer<'c>(&'c self, context: &'c Context) -> Committer<'c> {
-        Committer { store: self.store(), turns: &self.turns, context }
+        let Self { turns, watched, .. } = self;
+        Committer { store: self.store(), turns, watched, context }
     }
 }
 
@@ -322,8 +325,8 @@ impl<'c> Committer<'c> {
         }
     }
 
-    /// Sends one step to the store. `attempted` names the purpose in an error. Only the store's future
-    /// owns the step, so the caller's future stays small.
+    /// Sends one step to the store, and wakes the readers of a session that it has ended. `attempted` names
+    /// the purpose in an error. Only the store's future owns the step, so the caller's future stays small.
     fn send(
         &self,
         commit: Commit,
@@ -331,11 +334,23 @@ impl<'c> Committer<'c> {
         attempts: &mut Attempts<'_>,
     ) -> impl Future<Output = Result<Outcome, Error>> + Send {
         let step = observe::Step::begin(self.store.name(), &commit);
+        let ending = commit.ending();
         let sent = self.store.commit(commit);
         async move {
             let outcome = attempts.within(sent).await.unwrap_or_else(|| Err(attempts.timed_out()));
             step.finish(&outcome);
+            if let Some(key) = ending {
+                self.wake_readers(&key, &outcome);
+            }
             outcome.map_err(|cause| failed(attempted, cause))
+        }
+    }
+
+    /// Wakes the readers of the session under `key` after a step that ends it. They load the session, so a
+    /// step that may have been carried out wakes them as well.
+    fn wake_readers(&self, key: &RecordKey, outcome: &Result<Outcome, StoreError>) {
+        if !matches!(outcome, Ok(Outcome::Conflict(_) | Outcome::Exists)) {
+            self.watched.wake(key);
         }
     }
 }

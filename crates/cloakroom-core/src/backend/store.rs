@@ -1,6 +1,6 @@
 //! Server-side sessions: loading them from a store.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use crate::backend::{
     attempts::Attempts,
@@ -16,16 +16,18 @@ use crate::{
     observe,
     record::{Record, lifetimes},
 };
-use cloakroom_store::{Entry, RecordKey, Store, StoreError, StoredRecord};
+use cloakroom_store::{Entry, KeyWatch, RecordKey, Store, StoreError, StoredRecord, WatchedKeys};
 
 /// The number of rotations of one session that a lookup follows.
 const MAX_ROTATIONS: usize = 256;
 
-/// A store, and the queues of the commits that write to it.
+/// A store, the queues of the commits that write to it, and the readers that wait for an ending.
 #[derive(Debug)]
 pub(crate) struct StoreBackend {
     store: Arc<dyn Store>,
     pub(super) turns: Arc<Turns>,
+    /// The keys whose endings in this process readers wait for.
+    pub(super) watched: WatchedKeys,
 }
 
 /// How long the tombstone of a destroyed session lasts.
@@ -40,11 +42,18 @@ pub(crate) enum Burial {
 
 impl StoreBackend {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, turns: Arc::new(Turns::new()) }
+        Self { store, turns: Arc::new(Turns::new()), watched: WatchedKeys::default() }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// Watches for the end of the session under `key`, in this process and as far as the store reports it
+    /// in others.
+    pub(crate) fn watch(&self, key: RecordKey) -> impl Iterator<Item = KeyWatch> {
+        let feed = self.store().as_ending_feed();
+        iter::once(self.watched.watch(key)).chain(feed.map(|feed| feed.watch(&key)))
     }
 
     /// Loads the session that the presented tokens name.

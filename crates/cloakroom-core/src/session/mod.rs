@@ -20,6 +20,7 @@ mod unit_of_work;
 pub(crate) mod value_reads;
 mod values;
 pub(crate) mod view;
+mod watches;
 
 use std::{
     fmt,

@@ -6,8 +6,13 @@ use std::{
     time::Duration,
 };
 
-use crate::session::{Session, state::Whereabouts, value_reads::value_reads};
-use crate::{error::Error, values::Values};
+use cloakroom_store::{RecordKey, clock::Timestamp};
+
+use crate::session::{Session, state::Whereabouts, value_reads::value_reads, watches::Watches};
+use crate::{backend::lookup::LiveRecord, error::Error, record::lifetimes, values::Values};
+
+/// The longest pause after a look that failed.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A session that can only be read. For WebSockets, streams and tasks that outlive the response,
 /// because a change could no longer be committed there.
@@ -80,42 +85,74 @@ impl ReadSession {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn refresh(&self) -> Result<bool, Error> {
-        let sessions = self.session.sessions();
+        Ok(self.look().await?.is_some())
+    }
+
+    /// Refreshes the reader. Returns when the session ends if it is not used until then, or `None` if it
+    /// has ended.
+    async fn look(&self) -> Result<Option<Timestamp>, Error> {
+        let context = self.session.sessions().context();
         // Read first, so that the state is not locked while the store is read.
         let whereabouts = self.session.state().whereabouts();
         let found = match whereabouts {
-            Whereabouts::Pending => return Ok(true),
-            Whereabouts::Stored { key: Some(key), .. } => {
-                sessions.lookup("find a session")?.by_key(key).await?
+            Whereabouts::Pending => {
+                let idle = context.lifetimes().idle(self.session.state().work.record());
+                return Ok(Some(context.now() + idle));
             }
+            Whereabouts::Stored { key: Some(key), .. } => self.find(key).await?,
             // Sealed in the cookie.
-            Whereabouts::Stored { key: None, ends } if sessions.context().now() < ends => {
-                return Ok(true);
+            Whereabouts::Stored { key: None, ends } if context.now() < ends => {
+                return Ok(Some(ends));
             }
             Whereabouts::Stored { key: None, .. } | Whereabouts::Nowhere => None,
         };
-        let lives = found.is_some();
-        let values = found.map(|reached| reached.record.values).unwrap_or_default();
+        let ends = found.as_ref().map(|found| lifetimes::end(&found.record, found.stored.expires));
+        let values = found.map(|found| found.record.values).unwrap_or_default();
         *self.refreshed.write().unwrap_or_else(PoisonError::into_inner) = Some(values);
-        Ok(lives)
+        Ok(ends)
     }
 
-    /// Waits until the session has ended, and [refreshes](Self::refresh) the reader at this interval. If
-    /// the store fails, it tries again, because a failure is not a logout.
+    /// Finds the live record under `key`, or under the key to which this reader's own request has just
+    /// moved it: the store may have carried out a `regenerate` of which the request does not know yet.
+    async fn find(&self, key: RecordKey) -> Result<Option<LiveRecord>, Error> {
+        let lookup = self.session.sessions().lookup("find a session")?;
+        let found = lookup.by_key(key).await?;
+        let next = self.session.state().key_afterwards();
+        if found.is_some() || next == key { Ok(found) } else { lookup.by_key(next).await }
+    }
+
+    /// Waits until the session has ended, by a logout, a `regenerate` of another request, or at its deadline.
+    ///
+    /// Resolves at once if the session is ended in this process through these `Sessions` or a clone, on any
+    /// server-side driver. If another process ends it, this resolves at once on Redis, and on stores that
+    /// are an [`EndingFeed`](crate::store::EndingFeed). On other drivers it resolves when the reader is next
+    /// [refreshed](Self::refresh), which is done at the interval `every`. So the interval bounds the delay
+    /// of what is not pushed, and costs one read of the store each time. A minute is enough where endings
+    /// are pushed. On the cookie driver only the deadline can be seen.
+    ///
+    /// If the store fails, this tries again within a second, because a failure is not a logout.
     ///
     /// ```no_run
     /// # use cloakroom_core as cloakroom;
     /// # async fn chat(reader: cloakroom::ReadSession) {
     /// # let talk = async {};
     /// tokio::select! {
-    ///     () = reader.ended(std::time::Duration::from_secs(5)) => println!("signed out"),
+    ///     () = reader.ended(std::time::Duration::from_secs(60)) => println!("signed out"),
     ///     () = talk => println!("done"),
     /// }
     /// # }
     /// ```
     pub async fn ended(&self, every: Duration) {
-        while self.refresh().await.unwrap_or(true) {
-            tokio::time::sleep(every).await;
+        let mut watches = Watches::default();
+        loop {
+            // Before the look, so that an ending in between is not missed.
+            watches.follow(&self.session);
+            let pause = match self.look().await {
+                Ok(None) => return,
+                Ok(Some(ends)) => self.session.sessions().context().now().until(ends),
+                Err(_) => RETRY,
+            };
+            watches.woken_within(pause.min(every)).await;
         }
     }
 

@@ -100,6 +100,11 @@ impl State {
         }
     }
 
+    /// Returns the key of the session's record after this request's commit.
+    pub(super) fn key_afterwards(&self) -> RecordKey {
+        self.work.token_afterwards().record_key()
+    }
+
     /// Applies the outcome of a commit, as [`UnitOfWork::apply`] does.
     pub(super) fn apply(
         &mut self,
@@ -122,7 +127,7 @@ impl State {
         let (known_key, known_id) = &self.known;
         [*known_key, self.work.key()].contains(&Some(*key))
             || [*known_id, self.owner().map(|owner| owner.id)].contains(&Some(owner.id))
-            || self.work.token_afterwards().record_key() == *key
+            || self.key_afterwards() == *key
     }
 
     pub(super) fn owner(&self) -> Option<&Owner> {

@@ -16,6 +16,7 @@
 //! ```
 
 mod dropped;
+mod ending_feed;
 mod owners;
 mod races;
 mod rules;
@@ -70,8 +71,8 @@ impl Time for RealTime {
 
 /// Runs every rule against `store` and returns the number of rules.
 ///
-/// The rules include those of an [`OwnerIndex`](crate::OwnerIndex) and a [`Scan`](crate::Scan), if
-/// `store` is one. The suite cannot check how many entries an owner index reads beyond the keys that it
+/// The rules include those of an [`OwnerIndex`](crate::OwnerIndex), a [`Scan`](crate::Scan) and an
+/// [`EndingFeed`](crate::EndingFeed), if `store` is one. The suite cannot check how many entries an owner index reads beyond the keys that it
 /// returns. If the store skips entries, test the number in [`KeyPage::seen`](crate::KeyPage::seen)
 /// separately.
 ///
@@ -89,8 +90,12 @@ pub async fn check(store: Arc<dyn Store>, time: &dyn Time) -> usize {
         Some(store) => scan::check(&subject, store).await,
         None => 0,
     };
+    let endings = match subject.store.as_ending_feed() {
+        Some(feed) => ending_feed::check(&subject, feed).await,
+        None => 0,
+    };
     let races = races::check(&subject).await;
-    rules::check(&subject).await + owners + scan + races + dropped::check(&subject).await
+    rules::check(&subject).await + owners + scan + endings + races + dropped::check(&subject).await
 }
 
 /// The store under test, with helpers for the rules.
