@@ -32,6 +32,7 @@ impl<T> Deref for CurrentUser<T> {
 }
 
 /// The user that a request has asked for, with the owner that the session had then.
+#[derive(Clone)]
 pub(super) struct AskedUser {
     owner: Owner,
     found: Option<FoundUser>,
@@ -79,11 +80,12 @@ impl Session {
 
     /// Asks for the user, once in a request. Ends the session if the stamp has changed.
     async fn found_user(&self, owner: &Owner) -> Result<Option<FoundUser>, Error> {
-        let found = match self.asked_user(owner) {
-            Some(found) => found,
+        let asked = self.asked().as_ref().filter(|asked| asked.owner == *owner).cloned();
+        let asked = match asked {
+            Some(asked) => asked,
             None => self.ask(owner).await?,
         };
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = asked.found else { return Ok(None) };
         if found.matches {
             return Ok(Some(found));
         }
@@ -92,19 +94,15 @@ impl Session {
         Ok(None)
     }
 
-    /// Returns what an earlier call of this request has found, if it was about the same sign-in.
-    fn asked_user(&self, owner: &Owner) -> Option<Option<FoundUser>> {
-        let asked = self.asked();
-        asked.as_ref().filter(|asked| asked.owner == *owner).map(|asked| asked.found.clone())
-    }
-
-    async fn ask(&self, owner: &Owner) -> Result<Option<FoundUser>, Error> {
-        let Some(users) = self.sessions().context().users() else { return Ok(None) };
-        let stamp = owner.stamp;
-        let matches = move |current: &[u8]| stamp.is_none_or(|stamp| stamp.is_of(current));
-        let found = users.find(&owner.name, &matches).await;
-        let found = found.map_err(|cause| failed("find the signed-in user", cause))?;
-        *self.asked() = Some(AskedUser { owner: owner.clone(), found: found.clone() });
-        Ok(found)
+    async fn ask(&self, owner: &Owner) -> Result<AskedUser, Error> {
+        let mut asked = AskedUser { owner: owner.clone(), found: None };
+        if let Some(users) = self.sessions().context().users() {
+            let stamp = owner.stamp;
+            let matches = move |current: &[u8]| stamp.is_none_or(|stamp| stamp.is_of(current));
+            let found = users.find(&owner.name, &matches).await;
+            asked.found = found.map_err(|cause| failed("find the signed-in user", cause))?;
+        }
+        *self.asked() = Some(asked.clone());
+        Ok(asked)
     }
 }
