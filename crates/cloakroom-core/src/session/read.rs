@@ -128,7 +128,8 @@ impl ReadSession {
     /// are an [`EndingFeed`](crate::store::EndingFeed). On other drivers it resolves when the reader is next
     /// [refreshed](Self::refresh), which is done at the interval `every`. So the interval bounds the delay
     /// of what is not pushed, and costs one read of the store each time. A minute is enough where endings
-    /// are pushed. On the cookie driver only the deadline can be seen.
+    /// are pushed. A sign-in that [`NotBefore`](crate::NotBefore) rejects is also noticed at the interval.
+    /// On the cookie driver only the deadline can be seen.
     ///
     /// If the store fails, this tries again within a second, because a failure is not a logout.
     ///
