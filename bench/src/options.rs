@@ -1,10 +1,17 @@
 //! The command line of a server.
 
-use std::{net::TcpListener, path::PathBuf, process::ExitCode};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use crate::Failure;
 
-const USAGE: &str = "usage: [DRIVER] [--port N] [--redis PORT] [--folder PATH]";
+const USAGE: &str = "usage: [DRIVER] [--port N] [--redis PORT] [--postgres PORT] [--folder PATH]";
+
+/// The number of connections to an SQL database, which is cloakroom's default.
+pub const POOL: u32 = 4;
 
 /// The options of a server.
 #[derive(Debug, Default)]
@@ -15,7 +22,9 @@ pub struct Options {
     pub port: u16,
     /// The port of the Redis server on loopback.
     pub redis: Option<u16>,
-    /// The folder of the file driver.
+    /// The port of the PostgreSQL server on loopback.
+    pub postgres: Option<u16>,
+    /// The folder of session files and of the SQLite database.
     pub folder: Option<PathBuf>,
 }
 
@@ -37,6 +46,7 @@ impl Options {
             match argument.as_str() {
                 "--port" => options.port = port()?,
                 "--redis" => options.redis = Some(port()?),
+                "--postgres" => options.postgres = Some(port()?),
                 "--folder" => options.folder = Some(value.into()),
                 _ => return Err(format!("unknown argument {argument}; {USAGE}")),
             }
@@ -51,6 +61,35 @@ impl Options {
     pub fn redis_url(&self) -> Result<String, Failure> {
         let port = self.redis.ok_or(format!("this driver needs --redis; {USAGE}"))?;
         Ok(format!("redis://127.0.0.1:{port}"))
+    }
+
+    /// Returns the URL of the database on the PostgreSQL server.
+    ///
+    /// # Errors
+    /// Fails if there is no `--postgres`.
+    pub fn postgres_url(&self) -> Result<String, Failure> {
+        let port = self.postgres.ok_or(format!("this driver needs --postgres; {USAGE}"))?;
+        Ok(format!("postgres://cloakroom@127.0.0.1:{port}/postgres"))
+    }
+
+    /// Returns the path of the SQLite database.
+    ///
+    /// # Errors
+    /// Fails if there is no `--folder`.
+    pub fn sqlite_file(&self) -> Result<PathBuf, Failure> {
+        Ok(self.folder()?.join("sqlite.db"))
+    }
+
+    /// Returns the folder of session files.
+    ///
+    /// # Errors
+    /// Fails if there is no `--folder`.
+    pub fn session_folder(&self) -> Result<PathBuf, Failure> {
+        Ok(self.folder()?.join("sessions"))
+    }
+
+    fn folder(&self) -> Result<&Path, Failure> {
+        self.folder.as_deref().ok_or(format!("this driver needs --folder; {USAGE}"))
     }
 
     /// Starts to listen, and prints the address for the program that waits for it.

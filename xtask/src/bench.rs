@@ -25,6 +25,7 @@ pub(crate) fn http() -> Result<(), Failure> {
 /// arguments.
 pub(crate) fn compare(task: &str, arguments: &[&str]) -> Result<(), Failure> {
     tools::require("redis-server")?;
+    tools::require("postgresql")?;
     if task == "instructions" && !commands::exists("valgrind") {
         return Err(tools::missing("valgrind"));
     }

@@ -36,7 +36,7 @@ async fn login(session: Session) -> Result<&'static str, Error> {
 }
 
 async fn read(session: Session) -> Result<String, Error> {
-    Ok(session.get_or("username", String::new())?)
+    session.get_or("username", String::new())
 }
 
 async fn write(session: Session) -> Result<String, Error> {

@@ -1,11 +1,12 @@
-//! The routes with the sessions of `tower-sessions` on axum: `tower-sessions-peer memory|redis`.
+//! The routes with the sessions of `tower-sessions` on axum:
+//! `tower-sessions-peer memory|redis|postgres|sqlite`.
 
 use std::process::ExitCode;
 
 use axum::{Router, http::StatusCode, routing::get};
 use cloakroom_bench::{
     Failure, axum_server,
-    options::{Options, finish},
+    options::{Options, POOL, finish},
 };
 use time::Duration;
 use tower_sessions::{Expiry, MemoryStore, Session, SessionManagerLayer, SessionStore};
@@ -13,19 +14,29 @@ use tower_sessions_redis_store::{
     RedisStore,
     fred::prelude::{ClientLike, Config, Pool},
 };
+use tower_sessions_sqlx_store::{
+    PostgresStore, SqliteStore,
+    sqlx::{
+        postgres::PgPoolOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    },
+};
 
 fn main() -> ExitCode {
-    match Options::read() {
-        Ok(options) if options.driver == "memory" => {
-            axum_server::run(routes(), async |_| Ok(layer(MemoryStore::default())))
+    let options = match Options::read() {
+        Ok(options) => options,
+        Err(failure) => return finish(Err(failure)),
+    };
+    match options.driver.as_str() {
+        "memory" => axum_server::run(routes(), async |_| Ok(layer(MemoryStore::default()))),
+        "redis" => axum_server::run(routes(), async |options| Ok(layer(redis(options).await?))),
+        "postgres" => {
+            axum_server::run(routes(), async |options| Ok(layer(postgres(options).await?)))
         }
-        Ok(options) if options.driver == "redis" => {
-            axum_server::run(routes(), async |options| Ok(layer(redis(options).await?)))
-        }
-        Ok(Options { driver, .. }) => {
-            finish(Err(format!("there is no driver `{driver}`; accepted: memory, redis")))
-        }
-        Err(failure) => finish(Err(failure)),
+        "sqlite" => axum_server::run(routes(), async |options| Ok(layer(sqlite(options).await?))),
+        other => finish(Err(format!(
+            "there is no driver `{other}`; accepted: memory, redis, postgres, sqlite"
+        ))),
     }
 }
 
@@ -41,6 +52,26 @@ async fn redis(options: &Options) -> Result<RedisStore<Pool>, Failure> {
     let pool = Pool::new(config, None, None, None, 1).map_err(|error| error.to_string())?;
     pool.init().await.map_err(|error| error.to_string())?;
     Ok(RedisStore::new(pool))
+}
+
+async fn postgres(options: &Options) -> Result<PostgresStore, Failure> {
+    let pool = PgPoolOptions::new().max_connections(POOL).connect(&options.postgres_url()?).await;
+    let store = PostgresStore::new(pool.map_err(|error| error.to_string())?);
+    store.migrate().await.map_err(|error| error.to_string())?;
+    Ok(store)
+}
+
+/// Opens the database with the settings of cloakroom: WAL, and each commit waits for the disk.
+async fn sqlite(options: &Options) -> Result<SqliteStore, Failure> {
+    let connect = SqliteConnectOptions::new()
+        .filename(options.sqlite_file()?)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = SqlitePoolOptions::new().max_connections(POOL).connect_with(connect).await;
+    let store = SqliteStore::new(pool.map_err(|error| error.to_string())?);
+    store.migrate().await.map_err(|error| error.to_string())?;
+    Ok(store)
 }
 
 fn routes() -> Router {

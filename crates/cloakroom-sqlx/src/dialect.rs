@@ -228,11 +228,7 @@ macro_rules! connections {
                 T: for<'r> sqlx::FromRow<'r, <$database as sqlx::Database>::Row> + Send,
             {
                 let mut lease = self.acquire().await?;
-                let work = async {
-                    let rows = fetch(&mut lease, sql, values).await?;
-                    rows.iter().map(T::from_row).collect()
-                };
-                let done = self.within(work).await;
+                let done = self.within(std::pin::pin!(fetch_as(&mut lease, sql, values))).await;
                 lease.finish(&done);
                 done
             }
@@ -245,7 +241,7 @@ macro_rules! connections {
                 values: &[crate::value::Value<'_>],
             ) -> Result<u64, crate::failure::Failure> {
                 let mut lease = self.acquire().await?;
-                let done = self.within(change(&mut lease, sql, values)).await;
+                let done = self.within(std::pin::pin!(change(&mut lease, sql, values))).await;
                 lease.finish(&done);
                 done
             }
@@ -292,6 +288,19 @@ macro_rules! connections {
             fn limit(&self) -> std::time::Duration {
                 self.limit()
             }
+        }
+
+        /// Runs a statement and returns its rows as values of a type.
+        async fn fetch_as<T>(
+            connection: &mut <$database as sqlx::Database>::Connection,
+            sql: &crate::sql::Sql,
+            values: &[crate::value::Value<'_>],
+        ) -> Result<Vec<T>, sqlx::Error>
+        where
+            T: for<'r> sqlx::FromRow<'r, <$database as sqlx::Database>::Row>,
+        {
+            let rows = fetch(connection, sql, values).await?;
+            rows.iter().map(T::from_row).collect()
         }
 
         /// Returns a prepared statement with its values.

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -49,7 +50,8 @@ impl<D: Dialect> Inner<D> {
     /// Makes the tables before the first statement, if the settings say so.
     pub(crate) async fn ready(&self) -> Result<(), StoreError> {
         if self.migrates && !self.migrated.initialized() {
-            let making = self.migrated.get_or_try_init(|| self.migrate());
+            // Rare and large, so it is not a part of each future.
+            let making = Box::pin(self.migrated.get_or_try_init(|| self.migrate()));
             let made = timeout(self.connections.patience(), making).await;
             made.unwrap_or_else(|_| Err(self.failed("make the tables in", Failure::TimedOut)))?;
         }
@@ -70,10 +72,11 @@ impl<D: Dialect> Inner<D> {
         failure.into_store_error(&format!("{attempted} {}{advice}", self.place))
     }
 
-    /// Waits for the result of a call, however often its statements are sent and whatever they wait for.
+    /// Waits for the result of a call, however often its statements are sent and whatever they wait for. The
+    /// call is pinned for the reason of [`Pool::within`](crate::pool::Pool::within).
     async fn bounded<T>(
         &self,
-        call: impl Future<Output = Result<T, Failure>>,
+        call: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
         let done = timeout(self.connections.patience(), call).await;
         done.unwrap_or(Err(Failure::TimedOut))
@@ -84,7 +87,7 @@ impl<D: Dialect> Inner<D> {
         &self,
         work: impl Fn() -> W,
     ) -> Result<T, Failure> {
-        self.bounded(self.repeat_unbounded(work)).await
+        self.bounded(pin!(self.repeat_unbounded(work))).await
     }
 
     /// Does the same for work that has its own time limit.
@@ -115,7 +118,7 @@ impl<D: Dialect> Inner<D> {
 
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<Outcome, StoreError> {
         self.ready().await?;
-        let outcome = self.bounded(self.carry_out(commit)).await;
+        let outcome = self.bounded(pin!(self.carry_out(commit))).await;
         outcome.map_err(|failure| self.failed("write a session to", failure))
     }
 
@@ -128,7 +131,7 @@ impl<D: Dialect> Inner<D> {
                 Ok(Applied::Done(revision)) => return Ok(Outcome::Done(revision)),
                 Ok(Applied::Nothing) => {
                     let why = Why { commit, drawn, now, may_be_ours: delivery.has_lost };
-                    if let Some(outcome) = self.explain(&why).await? {
+                    if let Some(outcome) = Box::pin(self.explain(&why)).await? {
                         return Ok(outcome);
                     }
                     delivery.after_collision().await?;

@@ -1,6 +1,6 @@
 //! MariaDB and MySQL.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, clock::Timestamp};
 use sqlx::{
@@ -242,7 +242,7 @@ impl Dialect for MySqlDialect {
             let released = format!("SELECT RELEASE_LOCK('{lock}')");
             sqlx::raw_sql(AssertSqlSafe(released)).execute(&mut *lease).await.map(drop)
         };
-        let done = connections.within_span(MIGRATION, work).await;
+        let done = connections.within_span(MIGRATION, pin!(work)).await;
         // After a failure the lock ends with the connection.
         lease.finish_transaction(&done);
         done
@@ -348,7 +348,7 @@ impl MySqlDialect {
             }
             end(transaction, changed).await
         };
-        let done = connections.within(work).await;
+        let done = connections.within(pin!(work)).await;
         lease.finish_transaction(&done);
         done
     }

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     ops::{Deref, DerefMut},
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -97,7 +98,8 @@ impl<DB: Database> OwnPool<DB> {
         let Idle { connection, origin } = match idle {
             Some(idle) => idle,
             None => Idle {
-                connection: self.connect().await?,
+                // Rare and large, so it is not a part of each future that waits for a connection.
+                connection: Box::pin(self.connect()).await?,
                 origin: Origin { since: Instant::now(), runtime },
             },
         };
@@ -231,8 +233,8 @@ impl<DB: Database> Pool<DB> {
     /// Waits for a connection.
     pub(crate) async fn acquire(&self) -> Result<Lease<'_, DB>, Failure> {
         let lease = match &self.source {
-            Source::Shared(pool) => pool
-                .acquire()
+            // Large, because it may connect.
+            Source::Shared(pool) => Box::pin(pool.acquire())
                 .await
                 .map(|connection| Shared { connection, is_finished: false })
                 .map(|shared| Lease { connection: Leased::Shared(shared), back: None }),
@@ -248,10 +250,11 @@ impl<DB: Database> Pool<DB> {
         })
     }
 
-    /// Waits for the result of `work` within the time limit of a statement.
+    /// Waits for the result of `work` within the time limit of a statement. The work is pinned where it was
+    /// made, because a future that takes another one by value has room for it twice.
     pub(crate) async fn within<T>(
         &self,
-        work: impl Future<Output = Result<T, sqlx::Error>>,
+        work: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
     ) -> Result<T, Failure> {
         self.within_span(self.limit, work).await
     }
@@ -260,7 +263,7 @@ impl<DB: Database> Pool<DB> {
     pub(crate) async fn within_span<T>(
         &self,
         span: Duration,
-        work: impl Future<Output = Result<T, sqlx::Error>>,
+        work: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
     ) -> Result<T, Failure> {
         match timeout(span, work).await {
             Ok(Ok(done)) => Ok(done),

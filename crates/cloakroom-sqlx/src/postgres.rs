@@ -1,6 +1,6 @@
 //! PostgreSQL.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use cloakroom_store::{Commit, Cursor, Revision, SweepProgress, clock::Timestamp};
 use sqlx::{
@@ -303,7 +303,7 @@ impl Dialect for PgDialect {
             }
             transaction.commit().await
         };
-        let done = connections.within_span(MIGRATION, work).await;
+        let done = connections.within_span(MIGRATION, pin!(work)).await;
         lease.finish_transaction(&done);
         done
     }

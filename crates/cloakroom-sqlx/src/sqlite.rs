@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    pin::pin,
     time::Duration,
 };
 
@@ -246,7 +247,7 @@ impl Dialect for SqliteDialect {
             }
             transaction.commit().await
         };
-        let done = connections.within_span(MIGRATION, work).await;
+        let done = connections.within_span(MIGRATION, pin!(work)).await;
         lease.finish_transaction(&done);
         done
     }
@@ -293,7 +294,7 @@ impl SqliteDialect {
             }
             end(transaction, changed).await
         };
-        let done = connections.within(work).await;
+        let done = connections.within(pin!(work)).await;
         lease.finish_transaction(&done);
         done
     }

@@ -170,3 +170,28 @@ impl<D: Dialect> Inner<D> {
             .collect()
     }
 }
+
+#[cfg(all(test, feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod tests {
+    use cloakroom_store::clock::{Clock, SystemClock};
+
+    use super::*;
+    use crate::{MySqlStore, PostgresStore, SqliteStore};
+
+    /// Each use of the store allocates its future and moves it, so a large one costs more than the
+    /// statement that it sends.
+    #[test]
+    fn the_futures_of_a_load_and_of_a_commit_are_small() {
+        let postgres = PostgresStore::at("postgres://localhost/shop").unwrap().build().unwrap();
+        let mysql = MySqlStore::at("mysql://localhost/shop").unwrap().build().unwrap();
+        let sqlite = SqliteStore::at("sqlite:shop.db").unwrap().build().unwrap();
+        let key = RecordKey::from_bytes([7; 32]);
+        let commit = Commit::destroy(key, SystemClock.now());
+        let sizes = [
+            [size_of_val(&postgres.0.load(&key)), size_of_val(&postgres.0.commit(&commit))],
+            [size_of_val(&mysql.0.load(&key)), size_of_val(&mysql.0.commit(&commit))],
+            [size_of_val(&sqlite.0.load(&key)), size_of_val(&sqlite.0.commit(&commit))],
+        ];
+        assert!(sizes.iter().flatten().all(|size| *size <= 2_048), "{sizes:?}");
+    }
+}

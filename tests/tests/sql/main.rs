@@ -6,6 +6,7 @@ mod collisions;
 mod costs;
 mod disk;
 mod full_disk;
+mod growth;
 mod health;
 mod histories;
 mod hot;

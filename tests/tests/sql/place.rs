@@ -169,6 +169,43 @@ impl Place {
         }
     }
 
+    /// Fills the table with rows of 400 bytes, which have an owner each. A row has expired if this
+    /// condition of its number `n` is true.
+    pub(crate) fn fill(&self, rows: u64, expired: &str) {
+        let now = SystemClock.now().as_millis();
+        let (past, future) = (now - 1_000, now + 3_600_000);
+        let insert = |numbers: &str, id: &str, bytes: &str| {
+            self.sql(&format!(
+                "INSERT INTO cloakroom_sessions (id, revision, expires, owner, record) \
+                 SELECT {id}, n, CASE WHEN {expired} THEN {past} ELSE {future} END, {id}, {bytes} \
+                 FROM {numbers}"
+            ));
+        };
+        match self.database {
+            Database::Postgres(_) => {
+                insert(
+                    &format!("generate_series(1, {rows}) AS n"),
+                    "sha256(n::text::bytea)",
+                    "convert_to(repeat('x', 400), 'UTF8')",
+                );
+                self.sql("VACUUM ANALYZE cloakroom_sessions");
+            }
+            Database::MariaDb => insert(
+                &format!("(SELECT seq AS n FROM seq_1_to_{rows}) AS numbers"),
+                "UNHEX(SHA2(n, 256))",
+                "REPEAT('x', 400)",
+            ),
+            Database::Sqlite => insert(
+                &format!(
+                    "(WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers \
+                     LIMIT {rows}) SELECT n FROM numbers)"
+                ),
+                "randomblob(32)",
+                "CAST(printf('%.400c', 'x') AS BLOB)",
+            ),
+        }
+    }
+
     /// Waits until a query returns this text.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cloakroom::{
-    clock::{Clock, FakeClock, SystemClock},
+    clock::{Clock, FakeClock},
     sql::{
         PgStatements, SweepBudget,
         sqlx::{AssertSqlSafe, Connection, Executor, PgConnection},
@@ -199,42 +199,6 @@ async fn the_task_in_the_background_sweeps_and_ends_with_the_store() {
     }
 }
 
-/// Fills a table with rows of 400 bytes, half of them expired.
-fn fill_in_bulk(place: &Place, rows: u64) {
-    let now = SystemClock.now().as_millis();
-    let (expired, live) = (now - 1_000, now + 3_600_000);
-    let insert = |numbers: &str, id: &str, bytes: &str| {
-        place.sql(&format!(
-            "INSERT INTO cloakroom_sessions (id, revision, expires, record) \
-             SELECT {id}, n, CASE WHEN n % 2 = 0 THEN {expired} ELSE {live} END, {bytes} \
-             FROM {numbers}"
-        ));
-    };
-    match place.database {
-        Database::Postgres(_) => {
-            insert(
-                &format!("generate_series(1, {rows}) AS n"),
-                "sha256(n::text::bytea)",
-                "convert_to(repeat('x', 400), 'UTF8')",
-            );
-            place.sql("VACUUM ANALYZE cloakroom_sessions");
-        }
-        Database::MariaDb => insert(
-            &format!("(SELECT seq AS n FROM seq_1_to_{rows}) AS numbers"),
-            "UNHEX(SHA2(n, 256))",
-            "REPEAT('x', 400)",
-        ),
-        Database::Sqlite => insert(
-            &format!(
-                "(WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers \
-                 LIMIT {rows}) SELECT n FROM numbers)"
-            ),
-            "randomblob(32)",
-            "CAST(printf('%.400c', 'x') AS BLOB)",
-        ),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: cargo xtask soak"]
 async fn a_million_rows_are_swept_at_this_speed() {
@@ -243,7 +207,7 @@ async fn a_million_rows_are_swept_at_this_speed() {
         let place = Place::new(database);
         let store = place.store();
         store.migrate().await.unwrap();
-        fill_in_bulk(&place, ROWS);
+        place.fill(ROWS, "n % 2 = 0");
         for pieces in [1_000, 6_400] {
             let began = Instant::now();
             let (seen, removed) = round(&*store, pieces).await;

@@ -2,24 +2,30 @@
 
 use std::process::Command;
 
+use cloakroom_bench::options::POOL;
+
 use crate::{
     arguments::{Arguments, Task},
     pairs::CONNECTIONS,
+    postgres,
     process::can_pin,
 };
 
 /// The versions that were compiled in.
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 12] = [
     "cloakroom",
     "axum",
     "actix-web",
     "tower-sessions",
     "tower-sessions-redis-store",
+    "tower-sessions-sqlx-store",
     "fred",
     "actix-session",
     "redis",
+    "sqlx",
+    "libsqlite3-sys",
     "tokio",
 ];
 
@@ -28,14 +34,16 @@ pub(crate) fn describe(arguments: &Arguments) -> String {
     let versions: Vec<_> =
         PACKAGES.iter().map(|name| format!("{name} {}", versions_of(name).join(" and "))).collect();
     let pinned = if can_pin() {
-        "servers on core 0, load generator and Redis on core 1"
+        "servers on core 0, load generator, Redis and PostgreSQL on core 1"
     } else {
         "no process pinned to a core"
     };
     format!(
-        "- Versions: {}, {}\n- Load: {}; {pinned}\n- Date: {}\n- Command: `{}`\n",
+        "- Versions: {}, {}, {}\n- Load: {}; {pinned}\n- SQL: {POOL} connections of each server, each \
+         commit waits for the disk\n- Date: {}\n- Command: `{}`\n",
         versions.join(", "),
         redis_server(),
+        postgres::version(),
         load(arguments),
         time::OffsetDateTime::now_utc().date(),
         command(),

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The drivers that several processes can share.
-const DRIVERS: [&str; 2] = ["redis", "file"];
+const DRIVERS: [&str; 4] = ["redis", "file", "postgres", "sqlite"];
 /// The longest p99, in milliseconds.
 const P99: f64 = 250.0;
 

@@ -43,14 +43,14 @@ fn of_run(stores: &Stores, server: Server, route: &str, requests: u64) -> Result
     let folder = TempDir::new().map_err(|error| format!("no folder: {error}"))?;
     let counts = folder.path().join("counts");
     let file = format!("--callgrind-out-file={}", counts.display());
-    let (process, address) =
+    let (mut process, address) =
         stores.open_under(&["valgrind", "--quiet", "--tool=callgrind", &file], server)?;
     let mut client = Client::connect(address)?;
     let cookie = if server.has_sessions() { client.sign_in()? } else { "session=none".to_owned() };
     for _ in 0..requests {
         client.send(route, &cookie)?;
     }
-    process.terminate()?;
+    process.end("TERM")?;
     read_total(&counts)
 }
 

@@ -1,7 +1,7 @@
 //! Measures servers with sessions beside bare ones. `cargo xtask bench` with `peers`, `instructions`
 //! or `crowd` runs it; `docs/benchmarks.md` describes the method.
 //!
-//! It uses nothing of the crate `behaviour`: that one turns on features of the measured crates.
+//! It uses nothing of the crate `cloakroom-tests`: that one turns on features of the measured crates.
 
 mod about;
 mod arguments;
@@ -12,6 +12,7 @@ mod instructions;
 mod load;
 mod pairs;
 mod peers;
+mod postgres;
 mod process;
 mod redis;
 mod report;
@@ -34,8 +35,8 @@ fn run() -> Result<(), Failure> {
     process::pin_this();
     let report = match arguments.task {
         Task::Peers => {
-            let (rows, duel) = peers::measure(&arguments)?;
-            report::of_peers(&rows, duel.as_ref())
+            let (rows, duels) = peers::measure(&arguments)?;
+            report::of_peers(&rows, &duels)
         }
         Task::Instructions => instructions::run(&arguments)?,
         Task::Crowd => crowd::run(&arguments)?,

@@ -9,7 +9,7 @@ use crate::{
     counter::Counter,
     http::{Client, request},
     pairs::{Figures, Side},
-    servers::{ALL, Framework, REDIS_OWN, REDIS_PEER, Server, Stores},
+    servers::{ALL, Framework, PAIRS, Pair, Server, Stores},
 };
 
 /// How many sessions the load *own* goes through.
@@ -29,15 +29,16 @@ pub(crate) struct Row {
     pub(crate) hot: Option<(Figures, Counter)>,
 }
 
-/// Cloakroom on Redis beside its peer and not beside the bare server.
+/// The figures of a server beside another on the same database, and not beside the bare server.
 #[derive(Debug)]
 pub(crate) struct Duel {
+    pub(crate) pair: Pair,
     pub(crate) read: Figures,
     pub(crate) write: Figures,
 }
 
 /// Measures the chosen servers.
-pub(crate) fn measure(arguments: &Arguments) -> Result<(Vec<Row>, Option<Duel>), Failure> {
+pub(crate) fn measure(arguments: &Arguments) -> Result<(Vec<Row>, Vec<Duel>), Failure> {
     let stores = Stores::start()?;
     let axum = stores.open(Server::bare(Framework::Axum))?;
     let actix = stores.open(Server::bare(Framework::Actix))?;
@@ -47,12 +48,12 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<(Vec<Row>, Option<Duel>),
         let base = if server.framework == Framework::Axum { axum.1 } else { actix.1 };
         rows.push(Row::measure(server, base, &stores, arguments)?);
     }
-    let mut duel = None;
-    if arguments.includes(REDIS_OWN.name) {
-        eprintln!("measuring {} beside {}", REDIS_OWN.name, REDIS_PEER.name);
-        duel = Some(Duel::measure(&stores, arguments)?);
+    let mut duels = Vec::new();
+    for pair in PAIRS.into_iter().filter(|pair| arguments.includes(pair.server.name)) {
+        eprintln!("measuring {} beside {}", pair.server.name, pair.base.name);
+        duels.push(Duel::measure(pair, &stores, arguments)?);
     }
-    Ok((rows, duel))
+    Ok((rows, duels))
 }
 
 impl Row {
@@ -82,16 +83,16 @@ impl Row {
 }
 
 impl Duel {
-    fn measure(stores: &Stores, arguments: &Arguments) -> Result<Self, Failure> {
-        let (_peer, peer) = stores.open(REDIS_PEER)?;
-        let (_own, server) = stores.open(REDIS_OWN)?;
-        let (of_peer, of_own) = (sign_in(peer)?, sign_in(server)?);
+    fn measure(pair: Pair, stores: &Stores, arguments: &Arguments) -> Result<Self, Failure> {
+        let (_base, base) = stores.open(pair.base)?;
+        let (_server, server) = stores.open(pair.server)?;
+        let (of_base, of_server) = (sign_in(base)?, sign_in(server)?);
         let figures = |path| {
-            let base = Side { server: peer, requests: &own(path, &of_peer) };
-            let side = Side { server, requests: &own(path, &of_own) };
+            let base = Side { server: base, requests: &own(path, &of_base) };
+            let side = Side { server, requests: &own(path, &of_server) };
             Figures::measure(base, side, arguments)
         };
-        Ok(Self { read: figures("/read")?, write: figures("/write")? })
+        Ok(Self { pair, read: figures("/read")?, write: figures("/write")? })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Seek},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
 };
 
@@ -10,7 +10,7 @@ use cloakroom_bench::Failure;
 
 /// The core of the servers.
 pub(crate) const SERVERS: &str = "0";
-/// The core of the load generator and of Redis.
+/// The core of the load generator, of Redis and of PostgreSQL.
 pub(crate) const CLIENTS: &str = "1";
 
 /// A running program. Dropping it ends the program.
@@ -45,10 +45,13 @@ impl Process {
         Err(format!("{said} did not start: {}", reason.trim()))
     }
 
-    /// Asks the program to end and waits until it has.
-    pub(crate) fn terminate(mut self) -> Result<(), Failure> {
+    /// Sends the program a signal that ends it, and waits until it has ended.
+    pub(crate) fn end(&mut self, signal: &str) -> Result<(), Failure> {
+        if !self.is_running() {
+            return Ok(());
+        }
         let id = self.0.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status();
+        let asked = Command::new("kill").args(["-s", signal, &id]).status();
         asked.and_then(|_| self.0.wait()).map(drop).map_err(|error| format!("kill {id}: {error}"))
     }
 
@@ -91,4 +94,10 @@ pub(crate) fn can_pin() -> bool {
     command.args(["-c", CLIENTS, "taskset", "--version"]);
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
+}
+
+/// Returns a port of loopback that is free.
+pub(crate) fn free_port() -> Result<u16, Failure> {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    address.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }

@@ -1,7 +1,7 @@
 //! A Redis server that keeps nothing on disk.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 use cloakroom_bench::Failure;
 use tempfile::TempDir;
 
-use crate::process::{CLIENTS, Process, pinned};
+use crate::process::{CLIENTS, Process, free_port, pinned};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 5;
@@ -54,9 +54,4 @@ impl Redis {
         }
         Ok(None)
     }
-}
-
-fn free_port() -> Result<u16, Failure> {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }

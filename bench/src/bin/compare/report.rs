@@ -3,16 +3,17 @@
 use crate::{
     pairs::Figures,
     peers::{Duel, Row},
-    servers::{REDIS_OWN, REDIS_PEER},
     wanted::{self, Wanted},
 };
 
 /// Returns the tables of a comparison.
-pub(crate) fn of_peers(rows: &[Row], duel: Option<&Duel>) -> String {
+pub(crate) fn of_peers(rows: &[Row], duels: &[Duel]) -> String {
     let wanted = rows.iter().flat_map(wanted::of_row);
-    let wanted: Vec<_> = wanted.chain(duel.into_iter().flat_map(wanted::of_duel)).collect();
+    let wanted: Vec<_> = wanted.chain(duels.iter().flat_map(wanted::of_duel)).collect();
     let mut parts = vec![ratios(rows), rates(rows)];
-    parts.extend(duel.map(beside_peer));
+    if !duels.is_empty() {
+        parts.push(directly(duels));
+    }
     parts.push(table_of(&wanted));
     parts.join("\n")
 }
@@ -54,13 +55,17 @@ fn rates(rows: &[Row]) -> String {
     table(head, rows.iter().map(row))
 }
 
-fn beside_peer(duel: &Duel) -> String {
-    let head = format!(
-        "| {} beside {} | ratio | requests/s, p99 |\n|---|---|---|",
-        REDIS_OWN.name, REDIS_PEER.name
-    );
-    let row = |(name, figures)| format!("| {name} | {} | {} |", ratio(figures), rate(figures));
-    table(&head, [("read own", &duel.read), ("write own", &duel.write)].into_iter().map(row))
+/// Servers on the same database beside each other: ratios, requests per second, and p99.
+fn directly(duels: &[Duel]) -> String {
+    let row = |Duel { pair, read, write }: &Duel| {
+        let (server, base) = (pair.server.name, pair.base.name);
+        let [read, write] =
+            [read, write].map(|figures| format!("{} | {}", ratio(figures), rate(figures)));
+        format!("| {server} | {base} | {read} | {write} |")
+    };
+    let head = "| server | beside | read own | requests/s, p99 | write own | requests/s, p99 |\n\
+                |---|---|---|---|---|---|";
+    table(head, duels.iter().map(row))
 }
 
 pub(crate) fn table(head: &str, rows: impl Iterator<Item = String>) -> String {

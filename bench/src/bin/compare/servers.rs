@@ -6,6 +6,7 @@ use cloakroom_bench::Failure;
 use tempfile::TempDir;
 
 use crate::{
+    postgres::Postgres,
     process::{Process, SERVERS, pinned},
     redis::Redis,
 };
@@ -38,29 +39,52 @@ const fn server(
     Server { name, framework, program, driver }
 }
 
-/// The peer with which cloakroom on Redis is compared directly.
-pub(crate) const REDIS_PEER: Server =
+const TOWER_REDIS: Server =
     server("tower-sessions, Redis", Framework::Axum, "tower-sessions-peer", "redis");
-/// Cloakroom on axum and Redis, whose peer is [`REDIS_PEER`].
-pub(crate) const REDIS_OWN: Server =
+const TOWER_POSTGRES: Server =
+    server("tower-sessions, PostgreSQL", Framework::Axum, "tower-sessions-peer", "postgres");
+const TOWER_SQLITE: Server =
+    server("tower-sessions, SQLite", Framework::Axum, "tower-sessions-peer", "sqlite");
+const OWN_REDIS: Server =
     server("cloakroom axum, Redis", Framework::Axum, "cloakroom-on-axum", "redis");
+const OWN_POSTGRES: Server =
+    server("cloakroom axum, PostgreSQL", Framework::Axum, "cloakroom-on-axum", "postgres");
+/// Cloakroom with the pool that bare sqlx and tower-sessions have.
+const OWN_POSTGRES_POOL: Server = server(
+    "cloakroom axum, PostgreSQL + shared pool",
+    Framework::Axum,
+    "cloakroom-on-axum",
+    "postgres-pool",
+);
+const OWN_SQLITE: Server =
+    server("cloakroom axum, SQLite", Framework::Axum, "cloakroom-on-axum", "sqlite");
+const BARE_POSTGRES: Server =
+    server("bare sqlx, PostgreSQL", Framework::Axum, "bare-sqlx", "postgres");
+const BARE_SQLITE: Server = server("bare sqlx, SQLite", Framework::Axum, "bare-sqlx", "sqlite");
 
-/// All servers with sessions, in the order of the report.
-pub(crate) const ALL: [Server; 14] = [
+/// All servers that keep something for a visitor, in the order of the report.
+pub(crate) const ALL: [Server; 23] = [
     server("tower-sessions, memory", Framework::Axum, "tower-sessions-peer", "memory"),
-    REDIS_PEER,
+    TOWER_REDIS,
+    TOWER_POSTGRES,
+    TOWER_SQLITE,
     server("actix-session, cookie", Framework::Actix, "actix-session-peer", "cookie"),
     server("actix-session, Redis", Framework::Actix, "actix-session-peer", "redis"),
+    BARE_POSTGRES,
+    BARE_SQLITE,
     server("cloakroom axum, cookie", Framework::Axum, "cloakroom-on-axum", "cookie"),
     server("cloakroom axum, memory", Framework::Axum, "cloakroom-on-axum", "memory"),
     server("cloakroom axum, file", Framework::Axum, "cloakroom-on-axum", "file"),
-    REDIS_OWN,
+    OWN_REDIS,
     server(
         "cloakroom axum, Redis + near cache",
         Framework::Axum,
         "cloakroom-on-axum",
         "redis-near-cache",
     ),
+    OWN_POSTGRES,
+    OWN_POSTGRES_POOL,
+    OWN_SQLITE,
     server("cloakroom actix, cookie", Framework::Actix, "cloakroom-on-actix", "cookie"),
     server("cloakroom actix, memory", Framework::Actix, "cloakroom-on-actix", "memory"),
     server("cloakroom actix, file", Framework::Actix, "cloakroom-on-actix", "file"),
@@ -71,6 +95,27 @@ pub(crate) const ALL: [Server; 14] = [
         "cloakroom-on-actix",
         "redis-near-cache",
     ),
+    server("cloakroom actix, PostgreSQL", Framework::Actix, "cloakroom-on-actix", "postgres"),
+    server("cloakroom actix, SQLite", Framework::Actix, "cloakroom-on-actix", "sqlite"),
+];
+
+/// Two servers on the same database, the first of which is measured beside the second directly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair {
+    pub(crate) server: Server,
+    pub(crate) base: Server,
+    /// The least ratios of reads and of writes, if any are wanted.
+    pub(crate) wanted: Option<(f64, f64)>,
+}
+
+/// All pairs, in the order of the report.
+pub(crate) const PAIRS: [Pair; 6] = [
+    Pair { server: OWN_REDIS, base: TOWER_REDIS, wanted: Some((1.0, 0.85)) },
+    Pair { server: OWN_POSTGRES, base: BARE_POSTGRES, wanted: None },
+    Pair { server: OWN_POSTGRES_POOL, base: BARE_POSTGRES, wanted: None },
+    Pair { server: TOWER_POSTGRES, base: BARE_POSTGRES, wanted: None },
+    Pair { server: OWN_SQLITE, base: BARE_SQLITE, wanted: None },
+    Pair { server: TOWER_SQLITE, base: BARE_SQLITE, wanted: None },
 ];
 
 impl Server {
@@ -92,7 +137,7 @@ impl Server {
         self.name.starts_with("cloakroom")
     }
 
-    /// Returns whether this is not a bare server.
+    /// Returns whether a visitor signs in and has a cookie.
     pub(crate) fn has_sessions(self) -> bool {
         !self.driver.is_empty()
     }
@@ -108,20 +153,23 @@ impl Server {
 #[derive(Debug)]
 pub(crate) struct Stores {
     redis: Redis,
-    /// On the disk of the build and not in `/tmp`, which may be memory and flush for nothing.
+    postgres: Postgres,
+    /// The folder of the file driver and of SQLite. It is, like that of PostgreSQL, on the disk of the build
+    /// and not in `/tmp`, which may be memory and flush for nothing.
     folder: TempDir,
     programs: PathBuf,
     key: String,
 }
 
 impl Stores {
-    /// Starts Redis and makes the folder of the file driver.
+    /// Starts Redis and PostgreSQL, and makes the folder of the file driver and of SQLite.
     pub(crate) fn start() -> Result<Self, Failure> {
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
         let programs = this.parent().ok_or("this program is in no folder")?.to_owned();
         let folder = tempfile::tempdir_in(&programs).map_err(|error| error.to_string())?;
         let key = cloakroom::AppKeys::generate();
-        Ok(Self { redis: Redis::start()?, folder, programs, key })
+        let (redis, postgres) = (Redis::start()?, Postgres::start(&programs)?);
+        Ok(Self { redis, postgres, folder, programs, key })
     }
 
     /// Starts a server on its core. Servers with the same driver share their store.
@@ -144,7 +192,8 @@ impl Stores {
             command.arg(server.driver);
         }
         command.args(["--redis", &self.redis.port.to_string()]);
-        command.arg("--folder").arg(self.folder.path().join("sessions"));
+        command.args(["--postgres", &self.postgres.port.to_string()]);
+        command.arg("--folder").arg(self.folder.path());
         Process::start_server(command)
     }
 }

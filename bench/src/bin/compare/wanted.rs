@@ -5,7 +5,6 @@ use std::fmt;
 use crate::{
     counter::Counter,
     peers::{Duel, Row},
-    servers::{REDIS_OWN, REDIS_PEER},
 };
 
 /// The least ratio of requests that do not use the session.
@@ -85,11 +84,12 @@ pub(crate) fn of_row(row: &Row) -> Vec<Wanted> {
     wanted
 }
 
-/// Returns what is wanted of cloakroom on Redis beside its peer.
+/// Returns what is wanted of a server beside another.
 pub(crate) fn of_duel(duel: &Duel) -> Vec<Wanted> {
-    let what = |load| format!("{}: {load}, × {}", REDIS_OWN.name, REDIS_PEER.name);
+    let Some((read, write)) = duel.pair.wanted else { return Vec::new() };
+    let what = |load| format!("{}: {load}, × {}", duel.pair.server.name, duel.pair.base.name);
     vec![
-        Wanted::at_least(what("read own"), 1.0, duel.read.ratio()),
-        Wanted::at_least(what("write own"), 0.85, duel.write.ratio()),
+        Wanted::at_least(what("read own"), read, duel.read.ratio()),
+        Wanted::at_least(what("write own"), write, duel.write.ratio()),
     ]
 }
