@@ -38,7 +38,7 @@ pub(crate) async fn sign_in_page(
     State(site): State<Shared>,
     session: Session,
 ) -> Result<Html<String>, Failure> {
-    site.page(&session, "sign_in.html", context! {})
+    site.page(&session, "sign_in.html", context! { intended => session.intended_url()? })
 }
 
 pub(crate) async fn sign_in(

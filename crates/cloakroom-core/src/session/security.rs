@@ -121,10 +121,25 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn set_intended_url(&self, url: &str) -> Result<bool, Error> {
-        let target = self.sessions().origins().redirect_target(url, None);
-        let Some(target) = target else { return Ok(false) };
+        let Some(target) = self.checked_target(url) else { return Ok(false) };
         self.put(INTENDED_URL, target)?;
         Ok(true)
+    }
+
+    /// Returns the stored URL and keeps it. A sign-in page can tell the visitor why they see it.
+    ///
+    /// # Errors
+    /// When the application has put another value under the key `_intended_url`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.set_intended_url("/account")?;
+    /// assert_eq!(session.intended_url()?.as_deref(), Some("/account"));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn intended_url(&self) -> Result<Option<String>, Error> {
+        Ok(self.get(INTENDED_URL)?.and_then(|url: String| self.checked_target(&url)))
     }
 
     /// Removes the stored URL and returns it. Returns `default` if there is none, or if its origin is no longer
@@ -165,8 +180,11 @@ impl Session {
     }
 
     fn pull_intended(&self) -> Result<Option<String>, Error> {
-        let intended: Option<String> = self.pull(INTENDED_URL)?;
-        Ok(intended.and_then(|url| self.sessions().origins().redirect_target(&url, None)))
+        Ok(self.pull(INTENDED_URL)?.and_then(|url: String| self.checked_target(&url)))
+    }
+
+    fn checked_target(&self, url: &str) -> Option<String> {
+        self.sessions().origins().redirect_target(url, None)
     }
 }
 
