@@ -21,7 +21,7 @@ fn app(sessions: &Sessions) -> Router {
 
 async fn import(State(sessions): State<Sessions>, session: Session) -> Result<&'static str, Error> {
     session.put("import.lines", 0)?;
-    // The task finds the session by its handle, so it has to be in the store by then.
+    // The task finds the session by its handle, so the session has to be in the store.
     session.commit().await?;
     if let Some(handle) = session.handle() {
         tokio::spawn(async move {
@@ -63,7 +63,7 @@ mod tests {
         let sessions = sessions();
         let mut visitor = client(app(&sessions), &sessions);
         visitor.get("/import").send().await.assert_status(200);
-        // The visitor looks in meanwhile, and no count is lost.
+        // The visitor looks in during the count, and no count is lost.
         let mut seen = String::new();
         while !seen.contains("Imported.") {
             tokio::task::yield_now().await;

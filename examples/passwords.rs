@@ -76,7 +76,7 @@ impl Users for Accounts {
     }
 }
 
-/// Hashes a password. In a thread of its own, because it takes a processor for a while.
+/// Hashes a password. On a thread for blocking work, because it takes a processor for a while.
 async fn hash(password: String) -> String {
     let hash = blocking(move || Argon2::default().hash_password(password.as_bytes())).await;
     hash.unwrap_or_else(|error| panic!("the default parameters are valid: {error}")).to_string()

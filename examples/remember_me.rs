@@ -39,7 +39,7 @@ async fn sign_in(session: Session, input: Input<Credentials>) -> Result<&'static
         ("admin", _) => {
             sign_in.idle_timeout(Duration::from_mins(10)).absolute_timeout(OFFICE_HOURS)
         }
-        // Used once in a month it lives on, but not for ever. Its cookie outlives the browser.
+        // Used once in a month it lives on, but not without end. Its cookie outlives the browser.
         (_, true) => sign_in.idle_timeout(REMEMBERED).absolute_timeout(LONGEST),
         (_, false) => sign_in,
     })?;

@@ -13,7 +13,7 @@
 //! of this crate ends is noticed as well.
 //!
 //! The connection exists while keys are watched. It is separate from the one of the
-//! [near cache](crate::near_cache), which reports the changes of all keys, and so of sessions that nobody
+//! [near cache](crate::near_cache), which reports the changes of all keys, and so of sessions without
 //! watches.
 
 use std::{

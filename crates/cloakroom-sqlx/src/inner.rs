@@ -177,7 +177,7 @@ impl<D: Dialect> Inner<D> {
                 Commit::Replace { expected, .. } if *expected != revision => {
                     why.unless_ours(Outcome::Gone)
                 }
-                // Nobody else has drawn this key.
+                // No other request has drawn this key.
                 Commit::Rotate { expected: Some(_), to, .. } if successor == Some(*to) => {
                     Ok(Some(Outcome::Done(why.drawn)))
                 }

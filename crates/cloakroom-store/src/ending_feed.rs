@@ -19,7 +19,7 @@ use crate::{KeyMap, RecordKey, Store};
 /// feed, [`ReadSession::ended`] also resolves at once when another process ends the session. Without one,
 /// it notices at its interval.
 ///
-/// A feed is a hint, because a connection can lose messages: whoever is woken loads the record, and also
+/// A feed is a hint, because a connection can lose messages: the code that is woken loads the record, and also
 /// loads it at an interval.
 ///
 /// ```

@@ -33,7 +33,7 @@ async fn waiting(sessions: &Sessions) -> (LocalBrowser, JoinHandle<()>) {
     browser.visit(|session| session.set_owner("virk").unwrap()).await;
     let reader = browser.open().await.read_only();
     let waiting = tokio::spawn(async move { reader.ended(DAY).await });
-    // It has looked by then.
+    // It has looked now.
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert!(!waiting.is_finished());
     (browser, waiting)

@@ -50,7 +50,7 @@ async fn end(processes: &Processes, visit: impl Fn(&Session)) {
     let mut took = Vec::new();
     for _ in 0..5 {
         let (mut browser, reader) = processes.reader(HOUR).await;
-        // The reader's connection is open by then.
+        // The reader's connection is open now.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(!reader.is_finished());
         browser.visit(|session| visit(session)).await;

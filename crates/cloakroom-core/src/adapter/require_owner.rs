@@ -219,7 +219,7 @@ pub struct SignInRequired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Nobody is signed in.
+    /// No user is signed in.
     NotSignedIn,
     /// The owner has proved their identity too long ago.
     TooLongAgo {

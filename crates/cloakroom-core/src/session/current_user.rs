@@ -39,7 +39,7 @@ pub(super) struct AskedUser {
 }
 
 impl Session {
-    /// Returns the user who is signed in. Returns `None` if nobody is, if there is no such user any more,
+    /// Returns the user who is signed in. Returns `None` without an owner, if there is no such user any more,
     /// or if the session has an old [owner stamp](Self::set_owner_stamp). In this last case the session is
     /// [destroyed](Self::destroy).
     ///

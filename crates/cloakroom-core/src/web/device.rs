@@ -28,7 +28,7 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 
 /// Returns a name for the device that sent this `User-Agent`, such as `Firefox on Linux`, for
-/// [`SignIn::label`](crate::SignIn::label). What it does not know is left out, and an unknown device is
+/// [`SignIn::label`](crate::SignIn::label). Unknown parts are left out, and an unknown device is
 /// `Unknown device`.
 ///
 /// The result contains nothing that the client wrote, so templates can show it.
