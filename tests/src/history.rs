@@ -86,7 +86,7 @@ const UNSEEN: Revision = Revision(0);
 
 impl State {
     /// Returns the states that may follow a step. `orphans` are the revisions that somebody saw and
-    /// nobody knows to have written.
+    /// no client knows to have written.
     fn all_after(self, told: Told, orphans: &[Revision]) -> Vec<Self> {
         let written = || orphans.iter().copied().chain([UNSEEN]).map(Self::Live).collect();
         match (self, told) {

@@ -106,7 +106,7 @@ impl Inner {
 }
 
 /// Keeps the connection open while keys are watched. `events` is open until the first connection has
-/// events of its own, because a closed channel is the sign of a task that has ended.
+/// separate events, because a closed channel is the sign of a task that has ended.
 async fn run(inner: Arc<Inner>, mut events: UnboundedReceiver<Event>) {
     let mut attempts = LinkAttempts {
         feature: "the push of endings",

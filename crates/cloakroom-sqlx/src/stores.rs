@@ -148,7 +148,7 @@ mod sqlite {
         ///
         /// # Errors
         /// When the database is in memory and the pool may have several connections, because each would
-        /// have a database of its own.
+        /// have a separate database.
         pub fn new(pool: SqlitePool) -> Result<Self, ConfigError> {
             Self::builder(pool)?.build()
         }

@@ -1,4 +1,4 @@
-//! What stays as it is while a table of PostgreSQL grows and its rows are touched.
+//! Size and speed of a table of PostgreSQL while it grows and its rows are touched.
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::{

@@ -206,7 +206,7 @@ impl<H: Headers + ?Sized> RequestHead<'_, H> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignInRequired {
-    /// What is missing.
+    /// The reason.
     pub reason: Reason,
     /// The path of the sign-in page, if the response is a redirect.
     pub page: Option<String>,
@@ -215,7 +215,7 @@ pub struct SignInRequired {
     pub intended: Option<String>,
 }
 
-/// What a sign-in is missing.
+/// The reason why a sign-in does not suffice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {

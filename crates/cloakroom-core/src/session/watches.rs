@@ -1,4 +1,4 @@
-//! What wakes a reader that waits for the end of its session.
+//! The watches that wake a reader that waits for the end of its session.
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 

@@ -25,7 +25,7 @@ use crate::{
 const NO_LAYER: &str = "add `.layer(SessionLayer::new(sessions))` to the router, after its routes \
                         and after the layers that use sessions";
 
-/// What the session layer puts into a request's extensions.
+/// The data of the session layer in a request's extensions.
 #[derive(Clone, Debug)]
 pub struct SessionExtension {
     /// The contexts of all session layers around the route.
