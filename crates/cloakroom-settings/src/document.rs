@@ -1,12 +1,12 @@
-//! Layers of settings from the text of a file and from variables, and what their errors say.
+//! Layers of settings from the text of a file, a serde source and variables, and what their errors say.
 
-use std::{ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use confique::{
     Config,
     meta::{FieldKind, Meta},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_path_to_error::Segment;
 use toml::{
     Table, Value,
@@ -20,12 +20,6 @@ use crate::{
     origins::{Origin, Origins},
 };
 
-/// The text of a settings file.
-struct Document<'a> {
-    path: &'a Path,
-    text: &'a str,
-}
-
 /// Reads the text of the file at `path`. Returns where its settings are as well.
 pub(super) fn read_file(
     path: &Path,
@@ -33,12 +27,26 @@ pub(super) fn read_file(
 ) -> Result<(SettingsLayer, Origins), SettingsError> {
     let document = Document { path, text };
     let refused = |error: &toml::de::Error| {
-        document.error_at(&error.span().unwrap_or_default(), error.message())
+        SettingsError::at(document.place(&error.span().unwrap_or_default()), error.message())
     };
     let spanned = DeTable::parse(text).map_err(|error| refused(&error))?.into_inner();
+    let mut places = Places::default();
+    document.add_places(&spanned, "", &mut places);
+    let table = toml::from_str(text).map_err(|error| refused(&error))?;
+    read_table(table, &places)
+}
+
+/// Reads settings from a serde source. Errors name no place in it, because serde has none.
+pub(super) fn read_source<'de>(
+    source: impl Deserializer<'de>,
+) -> Result<(SettingsLayer, Origins), SettingsError> {
+    let table = Table::deserialize(source).map_err(SettingsError::settings)?;
+    read_table(table, &Places::default())
+}
+
+fn read_table(table: Table, places: &Places) -> Result<(SettingsLayer, Origins), SettingsError> {
     let mut origins = Origins::default();
-    document.check_keys(&spanned, &Settings::META, "", &mut origins)?;
-    let table: Table = toml::from_str(text).map_err(|error| refused(&error))?;
+    check_keys(&table, &Settings::META, "", places, &mut origins)?;
     let layer = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
         let keys = error.path().iter().filter_map(|segment| match segment {
             Segment::Map { key } => Some(key.as_str()),
@@ -50,12 +58,84 @@ pub(super) fn read_file(
     Ok((layer, origins))
 }
 
-impl Document<'_> {
-    /// Makes an error that names the file and the line.
-    fn error_at(&self, span: &Range<usize>, problem: &str) -> SettingsError {
-        SettingsError::at(self.place(span), problem)
+/// Refuses keys that are not settings. Keeps where the others are.
+fn check_keys(
+    table: &Table,
+    meta: &'static Meta,
+    parent: &str,
+    places: &Places,
+    origins: &mut Origins,
+) -> Result<(), SettingsError> {
+    for (name, value) in table {
+        let key = dotted(parent, name);
+        let place = places.0.get(&key);
+        let refused = |problem: &str| match place {
+            Some(place) => Err(SettingsError::at(&place.name, problem)),
+            None => Err(SettingsError::settings(problem)),
+        };
+        if name.eq_ignore_ascii_case(APP_KEY) {
+            return refused(
+                "the application key is never in the file; set the environment variable APP_KEY",
+            );
+        }
+        let Some(field) = meta.fields.iter().find(|field| field.name == name) else {
+            return refused(&unknown_key(meta, parent, name));
+        };
+        if let FieldKind::Nested { meta } = field.kind {
+            let Value::Table(table) = value else {
+                return refused(&format!("`{key}` is not a table; expected `[{key}]`"));
+            };
+            check_keys(table, meta, &key, places, origins)?;
+        } else {
+            let origin = match place {
+                Some(Place { value, text, .. }) => {
+                    Origin::new(value, &key, format!("`{key}`"), text)
+                }
+                None => Origin::new(GIVEN, &key, format!("`{key}`"), &written(value)),
+            };
+            origins.set(&key, origin);
+        }
     }
+    Ok(())
+}
 
+/// Returns a value as TOML writes it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(is) => is.to_string(),
+        Value::Array(values) => {
+            format!("[{}]", values.iter().map(written).collect::<Vec<_>>().join(", "))
+        }
+        Value::Table(_) | Value::Datetime(_) => value.type_str().to_owned(),
+    }
+}
+
+/// The place of settings that a serde source gave.
+const GIVEN: &str = "session settings";
+
+/// Where the keys of a file are, by their dotted names.
+#[derive(Default)]
+struct Places(BTreeMap<String, Place>);
+
+struct Place {
+    /// The file and the line of the key.
+    name: String,
+    /// The file and the line of the value.
+    value: String,
+    /// The value as it was written.
+    text: String,
+}
+
+/// The text of a settings file.
+struct Document<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Document<'_> {
     /// Returns the name of the file and the line.
     fn place(&self, span: &Range<usize>) -> String {
         let before = self.text.get(..span.start).unwrap_or_default();
@@ -63,38 +143,16 @@ impl Document<'_> {
         format!("{}:{line}", self.path.display())
     }
 
-    /// Refuses keys that are not settings. Keeps where the others are.
-    fn check_keys(
-        &self,
-        table: &DeTable<'_>,
-        meta: &'static Meta,
-        parent: &str,
-        origins: &mut Origins,
-    ) -> Result<(), SettingsError> {
+    fn add_places(&self, table: &DeTable<'_>, parent: &str, places: &mut Places) {
         for (name, value) in table {
-            let refused = |problem: &str| Err(self.error_at(&name.span(), problem));
-            let name = name.get_ref().as_ref();
-            if name.eq_ignore_ascii_case(APP_KEY) {
-                return refused(
-                    "the application key is never in the file; set the environment variable APP_KEY",
-                );
+            let key = dotted(parent, name.get_ref());
+            if let DeValue::Table(table) = value.get_ref() {
+                self.add_places(table, &key, places);
             }
-            let Some(field) = meta.fields.iter().find(|field| field.name == name) else {
-                return refused(&unknown_key(meta, parent, name));
-            };
-            let key = dotted(parent, name);
-            if let FieldKind::Nested { meta } = field.kind {
-                let DeValue::Table(table) = value.get_ref() else {
-                    return refused(&format!("`{key}` is not a table; expected `[{key}]`"));
-                };
-                self.check_keys(table, meta, &key, origins)?;
-            } else {
-                let text = self.text.get(value.span()).unwrap_or_default();
-                let place = self.place(&value.span());
-                origins.set(&key, Origin::new(&place, &key, format!("`{key}`"), text));
-            }
+            let text = self.text.get(value.span()).unwrap_or_default().to_owned();
+            let (name, value) = (self.place(&name.span()), self.place(&value.span()));
+            places.0.insert(key, Place { name, value, text });
         }
-        Ok(())
     }
 }
 

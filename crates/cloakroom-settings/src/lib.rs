@@ -11,7 +11,8 @@
 //! 1. The environment variable, such as `SESSION_IDLE_TIMEOUT`. An empty variable counts as unset.
 //! 2. In development ([`Settings::load_for_development`]), the same variable in the file `.env`.
 //! 3. The key in `config/session.toml`, such as `idle_timeout`. [`Settings::template`] returns this
-//!    file with every key, its meaning, its variable and its default.
+//!    file with every key, its meaning, its variable and its default. [`Settings::load_from`] reads the
+//!    same keys from a part of the application's own settings instead, such as a YAML file.
 //! 4. The default.
 //!
 //! The application key is the exception: `APP_KEY` only comes from a variable, because the file is committed

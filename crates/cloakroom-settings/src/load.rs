@@ -7,6 +7,7 @@ use std::{
 
 use cloakroom_core::{form::SecretFields, observe};
 use confique::{Config, Layer};
+use serde::Deserializer;
 
 use crate::{
     Secret, Settings, SettingsError, Variables, document,
@@ -74,6 +75,26 @@ impl Settings {
             );
         }
         Ok(settings)
+    }
+
+    /// Loads the settings that `source` gives instead of a file, and the environment. The source is a table with
+    /// the keys of `config/session.toml`, in any format of serde: a part of the application's own settings,
+    /// for example. It must not have the application key. The defaults are those of production.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    ///
+    /// ```
+    /// use cloakroom_settings::{DriverKind, Settings};
+    ///
+    /// let source = serde_json::json!({ "driver": "memory", "cookie": { "same_site": "strict" } });
+    /// let settings = Settings::load_from(source)?;
+    /// assert_eq!(settings.driver, DriverKind::Memory);
+    /// # Ok::<(), cloakroom_settings::SettingsError>(())
+    /// ```
+    pub fn load_from<'de>(source: impl Deserializer<'de>) -> Result<Self, SettingsError> {
+        let variables = Variables::from_environment()?;
+        combine(document::read_source(source)?, &variables, Defaults::Production)
     }
 
     /// Loads `file`, or `config/session.toml` if it exists, and these variables instead of the process's

@@ -10,6 +10,7 @@ mod places;
 #[cfg(feature = "redis")]
 mod redis;
 mod sessions;
+mod sources;
 mod values;
 
 use cloakroom_core::AppKeys;
