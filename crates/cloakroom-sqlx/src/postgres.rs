@@ -318,17 +318,19 @@ impl Dialect for PgDialect {
 }
 
 /// The settings of the server: version as text and number, isolation, waits for the disk, whether it is
-/// read-only as a standby is, and its clock.
+/// read-only as a standby is, how it writes bytes as text, and its clock.
 const SERVER: &str = "SELECT current_setting('server_version'), \
     current_setting('server_version_num')::bigint, current_setting('default_transaction_isolation'), \
     current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off', \
-    current_setting('transaction_read_only') = 'on', (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    current_setting('transaction_read_only') = 'on', current_setting('bytea_output') = 'hex', \
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 async fn examine(connections: &Pool<Postgres>, table: &Table) -> Result<Findings, Failure> {
     let server = Sql::new(SERVER, Placeholders::Inline);
-    let server = connections.rows::<(String, i64, String, bool, bool, i64)>(&server, &[]).await?;
+    let server =
+        connections.rows::<(String, i64, String, bool, bool, bool, i64)>(&server, &[]).await?;
     let mut found = Findings::default();
-    let Some((version, number, isolation, is_durable, is_read_only, clock)) =
+    let Some((version, number, isolation, is_durable, is_read_only, is_hex, clock)) =
         server.into_iter().next()
     else {
         return Ok(found);
@@ -349,6 +351,11 @@ async fn examine(connections: &Pool<Postgres>, table: &Table) -> Result<Findings
             "`default_transaction_isolation` is `{isolation}`: writers of one session collide and try \
              again; ALTER ROLE … SET default_transaction_isolation = 'read committed' avoids it"
         ),
+    );
+    found.warning_if(
+        !is_hex,
+        "`bytea_output` is `escape`: with `statements = \"simple\"` no session can be read; ALTER ROLE … SET \
+         bytea_output = 'hex' allows it",
     );
     examine_table(connections, table, &mut found).await?;
     Ok(found)

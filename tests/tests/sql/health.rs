@@ -74,6 +74,7 @@ async fn settings_of_postgres_that_harm_are_named() {
             "default_transaction_read_only = off",
             "accepts no writes",
         ),
+        ("bytea_output = escape", "bytea_output = hex", "`bytea_output` is `escape`"),
     ] {
         set(harms);
         let found = find().await;

@@ -20,6 +20,8 @@ use crate::{
 const SETTINGS: &str = "config/session.toml";
 const VARIABLES: &str = ".env";
 const GITIGNORE: &str = ".gitignore";
+/// The variable that lets an application create its tables by itself.
+const MIGRATE: &str = "SESSION_DATABASE_MIGRATE";
 
 /// A change of one file.
 pub(super) struct Change {
@@ -27,7 +29,7 @@ pub(super) struct Change {
     description: String,
     before: String,
     after: String,
-    /// The keys that an application has to read from the file afterwards.
+    /// The keys that an application has to read from a file of variables afterwards.
     keys: Option<String>,
 }
 
@@ -58,7 +60,7 @@ pub(super) fn all(
     driver: DriverKind,
     package: &str,
 ) -> Result<Vec<Change>, Failure> {
-    let mut changes = vec![settings(options, driver, package)?, key()?, gitignore()?];
+    let mut changes = vec![settings(options, driver, package)?, variables(driver)?, gitignore()?];
     changes.retain(|change| change.before != change.after);
     Ok(changes)
 }
@@ -92,17 +94,34 @@ fn filled_in(template: &str, driver: DriverKind, package: &str) -> String {
     )
 }
 
-fn key() -> Result<Change, Failure> {
+/// Returns the change of the file of variables, which only development reads. It gets a key, and for a
+/// database the setting that lets the application create its tables.
+fn variables(driver: DriverKind) -> Result<Change, Failure> {
     let file = EnvFile::read(Path::new(VARIABLES)).map_err(Failure::failed)?;
     let before = file.text().to_owned();
-    let (after, keys) = if file.keys().is_some() {
-        (before.clone(), None)
-    } else {
-        let key = AppKeys::generate();
-        (file.with_keys(&key), Some(key))
-    };
-    let description = format!("add a new APP_KEY to {VARIABLES}");
-    Ok(Change { path: VARIABLES.into(), description, before, after, keys })
+    let (mut after, mut added) = (before.clone(), Vec::new());
+    let keys = file.keys().map_or_else(AppKeys::generate, ToOwned::to_owned);
+    if file.keys().is_none() {
+        after = file.with_keys(&keys);
+        added.push("a new APP_KEY".to_owned());
+    }
+    let is_database =
+        matches!(driver, DriverKind::Postgres | DriverKind::MySql | DriverKind::Sqlite);
+    if is_database && !before.contains(MIGRATE) {
+        let line = format!("{MIGRATE}=true");
+        after = with_line(after, &line);
+        added.push(line);
+    }
+    let description = format!("add {} to {VARIABLES}", added.join(" and "));
+    Ok(Change { path: VARIABLES.into(), description, before, after, keys: Some(keys) })
+}
+
+/// Adds a line to the end of a file.
+fn with_line(mut text: String, line: &str) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text + line + "\n"
 }
 
 /// Returns the change that keeps the key and the session files out of git. It lists session files for
@@ -116,10 +135,7 @@ fn gitignore() -> Result<Change, Failure> {
     };
     let mut after = before.clone();
     for line in wanted.filter(|line| !is_listed(line)) {
-        if !after.is_empty() && !after.ends_with('\n') {
-            after.push('\n');
-        }
-        after = after + line + "\n";
+        after = with_line(after, line);
     }
     let description = format!("list /.env and /tmp/sessions* in {GITIGNORE}");
     Ok(Change { path: GITIGNORE.into(), description, before, after, keys: None })
@@ -138,13 +154,23 @@ impl Change {
     /// Returns the new lines. Shows no key, and no line that is removed, because it may have a password.
     pub(super) fn diff(&self) -> String {
         if self.keys.is_some() {
-            return "+APP_KEY=base64:…".to_owned();
+            return self.new_variables();
         }
         let name = self.path.display().to_string();
         let diff = TextDiff::from_lines(&self.before, &self.after);
         let diff = diff.unified_diff().context_radius(1).to_string();
         let shown = diff.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>();
         format!("--- {name}\n+++ {name}\n{}", shown.join("\n"))
+    }
+
+    /// Returns the lines that a file of variables gets.
+    fn new_variables(&self) -> String {
+        let added = self.after.lines().filter(|line| self.before.lines().all(|old| old != *line));
+        let shown = added.map(|line| {
+            let is_key = line.contains("APP_KEY");
+            if is_key { "+APP_KEY=base64:…".to_owned() } else { format!("+{line}") }
+        });
+        shown.collect::<Vec<_>>().join("\n")
     }
 
     pub(super) fn make(&self) -> Result<(), Failure> {

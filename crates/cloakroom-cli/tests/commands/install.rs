@@ -85,6 +85,32 @@ The guide describes forms, flash messages and more: `cargo doc --open -p cloakro
 }
 
 #[test]
+fn a_database_makes_its_tables_in_development() {
+    let project = package("axum = \"0.8\"");
+    let install = ["install", "--path", CHECKOUT, "--driver", "sqlite"];
+    let would = project.run(&[&install[..], &["--dry-run"]].concat()).good();
+    assert!(would.contains("+APP_KEY=base64:…\n+SESSION_DATABASE_MIGRATE=true"), "{would}");
+    let said = project.run(&install).good();
+    let did = "did: add a new APP_KEY and SESSION_DATABASE_MIGRATE=true to .env";
+    assert!(said.contains(did), "{said}");
+    let variables = project.read(".env");
+    assert!(variables.ends_with("\nSESSION_DATABASE_MIGRATE=true\n"), "{variables}");
+    let again = project.run(&["install"]).good();
+    assert_eq!(again, SECOND_RUN);
+    // A developer who has a key already keeps it.
+    let (key, _) = variables.split_once('\n').unwrap();
+    std::fs::write(project.path().join(".env"), key).unwrap();
+    let said = project.run(&["install"]).good();
+    assert!(said.contains("did: add SESSION_DATABASE_MIGRATE=true to .env"), "{said}");
+    assert_eq!(project.read(".env"), variables);
+    // And one who makes the tables otherwise is left alone.
+    let off = format!("{key}\nSESSION_DATABASE_MIGRATE=false\n");
+    std::fs::write(project.path().join(".env"), &off).unwrap();
+    assert_eq!(project.run(&["install"]).good(), SECOND_RUN);
+    assert_eq!(project.read(".env"), off);
+}
+
+#[test]
 fn the_adapter_gets_the_features_for_what_the_project_uses() {
     let project = package("axum = \"0.8\"\nminijinja = \"3\"");
     let manifest = project.path().join("Cargo.toml");
