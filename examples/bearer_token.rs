@@ -82,7 +82,8 @@ mod tests {
         assert_eq!(me.json::<Value>(), json!({ "user": "virk" }));
         assert_eq!(me.header("vary"), Some("Authorization"));
         virk.post("/api/sign-out").send().await.assert_status(204).assert_signed_out();
-        virk.get("/api/me").send().await.assert_status(401);
+        let signed_out = virk.get("/api/me").send().await;
+        assert_eq!(signed_out.assert_status(401).header("www-authenticate"), Some("Bearer"));
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 mod bench;
 mod commands;
 #[cfg(test)]
+mod excerpts;
+#[cfg(test)]
 mod floors;
 mod fuzz;
 mod licenses;

@@ -131,6 +131,9 @@ fn render(parts: ResponseParts) -> Response<String> {
     if let Some(vary) = parts.vary {
         response = response.header(header::VARY, vary);
     }
+    if let Some(challenge) = &parts.challenge {
+        response = response.header(header::WWW_AUTHENTICATE, challenge);
+    }
     let (content_type, body) = parts.content.unzip();
     if let Some(content_type) = content_type {
         response = response.header(header::CONTENT_TYPE, content_type);

@@ -55,7 +55,12 @@ pub use adapter::{
     named_session::{CookieName, NamedSession},
     require_owner::{Owner, RequireOwner},
 };
-pub use backend::{context::ServerErrors, not_before::NotBefore, users::Users};
+pub use backend::{
+    context::ServerErrors,
+    foreign::{ForeignSession, ForeignSessions},
+    not_before::NotBefore,
+    users::Users,
+};
 pub use cloakroom_store::{self as store, MemoryStore, async_trait, clock};
 pub use crypto::app_keys::{AppKeys, KeyError};
 pub use error::{ConfigError, Error, WithCauses};
@@ -76,6 +81,7 @@ pub use record::{
     handle::{HandleError, SessionHandle},
     lifetimes::MIN_TIMEOUT,
     message::Message,
+    sign_in::SignIn,
 };
 pub use session::{
     Session,
@@ -84,7 +90,6 @@ pub use session::{
     flash_messages::FlashMessages,
     read::ReadSession,
     sessions::{DEFAULT_IDLE_TIMEOUT, Driver, Sessions, SessionsBuilder},
-    sign_in::SignIn,
     view::View,
 };
 pub use values::{

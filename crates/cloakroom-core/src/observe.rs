@@ -136,6 +136,11 @@ pub(crate) fn rebased(attempt: u32) {
     tracing::debug!(target: TARGET, attempt, "rebase");
 }
 
+/// Logs that a session was taken over from another library.
+pub(crate) fn taken_over(session: &str) {
+    tracing::info!(target: TARGET, session, "took over a session of another library");
+}
+
 /// Logs that a request's changes were dropped, because its session has ended.
 pub(crate) fn changes_dropped(session: &str, changes: usize) {
     tracing::info!(

@@ -1,6 +1,7 @@
 //! The session of one request: loading it, and committing it before the response.
 
 use std::{
+    borrow::Cow,
     fmt, iter,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -178,7 +179,7 @@ impl RequestContext {
             FetchMetadata::of(self.inner.method, headers)
         };
         // Only an issued cookie causes the warning, and a visitor with a session has a cookie already.
-        let is_issued = loaded.persistence == Persistence::New;
+        let is_issued = loaded.persistence == Persistence::New || loaded.is_taken_over;
         let fetch = fetch
             .with_exposure(is_issued && self.exposes_cookie(headers))
             .with_initiator(self.initiator(headers));
@@ -211,7 +212,13 @@ impl RequestContext {
     fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
         match self.inner.sessions.token_transport() {
             TokenTransport::Cookie => {
-                self.inner.sessions.context().cookies().read(headers.all("cookie"))
+                let context = self.inner.sessions.context();
+                let mut found = context.cookies().read(headers.all("cookie"));
+                if let (true, Some(foreign)) = (found.candidates.is_empty(), context.foreign()) {
+                    let cookie = foreign.cookie(headers.all("cookie"), context.now());
+                    found.foreign = cookie.map(Cow::Borrowed);
+                }
+                found
             }
             TokenTransport::Bearer => TokenCandidates::bearer(headers.all("authorization")),
         }

@@ -193,7 +193,8 @@ impl Problem {
     /// `application/problem+json`). If there is a [`public_message`](Self::public_message), it is the
     /// `detail`, and the word [`AdapterError::code`] is the `code`:
     /// `{"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "…", "code": "bad_token"}`.
-    /// Other clients get the message as plain text, or an empty body. The response to an invalid form
+    /// Other clients get the message as plain text, or an empty body. Status 401 has a `WWW-Authenticate` for
+    /// clients with bearer tokens (RFC 6750, 3; RFC 9470, 3 if the sign-in is too old or too weak). The response to an invalid form
     /// is a redirect or `{"errors": {"field": ["message"]}}`, as [`Input`](crate::Input) describes.
     ///
     /// With [`show_errors`](crate::SessionsBuilder::show_errors), a response with status 500 or 503 has the
@@ -216,7 +217,11 @@ impl Problem {
         } else {
             message.map(|message| (PLAIN_TEXT, message))
         };
-        ResponseParts { status, location: None, vary, content }
+        let challenge = match self.failure() {
+            AdapterError::SignInRequired(required) => required.challenge(),
+            _ => None,
+        };
+        ResponseParts { status, vary, challenge, content, ..ResponseParts::default() }
     }
 
     /// Returns the message that the library's own response has.

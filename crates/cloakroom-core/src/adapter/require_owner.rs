@@ -9,10 +9,10 @@ use crate::{
     http::{
         fetch_metadata::{FetchMetadata, Method},
         headers::Headers,
-        redirect::Back,
+        redirect::{Back, local_path},
     },
-    record::owner::Owner as Entry,
-    session::{Session, current_user::CurrentUser, sign_in::SignIn},
+    record::{owner::Owner as Entry, sign_in::SignIn},
+    session::{Session, current_user::CurrentUser, sessions::TokenTransport},
 };
 
 /// The owner of the request's session: the user who is signed in. As an argument of a handler, it refuses
@@ -93,8 +93,16 @@ impl RequireOwner {
 
     /// Sets the path of the sign-in page, to which browsers are redirected. Default:
     /// [`SessionsBuilder::sign_in_page`](crate::SessionsBuilder::sign_in_page).
+    ///
+    /// # Panics
+    /// If `page` is not a path of this site, such as `/sign-in`. The setting `sign_in_page` is an error then.
     pub fn or_redirect(mut self, page: impl Into<String>) -> Self {
-        self.page = Some(page.into().into());
+        let page = page.into();
+        assert!(
+            local_path(&page).is_some(),
+            "RequireOwner::or_redirect: a path of this site is accepted, such as \"/sign-in\", and not {page:?}"
+        );
+        self.page = Some(page.into());
         self
     }
 
@@ -154,7 +162,8 @@ impl RequireOwner {
         let page = self.page.as_deref().or_else(|| context.sessions().sign_in_page());
         let page = page.filter(|page| request.can_be_redirected_to(page)).map(ToOwned::to_owned);
         let intended = page.as_ref().and_then(|_| request.intended_url(context));
-        SignInRequired { reason, page, intended }
+        let transport = context.sessions().token_transport();
+        SignInRequired { reason, page, intended, transport }
     }
 
     /// Returns what the sign-in is missing, if it does not suffice.
@@ -213,6 +222,7 @@ pub struct SignInRequired {
     /// The page that the visitor wants to see after signing in. The session layer stores it as the
     /// [intended URL](crate::Session::set_intended_url) when the redirect leaves.
     pub intended: Option<String>,
+    transport: TokenTransport,
 }
 
 /// The reason why a sign-in does not suffice.
@@ -234,6 +244,17 @@ pub enum Reason {
 }
 
 impl SignInRequired {
+    /// Returns the `WWW-Authenticate` of a client that sends its token by itself. There is no scheme for
+    /// sessions in cookies.
+    pub(super) fn challenge(&self) -> Option<String> {
+        const STRONGER: &str = "Bearer error=\"insufficient_user_authentication\"";
+        (self.transport == TokenTransport::Bearer).then(|| match self.reason {
+            Reason::NotSignedIn => "Bearer".to_owned(),
+            Reason::TooLongAgo { within } => format!("{STRONGER}, max_age={}", within.as_secs()),
+            Reason::LevelTooLow { .. } => STRONGER.to_owned(),
+        })
+    }
+
     pub(super) fn code(&self) -> &'static str {
         match self.reason {
             Reason::NotSignedIn => "not_signed_in",

@@ -13,6 +13,8 @@ pub struct ResponseParts {
     pub location: Option<String>,
     /// The `Vary` header.
     pub vary: Option<&'static str>,
+    /// The `WWW-Authenticate` header.
+    pub challenge: Option<String>,
     /// The `Content-Type` and the body. `None` is an empty body.
     pub content: Option<(&'static str, String)>,
 }
@@ -29,6 +31,6 @@ impl ResponseParts {
             FormReply::SeeOther(path) => (Some(path.clone()), None),
             FormReply::Json(body) => (None, Some(("application/json", body.clone()))),
         };
-        Self { status, location, content, vary: None }
+        Self { status, location, content, ..Self::default() }
     }
 }

@@ -327,7 +327,7 @@ impl<'c> Committer<'c> {
 
     /// Sends one step to the store, and wakes the readers of a session that it has ended. `attempted` names
     /// the purpose in an error. Only the store's future owns the step, so the caller's future stays small.
-    fn send(
+    pub(super) fn send(
         &self,
         commit: Commit,
         attempted: &'static str,

@@ -3,9 +3,9 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::{not_before::NotBefore, users::AnyUsers},
+    backend::{foreign::Foreign, not_before::NotBefore, users::AnyUsers},
     cookie::{Cookies, pre_session::PreSessions},
-    crypto::{app_tag::AppTags, csrf_token::CsrfKeys},
+    crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
     http::site_origins::SiteOrigins,
     record::{
@@ -22,6 +22,7 @@ pub(crate) struct Context {
     pub(crate) cookie_contents: CookieContents,
     pub(crate) apps: AppTags,
     pub(crate) csrf: CsrfKeys,
+    pub(crate) shared: SubKey,
     pub(crate) pre_sessions: PreSessions,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) commit_deadline: Duration,
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) no_touch_header: Option<String>,
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
     pub(crate) users: Option<Arc<dyn AnyUsers>>,
+    pub(crate) foreign: Option<Foreign>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -54,6 +56,11 @@ impl Context {
 
     pub(crate) fn csrf(&self) -> &CsrfKeys {
         &self.csrf
+    }
+
+    /// Returns the key from which the tokens of shared sessions are derived.
+    pub(crate) fn shared_key(&self) -> &SubKey {
+        &self.shared
     }
 
     pub(crate) fn pre_sessions(&self) -> &PreSessions {
@@ -111,6 +118,10 @@ impl Context {
         self.users.as_deref()
     }
 
+    pub(crate) fn foreign(&self) -> Option<&Foreign> {
+        self.foreign.as_ref()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -121,7 +132,9 @@ impl Context {
 
     /// Returns the timeouts of `record` and its cookie.
     pub(crate) fn deadlines(&self, record: &Record) -> Deadlines {
-        let drops = self.cookies.browser_session() && !self.lifetimes.outlives_others(record);
+        let by_default =
+            || self.cookies.browser_session() && !self.lifetimes.outlives_others(record);
+        let drops = record.browser_session.unwrap_or_else(by_default);
         Deadlines {
             idle: self.lifetimes.idle(record),
             absolute: record.absolute_deadline,

@@ -52,8 +52,9 @@ pub(super) fn load(
 
 fn open(sealer: &Sealer, value: &[u8], context: &Context) -> Option<LoadedSession> {
     let opened = sealer.open(value)?;
-    let (token, expires, record) = read(opened.plaintext())?;
+    let (token, expires, mut record) = read(opened.plaintext())?;
     let now = context.now();
+    record.end_values(now);
     is_live(&record, expires, now).then(|| LoadedSession {
         persistence: Persistence::Stored { revision: Revision::default(), expires },
         key: None,
@@ -61,6 +62,7 @@ fn open(sealer: &Sealer, value: &[u8], context: &Context) -> Option<LoadedSessio
         record: Arc::new(record),
         seal: if opened.stale_key { Seal::OfOldKey } else { Seal::Current },
         at: now,
+        is_taken_over: false,
     })
 }
 

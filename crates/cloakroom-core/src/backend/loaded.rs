@@ -23,6 +23,8 @@ pub(crate) struct LoadedSession {
     pub(crate) record: Arc<Record>,
     pub(crate) seal: Seal,
     pub(crate) at: Timestamp,
+    /// Whether the session was taken over from another library, whose cookie the response removes.
+    pub(crate) is_taken_over: bool,
 }
 
 impl LoadedSession {
@@ -61,7 +63,7 @@ impl LoadedSession {
     ) -> Self {
         let at = context.now();
         let record = Arc::new(context.lifetimes().new_record(at));
-        Self { persistence, key, token, record, seal: Seal::Current, at }
+        Self { persistence, key, token, record, seal: Seal::Current, at, is_taken_over: false }
     }
 }
 
@@ -81,7 +83,9 @@ pub(crate) fn read_live(
              visitor gets a new session"
         );
     }
-    record.ok().filter(|record| is_live(record, stored.expires, now))
+    let mut record = record.ok().filter(|record| is_live(record, stored.expires, now))?;
+    record.end_values(now);
+    Some(record)
 }
 
 /// Chooses one session among those that a request's cookies identify. Prefers a live session to an

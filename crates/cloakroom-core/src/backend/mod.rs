@@ -12,6 +12,7 @@ pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
 mod fit;
+pub(crate) mod foreign;
 pub(crate) mod loaded;
 pub(crate) mod lookup;
 mod member;
@@ -57,6 +58,14 @@ impl Backend {
         }
     }
 
+    /// Returns the backend of stores, unless cookies hold the records.
+    pub(crate) fn as_store(&self) -> Option<&StoreBackend> {
+        match self {
+            Self::Cookie(_) => None,
+            Self::Store(backend) => Some(backend),
+        }
+    }
+
     pub(crate) fn cookie_contents(&self) -> CookieContents {
         match self {
             Self::Cookie(_) => CookieContents::Record,
@@ -71,7 +80,13 @@ impl Backend {
         context: &Context,
     ) -> Result<LoadedSession, Error> {
         if presented.candidates.is_empty() {
-            return Ok(LoadedSession::new(context));
+            return match (context.foreign(), presented.foreign.as_deref()) {
+                // In a box, because it is rare and its future is large.
+                (Some(foreign), Some(cookie)) => {
+                    Box::pin(self.take_over(foreign, cookie, context)).await
+                }
+                _ => Ok(LoadedSession::new(context)),
+            };
         }
         let span = tracing::debug_span!(target: observe::TARGET, "open", driver = self.name());
         let loaded = match self {

@@ -2,6 +2,8 @@
 
 use std::{iter, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::backend::{
     attempts::Attempts,
     decide::{Persistence, Seal},
@@ -14,9 +16,12 @@ use crate::{
     crypto::{app_tag::TagKey, token::Token},
     error::{Error, Kind},
     observe,
-    record::{Record, lifetimes},
+    record::{Record, lifetimes, owner::Owner},
 };
-use cloakroom_store::{Entry, KeyWatch, RecordKey, Store, StoreError, StoredRecord, WatchedKeys};
+use cloakroom_store::{
+    Commit, Draft, Entry, KeyWatch, Outcome, RecordKey, Store, StoreError, StoredRecord,
+    WatchedKeys,
+};
 
 /// The number of rotations of one session that a lookup follows.
 const MAX_ROTATIONS: usize = 256;
@@ -96,6 +101,64 @@ impl StoreBackend {
         Ok(choice.finish())
     }
 
+    /// Loads the session of a token that the application derives from a name. If there is none, stores the
+    /// record that `make` returns. Concurrent calls store it once. Returns `None` if there is no record.
+    pub(crate) async fn load_or_store(
+        &self,
+        token: &Token,
+        make: impl Future<Output = Result<Option<Record>, Error>>,
+        context: &Context,
+    ) -> Result<Option<LoadedSession>, Error> {
+        let text = token.expose();
+        let presented = TokenCandidates::only(text.as_bytes());
+        if let Some(found) = self.load(&presented, context).await? {
+            return Ok(Some(found));
+        }
+        let Some(record) = make.await? else { return Ok(None) };
+        match self.store_new(token, record, context).await? {
+            Some(stored) => Ok(Some(stored)),
+            None => self.load(&presented, context).await,
+        }
+    }
+
+    /// Stores a new session under `token`. Returns `None` if there is a live one already.
+    async fn store_new(
+        &self,
+        token: &Token,
+        record: Record,
+        context: &Context,
+    ) -> Result<Option<LoadedSession>, Error> {
+        const ATTEMPTED: &str = "store a session";
+        let (key, at, idle) =
+            (token.record_key(), context.now(), context.lifetimes().idle(&record));
+        let (expires, bytes) = (at + idle, Bytes::from(record.encode(Some(context.apps()))?));
+        let draft = || {
+            Draft::new(bytes.clone(), at, idle)
+                .with_expires(expires)
+                .with_owner(record.owner.as_ref().map(Owner::key))
+        };
+        let (committer, mut attempts) = (self.committer(context), Attempts::new(context));
+        let create = Commit::create(key, draft());
+        let mut sent = committer.send(create, ATTEMPTED, &mut attempts).await?;
+        if sent == Outcome::Exists
+            && let Some(Entry::Live(had)) =
+                self.store().load(&key).await.map_err(|cause| failed(ATTEMPTED, cause))?
+            && read_live(&had, at, context).is_none()
+        {
+            // A session that has ended by its absolute timeout is stored until its idle deadline.
+            let replace = Commit::replace(key, had.revision, draft());
+            sent = committer.send(replace, ATTEMPTED, &mut attempts).await?;
+        }
+        let Outcome::Done(revision) = sent else { return Ok(None) };
+        Ok(Some(LoadedSession {
+            persistence: Persistence::Stored { revision, expires },
+            key: Some(key),
+            token: token.clone(),
+            record: Arc::new(record),
+            ..LoadedSession::new(context)
+        }))
+    }
+
     /// Loads the current record under `key`, within the deadline of a commit.
     pub(crate) async fn reload(
         &self,
@@ -128,7 +191,8 @@ fn read(
         TagKey::Older => Seal::OfOldKey,
     };
     let persistence = stored.into();
-    Some(LoadedSession { persistence, key: Some(key), token, record, seal, at })
+    let is_taken_over = false;
+    Some(LoadedSession { persistence, key: Some(key), token, record, seal, at, is_taken_over })
 }
 
 /// Loads the live record under `key`, of any application. Follows the tombstones of rotations to the

@@ -95,6 +95,8 @@ pub(crate) struct TokenCandidates<'h> {
     /// The numbers of all chunks in the request, in ascending order. Includes chunks that belong to no
     /// value, so that the response can remove them.
     pub(crate) chunks: Vec<u8>,
+    /// The cookie of another library, whose session is taken over if there is no candidate.
+    pub(crate) foreign: Option<Cow<'h, str>>,
 }
 
 /// The values in a request of one chunk's cookie.
@@ -121,11 +123,19 @@ impl<'h> TokenCandidates<'h> {
         found
     }
 
+    /// Makes the candidates of a request that has this value only.
+    pub(crate) fn only(value: &'h [u8]) -> Self {
+        let mut found = Self::default();
+        found.candidates.push(Cow::Borrowed(value));
+        found
+    }
+
     /// Copies the values, so that they outlive the request's headers.
     pub(crate) fn into_owned(self) -> TokenCandidates<'static> {
         let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
         let candidates = self.candidates.into_iter().map(owned).collect();
-        TokenCandidates { candidates, chunks: self.chunks }
+        let foreign = self.foreign.map(|cookie| Cow::Owned(cookie.into_owned()));
+        TokenCandidates { candidates, chunks: self.chunks, foreign }
     }
 
     /// Reads the cookie `name` and its chunks from `Cookie` headers. Passes over the headers once.
@@ -158,7 +168,7 @@ impl<'h> TokenCandidates<'h> {
             whole.clear();
         }
         let candidates = whole.into_iter().filter_map(|value| join(value, &parts, max_chunks));
-        Self { candidates: candidates.collect(), chunks: parts.numbers() }
+        Self { candidates: candidates.collect(), chunks: parts.numbers(), foreign: None }
     }
 }
 

@@ -117,6 +117,17 @@ impl Cookies {
     }
 }
 
+/// Returns the value of the cookie `name`. Returns `None` if a request has different values of it, because
+/// their order does not show which one a neighbouring domain has planted.
+pub(crate) fn only_value<'h>(
+    headers: impl Iterator<Item = &'h [u8]>,
+    name: &str,
+) -> Option<&'h [u8]> {
+    let mut values = header::pairs(headers).filter(|(candidate, _)| *candidate == name.as_bytes());
+    let (_, value) = values.next()?;
+    values.all(|(_, other)| other == value).then_some(value)
+}
+
 /// Returns the attribute `Max-Age`, or an empty text if the cookie has none.
 fn max_age_attribute(max_age: Option<Duration>) -> String {
     let seconds = max_age.map(|max_age| whole_seconds(max_age.min(MAX_MAX_AGE)));

@@ -162,6 +162,11 @@ impl AppKeys {
         self.0.len()
     }
 
+    /// Derives a key for `purpose` from the newest application key.
+    pub(crate) fn derive(&self, purpose: &str) -> SubKey {
+        self.0[0].derive(purpose)
+    }
+
     /// Derives a key for `purpose` from each application key, newest first, with its key id.
     pub(crate) fn derive_all(&self, purpose: &str) -> Vec<(KeyId, SubKey)> {
         self.0.iter().map(|key| (key.id, key.derive(purpose))).collect()

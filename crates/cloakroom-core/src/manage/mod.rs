@@ -4,3 +4,4 @@ pub(crate) mod admin;
 pub(crate) mod editor;
 pub(crate) mod info;
 pub(crate) mod owner_sessions;
+mod shared;

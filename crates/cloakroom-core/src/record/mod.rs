@@ -8,6 +8,7 @@
 //!  "created":1735689600000,             moment of the first commit, in ms since the Unix epoch
 //!  "absolute_deadline":1735776000000,   absolute deadline, in ms since the Unix epoch; absent: none
 //!  "idle_timeout":2592000000,           idle timeout of this session, in ms; absent: the default
+//!  "browser_session":true,              whether its cookie ends with the browser; absent: the default
 //!  "owner":{"name":"user-42",           owner; absent: none
 //!           "since":1735689600000,      moment of the sign-in, in ms since the Unix epoch
 //!           "id":"3q2-7w…",             16 bytes that identify the session in the owner's list: the
@@ -17,6 +18,9 @@
 //!                                       base64url; absent: none
 //!  "label":"Firefox on Linux",          the application's description of the device
 //!  "values":{"username":"virk"},
+//!  "value_deadlines":[{"key":"code",    values that end before the session, by dotted keys;
+//!           "literal":true,             dots in the key are ordinary letters; absent: they descend
+//!           "at":1735689660000}],       moment of the end, in ms since the Unix epoch
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
 //!            "bags":{"messages":{"notice":"saved"},
 //!                    "pushed":[{"level":"success","text":"saved"}],
@@ -33,6 +37,8 @@ pub(crate) mod handle;
 pub(crate) mod lifetimes;
 pub(crate) mod message;
 pub(crate) mod owner;
+pub(crate) mod sign_in;
+mod value_deadlines;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -44,6 +50,7 @@ use crate::{
     record::{
         flash::{Bags, Batch, BatchId, Flash},
         owner::Owner,
+        value_deadlines::ValueDeadline,
     },
     values::{Values, each_entry, each_member, write_string},
 };
@@ -71,9 +78,11 @@ pub(crate) struct Record {
     pub(crate) created: Timestamp,
     pub(crate) absolute_deadline: Option<Timestamp>,
     pub(crate) idle_timeout: Option<u64>,
+    pub(crate) browser_session: Option<bool>,
     pub(crate) owner: Option<Owner>,
     pub(crate) label: Option<Box<str>>,
     pub(crate) values: Values,
+    value_deadlines: Vec<ValueDeadline>,
     pub(crate) flash: Flash,
     /// The key whose tag was in the record when it was read.
     pub(crate) tag_key: TagKey,
@@ -85,9 +94,11 @@ impl Record {
             created,
             absolute_deadline,
             idle_timeout: None,
+            browser_session: None,
             owner: None,
             label: None,
             values: Values::default(),
+            value_deadlines: Vec::new(),
             flash: Flash::default(),
             tag_key: TagKey::Newest,
         }
@@ -115,6 +126,13 @@ impl Record {
         if let Some(idle) = self.idle_timeout {
             text.number(",\"idle_timeout\":", idle);
         }
+        if let Some(ends) = self.browser_session {
+            text.push(if ends {
+                ",\"browser_session\":true"
+            } else {
+                ",\"browser_session\":false"
+            });
+        }
         if let Some(owner) = &self.owner {
             text.serialized(",\"owner\":", owner)?;
         }
@@ -123,6 +141,9 @@ impl Record {
             write_string(&mut text.0, label);
         }
         text.values(",\"values\":", &self.values);
+        if !self.value_deadlines.is_empty() {
+            text.serialized(",\"value_deadlines\":", &self.value_deadlines)?;
+        }
         if !self.flash.is_empty() {
             text.flash(",\"flash\":", &self.flash)?;
         }
@@ -171,9 +192,11 @@ impl Record {
                 "created" => created = Some(timestamp(value)?),
                 "absolute_deadline" => record.absolute_deadline = Some(timestamp(value)?),
                 "idle_timeout" => record.idle_timeout = Some(value.parse().ok()?),
+                "browser_session" => record.browser_session = Some(value.parse().ok()?),
                 "owner" => record.owner = Some(serde_json::from_str(value).ok()?),
                 "label" => record.label = Some(serde_json::from_str(value).ok()?),
                 "values" => record.values = Values::parse(text.slice_ref(value))?,
+                "value_deadlines" => record.value_deadlines = serde_json::from_str(value).ok()?,
                 "flash" => {
                     each_entry(value, |batch| {
                         record.flash.push(read_batch(batch, &text)?);
@@ -287,7 +310,7 @@ mod tests {
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
     use cloakroom_store::{Revision, StoredRecord};
 
-    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"label":"Firefox on Linux","values":{"username":"virk"},"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"browser_session":true,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"label":"Firefox on Linux","values":{"username":"virk","code":7},"value_deadlines":[{"key":"code","at":1735689660000}],"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))

@@ -127,7 +127,11 @@ impl Session {
         let cookie = state.effects.take_cookie();
         match self.sessions().token_transport() {
             TokenTransport::Cookie => {
-                let set_cookie = self.cookie_lines(cookie);
+                let mut set_cookie = self.cookie_lines(cookie);
+                let foreign = self.sessions().context().foreign();
+                if let (true, Some(foreign)) = (state.effects.was_taken_over(), foreign) {
+                    set_cookie.extend(foreign.removal());
+                }
                 ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false }
             }
             TokenTransport::Bearer => {

@@ -95,6 +95,46 @@ impl Session {
         self.change_idle_timeout(Some(idle))
     }
 
+    /// Sets whether the cookie of this session ends when the browser is closed, as a box "remember me" that is
+    /// left empty asks for. Default: [the setting](crate::cookie::CookieSettings::browser_session), and the cookie stays if
+    /// the session has a longer idle timeout than others.
+    ///
+    /// The timeouts apply in both cases, and browsers that restore their windows keep such cookies. The idle
+    /// timeout begins again now.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// # let remember_me = false;
+    /// session.sign_in("user-42")?;
+    /// session.browser_session(!remember_me)?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn browser_session(&self, ends: bool) -> Result<(), Error> {
+        self.state().work.change(Change::BrowserSession(ends))
+    }
+
+    /// Removes the session's own idle timeout, so that the one of the settings applies again. It begins again
+    /// now.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # let session = cloakroom::testing::session();
+    /// session.set_idle_timeout(Duration::from_secs(30 * 24 * 60 * 60))?;
+    /// session.reset_idle_timeout()?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn reset_idle_timeout(&self) -> Result<(), Error> {
+        self.change_idle_timeout(None)
+    }
+
     /// Sets the session's own idle timeout. `None`: that of the settings.
     pub(super) fn change_idle_timeout(&self, idle: Option<Duration>) -> Result<(), Error> {
         let millis = |idle: Duration| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
@@ -297,6 +337,48 @@ impl Session {
         self.state().work.is_destroyed()
     }
 
+    /// Returns whether this request has changed the session since it loaded it or last committed.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(!session.is_modified());
+    /// session.put("theme", "dark")?;
+    /// assert!(session.is_modified());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn is_modified(&self) -> bool {
+        self.state().work.is_modified()
+    }
+
+    /// Discards the changes that this request has made since it loaded the session or last committed, such as
+    /// values, flash and the owner. `regenerate` and `destroy` take effect all the same, because a logout must
+    /// not depend on what follows it.
+    ///
+    /// Use it when a handler finds out late that it must leave the session as it was.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("theme", "dark")?;
+    /// session.discard_changes()?;
+    /// assert!(session.missing("theme") && !session.is_modified());
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn discard_changes(&self) -> Result<(), Error> {
+        let discarded = {
+            let mut state = self.state();
+            state.work.refuse_when_closed()?;
+            state.work.discard_changes()
+        };
+        // Without the lock, because closures may own anything.
+        drop(discarded);
+        Ok(())
+    }
+
     /// Returns whether the session has no live record. A new session stays new until its first commit.
     ///
     /// ```
@@ -317,6 +399,24 @@ impl Session {
     /// ```
     pub fn deadlines(&self) -> Deadlines {
         self.state().deadlines()
+    }
+
+    /// Returns how long the session lasts if it is not used again. Returns `None` if it is not stored yet.
+    ///
+    /// Use it for a page that warns before the session ends.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let session = cloakroom::testing::session();
+    /// session.put("theme", "dark")?;
+    /// assert_eq!(session.time_left(), None);
+    /// session.commit().await?;
+    /// assert!(session.time_left().unwrap().as_secs() <= 2 * 60 * 60);
+    /// # Ok::<(), cloakroom::Error>(()) }).unwrap();
+    /// ```
+    pub fn time_left(&self) -> Option<Duration> {
+        Some(self.now().until(self.deadlines().idle?))
     }
 
     /// Returns the visitor's token after the commit, for a client without cookies. The client sends it

@@ -13,7 +13,8 @@ pub(crate) mod read;
 mod response_effects;
 mod security;
 pub(crate) mod sessions;
-pub(crate) mod sign_in;
+mod several_values;
+mod sign_in;
 mod state;
 pub(crate) mod uncommitted;
 mod unit_of_work;
@@ -33,7 +34,8 @@ use state::State;
 
 use crate::{
     backend::{
-        decide::{Usage, Worth},
+        commit::CookieUpdate,
+        decide::{Persistence, Usage, Worth},
         loaded::LoadedSession,
     },
     form::FormInput,
@@ -102,10 +104,14 @@ impl Session {
             Initiator::Visitor => Usage::Used,
             Initiator::Script => Usage::Unused,
         };
-        let state = match timing {
+        let taken_over = loaded.is_taken_over.then(|| taken_over_cookie(&loaded, &sessions));
+        let mut state = match timing {
             Timing::InTime => State::new(loaded, usage),
             Timing::Late => State::late(loaded),
         };
+        if let Some(cookie) = taken_over {
+            state.effects.take_over(cookie);
+        }
         Self(Arc::new(Inner {
             sessions,
             fetch,
@@ -189,6 +195,13 @@ impl Session {
     pub fn read_only(&self) -> ReadSession {
         ReadSession::of(self.clone())
     }
+}
+
+/// Returns the cookie of a session that was taken over. A sealed one is set by the commit.
+fn taken_over_cookie(loaded: &LoadedSession, sessions: &Sessions) -> CookieUpdate {
+    let Persistence::Stored { expires, .. } = loaded.persistence else { return CookieUpdate::Keep };
+    let max_age = sessions.context().deadlines(&loaded.record).max_age(expires, loaded.at);
+    CookieUpdate::Set { value: loaded.token.expose(), max_age }
 }
 
 /// Shows the correlation id and hides the contents.

@@ -7,6 +7,7 @@ use crate::backend::{commit::CookieUpdate, decide::Persistence};
 pub(super) struct ResponseEffects {
     cookie: CookieUpdate,
     token_was_shown: bool,
+    was_taken_over: bool,
 }
 
 impl ResponseEffects {
@@ -20,6 +21,16 @@ impl ResponseEffects {
         if cookie != CookieUpdate::Keep || is_superseded {
             self.cookie = cookie;
         }
+    }
+
+    /// Remembers that the session was taken over from another library. `cookie` is its own.
+    pub(super) fn take_over(&mut self, cookie: CookieUpdate) {
+        (self.cookie, self.was_taken_over) = (cookie, true);
+    }
+
+    /// Returns whether the response removes the other library's cookie.
+    pub(super) fn was_taken_over(&self) -> bool {
+        self.was_taken_over
     }
 
     pub(super) fn take_cookie(&mut self) -> CookieUpdate {

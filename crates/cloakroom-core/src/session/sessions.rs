@@ -1,12 +1,19 @@
 //! The session system of an application.
 
-use std::{fmt, num::NonZeroUsize, panic::Location, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    panic::Location,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     backend::{
         Backend,
         context::{Context, ServerErrors},
         decide::Worth,
+        foreign::{Foreign, ForeignSessions, ForeignSettings},
         lookup::Lookup,
         not_before::NotBefore,
         sign_ins::SignIns,
@@ -304,6 +311,7 @@ pub struct SessionsBuilder {
     no_touch_header: Option<String>,
     not_before: Option<Arc<dyn NotBefore>>,
     users: Option<Arc<dyn AnyUsers>>,
+    foreign: Option<ForeignSettings>,
     clock: Arc<dyn Clock>,
 }
 
@@ -328,6 +336,7 @@ impl SessionsBuilder {
             no_touch_header: None,
             not_before: None,
             users: None,
+            foreign: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -634,6 +643,56 @@ impl SessionsBuilder {
         self
     }
 
+    /// Takes over the sessions of another library until a date, so that an application moves to this one
+    /// without signing its visitors out. Default: none.
+    ///
+    /// `cookie` has the name, path and domain of the other library's cookie. When a handler asks for the
+    /// session of a request that has this cookie and no session cookie:
+    ///
+    /// 1. [`ForeignSessions::find`] returns the session's values and owner.
+    /// 2. A store gets a record of them, under a token that is derived from the cookie. If several requests
+    ///    come at once, or the browser does not receive the response, all of them get the same session.
+    /// 3. [`ForeignSessions::remove`] removes the other library's record, before the handler gets the
+    ///    session.
+    /// 4. The response sets the session cookie and removes the other library's.
+    ///
+    /// On the cookie driver, the session goes into the cookie, and the other library's record is not
+    /// removed, because the browser may never receive the response. It ends by its own timeout.
+    ///
+    /// Remove the call after `until`. Choose a date by which the sessions of the other library have expired.
+    ///
+    /// # Security
+    /// A cookie that itself holds the session, or that is taken over on the cookie driver, cannot be
+    /// invalidated. A copy of it signs in until `until`, also after a sign-out.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use std::time::{Duration, SystemTime};
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+    /// # use cloakroom::{ForeignSession, ForeignSessions, async_trait, store::StoreError};
+    /// # struct OldTable;
+    /// # #[async_trait]
+    /// # impl ForeignSessions for OldTable {
+    /// #     async fn find(&self, _: &str) -> Result<Option<ForeignSession>, StoreError> { Ok(None) }
+    /// # }
+    ///
+    /// let cookie = CookieSettings { name: "id".into(), ..CookieSettings::default() };
+    /// let first_of_2027 = SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600);
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .foreign_sessions(cookie, first_of_2027, OldTable)
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn foreign_sessions(
+        mut self,
+        cookie: CookieSettings,
+        until: SystemTime,
+        sessions: impl ForeignSessions,
+    ) -> Self {
+        self.foreign = Some(ForeignSettings { cookie, until, sessions: Arc::new(sessions) });
+        self
+    }
+
     /// Sets the clock. Default: the clock of the operating system. Tests set a
     /// [`FakeClock`](crate::testing::FakeClock).
     ///
@@ -655,8 +714,9 @@ impl SessionsBuilder {
     /// # Errors
     /// When browsers would refuse the cookie, or would not send it to the public origin. When a timeout is
     /// below one second, because browsers would remove the cookie at once. When `commit_deadline`,
-    /// `max_bytes` or `max_sessions` is 0. When `no_touch_header` cannot be the name of a header. The error
-    /// names the setting and the accepted values.
+    /// `max_bytes` or `max_sessions` is 0. When `no_touch_header` cannot be the name of a header. When the
+    /// cookie of [`foreign_sessions`](Self::foreign_sessions) is the session cookie. The error names the
+    /// setting and the accepted values.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -702,7 +762,12 @@ impl SessionsBuilder {
             cookie_contents: backend.cookie_contents(),
             apps: AppTags::new(&self.keys, self.scope),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
+            shared: self.keys.derive("shared session"),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
+            foreign: match self.foreign {
+                Some(foreign) => Some(Foreign::new(foreign, &cookies, &self.keys)?),
+                None => None,
+            },
             cookies,
             origins,
             lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,

@@ -1,107 +1,15 @@
 //! Signing in and out.
 
-use std::time::Duration;
-
 use crate::{
     error::Error,
     record::{
         change::Change,
         owner::{Owner, OwnerStamp},
+        sign_in::SignIn,
     },
     session::{Session, security::INTENDED_URL},
     values::{Path, key::AsKey},
 };
-
-/// Who signs in, and how. A plain string is the owner alone.
-///
-/// ```
-/// # use cloakroom_core as cloakroom;
-/// # use std::time::Duration;
-/// # let session = cloakroom::testing::session();
-/// use cloakroom::{SignIn, device_name};
-///
-/// let user_agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-/// let month = Duration::from_secs(30 * 24 * 60 * 60);
-/// session.sign_in(SignIn::of("user-42").idle_timeout(month).label(device_name(user_agent)))?;
-/// # Ok::<(), cloakroom::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "pass it to `Session::sign_in`"]
-pub struct SignIn {
-    owner: Box<str>,
-    label: Option<String>,
-    level: u8,
-    stamp: Option<OwnerStamp>,
-    idle_timeout: Option<Duration>,
-    absolute_timeout: Option<Duration>,
-}
-
-impl SignIn {
-    /// Signs in this owner: the id or name that the application has for its user.
-    pub fn of(owner: impl Into<String>) -> Self {
-        Self {
-            owner: owner.into().into(),
-            label: None,
-            level: 0,
-            stamp: None,
-            idle_timeout: None,
-            absolute_timeout: None,
-        }
-    }
-
-    /// Sets the idle timeout of this session, for a box "remember me". Default: that of the settings, also
-    /// if the session had its own before. [`Session::set_idle_timeout`] has the rules.
-    pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.idle_timeout = Some(idle);
-        self
-    }
-
-    /// Sets the absolute timeout of this session, which begins now. Default: that of the settings.
-    pub fn absolute_timeout(mut self, absolute: Duration) -> Self {
-        self.absolute_timeout = Some(absolute);
-        self
-    }
-
-    /// Sets the text that describes the session in the owner's list, as [`Session::set_label`] does. Take
-    /// it from [`device_name`](crate::device_name).
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    /// Sets how strongly the visitor has proved who they are, such as 1 for a password and 2 for a second
-    /// factor. The application gives the levels their meaning. Default: 0.
-    ///
-    /// [`RequireOwner::level`](crate::RequireOwner::level) asks for a level.
-    pub fn level(mut self, level: u8) -> Self {
-        self.level = level;
-        self
-    }
-
-    /// Sets the owner's stamp, as [`Session::set_owner_stamp`] does.
-    pub fn stamp(mut self, stamp: impl AsRef<[u8]>) -> Self {
-        self.stamp = Some(OwnerStamp::of(stamp.as_ref()));
-        self
-    }
-}
-
-impl From<&str> for SignIn {
-    fn from(owner: &str) -> Self {
-        Self::of(owner)
-    }
-}
-
-impl From<&String> for SignIn {
-    fn from(owner: &String) -> Self {
-        Self::of(owner)
-    }
-}
-
-impl From<String> for SignIn {
-    fn from(owner: String) -> Self {
-        Self::of(owner)
-    }
-}
 
 impl Session {
     /// Signs a user in. Call it once their password, passkey or identity provider has proved who they are.
@@ -136,21 +44,17 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn sign_in(&self, sign_in: impl Into<SignIn>) -> Result<(), Error> {
-        let SignIn { owner, label, level, stamp, idle_timeout, absolute_timeout } = sign_in.into();
-        if self.owned().is_some_and(|had| had.name != owner) {
+        let sign_in = sign_in.into();
+        if self.owned().is_some_and(|had| had.name != sign_in.owner) {
             self.destroy_except([INTENDED_URL])?;
         } else {
             self.regenerate()?;
         }
-        let (now, lifetimes) = (self.now(), self.sessions().context().lifetimes());
-        let owner = Owner { level, stamp, ..self.owner_entry(&owner) };
-        self.state().work.change(Change::Own(Some(owner)))?;
-        self.mark_authenticated()?;
-        self.change_idle_timeout(idle_timeout)?;
-        let absolute = absolute_timeout.map(|span| now + span);
-        let absolute = absolute.or_else(|| lifetimes.absolute_deadline(now));
-        self.state().work.change(Change::AbsoluteDeadline(absolute))?;
-        label.map_or(Ok(()), |label| self.set_label(&label))
+        let owner = self.owner_entry(&sign_in.owner);
+        for change in sign_in.changes(owner, self.sessions().context().lifetimes()) {
+            self.state().work.change(change)?;
+        }
+        self.mark_authenticated()
     }
 
     /// Signs the visitor out: ends the session with all its values. The same as

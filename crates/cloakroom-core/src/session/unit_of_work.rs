@@ -99,7 +99,7 @@ pub(super) struct UnitOfWork {
 
 impl UnitOfWork {
     pub(super) fn new(loaded: LoadedSession, usage: Usage) -> Self {
-        let LoadedSession { persistence, key, token, record, seal, at } = loaded;
+        let LoadedSession { persistence, key, token, record, seal, at, is_taken_over: _ } = loaded;
         Self {
             persistence,
             key,
@@ -118,9 +118,14 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change and adds it to the log, for the replay on another request's record.
+    /// Makes a change and adds it to the log, for the replay on another request's record. Does nothing if the
+    /// record has had this value since it was loaded. An earlier change of the log would otherwise be replayed
+    /// without this one.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.check_open()?;
+        if change.changes_nothing(&self.record) && change.changes_nothing(&self.untouched) {
+            return Ok(());
+        }
         change.apply(Arc::make_mut(&mut self.record))?;
         self.log.push(change);
         Ok(())
@@ -272,6 +277,10 @@ impl UnitOfWork {
     /// Returns whether the request has changes, or needs a record of its session.
     pub(super) fn has_changes(&self) -> bool {
         !self.log.is_empty() || self.required == Worth::Record
+    }
+
+    pub(super) fn is_modified(&self) -> bool {
+        !self.log.is_empty() || self.action != TokenAction::Keep
     }
 
     /// Returns whether a commit would have nothing to do. Decides by the time at which the session was

@@ -1,6 +1,6 @@
 //! The methods that read values, written once for every type that has values to read.
 
-/// Generates the inherent methods `get`, `get_or`, `has`, `all` and `is_empty`. They are inherent,
+/// Generates the inherent methods `get`, `get_or`, `has`, `has_any`, `missing`, `all`, `only`, `except` and `is_empty`. They are inherent,
 /// because users would have to import a trait.
 ///
 /// The type has a method `read_values`, which runs a closure on its values. `before` and `after` are
@@ -92,6 +92,68 @@ macro_rules! value_reads {
             pub fn has(&self, key: impl $crate::values::key::AsKey) -> bool {
                 let path = $crate::values::Path::of(&key);
                 path.is_ok_and(|path| self.read_values(|values| values.raw(path).is_some()))
+            }
+
+            /// Returns `true` if anything is under one of `keys`, as [`has`](Self::has).
+            ///
+            /// ```
+            #[doc = $before]
+            /// session.put("cart", [7])?;
+            $(#[doc = $reader])?
+            /// assert!(session.has_any(["wishlist", "cart"]) && !session.has_any(["wishlist"]));
+            #[doc = $after]
+            /// ```
+            pub fn has_any<K: $crate::values::key::AsKey>(
+                &self,
+                keys: impl IntoIterator<Item = K>,
+            ) -> bool {
+                keys.into_iter().any(|key| self.has(key))
+            }
+
+            /// Returns `true` if nothing is under `key`: the opposite of [`has`](Self::has).
+            ///
+            /// ```
+            #[doc = $before]
+            /// session.put("cart", [7])?;
+            $(#[doc = $reader])?
+            /// assert!(session.missing("wishlist"));
+            #[doc = $after]
+            /// ```
+            pub fn missing(&self, key: impl $crate::values::key::AsKey) -> bool {
+                !self.has(key)
+            }
+
+            /// Returns the values of these names, as a JSON object. Names that have no value are left out, and a
+            /// dot in a name is an ordinary letter.
+            ///
+            /// ```
+            #[doc = $before]
+            /// session.put("name", "virk")?;
+            /// session.put("step", 2)?;
+            $(#[doc = $reader])?
+            /// assert_eq!(serde_json::Value::from(session.only(&["step", "none"])), serde_json::json!({ "step": 2 }));
+            #[doc = $after]
+            /// ```
+            pub fn only(&self, names: &[&str]) -> serde_json::Map<String, serde_json::Value> {
+                let mut values = self.all();
+                values.retain(|name, _| names.contains(&name.as_str()));
+                values
+            }
+
+            /// Returns the values of all other names, as a JSON object. A dot in a name is an ordinary letter.
+            ///
+            /// ```
+            #[doc = $before]
+            /// session.put("name", "virk")?;
+            /// session.put("step", 2)?;
+            $(#[doc = $reader])?
+            /// assert_eq!(serde_json::Value::from(session.except(&["name"])), serde_json::json!({ "step": 2 }));
+            #[doc = $after]
+            /// ```
+            pub fn except(&self, names: &[&str]) -> serde_json::Map<String, serde_json::Value> {
+                let mut values = self.all();
+                values.retain(|name, _| !names.contains(&name.as_str()));
+                values
             }
 
             /// Returns `true` if there are no values. Flash does not count.

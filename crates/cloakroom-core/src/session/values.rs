@@ -1,6 +1,6 @@
 //! Operations on values.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -59,6 +59,35 @@ impl Session {
         let path = Path::of(&key)?;
         let value = path.encode(&value)?;
         self.state().work.change(Change::Put { path: path.to_owned(), value })
+    }
+
+    /// Stores a value under `key` that ends after `span`, such as a code that was sent by e-mail. Later requests
+    /// find nothing there, as after a [`forget`](Self::forget).
+    ///
+    /// A later [`put`](Self::put) under the key stays without an end. `increment`, `update` and `push` keep the
+    /// end. Of a value in it, such as `user.code` in `user`, the end stays until that value or `user` is
+    /// replaced.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # let session = cloakroom::testing::session();
+    /// session.put_for("code", "1234", Duration::from_secs(10 * 60))?;
+    /// assert!(session.has("code"));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn put_for<T: Serialize>(
+        &self,
+        key: impl KeyOf<T>,
+        value: T,
+        span: Duration,
+    ) -> Result<(), Error> {
+        let (path, at) = (Path::of(&key)?, self.now() + span);
+        let value = path.encode(&value)?;
+        self.state().work.change(Change::PutUntil { path: path.to_owned(), value, at })
     }
 
     /// Adds 1 to the number under `key` and returns the sum as this request sees it. A missing value

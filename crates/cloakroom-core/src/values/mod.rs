@@ -139,7 +139,7 @@ impl Values {
         decode(path.text(), self.raw(path))
     }
 
-    /// Puts `value`, a JSON text, at `path`. Creates missing objects along the path.
+    /// Puts `value`, a JSON text, at `path`. Creates objects along the path that are missing or `null`.
     ///
     /// # Errors
     /// If a value along the path is not an object.
@@ -170,7 +170,7 @@ impl Values {
         self.open().insert(root, object);
     }
 
-    /// Adds `by` to the number at `path`, where a missing number counts as 0. Converts the sum with
+    /// Adds `by` to the number at `path`, where a missing one or `null` counts as 0. Converts the sum with
     /// `read` and returns the result.
     ///
     /// # Errors
@@ -183,7 +183,7 @@ impl Values {
     ) -> Result<T, Error> {
         self.open();
         let current = match self.raw(path) {
-            None => Number::from(0),
+            None | Some("null") => Number::from(0),
             Some(text) => serde_json::from_str(text).map_err(|_| Kind::NotANumber {
                 key: path.text().to_owned(),
                 found: describe(text),
@@ -262,7 +262,9 @@ impl<'p> Parents<'p> {
     fn parse(root: Option<ByteString>, path: &'p str, below: &'p str) -> Result<Self, Error> {
         let mut end = path.len() - below.len() - ".".len();
         let object = |text: Option<&ByteString>, end: usize| {
-            let Some(text) = text else { return Ok(Members::default()) };
+            let Some(text) = text.filter(|text| **text != "null") else {
+                return Ok(Members::default());
+            };
             Members::parse(text).ok_or_else(|| {
                 Error::from(Kind::NotAnObject {
                     key: path[..end].to_owned(),

@@ -30,7 +30,10 @@ impl<'k> Path<&'k str> {
     /// # Errors
     /// If the key is longer than 1,024 bytes, or is dotted and has more than 32 segments.
     pub(crate) fn of<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
-        let Key { text, notation } = key.as_key();
+        Self::of_key(key.as_key())
+    }
+
+    pub(crate) fn of_key(Key { text, notation }: Key<'k>) -> Result<Self, Error> {
         let (bytes, dots) = (text.len(), text.bytes().filter(|b| *b == b'.').count());
         // Without a dot both notations mean the same, and the literal one is not searched for dots again.
         let notation = if dots == 0 { Notation::Literal } else { notation };
@@ -45,9 +48,28 @@ impl<'k> Path<&'k str> {
         Err(Kind::BadKey { begins: BadKey::beginning(text), problem }.into())
     }
 
+    /// Returns the key that this path is of.
+    pub(crate) fn key(self) -> Key<'k> {
+        Key { text: self.text, notation: self.notation }
+    }
+
     /// Returns the key's text.
     pub(crate) fn text(self) -> &'k str {
         self.text
+    }
+
+    /// Returns whether this is the path `outer`, or one below it.
+    pub(crate) fn is_in(self, outer: Path<&str>) -> bool {
+        let (root, below) = self.split_root();
+        let (outer_root, outer_below) = outer.split_root();
+        root == outer_root
+            && match (below, outer_below) {
+                (_, None) => true,
+                (None, Some(_)) => false,
+                (Some(below), Some(outer)) => below
+                    .strip_prefix(outer)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
+            }
     }
 
     /// Serializes a value that will be put at this path. The objects along the path count towards the

@@ -4,7 +4,7 @@ use actix_web::{
     HttpRequest, HttpResponse, Responder, ResponseError,
     http::{
         StatusCode,
-        header::{HeaderValue, LOCATION, VARY},
+        header::{HeaderValue, LOCATION, VARY, WWW_AUTHENTICATE},
     },
 };
 
@@ -69,6 +69,9 @@ pub fn render(parts: ResponseParts) -> HttpResponse {
     };
     if let Some(vary) = parts.vary {
         response.headers_mut().insert(VARY, HeaderValue::from_static(vary));
+    }
+    if let Some(challenge) = parts.challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     *response.status_mut() = status(parts.status);
     response

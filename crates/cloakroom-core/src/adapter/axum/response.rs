@@ -3,7 +3,7 @@
 use axum_core::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, LOCATION, VARY},
+    header::{CONTENT_TYPE, LOCATION, VARY, WWW_AUTHENTICATE},
 };
 
 use crate::{
@@ -51,6 +51,9 @@ pub fn render(parts: ResponseParts) -> Response {
     };
     if let Some(vary) = parts.vary {
         response.headers_mut().insert(VARY, HeaderValue::from_static(vary));
+    }
+    if let Some(challenge) = parts.challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     let status = StatusCode::from_u16(parts.status);
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -29,6 +29,12 @@ pub(crate) enum Change {
         path: Path,
         value: ByteString,
     },
+    /// Puts a value that ends at this moment.
+    PutUntil {
+        path: Path,
+        value: ByteString,
+        at: Timestamp,
+    },
     Forget {
         path: Path,
     },
@@ -51,6 +57,8 @@ pub(crate) enum Change {
     Label(Box<str>),
     /// The session's own idle timeout, in ms. `None`: that of the settings.
     IdleTimeout(Option<u64>),
+    /// Whether the cookie ends with the browser.
+    BrowserSession(bool),
     /// The absolute deadline.
     AbsoluteDeadline(Option<Timestamp>),
     Flash(Box<Batch>),
@@ -67,8 +75,18 @@ impl Change {
     pub(crate) fn apply(&self, record: &mut Record) -> Result<(), Error> {
         let values = &mut record.values;
         match self {
-            Self::Put { path, value } => values.put(path.borrow(), value.clone())?,
-            Self::Forget { path } => values.forget(path.borrow()),
+            Self::Put { path, value } => {
+                values.put(path.borrow(), value.clone())?;
+                record.forget_value_deadlines(path.borrow());
+            }
+            Self::PutUntil { path, value, at } => {
+                values.put(path.borrow(), value.clone())?;
+                record.set_value_deadline(path.borrow(), *at);
+            }
+            Self::Forget { path } => {
+                values.forget(path.borrow());
+                record.forget_value_deadlines(path.borrow());
+            }
             Self::Increment { path, by } => {
                 values.add(path.borrow(), *by, |_| Ok(()))?;
             }
@@ -76,7 +94,10 @@ impl Change {
                 let value = closure::run(|| rerun(values.raw(path.borrow())))??;
                 values.put(path.borrow(), value)?;
             }
-            Self::Clear => values.clear(),
+            Self::Clear => {
+                values.clear();
+                record.value_deadlines.clear();
+            }
             Self::Own(owner) => {
                 record.owner = owner.as_ref().map(|owner| owner.after(record.owner.as_ref()));
             }
@@ -87,6 +108,7 @@ impl Change {
             }
             Self::Label(label) => record.label = Some(label.clone()),
             Self::IdleTimeout(millis) => record.idle_timeout = *millis,
+            Self::BrowserSession(ends) => record.browser_session = Some(*ends),
             Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
             Self::Keep { batch, incoming_ids } => {
@@ -97,9 +119,23 @@ impl Change {
         Ok(())
     }
 
+    /// Returns whether the record already has the value that this change puts, or nothing that it forgets.
+    /// Without a change there is no write and no cookie.
+    pub(crate) fn changes_nothing(&self, record: &Record) -> bool {
+        match self {
+            Self::Put { path, value } => {
+                let had = record.values.raw(path.borrow());
+                had.is_some_and(|had| had == &**value) && !record.has_value_deadline(path.borrow())
+            }
+            Self::Forget { path } => record.values.raw(path.borrow()).is_none(),
+            _ => false,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put",
+            Self::PutUntil { .. } => "put_until",
             Self::Forget { .. } => "forget",
             Self::Increment { .. } => "increment",
             Self::Update { .. } => "update",
@@ -108,6 +144,7 @@ impl Change {
             Self::Stamp { .. } => "stamp",
             Self::Label(_) => "label",
             Self::IdleTimeout(_) => "idle_timeout",
+            Self::BrowserSession(_) => "browser_session",
             Self::AbsoluteDeadline(_) => "absolute_deadline",
             Self::Flash(_) => "flash",
             Self::Keep { .. } => "keep",
@@ -145,7 +182,10 @@ impl ChangeLog {
     /// Returns which kind of change the log makes to the record.
     pub(crate) fn contents(&self) -> Contents {
         let lifetime = |change: &Change| {
-            matches!(change, Change::IdleTimeout(_) | Change::AbsoluteDeadline(_))
+            matches!(
+                change,
+                Change::IdleTimeout(_) | Change::AbsoluteDeadline(_) | Change::BrowserSession(_)
+            )
         };
         match self.changes() {
             [] => Contents::Unchanged,

@@ -1,0 +1,245 @@
+//! Several values at once, values that may be missing, and changes that change nothing.
+
+use cloakroom::{AppKeys, Driver, Error, Key, Session, Sessions};
+use cloakroom_tests::local::{LocalApp, LocalBrowser, build};
+use serde_json::{Value, json};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Returns all values at the next request after `handler`, in a session with these values.
+async fn after(values: Value, handler: impl FnOnce(&Session) -> Result<(), Error>) -> Value {
+    let app = LocalApp::new();
+    let mut browser = app.browser_with(|session| session.put_all(&values).unwrap()).await;
+    browser.try_visit(handler).await.unwrap();
+    browser.open().await.all().into()
+}
+
+#[tokio::test]
+async fn many_values_are_put_and_replaced_at_once() {
+    let had = json!({ "a": 1, "b": 2 });
+    let put = after(had.clone(), |session| session.put_all(json!({ "b": 3, "c.d": 4 }))).await;
+    assert_eq!(put, json!({ "a": 1, "b": 3, "c.d": 4 }));
+    let replaced = after(had.clone(), |session| session.replace(json!({ "b": 3 }))).await;
+    assert_eq!(replaced, json!({ "b": 3 }));
+    let nothing = after(had.clone(), |session| session.replace(json!({}))).await;
+    assert_eq!(nothing, json!({}));
+    let long = "k".repeat(1025);
+    for refused in [json!([1]), json!({ "a": 5, long: 1 })] {
+        let kept = after(had.clone(), |session| {
+            assert!(session.put_all(&refused).is_err() && session.replace(&refused).is_err());
+            Ok(())
+        });
+        assert_eq!(kept.await, had);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_value_is_put_or_computed_once() {
+    let computed = Arc::new(AtomicUsize::new(0));
+    let app = LocalApp::new();
+    let mut browser = app.browser();
+    for _ in 0..2 {
+        let (context, session) = browser.begin().await;
+        let make = async || {
+            computed.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Error>("fr".to_owned())
+        };
+        assert_eq!(session.remember("country", make).await.unwrap(), "fr");
+        assert_eq!(session.get_or_put("user.theme", "dark".to_owned()).unwrap(), "dark");
+        browser.finish(context).await;
+    }
+    assert_eq!(computed.load(Ordering::Relaxed), 1);
+    let (_, session) = browser.begin().await;
+    let fails = async || Err::<u8, Error>(session.increment("country").unwrap_err());
+    assert!(session.remember("count", fails).await.is_err() && session.missing("count"));
+}
+
+#[tokio::test]
+async fn items_that_concurrent_requests_push_are_all_kept() {
+    let app = LocalApp::new();
+    let browser =
+        app.browser_with(|session| session.push("list", json!({ "n": 0 })).unwrap()).await;
+    let mut open = Vec::new();
+    for n in 1..5 {
+        let (context, session) = browser.begin().await;
+        session.push("list", json!({ "n": n })).unwrap();
+        open.push((context, session));
+    }
+    for (context, _) in open {
+        _ = context.finish(200).await.unwrap();
+    }
+    let list: Vec<Value> = browser.open().await.get("list").unwrap().unwrap();
+    assert_eq!(Value::from(list), json!([{"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}]));
+    let kept = after(json!({ "text": "a" }), |session| {
+        assert!(session.push("text", 1).unwrap_err().is_decode());
+        Ok(())
+    });
+    assert_eq!(kept.await, json!({ "text": "a" }));
+}
+
+#[tokio::test]
+async fn null_counts_as_missing() {
+    let changed = after(json!({ "user": null, "n": null, "list": null }), |session| {
+        session.put("user.theme", "dark")?;
+        session.increment("n")?;
+        session.push("list", 1)
+    });
+    assert_eq!(changed.await, json!({ "user": { "theme": "dark" }, "n": 1, "list": [1] }));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_writes_nothing() {
+    let app = LocalApp::new();
+    let mut browser =
+        app.browser_with(|session| session.put("user", json!({ "a": [1] })).unwrap()).await;
+    let lines = browser.visit(|session| {
+        session.put("user", json!({ "a": [1] })).unwrap();
+        session.put("user.a", [1]).unwrap();
+        session.forget("nothing").unwrap();
+        session.forget("user.b").unwrap();
+        assert!(!session.is_modified());
+    });
+    assert!(lines.await.is_empty());
+    assert_eq!(app.store.calls(), ["load"]);
+    let clock = app.clock.clone();
+    let sealed = build(Sessions::builder(Driver::Cookie, AppKeys::random()), &clock);
+    let mut browser = LocalBrowser::new(&sealed);
+    browser.visit(|session| session.put("k", 1).unwrap()).await;
+    assert!(browser.visit(|session| session.put("k", 1).unwrap()).await.is_empty());
+    assert_eq!(browser.visit(|session| session.put("k", 2).unwrap()).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_put_of_what_this_request_has_counted_is_a_change() {
+    let app = LocalApp::new();
+    let browser = app.browser_with(|session| session.put("n", 5).unwrap()).await;
+    let (first, session) = browser.begin().await;
+    session.increment("n").unwrap();
+    session.put("n", 6).unwrap();
+    browser.clone().visit(|session| session.put("n", 10).unwrap()).await;
+    _ = first.finish(200).await.unwrap();
+    assert_eq!(browser.open().await.get("n").unwrap(), Some(6));
+}
+
+#[tokio::test]
+async fn discarded_changes_leave_the_session_as_it_was() {
+    let app = LocalApp::new();
+    let mut browser = app.browser_with(|session| session.put("n", 1).unwrap()).await;
+    browser
+        .visit(|session| {
+            session.put("n", 2).unwrap();
+            session.flash(json!({ "notice": "saved" })).unwrap();
+            session.sign_in("virk").unwrap();
+            session.discard_changes().unwrap();
+            assert_eq!((session.get("n").unwrap(), session.owner()), (Some(1), None));
+        })
+        .await;
+    // The new token of the sign-in stays, as after `regenerate`.
+    assert_eq!(app.store.calls(), ["load", "rotate"]);
+    browser
+        .visit(|session| session.destroy().and_then(|()| session.discard_changes()).unwrap())
+        .await;
+    assert!(browser.open().await.is_new());
+}
+
+#[tokio::test]
+async fn an_idle_timeout_of_a_session_can_be_reset() {
+    use std::time::Duration;
+    let app = LocalApp::new();
+    let month = Duration::from_hours(24 * 30);
+    let mut browser = app.browser_with(|session| session.put("k", 1).unwrap()).await;
+    browser.visit(|session| session.set_idle_timeout(month).unwrap()).await;
+    assert_eq!(browser.open().await.time_left(), Some(month));
+    browser.visit(|session| session.reset_idle_timeout().unwrap()).await;
+    assert_eq!(browser.open().await.time_left(), Some(Duration::from_hours(2)));
+}
+
+#[tokio::test]
+async fn a_session_can_end_with_the_browser_or_outlive_it() {
+    let ends = LocalApp::new();
+    let mut browser = ends.browser_with(|session| session.put("k", 1).unwrap()).await;
+    let lines = browser.visit(|session| session.browser_session(true).unwrap()).await;
+    assert!(!lines[0].contains("Max-Age"), "{lines:?}");
+    let lines = browser.visit(|session| session.regenerate().unwrap()).await;
+    assert!(!lines[0].contains("Max-Age"), "{lines:?}");
+    let stays = LocalApp::with((), |builder| {
+        let cookie = cloakroom::cookie::CookieSettings::development();
+        builder
+            .cookie_settings(cloakroom::cookie::CookieSettings { browser_session: true, ..cookie })
+    });
+    let mut browser = stays.browser();
+    let lines = browser.visit(|session| session.put("k", 1).unwrap()).await;
+    assert!(!lines[0].contains("Max-Age"), "{lines:?}");
+    let lines = browser.visit(|session| session.browser_session(false).unwrap()).await;
+    assert!(lines[0].contains("Max-Age=7200"), "{lines:?}");
+}
+
+/// Puts values that end after a minute: `code`, `user.code` and the literal `a.b`.
+async fn with_codes(app: &LocalApp) -> LocalBrowser {
+    let minute = std::time::Duration::from_mins(1);
+    app.browser_with(|session| {
+        session.put_for("code", 7, minute).unwrap();
+        session.put("user.name", "virk").unwrap();
+        session.put_for("user.code", 8, minute).unwrap();
+        session.put_for(Key::literal("a.b"), 9, minute).unwrap();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn values_end_at_their_deadlines() {
+    let app = LocalApp::new();
+    let mut browser = with_codes(&app).await;
+    let all = json!({ "code": 7, "user": { "name": "virk", "code": 8 }, "a.b": 9 });
+    assert_eq!(Value::from(browser.open().await.all()), all);
+    app.clock.advance(std::time::Duration::from_secs(59));
+    browser.visit(|session| session.regenerate().unwrap()).await;
+    assert_eq!(Value::from(browser.open().await.all()), all, "a new token keeps them");
+    app.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(Value::from(browser.open().await.all()), json!({ "user": { "name": "virk" } }));
+    assert_eq!(browser.open().await.take::<u8>("code").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_later_put_has_no_end_and_a_later_change_keeps_it() {
+    let app = LocalApp::new();
+    let mut browser = with_codes(&app).await;
+    browser
+        .visit(|session| {
+            session.put("code", 7).unwrap();
+            session.increment("user.code").unwrap();
+            session.forget(Key::literal("a.b")).unwrap();
+            session.put(Key::literal("a.b"), 1).unwrap();
+        })
+        .await;
+    app.clock.advance(std::time::Duration::from_mins(1));
+    let left = json!({ "code": 7, "user": { "name": "virk" }, "a.b": 1 });
+    assert_eq!(Value::from(browser.open().await.all()), left);
+    let mut browser = with_codes(&app).await;
+    browser.visit(|session| session.put("user", json!({ "code": 1 })).unwrap()).await;
+    app.clock.advance(std::time::Duration::from_mins(1));
+    assert_eq!(Value::from(browser.open().await.all()), json!({ "user": { "code": 1 } }));
+}
+
+#[tokio::test]
+async fn a_value_that_ended_stays_away_after_a_merge() {
+    let app = LocalApp::new();
+    let browser = with_codes(&app).await;
+    let (slow, session) = browser.begin().await;
+    session.put("slow", true).unwrap();
+    app.clock.advance(std::time::Duration::from_mins(1));
+    browser.clone().visit(|session| session.put("fast", true).unwrap()).await;
+    _ = slow.finish(200).await.unwrap();
+    let all = json!({ "user": { "name": "virk" }, "slow": true, "fast": true });
+    assert_eq!(Value::from(browser.open().await.all()), all);
+    let clock = app.clock.clone();
+    let sealed = build(Sessions::builder(Driver::Cookie, AppKeys::random()), &clock);
+    let mut browser = LocalBrowser::new(&sealed);
+    let minute = std::time::Duration::from_mins(1);
+    browser.visit(|session| session.put_for("code", 7, minute).unwrap()).await;
+    assert!(browser.open().await.has("code"));
+    clock.advance(minute);
+    assert!(browser.open().await.missing("code"));
+}
