@@ -147,7 +147,8 @@ macro_rules! value_reads {
             /// session.put("name", "virk")?;
             /// session.put("step", 2)?;
             $(#[doc = $reader])?
-            /// assert_eq!(serde_json::Value::from(session.except(&["name"])), serde_json::json!({ "step": 2 }));
+            /// let rest = session.except(&["name"]);
+            /// assert!(rest.contains_key("step") && !rest.contains_key("name"));
             #[doc = $after]
             /// ```
             pub fn except(&self, names: &[&str]) -> serde_json::Map<String, serde_json::Value> {
