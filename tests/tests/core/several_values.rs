@@ -1,4 +1,4 @@
-//! Several values at once, values that may be missing, and changes that change nothing.
+//! Several values at once, values that may be missing, and values that end.
 
 use cloakroom::{AppKeys, Driver, Error, Key, Session, Sessions};
 use cloakroom_tests::local::{LocalApp, LocalBrowser, build};
@@ -87,28 +87,6 @@ async fn null_counts_as_missing() {
         session.push("list", 1)
     });
     assert_eq!(changed.await, json!({ "user": { "theme": "dark" }, "n": 1, "list": [1] }));
-}
-
-#[tokio::test]
-async fn what_changes_nothing_writes_nothing() {
-    let app = LocalApp::new();
-    let mut browser =
-        app.browser_with(|session| session.put("user", json!({ "a": [1] })).unwrap()).await;
-    let lines = browser.visit(|session| {
-        session.put("user", json!({ "a": [1] })).unwrap();
-        session.put("user.a", [1]).unwrap();
-        session.forget("nothing").unwrap();
-        session.forget("user.b").unwrap();
-        assert!(!session.is_modified());
-    });
-    assert!(lines.await.is_empty());
-    assert_eq!(app.store.calls(), ["load"]);
-    let clock = app.clock.clone();
-    let sealed = build(Sessions::builder(Driver::Cookie, AppKeys::random()), &clock);
-    let mut browser = LocalBrowser::new(&sealed);
-    browser.visit(|session| session.put("k", 1).unwrap()).await;
-    assert!(browser.visit(|session| session.put("k", 1).unwrap()).await.is_empty());
-    assert_eq!(browser.visit(|session| session.put("k", 2).unwrap()).await.len(), 1);
 }
 
 #[tokio::test]

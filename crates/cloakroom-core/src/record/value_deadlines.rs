@@ -44,11 +44,6 @@ impl Record {
         self.value_deadlines.retain(|had| had.path().is_some_and(|had| !had.is_in(path)));
     }
 
-    /// Returns whether the value at `path`, or one in it, has a deadline.
-    pub(super) fn has_value_deadline(&self, path: Path<&str>) -> bool {
-        self.value_deadlines.iter().filter_map(ValueDeadline::path).any(|had| had.is_in(path))
-    }
-
     /// Removes the values whose deadlines have passed.
     pub(crate) fn end_values(&mut self, now: Timestamp) {
         if self.value_deadlines.iter().all(|deadline| now < deadline.at) {

@@ -118,14 +118,9 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change and adds it to the log, for the replay on another request's record. Does nothing if the
-    /// record has had this value since it was loaded. An earlier change of the log would otherwise be replayed
-    /// without this one.
+    /// Makes a change and adds it to the log, for the replay on another request's record.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.check_open()?;
-        if change.changes_nothing(&self.record) && change.changes_nothing(&self.untouched) {
-            return Ok(());
-        }
         change.apply(Arc::make_mut(&mut self.record))?;
         self.log.push(change);
         Ok(())

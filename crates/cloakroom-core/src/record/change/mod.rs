@@ -119,19 +119,6 @@ impl Change {
         Ok(())
     }
 
-    /// Returns whether the record already has the value that this change puts, or nothing that it forgets.
-    /// Without a change there is no write and no cookie.
-    pub(crate) fn changes_nothing(&self, record: &Record) -> bool {
-        match self {
-            Self::Put { path, value } => {
-                let had = record.values.raw(path.borrow());
-                had.is_some_and(|had| had == &**value) && !record.has_value_deadline(path.borrow())
-            }
-            Self::Forget { path } => record.values.raw(path.borrow()).is_none(),
-            _ => false,
-        }
-    }
-
     fn name(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put",
