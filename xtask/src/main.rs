@@ -12,15 +12,17 @@ mod stages;
 #[cfg(test)]
 mod threats;
 mod tools;
+mod workspaces;
 
 use std::{process::ExitCode, time::Duration};
 
 const HELP: &str = "\
 cargo xtask test [STAGE…]       everything that has to hold, or the named stages:
                                 tools fmt clippy features test docs golden licenses package
-                                semver fuzz
-cargo xtask soak [--seconds N]  long fuzz runs, N seconds for each target (default 600), and the
-                                long versions of tests
+                                semver fuzz frameworks; the last one downloads many crates, so a
+                                run of everything leaves it out until they are there
+cargo xtask soak [--seconds N]  long fuzz runs, N seconds for each target (default 600), the long
+                                versions of tests, and the stage frameworks
 cargo xtask bench               what one request costs, in process (divan)
 cargo xtask bench http          the probe beside the bare service, over loopback
 cargo xtask bench peers [--rounds N] [--seconds S] [--only NAME]…
@@ -76,5 +78,6 @@ fn soak(each: Duration) -> Result<(), Failure> {
         "--ignored",
         "--nocapture",
     ])?;
+    stages::run(&stages::WORKSPACES.map(|(name, _)| name))?;
     fuzz::run(each)
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Failure, commands, fuzz, licenses, tools};
+use crate::{Failure, commands, fuzz, licenses, tools, workspaces};
 
 /// How long each fuzz target runs here; `soak` is for longer.
 const FUZZ: Duration = Duration::from_secs(8);
@@ -27,27 +27,46 @@ const STAGES: [Stage; 11] = [
     ("fuzz", || fuzz::run(FUZZ)),
 ];
 
+/// Stages that test the examples with a workspace of their own, and its folder. A run of all stages leaves
+/// one out while its crates are not downloaded, because they are many.
+pub(crate) const WORKSPACES: [(&str, &str); 1] = [("frameworks", "examples/frameworks")];
+
 /// Runs the chosen stages, or all.
 pub(crate) fn run(chosen: &[&str]) -> Result<(), Failure> {
-    let names = STAGES.map(|(name, _)| name);
+    let stages = STAGES.iter().map(|(name, _)| *name);
+    let names: Vec<_> = stages.chain(WORKSPACES.map(|(name, _)| name)).collect();
     if let Some(unknown) = chosen.iter().find(|name| !names.contains(name)) {
         return Err(format!("`{unknown}` is no stage; there are: {}", names.join(" ")));
     }
+    let is_chosen = |name| chosen.is_empty() || chosen.contains(&name);
     let started = Instant::now();
     let mut summary = Vec::new();
     for (name, stage) in STAGES {
-        if !chosen.is_empty() && !chosen.contains(&name) {
-            continue;
+        if is_chosen(name) {
+            summary.push(run_one(name, stage)?);
         }
-        println!("== {name}");
-        let began = Instant::now();
-        stage()
-            .map_err(|failure| format!("== {name}: {failure}\nalone: cargo xtask test {name}"))?;
-        summary.push(format!("{name} {:.0?}", began.elapsed()));
+    }
+    for (name, folder) in WORKSPACES {
+        if chosen.is_empty() && !workspaces::is_downloaded(folder) {
+            println!(
+                "== {name} is left out: the crates of {folder} are not downloaded; to run it: \
+                 cargo xtask test {name}"
+            );
+        } else if is_chosen(name) {
+            summary.push(run_one(name, || workspaces::test(folder))?);
+        }
     }
     println!("== all stages passed in {:.0?}: {}", started.elapsed(), summary.join(", "));
     println!("{} passed, 0 failed", summary.len());
     Ok(())
+}
+
+/// Runs a stage. Returns its name and how long it took.
+fn run_one(name: &str, stage: impl FnOnce() -> Result<(), Failure>) -> Result<String, Failure> {
+    println!("== {name}");
+    let began = Instant::now();
+    stage().map_err(|failure| format!("== {name}: {failure}\nalone: cargo xtask test {name}"))?;
+    Ok(format!("{name} {:.0?}", began.elapsed()))
 }
 
 fn clippy() -> Result<(), Failure> {

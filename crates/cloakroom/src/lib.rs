@@ -16,6 +16,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | set sessions up, page by page | [`guide`], beginning with [`guide::start`] |
+//! | use them with Loco, Leptos, Dioxus or htmx | [`guide::frameworks`] |
 //! | read and write values, flash messages, sign in | [`Session`] |
 //! | show old input, errors and messages in templates | [`View`] |
 //! | take a form, and reply to an invalid one | [`Input`], [`JsonInput`], [`form`] |

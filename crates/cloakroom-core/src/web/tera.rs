@@ -108,8 +108,28 @@ impl View {
         name: &str,
         context: &Context,
     ) -> TeraResult<String> {
+        self.render_tera_with(name, || templates.render(name, context))
+    }
+
+    /// Calls `render`, which renders the template `name`. Its helpers use this view.
+    ///
+    /// Use it if a framework owns the templates, such as the view engine of Loco. Otherwise use
+    /// [`render_tera`](Self::render_tera). The closure has to render on the thread that calls it.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// # let mut templates = tera::Tera::default();
+    /// # cloakroom::tera::add_helpers(&mut templates);
+    /// # templates.add_raw_template("form.html", "{% if has_errors() %}Try again{% endif %}")?;
+    /// let engine = |name| templates.render(name, &tera::Context::new());
+    /// let page = session.view().render_tera_with("form.html", || engine("form.html"))?;
+    /// assert_eq!(page, "");
+    /// # Ok::<(), tera::Error>(())
+    /// ```
+    pub fn render_tera_with<T>(&self, name: &str, render: impl FnOnce() -> T) -> T {
         let _lent = Lent::to_helpers(Rendering { view: self.clone(), template: name.to_owned() });
-        templates.render(name, context)
+        render()
     }
 }
 
@@ -211,6 +231,19 @@ mod tests {
         assert!(render("page.txt", template).unwrap().contains("_csrf"));
         let page = render("page.html", "{{ flash_message(key='note') }}").unwrap();
         assert_eq!(page, "&lt;script&gt;");
+    }
+
+    #[test]
+    fn the_engine_of_a_framework_borrows_the_view_while_it_renders() {
+        let session = crate::testing::session();
+        session.flash_now(serde_json::json!({ "note": "Saved." })).unwrap();
+        let mut templates = Tera::default();
+        add_helpers(&mut templates);
+        templates.add_raw_template("page.html", "{{ flash_message(key='note') }}").unwrap();
+        let engine = || templates.render("page.html", &Context::new());
+        assert_eq!(session.view().render_tera_with("page.html", engine).unwrap(), "Saved.");
+        let error = message(&engine().unwrap_err());
+        assert!(error.contains("needs the session's view"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, the log, the responses to clients |
 //! | [`drivers`] | cookie, memory, file, Redis: how to choose and how to move; the `cloakroom` command |
 //! | [`security`] | threats, defaults and their reasons, your part; sign-in and sign-out |
+//! | [`frameworks`] | Loco, Leptos, Dioxus, htmx, single-page applications: what to add, and the traps |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`deployment`] | proxies, several instances, keys, Redis, files, monitoring |
 //! | [`testing`] | a test client, a fake clock, sessions for unit tests |
@@ -40,6 +41,8 @@ pub mod drivers {}
 pub mod errors {}
 #[doc = include_str!("forms.md")]
 pub mod forms {}
+#[doc = include_str!("frameworks.md")]
+pub mod frameworks {}
 #[doc = include_str!("security.md")]
 ///
 /// <style>.docblock td:last-child code { overflow-wrap: anywhere; white-space: normal }</style>
