@@ -3,6 +3,7 @@
 //!
 //! Only the server is here. A client that is built for the browser calls the same functions.
 #![expect(unreachable_pub, reason = "the macros repeat each server function inside of itself")]
+#![expect(clippy::unused_async, reason = "a server function is called over the network")]
 
 use cloakroom::{
     Error, Owner, Session, Sessions,
