@@ -17,7 +17,11 @@ pub(crate) fn test(folder: &str) -> Result<(), Failure> {
     let manifest = manifest(folder);
     let at = ["--manifest-path", manifest.as_str()];
     let locked = [&at[..], &["--locked", "--workspace"]].concat();
-    commands::cargo(&[&["fmt"], &at[..], &["--all", "--check"]].concat())?;
+    // Without the packages' names, cargo would check the format of the library as well.
+    let packages = commands::packages(&[&at[..], &["--no-deps"]].concat())?;
+    let names = packages.iter().filter_map(|package| package["name"].as_str());
+    let names: Vec<_> = names.flat_map(|name| ["--package", name]).collect();
+    commands::cargo(&[&["fmt"], &at[..], &names, &["--check"]].concat())?;
     let lints = ["--all-targets", "--", "-D", "warnings"];
     commands::cargo(&[&["clippy"], &locked[..], &lints].concat())?;
     commands::cargo(&[&["test"], &locked[..]].concat())
