@@ -7,6 +7,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -209,6 +210,13 @@ impl Key {
             .expect("32 bytes can be derived");
         derived
     }
+}
+
+/// Returns HMAC-SHA256 of `message` (RFC 2104).
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+pub(crate) fn mac(key: &SubKey, message: &[u8]) -> [u8; 32] {
+    let mac = Hmac::<Sha256>::new_from_slice(&**key).expect("a key of 32 bytes");
+    mac.chain_update(message).finalize().into_bytes().into()
 }
 
 /// Returns whether the bytes look typed or counted: one value or a short repetition, an arithmetic

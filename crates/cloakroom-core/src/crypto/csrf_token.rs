@@ -3,12 +3,10 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::crypto::{
-    app_keys::{KeyId, SubKey},
+    app_keys::{KeyId, SubKey, mac},
     random::fill_from_system,
     token::Token,
 };
@@ -32,7 +30,9 @@ impl CsrfKeys {
         let mut token = [0; 2 * BYTES];
         let (mask, masked) = token.split_at_mut(BYTES);
         fill_from_system(mask);
-        for ((masked, mask), mac) in masked.iter_mut().zip(mask).zip(mac(&self.0[0], session)) {
+        for ((masked, mask), mac) in
+            masked.iter_mut().zip(mask).zip(mac(&self.0[0], session.seed()))
+        {
             *masked = *mask ^ mac;
         }
         URL_SAFE_NO_PAD.encode(token)
@@ -49,14 +49,8 @@ impl CsrfKeys {
         let (mask, masked) = token.split_at(BYTES);
         let unmasked: Vec<u8> =
             mask.iter().zip(masked).map(|(mask, masked)| mask ^ masked).collect();
-        self.0.iter().any(|key| mac(key, session)[..].ct_eq(&unmasked).into())
+        self.0.iter().any(|key| mac(key, session.seed())[..].ct_eq(&unmasked).into())
     }
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn mac(key: &SubKey, session: &Token) -> [u8; BYTES] {
-    let mac = Hmac::<Sha256>::new_from_slice(&**key).expect("a key of 32 bytes");
-    mac.chain_update(session.seed()).finalize().into_bytes().into()
 }
 
 /// Shows the number of keys, because their bytes are secret.

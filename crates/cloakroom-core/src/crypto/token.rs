@@ -3,13 +3,15 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use cloakroom_store::RecordKey;
 
-use crate::crypto::{app_keys::SubKey, random::fill_from_system};
+use crate::crypto::{
+    app_keys::{SubKey, mac},
+    random::fill_from_system,
+};
 
 /// Separates record keys from other SHA-256 hashes of the token. Domain and token have 52 bytes, so
 /// they fit into one block of SHA-256, which takes 55.
@@ -85,12 +87,10 @@ impl Token {
         (written == Self::BYTES).then_some(Self(bytes))
     }
 
-    /// Derives the token of a session that is taken over from the cookie of another library. The same cookie
-    /// gives the same token, so that concurrent requests take the session over once.
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    pub(crate) fn derived(key: &SubKey, cookie: &[u8]) -> Self {
-        let mac = Hmac::<Sha256>::new_from_slice(&**key).expect("a key of 32 bytes");
-        Self(mac.chain_update(cookie).finalize().into_bytes().into())
+    /// Derives the token of a session from a name: a cookie of another library, or one that the application
+    /// gives. The same name gives the same token, so that concurrent requests begin the session once.
+    pub(crate) fn derived(key: &SubKey, name: &[u8]) -> Self {
+        Self(mac(key, name))
     }
 
     pub(crate) const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
