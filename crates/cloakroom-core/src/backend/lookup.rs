@@ -68,12 +68,7 @@ impl<'a> Lookup<'a> {
         context: &'a Context,
         attempted: &'static str,
     ) -> Result<Self, Error> {
-        match backend {
-            Backend::Store(backend) => Ok(Self { backend, context, attempted }),
-            Backend::Cookie(_) => {
-                Err(Kind::Unsupported { attempted, driver: backend.name() }.into())
-            }
-        }
+        Ok(Self { backend: backend.store(attempted)?, context, attempted })
     }
 
     pub(crate) fn lifetimes(&self) -> &'a Lifetimes {

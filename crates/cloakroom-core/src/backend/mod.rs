@@ -58,11 +58,14 @@ impl Backend {
         }
     }
 
-    /// Returns the backend of stores, unless cookies hold the records.
-    pub(crate) fn as_store(&self) -> Option<&StoreBackend> {
+    /// Returns the backend of stores. `attempted` says in errors what it is for.
+    ///
+    /// # Errors
+    /// On the cookie driver, because visitors have its sessions.
+    pub(crate) fn store(&self, attempted: &'static str) -> Result<&StoreBackend, Error> {
         match self {
-            Self::Cookie(_) => None,
-            Self::Store(backend) => Some(backend),
+            Self::Store(backend) => Ok(backend),
+            Self::Cookie(_) => Err(Kind::Unsupported { attempted, driver: self.name() }.into()),
         }
     }
 

@@ -44,10 +44,7 @@ impl Sessions {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn shared(&self, name: &str) -> Result<Session, Error> {
-        let Some(store) = self.backend().as_store() else {
-            let attempted = "open a shared session";
-            return Err(Kind::Unsupported { attempted, driver: self.driver_name() }.into());
-        };
+        let store = self.backend().store("open a shared session")?;
         let context = self.context();
         let token = Token::derived(context.shared_key(), name.as_bytes());
         let make = ready(Ok(Some(context.empty_record())));
