@@ -135,9 +135,7 @@ macro_rules! value_reads {
             #[doc = $after]
             /// ```
             pub fn only(&self, names: &[&str]) -> serde_json::Map<String, serde_json::Value> {
-                let mut values = self.all();
-                values.retain(|name, _| names.contains(&name.as_str()));
-                values
+                self.read_values(|values| values.all_of(|name| names.contains(&name)))
             }
 
             /// Returns the values of all other names, as a JSON object. A dot in a name is an ordinary letter.
@@ -152,9 +150,7 @@ macro_rules! value_reads {
             #[doc = $after]
             /// ```
             pub fn except(&self, names: &[&str]) -> serde_json::Map<String, serde_json::Value> {
-                let mut values = self.all();
-                values.retain(|name, _| !names.contains(&name.as_str()));
-                values
+                self.read_values(|values| values.all_of(|name| !names.contains(&name)))
             }
 
             /// Returns `true` if there are no values. Flash does not count.

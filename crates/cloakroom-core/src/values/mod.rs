@@ -79,9 +79,15 @@ impl Values {
         }
     }
 
-    /// Parses every value. A value that is nested too deeply for the parser becomes `null`, and a
-    /// warning is logged, because one such value must not make the others unreadable.
+    /// Parses every value, as [`all_of`](Self::all_of).
     pub(crate) fn all(&self) -> Map<String, Value> {
+        self.all_of(|_| true)
+    }
+
+    /// Parses the members for whose names `keep` returns `true`. A value that is nested too deeply for the parser becomes `null`, and a
+    /// warning is logged, because one such value must not make the others unreadable.
+    pub(crate) fn all_of(&self, keep: impl Fn(&str) -> bool) -> Map<String, Value> {
+        let kept = |(name, _): &(&str, _)| keep(name);
         let parse = |(key, text): (&str, &str)| {
             let value = serde_json::from_str(text).unwrap_or_else(|_| {
                 tracing::warn!(key, "reading a stored value as null: it is nested too deeply");
@@ -90,8 +96,8 @@ impl Values {
             (key.to_owned(), value)
         };
         match self {
-            Self::Stored(text) => Self::members(text).iter().map(parse).collect(),
-            Self::Open(members) => members.iter().map(parse).collect(),
+            Self::Stored(text) => Self::members(text).iter().filter(kept).map(parse).collect(),
+            Self::Open(members) => members.iter().filter(kept).map(parse).collect(),
         }
     }
 
