@@ -15,6 +15,7 @@ use toml::{
 
 use crate::{
     Settings, SettingsError,
+    error::SETTINGS,
     load::SettingsLayer,
     names::{APP_KEY, dotted, unknown_key},
     origins::{Origin, Origins},
@@ -91,7 +92,7 @@ fn check_keys(
                 Some(Place { value, text, .. }) => {
                     Origin::new(value, &key, format!("`{key}`"), text)
                 }
-                None => Origin::new(GIVEN, &key, format!("`{key}`"), &written(value)),
+                None => Origin::new(SETTINGS, &key, format!("`{key}`"), &written(value)),
             };
             origins.set(&key, origin);
         }
@@ -112,9 +113,6 @@ fn written(value: &Value) -> String {
         Value::Table(_) | Value::Datetime(_) => value.type_str().to_owned(),
     }
 }
-
-/// The place of settings that a serde source gave.
-const GIVEN: &str = "session settings";
 
 /// Where the keys of a file are, by their dotted names.
 #[derive(Default)]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The place of settings that have no file and no variable.
+pub(super) const SETTINGS: &str = "session settings";
+
 /// Settings that cannot be used. The message says in one line where they were set, which one is wrong
 /// and what is accepted. It never contains a secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,7 +22,7 @@ impl SettingsError {
     /// Makes an error about settings that a driver refuses. `problem` names the key and says what is
     /// accepted.
     pub fn settings(problem: impl fmt::Display) -> Self {
-        Self::at("session settings", problem)
+        Self::at(SETTINGS, problem)
     }
 }
 
