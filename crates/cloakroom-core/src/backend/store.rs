@@ -191,8 +191,15 @@ fn read(
         TagKey::Older => Seal::OfOldKey,
     };
     let persistence = stored.into();
-    let is_taken_over = false;
-    Some(LoadedSession { persistence, key: Some(key), token, record, seal, at, is_taken_over })
+    Some(LoadedSession {
+        persistence,
+        key: Some(key),
+        token,
+        record,
+        seal,
+        at,
+        is_taken_over: false,
+    })
 }
 
 /// Loads the live record under `key`, of any application. Follows the tombstones of rotations to the

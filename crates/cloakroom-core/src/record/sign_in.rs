@@ -87,12 +87,11 @@ impl SignIn {
         lifetimes: &Lifetimes,
     ) -> impl Iterator<Item = Change> + use<> {
         let Self { label, level, stamp, idle_timeout, absolute_timeout, .. } = self;
-        let millis = |idle: Duration| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         let absolute = absolute_timeout.map(|span| owner.since + span);
         let absolute = absolute.or_else(|| lifetimes.absolute_deadline(owner.since));
         let changes = [
             Change::Own(Some(Owner { level, stamp, ..owner })),
-            Change::IdleTimeout(idle_timeout.map(millis)),
+            Change::idle_timeout(idle_timeout),
             Change::AbsoluteDeadline(absolute),
         ];
         changes.into_iter().chain(label.map(|label| Change::Label(label.into())))

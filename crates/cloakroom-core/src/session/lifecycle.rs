@@ -92,7 +92,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn set_idle_timeout(&self, idle: Duration) -> Result<(), Error> {
-        self.change_idle_timeout(Some(idle))
+        self.state().work.change(Change::idle_timeout(Some(idle)))
     }
 
     /// Sets whether the cookie of this session ends when the browser is closed, as a box "remember me" that is
@@ -132,13 +132,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn reset_idle_timeout(&self) -> Result<(), Error> {
-        self.change_idle_timeout(None)
-    }
-
-    /// Sets the session's own idle timeout. `None`: that of the settings.
-    pub(super) fn change_idle_timeout(&self, idle: Option<Duration>) -> Result<(), Error> {
-        let millis = |idle: Duration| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        self.state().work.change(Change::IdleTimeout(idle.map(millis)))
+        self.state().work.change(Change::idle_timeout(None))
     }
 
     /// Sets the absolute timeout of this session: it ends `absolute` from now, even if it is used. `None`

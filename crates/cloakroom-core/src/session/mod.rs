@@ -38,9 +38,10 @@ use crate::{
         decide::{Persistence, Usage, Worth},
         loaded::LoadedSession,
     },
+    error::Error,
     form::FormInput,
     http::fetch_metadata::{FetchMetadata, Initiator},
-    record::owner::Owner,
+    record::{change::Change, owner::Owner},
     session::sessions::Sessions,
 };
 use cloakroom_store::{RecordKey, clock::Timestamp};
@@ -126,6 +127,12 @@ impl Session {
     /// Invariant: no code of the application runs while the state is locked.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes changes one after the other. Stops at the first that fails.
+    fn change_all(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), Error> {
+        let mut state = self.state();
+        changes.into_iter().try_for_each(|change| state.work.change(change))
     }
 
     /// Returns the user that this request has asked for. No code of the application runs under the lock.

@@ -745,29 +745,19 @@ impl SessionsBuilder {
         if self.max_bytes == 0 {
             return Err(ConfigError::new("max_bytes", "at least 1 is accepted"));
         }
-        let max_sessions = match self.max_sessions.map(NonZeroUsize::new) {
-            Some(None) => {
-                return Err(ConfigError::new(
-                    "max_sessions",
-                    "at least 1 is accepted, or none for no limit",
-                ));
-            }
-            limit => limit.flatten(),
-        };
+        let max_sessions = checked_sessions(self.max_sessions)?;
         let backend = match self.driver {
             Driver::Cookie => Backend::Cookie(Sealer::new(&self.keys, "session", cookies.name())),
             Driver::Store(store) => Backend::Store(StoreBackend::new(store)),
         };
+        let foreign = self.foreign.map(|foreign| Foreign::new(foreign, &cookies, &self.keys));
         let context = Context {
             cookie_contents: backend.cookie_contents(),
             apps: AppTags::new(&self.keys, self.scope),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             shared: self.keys.derive("shared session"),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
-            foreign: match self.foreign {
-                Some(foreign) => Some(Foreign::new(foreign, &cookies, &self.keys)?),
-                None => None,
-            },
+            foreign: foreign.transpose()?,
             cookies,
             origins,
             lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,
@@ -786,6 +776,13 @@ impl SessionsBuilder {
         let shared = Arc::new(Shared { context, backend, sign_ins: SignIns::default() });
         Ok(Sessions { shared, token_transport: TokenTransport::Cookie, layer: None })
     }
+}
+
+/// Checks the limit of an owner's sessions.
+fn checked_sessions(limit: Option<usize>) -> Result<Option<NonZeroUsize>, ConfigError> {
+    let accepted = "at least 1 is accepted, or none for no limit";
+    let refused = || ConfigError::new("max_sessions", accepted);
+    limit.map(|limit| NonZeroUsize::new(limit).ok_or_else(refused)).transpose()
 }
 
 /// Checks that the sign-in page is a path of this site.

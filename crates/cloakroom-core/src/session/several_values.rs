@@ -1,11 +1,13 @@
 //! Operations on several values, and on values that may be missing.
 
+use std::iter;
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::session::Session;
 use crate::{
-    error::Error,
+    error::{Error, Kind},
     record::change::Change,
     values::{
         Path, encode_object,
@@ -29,8 +31,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn put_all(&self, values: impl Serialize) -> Result<(), Error> {
-        let puts = puts("put_all", &values)?;
-        puts.into_iter().try_for_each(|put| self.state().work.change(put))
+        self.change_all(puts("put_all", &values)?)
     }
 
     /// Removes all values and stores each member of `values`, a map or struct, under its name. A dot in a name
@@ -49,8 +50,7 @@ impl Session {
     /// ```
     pub fn replace(&self, values: impl Serialize) -> Result<(), Error> {
         let puts = puts("replace", &values)?;
-        self.clear()?;
-        puts.into_iter().try_for_each(|put| self.state().work.change(put))
+        self.change_all(iter::once(Change::Clear).chain(puts))
     }
 
     /// Returns the value under `key`. If there is none, or it is `null`, stores `default` and returns it.
@@ -130,7 +130,7 @@ impl Session {
     pub fn push<T: Serialize>(&self, key: impl AsKey, item: T) -> Result<(), Error> {
         let path = Path::of(&key)?;
         let item = RawValue::from_string(path.encode(&item)?.into())
-            .map_err(|cause| crate::error::Kind::Encode { key: path.text().to_owned(), cause })?;
+            .map_err(|cause| Kind::Encode { key: path.text().to_owned(), cause })?;
         self.update(path.key(), move |list: &mut Vec<Box<RawValue>>| list.push(item.clone()))?;
         Ok(())
     }

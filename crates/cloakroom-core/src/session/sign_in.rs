@@ -51,9 +51,7 @@ impl Session {
             self.regenerate()?;
         }
         let owner = self.owner_entry(&sign_in.owner);
-        for change in sign_in.changes(owner, self.sessions().context().lifetimes()) {
-            self.state().work.change(change)?;
-        }
+        self.change_all(sign_in.changes(owner, self.sessions().context().lifetimes()))?;
         self.mark_authenticated()
     }
 
@@ -106,9 +104,7 @@ impl Session {
             kept.extend(self.state().values().text(path).map(|value| (path.to_owned(), value)));
         }
         self.destroy()?;
-        let mut state = self.state();
-        let mut kept = kept.into_iter();
-        kept.try_for_each(|(path, value)| state.work.change(Change::Put { path, value }))
+        self.change_all(kept.into_iter().map(|(path, value)| Change::Put { path, value }))
     }
 
     /// Stores a stamp with the owner of this session: a value that changes when all sessions of the owner

@@ -99,7 +99,7 @@ pub(super) struct UnitOfWork {
 
 impl UnitOfWork {
     pub(super) fn new(loaded: LoadedSession, usage: Usage) -> Self {
-        let LoadedSession { persistence, key, token, record, seal, at, is_taken_over: _ } = loaded;
+        let LoadedSession { persistence, key, token, record, seal, at, .. } = loaded;
         Self {
             persistence,
             key,

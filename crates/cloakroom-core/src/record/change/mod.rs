@@ -4,7 +4,7 @@
 
 pub(crate) mod closure;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytestring::ByteString;
 
@@ -71,6 +71,12 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// Sets the session's own idle timeout. `None`: that of the settings.
+    pub(crate) fn idle_timeout(idle: Option<Duration>) -> Self {
+        let millis = |idle: Duration| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        Self::IdleTimeout(idle.map(millis))
+    }
+
     /// Makes this change. A change that fails leaves the record unchanged.
     pub(crate) fn apply(&self, record: &mut Record) -> Result<(), Error> {
         let values = &mut record.values;
