@@ -19,10 +19,10 @@ use std::{process::ExitCode, time::Duration};
 const HELP: &str = "\
 cargo xtask test [STAGE…]       everything that has to hold, or the named stages:
                                 tools fmt clippy features test docs golden licenses package
-                                semver fuzz frameworks; the last one downloads many crates, so a
-                                run of everything leaves it out until they are there
+                                semver fuzz frameworks migrations; the last two download many crates, so
+                                a run of everything leaves them out until they are there
 cargo xtask soak [--seconds N]  long fuzz runs, N seconds for each target (default 600), the long
-                                versions of tests, and the stage frameworks
+                                versions of tests, and the stages frameworks and migrations
 cargo xtask bench               what one request costs, in process (divan)
 cargo xtask bench http          the probe beside the bare service, over loopback
 cargo xtask bench peers [--rounds N] [--seconds S] [--only NAME]…

@@ -29,7 +29,8 @@ const STAGES: [Stage; 11] = [
 
 /// Stages that test the examples with a workspace of their own, and its folder. A run of all stages leaves
 /// one out while its crates are not downloaded, because they are many.
-pub(crate) const WORKSPACES: [(&str, &str); 1] = [("frameworks", "examples/frameworks")];
+pub(crate) const WORKSPACES: [(&str, &str); 2] =
+    [("frameworks", "examples/frameworks"), ("migrations", "examples/migrations")];
 
 /// Runs the chosen stages, or all.
 pub(crate) fn run(chosen: &[&str]) -> Result<(), Failure> {
