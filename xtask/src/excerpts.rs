@@ -32,5 +32,5 @@ fn excerpts_of_the_guide_are_lines_of_the_examples() {
             count += 1;
         }
     }
-    assert!(count >= 2, "the guide quotes {count} examples");
+    assert!(count >= 3, "the guide quotes {count} examples");
 }
