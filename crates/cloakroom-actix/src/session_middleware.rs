@@ -8,12 +8,16 @@ use std::{
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
-    body::{EitherBody, MessageBody},
+    body::{BoxBody, EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    http::{header::HeaderMap, uri::Authority},
 };
 use cloakroom_core::{
     Sessions,
-    adapter::{AdapterError, ContextStack, Problem, ResponseHeaders, Uncommitted},
+    adapter::{
+        AdapterError, Ahead, ContextStack, Problem, RequestContext, RequestHead, ResponseHeaders,
+        Uncommitted, actix::render,
+    },
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
@@ -217,9 +221,17 @@ where
         let outer = request.extensions_mut().remove();
         let (stack, context) =
             ContextStack::begin(&self.sessions, request.method().as_str(), outer);
+        if let Some(reply) = context.device_reply(&head_of(&request)) {
+            let maker = self.response_maker(context, &request);
+            return async move {
+                let response = maker.reply(request, reply).await;
+                Ok(response.map_into_boxed_body().map_into_right_body())
+            }
+            .boxed_local();
+        }
         let preload = (self.loading == Loading::Ahead)
             .then(|| (context.preload(request.headers()), context.clone()));
-        let handled = HandledRequest::new(context, &request);
+        let maker = self.response_maker(context, &request);
         request.extensions_mut().insert(stack);
         let handler = self.inner.call(request);
         let handler = async move {
@@ -230,8 +242,23 @@ where
             // The handler runs when this future is polled first.
             handler.await
         };
-        let maker = ResponseMaker { request: handled, on_failure: self.on_failure.clone() };
         maker.run_and_commit(handler).boxed_local()
+    }
+}
+
+impl<S> SessionService<S> {
+    fn response_maker(&self, context: RequestContext, request: &ServiceRequest) -> ResponseMaker {
+        let request = HandledRequest::new(context, request);
+        ResponseMaker { request, on_failure: self.on_failure.clone() }
+    }
+}
+
+fn head_of(request: &ServiceRequest) -> RequestHead<'_, HeaderMap> {
+    RequestHead {
+        method: request.method().as_str(),
+        target: request.uri().path(),
+        authority: request.uri().authority().map(Authority::as_str),
+        headers: request.headers(),
     }
 }
 
@@ -242,6 +269,19 @@ struct ResponseMaker {
 }
 
 impl ResponseMaker {
+    /// Sends the library's own reply in place of the handler's response.
+    async fn reply(
+        self,
+        request: ServiceRequest,
+        reply: Ahead,
+    ) -> ServiceResponse<EitherBody<BoxBody>> {
+        let response = match reply.await {
+            Ok(parts) => render(parts.unwrap_or_default()),
+            Err(error) => self.on_failure.respond(AdapterError::NotLoaded(error), &self.request),
+        };
+        self.commit_response(request.into_response(response)).await
+    }
+
     /// Runs the handler, then the commit.
     ///
     /// A panic can leave data half changed. The middleware looks at no such data afterwards but at a

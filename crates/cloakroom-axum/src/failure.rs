@@ -62,7 +62,7 @@ impl OnFailure {
 
 /// Gives a response the body type of the service. If that is not axum's, the body stays empty, because
 /// a body of an unknown type cannot be made from text.
-fn with_body<B: Default + 'static>(response: AxumResponse) -> Response<B> {
+pub(crate) fn with_body<B: Default + 'static>(response: AxumResponse) -> Response<B> {
     let (mut parts, made) = response.into_parts();
     let mut body = B::default();
     if let Some(slot) = (&mut body as &mut dyn Any).downcast_mut::<Body>() {

@@ -8,18 +8,23 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use cloakroom_core::adapter::{AdapterError, CommitFuture, Preload, ResponseHeaders, Uncommitted};
+use cloakroom_core::adapter::{
+    AdapterError, Ahead, CommitFuture, ResponseHeaders, Uncommitted, axum::render,
+};
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{failure::OnFailure, handled_request::HandledRequest};
+use crate::{
+    failure::{OnFailure, with_body},
+    handled_request::HandledRequest,
+};
 
 pin_project! {
     /// Runs the handler, then the commit.
     pub struct ResponseFuture<F, B> {
         #[pin]
         handler: F,
-        preload: Option<Preload>,
+        ahead: Option<Ahead>,
         request: HandledRequest,
         on_failure: OnFailure,
         committing: Option<Committing<B>>,
@@ -42,10 +47,10 @@ impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn new(
         handler: F,
         request: HandledRequest,
-        preload: Option<Preload>,
+        ahead: Option<Ahead>,
         on_failure: OnFailure,
     ) -> Self {
-        Self { handler, preload, request, on_failure, committing: None }
+        Self { handler, ahead, request, on_failure, committing: None }
     }
 }
 
@@ -59,13 +64,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let (request, on_failure) = (this.request, this.on_failure);
-        if let Some(preload) = this.preload {
-            let loaded = ready!(preload.as_mut().poll(cx));
-            *this.preload = None;
-            if let Err(error) = loaded {
-                return Poll::Ready(
-                    Ok(on_failure.respond(AdapterError::NotLoaded(error), request)),
-                );
+        if let Some(ahead) = this.ahead {
+            let replied = ready!(ahead.as_mut().poll(cx));
+            *this.ahead = None;
+            match replied {
+                Ok(None) => {}
+                Ok(Some(reply)) => {
+                    let response = with_body(render(reply));
+                    *this.committing = Some(Outcome::Response(response).commit(request));
+                }
+                Err(error) => {
+                    let failure = AdapterError::NotLoaded(error);
+                    return Poll::Ready(Ok(on_failure.respond(failure, request)));
+                }
             }
         }
         let mut committing = match this.committing.take() {

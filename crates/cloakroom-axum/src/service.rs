@@ -4,9 +4,12 @@ use std::task::{Context, Poll};
 
 use cloakroom_core::{
     Sessions,
-    adapter::{ContextStack, axum::SessionExtension},
+    adapter::{ContextStack, RequestHead, axum::SessionExtension},
 };
-use http::{Request, Response};
+use http::{
+    Request, Response,
+    uri::{Authority, PathAndQuery},
+};
 use tower_service::Service;
 
 use crate::{ResponseFuture, failure::OnFailure, handled_request::HandledRequest, layer::Loading};
@@ -51,11 +54,19 @@ where
         let target = target.or_else(|| request.uri().path_and_query().cloned());
         let (stack, context) =
             ContextStack::begin(&self.sessions, request.method().as_str(), outer);
-        let preload = (self.loading == Loading::Ahead).then(|| context.preload(request.headers()));
+        let head = RequestHead {
+            method: request.method().as_str(),
+            target: target.as_ref().map_or("", PathAndQuery::as_str),
+            authority: request.uri().authority().map(Authority::as_str),
+            headers: request.headers(),
+        };
+        let ahead = context.device_reply(&head).or_else(|| {
+            (self.loading == Loading::Ahead).then(|| context.preload(request.headers()))
+        });
         let handled = HandledRequest::new(context, request.method().clone(), target.clone());
         request.extensions_mut().insert(SessionExtension { stack, target });
-        // The handler runs when this future is polled first, which is after the preload.
+        // The handler runs when this future is polled first, which is after `ahead`.
         let handler = self.inner.call(request);
-        ResponseFuture::new(handler, handled, preload, self.on_failure.clone())
+        ResponseFuture::new(handler, handled, ahead, self.on_failure.clone())
     }
 }

@@ -57,6 +57,7 @@ pub use adapter::{
 };
 pub use backend::{
     context::ServerErrors,
+    device_binding::DeviceBinding,
     foreign::{ForeignSession, ForeignSessions},
     not_before::NotBefore,
     users::Users,
@@ -87,6 +88,7 @@ pub use session::{
     Session,
     current_user::CurrentUser,
     deadlines::Deadlines,
+    device::Device,
     flash_messages::FlashMessages,
     read::ReadSession,
     sessions::{DEFAULT_IDLE_TIMEOUT, Driver, Sessions, SessionsBuilder},

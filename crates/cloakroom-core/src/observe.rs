@@ -16,6 +16,7 @@
 //! | event "regenerate dropped: …", for the same in a request that called `regenerate`: probably a sign-in that the visitor has to repeat | warn | `session`, `changes` |
 //! | event "old input left out: …", for a form that does not fit into the session | warn | `fields`: their number |
 //! | event "errors left out: …", for errors that do not fit, or more than a session keeps | warn | `fields`: their number; `limit` |
+//! | event "device", for a request about a device, or one without the bound cookie of its session's device | info | `event` as in the metrics, `session` |
 //! | event "commit failed" | warn | `reason` |
 //! | event "forged request" | warn | `reason`, `enforced`, and the [`explanation`](crate::csrf::CsrfRejection::explanation) unless the body is the reason |
 //! | event "unreadable form", for a body that breaks off or exceeds its limit while a CSRF layer reads it | warn | `reason` |
@@ -37,6 +38,7 @@
 //! | `cloakroom_loads_total` | counter | `driver`; `outcome`: `live` (in a store also an unreadable record), `absent` (also a cookie that cannot be decrypted), `gone` (ended or regenerated a short time ago), `error` |
 //! | `cloakroom_commits_total` | counter | `driver`; `step`: `create`, `replace`, `touch`, `rotate`, `destroy`, `seal`; `outcome`: `done`, `conflict`, `gone`, `exists`, `error` |
 //! | `cloakroom_refusals_total` | counter | `reason`: an [`Error::code`](crate::Error::code), a [`CsrfRejection::reason`](crate::csrf::CsrfRejection::reason), or, for a form without the token in a header, `body_too_large`, `body_broken` or `not_a_form` |
+//! | `cloakroom_device_events_total` | counter | `event`: `proven` (a device was registered, or has proved its key), `challenged`, `unknown` (the session has no such device any more), `moved` (the browser repeats it), `missing` (a request of a bound session without its bound cookie), or the reason of a refused proof: `device_challenge`, `device_signature`, `device_key`, `device_proof`, `device_algorithm`, `device_bound_to_other`, `device_not_signed_in` |
 //! | `cloakroom_record_bytes`, the size of each written record | histogram | `driver` |
 //! | `cloakroom_load_seconds`, `cloakroom_commit_seconds`, the duration of one load or one step | histograms | `driver` |
 
@@ -142,6 +144,12 @@ pub(crate) fn taken_over(session: &str) {
 }
 
 /// Logs that a request's changes were dropped, because its session has ended.
+/// Counts what browsers do about the devices of sessions.
+pub(crate) fn device(event: &'static str, session: impl std::fmt::Display) {
+    tracing::info!(target: TARGET, event, %session, "device");
+    meter::device(event);
+}
+
 pub(crate) fn changes_dropped(session: &str, changes: usize) {
     tracing::info!(
         target: TARGET,
@@ -392,6 +400,10 @@ mod meter {
         counter!("cloakroom_loads_total", "driver" => driver, "outcome" => outcome).increment(1);
     }
 
+    pub(super) fn device(event: &'static str) {
+        counter!("cloakroom_device_events_total", "event" => event).increment(1);
+    }
+
     pub(super) fn refusal(reason: &'static str) {
         counter!("cloakroom_refusals_total", "reason" => reason).increment(1);
     }
@@ -410,5 +422,6 @@ mod meter {
 
     pub(super) fn step(_: &str, _: &str, _: &str, _: Option<usize>, _: Began) {}
     pub(super) fn load(_: &str, _: &str, _: Began) {}
+    pub(super) fn device(_: &str) {}
     pub(super) fn refusal(_: &str) {}
 }

@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     fmt, iter,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     body::BodyError,
+    device_requests::Ahead,
     end::Inside,
     error::AdapterError,
     nesting,
@@ -19,7 +19,11 @@ use super::{
     require_owner::SignInRequired,
 };
 use crate::{
-    backend::{decide::Persistence, loaded::LoadedSession},
+    backend::{
+        decide::Persistence,
+        device_binding::{DeviceBinding, Presence},
+        loaded::LoadedSession,
+    },
     cookie::{self, TokenCandidates},
     error::{Error, Kind},
     form::FormInput,
@@ -100,8 +104,14 @@ pub(super) enum Csrf {
     Misses,
 }
 
-/// A future that loads a request's session ahead of its handler. See [`RequestContext::preload`].
-pub type Preload = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+/// Whether a request needs the bound cookie of its session's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Enforcement {
+    /// As the policy says.
+    ByPolicy,
+    /// No, because the browser asks for the cookie.
+    WithoutDevice,
+}
 
 impl RequestContext {
     /// Makes the context of a request outside of any session layer, as in tests and tools. Adapters call
@@ -171,7 +181,7 @@ impl RequestContext {
             return Ok(session);
         }
         let candidates = self.candidates(headers);
-        let loaded = self.load(&candidates).await?;
+        let loaded = self.load(&candidates, Enforcement::ByPolicy).await?;
         // These headers matter to flash alone, so a session without flash does not pay for them.
         let fetch = if loaded.record.flash.is_empty() {
             FetchMetadata::IRRELEVANT
@@ -192,7 +202,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// As [`session`](Self::session).
-    pub fn preload(&self, headers: &(impl Headers + ?Sized)) -> Preload {
+    pub fn preload(&self, headers: &(impl Headers + ?Sized)) -> Ahead {
         let context = self.clone();
         let candidates = self.candidates(headers).into_owned();
         let fetch = FetchMetadata::of(self.inner.method, headers);
@@ -203,13 +213,13 @@ impl RequestContext {
         // If the load fails, the layer makes the response without the request's headers.
         self.progress().format = Some(format);
         Box::pin(async move {
-            let loaded = context.load(&candidates).await?;
+            let loaded = context.load(&candidates, Enforcement::ByPolicy).await?;
             context.get_or_insert_session(loaded, fetch, format, candidates.chunks);
-            Ok(())
+            Ok(None)
         })
     }
 
-    fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
+    pub(super) fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
         match self.inner.sessions.token_transport() {
             TokenTransport::Cookie => {
                 let context = self.inner.sessions.context();
@@ -217,6 +227,9 @@ impl RequestContext {
                 if let (true, Some(foreign)) = (found.candidates.is_empty(), context.foreign()) {
                     let cookie = foreign.cookie(headers.all("cookie"), context.now());
                     found.foreign = cookie.map(Cow::Borrowed);
+                }
+                if let Some(binding) = context.device_binding() {
+                    found.device = binding.cookie(headers.all("cookie")).map(Cow::Borrowed);
                 }
                 found
             }
@@ -240,12 +253,26 @@ impl RequestContext {
         }
     }
 
-    async fn load(&self, candidates: &TokenCandidates<'_>) -> Result<LoadedSession, Error> {
+    pub(super) async fn load(
+        &self,
+        candidates: &TokenCandidates<'_>,
+        enforcement: Enforcement,
+    ) -> Result<LoadedSession, Error> {
         let sessions = &self.inner.sessions;
         if self.progress().csrf == Csrf::Misses {
             return Err(Kind::Unprotected { layer: nesting::place(sessions) }.into());
         }
-        let loaded = sessions.backend().load(candidates, sessions.context()).await?;
+        let mut loaded = sessions.backend().load(candidates, sessions.context()).await?;
+        if let Some(binding) = sessions.context().device_binding() {
+            let cookie = candidates.device.as_deref();
+            loaded.presence = binding.presence(&loaded.record, cookie, loaded.at);
+            if loaded.presence == Presence::Missing && enforcement == Enforcement::ByPolicy {
+                observe::device("missing", loaded.token.correlation());
+                if binding.policy == DeviceBinding::Require {
+                    return Ok(loaded.start_over(sessions.context()));
+                }
+            }
+        }
         // The cookie of a session that has just ended is left alone, because it may belong to a newer
         // login. A bearer's token does not: its holder starts over. Pre-sessions are for cookies.
         let starts_over = sessions.token_transport() == TokenTransport::Bearer
@@ -259,7 +286,7 @@ impl RequestContext {
     }
 
     /// Keeps the loaded session. Of two extractors that loaded at the same time, both get the first one.
-    fn get_or_insert_session(
+    pub(super) fn get_or_insert_session(
         &self,
         loaded: LoadedSession,
         fetch: FetchMetadata,

@@ -41,6 +41,7 @@ pub mod actix;
 pub mod axum;
 mod body;
 mod context;
+mod device_requests;
 mod end;
 mod error;
 #[cfg(feature = "http")]
@@ -56,7 +57,8 @@ mod stack;
 mod verify_request;
 
 pub use body::BodyError;
-pub use context::{Preload, RequestContext};
+pub use context::RequestContext;
+pub use device_requests::Ahead;
 pub use end::CommitFuture;
 pub use error::AdapterError;
 pub use on_failure::{OnFailure, Replacement, headers_of_replaced};

@@ -169,6 +169,9 @@ impl RequireOwner {
     /// Returns what the sign-in is missing, if it does not suffice.
     fn missing(&self, owner: Option<&Entry>, session: &Session) -> Result<Option<Reason>, Error> {
         let Some(owner) = owner else { return Ok(Some(Reason::NotSignedIn)) };
+        if (self.within.is_some() || self.level > 0) && session.lacks_device() {
+            return Ok(Some(Reason::DeviceMissing));
+        }
         if let Some(within) = self.within
             && !session.authenticated_within(within)?
         {
@@ -241,6 +244,10 @@ pub enum Reason {
         /// The level that is needed.
         needed: u8,
     },
+    /// The session is bound to a device, and the request does not prove that it comes from there. By the
+    /// policies [`Sensitive`](crate::DeviceBinding::Sensitive) and
+    /// [`Require`](crate::DeviceBinding::Require).
+    DeviceMissing,
 }
 
 impl SignInRequired {
@@ -251,7 +258,7 @@ impl SignInRequired {
         (self.transport == TokenTransport::Bearer).then(|| match self.reason {
             Reason::NotSignedIn => "Bearer".to_owned(),
             Reason::TooLongAgo { within } => format!("{STRONGER}, max_age={}", within.as_secs()),
-            Reason::LevelTooLow { .. } => STRONGER.to_owned(),
+            Reason::LevelTooLow { .. } | Reason::DeviceMissing => STRONGER.to_owned(),
         })
     }
 
@@ -260,6 +267,7 @@ impl SignInRequired {
             Reason::NotSignedIn => "not_signed_in",
             Reason::TooLongAgo { .. } => "signed_in_too_long_ago",
             Reason::LevelTooLow { .. } => "level_too_low",
+            Reason::DeviceMissing => "device_missing",
         }
     }
 }
@@ -274,6 +282,10 @@ impl fmt::Display for SignInRequired {
                 let within = humantime::format_duration(within);
                 write!(f, "this needs a sign-in within the last {within}; sign in again")
             }
+            Reason::DeviceMissing => f.write_str(
+                "this needs the device on which the session began, and the request does not prove that it \
+                 comes from there; sign in again",
+            ),
             Reason::LevelTooLow { .. } => f.write_str(
                 "this needs a stronger sign-in, such as one with a second factor; sign in again",
             ),

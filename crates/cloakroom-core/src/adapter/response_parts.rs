@@ -1,5 +1,7 @@
 //! Responses of the library, independent of the framework.
 
+use std::borrow::Cow;
+
 use crate::error::FormReply;
 
 /// A response of the library. An adapter converts it into a response of its framework.
@@ -15,6 +17,8 @@ pub struct ResponseParts {
     pub vary: Option<&'static str>,
     /// The `WWW-Authenticate` header.
     pub challenge: Option<String>,
+    /// Other headers, by lower-case name.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The `Content-Type` and the body. `None` is an empty body.
     pub content: Option<(&'static str, String)>,
 }

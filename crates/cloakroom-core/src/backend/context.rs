@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::{foreign::Foreign, not_before::NotBefore, users::AnyUsers},
+    backend::{device_binding::Binding, foreign::Foreign, not_before::NotBefore, users::AnyUsers},
     cookie::{Cookies, pre_session::PreSessions},
     crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
@@ -36,6 +36,7 @@ pub(crate) struct Context {
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
     pub(crate) users: Option<Arc<dyn AnyUsers>>,
     pub(crate) foreign: Option<Foreign>,
+    pub(crate) device_binding: Option<Binding>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -120,6 +121,11 @@ impl Context {
 
     pub(crate) fn foreign(&self) -> Option<&Foreign> {
         self.foreign.as_ref()
+    }
+
+    /// Returns how sessions are bound to devices, unless that is off.
+    pub(crate) fn device_binding(&self) -> Option<&Binding> {
+        self.device_binding.as_ref()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

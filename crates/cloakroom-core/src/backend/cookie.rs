@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::backend::{
     commit::{CommitOutcome, CookieUpdate, PendingCommit},
     decide::{CookieRule, Persistence, Seal, Step, decide},
+    device_binding::Presence,
     fit::fitting,
     loaded::{Choice, LoadedSession},
 };
@@ -63,6 +64,7 @@ fn open(sealer: &Sealer, value: &[u8], context: &Context) -> Option<LoadedSessio
         seal: if opened.stale_key { Seal::OfOldKey } else { Seal::Current },
         at: now,
         is_taken_over: false,
+        presence: Presence::Unbound,
     })
 }
 

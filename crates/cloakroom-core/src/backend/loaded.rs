@@ -6,6 +6,7 @@ use crate::{
     backend::{
         context::Context,
         decide::{Persistence, Seal},
+        device_binding::Presence,
     },
     crypto::token::Token,
     record::{NoRecord, Record, lifetimes::is_live},
@@ -25,6 +26,8 @@ pub(crate) struct LoadedSession {
     pub(crate) at: Timestamp,
     /// Whether the session was taken over from another library, whose cookie the response removes.
     pub(crate) is_taken_over: bool,
+    /// Whether the request comes from the device of the session.
+    pub(crate) presence: Presence,
 }
 
 impl LoadedSession {
@@ -63,7 +66,16 @@ impl LoadedSession {
     ) -> Self {
         let at = context.now();
         let record = Arc::new(context.lifetimes().new_record(at));
-        Self { persistence, key, token, record, seal: Seal::Current, at, is_taken_over: false }
+        Self {
+            persistence,
+            key,
+            token,
+            record,
+            seal: Seal::Current,
+            at,
+            is_taken_over: false,
+            presence: Presence::Unbound,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::backend::{
     attempts::Attempts,
     decide::{Persistence, Seal},
+    device_binding::Presence,
     loaded::{Choice, LoadedSession, read_live},
     turns::Turns,
 };
@@ -199,6 +200,7 @@ fn read(
         seal,
         at,
         is_taken_over: false,
+        presence: Presence::Unbound,
     })
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct TokenCandidates<'h> {
     pub(crate) chunks: Vec<u8>,
     /// The cookie of another library, whose session is taken over if there is no candidate.
     pub(crate) foreign: Option<Cow<'h, str>>,
+    /// The bound cookie, by which a device proves itself.
+    pub(crate) device: Option<Cow<'h, [u8]>>,
 }
 
 /// The values in a request of one chunk's cookie.
@@ -135,7 +137,8 @@ impl<'h> TokenCandidates<'h> {
         let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
         let candidates = self.candidates.into_iter().map(owned).collect();
         let foreign = self.foreign.map(|cookie| Cow::Owned(cookie.into_owned()));
-        TokenCandidates { candidates, chunks: self.chunks, foreign }
+        let device = self.device.map(owned);
+        TokenCandidates { candidates, chunks: self.chunks, foreign, device }
     }
 
     /// Reads the cookie `name` and its chunks from `Cookie` headers. Passes over the headers once.
@@ -168,7 +171,8 @@ impl<'h> TokenCandidates<'h> {
             whole.clear();
         }
         let candidates = whole.into_iter().filter_map(|value| join(value, &parts, max_chunks));
-        Self { candidates: candidates.collect(), chunks: parts.numbers(), foreign: None }
+        let candidates = candidates.collect();
+        Self { candidates, chunks: parts.numbers(), ..Self::default() }
     }
 }
 

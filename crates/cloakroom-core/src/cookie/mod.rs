@@ -53,6 +53,11 @@ impl Cookies {
         &self.settings.name
     }
 
+    /// Returns the attributes of the cookie except `Max-Age`, as in `Path=/; HttpOnly`.
+    pub(crate) fn attributes(&self) -> &str {
+        self.attributes.trim_start_matches("; ")
+    }
+
     /// Returns whether cookies end with the browser by default.
     pub(crate) fn browser_session(&self) -> bool {
         self.settings.browser_session

@@ -24,6 +24,8 @@ pub struct ResponseHeaders {
     pub vary: Option<&'static str>,
     /// `true` if the body of the response shows the token, so that no cache may store it.
     pub secret: bool,
+    /// The value of `Secure-Session-Registration`, which asks the browser to register its device.
+    pub registration: Option<String>,
 }
 
 const PRIVATE: &str = r#"private, no-cache="Set-Cookie""#;
@@ -42,6 +44,9 @@ impl ResponseHeaders {
         if self.secret {
             response.replace("cache-control", "no-store".into());
         }
+        if let Some(registration) = self.registration {
+            response.append("secure-session-registration", registration.into());
+        }
         if self.set_cookie.is_empty() {
             return;
         }
@@ -55,7 +60,7 @@ impl ResponseHeaders {
 /// Hides the cookies, because they hold the token.
 impl fmt::Debug for ResponseHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { set_cookie, vary, secret } = self;
+        let Self { set_cookie, vary, secret, .. } = self;
         let count = set_cookie.len();
         write!(f, "ResponseHeaders({count} Set-Cookie, vary: {vary:?}, secret: {secret})")
     }
@@ -116,7 +121,7 @@ mod tests {
             response.append(name, said.to_owned().into());
         }
         let (set_cookie, vary) = (vec!["a=b".to_owned()], Some("Cookie"));
-        ResponseHeaders { set_cookie, vary, secret: false }.write_to(&mut response);
+        ResponseHeaders { set_cookie, vary, ..ResponseHeaders::default() }.write_to(&mut response);
         let values: Vec<_> = list(&response, name).collect();
         values.join(", ")
     }

@@ -96,6 +96,14 @@ impl SiteOrigins {
         }
     }
 
+    /// Returns the application's own origin. `host` is the request's host, and a site that may be reached by
+    /// plain http is, as in development.
+    pub(crate) fn own(&self, host: Option<&str>) -> Option<String> {
+        let scheme = if self.scheme == SiteScheme::Https { "https" } else { "http" };
+        let by_host = || Origin::parse(&format!("{scheme}://{}", host?));
+        self.public.clone().or_else(by_host).map(|origin| origin.to_string())
+    }
+
     /// Returns whether `origin` can be that of a page that sent a request to its own origin. Without a public
     /// origin any can be, because a proxy may have changed `Host`.
     pub(crate) fn agrees_with(&self, origin: Option<&Origin>) -> bool {

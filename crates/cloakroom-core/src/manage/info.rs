@@ -42,6 +42,8 @@ pub struct SessionInfo {
     pub created: Timestamp,
     /// The time at which the owner signed in, if the session has an owner.
     pub signed_in: Option<Timestamp>,
+    /// The time at which the session was bound to the device of the visitor, if it is bound to one.
+    pub device_since: Option<Timestamp>,
     /// The time of the last use, to a tenth of the idle timeout.
     pub last_seen: Timestamp,
     /// The time at which the session ends if it is not used before.
@@ -62,6 +64,7 @@ impl SessionInfo {
             label: record.label.as_deref().map(ToOwned::to_owned),
             created: record.created,
             signed_in: record.owner.as_ref().map(|owner| owner.since),
+            device_since: record.device.as_ref().map(|device| device.since),
             last_seen: lookup.lifetimes().last_used(record, stored.expires),
             expires: end(record, stored.expires),
             bytes: stored.bytes.len(),

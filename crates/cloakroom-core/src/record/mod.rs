@@ -16,6 +16,10 @@
 //!           "level":2,                  authentication level, 0 to 255; absent: 0
 //!           "stamp":"lFDk-A…"},         the first 16 bytes of the SHA-256 of the owner's stamp, in
 //!                                       base64url; absent: none
+//!  "device":{"id":"3q2-7w…",          16 random bytes that name the binding to the device
+//!            "since":1735689600000,     moment of its registration, in ms since the Unix epoch
+//!            "key":{"alg":"ES256",      the device's public key: the algorithm, and in base64url
+//!                   "public":"A-v…"}},  the compressed point (ES256) or the modulus (RS256)
 //!  "label":"Firefox on Linux",          the application's description of the device
 //!  "values":{"username":"virk"},
 //!  "value_deadlines":[{"key":"code",    values that end before the session, by dotted keys;
@@ -32,6 +36,7 @@
 
 pub(crate) mod change;
 pub(crate) mod copy;
+pub(crate) mod device;
 pub(crate) mod flash;
 pub(crate) mod handle;
 pub(crate) mod lifetimes;
@@ -48,6 +53,7 @@ use crate::{
     crypto::app_tag::{AppTags, TagKey},
     error::{Error, Kind},
     record::{
+        device::BoundDevice,
         flash::{Bags, Batch, BatchId, Flash},
         owner::Owner,
         value_deadlines::ValueDeadline,
@@ -80,6 +86,8 @@ pub(crate) struct Record {
     pub(crate) idle_timeout: Option<u64>,
     pub(crate) browser_session: Option<bool>,
     pub(crate) owner: Option<Owner>,
+    /// In a box, because few sessions have one.
+    pub(crate) device: Option<Box<BoundDevice>>,
     pub(crate) label: Option<Box<str>>,
     pub(crate) values: Values,
     value_deadlines: Vec<ValueDeadline>,
@@ -96,6 +104,7 @@ impl Record {
             idle_timeout: None,
             browser_session: None,
             owner: None,
+            device: None,
             label: None,
             values: Values::default(),
             value_deadlines: Vec::new(),
@@ -135,6 +144,9 @@ impl Record {
         }
         if let Some(owner) = &self.owner {
             text.serialized(",\"owner\":", owner)?;
+        }
+        if let Some(device) = &self.device {
+            text.serialized(",\"device\":", device)?;
         }
         if let Some(label) = &self.label {
             text.push(",\"label\":");
@@ -194,6 +206,7 @@ impl Record {
                 "idle_timeout" => record.idle_timeout = Some(value.parse().ok()?),
                 "browser_session" => record.browser_session = Some(value.parse().ok()?),
                 "owner" => record.owner = Some(serde_json::from_str(value).ok()?),
+                "device" => record.device = Some(serde_json::from_str(value).ok()?),
                 "label" => record.label = Some(serde_json::from_str(value).ok()?),
                 "values" => record.values = Values::parse(text.slice_ref(value))?,
                 "value_deadlines" => record.value_deadlines = serde_json::from_str(value).ok()?,
@@ -310,7 +323,7 @@ mod tests {
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
     use cloakroom_store::{Revision, StoredRecord};
 
-    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"browser_session":true,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"label":"Firefox on Linux","values":{"username":"virk","code":7},"value_deadlines":[{"key":"code","at":1735689660000}],"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"browser_session":true,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"device":{"id":"AAECAwQFBgcICQoLDA0ODw","since":1735689600000,"key":{"alg":"ES256","public":"A-v-Btr6ENKq6DIejpQxQkhUv0iY4kItT0773wToRmdx"}},"label":"Firefox on Linux","values":{"username":"virk","code":7},"value_deadlines":[{"key":"code","at":1735689660000}],"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))

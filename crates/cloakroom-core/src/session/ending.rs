@@ -123,6 +123,7 @@ impl Session {
 
     /// Returns the headers that the response needs for the commits until now.
     fn response_headers(&self) -> ResponseHeaders {
+        let registration = self.registration();
         let mut state = self.state();
         let cookie = state.effects.take_cookie();
         match self.sessions().token_transport() {
@@ -132,11 +133,15 @@ impl Session {
                 if let (true, Some(foreign)) = (state.effects.was_taken_over(), foreign) {
                     set_cookie.extend(foreign.removal());
                 }
-                ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false }
+                ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false, registration }
             }
             TokenTransport::Bearer => {
                 let secret = state.effects.token_was_shown();
-                ResponseHeaders { set_cookie: Vec::new(), vary: Some("Authorization"), secret }
+                ResponseHeaders {
+                    vary: Some("Authorization"),
+                    secret,
+                    ..ResponseHeaders::default()
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod current_user;
 pub(crate) mod deadlines;
+pub(crate) mod device;
 pub(crate) mod ending;
 mod exact;
 mod flash;

@@ -8,6 +8,7 @@ pub(super) struct ResponseEffects {
     cookie: CookieUpdate,
     token_was_shown: bool,
     was_taken_over: bool,
+    asks_for_device: bool,
 }
 
 impl ResponseEffects {
@@ -31,6 +32,15 @@ impl ResponseEffects {
     /// Returns whether the response removes the other library's cookie.
     pub(super) fn was_taken_over(&self) -> bool {
         self.was_taken_over
+    }
+
+    /// Makes the response ask the browser to register its device.
+    pub(super) fn ask_for_device(&mut self) {
+        self.asks_for_device = true;
+    }
+
+    pub(super) fn asks_for_device(&self) -> bool {
+        self.asks_for_device
     }
 
     pub(super) fn take_cookie(&mut self) -> CookieUpdate {

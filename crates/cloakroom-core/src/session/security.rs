@@ -71,6 +71,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn mark_authenticated(&self) -> Result<(), Error> {
+        self.ask_for_device()?;
         self.put(AUTHENTICATED_AT, self.now())
     }
 
@@ -92,6 +93,9 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn authenticated_within(&self, span: Duration) -> Result<bool, Error> {
+        if self.lacks_device() {
+            return Ok(false);
+        }
         let at: Option<Timestamp> = self.get(AUTHENTICATED_AT)?;
         Ok(at.is_some_and(|at| self.now() < at + span))
     }

@@ -13,6 +13,7 @@ use crate::{
         Backend,
         context::{Context, ServerErrors},
         decide::Worth,
+        device_binding::{Binding, DEFAULT_REFRESH, DeviceBinding},
         foreign::{Foreign, ForeignSessions, ForeignSettings},
         lookup::Lookup,
         not_before::NotBefore,
@@ -312,6 +313,8 @@ pub struct SessionsBuilder {
     not_before: Option<Arc<dyn NotBefore>>,
     users: Option<Arc<dyn AnyUsers>>,
     foreign: Option<ForeignSettings>,
+    device_binding: DeviceBinding,
+    device_refresh: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -337,6 +340,8 @@ impl SessionsBuilder {
             not_before: None,
             users: None,
             foreign: None,
+            device_binding: DeviceBinding::default(),
+            device_refresh: DEFAULT_REFRESH,
             clock: Arc::new(SystemClock),
         }
     }
@@ -693,6 +698,45 @@ impl SessionsBuilder {
         self
     }
 
+    /// Binds sessions to the device that signs in, as far as its browser can
+    /// (Device Bound Session Credentials, W3C). Then a copied cookie is worth nothing after
+    /// [minutes](Self::device_refresh). The policy says what is asked of a request without the bound cookie.
+    ///
+    /// The session layer has to be around the whole application, because it replies to the requests by which
+    /// browsers register and prove their devices. Needs the feature `device-binding`. Default:
+    /// [`DeviceBinding::Off`].
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, DeviceBinding, MemoryStore, Sessions};
+    ///
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .device_binding(DeviceBinding::Report)
+    ///     .build();
+    /// assert_eq!(sessions.is_ok(), cfg!(feature = "device-binding"));
+    /// ```
+    pub fn device_binding(mut self, policy: DeviceBinding) -> Self {
+        self.device_binding = policy;
+        self
+    }
+
+    /// Sets how long a bound cookie counts, from one minute to one day. Then the browser proves its device
+    /// again, which takes it one or two requests. Default: ten minutes.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use std::time::Duration;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .device_refresh(Duration::from_secs(5 * 60))
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn device_refresh(mut self, refresh: Duration) -> Self {
+        self.device_refresh = refresh;
+        self
+    }
+
     /// Sets the clock. Default: the clock of the operating system. Tests set a
     /// [`FakeClock`](crate::testing::FakeClock).
     ///
@@ -737,6 +781,8 @@ impl SessionsBuilder {
             Some(public) => origins.public_origin(public),
             None => origins,
         };
+        let device_binding =
+            Binding::new(self.device_binding, self.device_refresh, &self.cookie, &self.keys)?;
         let cookies = Cookies::new(self.cookie, form)?;
         origins.validate()?;
         if self.commit_deadline.is_zero() {
@@ -758,6 +804,7 @@ impl SessionsBuilder {
             shared: self.keys.derive("shared session"),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             foreign: foreign.transpose()?,
+            device_binding,
             cookies,
             origins,
             lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,

@@ -12,6 +12,7 @@ use crate::{
     backend::{
         commit::CommitOutcome,
         decide::{Persistence, Usage},
+        device_binding::Presence,
         loaded::LoadedSession,
     },
     error::Error,
@@ -20,6 +21,7 @@ use crate::{
     record::{
         Record,
         change::{Change, ChangeLog},
+        device::{BoundDevice, DeviceId},
         flash::{Bags, Batch, BatchId},
         lifetimes,
         owner::{Owner, SessionId},
@@ -54,6 +56,9 @@ pub(super) struct State {
     kept: Option<BatchId>,
     /// The key of the record that the request loaded or last wrote, and its id in the owner's list.
     known: (Option<RecordKey>, Option<SessionId>),
+    /// Whether the request comes from the device that the session was bound to when it was loaded, and the
+    /// name of that binding.
+    presence: (Presence, Option<DeviceId>),
 }
 
 impl State {
@@ -65,6 +70,7 @@ impl State {
             batch: None,
             kept: None,
             known: (loaded.key, id),
+            presence: (loaded.presence, loaded.record.device.as_ref().map(|device| device.id)),
             work: UnitOfWork::new(loaded, usage),
         }
     }
@@ -128,6 +134,14 @@ impl State {
         [*known_key, self.work.key()].contains(&Some(*key))
             || [*known_id, self.owner().map(|owner| owner.id)].contains(&Some(owner.id))
             || self.key_afterwards() == *key
+    }
+
+    /// Returns whether the request comes from `device`. A device that this request has registered is present.
+    pub(super) fn presence_of(&self, device: &BoundDevice) -> Presence {
+        match self.presence {
+            (presence, Some(id)) if id == device.id => presence,
+            _ => Presence::Settling,
+        }
     }
 
     pub(super) fn owner(&self) -> Option<&Owner> {

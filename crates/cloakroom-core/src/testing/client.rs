@@ -48,6 +48,14 @@ pub struct RawResponse {
     pub body: Vec<u8>,
 }
 
+impl RawResponse {
+    /// Returns the first header of this lower-case name.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(candidate, _)| candidate == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 type Preparation = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send>;
 
 /// A client that keeps cookies from one request to the next.
@@ -86,17 +94,46 @@ type Preparation = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send>;
 /// ```
 pub struct TestClient<A> {
     app: A,
-    sessions: Sessions,
-    cookies: BTreeMap<String, String>,
+    pub(super) sessions: Sessions,
+    pub(super) cookies: BTreeMap<String, String>,
     bearer: Option<String>,
     preparations: Vec<Preparation>,
+    #[cfg(feature = "device-binding")]
+    pub(super) device: Option<super::TestDevice>,
 }
 
 impl<A: Application> TestClient<A> {
     /// Makes a client of `app` without cookies. `sessions` is the session system of `app`.
     pub fn new(app: A, sessions: &Sessions) -> Self {
         let (sessions, cookies) = (sessions.clone(), BTreeMap::new());
-        Self { app, sessions, cookies, bearer: None, preparations: Vec::new() }
+        Self {
+            app,
+            sessions,
+            cookies,
+            bearer: None,
+            preparations: Vec::new(),
+            #[cfg(feature = "device-binding")]
+            device: None,
+        }
+    }
+
+    /// Takes the cookies of another client, as someone who has stolen them.
+    ///
+    /// ```no_run
+    /// # use cloakroom_core as cloakroom;
+    /// # async fn example<A: cloakroom::testing::Application + Clone>(app: A, sessions: cloakroom::Sessions) {
+    /// use cloakroom::testing::TestClient;
+    ///
+    /// let mut virk = TestClient::new(app.clone(), &sessions).signed_in_as("virk");
+    /// virk.get("/").send().await;
+    /// let mut thief = TestClient::new(app, &sessions).with_cookies_of(&virk);
+    /// thief.get("/").send().await.assert_signed_in_as("virk");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_cookies_of<B>(mut self, other: &TestClient<B>) -> Self {
+        self.cookies.clone_from(&other.cookies);
+        self
     }
 
     fn prepare(
@@ -227,10 +264,24 @@ impl<A: Application> TestClient<A> {
         let headers =
             headers.unwrap_or_else(|error| panic!("the session could not be committed: {error:?}"));
         headers.set_cookie.iter().for_each(|line| self.take_cookie(line));
+        #[cfg(feature = "device-binding")]
+        self.register_device(headers.registration.as_deref()).await;
         token
     }
 
     /// Stores or removes a cookie, as a browser does for one site.
+    /// Sends a request with the cookies, and keeps those of the response.
+    pub(super) async fn exchange(&mut self, mut request: RawRequest) -> RawResponse {
+        request.headers.extend(self.credentials());
+        let response = self.app.call(request).await;
+        for (name, value) in &response.headers {
+            if name == "set-cookie" {
+                self.take_cookie(value);
+            }
+        }
+        response
+    }
+
     fn take_cookie(&mut self, line: &str) {
         let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
         let Some((name, value)) = pair.split_once('=') else { return };
@@ -312,13 +363,11 @@ impl<A: Application> TestRequest<'_, A> {
         if let Some(token) = client.prepare_session(csrf).await {
             request.headers.push(("x-csrf-token".to_owned(), token));
         }
-        request.headers.extend(client.credentials());
-        let response = client.app.call(request).await;
-        for (name, value) in &response.headers {
-            if name == "set-cookie" {
-                client.take_cookie(value);
-            }
-        }
+        #[cfg(feature = "device-binding")]
+        client.refresh_device().await;
+        let response = client.exchange(request).await;
+        #[cfg(feature = "device-binding")]
+        client.register_device(response.header("secure-session-registration")).await;
         TestResponse::new(response, client.session().await)
     }
 }

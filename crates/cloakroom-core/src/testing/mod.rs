@@ -7,6 +7,8 @@
 //! - [`FakeClock`] is a clock that tests set.
 
 mod client;
+#[cfg(feature = "device-binding")]
+mod device;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -19,6 +21,8 @@ pub use self::{
     response::TestResponse,
 };
 pub use cloakroom_store::clock::FakeClock;
+#[cfg(feature = "device-binding")]
+pub use device::TestDevice;
 
 use crate::{
     adapter::RequestContext,

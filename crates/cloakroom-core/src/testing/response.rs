@@ -33,8 +33,7 @@ impl TestResponse {
 
     /// Returns the first value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.response.headers.iter().find(|(candidate, _)| candidate == name);
-        found.map(|(_, value)| value.as_str())
+        self.response.header(name)
     }
 
     /// Returns the body as text.
@@ -184,6 +183,18 @@ impl TestResponse {
     pub fn assert_signed_out(&self) -> &Self {
         let found = self.session.owner();
         assert!(found.is_none(), "the session should have no owner and has {found:?}\n{self}");
+        self
+    }
+
+    /// Asserts that the session is bound to the device of the client.
+    #[cfg(feature = "device-binding")]
+    #[track_caller]
+    pub fn assert_device_bound(&self) -> &Self {
+        let found = self.session.device();
+        assert!(
+            found.is_some_and(|device| device.is_present),
+            "the session should be bound to the device of the client and is {found:?}\n{self}"
+        );
         self
     }
 }

@@ -11,7 +11,7 @@ use actix_web::{
 use crate::{
     adapter::{error::AdapterError, problem::Problem, response_parts::ResponseParts},
     error::Error,
-    http::redirect::SeeOther,
+    http::{redirect::SeeOther, response_headers::HeadersMut},
 };
 
 impl ResponseError for Error {
@@ -72,6 +72,9 @@ pub fn render(parts: ResponseParts) -> HttpResponse {
     }
     if let Some(challenge) = parts.challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    for (name, value) in parts.headers {
+        HeadersMut::append(response.headers_mut(), name, value);
     }
     *response.status_mut() = status(parts.status);
     response

@@ -9,7 +9,7 @@ use http::{
 use crate::{
     adapter::{error::AdapterError, problem::Problem, response_parts::ResponseParts},
     error::Error,
-    http::redirect::SeeOther,
+    http::{redirect::SeeOther, response_headers::HeadersMut},
 };
 
 impl IntoResponse for Error {
@@ -54,6 +54,9 @@ pub fn render(parts: ResponseParts) -> Response {
     }
     if let Some(challenge) = parts.challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    for (name, value) in parts.headers {
+        HeadersMut::append(response.headers_mut(), name, value);
     }
     let status = StatusCode::from_u16(parts.status);
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

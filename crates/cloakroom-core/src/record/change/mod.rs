@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     record::{
         Record,
+        device::BoundDevice,
         flash::{Batch, BatchId},
         owner::{Owner, OwnerStamp},
     },
@@ -54,6 +55,8 @@ pub(crate) enum Change {
         owner: Box<str>,
         stamp: OwnerStamp,
     },
+    /// Binds the session to a device, or ends that.
+    Device(Option<Box<BoundDevice>>),
     Label(Box<str>),
     /// The session's own idle timeout, in ms. `None`: that of the settings.
     IdleTimeout(Option<u64>),
@@ -105,12 +108,20 @@ impl Change {
                 record.value_deadlines.clear();
             }
             Self::Own(owner) => {
+                let had = record.owner.as_ref();
+                if owner.as_ref().is_none_or(|owner| owner.is_other_than(had)) {
+                    record.device = None;
+                }
                 record.owner = owner.as_ref().map(|owner| owner.after(record.owner.as_ref()));
             }
             Self::Stamp { owner, stamp } => {
                 if let Some(had) = record.owner.as_mut().filter(|had| had.name == *owner) {
                     had.stamp = Some(*stamp);
                 }
+            }
+            // The device of a session that has lost its owner meanwhile is of nobody.
+            Self::Device(device) => {
+                record.device = device.clone().filter(|_| record.owner.is_some());
             }
             Self::Label(label) => record.label = Some(label.clone()),
             Self::IdleTimeout(millis) => record.idle_timeout = *millis,
@@ -135,6 +146,7 @@ impl Change {
             Self::Clear => "clear",
             Self::Own(_) => "own",
             Self::Stamp { .. } => "stamp",
+            Self::Device(_) => "device",
             Self::Label(_) => "label",
             Self::IdleTimeout(_) => "idle_timeout",
             Self::BrowserSession(_) => "browser_session",

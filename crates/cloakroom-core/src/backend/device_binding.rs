@@ -1,0 +1,240 @@
+//! Binding sessions to the device that signed in, by Device Bound Session Credentials (W3C).
+//!
+//! # Steps
+//! 1. The response to a sign-in has the header `Secure-Session-Registration` with a challenge. A browser that
+//!    supports it makes a key in the hardware of its device, signs the challenge and sends both.
+//! 2. The session's record keeps the public key, and the browser gets the *bound cookie*, which counts for
+//!    minutes.
+//! 3. Without the bound cookie, the browser holds its requests back, signs a new challenge and gets another
+//!    bound cookie.
+//!
+//! A copy of the session cookie on another device has no key. So it is worth nothing once the copied bound
+//! cookie has expired. The check of a request compares the bound cookie with the loaded record and asks no
+//! store.
+
+use std::{fmt, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    cookie::{self, CookieSettings, Cookies, SameSite, ValueForm},
+    crypto::{
+        app_keys::AppKeys,
+        device_keys::{DeviceKeys, Purpose},
+        device_proof::ALGORITHMS,
+    },
+    error::ConfigError,
+    record::{Record, device::BoundDevice, owner::SessionId},
+};
+use cloakroom_store::clock::Timestamp;
+
+pub(crate) const DEFAULT_REFRESH: Duration = Duration::from_mins(10);
+
+/// How long a browser may take to store its first bound cookie after the registration.
+const SETTLING: Duration = Duration::from_mins(1);
+
+/// How far the clocks of servers may differ. A browser drops the bound cookie this long before its deadline.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
+
+/// What is asked of the requests of a session that is bound to a device. Sessions of browsers that support no
+/// binding are used as before under each policy.
+///
+/// ```
+/// # use cloakroom_core as cloakroom;
+/// use cloakroom::{AppKeys, DeviceBinding, MemoryStore, Sessions};
+///
+/// # #[cfg(feature = "device-binding")]
+/// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+///     .device_binding(DeviceBinding::Report)
+///     .build()?;
+/// # Ok::<(), cloakroom::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceBinding {
+    /// Sessions are not bound. This is the default.
+    #[default]
+    Off,
+    /// Sessions are bound. A request without the bound cookie is counted, and used as before. Begin with
+    /// this policy.
+    Report,
+    /// As [`Report`](Self::Report). A request without the bound cookie is also refused where a recent sign-in
+    /// or a level is required: by [`RequireOwner::within`](crate::RequireOwner::within),
+    /// [`RequireOwner::level`](crate::RequireOwner::level) and
+    /// [`Session::authenticated_within`](crate::Session::authenticated_within).
+    Sensitive,
+    /// A request without the bound cookie has no session, as if it had no cookie.
+    Require,
+}
+
+/// Whether a request comes from the device that its session is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// The session is bound to no device.
+    Unbound,
+    /// The request has a bound cookie that counts.
+    Proven,
+    /// The device has just been registered, and the browser may not have stored the bound cookie yet.
+    Settling,
+    /// The request has no bound cookie, or one that does not count any more.
+    Missing,
+}
+
+/// What a browser sends about its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceEndpoint {
+    Registration,
+    Refresh,
+}
+
+/// The binding of an application's sessions: its policy, keys and cookie.
+pub(crate) struct Binding {
+    pub(crate) policy: DeviceBinding,
+    keys: DeviceKeys,
+    cookies: Cookies,
+    same_site: SameSite,
+    refresh: Duration,
+    registration_path: String,
+    refresh_path: String,
+}
+
+impl Binding {
+    /// Makes the binding, unless it is off.
+    ///
+    /// # Errors
+    /// When the crate is compiled without the feature `device-binding`, or `refresh` is out of range.
+    pub(crate) fn new(
+        policy: DeviceBinding,
+        refresh: Duration,
+        session: &CookieSettings,
+        keys: &AppKeys,
+    ) -> Result<Option<Self>, ConfigError> {
+        const FEATURE: &str = "with the feature `device-binding` of cloakroom, `off`, `report`, \
+                               `sensitive` and `require` are accepted; without it, `off`";
+        const REFRESH: &str = "one minute to one day is accepted";
+        if policy == DeviceBinding::Off {
+            return Ok(None);
+        }
+        if !cfg!(feature = "device-binding") {
+            return Err(ConfigError::new("device_binding", FEATURE));
+        }
+        if !(Duration::from_mins(1)..=Duration::from_hours(24)).contains(&refresh) {
+            return Err(ConfigError::new("device_refresh", REFRESH));
+        }
+        let name = format!("{}-device", session.name);
+        let settings = CookieSettings { name, ..session.clone() };
+        let below = |name| format!("{}/.well-known/cloakroom/{name}", session.path.trim_end_matches('/'));
+        Ok(Some(Self {
+            policy,
+            keys: DeviceKeys::new(keys),
+            same_site: settings.same_site,
+            cookies: Cookies::new(settings, ValueForm::Token)?,
+            refresh,
+            registration_path: below("device-registration"),
+            refresh_path: below("device-refresh"),
+        }))
+    }
+
+    /// Returns what a request with this path is about, if it is about a device.
+    pub(crate) fn endpoint(&self, path: &str) -> Option<DeviceEndpoint> {
+        match path {
+            _ if path == self.registration_path => Some(DeviceEndpoint::Registration),
+            _ if path == self.refresh_path => Some(DeviceEndpoint::Refresh),
+            _ => None,
+        }
+    }
+
+    /// Returns the value of the bound cookie.
+    pub(crate) fn cookie<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
+        cookie::only_value(headers, self.cookies.name())
+    }
+
+    /// Returns whether a request comes from the device of `record`. `cookie` is the value of its bound cookie.
+    pub(crate) fn presence(
+        &self,
+        record: &Record,
+        cookie: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Presence {
+        let Some(device) = &record.device else { return Presence::Unbound };
+        let longest = self.refresh + 2 * CLOCK_SKEW;
+        let counts = |value| self.keys.accepts_cookie(value, device.id.as_bytes(), now, longest);
+        match cookie {
+            Some(value) if counts(value) => Presence::Proven,
+            _ if now < device.since + SETTLING => Presence::Settling,
+            _ => Presence::Missing,
+        }
+    }
+
+    /// Returns the value of `Secure-Session-Registration` for the session with this id.
+    pub(crate) fn registration(&self, id: SessionId, now: Timestamp) -> String {
+        let challenge = self.keys.challenge(Purpose::Registration, id.as_bytes(), now);
+        format!("({ALGORITHMS});path=\"{}\";challenge=\"{challenge}\"", self.registration_path)
+    }
+
+    /// Returns whether `challenge` is one of the last minutes for the registration of a session.
+    pub(crate) fn accepts_registration(
+        &self,
+        challenge: &str,
+        id: SessionId,
+        now: Timestamp,
+    ) -> bool {
+        self.keys.accepts(challenge, Purpose::Registration, id.as_bytes(), now)
+    }
+
+    /// Returns the value of `Secure-Session-Challenge` for a refresh of the binding.
+    pub(crate) fn challenge(&self, device: &BoundDevice, now: Timestamp) -> String {
+        let challenge = self.keys.challenge(Purpose::Refresh, device.id.as_bytes(), now);
+        format!("\"{challenge}\";id=\"{}\"", device.id)
+    }
+
+    /// Returns whether `challenge` is one of the last minutes for a refresh of the binding.
+    pub(crate) fn accepts_refresh(
+        &self,
+        challenge: &str,
+        device: &BoundDevice,
+        now: Timestamp,
+    ) -> bool {
+        self.keys.accepts(challenge, Purpose::Refresh, device.id.as_bytes(), now)
+    }
+
+    /// Returns the `Set-Cookie` line of a bound cookie.
+    pub(crate) fn issue(&self, device: &BoundDevice, now: Timestamp) -> String {
+        let deadline = now + self.refresh + CLOCK_SKEW;
+        let value = self.keys.cookie(device.id.as_bytes(), deadline);
+        self.cookies.issue(&value, Some(self.refresh), &[]).swap_remove(0)
+    }
+
+    /// Returns the JSON that tells the browser which requests need the bound cookie, and where to get it.
+    /// `origin` is that of the application.
+    ///
+    /// A page of any site may lead to this one and find the bound cookie renewed. With `SameSite=None`, this
+    /// would let other sites measure whether the visitor is signed in, so only the application's own pages
+    /// can.
+    pub(crate) fn instructions(&self, device: &BoundDevice, origin: Option<&str>) -> String {
+        let initiators: &[&str] = if self.same_site == SameSite::None { &[] } else { &["*"] };
+        let mut scope = json!({ "include_site": false, "scope_specification": [] });
+        if let Some(origin) = origin {
+            scope["origin"] = origin.into();
+        }
+        let credential = json!({
+            "type": "cookie",
+            "name": self.cookies.name(),
+            "attributes": self.cookies.attributes(),
+        });
+        json!({
+            "session_identifier": device.id.to_string(),
+            "refresh_url": self.refresh_path,
+            "scope": scope,
+            "credentials": [credential],
+            "allowed_refresh_initiators": initiators,
+        })
+        .to_string()
+    }
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binding").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

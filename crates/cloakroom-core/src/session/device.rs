@@ -1,0 +1,188 @@
+//! The device that a session is bound to.
+
+use serde::Serialize;
+
+use crate::{
+    backend::{
+        decide::Persistence,
+        device_binding::{Binding, DeviceBinding, Presence},
+    },
+    crypto::device_proof::{NoProof, Proof},
+    error::Error,
+    record::{change::Change, device::BoundDevice},
+    session::{Session, sessions::TokenTransport},
+};
+use cloakroom_store::clock::Timestamp;
+
+/// The device that a session is bound to. [`Session::device`] returns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Device {
+    /// The time at which the browser registered the key of the device.
+    pub since: Timestamp,
+    /// Whether this request comes from the device: it has proved its key within the last minutes, or has just
+    /// been registered.
+    pub is_present: bool,
+}
+
+/// The result of a browser's request about its device.
+#[derive(Debug)]
+pub(crate) enum DeviceOutcome {
+    /// The device has proved its key.
+    Proven(BoundDevice),
+    /// The device has to sign this challenge.
+    Challenged(String),
+    /// The session has no such device any more.
+    Unknown,
+    /// The session has just got another token, which the browser sends next time.
+    Moved,
+    Refused(DeviceRefusal),
+}
+
+/// The reason why a proof is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceRefusal {
+    /// Nobody is signed in.
+    NotSignedIn,
+    /// The session is bound to another key.
+    BoundToOther,
+    /// The challenge is older than ten minutes, or was for another session.
+    Challenge,
+    /// The signature is not of the device's key.
+    Signature,
+    Proof(NoProof),
+}
+
+impl DeviceRefusal {
+    /// Returns one word for the response and the metrics.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::NotSignedIn => "device_not_signed_in",
+            Self::BoundToOther => "device_bound_to_other",
+            Self::Challenge => "device_challenge",
+            Self::Signature => "device_signature",
+            Self::Proof(NoProof::Malformed) => "device_proof",
+            Self::Proof(NoProof::Algorithm) => "device_algorithm",
+            Self::Proof(NoProof::Key) => "device_key",
+        }
+    }
+}
+
+impl From<NoProof> for DeviceRefusal {
+    fn from(problem: NoProof) -> Self {
+        Self::Proof(problem)
+    }
+}
+
+impl Session {
+    /// Returns the device that the session is bound to, for an account page or a risk assessment. Returns
+    /// `None` if the browser supports no binding, or has not registered yet.
+    ///
+    /// The setting [`device_binding`](crate::SessionsBuilder::device_binding) switches it on.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.device().is_none());
+    /// ```
+    pub fn device(&self) -> Option<Device> {
+        let state = self.state();
+        let device = state.work.record().device.as_ref()?;
+        let is_present = state.presence_of(device) != Presence::Missing;
+        Some(Device { since: device.since, is_present })
+    }
+
+    fn binding(&self) -> Option<&Binding> {
+        let sessions = self.sessions();
+        let binding = sessions.context().device_binding();
+        binding.filter(|_| sessions.token_transport() == TokenTransport::Cookie)
+    }
+
+    /// Returns whether the policy refuses this request where a recent sign-in is required.
+    pub(crate) fn lacks_device(&self) -> bool {
+        let is_strict = |binding: &Binding| {
+            matches!(binding.policy, DeviceBinding::Sensitive | DeviceBinding::Require)
+        };
+        self.binding().is_some_and(is_strict)
+            && self.device().is_some_and(|device| !device.is_present)
+    }
+
+    /// Asks the browser to register its device, because the visitor has just proved who they are. A device
+    /// that is missing is forgotten: its browser has lost the key, or the visitor is at another one.
+    pub(super) fn ask_for_device(&self) -> Result<(), Error> {
+        if self.binding().is_none() {
+            return Ok(());
+        }
+        if self.device().is_some_and(|device| !device.is_present) {
+            self.state().work.change(Change::Device(None))?;
+        }
+        self.state().effects.ask_for_device();
+        Ok(())
+    }
+
+    /// Returns the value of `Secure-Session-Registration` for the response, if the request asks for a device.
+    pub(super) fn registration(&self) -> Option<String> {
+        let state = self.state();
+        let record = state.work.record();
+        let is_stored = matches!(state.work.persistence(), Persistence::Stored { .. });
+        let asks = state.effects.asks_for_device() && is_stored && record.device.is_none();
+        let id = record.owner.as_ref().filter(|_| asks)?.id;
+        drop(state);
+        self.binding().map(|binding| binding.registration(id, self.now()))
+    }
+
+    /// Binds the session to the key of `proof`.
+    pub(crate) fn register_device(&self, proof: &str) -> Result<DeviceOutcome, Error> {
+        match self.registered(proof) {
+            Ok(device) => {
+                self.state().work.change(Change::Device(Some(device.clone().into())))?;
+                Ok(DeviceOutcome::Proven(device))
+            }
+            Err(refusal) => Ok(DeviceOutcome::Refused(refusal)),
+        }
+    }
+
+    fn registered(&self, proof: &str) -> Result<BoundDevice, DeviceRefusal> {
+        let proof = Proof::parse(proof)?;
+        let (owner, had) = (self.owned(), self.state().work.record().device.clone());
+        let (Some(owner), Some(binding)) = (owner, self.binding()) else {
+            return Err(DeviceRefusal::NotSignedIn);
+        };
+        if !binding.accepts_registration(&proof.challenge, owner.id, self.now()) {
+            return Err(DeviceRefusal::Challenge);
+        }
+        let key = proof.own_key()?;
+        match had {
+            // The browser may not have received the first reply.
+            Some(had) if had.key == key => Ok(*had),
+            Some(_) => Err(DeviceRefusal::BoundToOther),
+            None => Ok(BoundDevice::new(key, self.now())),
+        }
+    }
+
+    /// Checks the proof of the device whose binding has this id. Without a proof, returns the challenge.
+    pub(crate) fn refresh_device(&self, id: &str, proof: Option<&str>) -> DeviceOutcome {
+        let persistence = self.state().work.persistence();
+        if persistence == Persistence::Ended {
+            return DeviceOutcome::Moved;
+        }
+        let device = self.state().work.record().device.clone();
+        let device = device.filter(|device| device.id.to_string() == id);
+        let (Some(device), Some(binding)) = (device, self.binding()) else {
+            return DeviceOutcome::Unknown;
+        };
+        let challenge = || DeviceOutcome::Challenged(binding.challenge(&device, self.now()));
+        let Some(proof) = proof else { return challenge() };
+        match Proof::parse(proof) {
+            Err(problem) => DeviceOutcome::Refused(problem.into()),
+            Ok(proof) if !proof.is_signed_by(&device.key) => {
+                DeviceOutcome::Refused(DeviceRefusal::Signature)
+            }
+            // A browser may sign a challenge that it got some time ago.
+            Ok(proof) if !binding.accepts_refresh(&proof.challenge, &device, self.now()) => {
+                challenge()
+            }
+            Ok(_) => DeviceOutcome::Proven(*device),
+        }
+    }
+}
