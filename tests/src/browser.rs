@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use cloakroom::testing::{Application, RawRequest, RawResponse};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -195,6 +196,24 @@ impl Browser {
             own.append(header::COOKIE, value(&cookies));
         }
         request
+    }
+}
+
+/// A browser without cookies sends the requests of a `TestClient` to its server.
+impl Application for Browser {
+    async fn call(&self, request: RawRequest) -> RawResponse {
+        let method = request.method.parse().unwrap_or_else(|error| panic!("{error}"));
+        let mut sent = Sent { body: request.body.into(), ..Sent::method(method) };
+        for (name, value) in &request.headers {
+            let name: HeaderName = name.parse().unwrap_or_else(|error| panic!("{error}"));
+            let value = HeaderValue::from_str(value).unwrap_or_else(|error| panic!("{error}"));
+            sent.headers.append(name, value);
+        }
+        let reply = self.try_send(&request.uri, sent).await;
+        let Reply { status, headers, body } = reply.unwrap_or_else(|error| panic!("{error}"));
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+        RawResponse { status: status.as_u16(), headers: headers.collect(), body: body.into() }
     }
 }
 

@@ -15,6 +15,7 @@ use cloakroom::{
     file::Durability,
     redis::{RedisStore, Servers},
     store::Store,
+    testing::TestClient,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -118,6 +119,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its framework and driver.
     pub setup: Setup,
+    /// Its sessions.
+    pub sessions: Sessions,
     /// Its clock.
     pub clock: Arc<FakeClock>,
     /// Where its records are.
@@ -279,7 +282,8 @@ impl Server {
         let setup = Setup { framework, driver: DriverUnderTest::Memory };
         let (address, serving) = framework.probe(app.sessions.clone()).await;
         let clock = app.clock.clone();
-        Self { address, setup, clock, backend: Backend::None, _serving: serving }
+        let sessions = app.sessions.clone();
+        Self { address, setup, sessions, clock, backend: Backend::None, _serving: serving }
     }
 
     async fn probe(
@@ -289,13 +293,18 @@ impl Server {
         builder: SessionsBuilder,
     ) -> Self {
         let sessions = builder.build().unwrap_or_else(|error| panic!("{error}"));
-        let (address, serving) = setup.framework.probe(sessions).await;
-        Self { address, setup, clock, backend, _serving: serving }
+        let (address, serving) = setup.framework.probe(sessions.clone()).await;
+        Self { address, setup, sessions, clock, backend, _serving: serving }
     }
 
     /// Returns a browser without cookies.
     pub fn browser(&self) -> Browser {
         Browser::new(self.address)
+    }
+
+    /// Returns a client with the assertions of `cloakroom::testing`, which sends its requests by HTTP.
+    pub fn client(&self) -> TestClient<Browser> {
+        TestClient::new(self.browser(), &self.sessions)
     }
 
     /// Returns a browser for which these steps were run.

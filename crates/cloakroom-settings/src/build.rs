@@ -112,6 +112,8 @@ impl Settings {
             .max_bytes(self.max_bytes)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
+            .device_binding(self.device_binding)
+            .device_refresh(self.device_refresh)
             .secret_fields(self.secret_fields.clone())
             .show_errors(self.show_errors);
         let builder = match &self.public_origin {

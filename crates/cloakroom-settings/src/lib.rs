@@ -65,7 +65,7 @@ pub use error::SettingsError;
 pub use values::{DatabaseStatements, DriverKind, Durability, MaxSessions, RedisMode, Secret};
 pub use variables::Variables;
 
-use cloakroom_core::{Origin, cookie::SameSite, form::SecretFields};
+use cloakroom_core::{DeviceBinding, Origin, cookie::SameSite, form::SecretFields};
 
 /// The settings of an application's sessions.
 #[derive(Clone, Debug, Config)]
@@ -149,6 +149,19 @@ pub struct Settings {
     /// ask for a page of a signed-in user are redirected to it. Without it they get status 401.
     #[config(env = "SESSION_SIGN_IN_PAGE")]
     pub sign_in_page: Option<String>,
+
+    /// What is asked of a session whose browser can prove the device that signed in (Device Bound Session
+    /// Credentials): `off`, `report` (count requests without the proof), `sensitive` (refuse them where a
+    /// recent sign-in or a level is required) or `require` (refuse them everywhere). Default: `off`. A copied
+    /// cookie is then worth nothing after `device_refresh`. Begin with `report`. Other browsers are served as
+    /// before. Needs the feature `device-binding`.
+    #[config(default = "off", env = "SESSION_DEVICE_BINDING", deserialize_with = values::device_binding)]
+    pub device_binding: DeviceBinding,
+
+    /// How long a proof of the device counts: from `"1m"` to `"1d"`. Default: `"10m"`. A shorter time makes
+    /// a copied cookie worthless sooner, and browsers send one or two requests more each time.
+    #[config(default = "10m", env = "SESSION_DEVICE_REFRESH", deserialize_with = values::span)]
+    pub device_refresh: Duration,
 
     /// The form fields that `flash_all` leaves out, because their values must not return to a page. A
     /// pattern is compared with the words of a name: `card_number` matches whole words, `otp*` the

@@ -9,6 +9,7 @@ use serde::{
 use zeroize::Zeroizing;
 
 use cloakroom_core::{
+    DeviceBinding,
     MIN_TIMEOUT, Origin, adapter::is_header_name, cookie::SameSite, form::SecretFields,
 };
 
@@ -365,5 +366,18 @@ pub(super) fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 /// Reads `lax`, `strict` or `none`.
 pub(super) fn same_site<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SameSite, D::Error> {
     let choices = [("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)];
+    choice(deserializer, &choices)
+}
+
+/// Reads `off`, `report`, `sensitive` or `require`.
+pub(super) fn device_binding<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<DeviceBinding, D::Error> {
+    let choices = [
+        ("off", DeviceBinding::Off),
+        ("report", DeviceBinding::Report),
+        ("sensitive", DeviceBinding::Sensitive),
+        ("require", DeviceBinding::Require),
+    ];
     choice(deserializer, &choices)
 }

@@ -67,6 +67,7 @@ mod cookies;
 mod csrf;
 mod csrf_bodies;
 mod csrf_fetch;
+mod device_binding;
 mod failure_log;
 mod faults;
 mod fields;

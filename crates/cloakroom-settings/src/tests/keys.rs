@@ -6,7 +6,7 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 50] = [
+const ROWS: [Row; 52] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -44,6 +44,12 @@ const ROWS: [Row; 50] = [
     }),
     ("commit_deadline", "SESSION_COMMIT_DEADLINE", "'2s'", "2s", |s| {
         format!("{:?}", s.commit_deadline)
+    }),
+    ("device_binding", "SESSION_DEVICE_BINDING", "'report'", "Report", |s| {
+        format!("{:?}", s.device_binding)
+    }),
+    ("device_refresh", "SESSION_DEVICE_REFRESH", "'5m'", "300s", |s| {
+        format!("{:?}", s.device_refresh)
     }),
     ("secret_fields", "SESSION_SECRET_FIELDS", "'iban, *passw*'", "true false", |s| {
         format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))

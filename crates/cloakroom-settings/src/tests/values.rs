@@ -62,6 +62,10 @@ fn a_wrong_value_is_quoted_with_its_line_and_what_is_accepted() {
         ("commit_deadline = []", "1: `commit_deadline` is []: expected"),
         ("browser_session = 'yes'", "1: `browser_session` is 'yes': expected true or false"),
         (
+            "device_binding = 'always'",
+            "1: `device_binding` is 'always': expected `off`, `report`, `sensitive` or `require`",
+        ),
+        (
             "[cookie]\nsame_site = 'loose'",
             "2: `cookie.same_site` is 'loose': expected `lax`, `strict` or `none`",
         ),

@@ -1,0 +1,151 @@
+//! Sessions that are bound to the device that signed in.
+
+use std::time::Duration;
+
+use cloakroom::{
+    DeviceBinding,
+    testing::{TestClient, TestResponse},
+};
+use cloakroom_tests::{
+    browser::Browser,
+    server::Server,
+    step::{Step, get, put, sign_in},
+};
+use serde_json::json;
+
+every_driver! {
+    a_stolen_cookie_is_worth_eleven_minutes,
+    a_browser_without_a_device_is_served_as_before,
+    a_report_signs_nobody_out,
+    the_device_goes_along_with_a_new_token_and_ends_with_the_session,
+    the_library_replies_to_browsers_as_the_protocol_says,
+}
+
+const MINUTES: Duration = Duration::from_mins(1);
+
+/// Starts a server like this one, with another policy.
+async fn with(server: &Server, policy: DeviceBinding) -> Server {
+    Server::start_with(server.setup, |builder| builder.device_binding(policy)).await
+}
+
+async fn run(client: &mut TestClient<Browser>, steps: impl AsRef<[Step]>) -> TestResponse {
+    let script = serde_json::to_string(steps.as_ref()).unwrap();
+    client.get("/script").header("x-script", &script).send().await
+}
+
+async fn status_of_mine(client: &mut TestClient<Browser>) -> u16 {
+    client.get("/mine").header("accept", "application/json").send().await.status()
+}
+
+/// Returns a visitor who has signed in, on a browser that supports device-bound sessions.
+async fn virk(server: &Server) -> TestClient<Browser> {
+    let mut virk = server.client().with_device();
+    run(&mut virk, [sign_in("virk"), put("cart", 3)]).await.assert_device_bound();
+    virk
+}
+
+async fn a_stolen_cookie_is_worth_eleven_minutes(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let mut virk = virk(&server).await;
+    let mut thief = server.client().with_cookies_of(&virk);
+    server.clock.advance(MINUTES * 10);
+    assert_eq!(status_of_mine(&mut thief).await, 200, "the stolen bound cookie still counts");
+    server.clock.advance(MINUTES);
+    assert_eq!(status_of_mine(&mut thief).await, 401);
+    run(&mut thief, [get("cart")]).await.assert_session_missing("cart");
+    virk.get("/mine").send().await.assert_status(200).assert_device_bound();
+    run(&mut virk, [get("cart")]).await.assert_session("cart", 3);
+    server.clock.advance(MINUTES * 60);
+    assert_eq!(status_of_mine(&mut virk).await, 200);
+    assert_eq!(status_of_mine(&mut thief).await, 401);
+}
+
+async fn a_browser_without_a_device_is_served_as_before(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let mut visitor = server.client();
+    run(&mut visitor, [sign_in("virk")]).await;
+    server.clock.advance(MINUTES * 60);
+    visitor.get("/mine").send().await.assert_status(200).assert_signed_in_as("virk");
+}
+
+async fn a_report_signs_nobody_out(server: Server) {
+    let server = with(&server, DeviceBinding::Report).await;
+    let virk = virk(&server).await;
+    server.clock.advance(MINUTES * 60);
+    // The browser of this one does not refresh.
+    let mut broken = server.client().with_cookies_of(&virk);
+    let reply = broken.get("/mine").send().await;
+    reply.assert_status(200).assert_signed_in_as("virk");
+}
+
+async fn the_device_goes_along_with_a_new_token_and_ends_with_the_session(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let mut virk = virk(&server).await;
+    run(&mut virk, [Step::Regenerate]).await.assert_device_bound();
+    server.clock.advance(MINUTES * 11);
+    virk.get("/mine").send().await.assert_status(200).assert_device_bound();
+    run(&mut virk, [Step::Destroy]).await.assert_signed_out();
+    server.clock.advance(MINUTES * 11);
+    assert_eq!(status_of_mine(&mut virk).await, 401);
+}
+
+async fn the_library_replies_to_browsers_as_the_protocol_says(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let mut virk = server.client();
+    let signed_in = run(&mut virk, [sign_in("virk")]).await;
+    let registration = signed_in.header("secure-session-registration").unwrap().to_owned();
+    let (head, challenge) = registration.split_once(";challenge=\"").unwrap();
+    assert_eq!(head, "(ES256 RS256);path=\"/.well-known/cloakroom/device-registration\"");
+    let challenge = challenge.strip_suffix('"').unwrap();
+    assert!(run(&mut virk, [get("cart")]).await.header("secure-session-registration").is_none());
+
+    let device = cloakroom::testing::TestDevice::new();
+    let proof = format!("\"{}\"", device.register(challenge));
+    let path = "/.well-known/cloakroom/device-registration";
+    let registered = virk.post(path).header("secure-session-response", &proof).send().await;
+    registered.assert_status(200);
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(registered.header(name), Some(value));
+    }
+    let instructions: serde_json::Value = registered.json();
+    let id = instructions["session_identifier"].as_str().unwrap();
+    let refresh = "/.well-known/cloakroom/device-refresh";
+    let origin = format!("http://{}", server.address);
+    assert_eq!(
+        instructions,
+        json!({
+            "session_identifier": id,
+            "refresh_url": refresh,
+            "scope": { "origin": origin, "include_site": false, "scope_specification": [] },
+            "credentials": [{
+                "type": "cookie",
+                "name": "session-device",
+                "attributes": "Path=/; HttpOnly; SameSite=Lax",
+            }],
+            "allowed_refresh_initiators": ["*"],
+        })
+    );
+    let cookie = registered.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("session-device=") && cookie.contains("; Max-Age=600; Path=/"));
+
+    let named = format!("\"{id}\"");
+    let asked = virk.post(refresh).header("sec-secure-session-id", &named).send().await;
+    let field = asked.assert_status(403).header("secure-session-challenge").unwrap().to_owned();
+    let (challenge, parameter) = field[1..].split_once('"').unwrap();
+    assert_eq!(parameter, format!(";id=\"{id}\""));
+    let proof = device.prove(challenge);
+    let refreshed = virk.post(refresh).header("sec-secure-session-id", &named);
+    let refreshed = refreshed.header("secure-session-response", &proof).send().await;
+    assert_eq!(refreshed.assert_status(200).json::<serde_json::Value>(), instructions);
+    assert!(refreshed.header("set-cookie").unwrap().starts_with("session-device="));
+
+    // A session without this binding, which ended or was never there, ends the browser's side of it.
+    let mut other = server.client();
+    let unknown = other.post(refresh).header("sec-secure-session-id", &named).send().await;
+    let ended: serde_json::Value = unknown.assert_status(200).json();
+    assert_eq!(ended, json!({ "session_identifier": id, "continue": false }));
+}
