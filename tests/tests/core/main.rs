@@ -7,6 +7,7 @@ mod commit_deadline;
 mod contention;
 mod costs;
 mod csrf_reading;
+mod device_binding;
 mod endings;
 mod keys;
 mod late_requests;

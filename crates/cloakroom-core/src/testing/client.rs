@@ -117,6 +117,11 @@ impl<A: Application> TestClient<A> {
         }
     }
 
+    /// Returns the names and values of the cookies.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Takes the cookies of another client, as someone who has stolen them.
     ///
     /// ```no_run
