@@ -10,7 +10,10 @@ use minijinja::context;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::site::{Failure, Shared};
+use crate::{
+    moments::from_now,
+    site::{Failure, Shared},
+};
 
 /// The demo's whole user database: any name, this password. The page says so.
 const PASSWORD: &str = "guest";
@@ -64,5 +67,10 @@ pub(crate) async fn show(
     State(site): State<Shared>,
     session: Session,
 ) -> Result<Html<String>, Failure> {
-    site.page(&session, "account.html", context! {})
+    let device = session.device();
+    let device = context! {
+        since => device.map(|device| from_now(device.since.as_millis())),
+        present => device.is_some_and(|device| device.is_present),
+    };
+    site.page(&session, "account.html", context! { device })
 }

@@ -21,6 +21,7 @@ struct Line {
     label: String,
     signed_in: String,
     last_seen: String,
+    bound: bool,
     current: bool,
 }
 
@@ -31,6 +32,7 @@ impl From<SessionInfo> for Line {
             last_seen: from_now(info.last_seen.as_millis()),
             label: info.label.unwrap_or_default(),
             handle: info.handle,
+            bound: info.device_since.is_some(),
             current: info.current,
         }
     }

@@ -1,10 +1,14 @@
 //! Measures one request without a network: `cargo xtask bench`.
 //!
 //! Compare rows of one run. The difference between `none` with and without the layer is the cost of
-//! every request. `read` and `write` add the cookie driver's decryption and sealing.
+//! every request. `read` and `write` add the cookie driver's decryption and sealing. `bound_…` compares
+//! sessions that are bound to a device with the same ones without.
 
 use axum::{Router, body::Body, routing::get};
-use cloakroom::{AppKeys, Driver, MemoryStore, Sessions, cookie::CookieSettings};
+use cloakroom::{
+    AppKeys, DeviceBinding, Driver, MemoryStore, Sessions, cookie::CookieSettings,
+    testing::TestDevice,
+};
 use cloakroom_tests::probe;
 use divan::Bencher;
 use futures_util::FutureExt;
@@ -16,12 +20,17 @@ fn main() {
 }
 
 fn sessions(driver: &str) -> Sessions {
+    build(driver, DeviceBinding::Off)
+}
+
+fn build(driver: &str, binding: DeviceBinding) -> Sessions {
     let keys = AppKeys::random();
     let builder = match driver {
         "cookie" => Sessions::builder(Driver::Cookie, keys),
         _ => Sessions::builder(MemoryStore::new(), keys),
     };
-    builder.cookie_settings(CookieSettings::development()).build().unwrap()
+    let builder = builder.cookie_settings(CookieSettings::development());
+    builder.device_binding(binding).build().unwrap()
 }
 
 fn request(path: &str, cookie: Option<&str>) -> Request<Body> {
@@ -38,7 +47,10 @@ fn call(app: &mut Router, request: Request<Body>) -> http::Response<Body> {
 }
 
 fn signed_in(app: &mut Router) -> String {
-    let response = call(app, request("/login", None));
+    cookie_of(&call(app, request("/login", None)))
+}
+
+fn cookie_of(response: &http::Response<Body>) -> String {
     let line = response.headers()["set-cookie"].to_str().unwrap().to_owned();
     line.split(';').next().unwrap().to_owned()
 }
@@ -79,4 +91,47 @@ fn write(bencher: Bencher<'_, '_>, driver: &str) {
     let mut app = probe::axum::router(sessions(driver));
     let cookie = signed_in(&mut app);
     bench(bencher, app, "/write", Some(&cookie));
+}
+
+/// Returns an application whose sessions are bound to a device, and the cookies of one. With
+/// `DeviceBinding::Off`, the same without the device.
+fn bound(binding: DeviceBinding) -> (Router, String) {
+    let mut app = probe::axum::router(build("memory", binding));
+    let script =
+        r#"[{"do":"sign_in","owner":"virk"},{"do":"put","key":"username","value":"virk"}]"#;
+    let mut signing_in = request("/script", None);
+    signing_in.headers_mut().insert("x-script", script.parse().unwrap());
+    let response = call(&mut app, signing_in);
+    let cookie = cookie_of(&response);
+    let Some(field) = response.headers().get("secure-session-registration") else {
+        return (app, cookie);
+    };
+    let challenge = field.to_str().unwrap().split('"').nth(3).unwrap();
+    let proof = TestDevice::new().register(challenge).parse().unwrap();
+    let path = "/.well-known/cloakroom/device-registration";
+    let mut registering = request(path, Some(&cookie));
+    *registering.method_mut() = http::Method::POST;
+    registering.headers_mut().insert("secure-session-response", proof);
+    let device = cookie_of(&call(&mut app, registering));
+    (app, format!("{cookie}; {device}"))
+}
+
+const BINDINGS: [DeviceBinding; 2] = [DeviceBinding::Off, DeviceBinding::Require];
+
+#[divan::bench(args = BINDINGS)]
+fn bound_none(bencher: Bencher<'_, '_>, binding: &DeviceBinding) {
+    let (app, cookies) = bound(*binding);
+    bench(bencher, app, "/none", Some(&cookies));
+}
+
+#[divan::bench(args = BINDINGS)]
+fn bound_read(bencher: Bencher<'_, '_>, binding: &DeviceBinding) {
+    let (app, cookies) = bound(*binding);
+    bench(bencher, app, "/read", Some(&cookies));
+}
+
+#[divan::bench(args = BINDINGS)]
+fn bound_write(bencher: Bencher<'_, '_>, binding: &DeviceBinding) {
+    let (app, cookies) = bound(*binding);
+    bench(bencher, app, "/write", Some(&cookies));
 }

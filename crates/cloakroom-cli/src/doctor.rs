@@ -4,7 +4,7 @@ use std::{fmt, path::Path, time::Duration};
 
 use anstyle::Style;
 use cloakroom::{
-    WithCauses,
+    DeviceBinding, WithCauses,
     cookie::SameSite,
     redis,
     settings::{DriverKind, Settings},
@@ -86,6 +86,7 @@ async fn check(settings: &Settings, common: &CommonOptions) -> Vec<Finding> {
         findings.push(finding("application key", Verdict::Warning, text));
     }
     findings.extend(cookie(settings));
+    findings.push(devices(settings));
     findings.extend(timeouts(settings));
     findings.extend(driver(settings).await);
     findings
@@ -157,6 +158,28 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
         );
     }
     findings
+}
+
+fn devices(settings: &Settings) -> Finding {
+    let minutes = settings.device_refresh.as_secs().div_ceil(60);
+    let text = match settings.device_binding {
+        DeviceBinding::Off => {
+            "`device_binding` is off: a copied cookie is usable until its session ends".to_owned()
+        }
+        DeviceBinding::Report => {
+            "`device_binding` is report: a copied cookie is counted, and usable until its session ends"
+                .to_owned()
+        }
+        DeviceBinding::Sensitive => format!(
+            "`device_binding` is sensitive: a copied cookie opens no sensitive page after {minutes}, if the \
+             browser registers"
+        ),
+        _ => format!(
+            "`device_binding` is require: a copied cookie is worth nothing after {minutes} minutes, if the browser \
+             registers"
+        ),
+    };
+    finding("devices", Verdict::Good, text)
 }
 
 fn timeouts(settings: &Settings) -> Vec<Finding> {

@@ -9,8 +9,8 @@ use serde::{
 use zeroize::Zeroizing;
 
 use cloakroom_core::{
-    DeviceBinding,
-    MIN_TIMEOUT, Origin, adapter::is_header_name, cookie::SameSite, form::SecretFields,
+    DeviceBinding, MIN_TIMEOUT, Origin, adapter::is_header_name, cookie::SameSite,
+    form::SecretFields,
 };
 
 /// The place where sessions are stored.

@@ -219,7 +219,10 @@ impl RequestContext {
         })
     }
 
-    pub(super) fn candidates<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> TokenCandidates<'h> {
+    pub(super) fn candidates<'h>(
+        &self,
+        headers: &'h (impl Headers + ?Sized),
+    ) -> TokenCandidates<'h> {
         match self.inner.sessions.token_transport() {
             TokenTransport::Cookie => {
                 let context = self.inner.sessions.context();

@@ -45,10 +45,7 @@ impl RequestContext {
     /// Returns the reply to a request by which a browser registers or proves its device
     /// ([`DeviceBinding`](crate::DeviceBinding)), or `None` for any other request. An adapter awaits it in
     /// place of the handler.
-    pub fn device_reply(
-        &self,
-        request: &RequestHead<'_, impl Headers + ?Sized>,
-    ) -> Option<Ahead> {
+    pub fn device_reply(&self, request: &RequestHead<'_, impl Headers + ?Sized>) -> Option<Ahead> {
         let sessions = self.sessions();
         let binding = sessions.context().device_binding()?;
         let is_possible = request.method == "POST"
@@ -130,7 +127,7 @@ fn respond(
         }
     };
     let content = body.map(|body| ("application/json", body));
-    ResponseParts { status, content, headers, ..ResponseParts::default() }
+    ResponseParts { status, headers, content, ..ResponseParts::default() }
 }
 
 impl DeviceOutcome {

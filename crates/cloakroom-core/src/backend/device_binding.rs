@@ -28,13 +28,16 @@ use crate::{
 };
 use cloakroom_store::clock::Timestamp;
 
-pub(crate) const DEFAULT_REFRESH: Duration = Duration::from_mins(10);
+pub(crate) const DEFAULT_REFRESH: Duration = Duration::from_secs(10 * 60);
+
+const MIN_REFRESH: Duration = Duration::from_secs(60);
+const MAX_REFRESH: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long a browser may take to store its first bound cookie after the registration.
-const SETTLING: Duration = Duration::from_mins(1);
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// How far the clocks of servers may differ. A browser drops the bound cookie this long before its deadline.
-const CLOCK_SKEW: Duration = Duration::from_mins(1);
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// What is asked of the requests of a session that is bound to a device. Sessions of browsers that support no
 /// binding are used as before under each policy.
@@ -118,12 +121,13 @@ impl Binding {
         if !cfg!(feature = "device-binding") {
             return Err(ConfigError::new("device_binding", FEATURE));
         }
-        if !(Duration::from_mins(1)..=Duration::from_hours(24)).contains(&refresh) {
+        if !(MIN_REFRESH..=MAX_REFRESH).contains(&refresh) {
             return Err(ConfigError::new("device_refresh", REFRESH));
         }
         let name = format!("{}-device", session.name);
         let settings = CookieSettings { name, ..session.clone() };
-        let below = |name| format!("{}/.well-known/cloakroom/{name}", session.path.trim_end_matches('/'));
+        let below =
+            |name| format!("{}/.well-known/cloakroom/{name}", session.path.trim_end_matches('/'));
         Ok(Some(Self {
             policy,
             keys: DeviceKeys::new(keys),

@@ -67,7 +67,8 @@ impl DeviceKeys {
     /// Returns the value of a bound cookie that counts until `expires`.
     pub(crate) fn cookie(&self, id: &[u8; 16], expires: Timestamp) -> String {
         let deadline = expires.as_millis().to_be_bytes();
-        URL_SAFE_NO_PAD.encode([&deadline[..], &authenticate(&self.0[0], COOKIE, id, deadline)].concat())
+        URL_SAFE_NO_PAD
+            .encode([&deadline[..], &authenticate(&self.0[0], COOKIE, id, deadline)].concat())
     }
 
     /// Returns whether `value` is a bound cookie of this binding that counts at `now`. `longest` is the
@@ -87,7 +88,10 @@ impl DeviceKeys {
         let expires = Timestamp::from_millis(u64::from_be_bytes(*deadline));
         let is_current = now < expires && now.until(expires) <= longest;
         is_current
-            && self.0.iter().any(|key| authenticate(key, COOKIE, id, *deadline)[..].ct_eq(given).into())
+            && self
+                .0
+                .iter()
+                .any(|key| authenticate(key, COOKIE, id, *deadline)[..].ct_eq(given).into())
     }
 }
 

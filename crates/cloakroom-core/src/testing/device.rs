@@ -121,7 +121,9 @@ impl<A: Application> TestClient<A> {
         let asked = self.post_of_browser(&path, vec![id.clone()]).await;
         let field = asked.header("secure-session-challenge").unwrap_or_default();
         let challenge = field.split('"').nth(1).unwrap_or_default();
-        let Some(proof) = self.device.as_ref().map(|device| device.prove(challenge)) else { return };
+        let Some(proof) = self.device.as_ref().map(|device| device.prove(challenge)) else {
+            return;
+        };
         if asked.status == 403 {
             let headers = vec![id, ("secure-session-response", proof)];
             let response = self.post_of_browser(&path, headers).await;

@@ -8,6 +8,7 @@
 //! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, the log, the responses to clients |
 //! | [`drivers`] | cookie, memory, file, Redis: how to choose and how to move; the `cloakroom` command |
 //! | [`security`] | threats, defaults and their reasons, your part; sign-in and sign-out |
+//! | [`devices`] | sessions that are bound to the device that signs in: what it protects from, how to roll it out |
 //! | [`frameworks`] | Loco, Leptos, Dioxus, htmx, single-page applications: what to add, and the traps |
 //! | [`concurrency`] | requests at the same time, background tasks, streams, explicit commits |
 //! | [`deployment`] | proxies, several instances, keys, Redis, files, monitoring |
@@ -35,6 +36,8 @@ pub mod coming_from {}
 pub mod concurrency {}
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+#[doc = include_str!("devices.md")]
+pub mod devices {}
 #[doc = include_str!("drivers.md")]
 pub mod drivers {}
 #[doc = include_str!("errors.md")]

@@ -78,7 +78,11 @@ fn other_tokens_are_refused() {
         (r#"{"typ":"dbsc+jwt","alg":"ES256"}"#, r#"{"jti":7}"#, NoProof::Malformed),
         ("[]", payload, NoProof::Malformed),
     ] {
-        assert_eq!(Proof::parse(&token(header, payload)).unwrap_err(), problem, "{header} {payload}");
+        assert_eq!(
+            Proof::parse(&token(header, payload)).unwrap_err(),
+            problem,
+            "{header} {payload}"
+        );
     }
     for text in ["", ".", "..", "a.b", "a.b.c.d", "é.é.é", &"a.".repeat(3_000)] {
         assert_eq!(Proof::parse(text).unwrap_err(), NoProof::Malformed, "{text:.20}");
