@@ -93,9 +93,10 @@ fn write(bencher: Bencher<'_, '_>, driver: &str) {
     bench(bencher, app, "/write", Some(&cookie));
 }
 
-/// Returns an application whose sessions are bound to a device, and the cookies of one. With
-/// `DeviceBinding::Off`, the same without the device.
-fn bound(binding: DeviceBinding) -> (Router, String) {
+/// Returns an application whose sessions are bound to a device, and the cookies of one. With `off`, the same
+/// without the device.
+fn bound(binding: &str) -> (Router, String) {
+    let binding = if binding == "off" { DeviceBinding::Off } else { DeviceBinding::Require };
     let mut app = probe::axum::router(build("memory", binding));
     let script =
         r#"[{"do":"sign_in","owner":"virk"},{"do":"put","key":"username","value":"virk"}]"#;
@@ -116,22 +117,22 @@ fn bound(binding: DeviceBinding) -> (Router, String) {
     (app, format!("{cookie}; {device}"))
 }
 
-const BINDINGS: [DeviceBinding; 2] = [DeviceBinding::Off, DeviceBinding::Require];
+const BINDINGS: [&str; 2] = ["off", "require"];
 
 #[divan::bench(args = BINDINGS)]
-fn bound_none(bencher: Bencher<'_, '_>, binding: &DeviceBinding) {
-    let (app, cookies) = bound(*binding);
+fn bound_none(bencher: Bencher<'_, '_>, binding: &str) {
+    let (app, cookies) = bound(binding);
     bench(bencher, app, "/none", Some(&cookies));
 }
 
 #[divan::bench(args = BINDINGS)]
-fn bound_read(bencher: Bencher<'_, '_>, binding: &DeviceBinding) {
-    let (app, cookies) = bound(*binding);
+fn bound_read(bencher: Bencher<'_, '_>, binding: &str) {
+    let (app, cookies) = bound(binding);
     bench(bencher, app, "/read", Some(&cookies));
 }
 
 #[divan::bench(args = BINDINGS)]
-fn bound_write(bencher: Bencher<'_, '_>, binding: &DeviceBinding) {
-    let (app, cookies) = bound(*binding);
+fn bound_write(bencher: Bencher<'_, '_>, binding: &str) {
+    let (app, cookies) = bound(binding);
     bench(bencher, app, "/write", Some(&cookies));
 }
