@@ -164,10 +164,10 @@ fn devices(settings: &Settings) -> Finding {
     let minutes = settings.device_refresh.as_secs().div_ceil(60);
     let text = match settings.device_binding {
         DeviceBinding::Off => {
-            "`device_binding` is off: a copied cookie is usable until its session ends".to_owned()
+            "`device_binding` is off: a copied cookie works until its session ends".to_owned()
         }
         DeviceBinding::Report => {
-            "`device_binding` is report: a copied cookie is counted, and usable until its session ends"
+            "`device_binding` is report: a copied cookie is counted, and works until its session ends"
                 .to_owned()
         }
         DeviceBinding::Sensitive => format!(

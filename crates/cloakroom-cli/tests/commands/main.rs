@@ -259,6 +259,7 @@ fn the_doctor_finds_what_goes_wrong() {
         str![[r#"
 good  application key: one key, long enough
 good  cookie: `__Host-session`, sent over https only
+good  devices: `device_binding` is off: a copied cookie works until its session ends
 good  driver: cookie; of two concurrent responses the last one wins, and a copied cookie stays valid after a logout
 
 "#]]
@@ -280,6 +281,7 @@ wrong cookie: `cookie.secure` is off: browsers send it over plain http, where ot
 warn  cookie: `cookie_name`: other hosts and plain http can set `session`; browsers accept a name that begins with `__Host-`, or with `__Secure-` if there is a domain, over https only
 wrong cookie: `cookie.http_only` is off: any script on a page can read it
 warn  cookie: `cookie.domain`: every host below example.org receives it and can set it
+good  devices: `device_binding` is off: a copied cookie works until its session ends
 warn  timeouts: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session never ends while it is used
 warn  timeouts: `idle_timeout` is 500 days, and browsers keep a cookie for at most 400 days
 warn  redis: `redis.key_prefix` is the default `session:`: if another application in this database uses it too, `cloakroom list` and `destroy` mix the sessions of both; set a prefix for this application, such as `shop:session:` (this ends all current sessions)
