@@ -1,12 +1,13 @@
 //! Entry points of the fuzz targets. Each takes arbitrary bytes and panics if an invariant is broken.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use crate::{
     cookie::{CookieSettings, Cookies, ValueForm},
-    crypto::{app_keys::AppKeys, seal::Sealer},
+    crypto::{app_keys::AppKeys, device_proof::Proof, seal::Sealer},
     form::FormInput,
     record::Record,
     values::key::Key,
@@ -119,4 +120,17 @@ pub fn chunks(data: &[u8]) {
     let presented = cookies().read(std::iter::once(header.as_bytes()));
     let read: Vec<_> = presented.candidates.iter().map(|value| value.to_vec()).collect();
     assert_eq!(read, [value.into_bytes()]);
+}
+
+/// Reads `data` as the proof of a device, and as the header and the payload of one. No key has signed it.
+pub fn device_proof(data: &[u8]) {
+    let whole = String::from_utf8_lossy(data);
+    let cut = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let [header, payload] = [&data[..cut], &data[cut..]].map(|json| URL_SAFE_NO_PAD.encode(json));
+    let parts = format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode([1; 64]));
+    for text in [&*whole, &parts] {
+        if let Ok(proof) = Proof::parse(text) {
+            assert!(proof.own_key().is_err());
+        }
+    }
 }
