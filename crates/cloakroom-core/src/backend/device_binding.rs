@@ -39,7 +39,7 @@ const SETTLING: Duration = Duration::from_secs(60);
 /// How far the clocks of servers may differ. A browser drops the bound cookie this long before its deadline.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// What is asked of the requests of a session that is bound to a device. Sessions of browsers that support no
+/// The policy for requests of a session that is bound to a device. Sessions of browsers that support no
 /// binding are used as before under each policy.
 ///
 /// ```
@@ -83,7 +83,7 @@ pub(crate) enum Presence {
     Missing,
 }
 
-/// What a browser sends about its device.
+/// The two requests of a browser about its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceEndpoint {
     Registration,

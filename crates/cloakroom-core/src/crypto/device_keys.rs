@@ -26,7 +26,7 @@ const MAC: usize = 32;
 const MOMENT: usize = size_of::<u64>();
 const COOKIE: u8 = b'b';
 
-/// What a device signs a challenge for.
+/// The reason why a device signs a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Registration,

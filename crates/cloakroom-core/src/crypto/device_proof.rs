@@ -2,7 +2,7 @@
 //! (Device Bound Session Credentials, W3C, "DBSC Proof JWT").
 //!
 //! The header has `typ` (`dbsc+jwt`), `alg`, and at the registration `jwk`, the public key. The payload has
-//! `jti`, the challenge. Browsers of before 2026 have the key in the payload, as `jwk` or `key`. Other
+//! `jti`, the challenge. Browsers before 2026 have the key in the payload, as `jwk` or `key`. Other
 //! members are ignored: earlier drafts had `aud`, `iat` and `sub`, and browsers may add more.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -42,7 +42,7 @@ pub(crate) enum DeviceOutcome {
 /// The reason why a proof is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceRefusal {
-    /// Nobody is signed in.
+    /// The session has no owner.
     NotSignedIn,
     /// The session is bound to another key.
     BoundToOther,

@@ -17,7 +17,7 @@ pub struct TestDevice {
     binding: Option<TestBinding>,
 }
 
-/// What the browser knows of a session that is bound to the device.
+/// The browser's side of a session that is bound to the device.
 struct TestBinding {
     id: String,
     refresh_url: String,

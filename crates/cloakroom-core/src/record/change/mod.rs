@@ -119,7 +119,7 @@ impl Change {
                     had.stamp = Some(*stamp);
                 }
             }
-            // The device of a session that has lost its owner meanwhile is of nobody.
+            // A concurrent request may have removed the owner, and the device was theirs.
             Self::Device(device) => {
                 record.device = device.clone().filter(|_| record.owner.is_some());
             }
