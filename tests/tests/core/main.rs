@@ -11,6 +11,7 @@ mod endings;
 mod keys;
 mod late_requests;
 mod limits;
+mod no_change;
 mod owners;
 mod reach;
 mod retries;

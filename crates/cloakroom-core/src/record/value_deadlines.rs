@@ -39,6 +39,11 @@ impl Record {
         self.value_deadlines.push(ValueDeadline { key: text.into(), literal, at });
     }
 
+    /// Returns whether the value at `path`, one in it or one around it has a deadline.
+    pub(super) fn has_value_deadline(&self, path: Path<&str>) -> bool {
+        self.value_deadlines.iter().filter_map(ValueDeadline::path).any(|had| had.overlaps(path))
+    }
+
     /// Removes the deadlines of the value at `path` and of those in it, because it is replaced or removed.
     pub(super) fn forget_value_deadlines(&mut self, path: Path<&str>) {
         self.value_deadlines.retain(|had| had.path().is_some_and(|had| !had.is_in(path)));

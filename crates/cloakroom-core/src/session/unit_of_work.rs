@@ -118,8 +118,14 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change and adds it to the log, for the replay on another request's record.
+    /// Makes a change and adds it to the log, for the replay on another request's record. Does nothing if
+    /// the record has the value already, because the write of a cookie could undo another tab's changes.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
+        self.refuse_when_closed()?;
+        // A store may have carried out changes that were discarded since.
+        if self.in_doubt.is_none() && self.log.makes_needless(&change, &self.record) {
+            return Ok(());
+        }
         self.check_open()?;
         change.apply(Arc::make_mut(&mut self.record))?;
         self.log.push(change);

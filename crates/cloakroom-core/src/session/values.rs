@@ -29,6 +29,9 @@ impl Session {
     /// Stores a value under `key` and replaces an earlier one. Accepts any value that serde can write
     /// as JSON.
     ///
+    /// If the session has this very value already, nothing changes and nothing is written. A concurrent
+    /// request's change of the value then stays.
+    ///
     /// If the new value depends on the old one, use [`increment`](Self::increment) or
     /// [`update`](Self::update), because they lose no change of a concurrent request.
     ///
@@ -167,8 +170,8 @@ impl Session {
         self.state().work.increment(path, negated)
     }
 
-    /// Removes the value under `key`, if there is one. Use [`pull`](Self::pull) to get the value as
-    /// well.
+    /// Removes the value under `key`. If there is none, nothing changes and nothing is written. Use
+    /// [`pull`](Self::pull) to get the value as well.
     ///
     /// # Errors
     /// After the commit, as every change. [`Error::is_bad_key`] as [`put`](Self::put).

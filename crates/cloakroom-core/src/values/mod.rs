@@ -108,6 +108,14 @@ impl Values {
         below.map_or(Some(root), |below| below.split('.').try_fold(root, json::member))
     }
 
+    /// Returns the JSON text of the value at `path` if objects alone contain it, which [`put`](Self::put) and
+    /// [`forget`](Self::forget) can change.
+    pub(crate) fn changeable(&self, path: Path<&str>) -> Option<&str> {
+        let (root, below) = path.split_root();
+        let root = self.member(root)?;
+        below.map_or(Some(root), |below| below.split('.').try_fold(root, json::object_member))
+    }
+
     /// Returns the JSON text of the value at `path`. It shares the memory of these values.
     pub(crate) fn text(&self, path: Path<&str>) -> Option<ByteString> {
         let (root, _) = path.split_root();

@@ -72,6 +72,11 @@ impl<'k> Path<&'k str> {
             }
     }
 
+    /// Returns whether one of the two paths is in the other, so that a change at one changes the other.
+    pub(crate) fn overlaps(self, other: Path<&str>) -> bool {
+        self.is_in(other) || other.is_in(self)
+    }
+
     /// Serializes a value that will be put at this path. The objects along the path count towards the
     /// limit of nesting.
     pub(crate) fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<ByteString, Error> {

@@ -125,6 +125,30 @@ impl Change {
         Ok(())
     }
 
+    /// Returns whether this puts the value that `record` has, or forgets one that it does not have. A value
+    /// with a deadline is another one, because a plain `put` removes the deadline.
+    fn repeats(&self, record: &Record) -> bool {
+        let (path, value) = match self {
+            Self::Put { path, value } => (path.borrow(), Some(&**value)),
+            Self::Forget { path } => (path.borrow(), None),
+            _ => return false,
+        };
+        record.values.changeable(path) == value && !record.has_value_deadline(path)
+    }
+
+    /// Returns whether this changes the value at `path`.
+    fn concerns(&self, path: Path<&str>) -> bool {
+        match self {
+            Self::Put { path: own, .. }
+            | Self::PutUntil { path: own, .. }
+            | Self::Forget { path: own }
+            | Self::Increment { path: own, .. }
+            | Self::Update { path: own, .. } => own.borrow().overlaps(path),
+            Self::Clear => true,
+            _ => false,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put",
@@ -210,6 +234,13 @@ impl ChangeLog {
     /// Returns whether a replay runs closures of the application.
     pub(crate) fn has_closures(&self) -> bool {
         self.changes().iter().any(|change| matches!(change, Change::Update { .. }))
+    }
+
+    /// Returns whether `change` has no effect after this log. `record` contains the log. An earlier change of
+    /// the same value gives it an effect, because the replay may lead to another value.
+    pub(crate) fn makes_needless(&self, change: &Change, record: &Record) -> bool {
+        let (Change::Put { path, .. } | Change::Forget { path }) = change else { return false };
+        !self.changes().iter().any(|made| made.concerns(path.borrow())) && change.repeats(record)
     }
 
     pub(crate) fn push(&mut self, change: Change) {
