@@ -105,7 +105,8 @@ async fn a_value_that_is_put_after_other_changes_of_it_counts() {
     session.increment("count").unwrap();
     session.decrement("count").unwrap();
     session.put("count", 1).unwrap();
-    browser.clone().visit(|session| drop(session.increment_by("count", 5).unwrap())).await;
+    let adds = |session: &Session| session.increment_by("count", 5).map(drop);
+    browser.clone().try_visit(adds).await.unwrap();
     browser.finish(context).await;
     assert_eq!(browser.open().await.get("count").unwrap(), Some(1));
 }
@@ -115,7 +116,8 @@ async fn a_value_with_a_deadline_that_is_put_again_loses_it() {
     let minute = Duration::from_mins(1);
     for key in ["code", "user.code"] {
         let app = LocalApp::new();
-        let mut browser = app.browser_with(|session| session.put_for(key, 7, minute).unwrap()).await;
+        let mut browser =
+            app.browser_with(|session| session.put_for(key, 7, minute).unwrap()).await;
         let whole = browser.open().await.get::<serde_json::Value>("user").unwrap();
         browser
             .visit(|session| match whole {

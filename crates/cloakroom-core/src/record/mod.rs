@@ -18,8 +18,9 @@
 //!                                       base64url; absent: none
 //!  "label":"Firefox on Linux",          the application's description of the device
 //!  "values":{"username":"virk"},
-//!  "value_deadlines":[{"key":"code",    values that end before the session, by dotted keys;
-//!           "literal":true,             dots in the key are ordinary letters; absent: they descend
+//!  "value_deadlines":[{"key":"code",    values that end before the session, by their keys;
+//!           "literal":true,             dots and brackets in the key are ordinary letters; absent:
+//!                                       they descend
 //!           "at":1735689660000}],       moment of the end, in ms since the Unix epoch
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
 //!            "bags":{"messages":{"notice":"saved"},

@@ -36,10 +36,11 @@ impl Session {
     /// [`update`](Self::update), because they lose no change of a concurrent request.
     ///
     /// Dots in the key select members of objects: `put("user.theme", "dark")` sets the member `theme`
-    /// of `user`, and creates `user` if it is missing.
+    /// of `user`, and creates `user` if it is missing. Brackets do the same, as in the names of form fields:
+    /// `user[theme]`.
     ///
     /// # Errors
-    /// When the value cannot be written as JSON, or a dotted key selects a member of a value that is
+    /// When the value cannot be written as JSON, or a key selects a member of a value that is
     /// not an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32
     /// segments. The same limits apply to every method with a key, except that [`has`](Self::has)
     /// returns `false`. After the commit, as every change.
@@ -47,14 +48,14 @@ impl Session {
     /// # Security
     /// If a part of the key comes from outside, such as an article number from a form, use
     /// [`Key::literal`](crate::Key::literal). In a plain string, a visitor could reach another value
-    /// with dots.
+    /// with dots or brackets.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session();
     /// session.put("username", "virk")?;
     /// session.put("user.theme", "dark")?;
-    /// assert_eq!(session.get::<String>("user.theme")?.as_deref(), Some("dark"));
+    /// assert_eq!(session.get::<String>("user[theme]")?.as_deref(), Some("dark"));
     /// assert!(session.put("username.first", "v").is_err());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
