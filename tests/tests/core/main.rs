@@ -14,6 +14,7 @@ mod limits;
 mod no_change;
 mod owners;
 mod reach;
+mod reload;
 mod retries;
 mod schedules;
 mod several_values;

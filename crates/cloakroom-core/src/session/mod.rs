@@ -10,6 +10,7 @@ mod incoming_flash;
 mod lifecycle;
 mod owner;
 pub(crate) mod read;
+mod reload;
 mod response_effects;
 mod security;
 pub(crate) mod sessions;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::session::{
     deadlines::Deadlines,
     incoming_flash::IncomingFlash,
+    reload::Reloaded,
     response_effects::ResponseEffects,
     unit_of_work::{Checkpoint, UnitOfWork},
 };
 use crate::{
     backend::{
-        commit::CommitOutcome,
+        commit::{CommitOutcome, CookieUpdate},
         decide::{Persistence, Usage},
         loaded::LoadedSession,
     },
@@ -119,6 +120,19 @@ impl State {
             self.known = (outcome.key, outcome.record.owner.as_ref().map(|owner| owner.id));
         }
         Some(done)
+    }
+
+    /// Starts from the record that was found, if there was one to read, without the changes of this request.
+    pub(super) fn reload(&mut self, found: Option<Reloaded>, now: Timestamp) -> ChangeLog {
+        let Some((key, persistence, record)) = found.filter(|_| !self.work.is_destroyed()) else {
+            return self.work.discard_changes();
+        };
+        if persistence != Persistence::Ended {
+            self.known = (Some(key), record.owner.as_ref().map(|owner| owner.id));
+        }
+        // Drops the cookie of an earlier commit if the session has ended since.
+        self.effects.add(CookieUpdate::Keep, persistence);
+        self.work.reload((key, persistence, record), now)
     }
 
     /// Returns whether `key` or `owner` identify the session of this request. Compares with the session

@@ -18,6 +18,7 @@ use crate::{
         change::{Change, ChangeLog, Rerun, closure},
         owner::Owner,
     },
+    session::reload::Reloaded,
     values::{
         Path,
         number::{self, Number},
@@ -472,6 +473,32 @@ impl UnitOfWork {
     /// them. A closure that holds the session keeps it in memory until then.
     pub(super) fn holds_closures(&self) -> bool {
         !self.is_closed() && self.log.has_closures()
+    }
+
+    /// Returns the keys under which the session's record is read again, in order. Returns none for a session
+    /// without a record, and after a `destroy`.
+    pub(super) fn keys_to_reload(&self) -> Vec<RecordKey> {
+        let (Persistence::Stored { .. }, Some(key)) = (self.persistence, self.key) else {
+            return Vec::new();
+        };
+        if self.is_destroyed() {
+            return Vec::new();
+        }
+        let next = self.token_afterwards().record_key();
+        let may_have_moved = self.in_doubt.is_some() && next != key;
+        [key].into_iter().chain(may_have_moved.then_some(next)).collect()
+    }
+
+    /// Starts from the record that was found at the time `now`. Returns the discarded changes, which the
+    /// caller drops without a lock.
+    pub(super) fn reload(&mut self, found: Reloaded, now: Timestamp) -> ChangeLog {
+        let (key, persistence, record) = found;
+        if self.key != Some(key) {
+            self.token = self.token_afterwards().clone();
+            (self.key, self.action, self.in_doubt) = (Some(key), TokenAction::Keep, None);
+        }
+        (self.persistence, self.untouched, self.loaded_at) = (persistence, record, now);
+        self.discard_changes()
     }
 
     /// Discards all changes except `destroy` and `regenerate`. Returns them, and the caller drops them
