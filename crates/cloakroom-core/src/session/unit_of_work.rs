@@ -493,11 +493,11 @@ impl UnitOfWork {
     /// caller drops without a lock.
     pub(super) fn reload(&mut self, found: Reloaded, now: Timestamp) -> ChangeLog {
         let (key, persistence, record) = found;
-        if self.key != Some(key) {
-            self.token = self.token_afterwards().clone();
-            (self.key, self.action, self.in_doubt) = (Some(key), TokenAction::Keep, None);
+        // A record that a failed commit has moved is found again by the next commit, which sets its cookie.
+        if self.key == Some(key) {
+            (self.persistence, self.loaded_at) = (persistence, now);
         }
-        (self.persistence, self.untouched, self.loaded_at) = (persistence, record, now);
+        self.untouched = record;
         self.discard_changes()
     }
 
