@@ -1,6 +1,6 @@
 //! All sessions of a store, for operators and their tools.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
@@ -60,6 +60,8 @@ pub struct SessionContents {
     pub input: Map<String, Value>,
     /// The errors by field that wait for the next page.
     pub errors: FieldErrors,
+    /// The errors by field of the forms with a name.
+    pub form_errors: BTreeMap<String, FieldErrors>,
 }
 
 /// Shows the description alone, because values do not belong in logs.
@@ -183,7 +185,7 @@ impl SessionAdmin {
         let lookup = self.0.lookup("show a session")?;
         let Some(found) = lookup.by_handle(*handle).await? else { return Ok(None) };
         let flash = found.record.flash.visible().unwrap_or_default();
-        let Bags { messages, pushed, input, errors } = flash;
+        let Bags { messages, pushed, input, errors, form_errors } = flash;
         Ok(Some(SessionContents {
             info: SessionInfo::of(&found, &lookup, false),
             values: found.record.values.all(),
@@ -191,6 +193,7 @@ impl SessionAdmin {
             pushed,
             input: input.all(),
             errors,
+            form_errors,
         }))
     }
 

@@ -161,6 +161,20 @@ impl View {
         self.0.read_flash().map(|bags| bags.errors.clone().into_map()).unwrap_or_default()
     }
 
+    /// Returns all error messages of the form of this name by the field's dotted name.
+    /// [`Session::with_errors_in`] sets them, and the other helpers for errors do not show them.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().errors_in("login").is_empty());
+    /// ```
+    pub fn errors_in(&self, form: &str) -> BTreeMap<String, Vec<String>> {
+        let bags = self.0.read_flash();
+        let errors = bags.and_then(|bags| bags.form_errors.get(form).cloned());
+        errors.unwrap_or_default().into_map()
+    }
+
     /// Returns whether there are errors.
     ///
     /// ```

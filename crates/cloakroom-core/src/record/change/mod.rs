@@ -10,6 +10,7 @@ use bytestring::ByteString;
 
 use crate::{
     error::Error,
+    form::field::Fields,
     record::{
         Record,
         flash::{Batch, BatchId},
@@ -62,6 +63,13 @@ pub(crate) enum Change {
     /// The absolute deadline.
     AbsoluteDeadline(Option<Timestamp>),
     Flash(Box<Batch>),
+    /// Flashes the form input of a request, in place of the input that it has flashed before.
+    FlashInput(Box<Batch>),
+    /// Removes the named messages from these batches.
+    DiscardFlash {
+        names: Box<[Box<str>]>,
+        batches: Vec<BatchId>,
+    },
     /// Keeps flash from the batches `incoming_ids` for one more page.
     Keep {
         batch: Box<Batch>,
@@ -117,6 +125,11 @@ impl Change {
             Self::BrowserSession(ends) => record.browser_session = Some(*ends),
             Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
+            Self::FlashInput(batch) => record.flash.replace_input(Batch::clone(batch)),
+            Self::DiscardFlash { names, batches } => {
+                let names: Vec<_> = names.iter().map(|name| &**name).collect();
+                record.flash.discard_messages(&Fields::named(&names), batches)?;
+            }
             Self::Keep { batch, incoming_ids } => {
                 record.flash.keep(Batch::clone(batch), incoming_ids);
             }
@@ -164,6 +177,8 @@ impl Change {
             Self::BrowserSession(_) => "browser_session",
             Self::AbsoluteDeadline(_) => "absolute_deadline",
             Self::Flash(_) => "flash",
+            Self::FlashInput(_) => "flash_input",
+            Self::DiscardFlash { .. } => "discard_flash",
             Self::Keep { .. } => "keep",
             Self::Consume(_) => "consume",
         }
@@ -225,7 +240,9 @@ impl ChangeLog {
     /// Returns the ids of the flash batches that the log writes.
     pub(crate) fn flashed(&self) -> Vec<BatchId> {
         let id = |change: &Change| match change {
-            Change::Flash(batch) | Change::Keep { batch, .. } => Some(batch.id),
+            Change::Flash(batch) | Change::FlashInput(batch) | Change::Keep { batch, .. } => {
+                Some(batch.id)
+            }
             _ => None,
         };
         self.changes().iter().filter_map(id).collect()
