@@ -57,6 +57,7 @@ pub use adapter::{
 };
 pub use backend::{
     context::ServerErrors,
+    events::{EndedBy, SessionEvent, SessionEventKind},
     foreign::{ForeignSession, ForeignSessions},
     not_before::NotBefore,
     users::Users,

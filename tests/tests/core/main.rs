@@ -8,6 +8,7 @@ mod contention;
 mod costs;
 mod csrf_reading;
 mod endings;
+mod events;
 mod flash;
 mod keys;
 mod late_requests;

@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::{foreign::Foreign, not_before::NotBefore, users::AnyUsers},
+    backend::{events::Subscriber, foreign::Foreign, not_before::NotBefore, users::AnyUsers},
     cookie::{Cookies, pre_session::PreSessions},
     crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
@@ -36,6 +36,7 @@ pub(crate) struct Context {
     pub(crate) not_before: Option<Arc<dyn NotBefore>>,
     pub(crate) users: Option<Arc<dyn AnyUsers>>,
     pub(crate) foreign: Option<Foreign>,
+    pub(crate) subscriber: Option<Subscriber>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod context;
 pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
+pub(crate) mod events;
 mod fit;
 pub(crate) mod foreign;
 pub(crate) mod loaded;

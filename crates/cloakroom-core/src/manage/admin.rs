@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Map, Value};
 
 use crate::{
+    backend::{events::EndedBy, lookup::LiveRecord},
     error::Error,
     form::FieldErrors,
     manage::info::{SessionInfo, SessionPage},
@@ -222,7 +223,7 @@ impl SessionAdmin {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
-        self.0.lookup("end a session")?.end(*handle).await
+        self.0.lookup("end a session")?.end(*handle, EndedBy::Operator).await
     }
 
     /// Ends every session of `owner`. Returns how many there were.
@@ -247,7 +248,7 @@ impl SessionAdmin {
     /// ```
     pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
         let lookup = self.0.lookup("end an owner's sessions")?;
-        lookup.end_each_of(&OwnerKey::of(owner), |_| true).await
+        lookup.end_each_of(&OwnerKey::of(owner), EndedBy::Operator, |_| true).await
     }
 
     /// Ends every session of `owner` except the one that `keep` names. Returns how many there were.
@@ -271,6 +272,7 @@ impl SessionAdmin {
     /// ```
     pub async fn destroy_others(&self, owner: &str, keep: &SessionHandle) -> Result<usize, Error> {
         let lookup = self.0.lookup("end an owner's sessions")?;
-        lookup.end_each_of(&OwnerKey::of(owner), |found| lookup.handle(found) != *keep).await
+        let is_other = |found: &LiveRecord| lookup.handle(found) != *keep;
+        lookup.end_each_of(&OwnerKey::of(owner), EndedBy::Operator, is_other).await
     }
 }

@@ -11,6 +11,7 @@ mod lifecycle;
 mod owner;
 pub(crate) mod read;
 mod reload;
+mod reported;
 mod response_effects;
 mod security;
 pub(crate) mod sessions;

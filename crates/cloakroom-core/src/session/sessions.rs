@@ -13,6 +13,7 @@ use crate::{
         Backend,
         context::{Context, ServerErrors},
         decide::Worth,
+        events::{SessionEvent, Subscriber},
         foreign::{Foreign, ForeignSessions, ForeignSettings},
         lookup::Lookup,
         not_before::NotBefore,
@@ -312,6 +313,7 @@ pub struct SessionsBuilder {
     not_before: Option<Arc<dyn NotBefore>>,
     users: Option<Arc<dyn AnyUsers>>,
     foreign: Option<ForeignSettings>,
+    subscriber: Option<Subscriber>,
     clock: Arc<dyn Clock>,
 }
 
@@ -337,6 +339,7 @@ impl SessionsBuilder {
             not_before: None,
             users: None,
             foreign: None,
+            subscriber: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -693,6 +696,43 @@ impl SessionsBuilder {
         self
     }
 
+    /// Calls a function for each event in the life of a session, such as for an audit log: sign-ins, sign-outs,
+    /// and who has ended a session. Default: none. Of several calls the last counts.
+    ///
+    /// The function runs after the commit of the event has succeeded, in the task of the request. It must not
+    /// block: send the event to a channel, and write the log in a task of its own. If the function panics, the
+    /// event is lost and the panic is logged. Events that another process causes are reported there.
+    ///
+    /// # Security
+    /// An event has no token. If each sign-in has to be in the log before the visitor is signed in, write the
+    /// log in the handler instead, because an event is lost if the process dies after the commit.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use cloakroom::SessionEventKind;
+    /// use tokio::sync::mpsc;
+    ///
+    /// let (events, mut log) = mpsc::unbounded_channel();
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .on_event(move |event| drop(events.send(event.clone())))
+    ///     .build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.sign_in("user-42")?;
+    /// session.commit().await?;
+    /// assert_eq!(log.recv().await.unwrap().kind, SessionEventKind::Created);
+    /// let event = log.recv().await.unwrap();
+    /// assert_eq!((event.kind, event.owner.as_deref()), (SessionEventKind::SignedIn, Some("user-42")));
+    /// assert_eq!(event.handle, session.handle());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn on_event(mut self, subscriber: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
+        self.subscriber = Some(Subscriber::new(subscriber));
+        self
+    }
+
     /// Sets the clock. Default: the clock of the operating system. Tests set a
     /// [`FakeClock`](crate::testing::FakeClock).
     ///
@@ -771,6 +811,7 @@ impl SessionsBuilder {
             no_touch_header: self.no_touch_header.map(checked_header).transpose()?,
             not_before: self.not_before,
             users: self.users,
+            subscriber: self.subscriber,
             clock: self.clock,
         };
         let shared = Arc::new(Shared { context, backend, sign_ins: SignIns::default() });

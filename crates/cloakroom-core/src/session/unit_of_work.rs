@@ -85,6 +85,8 @@ pub(super) struct UnitOfWork {
     destroys: usize,
     record: Arc<Record>,
     log: ChangeLog,
+    /// The owner of the session that a `destroy` ends.
+    former_owner: Option<Owner>,
     /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
@@ -107,6 +109,7 @@ impl UnitOfWork {
             token,
             action: TokenAction::Keep,
             destroys: 0,
+            former_owner: None,
             untouched: record.clone(),
             record,
             log: ChangeLog::default(),
@@ -171,6 +174,9 @@ impl UnitOfWork {
     /// changes of the ended one, which the caller drops without a lock.
     pub(super) fn destroy(&mut self, empty: Record) -> Result<ChangeLog, Error> {
         self.check_open()?;
+        if !self.is_destroyed() {
+            self.former_owner = self.untouched.owner.clone();
+        }
         self.action = TokenAction::Destroy(self.token.successor());
         self.destroys += 1;
         self.untouched = Arc::new(empty);
@@ -261,6 +267,11 @@ impl UnitOfWork {
     /// Returns the owner that the changes give to a session without an owner.
     pub(super) fn new_owner(&self) -> Option<Owner> {
         self.log.owner()
+    }
+
+    /// Returns the owner of the session that the last `destroy` ends.
+    pub(super) fn former_owner(&self) -> Option<&Owner> {
+        self.former_owner.as_ref()
     }
 
     /// Returns the owner without the changes since the last commit.

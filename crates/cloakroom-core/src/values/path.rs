@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn bracketed(names: &[String]) -> String {
-        names.iter().map(|name| format!("[{name}]")).collect()
+        names.iter().flat_map(|name| ["[", name, "]"]).collect()
     }
 
     #[test]
