@@ -113,6 +113,7 @@ impl Settings {
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone())
+            .previous_url(self.previous_url)
             .show_errors(self.show_errors);
         let builder = match &self.public_origin {
             Some(origin) => builder.public_origin(origin.clone()),

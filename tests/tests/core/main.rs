@@ -15,6 +15,7 @@ mod late_requests;
 mod limits;
 mod no_change;
 mod owners;
+mod previous_url;
 mod reach;
 mod reload;
 mod retries;

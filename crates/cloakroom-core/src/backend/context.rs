@@ -30,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) max_sessions: Option<NonZeroUsize>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) show_errors: bool,
+    pub(crate) previous_url: bool,
     pub(crate) sign_in_page: Option<Box<str>>,
     pub(crate) secret_fields: SecretFields,
     pub(crate) no_touch_header: Option<String>,
@@ -104,6 +105,11 @@ impl Context {
     /// Returns whether responses with status 500 and 503 carry the message that the log has.
     pub(crate) fn show_errors(&self) -> bool {
         self.show_errors
+    }
+
+    /// Returns whether sessions keep the URL of the last page that was shown.
+    pub(crate) fn keeps_previous_url(&self) -> bool {
+        self.previous_url
     }
 
     /// Returns the path of the page on which visitors sign in.

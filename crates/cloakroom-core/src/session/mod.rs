@@ -9,6 +9,7 @@ pub(crate) mod flash_messages;
 mod incoming_flash;
 mod lifecycle;
 mod owner;
+mod previous_url;
 pub(crate) mod read;
 mod reload;
 mod reported;

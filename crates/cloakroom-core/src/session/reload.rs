@@ -40,7 +40,7 @@ impl Session {
     /// session.commit().await?;
     /// # let handle = session.handle().unwrap();
     /// # sessions.edit(&handle, |session| session.put("import", "done")).await?;
-    /// // Meanwhile, a task has put "done".
+    /// // A task has put "done" since.
     /// session.reload().await?;
     /// assert_eq!(session.get::<String>("import")?.as_deref(), Some("done"));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();

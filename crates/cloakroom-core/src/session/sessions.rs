@@ -307,6 +307,7 @@ pub struct SessionsBuilder {
     max_sessions: Option<usize>,
     server_errors: ServerErrors,
     show_errors: bool,
+    previous_url: bool,
     sign_in_page: Option<Box<str>>,
     secret_fields: SecretFields,
     no_touch_header: Option<String>,
@@ -333,6 +334,7 @@ impl SessionsBuilder {
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
             server_errors: ServerErrors::default(),
             show_errors: false,
+            previous_url: false,
             sign_in_page: None,
             secret_fields: SecretFields::default(),
             no_touch_header: None,
@@ -604,6 +606,34 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets whether sessions keep the path and query of the last page that was shown, so that
+    /// [`Back`](crate::Back) and the redirect of an invalid [`Input`](crate::Input) lead there. Default: off,
+    /// and they lead to the `Referer`.
+    ///
+    /// Turn it on if your pages send no `Referer`, such as with the header `Referrer-Policy: no-referrer`. A
+    /// page counts if it is the HTML response to a `GET` that a visitor navigates to, its status is 200 to 299,
+    /// and its handler has asked for the session. Sessions of visitors with several tabs keep the page of the
+    /// tab that was used last. A session that is not stored otherwise keeps no page.
+    ///
+    /// Each page with another URL than the last one costs a write of the session, and a cookie on the cookie
+    /// driver.
+    ///
+    /// # Security
+    /// The query of the page is stored too. Do not turn it on if the queries of your pages hold secrets that
+    /// the store must not have.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.previous_url(true).build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn previous_url(mut self, on: bool) -> Self {
+        self.previous_url = on;
+        self
+    }
+
     /// Sets the path of the page on which visitors sign in. Default: none.
     ///
     /// Browsers that ask for something that needs an [`Owner`](crate::Owner) are redirected to it. Without
@@ -806,6 +836,7 @@ impl SessionsBuilder {
             max_sessions,
             server_errors: self.server_errors,
             show_errors: self.show_errors,
+            previous_url: self.previous_url,
             sign_in_page: checked_page(self.sign_in_page)?,
             secret_fields: self.secret_fields,
             no_touch_header: self.no_touch_header.map(checked_header).transpose()?,
