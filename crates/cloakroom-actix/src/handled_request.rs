@@ -2,7 +2,11 @@
 
 use actix_web::{
     dev::ServiceRequest,
-    http::{Method, uri::PathAndQuery},
+    http::{
+        Method,
+        header::{CONTENT_TYPE, HeaderMap},
+        uri::PathAndQuery,
+    },
 };
 use cloakroom_core::adapter::{RequestContext, RequestLine};
 
@@ -19,6 +23,13 @@ impl HandledRequest {
     pub(crate) fn new(context: RequestContext, request: &ServiceRequest) -> Self {
         let target = request.uri().path_and_query().cloned();
         Self { context, method: request.method().clone(), target }
+    }
+
+    /// Notes for the context whether the response is a page.
+    pub(crate) fn note_response(&self, headers: &HeaderMap) {
+        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
+        let content_type = headers.get(CONTENT_TYPE).and_then(|text| text.to_str().ok());
+        self.context.note_page(self.method.as_str(), target, content_type);
     }
 
     /// Returns the request as log lines name it.

@@ -302,6 +302,7 @@ impl ResponseMaker {
         response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
         let mut response = self.on_failure.replace(response, &self.request);
+        self.request.note_response(response.headers());
         match self.request.context.finish(response.status().as_u16()).await {
             Ok(headers) => {
                 headers.write_to(response.headers_mut());

@@ -122,7 +122,10 @@ impl<B: Default + 'static> Outcome<B> {
     /// Starts the commit.
     fn commit(self, request: &HandledRequest) -> Committing<B> {
         let commit = match &self {
-            Self::Response(response) => request.context.finish(response.status().as_u16()),
+            Self::Response(response) => {
+                request.note_response(response.headers());
+                request.context.finish(response.status().as_u16())
+            }
             Self::Panic(_) => request.context.abandon(request.line()),
         };
         Committing { commit, outcome: self }

@@ -1,7 +1,7 @@
 //! A request while its handler runs.
 
 use cloakroom_core::adapter::{RequestContext, RequestLine};
-use http::{Method, uri::PathAndQuery};
+use http::{HeaderMap, Method, header::CONTENT_TYPE, uri::PathAndQuery};
 
 /// A request while its handler runs: its context, and its name in log lines.
 #[derive(Debug)]
@@ -19,6 +19,13 @@ impl HandledRequest {
         target: Option<PathAndQuery>,
     ) -> Self {
         Self { context, method, target }
+    }
+
+    /// Notes for the context whether the response is a page.
+    pub(crate) fn note_response(&self, headers: &HeaderMap) {
+        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
+        let content_type = headers.get(CONTENT_TYPE).and_then(|text| text.to_str().ok());
+        self.context.note_page(self.method.as_str(), target, content_type);
     }
 
     /// Returns the request as log lines name it.

@@ -58,6 +58,7 @@ pub use adapter::{
 pub use backend::{
     context::ServerErrors,
     device_binding::DeviceBinding,
+    events::{EndedBy, SessionEvent, SessionEventKind},
     foreign::{ForeignSession, ForeignSessions},
     not_before::NotBefore,
     users::Users,

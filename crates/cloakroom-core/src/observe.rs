@@ -364,6 +364,15 @@ pub(crate) fn unreadable_form(reason: &'static str) {
     meter::refusal(reason);
 }
 
+/// Logs that the application's subscriber of events panicked. The event is lost.
+pub(crate) fn subscriber_panicked(kind: impl std::fmt::Debug) {
+    tracing::error!(
+        target: TARGET,
+        event = ?kind,
+        "an event of a session is lost: the function of `on_event` panicked"
+    );
+}
+
 #[cfg(feature = "metrics")]
 mod meter {
     use std::time::Instant;

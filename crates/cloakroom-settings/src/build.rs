@@ -115,6 +115,7 @@ impl Settings {
             .device_binding(self.device_binding)
             .device_refresh(self.device_refresh)
             .secret_fields(self.secret_fields.clone())
+            .previous_url(self.previous_url)
             .show_errors(self.show_errors);
         let builder = match &self.public_origin {
             Some(origin) => builder.public_origin(origin.clone()),

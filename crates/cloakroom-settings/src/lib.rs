@@ -184,6 +184,13 @@ pub struct Settings {
     #[config(default = false, env = "SESSION_SHOW_ERRORS")]
     pub show_errors: bool,
 
+    /// Whether sessions keep the path and query of the last page that was shown, so that redirects back lead
+    /// there before the `Referer`. Default: `false`. With `true`, each page with another URL than the last one
+    /// costs a write of the session, and a cookie on the cookie driver. The query is stored too, so it must
+    /// hold no secrets.
+    #[config(default = false, env = "SESSION_PREVIOUS_URL")]
+    pub previous_url: bool,
+
     /// The cookie's attributes.
     #[config(nested)]
     pub cookie: CookieTable,

@@ -2,7 +2,8 @@
 
 use cloakroom::{Error, Key};
 use cloakroom_tests::local::LocalApp;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Dots at the places where splitting goes wrong first.
 const NAME: &str = "..shop.example.org.";
@@ -44,6 +45,35 @@ async fn a_literal_key_names_one_member_in_every_method() {
     session.put(key, 1).unwrap();
     session.forget(key).unwrap();
     assert!(!session.has(key));
+}
+
+#[tokio::test]
+async fn brackets_name_members_of_objects_in_every_method() {
+    let app = LocalApp::new();
+    let mut browser = app.browser();
+    browser
+        .visit(|session| {
+            session.put("user[address][city]", "Paris").unwrap();
+            session.put_for("user[code]", 7, Duration::from_mins(1)).unwrap();
+            session.put_for(Key::literal("a[b]"), 7, Duration::from_mins(1)).unwrap();
+            assert_eq!(session.increment("user[visits]").unwrap(), 1);
+            session.push("user[tags]", "a").unwrap();
+            assert_eq!(session.put("user[visits][x]", 1).unwrap_err().code(), "not_an_object");
+            assert_eq!(session.pull::<u8>("user[missing]").unwrap(), None);
+        })
+        .await;
+    let user = json!({ "address": { "city": "Paris" }, "code": 7, "tags": ["a"], "visits": 1 });
+    let session = browser.open().await;
+    assert_eq!(json!(session.all()), json!({ "user": user, "a[b]": 7 }));
+    assert_eq!(session.get("user.tags[0]").unwrap(), Some("a".to_owned()));
+    assert!(session.has("user[address].city") && session.missing("a[b]"));
+    app.clock.advance(Duration::from_mins(1));
+    browser.visit(|session| session.forget("user[address][city]").unwrap()).await;
+    let session = browser.open().await;
+    assert_eq!(
+        json!(session.all()),
+        json!({ "user": { "address": {}, "tags": ["a"], "visits": 1 } })
+    );
 }
 
 #[tokio::test]

@@ -81,6 +81,20 @@ async fn a_rotation_whose_reply_was_lost_gets_its_cookie() {
 }
 
 #[tokio::test]
+async fn a_reload_follows_a_rotation_whose_reply_was_lost() {
+    let app = app();
+    let mut browser = app.browser_with(|session| session.put("n", 0).unwrap()).await;
+    let (context, session) = browser.begin().await;
+    session.increment("n").unwrap();
+    session.regenerate().unwrap();
+    commit_unheard(&app, &session, "rotate").await;
+    session.reload().await.unwrap();
+    assert_eq!(session.increment("n").unwrap(), 2);
+    assert_eq!(browser.finish(context).await.len(), 1);
+    assert_eq!((count(&browser).await, app.store.records.len()), (Some(2), 1));
+}
+
+#[tokio::test]
 async fn a_new_session_whose_reply_was_lost_is_gone_on_with() {
     for signs_in in [false, true] {
         let app = app();

@@ -24,6 +24,7 @@ every_driver! {
     reflash_keeps_for_one_more_page,
     reflash_keeps_neither_what_is_older_nor_what_is_for_now,
     reflash_only_and_except_pick_names,
+    the_last_choice_of_form_fields_counts,
     flash_now_shows_within_the_request_alone,
     a_background_fetch_that_reads_nothing_leaves_flash_alone,
     a_prefetch_leaves_flash_alone,
@@ -211,6 +212,22 @@ async fn flash_only_and_flash_except_pick_fields(server: Server) {
     }
 }
 
+async fn the_last_choice_of_form_fields_counts(server: Server) {
+    for (steps, kept) in [
+        ([Step::FlashAll, flash_only(["a"])], [json!("1"), Value::Null]),
+        ([flash_only(["a"]), flash_except(["a"])], [Value::Null, json!("2")]),
+        ([flash_only(["a"]), Step::FlashAll], [json!("1"), json!("2")]),
+        ([Step::FlashAll, flash_only(["c"])], [Value::Null, Value::Null]),
+    ] {
+        let mut visitor = server.browser();
+        let steps = steps.into_iter().chain([flash([("m", "stays")])]).collect::<Vec<_>>();
+        visitor.run_with(steps, Sent::form("a=1&b=2")).await;
+        let shown = visitor.run([old("a"), old("b"), flash_message("m")]).await;
+        let [a, b] = kept;
+        assert_eq!(shown.values(), [a, b, json!("stays")]);
+    }
+}
+
 async fn reflash_keeps_for_one_more_page(server: Server) {
     let mut visitor = server.browser_with([flash([("m", "kept")])]).await;
     visitor.run([Step::Reflash, redirect("/")]).await;
@@ -235,9 +252,11 @@ async fn reflash_keeps_neither_what_is_older_nor_what_is_for_now(server: Server)
 }
 
 async fn reflash_only_and_except_pick_names(server: Server) {
-    for step in [reflash_only(["a"]), reflash_except(["b"])] {
+    let page = [reflash_only(["a"]), reflash_except(["b"])].map(|step| vec![step]);
+    let redirects = page.clone().map(|steps| [steps, vec![redirect("/")]].concat());
+    for steps in page.into_iter().chain(redirects) {
         let mut visitor = server.browser_with([flash([("a", 1), ("b", 2)])]).await;
-        visitor.step(step).await;
+        visitor.run(&steps).await;
         let shown = visitor.run([flash_message("a"), flash_message("b")]).await;
         assert_eq!(shown.values(), [json!(1), Value::Null]);
     }

@@ -4,7 +4,7 @@ use cloakroom_tests::{
     browser::{Browser, Sent},
     local::LocalApp,
     server::{Framework, Server},
-    step::redirect_back,
+    step::{put, redirect_back, render},
     store::Faults,
 };
 
@@ -37,6 +37,22 @@ async fn a_fallback_from_the_request_stays_on_the_site(server: Server) {
     for fallback in ["//evil.example", "https://evil.example/", "/\\evil.example", "/a\r\nx: y"] {
         let reply = server.browser().run([redirect_back(fallback)]).await;
         assert_eq!(reply.headers["location"], "/", "{fallback}");
+    }
+}
+
+#[tokio::test]
+async fn back_leads_to_the_page_that_the_session_remembers() {
+    for framework in Framework::ALL {
+        for (is_on, expected) in [(true, "/script"), (false, "/form")] {
+            let app = LocalApp::with(Faults::default(), |builder| builder.previous_url(is_on));
+            let (address, _serving) = framework.probe(app.sessions).await;
+            let mut visitor = Browser::new(address);
+            visitor.run([put("k", 1), render("a page")]).await;
+            let back = [redirect_back("/fallback")];
+            let sent = Sent::with("referer", &format!("http://{address}/form"));
+            let reply = visitor.run_with(&back, sent).await;
+            assert_eq!(reply.headers["location"], expected, "{framework:?}");
+        }
     }
 }
 

@@ -90,6 +90,7 @@ async fn start(
 }
 
 async fn decode(session: Session) -> Result<String, Error> {
+    session.increment("visits")?;
     session.put("text", "no number")?;
     Ok(session.get_or("text", 0)?.to_string())
 }

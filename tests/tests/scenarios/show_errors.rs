@@ -26,7 +26,7 @@ async fn decode(session: Session) -> Result<String, Error> {
 }
 
 async fn put(session: Session) -> Result<&'static str, Error> {
-    session.put("user", "virk")?;
+    session.increment("visits")?;
     Ok("put")
 }
 

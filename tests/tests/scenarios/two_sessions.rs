@@ -55,6 +55,7 @@ async fn sign_in(admin: Session, shop: ShopSession) -> Result<&'static str, Erro
     admin.put("user", 1)?;
     admin.regenerate()?;
     shop.put("items", 3)?;
+    shop.increment("sign_ins")?;
     shop.put("text", "no number")?;
     Ok("in")
 }

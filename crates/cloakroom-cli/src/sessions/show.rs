@@ -45,6 +45,9 @@ fn object(contents: &SessionContents, reveal: bool) -> Value {
         object["pushed"] = json!(contents.pushed);
         object["input"] = json!(contents.input);
         object["errors"] = json!(contents.errors);
+        if !contents.form_errors.is_empty() {
+            object["form_errors"] = json!(contents.form_errors);
+        }
     } else {
         let kinds = contents.values.iter();
         object["values"] = kinds.map(|(key, value)| (key.clone(), json!(kind(value)))).collect();
@@ -62,6 +65,9 @@ fn page(contents: &SessionContents, reveal: bool) -> String {
         lines.extend(section("input", &contents.input, reveal));
         if let Value::Object(errors) = json!(contents.errors) {
             lines.extend(section("errors", &errors, reveal));
+        }
+        if let Value::Object(errors) = json!(contents.form_errors) {
+            lines.extend(section("errors by form", &errors, reveal));
         }
     }
     lines.join("\n")

@@ -83,6 +83,8 @@ pub(super) struct Progress {
     input: Option<Arc<FormInput>>,
     /// The format that the client wants a failure in, once the session is loaded.
     format: Option<ClientFormat>,
+    /// The path and query of the request, if its response is a page that a redirect may lead back to.
+    pub(super) page: Option<Box<str>>,
     /// `true` once the head of the response has been sent.
     closed: bool,
     /// The effects of layers inside on the end of the request.
@@ -182,8 +184,9 @@ impl RequestContext {
         }
         let candidates = self.candidates(headers);
         let loaded = self.load(&candidates, Enforcement::ByPolicy).await?;
-        // These headers matter to flash alone, so a session without flash does not pay for them.
-        let fetch = if loaded.record.flash.is_empty() {
+        // These headers matter to flash and the previous URL alone, so other sessions do not pay for them.
+        let keeps_url = self.inner.sessions.context().keeps_previous_url();
+        let fetch = if loaded.record.flash.is_empty() && !keeps_url {
             FetchMetadata::IRRELEVANT
         } else {
             FetchMetadata::of(self.inner.method, headers)

@@ -82,6 +82,10 @@ impl RequestContext {
             300..400 => Ending::Redirect,
             _ => Ending::Page,
         };
+        let page = self.progress().page.take();
+        if let (Ending::Page, 200..300, Some(page)) = (ending, status, page) {
+            session.keep_url(&page);
+        }
         CommitFuture::new(session.end(ending), self, Response::Sent, inside)
     }
 

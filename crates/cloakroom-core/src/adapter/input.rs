@@ -78,6 +78,7 @@ impl<T: DeserializeOwned> Input<T> {
             Reply::Json
         } else {
             let session = context.session(headers).await.map_err(AdapterError::NotLoaded)?;
+            let back = back.remembered_by(&session);
             Reply::Redirect { session, back, fallback: "/".to_owned() }
         };
         let form = context.input().unwrap_or_default().deserialize();

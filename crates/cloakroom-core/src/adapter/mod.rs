@@ -50,6 +50,7 @@ pub(crate) mod input;
 pub(crate) mod named_session;
 mod nesting;
 mod on_failure;
+mod page;
 mod problem;
 pub(crate) mod require_owner;
 mod response_parts;

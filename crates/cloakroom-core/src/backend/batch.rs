@@ -303,6 +303,7 @@ impl Batch {
             token: token.cloned(),
             record: prepared.record.clone(),
             cookie: prepared.cookie(token, persistence, context),
+            step: prepared.decision.step,
             refused: None,
         };
         for Follower { member, seat } in self.others.drain(..) {

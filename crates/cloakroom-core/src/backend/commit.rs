@@ -14,7 +14,7 @@ use crate::{
     record::{Record, change::ChangeLog, flash::BatchId, owner::Owner},
 };
 use crate::{
-    backend::decide::{Action, Persistence, Seal, Usage, Wanted, Worth},
+    backend::decide::{Action, Persistence, Seal, Step, Usage, Wanted, Worth},
     record::change::Contents,
 };
 use cloakroom_store::{RecordKey, clock::Timestamp};
@@ -109,6 +109,11 @@ impl PendingCommit {
     /// Returns whether the changes give the session an owner that it did not have.
     fn signs_in(&self) -> bool {
         self.changes.owner().is_some_and(|owner| owner.is_other_than(self.before.owner.as_ref()))
+    }
+
+    /// Returns whether the changes leave the session with an owner that they set.
+    pub(crate) fn sets_owner(&self) -> bool {
+        self.changes.owner().is_some()
     }
 
     /// Returns whether a visitor would be signed in under a token that others may know: the session came
@@ -265,6 +270,8 @@ pub(crate) struct CommitOutcome {
     /// The record as it is stored, or without changes that were dropped.
     pub(crate) record: Arc<Record>,
     pub(crate) cookie: CookieUpdate,
+    /// The step that the backend has carried out.
+    pub(crate) step: Step,
     /// The error of the changes after a logout, which were dropped. The logout itself has succeeded.
     pub(crate) refused: Option<Error>,
 }

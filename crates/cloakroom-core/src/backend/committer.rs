@@ -13,18 +13,31 @@ use crate::backend::{
     batch::{Batch, Prepared, outcome_unknown},
     commit::{CommitOutcome, MemberError, MemberResult, PendingCommit},
     decide::{Persistence, Step},
+    events::{EndedBy, SessionEventKind},
     loaded::read_live,
-    store::{Burial, StoreBackend, failed, load_following_rotations},
+    lookup::handle_of,
+    store::{StoreBackend, failed, load_following_rotations},
     turns::{Joined, Lead, Newest, Reply, Turn, Turns},
 };
-use crate::{backend::context::Context, error::Error, observe, record::lifetimes::SUCCESSOR};
+use crate::{
+    backend::context::Context,
+    error::Error,
+    observe,
+    record::{lifetimes::SUCCESSOR, owner::Owner},
+};
 use cloakroom_store::{
-    Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError, StoredRecord, TOMBSTONE,
-    WatchedKeys,
+    Commit, Entry, Outcome, RecordKey, Revision, Store, StoreError, TOMBSTONE, WatchedKeys,
+    clock::Timestamp,
 };
 
 /// The name of a search for a session in errors.
 const FIND: &str = "find a session";
+
+/// A session that is to be ended.
+pub(crate) struct EndingSession {
+    pub(crate) key: RecordKey,
+    pub(crate) owner: Option<Owner>,
+}
 
 /// Carries out commits on a store.
 #[derive(Clone, Copy)]
@@ -269,7 +282,7 @@ impl<'c> Committer<'c> {
     ) -> Result<bool, Error> {
         let Some(key) = logout.key else { return Ok(false) };
         let find = || self.find_following_rotations(key);
-        let destroyed = self.destroy_with(attempts, Burial::Remembered, find).await?;
+        let destroyed = self.destroy_with(attempts, EndedBy::Visitor, find).await?;
         if !destroyed && self.context.now() >= logout.loaded_at + SUCCESSOR {
             // A tombstone that existed when the request began may have expired.
             let cause = StoreError::failed(
@@ -281,47 +294,61 @@ impl<'c> Committer<'c> {
         Ok(destroyed)
     }
 
-    /// Finds the key of this application's live record under `key`, following rotations. Reads the
+    /// Finds this application's live record under `key`, following rotations. Reads the
     /// record, because a tombstone does not name the application.
-    async fn find_following_rotations(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+    async fn find_following_rotations(
+        &self,
+        key: RecordKey,
+    ) -> Result<Option<EndingSession>, Error> {
         let found = load_following_rotations(self.store, key).await?;
-        let is_own =
-            |stored: &StoredRecord| read_live(stored, self.context.now(), self.context).is_some();
-        Ok(found.filter(|(_, stored)| is_own(stored)).map(|(key, _)| key))
+        Ok(found.and_then(|(key, stored)| {
+            let record = read_live(&stored, self.context.now(), self.context)?;
+            Some(EndingSession { key, owner: record.owner })
+        }))
     }
 
-    /// Destroys the session under the key that `find` returns. Finds it again if it has moved in
-    /// between. Returns whether there was one.
-    pub(crate) async fn destroy<F, L>(&self, burial: Burial, find: F) -> Result<bool, Error>
+    /// Destroys the session that `find` returns, and reports who has ended it. Finds it again if it has moved
+    /// in between. Returns whether there was one.
+    pub(crate) async fn destroy<F, L>(&self, by: EndedBy, find: F) -> Result<bool, Error>
     where
         F: Fn() -> L + Send,
-        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+        L: Future<Output = Result<Option<EndingSession>, Error>> + Send,
     {
-        self.destroy_with(&mut Attempts::new(self.context), burial, find).await
+        self.destroy_with(&mut Attempts::new(self.context), by, find).await
     }
 
     async fn destroy_with<F, L>(
         &self,
         attempts: &mut Attempts<'_>,
-        burial: Burial,
+        by: EndedBy,
         find: F,
     ) -> Result<bool, Error>
     where
         F: Fn() -> L + Send,
-        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+        L: Future<Output = Result<Option<EndingSession>, Error>> + Send,
     {
         loop {
-            let Some(key) = within(attempts, Box::pin(find())).await? else { return Ok(false) };
-            let now = self.context.now();
-            let tombstone = match burial {
-                Burial::Remembered => now + TOMBSTONE,
-                Burial::Forgotten => now,
-            };
-            let destroy = Commit::destroy(key, tombstone);
+            let found = within(attempts, Box::pin(find())).await?;
+            let Some(EndingSession { key, owner }) = found else { return Ok(false) };
+            let destroy = Commit::destroy(key, self.tombstone(by));
             if let Outcome::Done(_) = self.send(destroy, "end a session", attempts).await? {
+                let handle = handle_of(self.store, owner.as_ref(), key);
+                let ended = SessionEventKind::Destroyed(by);
+                self.context.report(ended, owner.as_ref(), Some(handle));
                 return Ok(true);
             }
             attempts.next().await?;
+        }
+    }
+
+    /// Returns until when the tombstone of a destroyed session counts: for the time that late requests of the
+    /// session may take. A session that is ended from outside of its requests leaves the cookie in the
+    /// browser, and a tombstone would keep that browser from signing in again.
+    fn tombstone(&self, by: EndedBy) -> Timestamp {
+        let now = self.context.now();
+        match by {
+            EndedBy::Visitor => now + TOMBSTONE,
+            EndedBy::Owner | EndedBy::Operator | EndedBy::MaxSessions => now,
         }
     }
 

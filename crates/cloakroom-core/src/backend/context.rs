@@ -3,7 +3,10 @@
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    backend::{device_binding::Binding, foreign::Foreign, not_before::NotBefore, users::AnyUsers},
+    backend::{
+        device_binding::Binding, events::Subscriber, foreign::Foreign, not_before::NotBefore,
+        users::AnyUsers,
+    },
     cookie::{Cookies, pre_session::PreSessions},
     crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
@@ -30,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) max_sessions: Option<NonZeroUsize>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) show_errors: bool,
+    pub(crate) previous_url: bool,
     pub(crate) sign_in_page: Option<Box<str>>,
     pub(crate) secret_fields: SecretFields,
     pub(crate) no_touch_header: Option<String>,
@@ -37,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) users: Option<Arc<dyn AnyUsers>>,
     pub(crate) foreign: Option<Foreign>,
     pub(crate) device_binding: Option<Binding>,
+    pub(crate) subscriber: Option<Subscriber>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -104,6 +109,11 @@ impl Context {
     /// Returns whether responses with status 500 and 503 carry the message that the log has.
     pub(crate) fn show_errors(&self) -> bool {
         self.show_errors
+    }
+
+    /// Returns whether sessions keep the URL of the last page that was shown.
+    pub(crate) fn keeps_previous_url(&self) -> bool {
+        self.previous_url
     }
 
     /// Returns the path of the page on which visitors sign in.

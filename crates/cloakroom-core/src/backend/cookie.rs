@@ -16,8 +16,9 @@ use bytes::Bytes;
 
 use crate::backend::{
     commit::{CommitOutcome, CookieUpdate, PendingCommit},
-    decide::{CookieRule, Persistence, Seal, Step, decide},
+    decide::{CookieRule, Decision, Persistence, Seal, Step, decide},
     device_binding::Presence,
+    events::SessionEventKind,
     fit::fitting,
     loaded::{Choice, LoadedSession},
 };
@@ -56,7 +57,11 @@ fn open(sealer: &Sealer, value: &[u8], context: &Context) -> Option<LoadedSessio
     let (token, expires, mut record) = read(opened.plaintext())?;
     let now = context.now();
     record.end_values(now);
-    is_live(&record, expires, now).then(|| LoadedSession {
+    let is_live = is_live(&record, expires, now);
+    if !is_live {
+        context.report(SessionEventKind::Expired, record.owner.as_ref(), None);
+    }
+    is_live.then(|| LoadedSession {
         persistence: Persistence::Stored { revision: Revision::default(), expires },
         key: None,
         token,
@@ -121,7 +126,7 @@ fn seal(
     | Step::Touch { expires }
     | Step::Rotate { expires, .. }) = decision.step
     else {
-        return Ok(without_sealing(pending, decision.cookie, token));
+        return Ok(without_sealing(pending, decision, token));
     };
     let max_age = deadlines.max_age(expires, now);
     let mut record = pending.record.clone();
@@ -137,15 +142,17 @@ fn seal(
     let persistence = Persistence::Stored { revision: Revision::default(), expires };
     let cookie = CookieUpdate::Set { value, max_age };
     let token = Some(token);
-    Ok(CommitOutcome { persistence, key: None, token, record, cookie, refused: None })
+    let step = decision.step;
+    Ok(CommitOutcome { persistence, key: None, token, record, cookie, step, refused: None })
 }
 
 /// Returns the outcome of a commit that seals nothing.
-fn without_sealing(pending: &PendingCommit, rule: CookieRule, token: Token) -> CommitOutcome {
+fn without_sealing(pending: &PendingCommit, decision: Decision, token: Token) -> CommitOutcome {
+    let Decision { step, cookie: rule } = decision;
     let (persistence, cookie) = match rule {
         CookieRule::Remove => (Persistence::New, CookieUpdate::Remove),
         _ => (pending.persistence, CookieUpdate::Keep),
     };
     let (token, record) = (Some(token), pending.record.clone());
-    CommitOutcome { persistence, key: None, token, record, cookie, refused: None }
+    CommitOutcome { persistence, key: None, token, record, cookie, step, refused: None }
 }

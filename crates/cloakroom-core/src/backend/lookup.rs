@@ -7,10 +7,12 @@ use futures_util::future::try_join_all;
 use crate::{
     backend::{
         Backend,
+        committer::EndingSession,
         context::Context,
+        events::EndedBy,
         is_revoked,
         loaded::read_live,
-        store::{Burial, StoreBackend, failed, load_following_rotations},
+        store::{StoreBackend, failed, load_following_rotations},
     },
     error::{Error, Kind},
     record::{
@@ -39,13 +41,18 @@ pub(crate) struct LiveRecord {
 }
 
 impl StoreBackend {
-    /// Returns the handle of the session under `key`, which has this owner. A store without an index
-    /// of owners finds no session by its owner, so the key names the session there.
+    /// Returns the handle of the session under `key`, which has this owner.
     pub(crate) fn handle(&self, owner: Option<&Owner>, key: RecordKey) -> SessionHandle {
-        match owner.filter(|_| self.store().as_owner_index().is_some()) {
-            Some(owner) => SessionHandle::of_owned(owner),
-            None => SessionHandle::of_stored(key),
-        }
+        handle_of(self.store(), owner, key)
+    }
+}
+
+/// Returns the handle of the session under `key`, which has this owner. A store without an index of owners
+/// finds no session by its owner, so the key names the session there.
+pub(super) fn handle_of(store: &dyn Store, owner: Option<&Owner>, key: RecordKey) -> SessionHandle {
+    match owner.filter(|_| store.as_owner_index().is_some()) {
+        Some(owner) => SessionHandle::of_owned(owner),
+        None => SessionHandle::of_stored(key),
     }
 }
 
@@ -216,12 +223,11 @@ impl<'a> Lookup<'a> {
     }
 
     /// Ends the session that `handle` names. Returns `true` if there was one.
-    pub(crate) async fn end(&self, handle: SessionHandle) -> Result<bool, Error> {
+    pub(crate) async fn end(&self, handle: SessionHandle, by: EndedBy) -> Result<bool, Error> {
         let find = || async move {
-            let found = self.by_handle_following_rotations(handle).await?;
-            Ok(found.map(|found| found.key))
+            Ok(self.by_handle_following_rotations(handle).await?.map(EndingSession::from))
         };
-        self.end_found(find).await
+        self.end_found(by, find).await
     }
 
     /// Ends the sessions of `owner` that are `wanted`. Returns how many there were.
@@ -232,6 +238,7 @@ impl<'a> Lookup<'a> {
     pub(crate) async fn end_each_of(
         &self,
         owner: &OwnerKey,
+        by: EndedBy,
         wanted: impl Fn(&LiveRecord) -> bool,
     ) -> Result<usize, Error> {
         let (mut ended, mut next) = (0, Some(Cursor::default()));
@@ -239,7 +246,7 @@ impl<'a> Lookup<'a> {
             let (theirs, following) = self.page_of(owner, from).await?;
             for found in theirs.iter().filter(|found| wanted(found)) {
                 if let Some(Owner { id, .. }) = found.record.owner {
-                    ended += usize::from(self.end_owned(found.key, id).await?);
+                    ended += usize::from(self.end_owned(found.key, id, by).await?);
                 }
             }
             next = following;
@@ -249,22 +256,27 @@ impl<'a> Lookup<'a> {
 
     /// Ends the session that was found under `key` with this id, also if it was regenerated since.
     /// Spares it if another owner has it now. Returns `true` if it was there.
-    pub(crate) async fn end_owned(&self, key: RecordKey, id: SessionId) -> Result<bool, Error> {
+    pub(crate) async fn end_owned(
+        &self,
+        key: RecordKey,
+        id: SessionId,
+        by: EndedBy,
+    ) -> Result<bool, Error> {
         let find = || async move {
             let found = self.find_following_rotations(key).await?;
-            Ok(found.filter(|found| found.has_id(id)).map(|found| found.key))
+            Ok(found.filter(|found| found.has_id(id)).map(EndingSession::from))
         };
-        self.end_found(find).await
+        self.end_found(by, find).await
     }
 
     /// Ends the session whose key `find` returns, and finds it again if it is regenerated in between.
     /// Returns `true` if there was one.
-    async fn end_found<F, L>(&self, find: F) -> Result<bool, Error>
+    async fn end_found<F, L>(&self, by: EndedBy, find: F) -> Result<bool, Error>
     where
         F: Fn() -> L + Send,
-        L: Future<Output = Result<Option<RecordKey>, Error>> + Send,
+        L: Future<Output = Result<Option<EndingSession>, Error>> + Send,
     {
-        self.backend.committer(self.context).destroy(Burial::Forgotten, find).await
+        self.backend.committer(self.context).destroy(by, find).await
     }
 
     /// Reads a record. Returns `None` if a request would not load it as a live session.
@@ -284,6 +296,12 @@ impl LiveRecord {
     /// Returns `true` if the session has an owner and this id in the owner's list.
     fn has_id(&self, id: SessionId) -> bool {
         self.record.owner.as_ref().is_some_and(|owner| owner.id == id)
+    }
+}
+
+impl From<LiveRecord> for EndingSession {
+    fn from(found: LiveRecord) -> Self {
+        Self { key: found.key, owner: found.record.owner }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 use crate::{
     backend::{
         commit::{CommitOutcome, CookieUpdate, MemberError, PendingCommit, TokenAction},
-        decide::Persistence,
+        decide::{Persistence, Step},
         fit::fitting,
         turns::{Seat, Ticket},
     },
@@ -100,6 +100,7 @@ impl Member {
             token: token.clone(),
             record: empty.clone(),
             cookie: CookieUpdate::Keep,
+            step: Step::Nothing,
             refused: None,
         }
     }

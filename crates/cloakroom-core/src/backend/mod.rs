@@ -12,6 +12,7 @@ pub(crate) mod cookie;
 pub(crate) mod decide;
 pub(crate) mod detached;
 pub(crate) mod device_binding;
+pub(crate) mod events;
 mod fit;
 pub(crate) mod foreign;
 pub(crate) mod loaded;

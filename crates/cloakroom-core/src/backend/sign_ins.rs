@@ -9,6 +9,7 @@ use crate::{
     backend::{
         Backend,
         context::Context,
+        events::EndedBy,
         lookup::{LiveRecord, Lookup, unique},
         store::{failed, within_deadline},
     },
@@ -120,7 +121,7 @@ impl SignIn<'_> {
         let surplus = theirs.len().saturating_sub(limit);
         let mut ended = 0;
         for (key, id) in self.unused_longest(owner, theirs, surplus, lookup.lifetimes()) {
-            ended += usize::from(lookup.end_owned(key, id).await?);
+            ended += usize::from(lookup.end_owned(key, id, EndedBy::MaxSessions).await?);
         }
         Ok(ended)
     }

@@ -8,6 +8,7 @@ use crate::backend::{
     attempts::Attempts,
     decide::{Persistence, Seal},
     device_binding::Presence,
+    events::SessionEventKind,
     loaded::{Choice, LoadedSession, read_live},
     turns::Turns,
 };
@@ -34,16 +35,6 @@ pub(crate) struct StoreBackend {
     pub(super) turns: Arc<Turns>,
     /// The keys whose endings in this process readers wait for.
     pub(super) watched: WatchedKeys,
-}
-
-/// How long the tombstone of a destroyed session lasts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Burial {
-    /// For the time that late requests of the session may take.
-    Remembered,
-    /// No time. A session that is ended from outside of its requests leaves the cookie in the browser,
-    /// and a tombstone would keep that browser from signing in again.
-    Forgotten,
 }
 
 impl StoreBackend {
@@ -82,11 +73,10 @@ impl StoreBackend {
             load.finish(&loaded);
             match loaded.map_err(|cause| failed("load the session", cause))? {
                 None => (),
-                Some(Entry::Live(stored)) => {
-                    if let Some(live) = read(token, key, &stored, context) {
-                        choice.offer(live);
-                    }
-                }
+                Some(Entry::Live(stored)) => match read(token, key, &stored, context) {
+                    Some(live) => choice.offer(live),
+                    None => self.report_expired(key, &stored, context),
+                },
                 Some(Entry::Tombstone { successor, expires, .. }) => {
                     let now = context.now();
                     choice.offer(
@@ -100,6 +90,18 @@ impl StoreBackend {
             }
         }
         Ok(choice.finish())
+    }
+
+    /// Reports a record whose deadline has passed.
+    fn report_expired(&self, key: RecordKey, stored: &StoredRecord, context: &Context) {
+        if !context.has_subscriber() {
+            return;
+        }
+        let Ok(record) = Record::decode_of(&stored.bytes, context.apps()) else { return };
+        if !lifetimes::is_live(&record, stored.expires, context.now()) {
+            let owner = record.owner.as_ref();
+            context.report(SessionEventKind::Expired, owner, Some(self.handle(owner, key)));
+        }
     }
 
     /// Loads the session of a token that the application derives from a name. If there is none, stores the
@@ -151,6 +153,8 @@ impl StoreBackend {
             sent = committer.send(replace, ATTEMPTED, &mut attempts).await?;
         }
         let Outcome::Done(revision) = sent else { return Ok(None) };
+        let owner = record.owner.as_ref();
+        context.report(SessionEventKind::Created, owner, Some(self.handle(owner, key)));
         Ok(Some(LoadedSession {
             persistence: Persistence::Stored { revision, expires },
             key: Some(key),

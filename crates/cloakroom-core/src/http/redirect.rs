@@ -5,6 +5,9 @@ use crate::http::{headers::Headers, origin::Origin, site_origins::SiteOrigins};
 
 /// Extracts the page that a visitor came from, if it is on this site or on a trusted origin.
 ///
+/// This is the page that the session remembers, if the setting
+/// [`previous_url`](crate::SessionsBuilder::previous_url) is on, and otherwise that of the `Referer`.
+///
 /// # Security
 /// The client chooses the `Referer`. If its host is this site's, only its path and query are used. If its
 /// origin is [trusted](crate::SessionsBuilder::trusted_origins), the redirect leads to this origin. Any
@@ -34,6 +37,11 @@ impl Back {
     ) -> Self {
         let host = headers.text("host").or(authority);
         Self { page: page(headers.text("referer"), host, origins) }
+    }
+
+    /// Leads to `page`, a path of this site.
+    pub(crate) fn to_page(page: String) -> Self {
+        Self { page: Some(page) }
     }
 
     /// Returns a redirect to the page that the visitor came from, or to `fallback`, a path of this site.

@@ -1,10 +1,11 @@
 //! All sessions of a store, for operators and their tools.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
 use crate::{
+    backend::{events::EndedBy, lookup::LiveRecord},
     error::Error,
     form::FieldErrors,
     manage::info::{SessionInfo, SessionPage},
@@ -60,6 +61,8 @@ pub struct SessionContents {
     pub input: Map<String, Value>,
     /// The errors by field that wait for the next page.
     pub errors: FieldErrors,
+    /// The errors by field of the forms with a name.
+    pub form_errors: BTreeMap<String, FieldErrors>,
 }
 
 /// Shows the description alone, because values do not belong in logs.
@@ -183,7 +186,7 @@ impl SessionAdmin {
         let lookup = self.0.lookup("show a session")?;
         let Some(found) = lookup.by_handle(*handle).await? else { return Ok(None) };
         let flash = found.record.flash.visible().unwrap_or_default();
-        let Bags { messages, pushed, input, errors } = flash;
+        let Bags { messages, pushed, input, errors, form_errors } = flash;
         Ok(Some(SessionContents {
             info: SessionInfo::of(&found, &lookup, false),
             values: found.record.values.all(),
@@ -191,6 +194,7 @@ impl SessionAdmin {
             pushed,
             input: input.all(),
             errors,
+            form_errors,
         }))
     }
 
@@ -219,7 +223,7 @@ impl SessionAdmin {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
-        self.0.lookup("end a session")?.end(*handle).await
+        self.0.lookup("end a session")?.end(*handle, EndedBy::Operator).await
     }
 
     /// Ends every session of `owner`. Returns how many there were.
@@ -244,7 +248,7 @@ impl SessionAdmin {
     /// ```
     pub async fn destroy_all(&self, owner: &str) -> Result<usize, Error> {
         let lookup = self.0.lookup("end an owner's sessions")?;
-        lookup.end_each_of(&OwnerKey::of(owner), |_| true).await
+        lookup.end_each_of(&OwnerKey::of(owner), EndedBy::Operator, |_| true).await
     }
 
     /// Ends every session of `owner` except the one that `keep` names. Returns how many there were.
@@ -268,6 +272,7 @@ impl SessionAdmin {
     /// ```
     pub async fn destroy_others(&self, owner: &str, keep: &SessionHandle) -> Result<usize, Error> {
         let lookup = self.0.lookup("end an owner's sessions")?;
-        lookup.end_each_of(&OwnerKey::of(owner), |found| lookup.handle(found) != *keep).await
+        let is_other = |found: &LiveRecord| lookup.handle(found) != *keep;
+        lookup.end_each_of(&OwnerKey::of(owner), EndedBy::Operator, is_other).await
     }
 }

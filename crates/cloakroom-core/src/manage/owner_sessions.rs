@@ -1,7 +1,7 @@
 //! The sessions of one owner, for the owner.
 
 use crate::{
-    backend::lookup::LiveRecord,
+    backend::{events::EndedBy, lookup::LiveRecord},
     error::Error,
     manage::info::{SessionInfo, SessionPage},
     record::{
@@ -133,7 +133,7 @@ impl OwnerSessions {
     pub async fn destroy(&self, handle: &SessionHandle) -> Result<bool, Error> {
         match handle.target() {
             Target::Owned { owner, .. } if Some(owner) == self.owner => {
-                self.session.sessions().lookup("end a session")?.end(*handle).await
+                self.session.sessions().lookup("end a session")?.end(*handle, EndedBy::Owner).await
             }
             Target::Owned { .. } | Target::Stored(_) => Ok(false),
         }
@@ -195,7 +195,11 @@ impl OwnerSessions {
 
     async fn destroy_where(&self, wanted: impl Fn(&LiveRecord) -> bool) -> Result<usize, Error> {
         let Some(owner) = &self.owner else { return Ok(0) };
-        self.session.sessions().lookup("end an owner's sessions")?.end_each_of(owner, wanted).await
+        self.session
+            .sessions()
+            .lookup("end an owner's sessions")?
+            .end_each_of(owner, EndedBy::Owner, wanted)
+            .await
     }
 
     /// Returns whether `found` is the session of the request, as it was loaded or as it is now. A

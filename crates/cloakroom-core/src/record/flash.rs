@@ -1,5 +1,7 @@
 //! Flash: values for the next page, kept in separate bags.
 
+use std::collections::BTreeMap;
+
 use crate::{
     crypto::random::fill_from_system,
     error::Error,
@@ -40,6 +42,8 @@ pub(crate) struct Bags {
     pub(crate) input: Values,
     /// Errors by field, set by `with_errors`.
     pub(crate) errors: FieldErrors,
+    /// Errors by field of the forms with a name, set by `with_errors_in`. Each has some.
+    pub(crate) form_errors: BTreeMap<String, FieldErrors>,
 }
 
 impl Bags {
@@ -48,6 +52,7 @@ impl Bags {
             && self.pushed.is_empty()
             && self.input.is_empty()
             && self.errors.is_empty()
+            && self.form_errors.is_empty()
     }
 
     /// Adds further flash of the same request.
@@ -56,11 +61,59 @@ impl Bags {
         self.pushed.extend(newer.pushed);
         self.input.extend(newer.input);
         self.errors.extend(newer.errors);
+        for (form, errors) in newer.form_errors {
+            self.form_errors.entry(form).or_default().extend(errors);
+        }
+    }
+
+    /// Removes the errors of the last fields, until each form has errors of at most `max_fields` fields,
+    /// together with those that are `flashed` already. Returns the number of removed fields.
+    pub(crate) fn limit_errors(&mut self, max_fields: usize, flashed: Option<&Self>) -> usize {
+        let none = FieldErrors::new();
+        let had = flashed.map_or(&none, |flashed| &flashed.errors);
+        let mut left_out = self.errors.limit(max_fields, had);
+        for (form, errors) in &mut self.form_errors {
+            let had = flashed.and_then(|flashed| flashed.form_errors.get(form)).unwrap_or(&none);
+            left_out += errors.limit(max_fields, had);
+        }
+        self.drop_forms_without_errors();
+        left_out
+    }
+
+    /// Removes the fields with the longest errors of each form, about `excess` bytes in total. Returns the
+    /// number of removed fields.
+    fn remove_largest_errors(&mut self, excess: usize) -> usize {
+        let forms = self.form_errors.values_mut();
+        let removed = std::iter::once(&mut self.errors)
+            .chain(forms)
+            .map(|errors| errors.remove_largest(excess))
+            .find(|removed| *removed > 0);
+        self.drop_forms_without_errors();
+        removed.unwrap_or_default()
+    }
+
+    fn retain_errors(&mut self, keep: impl Fn(&str) -> bool) {
+        for errors in std::iter::once(&mut self.errors).chain(self.form_errors.values_mut()) {
+            errors.retain(&keep);
+        }
+        self.drop_forms_without_errors();
+    }
+
+    fn drop_forms_without_errors(&mut self) {
+        self.form_errors.retain(|_, errors| !errors.is_empty());
+    }
+
+    /// Removes the named messages.
+    pub(crate) fn discard_messages(&mut self, names: &Fields<'_>) -> Result<(), Error> {
+        let mut rest = self.messages.all();
+        names.remove_from(&mut rest);
+        self.messages = encode_object("flash", &rest)?;
+        Ok(())
     }
 
     /// Removes everything that `newer`, the flash of another request, hides. Messages are hidden by
-    /// name, and pushed messages stay. Input and errors are hidden as a whole, because those of two forms
-    /// belong to different fields.
+    /// name, and pushed messages stay. Input and the errors of one form are hidden as a whole, because those
+    /// of two forms belong to different fields.
     fn remove_hidden_by(&mut self, newer: &Self) {
         self.messages.retain(|name| newer.messages.member(name).is_none());
         if !newer.input.is_empty() {
@@ -69,6 +122,7 @@ impl Bags {
         if !newer.errors.is_empty() {
             self.errors = FieldErrors::new();
         }
+        self.form_errors.retain(|form, _| !newer.form_errors.contains_key(form));
     }
 
     /// Keeps only the named fields in every bag. Pushed messages have no names, so none is kept.
@@ -77,7 +131,7 @@ impl Bags {
         for bag in [&mut self.messages, &mut self.input] {
             *bag = encode_object("flash", &fields.only(&bag.all()))?;
         }
-        self.errors.retain(|field| fields.cover(field));
+        self.retain_errors(|field| fields.cover(field));
         Ok(())
     }
 
@@ -88,7 +142,7 @@ impl Bags {
             fields.remove_from(&mut rest);
             *bag = encode_object("flash", &rest)?;
         }
-        self.errors.retain(|field| !fields.cover(field));
+        self.retain_errors(|field| !fields.cover(field));
         Ok(())
     }
 }
@@ -132,30 +186,54 @@ impl Flash {
         self.insert(self.0.len(), batch);
     }
 
-    /// Adds `batch`, which a request keeps from the batches `incoming_ids` that it loaded. It takes
-    /// their place in the order of age, so the later flash of another request hides it.
-    pub(crate) fn keep(&mut self, mut batch: Batch, incoming_ids: &[BatchId]) {
-        let last_incoming = self.0.iter().rposition(|batch| incoming_ids.contains(&batch.id));
-        self.move_pushed(&mut batch.bags.pushed, incoming_ids);
-        self.insert(last_incoming.map_or(0, |last| last + 1), batch);
+    /// Adds `batch`, whose input replaces the input that the request has flashed before.
+    pub(crate) fn replace_input(&mut self, batch: Batch) {
+        if let Some(own) = self.0.iter_mut().find(|own| own.id == batch.id) {
+            own.bags.input = Values::default();
+        }
+        self.add(batch);
     }
 
-    /// Removes the messages `kept` from the batches `incoming_ids`, because the page would show them
-    /// twice. Removes those from `kept` that another batch has, because a request has kept them before.
-    fn move_pushed(&mut self, kept: &mut Vec<Message>, incoming_ids: &[BatchId]) {
-        for Batch { id, bags } in &mut self.0 {
-            if incoming_ids.contains(id) {
-                bags.pushed.retain(|message| !kept.contains(message));
-            } else {
-                kept.retain(|message| !bags.pushed.contains(message));
-            }
+    /// Adds `batch`, which a request keeps from the batches `incoming_ids` that it loaded. It replaces them
+    /// and what the request has kept before, and is as old as they are, so the later flash of another request
+    /// hides it.
+    pub(crate) fn keep(&mut self, mut batch: Batch, incoming_ids: &[BatchId]) {
+        let is_replaced = |had: &Batch| had.id == batch.id || incoming_ids.contains(&had.id);
+        let newer =
+            self.0.split_off(self.0.iter().rposition(is_replaced).map_or(0, |last| last + 1));
+        self.0.retain(|had| !is_replaced(had));
+        let at = self.0.len();
+        self.0.extend(newer);
+        // Another request has kept these messages as well, and the page would show them twice.
+        let is_kept =
+            |message: &Message| self.0.iter().any(|had| had.bags.pushed.contains(message));
+        batch.bags.pushed.retain(|message| !is_kept(message));
+        self.insert(at, batch);
+    }
+
+    /// Returns whether one of these batches has one of the named messages.
+    pub(crate) fn has_messages(&self, names: &Fields<'_>, batches: &[BatchId]) -> bool {
+        let has = |bags: &Bags| !names.only(&bags.messages.all()).is_empty();
+        batches.iter().filter_map(|id| self.bags(*id)).any(has)
+    }
+
+    /// Removes the named messages from these batches.
+    pub(crate) fn discard_messages(
+        &mut self,
+        names: &Fields<'_>,
+        batches: &[BatchId],
+    ) -> Result<(), Error> {
+        for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
+            batch.bags.discard_messages(names)?;
         }
+        self.0.retain(|batch| !batch.bags.is_empty());
+        Ok(())
     }
 
     /// Inserts `batch` at a place in the order of age.
     ///
     /// Invariant: each name of a message is in one batch, at most one batch has input, and at most one
-    /// has errors. So apart from pushed messages, the size is bounded by what one page can show.
+    /// has errors of each form. So apart from pushed messages, the size is bounded by what one page can show.
     fn insert(&mut self, at: usize, mut batch: Batch) {
         let (older, newer) = self.0.split_at_mut(at);
         for older in older.iter_mut().filter(|older| older.id != batch.id) {
@@ -198,7 +276,7 @@ impl Flash {
         }
         if left_out.input == 0 {
             for batch in self.0.iter_mut().filter(|batch| batches.contains(&batch.id)) {
-                left_out.errors += batch.bags.errors.remove_largest(excess);
+                left_out.errors += batch.bags.remove_largest_errors(excess);
             }
         }
         self.0.retain(|batch| !batch.bags.is_empty());

@@ -22,14 +22,16 @@
 //!                   "public":"A-v…"}},  the compressed point (ES256) or the modulus (RS256)
 //!  "label":"Firefox on Linux",          the application's description of the device
 //!  "values":{"username":"virk"},
-//!  "value_deadlines":[{"key":"code",    values that end before the session, by dotted keys;
-//!           "literal":true,             dots in the key are ordinary letters; absent: they descend
+//!  "value_deadlines":[{"key":"code",    values that end before the session, by their keys;
+//!           "literal":true,             dots and brackets in the key are ordinary letters; absent:
+//!                                       they descend
 //!           "at":1735689660000}],       moment of the end, in ms since the Unix epoch
 //!  "flash":[{"id":3735928559,           one batch per request that flashed
 //!            "bags":{"messages":{"notice":"saved"},
 //!                    "pushed":[{"level":"success","text":"saved"}],
 //!                    "input":{"email":"v@example.org"},
-//!                    "errors":{"email":["is taken"]}}}]}
+//!                    "errors":{"email":["is taken"]},
+//!                    "form_errors":{"login":{"email":["is wrong"]}}}}]}
 //! ```
 //! The idle deadline is outside of the record. Stores keep it beside the record, because a touch then
 //! writes the deadline alone. The cookie driver seals it in front of the record.
@@ -242,6 +244,7 @@ fn read_batch(batch: &str, text: &ByteString) -> Option<Batch> {
                     "pushed" => bags.pushed = serde_json::from_str(value).ok()?,
                     "input" => bags.input = Values::parse(text.slice_ref(value))?,
                     "errors" => bags.errors = serde_json::from_str(value).ok()?,
+                    "form_errors" => bags.form_errors = serde_json::from_str(value).ok()?,
                     _ => (),
                 }
                 Some(())
@@ -308,6 +311,9 @@ impl Text {
         if !bags.errors.is_empty() {
             self.serialized(",\"errors\":", &bags.errors)?;
         }
+        if !bags.form_errors.is_empty() {
+            self.serialized(",\"form_errors\":", &bags.form_errors)?;
+        }
         if self.0.len() > first {
             // The first member has no comma before it.
             self.0.remove(first);
@@ -323,7 +329,7 @@ mod tests {
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
     use cloakroom_store::{Revision, StoredRecord};
 
-    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"browser_session":true,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"device":{"id":"AAECAwQFBgcICQoLDA0ODw","since":1735689600000,"key":{"alg":"ES256","public":"A-v-Btr6ENKq6DIejpQxQkhUv0iY4kItT0773wToRmdx"}},"label":"Firefox on Linux","values":{"username":"virk","code":7},"value_deadlines":[{"key":"code","at":1735689660000}],"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]}}}]}"#;
+    const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"browser_session":true,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"device":{"id":"AAECAwQFBgcICQoLDA0ODw","since":1735689600000,"key":{"alg":"ES256","public":"A-v-Btr6ENKq6DIejpQxQkhUv0iY4kItT0773wToRmdx"}},"label":"Firefox on Linux","values":{"username":"virk","code":7},"value_deadlines":[{"key":"code","at":1735689660000}],"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]},"form_errors":{"login":{"email":["is wrong"]}}}}]}"#;
 
     fn decode(text: &str) -> Option<Record> {
         Record::decode(&Bytes::copy_from_slice(text.as_bytes()))

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ValueDeadline {
     key: Box<str>,
-    /// Whether dots in the key are ordinary letters.
+    /// Whether dots and brackets in the key are ordinary letters.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     literal: bool,
     at: Timestamp,
@@ -35,8 +35,13 @@ impl Record {
     pub(super) fn set_value_deadline(&mut self, path: Path<&str>, at: Timestamp) {
         self.forget_value_deadlines(path);
         let Key { text, notation } = path.key();
-        let literal = notation == Notation::Literal && text.contains('.');
+        let literal = notation == Notation::Literal && text.contains(['.', '[']);
         self.value_deadlines.push(ValueDeadline { key: text.into(), literal, at });
+    }
+
+    /// Returns whether the value at `path`, one in it or one around it has a deadline.
+    pub(super) fn has_value_deadline(&self, path: Path<&str>) -> bool {
+        self.value_deadlines.iter().filter_map(ValueDeadline::path).any(|had| had.overlaps(path))
     }
 
     /// Removes the deadlines of the value at `path` and of those in it, because it is replaced or removed.

@@ -52,7 +52,9 @@ impl Session {
                 let sealed = self.commit_span().in_scope(|| {
                     let pending = self.state().work.pending();
                     let checkpoint = self.state().work.checkpoint();
+                    let reported = self.prepare_report(&pending);
                     let outcome = cookie::commit(sealer, &pending, sessions.context())?;
+                    self.report(reported, &outcome);
                     self.apply(outcome, &checkpoint)
                 });
                 let sealed = sealed.inspect_err(|error: &Error| observe::refused(error.code()));

@@ -67,7 +67,8 @@ impl Session {
     ///
     /// The secret names are [`SecretFields::DEFAULT`](crate::form::SecretFields::DEFAULT), unless
     /// [set otherwise](crate::SessionsBuilder::secret_fields). The form is the one that the `Input`
-    /// extractor has read, valid or not. It replaces the input that an earlier request flashed. If the
+    /// extractor has read, valid or not. It replaces the input that an earlier request flashed, and what an
+    /// earlier call of `flash_all`, `flash_only` or `flash_except` in this request has chosen. If the
     /// session would be too large with it, the commit leaves out its largest fields.
     ///
     /// # Errors
@@ -126,7 +127,9 @@ impl Session {
         pick: impl FnOnce(&FormInput) -> Map<String, Value>,
     ) -> Result<&Self, Error> {
         let input = self.0.input.get().ok_or(Kind::NoInput)?;
-        self.add(Bags { input: encode_object("input", &pick(input))?, ..Bags::default() })
+        let input = encode_object("input", &pick(input))?;
+        self.state().flash_input(input, BatchId::draw)?;
+        Ok(self)
     }
 
     /// Adds errors by field, from any value that is [`IntoFieldErrors`]: pairs, maps, lists of
@@ -151,7 +154,54 @@ impl Session {
         self.add(Bags { errors, ..Bags::default() })
     }
 
+    /// Adds errors by field to the form of this name, for a page with several forms.
+    /// [`View::errors_in`] shows them. Use [`with_errors`](Self::with_errors) if the page has one form.
+    ///
+    /// They are kept as those of `with_errors`, separately for each name. Use constant names, because the
+    /// errors of each name take space until a page shows them.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.with_errors_in("login", [("email", "Email or password is wrong")])?;
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn with_errors_in(&self, form: &str, errors: impl IntoFieldErrors) -> Result<&Self, Error> {
+        let errors = errors.into_field_errors();
+        let form_errors = [(form.to_owned(), errors)].into_iter();
+        let form_errors = form_errors.filter(|(_, errors)| !errors.is_empty()).collect();
+        self.add(Bags { form_errors, ..Bags::default() })
+    }
+
+    /// Removes the named messages of earlier requests, so that neither this page nor a later one shows them.
+    /// Messages that this request flashes for the next page stay.
+    ///
+    /// Use it for a message that this request has made obsolete.
+    ///
+    /// # Errors
+    /// After the commit, as every change.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.flash_now([("notice", "Your trial ends soon"), ("status", "Saved")])?;
+    /// session.discard_flash(&["notice"])?;
+    /// assert_eq!(session.view().flash_message("notice", ""), "");
+    /// assert_eq!(session.view().flash_message("status", ""), "Saved");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn discard_flash(&self, names: &[&str]) -> Result<&Self, Error> {
+        self.state().discard_flash(names)?;
+        Ok(self)
+    }
+
     /// Keeps the flash of this page for one more page.
+    ///
+    /// If this request calls `reflash`, [`reflash_only`](Self::reflash_only) or
+    /// [`reflash_except`](Self::reflash_except) several times, the last call counts.
     ///
     /// If this request or a concurrent one flashes something new, the next page shows the new flash and
     /// the kept flash. A new message replaces a kept message of the same name. New input replaces all
@@ -174,7 +224,7 @@ impl Session {
     }
 
     /// Keeps the named messages, inputs and errors of this page for one more page. Use
-    /// [`reflash`](Self::reflash) to keep all.
+    /// [`reflash`](Self::reflash) to keep all. The rest is dropped, also if the response is a redirect.
     ///
     /// Messages of [`flash_push`](Self::flash_push) have no names, so none is kept.
     ///
@@ -191,8 +241,8 @@ impl Session {
         self.keep(|bags| bags.only(&Fields::named(names)))
     }
 
-    /// Keeps the flash of this page for one more page, except the named messages, inputs and errors.
-    /// All messages of [`flash_push`](Self::flash_push) are kept.
+    /// Keeps the flash of this page for one more page, except the named messages, inputs and errors, which are
+    /// dropped. All messages of [`flash_push`](Self::flash_push) are kept.
     ///
     /// # Errors
     /// After the commit, as every change.

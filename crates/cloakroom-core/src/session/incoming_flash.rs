@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::record::flash::{Bags, BatchId, Flash};
+use crate::{
+    error::Error,
+    form::field::Fields,
+    record::flash::{Bags, BatchId, Flash},
+};
 
 /// The flash that a request can show, and whether it has read it.
 #[derive(Debug, Default)]
@@ -35,6 +39,14 @@ impl IncomingFlash {
     /// Shows the messages of `now` on the page of this request.
     pub(super) fn show_now(&mut self, now: Bags) {
         Arc::make_mut(self.visible.get_or_insert_default()).extend(now);
+    }
+
+    /// Removes the named messages.
+    pub(super) fn discard(&mut self, names: &Fields<'_>) -> Result<(), Error> {
+        for bags in [&mut self.incoming, &mut self.visible].into_iter().flatten() {
+            Arc::make_mut(bags).discard_messages(names)?;
+        }
+        Ok(())
     }
 
     /// Returns the ids of the incoming batches.

@@ -280,12 +280,14 @@ impl Session {
         checkpoint: &Checkpoint,
     ) -> Result<Persistence, Error> {
         let sessions = self.sessions();
+        let reported = self.prepare_report(&pending);
         let outcome = sessions.backend().commit(pending, sessions.context()).await;
         let outcome = outcome.inspect_err(|error| {
             if error.is_of_store() {
                 self.state().work.doubt(checkpoint);
             }
         })?;
+        self.report(reported, &outcome);
         let persistence = outcome.persistence;
         self.apply(outcome, checkpoint)?;
         Ok(persistence)

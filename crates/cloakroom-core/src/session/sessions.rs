@@ -14,6 +14,7 @@ use crate::{
         context::{Context, ServerErrors},
         decide::Worth,
         device_binding::{Binding, DEFAULT_REFRESH, DeviceBinding},
+        events::{SessionEvent, Subscriber},
         foreign::{Foreign, ForeignSessions, ForeignSettings},
         lookup::Lookup,
         not_before::NotBefore,
@@ -307,6 +308,7 @@ pub struct SessionsBuilder {
     max_sessions: Option<usize>,
     server_errors: ServerErrors,
     show_errors: bool,
+    previous_url: bool,
     sign_in_page: Option<Box<str>>,
     secret_fields: SecretFields,
     no_touch_header: Option<String>,
@@ -315,6 +317,7 @@ pub struct SessionsBuilder {
     foreign: Option<ForeignSettings>,
     device_binding: DeviceBinding,
     device_refresh: Duration,
+    subscriber: Option<Subscriber>,
     clock: Arc<dyn Clock>,
 }
 
@@ -334,6 +337,7 @@ impl SessionsBuilder {
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
             server_errors: ServerErrors::default(),
             show_errors: false,
+            previous_url: false,
             sign_in_page: None,
             secret_fields: SecretFields::default(),
             no_touch_header: None,
@@ -342,6 +346,7 @@ impl SessionsBuilder {
             foreign: None,
             device_binding: DeviceBinding::default(),
             device_refresh: DEFAULT_REFRESH,
+            subscriber: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -606,6 +611,34 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets whether sessions keep the path and query of the last page that was shown, so that
+    /// [`Back`](crate::Back) and the redirect of an invalid [`Input`](crate::Input) lead there. Default: off,
+    /// and they lead to the `Referer`.
+    ///
+    /// Turn it on if your pages send no `Referer`, such as with the header `Referrer-Policy: no-referrer`. A
+    /// page counts if it is the HTML response to a `GET` that a visitor navigates to, its status is 200 to 299,
+    /// and its handler has asked for the session. Sessions of visitors with several tabs keep the page of the
+    /// tab that was used last. A session that is not stored otherwise keeps no page.
+    ///
+    /// Each page with another URL than the last one costs a write of the session, and a cookie on the cookie
+    /// driver.
+    ///
+    /// # Security
+    /// The query of the page is stored too. Do not turn it on if the queries of your pages hold secrets that
+    /// the store must not have.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.previous_url(true).build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn previous_url(mut self, on: bool) -> Self {
+        self.previous_url = on;
+        self
+    }
+
     /// Sets the path of the page on which visitors sign in. Default: none.
     ///
     /// Browsers that ask for something that needs an [`Owner`](crate::Owner) are redirected to it. Without
@@ -737,6 +770,43 @@ impl SessionsBuilder {
         self
     }
 
+    /// Calls a function for each event in the life of a session, such as for an audit log: sign-ins, sign-outs,
+    /// and who has ended a session. Default: none. Of several calls the last counts.
+    ///
+    /// The function runs after the commit of the event has succeeded, in the task of the request. It must not
+    /// block: send the event to a channel, and write the log in a task of its own. If the function panics, the
+    /// event is lost and the panic is logged. Events that another process causes are reported there.
+    ///
+    /// # Security
+    /// An event has no token. If each sign-in has to be in the log before the visitor is signed in, write the
+    /// log in the handler instead, because an event is lost if the process dies after the commit.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use cloakroom::SessionEventKind;
+    /// use tokio::sync::mpsc;
+    ///
+    /// let (events, mut log) = mpsc::unbounded_channel();
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .on_event(move |event| drop(events.send(event.clone())))
+    ///     .build()?;
+    /// # let no_headers: &[(&str, &str)] = &[];
+    /// # let session = cloakroom::adapter::RequestContext::new(&sessions).session(no_headers).await?;
+    /// session.sign_in("user-42")?;
+    /// session.commit().await?;
+    /// assert_eq!(log.recv().await.unwrap().kind, SessionEventKind::Created);
+    /// let event = log.recv().await.unwrap();
+    /// assert_eq!((event.kind, event.owner.as_deref()), (SessionEventKind::SignedIn, Some("user-42")));
+    /// assert_eq!(event.handle, session.handle());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn on_event(mut self, subscriber: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
+        self.subscriber = Some(Subscriber::new(subscriber));
+        self
+    }
+
     /// Sets the clock. Default: the clock of the operating system. Tests set a
     /// [`FakeClock`](crate::testing::FakeClock).
     ///
@@ -813,11 +883,13 @@ impl SessionsBuilder {
             max_sessions,
             server_errors: self.server_errors,
             show_errors: self.show_errors,
+            previous_url: self.previous_url,
             sign_in_page: checked_page(self.sign_in_page)?,
             secret_fields: self.secret_fields,
             no_touch_header: self.no_touch_header.map(checked_header).transpose()?,
             not_before: self.not_before,
             users: self.users,
+            subscriber: self.subscriber,
             clock: self.clock,
         };
         let shared = Arc::new(Shared { context, backend, sign_ins: SignIns::default() });

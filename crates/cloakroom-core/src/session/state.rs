@@ -5,18 +5,19 @@ use std::sync::Arc;
 use crate::session::{
     deadlines::Deadlines,
     incoming_flash::IncomingFlash,
+    reload::Reloaded,
     response_effects::ResponseEffects,
     unit_of_work::{Checkpoint, UnitOfWork},
 };
 use crate::{
     backend::{
-        commit::CommitOutcome,
+        commit::{CommitOutcome, CookieUpdate},
         decide::{Persistence, Usage},
         device_binding::Presence,
         loaded::LoadedSession,
     },
     error::Error,
-    form::FieldErrors,
+    form::field::Fields,
     observe,
     record::{
         Record,
@@ -30,7 +31,7 @@ use crate::{
 };
 use cloakroom_store::{RecordKey, clock::Timestamp};
 
-/// The number of fields whose errors a session keeps for one request. A form can have a thousand fields
+/// The number of fields whose errors a session keeps for one form of a request. A form can have a thousand fields
 /// with an error each.
 const MAX_ERRORS: usize = 100;
 
@@ -127,6 +128,19 @@ impl State {
         Some(done)
     }
 
+    /// Starts from the record that was found, if there was one to read, without the changes of this request.
+    pub(super) fn reload(&mut self, found: Option<Reloaded>, now: Timestamp) -> ChangeLog {
+        let Some((key, persistence, record)) = found.filter(|_| !self.work.is_destroyed()) else {
+            return self.work.discard_changes();
+        };
+        if persistence != Persistence::Ended {
+            self.known = (Some(key), record.owner.as_ref().map(|owner| owner.id));
+        }
+        // Drops the cookie of an earlier commit if the session has ended since.
+        self.effects.add(CookieUpdate::Keep, persistence);
+        self.work.reload((key, persistence, record), now)
+    }
+
     /// Returns whether `key` or `owner` identify the session of this request. Compares with the session
     /// as it was loaded or last committed, as it is now, and as it will be after the commit.
     pub(super) fn is_stored_as(&self, key: &RecordKey, owner: &Owner) -> bool {
@@ -157,16 +171,14 @@ impl State {
         self.work.record().flash.bags(self.batch?)
     }
 
-    /// Adds `bags` to the flash of this request. Keeps the errors of at most [`MAX_ERRORS`] fields.
-    /// `draw` draws the id of a new batch.
+    /// Adds `bags` to the flash of this request. Keeps the errors of at most [`MAX_ERRORS`] fields of each
+    /// form. `draw` draws the id of a new batch.
     pub(super) fn flash(
         &mut self,
         mut bags: Bags,
         draw: impl FnOnce() -> BatchId,
     ) -> Result<(), Error> {
-        let none = FieldErrors::new();
-        let flashed = self.outgoing_flash().map_or(&none, |bags| &bags.errors);
-        let left_out = bags.errors.limit(MAX_ERRORS, flashed);
+        let left_out = bags.limit_errors(MAX_ERRORS, self.outgoing_flash());
         if left_out > 0 {
             observe::errors_over_limit(left_out, MAX_ERRORS);
         }
@@ -174,14 +186,36 @@ impl State {
         self.work.change(Change::Flash(Box::new(Batch { id, bags })))
     }
 
-    /// Keeps `bags` of the incoming flash for the next page. New flash of this request takes precedence.
+    /// Flashes form input, in place of the input that this request has flashed before.
+    pub(super) fn flash_input(
+        &mut self,
+        input: Values,
+        draw: impl FnOnce() -> BatchId,
+    ) -> Result<(), Error> {
+        let id = *self.batch.get_or_insert_with(draw);
+        let bags = Bags { input, ..Bags::default() };
+        self.work.change(Change::FlashInput(Box::new(Batch { id, bags })))
+    }
+
+    /// Keeps `bags` of the incoming flash for the next page, in place of what this request has kept before.
+    /// New flash of this request takes precedence.
     pub(super) fn keep(&mut self, bags: Bags, draw: impl FnOnce() -> BatchId) -> Result<(), Error> {
-        if bags.is_empty() {
-            return Ok(());
-        }
         let id = *self.kept.get_or_insert_with(draw);
         let incoming_ids = self.flash.incoming_ids().to_vec();
         self.work.change(Change::Keep { batch: Box::new(Batch { id, bags }), incoming_ids })
+    }
+
+    /// Removes the named messages of earlier requests from this page and from later ones.
+    pub(super) fn discard_flash(&mut self, names: &[&str]) -> Result<(), Error> {
+        let fields = Fields::named(names);
+        let batches: Vec<_> = self.flash.incoming_ids().iter().copied().chain(self.kept).collect();
+        if self.work.record().flash.has_messages(&fields, &batches) {
+            let names = names.iter().map(|name| (*name).into()).collect();
+            self.work.change(Change::DiscardFlash { names, batches })?;
+        } else {
+            self.work.refuse_when_closed()?;
+        }
+        self.flash.discard(&fields)
     }
 
     /// Consumes the incoming flash, if it was read or `showed_page` is set.

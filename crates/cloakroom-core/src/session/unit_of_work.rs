@@ -18,6 +18,7 @@ use crate::{
         change::{Change, ChangeLog, Rerun, closure},
         owner::Owner,
     },
+    session::reload::Reloaded,
     values::{
         Path,
         number::{self, Number},
@@ -84,6 +85,8 @@ pub(super) struct UnitOfWork {
     destroys: usize,
     record: Arc<Record>,
     log: ChangeLog,
+    /// The owner of the session that a `destroy` ends.
+    former_owner: Option<Owner>,
     /// The part of an unstored session that a commit stores even if the record is empty.
     required: Worth,
     seal: Seal,
@@ -106,6 +109,7 @@ impl UnitOfWork {
             token,
             action: TokenAction::Keep,
             destroys: 0,
+            former_owner: None,
             untouched: record.clone(),
             record,
             log: ChangeLog::default(),
@@ -118,8 +122,14 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes a change and adds it to the log, for the replay on another request's record.
+    /// Makes a change and adds it to the log, for the replay on another request's record. Does nothing if
+    /// the record has the value already, because the write of a cookie could undo another tab's changes.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
+        self.refuse_when_closed()?;
+        // A store may have carried out changes that were discarded since.
+        if self.in_doubt.is_none() && self.log.makes_needless(&change, &self.record) {
+            return Ok(());
+        }
         self.check_open()?;
         change.apply(Arc::make_mut(&mut self.record))?;
         self.log.push(change);
@@ -164,6 +174,9 @@ impl UnitOfWork {
     /// changes of the ended one, which the caller drops without a lock.
     pub(super) fn destroy(&mut self, empty: Record) -> Result<ChangeLog, Error> {
         self.check_open()?;
+        if !self.is_destroyed() {
+            self.former_owner = self.untouched.owner.clone();
+        }
         self.action = TokenAction::Destroy(self.token.successor());
         self.destroys += 1;
         self.untouched = Arc::new(empty);
@@ -254,6 +267,11 @@ impl UnitOfWork {
     /// Returns the owner that the changes give to a session without an owner.
     pub(super) fn new_owner(&self) -> Option<Owner> {
         self.log.owner()
+    }
+
+    /// Returns the owner of the session that the last `destroy` ends.
+    pub(super) fn former_owner(&self) -> Option<&Owner> {
+        self.former_owner.as_ref()
     }
 
     /// Returns the owner without the changes since the last commit.
@@ -466,6 +484,32 @@ impl UnitOfWork {
     /// them. A closure that holds the session keeps it in memory until then.
     pub(super) fn holds_closures(&self) -> bool {
         !self.is_closed() && self.log.has_closures()
+    }
+
+    /// Returns the keys under which the session's record is read again, in order. Returns none for a session
+    /// without a record, and after a `destroy`.
+    pub(super) fn keys_to_reload(&self) -> Vec<RecordKey> {
+        let (Persistence::Stored { .. }, Some(key)) = (self.persistence, self.key) else {
+            return Vec::new();
+        };
+        if self.is_destroyed() {
+            return Vec::new();
+        }
+        let next = self.token_afterwards().record_key();
+        let may_have_moved = self.in_doubt.is_some() && next != key;
+        [key].into_iter().chain(may_have_moved.then_some(next)).collect()
+    }
+
+    /// Starts from the record that was found at the time `now`. Returns the discarded changes, which the
+    /// caller drops without a lock.
+    pub(super) fn reload(&mut self, found: Reloaded, now: Timestamp) -> ChangeLog {
+        let (key, persistence, record) = found;
+        // A record that a failed commit has moved is found again by the next commit, which sets its cookie.
+        if self.key == Some(key) {
+            (self.persistence, self.loaded_at) = (persistence, now);
+        }
+        self.untouched = record;
+        self.discard_changes()
     }
 
     /// Discards all changes except `destroy` and `regenerate`. Returns them, and the caller drops them

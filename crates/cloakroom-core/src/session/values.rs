@@ -29,14 +29,18 @@ impl Session {
     /// Stores a value under `key` and replaces an earlier one. Accepts any value that serde can write
     /// as JSON.
     ///
+    /// If the session has this very value already, nothing changes and nothing is written. A concurrent
+    /// request's change of the value then stays.
+    ///
     /// If the new value depends on the old one, use [`increment`](Self::increment) or
     /// [`update`](Self::update), because they lose no change of a concurrent request.
     ///
     /// Dots in the key select members of objects: `put("user.theme", "dark")` sets the member `theme`
-    /// of `user`, and creates `user` if it is missing.
+    /// of `user`, and creates `user` if it is missing. Brackets do the same, as in the names of form fields:
+    /// `user[theme]`.
     ///
     /// # Errors
-    /// When the value cannot be written as JSON, or a dotted key selects a member of a value that is
+    /// When the value cannot be written as JSON, or a key selects a member of a value that is
     /// not an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32
     /// segments. The same limits apply to every method with a key, except that [`has`](Self::has)
     /// returns `false`. After the commit, as every change.
@@ -44,14 +48,14 @@ impl Session {
     /// # Security
     /// If a part of the key comes from outside, such as an article number from a form, use
     /// [`Key::literal`](crate::Key::literal). In a plain string, a visitor could reach another value
-    /// with dots.
+    /// with dots or brackets.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
     /// # let session = cloakroom::testing::session();
     /// session.put("username", "virk")?;
     /// session.put("user.theme", "dark")?;
-    /// assert_eq!(session.get::<String>("user.theme")?.as_deref(), Some("dark"));
+    /// assert_eq!(session.get::<String>("user[theme]")?.as_deref(), Some("dark"));
     /// assert!(session.put("username.first", "v").is_err());
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
@@ -167,8 +171,8 @@ impl Session {
         self.state().work.increment(path, negated)
     }
 
-    /// Removes the value under `key`, if there is one. Use [`pull`](Self::pull) to get the value as
-    /// well.
+    /// Removes the value under `key`. If there is none, nothing changes and nothing is written. Use
+    /// [`pull`](Self::pull) to get the value as well.
     ///
     /// # Errors
     /// After the commit, as every change. [`Error::is_bad_key`] as [`put`](Self::put).

@@ -14,7 +14,7 @@ use crate::{
     values::Values,
 };
 
-/// Provides templates with old input, errors, flash messages and the CSRF field.
+/// Provides templates with old input, errors, flash messages, values of the session and the CSRF field.
 ///
 /// Templates of Askama and Maud call the methods directly. The features `minijinja` and `tera` provide
 /// them as functions of these engines. Clones are cheap.
@@ -22,8 +22,8 @@ use crate::{
 /// Reading flash consumes it, so the next page does not show it again.
 ///
 /// # Security
-/// Templates must escape all texts, because they can contain text from a visitor. The exception is
-/// [`csrf_field`](Self::csrf_field), which is HTML.
+/// Templates must escape all texts, because they can contain text from a visitor. The exceptions are
+/// [`csrf_field`](Self::csrf_field) and [`csrf_meta`](Self::csrf_meta), which are HTML.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -161,6 +161,20 @@ impl View {
         self.0.read_flash().map(|bags| bags.errors.clone().into_map()).unwrap_or_default()
     }
 
+    /// Returns all error messages of the form of this name by the field's dotted name.
+    /// [`Session::with_errors_in`] sets them, and the other helpers for errors do not show them.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().errors_in("login").is_empty());
+    /// ```
+    pub fn errors_in(&self, form: &str) -> BTreeMap<String, Vec<String>> {
+        let bags = self.0.read_flash();
+        let errors = bags.and_then(|bags| bags.form_errors.get(form).cloned());
+        errors.unwrap_or_default().into_map()
+    }
+
     /// Returns whether there are errors.
     ///
     /// ```
@@ -170,6 +184,43 @@ impl View {
     /// ```
     pub fn has_errors(&self) -> bool {
         self.0.read_flash().is_some_and(|bags| !bags.errors.is_empty())
+    }
+
+    /// Returns the session's value under `key` as text, or `default` if there is none.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("user.theme", "dark")?;
+    /// assert_eq!(session.view().session("user.theme", "light"), "dark");
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn session(&self, key: &str, default: &str) -> String {
+        text_or(self.session_value(key), default)
+    }
+
+    /// Returns the session's value under `key` as JSON. Returns `None` also for a key that is not valid.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// session.put("cart", [7, 9])?;
+    /// assert_eq!(session.view().session_value("cart"), Some(serde_json::json!([7, 9])));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn session_value(&self, key: &str) -> Option<Value> {
+        self.0.get(key).ok().flatten()
+    }
+
+    /// Returns the name of the session's owner, as [`Session::owner`] does.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.view().owner(), None);
+    /// ```
+    pub fn owner(&self) -> Option<String> {
+        self.0.owner()
     }
 
     /// Returns a CSRF token, as [`Session::csrf_token`] does.
@@ -197,6 +248,18 @@ impl View {
         // The token is base64url, which has no characters that HTML escapes.
         let token = self.csrf_token();
         format!(r#"<input type="hidden" name="{CSRF_FIELD}" value="{token}">"#)
+    }
+
+    /// Returns an HTML element with a CSRF token, for the head of a page whose scripts send it in the header
+    /// `X-CSRF-Token`. Insert it without escaping, as [`csrf_field`](Self::csrf_field).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert!(session.view().csrf_meta().starts_with("<meta name=\"csrf-token\" content=\""));
+    /// ```
+    pub fn csrf_meta(&self) -> String {
+        format!(r#"<meta name="csrf-token" content="{}">"#, self.csrf_token())
     }
 }
 

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     cookie::{CookieSettings, Cookies, ValueForm},
@@ -88,6 +88,14 @@ pub fn keys(data: &[u8]) {
         );
         if session.has(literal) {
             assert!(session.all().contains_key(key));
+        }
+        let text = value.to_string();
+        if dotted.is_ok() && !key.contains(['.', '[', ']']) && !key.is_empty() {
+            let (in_brackets, with_dot) = (format!("{key}[x]"), format!("{key}.x"));
+            if session.put(key, json!({})).is_ok() && session.put(&in_brackets, &value).is_ok() {
+                let read = session.get::<Box<RawValue>>(&with_dot).ok().flatten();
+                assert_eq!(read.map_or("null".into(), |read| read.to_string()), text);
+            }
         }
         if dotted.is_ok() {
             assert!(session.has(key) && session.pull::<Value>(key).is_ok());

@@ -211,6 +211,7 @@ impl fmt::Display for TestResponse {
             "pushed": flash.pushed,
             "input": flash.input.all(),
             "errors": flash.errors,
+            "form_errors": flash.form_errors,
         });
         writeln!(f, "response: {} {}", self.status(), self.text())?;
         write!(f, "session: {session:#}")

@@ -91,13 +91,20 @@ pub(super) fn member<'t>(parent: &'t str, segment: &str) -> Option<&'t str> {
             Some(())
         })?;
     } else {
-        each_member(parent, |name, value| {
-            if name == segment {
-                found = Some(value);
-            }
-            Some(())
-        })?;
+        found = object_member(parent, segment);
     }
+    found
+}
+
+/// Returns the member `name` of an object. Returns `None` for another value.
+pub(super) fn object_member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
+    let mut found = None;
+    each_member(object, |member, value| {
+        if member == name {
+            found = Some(value);
+        }
+        Some(())
+    })?;
     found
 }
 

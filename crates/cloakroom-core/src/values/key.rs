@@ -6,7 +6,7 @@ use std::{fmt, marker::PhantomData};
 ///
 /// Declare it as a constant for a value that several handlers use. The compiler then infers the type
 /// when the value is read, and refuses a value of another type. Every method that takes a key accepts a
-/// `TypedKey`. Dots in its name descend into objects, as in a plain string.
+/// `TypedKey`. Dots and brackets in its name descend into objects, as in a plain string.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -63,8 +63,9 @@ impl<T> fmt::Debug for TypedKey<T> {
 
 /// A key together with its notation: dotted or literal.
 ///
-/// A plain string is a dotted path: `"user.theme"` names the member `theme` of `user`. Use
-/// [`Key::literal`] for text from outside, such as from a form, a URL or another service.
+/// A plain string is a path: `"user.theme"` names the member `theme` of `user`, and so does `"user[theme]"`,
+/// as forms name their fields. Brackets that enclose no name, or that other text follows, are ordinary
+/// letters. Use [`Key::literal`] for text from outside, such as from a form, a URL or another service.
 ///
 /// # Security
 /// With a visitor's text in a dotted key, the visitor chooses the value that is read or changed. A
@@ -90,14 +91,51 @@ pub struct Key<'k> {
 /// The way in which the text of a key is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notation {
-    /// Dots descend into objects.
+    /// Dots descend into objects. Brackets are ordinary letters.
     Dotted,
-    /// The text is one name, and dots are part of it.
+    /// Names in brackets descend into objects as well, as in `user[address][city]`.
+    Bracketed,
+    /// The text is one name, and dots and brackets are part of it.
     Literal,
 }
 
+impl Notation {
+    /// Returns the notation of a plain string. Without a step all notations mean the same, and it is
+    /// `Literal`.
+    pub(super) fn of(text: &str) -> Self {
+        if has_bracketed_names(text) {
+            Self::Bracketed
+        } else if text.contains('.') {
+            Self::Dotted
+        } else {
+            Self::Literal
+        }
+    }
+
+    /// Returns whether a name begins after `letter`.
+    pub(super) fn separates(self, letter: char) -> bool {
+        match self {
+            Self::Dotted => letter == '.',
+            Self::Bracketed => matches!(letter, '.' | '['),
+            Self::Literal => false,
+        }
+    }
+}
+
+/// Returns whether `text` has names in brackets, and each stands behind another name and before the end,
+/// a dot or the next bracket.
+fn has_bracketed_names(text: &str) -> bool {
+    let Some((root, brackets)) = text.split_once('[') else { return false };
+    let is_name = |bracket: &str| {
+        let Some((name, behind)) = bracket.split_once(']') else { return false };
+        let is_separated = behind.is_empty() || behind.starts_with('.');
+        !name.is_empty() && is_separated && !behind.contains(']')
+    };
+    !root.is_empty() && !root.contains(']') && brackets.split('[').all(is_name)
+}
+
 impl<'k> Key<'k> {
-    /// Returns the key of the top-level member `name`. Dots in `name` have no special meaning.
+    /// Returns the key of the top-level member `name`. Dots and brackets in `name` have no special meaning.
     ///
     /// Like every key, it may have 1,024 bytes. Methods that take a longer key return an error for which
     /// [`is_bad_key`](crate::Error::is_bad_key) is true.

@@ -103,17 +103,31 @@ impl Values {
 
     /// Returns the JSON text of the value at `path`.
     pub(crate) fn raw(&self, path: Path<&str>) -> Option<&str> {
-        let (root, below) = path.split_root();
-        let root = self.member(root)?;
-        below.map_or(Some(root), |below| below.split('.').try_fold(root, json::member))
+        self.walk(path, json::member)
+    }
+
+    /// Returns the JSON text of the value at `path` if objects alone contain it, which [`put`](Self::put) and
+    /// [`forget`](Self::forget) can change.
+    pub(crate) fn changeable(&self, path: Path<&str>) -> Option<&str> {
+        self.walk(path, json::object_member)
+    }
+
+    /// Descends along `path` with `step`.
+    fn walk<'v>(
+        &'v self,
+        path: Path<&str>,
+        step: impl Fn(&'v str, &str) -> Option<&'v str>,
+    ) -> Option<&'v str> {
+        let mut segments = path.segments();
+        let root = self.member(segments.next()?)?;
+        segments.try_fold(root, step)
     }
 
     /// Returns the JSON text of the value at `path`. It shares the memory of these values.
     pub(crate) fn text(&self, path: Path<&str>) -> Option<ByteString> {
-        let (root, _) = path.split_root();
         let whole = match self {
             Self::Stored(text) => text,
-            Self::Open(members) => members.get(root)?,
+            Self::Open(members) => members.get(path.root())?,
         };
         self.raw(path).map(|raw| whole.slice_ref(raw))
     }
@@ -150,30 +164,30 @@ impl Values {
     /// # Errors
     /// If a value along the path is not an object.
     pub(crate) fn put(&mut self, path: Path<&str>, value: ByteString) -> Result<(), Error> {
-        let (root, Some(below)) = path.split_root() else {
+        if !path.is_nested() {
             self.open().insert(path.text(), value);
             return Ok(());
-        };
-        let parents = Parents::parse(self.open().get(root).cloned(), path.text(), below)?;
+        }
+        let parents = Parents::parse(self.open().get(path.root()).cloned(), path)?;
         let object = parents.change(|object, name| object.insert(name, value));
-        self.open().insert(root, object);
+        self.open().insert(path.root(), object);
         Ok(())
     }
 
     /// Removes the value at `path`, if there is one. Removes members of objects only, and keeps entries
     /// of lists.
     pub(crate) fn forget(&mut self, path: Path<&str>) {
-        let (root, Some(below)) = path.split_root() else {
+        if !path.is_nested() {
             self.open().remove(path.text());
             return;
-        };
+        }
         if self.raw(path).is_none() {
             return;
         }
-        let root_text = self.open().get(root).cloned();
-        let Ok(parents) = Parents::parse(root_text, path.text(), below) else { return };
+        let root = self.open().get(path.root()).cloned();
+        let Ok(parents) = Parents::parse(root, path) else { return };
         let object = parents.change(Members::remove);
-        self.open().insert(root, object);
+        self.open().insert(path.root(), object);
     }
 
     /// Adds `by` to the number at `path`, where a missing one or `null` counts as 0. Converts the sum with
@@ -249,7 +263,7 @@ pub(crate) fn encode_object<T: Serialize + ?Sized>(key: &str, value: &T) -> Resu
     Values::parse(text).ok_or_else(|| Kind::NotAnObject { key: key.to_owned(), found }.into())
 }
 
-/// The objects along a dotted path, from the member of its first segment to the object that contains
+/// The objects along a path, from the member of its first segment to the object that contains
 /// its last segment.
 struct Parents<'p> {
     /// The outer objects, outermost first, each with the name of the next object in it.
@@ -260,31 +274,27 @@ struct Parents<'p> {
 }
 
 impl<'p> Parents<'p> {
-    /// Parses the objects along `path`. `root` is the text of the member of its first segment, and
-    /// `below` the rest of the path. A missing object counts as an empty one.
+    /// Parses the objects along `path`. `root` is the text of its outermost member. A missing object counts
+    /// as an empty one.
     ///
     /// # Errors
     /// If one of the values is not an object. The error names its path.
-    fn parse(root: Option<ByteString>, path: &'p str, below: &'p str) -> Result<Self, Error> {
-        let mut end = path.len() - below.len() - ".".len();
-        let object = |text: Option<&ByteString>, end: usize| {
+    fn parse(root: Option<ByteString>, path: Path<&'p str>) -> Result<Self, Error> {
+        let object = |text: Option<&ByteString>, depth: usize| {
             let Some(text) = text.filter(|text| **text != "null") else {
                 return Ok(Members::default());
             };
             Members::parse(text).ok_or_else(|| {
-                Error::from(Kind::NotAnObject {
-                    key: path[..end].to_owned(),
-                    found: describe(text),
-                })
+                let key = path.segments().take(depth).collect::<Vec<_>>().join(".");
+                Error::from(Kind::NotAnObject { key, found: describe(text) })
             })
         };
         let mut outer = Vec::new();
-        let mut innermost = object(root.as_ref(), end)?;
-        let mut segments = below.split('.');
+        let mut innermost = object(root.as_ref(), 1)?;
+        let mut segments = path.segments().skip(1);
         let mut name = segments.next().unwrap_or_default();
-        for next in segments {
-            end += ".".len() + name.len();
-            let inner = object(innermost.get(name), end)?;
+        for (depth, next) in (2..).zip(segments) {
+            let inner = object(innermost.get(name), depth)?;
             outer.push((std::mem::replace(&mut innermost, inner), name));
             name = next;
         }

@@ -1,6 +1,7 @@
 //! The view helpers as [MiniJinja](minijinja) functions, with positional arguments:
-//! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `has_errors()`,
-//! `flash_message(key, default)`, `messages()`, `csrf_token()` and `csrf_field()`.
+//! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `errors_in(form)`,
+//! `has_errors()`, `flash_message(key, default)`, `messages()`, `session(key, default)`, `owner()`,
+//! `csrf_token()`, `csrf_field()` and `csrf_meta()`.
 //!
 //! Register them once. Pass the request's view to each template under the name `view`:
 //!
@@ -23,7 +24,8 @@
 //! ```
 //!
 //! # Security
-//! `old`, `flash_message`, `messages`, `get_error_for` and `errors` return text that a visitor chose.
+//! `old`, `flash_message`, `messages`, `get_error_for`, `errors`, `errors_in`, `session` and `owner` return
+//! text that a visitor may have chosen.
 //! They fail in a template that does not escape it, because the text could be a script. MiniJinja
 //! escapes in three cases:
 //! - the template's name ends in `.html`, `.htm`, `.xml` or `.json`, optionally followed by `.j2`;
@@ -57,6 +59,22 @@ pub fn add_helpers(environment: &mut Environment<'_>) {
     environment.add_function("messages", |state: &State| {
         Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.messages())))
     });
+    environment.add_function("session", session);
+    environment.add_function("owner", |state: &State| {
+        Ok::<_, Error>(Value::from(escaped_view(state)?.owner()))
+    });
+    add_errors(environment);
+    environment
+        .add_function("csrf_token", |state: &State| Ok::<_, Error>(view(state)?.csrf_token()));
+    environment.add_function("csrf_field", |state: &State| {
+        Ok::<_, Error>(Value::from_safe_string(view(state)?.csrf_field()))
+    });
+    environment.add_function("csrf_meta", |state: &State| {
+        Ok::<_, Error>(Value::from_safe_string(view(state)?.csrf_meta()))
+    });
+}
+
+fn add_errors(environment: &mut Environment<'_>) {
     environment.add_function("has_error_for", |state: &State, field: &str| {
         Ok::<_, Error>(view(state)?.has_error_for(field))
     });
@@ -66,13 +84,11 @@ pub fn add_helpers(environment: &mut Environment<'_>) {
     environment.add_function("errors", |state: &State| {
         Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.errors())))
     });
+    environment.add_function("errors_in", |state: &State, form: &str| {
+        Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.errors_in(form))))
+    });
     environment
         .add_function("has_errors", |state: &State| Ok::<_, Error>(view(state)?.has_errors()));
-    environment
-        .add_function("csrf_token", |state: &State| Ok::<_, Error>(view(state)?.csrf_token()));
-    environment.add_function("csrf_field", |state: &State| {
-        Ok::<_, Error>(Value::from_safe_string(view(state)?.csrf_field()))
-    });
 }
 
 fn old(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
@@ -81,6 +97,10 @@ fn old(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error>
 
 fn flash_message(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
     Ok(present(escaped_view(state)?.flash_value(key), default))
+}
+
+fn session(state: &State, key: &str, default: Option<Value>) -> Result<Value, Error> {
+    Ok(present(escaped_view(state)?.session_value(key), default))
 }
 
 /// Converts a value for a template. An absent value becomes the default, or an empty string.
@@ -140,13 +160,22 @@ mod tests {
 
     use super::*;
 
-    const VISITOR_TEXT: [&str; 5] =
-        ["old('name')", "flash_message('note')", "messages()", "get_error_for('name')", "errors()"];
+    const VISITOR_TEXT: [&str; 8] = [
+        "old('name')",
+        "flash_message('note')",
+        "messages()",
+        "get_error_for('name')",
+        "errors()",
+        "errors_in('form')",
+        "session('name')",
+        "owner()",
+    ];
 
     fn render(name: &str, template: &str) -> Result<String, Error> {
         let session = crate::testing::session();
         session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
         session.flash_push_now("info", "<b>").flash_push_now("error", "no");
+        session.put("user.name", "<virk>").unwrap();
         let mut templates = Environment::new();
         add_helpers(&mut templates);
         let context = context! { view => session.view().to_value() };
@@ -177,8 +206,17 @@ mod tests {
         let template =
             "{{ has_errors() }}{{ has_error_for('name') }}{{ csrf_token() }}{{ csrf_field() }}";
         assert!(render("page.txt", template).unwrap().contains("_csrf"));
+        assert!(render("page.html", "{{ csrf_meta() }}").unwrap().starts_with("<meta name="));
         let page = render("page.html", "{{ flash_message('note') }}").unwrap();
         assert_eq!(page, "&lt;script&gt;");
+    }
+
+    #[test]
+    fn values_of_the_session_are_shown_with_a_default() {
+        let template = "{{ session('user.name') }} {{ session('user[name]', 'x') }} {{ session('k', 7) }}\
+                        {% if not owner() %} nobody{% endif %}{{ errors_in('login')|length }}";
+        let page = render("page.html", template).unwrap();
+        assert_eq!(page, "&lt;virk&gt; &lt;virk&gt; 7 nobody0");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The view helpers as [Tera](tera) functions, with keyword arguments: `old(key=…, default=…)`,
-//! `has_error_for(field=…)`, `get_error_for(field=…)`, `errors()`, `has_errors()`,
-//! `flash_message(key=…, default=…)`, `messages()`, `csrf_token()` and `csrf_field()`.
+//! `has_error_for(field=…)`, `get_error_for(field=…)`, `errors()`, `errors_in(form=…)`, `has_errors()`,
+//! `flash_message(key=…, default=…)`, `messages()`, `session(key=…, default=…)`, `owner()`, `csrf_token()`,
+//! `csrf_field()` and `csrf_meta()`.
 //!
 //! Register them once. Render with [`View::render_tera`], which gives them the request's view:
 //!
@@ -20,7 +21,8 @@
 //! ```
 //!
 //! # Security
-//! `old`, `flash_message`, `messages`, `get_error_for` and `errors` return text that a visitor chose.
+//! `old`, `flash_message`, `messages`, `get_error_for`, `errors`, `errors_in`, `session` and `owner` return
+//! text that a visitor may have chosen.
 //! They fail in a template that does not escape it, because the text could be a script. Tera escapes in
 //! templates whose names end in `.html`, `.htm` or `.xml`, or in a suffix that was set with
 //! [`Tera::autoescape_on`]. An included template is escaped like the one that includes it. For a plain
@@ -64,6 +66,26 @@ pub fn add_helpers(templates: &mut Tera) {
     templates.register_function("messages", |_: Kwargs, state: &State| {
         Ok::<_, Error>(Value::from_serializable(&escaped_view(state)?.messages()))
     });
+    templates.register_function("session", |arguments: Kwargs, state: &State| {
+        let value = escaped_view(state)?.session_value(arguments.must_get("key")?);
+        Ok::<_, Error>(present(value, arguments.get("default")?))
+    });
+    templates.register_function("owner", |_: Kwargs, state: &State| {
+        Ok::<_, Error>(Value::from_serializable(&escaped_view(state)?.owner()))
+    });
+    add_errors(templates);
+    templates.register_function("csrf_token", |_: Kwargs, _: &State| {
+        Ok::<_, Error>(view()?.csrf_token())
+    });
+    templates.register_function("csrf_field", |_: Kwargs, _: &State| {
+        Ok::<_, Error>(Value::safe_string(&view()?.csrf_field()))
+    });
+    templates.register_function("csrf_meta", |_: Kwargs, _: &State| {
+        Ok::<_, Error>(Value::safe_string(&view()?.csrf_meta()))
+    });
+}
+
+fn add_errors(templates: &mut Tera) {
     templates.register_function("has_error_for", |arguments: Kwargs, _: &State| {
         Ok::<_, Error>(view()?.has_error_for(arguments.must_get("field")?))
     });
@@ -75,14 +97,12 @@ pub fn add_helpers(templates: &mut Tera) {
     templates.register_function("errors", |_: Kwargs, state: &State| {
         Ok::<_, Error>(Value::from_serializable(&escaped_view(state)?.errors()))
     });
+    templates.register_function("errors_in", |arguments: Kwargs, state: &State| {
+        let errors = escaped_view(state)?.errors_in(arguments.must_get("form")?);
+        Ok::<_, Error>(Value::from_serializable(&errors))
+    });
     templates.register_function("has_errors", |_: Kwargs, _: &State| {
         Ok::<_, Error>(view()?.has_errors())
-    });
-    templates.register_function("csrf_token", |_: Kwargs, _: &State| {
-        Ok::<_, Error>(view()?.csrf_token())
-    });
-    templates.register_function("csrf_field", |_: Kwargs, _: &State| {
-        Ok::<_, Error>(Value::safe_string(&view()?.csrf_field()))
     });
 }
 
@@ -189,18 +209,22 @@ mod tests {
 
     use super::*;
 
-    const VISITOR_TEXT: [&str; 5] = [
+    const VISITOR_TEXT: [&str; 8] = [
         "old(key='name')",
         "flash_message(key='note')",
         "messages()",
         "get_error_for(field='name')",
         "errors()",
+        "errors_in(form='form')",
+        "session(key='name')",
+        "owner()",
     ];
 
     fn render(name: &str, template: &str) -> TeraResult<String> {
         let session = crate::testing::session();
         session.flash_now(serde_json::json!({ "note": "<script>" })).unwrap();
         session.flash_push_now("info", "<b>").flash_push_now("error", "no");
+        session.put("user.name", "<virk>").unwrap();
         let mut templates = Tera::default();
         add_helpers(&mut templates);
         templates.add_raw_template("part.html", "{{ flash_message(key='note') }}")?;
@@ -229,6 +253,7 @@ mod tests {
     fn text_of_the_library_is_allowed_in_any_template() {
         let template = "{{ has_errors() }}{{ has_error_for(field='name') }}{{ csrf_token() }}{{ csrf_field() }}";
         assert!(render("page.txt", template).unwrap().contains("_csrf"));
+        assert!(render("page.html", "{{ csrf_meta() }}").unwrap().starts_with("<meta name="));
         let page = render("page.html", "{{ flash_message(key='note') }}").unwrap();
         assert_eq!(page, "&lt;script&gt;");
     }
@@ -244,6 +269,14 @@ mod tests {
         assert_eq!(session.view().render_tera_with("page.html", engine).unwrap(), "Saved.");
         let error = message(&engine().unwrap_err());
         assert!(error.contains("needs the session's view"), "{error}");
+    }
+
+    #[test]
+    fn values_of_the_session_are_shown_with_a_default() {
+        let template = "{{ session(key='user[name]') }} {{ session(key='k', default=7) }}\
+                        {% if not owner() %} nobody{% endif %}{{ errors_in(form='login')|length }}";
+        let page = render("page.html", template).unwrap();
+        assert_eq!(page, "&lt;virk&gt; 7 nobody0");
     }
 
     #[test]

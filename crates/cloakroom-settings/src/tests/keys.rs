@@ -6,7 +6,7 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 52] = [
+const ROWS: [Row; 53] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -56,6 +56,7 @@ const ROWS: [Row; 52] = [
     }),
     ("sign_in_page", "SESSION_SIGN_IN_PAGE", "'/in'", "/in", |s| text(s.sign_in_page.as_deref())),
     ("show_errors", "SESSION_SHOW_ERRORS", "true", "true", |s| s.show_errors.to_string()),
+    ("previous_url", "SESSION_PREVIOUS_URL", "true", "true", |s| s.previous_url.to_string()),
     ("print_errors", "SESSION_PRINT_ERRORS", "true", "true", |s| s.print_errors.to_string()),
     ("cookie.secure", "SESSION_COOKIE_SECURE", "false", "session", |s| s.cookie_settings().name),
     ("cookie.http_only", "SESSION_COOKIE_HTTP_ONLY", "false", "false", |s| {

@@ -48,6 +48,20 @@ fn the_setting_that_shows_errors_reaches_the_session_system() {
     }
 }
 
+#[tokio::test]
+async fn the_setting_for_the_previous_url_reaches_the_session_system() {
+    for (text, kept) in [("", None), ("previous_url = true", Some("/a"))] {
+        let sessions = with_key(text).sessions().unwrap();
+        let context = RequestContext::new(&sessions);
+        let no_headers: &[(&str, &str)] = &[];
+        let session = context.session(no_headers).await.unwrap();
+        session.put("k", 1).unwrap();
+        context.note_page("GET", "/a", Some("text/html"));
+        context.finish(200).await.unwrap();
+        assert_eq!(session.previous_url().unwrap().as_deref(), kept);
+    }
+}
+
 #[test]
 fn the_origins_reach_the_session_system() {
     let text =

@@ -1,9 +1,6 @@
 //! The extractors that take no body.
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-};
+use std::convert::Infallible;
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
@@ -138,9 +135,16 @@ impl Back {
 
 impl FromRequest for Back {
     type Error = Infallible;
-    type Future = Ready<Result<Self, Infallible>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::of_http_request(request)))
+        let (back, request) = (Self::of_http_request(request), request.clone());
+        Box::pin(async move {
+            let stack = request.extensions().get::<ContextStack>().cloned();
+            match stack {
+                Some(stack) => Ok(back.or_remembered(stack.current(), request.headers()).await),
+                None => Ok(back),
+            }
+        })
     }
 }

@@ -171,6 +171,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Back {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of_parts(parts))
+        let back = Self::of_parts(parts);
+        match parts.extensions.get::<SessionExtension>() {
+            Some(found) => Ok(back.or_remembered(found.stack.current(), &parts.headers).await),
+            None => Ok(back),
+        }
     }
 }

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 
 use crate::{
     error::Error,
+    form::field::Fields,
     record::{
         Record,
         device::BoundDevice,
@@ -65,6 +66,13 @@ pub(crate) enum Change {
     /// The absolute deadline.
     AbsoluteDeadline(Option<Timestamp>),
     Flash(Box<Batch>),
+    /// Flashes the form input of a request, in place of the input that it has flashed before.
+    FlashInput(Box<Batch>),
+    /// Removes the named messages from these batches.
+    DiscardFlash {
+        names: Box<[Box<str>]>,
+        batches: Vec<BatchId>,
+    },
     /// Keeps flash from the batches `incoming_ids` for one more page.
     Keep {
         batch: Box<Batch>,
@@ -128,12 +136,41 @@ impl Change {
             Self::BrowserSession(ends) => record.browser_session = Some(*ends),
             Self::AbsoluteDeadline(deadline) => record.absolute_deadline = *deadline,
             Self::Flash(batch) => record.flash.add(Batch::clone(batch)),
+            Self::FlashInput(batch) => record.flash.replace_input(Batch::clone(batch)),
+            Self::DiscardFlash { names, batches } => {
+                let names: Vec<_> = names.iter().map(|name| &**name).collect();
+                record.flash.discard_messages(&Fields::named(&names), batches)?;
+            }
             Self::Keep { batch, incoming_ids } => {
                 record.flash.keep(Batch::clone(batch), incoming_ids);
             }
             Self::Consume(incoming_ids) => record.flash.consume(incoming_ids),
         }
         Ok(())
+    }
+
+    /// Returns whether this puts the value that `record` has, or forgets one that it does not have. A value
+    /// with a deadline is another one, because a plain `put` removes the deadline.
+    fn repeats(&self, record: &Record) -> bool {
+        let (path, value) = match self {
+            Self::Put { path, value } => (path.borrow(), Some(&**value)),
+            Self::Forget { path } => (path.borrow(), None),
+            _ => return false,
+        };
+        record.values.changeable(path) == value && !record.has_value_deadline(path)
+    }
+
+    /// Returns whether this changes the value at `path`.
+    fn concerns(&self, path: Path<&str>) -> bool {
+        match self {
+            Self::Put { path: own, .. }
+            | Self::PutUntil { path: own, .. }
+            | Self::Forget { path: own }
+            | Self::Increment { path: own, .. }
+            | Self::Update { path: own, .. } => own.borrow().overlaps(path),
+            Self::Clear => true,
+            _ => false,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -152,6 +189,8 @@ impl Change {
             Self::BrowserSession(_) => "browser_session",
             Self::AbsoluteDeadline(_) => "absolute_deadline",
             Self::Flash(_) => "flash",
+            Self::FlashInput(_) => "flash_input",
+            Self::DiscardFlash { .. } => "discard_flash",
             Self::Keep { .. } => "keep",
             Self::Consume(_) => "consume",
         }
@@ -213,7 +252,9 @@ impl ChangeLog {
     /// Returns the ids of the flash batches that the log writes.
     pub(crate) fn flashed(&self) -> Vec<BatchId> {
         let id = |change: &Change| match change {
-            Change::Flash(batch) | Change::Keep { batch, .. } => Some(batch.id),
+            Change::Flash(batch) | Change::FlashInput(batch) | Change::Keep { batch, .. } => {
+                Some(batch.id)
+            }
             _ => None,
         };
         self.changes().iter().filter_map(id).collect()
@@ -222,6 +263,13 @@ impl ChangeLog {
     /// Returns whether a replay runs closures of the application.
     pub(crate) fn has_closures(&self) -> bool {
         self.changes().iter().any(|change| matches!(change, Change::Update { .. }))
+    }
+
+    /// Returns whether `change` has no effect after this log. `record` contains the log. An earlier change of
+    /// the same value gives it an effect, because the replay may lead to another value.
+    pub(crate) fn makes_needless(&self, change: &Change, record: &Record) -> bool {
+        let (Change::Put { path, .. } | Change::Forget { path }) = change else { return false };
+        !self.changes().iter().any(|made| made.concerns(path.borrow())) && change.repeats(record)
     }
 
     pub(crate) fn push(&mut self, change: Change) {
