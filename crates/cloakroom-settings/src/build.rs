@@ -207,6 +207,7 @@ impl Settings {
             same_site: self.cookie.same_site,
             path: self.cookie.path.clone(),
             domain: self.cookie.domain.clone(),
+            partitioned: self.cookie.partitioned,
             max_chunks: self.cookie.max_chunks,
             browser_session: self.browser_session,
         }

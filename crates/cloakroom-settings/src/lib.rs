@@ -227,6 +227,13 @@ pub struct CookieTable {
     #[config(env = "SESSION_COOKIE_DOMAIN")]
     pub domain: Option<String>,
 
+    /// Whether browsers keep a separate cookie for each site that embeds this one in a frame (CHIPS).
+    /// Default: `false`. Set it for pages that other sites embed, because browsers block other cookies
+    /// there. It needs `secure` and `same_site = "none"`. A visitor has a session of its own in each
+    /// embedding site.
+    #[config(default = false, env = "SESSION_COOKIE_PARTITIONED")]
+    pub partitioned: bool,
+
     /// The number of cookies, of about 4 kB each, that a session on the cookie driver may fill: 1 to
     /// 16. Default: 4. Every request carries all of them, and many servers refuse headers above 8 to
     /// 16 kB.

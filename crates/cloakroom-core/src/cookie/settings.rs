@@ -69,6 +69,11 @@ pub struct CookieSettings {
     /// The domain whose hosts all receive the cookie. The default is `None`, which limits the cookie to
     /// the host that sets it. With a domain, each of its hosts can read and plant the cookie.
     pub domain: Option<String>,
+    /// Whether browsers keep a separate cookie for each site that embeds this one (CHIPS,
+    /// draft-ietf-httpbis-layered-cookies). The default is `false`. Set it for pages in a frame of another
+    /// site, because browsers block other cookies there. It requires `secure` and [`SameSite::None`]. A
+    /// visitor then has one session for each embedding site, and another one on the site itself.
+    pub partitioned: bool,
     /// The number of cookies of about 4 kB that one session of the cookie driver may take. The default
     /// is 4, and 16 is the maximum. Browsers send all of them with each request, and many proxies accept
     /// 8 kB of headers only.
@@ -88,6 +93,7 @@ impl Default for CookieSettings {
             same_site: SameSite::Lax,
             path: "/".to_owned(),
             domain: None,
+            partitioned: false,
             max_chunks: 4,
             browser_session: false,
         }
@@ -127,7 +133,9 @@ impl CookieSettings {
     /// assert!(error.starts_with("cookie.same_site: `none` is accepted"), "{error}");
     /// ```
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Self { name, secure, http_only, same_site, path, domain, max_chunks, .. } = self;
+        let Self {
+            name, secure, http_only, same_site, path, domain, partitioned, max_chunks, ..
+        } = self;
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
         let rules = [
@@ -145,6 +153,11 @@ impl CookieSettings {
             (!has_prefix(name, "__Secure-") || *secure, NAME, SECURE),
             (!is_http_only(name) || (*secure && *http_only), NAME, HTTP_ONLY),
             (*same_site != SameSite::None || *secure, "cookie.same_site", SAME_SITE),
+            (
+                !*partitioned || (*secure && *same_site == SameSite::None),
+                "cookie.partitioned",
+                PARTITIONED,
+            ),
         ];
         match rules.iter().find(|(holds, ..)| !holds) {
             Some((_, key, accepted)) => Err(ConfigError::new(key, accepted)),
@@ -180,6 +193,7 @@ impl CookieSettings {
             SameSite::Strict => "; SameSite=Strict",
             SameSite::None => "; SameSite=None",
         });
+        line.push_str(if self.partitioned { "; Partitioned" } else { "" });
         line
     }
 }
@@ -197,6 +211,9 @@ const SECURE: &str = "a name with the prefix `__Secure-` is accepted by browsers
                       cookie.secure = true";
 const HTTP_ONLY: &str = "a name with the prefix `__Http-` or `__Host-Http-` is accepted by \
                          browsers only with cookie.secure = true and cookie.http_only = true";
+const PARTITIONED: &str = "`true` is accepted only with cookie.secure = true and \
+                           cookie.same_site = \"none\", because browsers refuse the cookie or do not send it \
+                           in a frame of another site otherwise";
 const SAME_SITE: &str = "`none` is accepted by browsers only with cookie.secure = true";
 
 /// Returns whether browsers refuse to let scripts set a cookie of this name

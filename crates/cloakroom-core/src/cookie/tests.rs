@@ -51,6 +51,7 @@ fn a_cookie_is_removed_with_the_attributes_it_was_set_with() {
             path: "/shop".to_owned(),
             ..CookieSettings::default()
         },
+        partitioned(),
     ] {
         let cookies = Cookies::new(settings, ValueForm::Sealed).unwrap();
         let issued = &cookies.issue("value", Some(MAX_AGE), &[])[0];
@@ -58,6 +59,21 @@ fn a_cookie_is_removed_with_the_attributes_it_was_set_with() {
             assert_eq!(after_age(&removal), after_age(issued));
             assert!(removal.contains("=; Max-Age=0; Expires=Thu, 01 Jan 1970"));
         }
+    }
+}
+
+fn partitioned() -> CookieSettings {
+    CookieSettings { partitioned: true, same_site: SameSite::None, ..CookieSettings::default() }
+}
+
+#[test]
+fn every_chunk_of_a_partitioned_cookie_is_partitioned() {
+    let cookies = Cookies::new(partitioned(), ValueForm::Sealed).unwrap();
+    let lines = cookies.issue(&"x".repeat(5_000), Some(MAX_AGE), &[9]);
+    assert_eq!(lines.len(), 3, "two chunks and a removal");
+    for line in lines.iter().chain(&cookies.remove(&[2])) {
+        assert!(line.ends_with("; Secure; SameSite=None; Partitioned"), "{line}");
+        assert!(line.len() <= 4096);
     }
 }
 
@@ -84,6 +100,11 @@ fn settings_that_browsers_refuse_are_errors() {
         (CookieSettings { path: "/;x".to_owned(), ..plain() }, "cookie.path"),
         (CookieSettings { domain: Some("a;b".to_owned()), ..plain() }, "cookie.domain"),
         (CookieSettings { max_chunks: 0, ..host() }, "max_chunks"),
+        (CookieSettings { partitioned: true, ..host() }, "cookie.same_site = \"none\""),
+        (
+            CookieSettings { same_site: SameSite::Strict, ..partitioned() },
+            "cookie.partitioned: `true` is accepted only with cookie.secure = true",
+        ),
     ];
     for (settings, named) in &refused {
         let error = settings.validate().unwrap_err().to_string();

@@ -46,6 +46,20 @@ fn a_contradiction_with_a_default_of_development_names_that() {
 }
 
 #[test]
+fn a_partitioned_cookie_needs_secure_and_same_site_none() {
+    let error = file("[cookie]\npartitioned = true\nsame_site = 'strict'").unwrap_err().to_string();
+    let expected = "config/session.toml:2: `cookie.partitioned` is true: `true` is accepted only with \
+                    cookie.secure = true and cookie.same_site = \"none\"";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(error.ends_with("; `cookie.same_site` is 'strict' (config/session.toml:3)"), "{error}");
+    let settings = file("[cookie]\npartitioned = true\nsame_site = 'none'").unwrap();
+    assert!(settings.cookie_settings().partitioned);
+    let variables = [("SESSION_COOKIE_PARTITIONED", "yes"), ("SESSION_COOKIE_SAME_SITE", "none")];
+    let settings = Settings::read("", &Variables::from_iter(variables)).unwrap();
+    assert!(settings.cookie_settings().partitioned);
+}
+
+#[test]
 fn a_public_origin_may_be_plain_http_in_development() {
     assert!(for_development("public_origin = 'http://localhost:5173'").is_ok());
     assert!(file("public_origin = 'http://localhost:5173'").is_err());

@@ -6,7 +6,7 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 50] = [
+const ROWS: [Row; 51] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
@@ -61,6 +61,10 @@ const ROWS: [Row; 50] = [
     ("cookie.path", "SESSION_COOKIE_PATH", "'/'", "/", |s| s.cookie.path.clone()),
     ("cookie.domain", "SESSION_COOKIE_DOMAIN", "'example.org'", "example.org", |s| {
         s.cookie.domain.clone().unwrap_or_default()
+    }),
+    // `true` needs other settings beside it, as the tests of contradictions check.
+    ("cookie.partitioned", "SESSION_COOKIE_PARTITIONED", "false", "false", |s| {
+        s.cookie.partitioned.to_string()
     }),
     ("cookie.max_chunks", "SESSION_COOKIE_MAX_CHUNKS", "2", "2", |s| {
         s.cookie.max_chunks.to_string()
