@@ -137,7 +137,7 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
             Verdict::Warning,
             format!(
                 "`cookie_name`: other hosts and plain http can set `{}`; browsers accept a name that \
-                 begins with `__Host-`, or with `__Secure-` if there is a domain, over https only",
+                 begins with `__Host-Http-`, or with `__Secure-` if there is a domain, over https only",
                 cookie.name
             ),
         );

@@ -5,7 +5,7 @@ use cloakroom_core::{
     cookie::CookieSettings, observe, store::Store,
 };
 
-use crate::{DriverKind, Secret, Settings, SettingsError, origins::Origins};
+use crate::{CookieTable, DriverKind, Secret, Settings, SettingsError, origins::Origins};
 
 impl Settings {
     /// Builds the session system.
@@ -191,17 +191,12 @@ impl Settings {
     /// use cloakroom_settings::{Settings, Variables};
     ///
     /// let settings = Settings::load_with(Some(nowhere), &Variables::default())?;
-    /// assert_eq!(settings.cookie_settings().name, "__Host-session");
+    /// assert_eq!(settings.cookie_settings().name, "__Host-Http-session");
     /// # Ok::<(), cloakroom_settings::SettingsError>(())
     /// ```
     pub fn cookie_settings(&self) -> CookieSettings {
-        let default_name = match (self.cookie.secure, &self.cookie.domain) {
-            (true, None) => "__Host-session",
-            (true, Some(_)) => "__Secure-session",
-            (false, _) => "session",
-        };
         CookieSettings {
-            name: self.cookie_name.clone().unwrap_or_else(|| default_name.to_owned()),
+            name: self.cookie_name.clone().unwrap_or_else(|| self.cookie.default_name().to_owned()),
             secure: self.cookie.secure,
             http_only: self.cookie.http_only,
             same_site: self.cookie.same_site,
@@ -250,5 +245,18 @@ impl Settings {
             database.map_err(|refused| origins.refuse(refused.key, &refused.problem))?;
         }
         Ok(self)
+    }
+}
+
+impl CookieTable {
+    /// Returns the name with the strongest prefix that browsers accept with these attributes. With a
+    /// domain it is `__Secure-`, because `__Http-` protects nothing in browsers that do not know it.
+    fn default_name(&self) -> &'static str {
+        match (self.secure, &self.domain, self.http_only) {
+            (true, None, true) => "__Host-Http-session",
+            (true, None, false) => "__Host-session",
+            (true, Some(_), _) => "__Secure-session",
+            (false, ..) => "session",
+        }
     }
 }

@@ -79,10 +79,11 @@ pub struct Settings {
     #[config(default = "cookie", env = "SESSION_DRIVER")]
     pub driver: DriverKind,
 
-    /// The cookie's name. Default: `__Host-session`, because browsers let no other host set a cookie
-    /// with this prefix. It is `__Secure-session` if `cookie.domain` is set, and `session` if
-    /// `cookie.secure` is off, because browsers refuse the prefixes there. Changing the name ends all
-    /// sessions.
+    /// The cookie's name. Default: `__Host-Http-session`, because browsers let no other host and no
+    /// script set a cookie with this prefix. It is `__Host-session` if `cookie.http_only` is off,
+    /// `__Secure-session` if `cookie.domain` is set, and `session` if `cookie.secure` is off, because
+    /// browsers refuse the stronger prefixes there. Changing the name ends all sessions, unless
+    /// `old_cookie_name` has the name before.
     #[config(env = "SESSION_COOKIE_NAME")]
     pub cookie_name: Option<String>,
 

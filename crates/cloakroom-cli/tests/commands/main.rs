@@ -258,7 +258,7 @@ fn the_doctor_finds_what_goes_wrong() {
         healthy.run(&["doctor"]).good(),
         str![[r#"
 good  application key: one key, long enough
-good  cookie: `__Host-session`, sent over https only
+good  cookie: `__Host-Http-session`, sent over https only
 good  driver: cookie; of two concurrent responses the last one wins, and a copied cookie stays valid after a logout
 
 "#]]
@@ -277,7 +277,7 @@ good  driver: cookie; of two concurrent responses the last one wins, and a copie
         str![[r#"
 wrong application key: session settings: APP_KEY is not set: [..]
 wrong cookie: `cookie.secure` is off: browsers send it over plain http, where others on the network can read it
-warn  cookie: `cookie_name`: other hosts and plain http can set `session`; browsers accept a name that begins with `__Host-`, or with `__Secure-` if there is a domain, over https only
+warn  cookie: `cookie_name`: other hosts and plain http can set `session`; browsers accept a name that begins with `__Host-Http-`, or with `__Secure-` if there is a domain, over https only
 wrong cookie: `cookie.http_only` is off: any script on a page can read it
 warn  cookie: `cookie.domain`: every host below example.org receives it and can set it
 warn  timeouts: `idle_timeout` is 500 days and there is no `absolute_timeout`: a stolen session never ends while it is used

@@ -20,9 +20,9 @@ fn a_contradiction_names_both_settings() {
         ),
         (
             "[cookie]\npath = '/admin'",
-            "session settings: `cookie_name`: a name with the prefix `__Host-` is accepted by browsers \
-             only with cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or \
-             take another name; `cookie.path` is '/admin' (config/session.toml:2)",
+            "session settings: `cookie_name`: a name with the prefix `__Host-Http-` is accepted by \
+             browsers only with cookie.secure = true, cookie.http_only = true, cookie.path = \"/\" and no \
+             cookie.domain; change these or take another name; `cookie.path` is '/admin' (config/session.toml:2)",
         ),
         (
             "public_origin = 'http://example.org'\n[cookie]\nsecure = true",
