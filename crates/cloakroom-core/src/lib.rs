@@ -67,6 +67,7 @@ pub use error::{ConfigError, Error, WithCauses};
 pub use http::{
     origin::{Origin, OriginError},
     redirect::{self, Back, SeeOther},
+    site_data::SiteData,
     site_origins::SiteOrigins,
     site_scheme::SiteScheme,
 };

@@ -113,7 +113,8 @@ impl Settings {
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone())
-            .show_errors(self.show_errors);
+            .show_errors(self.show_errors)
+            .clear_site_data(self.clear_site_data.iter().copied());
         let builder = match &self.public_origin {
             Some(origin) => builder.public_origin(origin.clone()),
             None => builder,
@@ -126,9 +127,13 @@ impl Settings {
             Some(page) => builder.sign_in_page(page),
             None => builder,
         };
-        match &self.no_touch_header {
+        let builder = match &self.no_touch_header {
             Some(name) => builder.no_touch_header(name),
             None => builder,
+        };
+        match (self.old_cookie_settings(), self.old_cookie_until) {
+            (Some(cookie), Some(until)) => builder.old_cookie(cookie, until),
+            _ => builder,
         }
     }
 
@@ -208,6 +213,31 @@ impl Settings {
         }
     }
 
+    /// Returns the settings of the cookie under its old name.
+    fn old_cookie_settings(&self) -> Option<CookieSettings> {
+        self.old_cookie_name.as_ref().map(|name| self.cookie_settings().renamed(name))
+    }
+
+    /// Checks the settings of the cookie's old name.
+    fn check_old_cookie(&self, origins: &Origins) -> Result<(), SettingsError> {
+        let refuse = |key, problem| Err(origins.refuse(key, problem));
+        let Some(old) = self.old_cookie_settings() else {
+            return match self.old_cookie_until {
+                Some(_) => refuse("old_cookie_until", "it needs `old_cookie_name` beside it"),
+                None => Ok(()),
+            };
+        };
+        if self.old_cookie_until.is_none() {
+            return refuse("old_cookie_name", "it needs `old_cookie_until` beside it");
+        }
+        if old.name == self.cookie_settings().name {
+            let accepted = "a name that differs from `cookie_name` is accepted";
+            return refuse("old_cookie_name", accepted);
+        }
+        let valid = old.validate();
+        valid.map_err(|error| origins.refuse("old_cookie_name", error.accepted()))
+    }
+
     /// Returns the origins of the application: its own, and those that it trusts.
     ///
     /// ```
@@ -234,6 +264,7 @@ impl Settings {
         let cookie = self.cookie_settings().validate();
         let valid = cookie.and_then(|()| self.site_origins().validate());
         valid.map_err(|error| origins.refuse(error.key(), error.accepted()))?;
+        self.check_old_cookie(origins)?;
         #[cfg(feature = "redis")]
         if self.driver == DriverKind::Redis {
             let servers = self.redis.servers();

@@ -57,7 +57,10 @@ mod template;
 mod values;
 mod variables;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use confique::Config;
 
@@ -65,7 +68,7 @@ pub use error::SettingsError;
 pub use values::{DatabaseStatements, DriverKind, Durability, MaxSessions, RedisMode, Secret};
 pub use variables::Variables;
 
-use cloakroom_core::{Origin, cookie::SameSite, form::SecretFields};
+use cloakroom_core::{Origin, SiteData, cookie::SameSite, form::SecretFields};
 
 /// The settings of an application's sessions.
 #[derive(Clone, Debug, Config)]
@@ -86,6 +89,19 @@ pub struct Settings {
     /// `old_cookie_name` has the name before.
     #[config(env = "SESSION_COOKIE_NAME")]
     pub cookie_name: Option<String>,
+
+    /// The name that the cookie had before. Default: none. Until `old_cookie_until`, a request without the
+    /// new cookie is served from the one of this name, and its response replaces that by the new one. So a
+    /// change of `cookie_name` signs nobody out. The old cookie is removed with the path and the domain of
+    /// the new one. Until the date, whoever can set a cookie of the old name can plant one.
+    #[config(env = "SESSION_OLD_COOKIE_NAME")]
+    pub old_cookie_name: Option<String>,
+
+    /// The day from which on the old cookie is ignored, such as `"2027-03-01"`, or a moment in UTC, such as
+    /// `"2027-03-01T12:00:00Z"`. Default: none. Required with `old_cookie_name`. Choose one by which
+    /// sessions that were in use at the change have expired.
+    #[config(env = "SESSION_OLD_COOKIE_UNTIL", deserialize_with = values::moment)]
+    pub old_cookie_until: Option<SystemTime>,
 
     /// Whether browsers drop the cookie when they close. Default: `false`, so that visitors stay
     /// signed in. `true` protects shared computers, and visitors sign in more often. The timeouts
@@ -150,6 +166,13 @@ pub struct Settings {
     /// ask for a page of a signed-in user are redirected to it. Without it they get status 401.
     #[config(env = "SESSION_SIGN_IN_PAGE")]
     pub sign_in_page: Option<String>,
+
+    /// The data of the site that browsers remove when a visitor signs out: `"cache"`, `"storage"` (what
+    /// scripts have stored), `"cookies"` (of the whole domain) or `"*"`, in the environment separated by
+    /// commas. Default: none. Without it, the next user of a shared computer can see pages in the cache of the
+    /// browser. Clearing the cache can delay the response by seconds. Sent only if `cookie.secure` is on.
+    #[config(default = [], env = "SESSION_CLEAR_SITE_DATA", deserialize_with = values::site_data)]
+    pub clear_site_data: Vec<SiteData>,
 
     /// The form fields that `flash_all` leaves out, because their values must not return to a page. A
     /// pattern is compared with the words of a name: `card_number` matches whole words, `otp*` the

@@ -2,6 +2,7 @@
 //! are written by others.
 #![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 
+mod clear_site_data;
 mod closures;
 mod commit_deadline;
 mod contention;
@@ -11,6 +12,7 @@ mod endings;
 mod keys;
 mod late_requests;
 mod limits;
+mod old_cookie;
 mod owners;
 mod reach;
 mod retries;

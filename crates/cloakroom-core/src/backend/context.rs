@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
     backend::{foreign::Foreign, not_before::NotBefore, users::AnyUsers},
-    cookie::{Cookies, pre_session::PreSessions},
+    cookie::{Cookies, TokenCandidates, old_name::OldName, pre_session::PreSessions},
     crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
     http::site_origins::SiteOrigins,
@@ -24,10 +24,12 @@ pub(crate) struct Context {
     pub(crate) csrf: CsrfKeys,
     pub(crate) shared: SubKey,
     pub(crate) pre_sessions: PreSessions,
+    pub(crate) old_name: Option<OldName>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
     pub(crate) max_sessions: Option<NonZeroUsize>,
+    pub(crate) clear_site_data: Option<String>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) show_errors: bool,
     pub(crate) sign_in_page: Option<Box<str>>,
@@ -67,6 +69,16 @@ impl Context {
         &self.pre_sessions
     }
 
+    /// Returns the name that the session cookie had before, if its cookies are still read.
+    pub(crate) fn old_name(&self) -> Option<&OldName> {
+        self.old_name.as_ref()
+    }
+
+    /// Returns the old name if the request has its session under it.
+    pub(super) fn old_name_of(&self, presented: &TokenCandidates<'_>) -> Option<&OldName> {
+        self.old_name().filter(|_| presented.are_of_old_name)
+    }
+
     pub(crate) fn lifetimes(&self) -> &Lifetimes {
         &self.lifetimes
     }
@@ -94,6 +106,11 @@ impl Context {
     /// Returns the name of the header whose requests do not count as a use, in lower case.
     pub(crate) fn no_touch_header(&self) -> Option<&str> {
         self.no_touch_header.as_deref()
+    }
+
+    /// Returns the value of the header `Clear-Site-Data` in responses to sign-outs.
+    pub(crate) fn clear_site_data(&self) -> Option<&str> {
+        self.clear_site_data.as_deref()
     }
 
     pub(crate) fn server_errors(&self) -> ServerErrors {

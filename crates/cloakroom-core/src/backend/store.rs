@@ -12,7 +12,7 @@ use crate::backend::{
 };
 use crate::{
     backend::context::Context,
-    cookie::TokenCandidates,
+    cookie::{TokenCandidates, old_name::OldName},
     crypto::{app_tag::TagKey, token::Token},
     error::{Error, Kind},
     observe,
@@ -67,10 +67,12 @@ impl StoreBackend {
         presented: &TokenCandidates<'_>,
         context: &Context,
     ) -> Result<Option<LoadedSession>, Error> {
+        let old_name = context.old_name_of(presented);
+        let pre_sessions = old_name.map_or(context.pre_sessions(), OldName::pre_sessions);
         let mut choice = Choice::default();
         for value in &presented.candidates {
             let Some(token) = Token::parse(value) else {
-                if let Some(opened) = context.pre_sessions().open(value, context.now()) {
+                if let Some(opened) = pre_sessions.open(value, context.now()) {
                     choice.offer(LoadedSession::pre_session(opened, context));
                 }
                 continue;

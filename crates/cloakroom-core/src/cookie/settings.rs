@@ -48,6 +48,7 @@ pub enum SameSite {
 /// assert!(why.contains("__Host-") && why.contains("domain"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is on or off in a cookie")]
 pub struct CookieSettings {
     /// The name of the cookie. The default is `__Host-Http-session`. Browsers accept a name with the prefix
     /// `__Host-` only from the host itself and over https (RFC 6265bis, 4.1.3.2; OWASP ASVS 5.0, 3.3.1
@@ -117,6 +118,36 @@ impl CookieSettings {
     #[must_use]
     pub fn development() -> Self {
         Self { name: "session".to_owned(), secure: false, ..Self::default() }
+    }
+
+    /// Returns the settings of a cookie with another name, and with these attributes as far as browsers
+    /// accept them for the prefix of the name. For
+    /// [`SessionsBuilder::old_cookie`](crate::SessionsBuilder::old_cookie).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::cookie::CookieSettings;
+    ///
+    /// let shared = CookieSettings {
+    ///     name: "__Secure-shop".into(),
+    ///     domain: Some("example.org".into()),
+    ///     ..CookieSettings::default()
+    /// };
+    /// let before = shared.renamed("__Host-shop");
+    /// assert_eq!((before.name.as_str(), before.domain), ("__Host-shop", None));
+    /// ```
+    #[must_use]
+    pub fn renamed(&self, name: impl Into<String>) -> Self {
+        let mut renamed = Self { name: name.into(), ..self.clone() };
+        let has = |prefix: &(&str, &str)| has_prefix(&renamed.name, prefix.0);
+        let (is_host, is_http) = (has(&HOST), has(&HTTP) || has(&HOST_HTTP));
+        renamed.secure |= is_host || is_http || has(&SECURE);
+        renamed.http_only |= is_http;
+        if is_host {
+            "/".clone_into(&mut renamed.path);
+            renamed.domain = None;
+        }
+        renamed
     }
 
     /// Checks that browsers accept a cookie with these settings.

@@ -20,7 +20,11 @@ use crate::{
         store::StoreBackend,
         users::{AnyUsers, Users},
     },
-    cookie::{CookieSettings, Cookies, ValueForm, pre_session::PreSessions},
+    cookie::{
+        CookieSettings, Cookies, ValueForm,
+        old_name::{OldName, OldNameSettings},
+        pre_session::PreSessions,
+    },
     crypto::{
         app_keys::AppKeys,
         app_tag::{AppTags, Scope},
@@ -30,7 +34,8 @@ use crate::{
     error::{ConfigError, Error},
     form::SecretFields,
     http::{
-        headers::is_header_name, origin::Origin, redirect::local_path, site_origins::SiteOrigins,
+        headers::is_header_name, origin::Origin, redirect::local_path, site_data::SiteData,
+        site_origins::SiteOrigins,
     },
     record::lifetimes::Lifetimes,
 };
@@ -304,6 +309,7 @@ pub struct SessionsBuilder {
     commit_deadline: Duration,
     max_bytes: usize,
     max_sessions: Option<usize>,
+    clear_site_data: Vec<SiteData>,
     server_errors: ServerErrors,
     show_errors: bool,
     sign_in_page: Option<Box<str>>,
@@ -312,6 +318,7 @@ pub struct SessionsBuilder {
     not_before: Option<Arc<dyn NotBefore>>,
     users: Option<Arc<dyn AnyUsers>>,
     foreign: Option<ForeignSettings>,
+    old_cookie: Option<OldNameSettings>,
     clock: Arc<dyn Clock>,
 }
 
@@ -329,6 +336,7 @@ impl SessionsBuilder {
             commit_deadline: DEFAULT_COMMIT_DEADLINE,
             max_bytes: DEFAULT_MAX_BYTES,
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
+            clear_site_data: Vec::new(),
             server_errors: ServerErrors::default(),
             show_errors: false,
             sign_in_page: None,
@@ -337,6 +345,7 @@ impl SessionsBuilder {
             not_before: None,
             users: None,
             foreign: None,
+            old_cookie: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -564,6 +573,28 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets the data of the site that the browser removes when a visitor signs out (OWASP ASVS 5.0,
+    /// 14.3.1). Default: none.
+    ///
+    /// The response to a request that has destroyed its session gets the header `Clear-Site-Data`, so that
+    /// the next user of the computer does not see pages in the cache of the browser. Without a `Secure`
+    /// cookie it is left out, because browsers ignore it on plain http. A handler that sets the header itself
+    /// takes precedence. Removing the cache can delay the response by seconds.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions, SiteData};
+    ///
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .clear_site_data([SiteData::Cache, SiteData::Storage])
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
+        self.clear_site_data = data.into_iter().collect();
+        self
+    }
+
     /// Sets whether changes are committed when the response is a server error. Default:
     /// [`ServerErrors::Commit`].
     ///
@@ -693,6 +724,45 @@ impl SessionsBuilder {
         self
     }
 
+    /// Reads cookies of an earlier name until a date, so that a change of the name signs nobody out.
+    /// Default: none.
+    ///
+    /// `cookie` has the name, path and domain that the cookie had;
+    /// [`CookieSettings::renamed`] makes it from the current settings. A request that has this cookie and no
+    /// cookie of the current name is served from it. Its response sets the cookie of the current name and
+    /// removes the old one. If a browser does not receive the response, it sends the old cookie again. A
+    /// sign-out removes both cookies.
+    ///
+    /// On a store, such a request touches the record, because a late response must not set the cookie of a
+    /// session that has ended since. Instances of the application that know only the old name do not read the
+    /// new cookie, so exchange all of them at once.
+    ///
+    /// Remove the call after `until`. Choose a date by which sessions that were in use at the change have
+    /// expired.
+    ///
+    /// # Security
+    /// Whoever can set a cookie of the old name can do so until `until`, so the prefix of the new name
+    /// protects only from then on. No other session system of the application may use the old name.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use std::time::{Duration, SystemTime};
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+    ///
+    /// let cookie = CookieSettings::default();
+    /// let old = cookie.renamed("__Host-session");
+    /// let first_of_2027 = SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600);
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .cookie_settings(cookie)
+    ///     .old_cookie(old, first_of_2027)
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn old_cookie(mut self, cookie: CookieSettings, until: SystemTime) -> Self {
+        self.old_cookie = Some(OldNameSettings { cookie, until });
+        self
+    }
+
     /// Sets the clock. Default: the clock of the operating system. Tests set a
     /// [`FakeClock`](crate::testing::FakeClock).
     ///
@@ -715,8 +785,8 @@ impl SessionsBuilder {
     /// When browsers would refuse the cookie, or would not send it to the public origin. When a timeout is
     /// below one second, because browsers would remove the cookie at once. When `commit_deadline`,
     /// `max_bytes` or `max_sessions` is 0. When `no_touch_header` cannot be the name of a header. When the
-    /// cookie of [`foreign_sessions`](Self::foreign_sessions) is the session cookie. The error names the
-    /// setting and the accepted values.
+    /// cookie of [`foreign_sessions`](Self::foreign_sessions) or [`old_cookie`](Self::old_cookie) is the
+    /// session cookie. The error names the setting and the accepted values.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -738,6 +808,7 @@ impl SessionsBuilder {
             None => origins,
         };
         let cookies = Cookies::new(self.cookie, form)?;
+        let is_https = cookies.are_secure();
         origins.validate()?;
         if self.commit_deadline.is_zero() {
             return Err(ConfigError::new("commit_deadline", "more than 0 is accepted"));
@@ -751,6 +822,7 @@ impl SessionsBuilder {
             Driver::Store(store) => Backend::Store(StoreBackend::new(store)),
         };
         let foreign = self.foreign.map(|foreign| Foreign::new(foreign, &cookies, &self.keys));
+        let old_name = self.old_cookie.map(|old| OldName::new(old, &cookies, &self.keys));
         let context = Context {
             cookie_contents: backend.cookie_contents(),
             apps: AppTags::new(&self.keys, self.scope),
@@ -758,12 +830,14 @@ impl SessionsBuilder {
             shared: self.keys.derive("shared session"),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             foreign: foreign.transpose()?,
+            old_name: old_name.transpose()?,
             cookies,
             origins,
             lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
             max_sessions,
+            clear_site_data: SiteData::header(&self.clear_site_data).filter(|_| is_https),
             server_errors: self.server_errors,
             show_errors: self.show_errors,
             sign_in_page: checked_page(self.sign_in_page)?,

@@ -60,6 +60,32 @@ fn a_partitioned_cookie_needs_secure_and_same_site_none() {
 }
 
 #[test]
+fn an_old_cookie_needs_a_date_and_another_name() {
+    for (text, said) in [
+        ("old_cookie_name = 'sid'", "`old_cookie_name` is 'sid': it needs `old_cookie_until`"),
+        (
+            "old_cookie_until = '2027-03-01'",
+            "`old_cookie_until` is '2027-03-01': it needs `old_cookie_name`",
+        ),
+        (
+            "old_cookie_name = '__Host-Http-session'\nold_cookie_until = '2027-03-01'",
+            "is '__Host-Http-session': a name that differs from `cookie_name` is accepted",
+        ),
+        (
+            "old_cookie_name = 'a b'\nold_cookie_until = '2027-03-01'",
+            "`old_cookie_name` is 'a b': letters, digits and",
+        ),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        assert!(error.starts_with("config/session.toml:1: ") && error.contains(said), "{error}");
+    }
+    // One file serves production and development.
+    let text = "old_cookie_name = '__Host-session'\nold_cookie_until = 2027-03-01";
+    assert!(file(text).is_ok() && for_development(text).is_ok());
+    assert!(file(&format!("{text}\n[cookie]\ndomain = 'example.org'")).is_ok());
+}
+
+#[test]
 fn a_public_origin_may_be_plain_http_in_development() {
     assert!(for_development("public_origin = 'http://localhost:5173'").is_ok());
     assert!(file("public_origin = 'http://localhost:5173'").is_err());

@@ -97,11 +97,35 @@ fn a_wrong_value_is_quoted_with_its_line_and_what_is_accepted() {
         ("driver = ", "1: "),
         ("max_bytes = 1\nmax_bytes = 1", "2: duplicate key"),
     ] {
-        let error = file(text).unwrap_err().to_string();
-        let expected = format!("config/session.toml:{expected}");
-        assert!(error.starts_with(&expected), "{text:?}: {error}");
-        assert!(!error.contains('\n') && !error.contains("12345"), "{error}");
+        check_error(text, expected);
     }
+}
+
+#[test]
+fn a_wrong_day_or_word_of_a_list_says_what_is_accepted() {
+    for (text, expected) in [
+        (
+            "old_cookie_until = 'tomorrow'",
+            "1: `old_cookie_until` is 'tomorrow': expected a day such as \"2027-03-01\", or a moment such as",
+        ),
+        ("old_cookie_until = 2027", "1: `old_cookie_until` is 2027: expected a day"),
+        ("old_cookie_until = 12:00:00", "1: `old_cookie_until` is 12:00:00: expected a day"),
+        ("old_cookie_until = 2027-02-30", "1: "),
+        (
+            "clear_site_data = ['cache', 'all']",
+            "1: `clear_site_data` is ['cache', 'all']: expected a list of `cache`, `storage`, `cookies` or `*`",
+        ),
+    ] {
+        check_error(text, expected);
+    }
+}
+
+/// Checks the beginning of the error about a file with this text.
+fn check_error(text: &str, expected: &str) {
+    let error = file(text).unwrap_err().to_string();
+    let expected = format!("config/session.toml:{expected}");
+    assert!(error.starts_with(&expected), "{text:?}: {error}");
+    assert!(!error.contains('\n') && !error.contains("12345"), "{error}");
 }
 
 #[test]
