@@ -110,6 +110,7 @@ impl Settings {
             .cookie_settings(self.cookie_settings())
             .trusted_origins(self.trusted_origins.iter().cloned())
             .max_bytes(self.max_bytes)
+            .seal_records(self.seal_records)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .secret_fields(self.secret_fields.clone())

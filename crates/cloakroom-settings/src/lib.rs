@@ -149,6 +149,13 @@ pub struct Settings {
     #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
     pub max_bytes: usize,
 
+    /// Whether records in a store are sealed by `APP_KEY`, so that nobody who reads the database or a backup
+    /// of it reads values. Default: `false`. Plain records are still read, and sealed at their next write. A
+    /// lost key loses all sessions, and the command `cloakroom` needs `APP_KEY` to show them. The cookie driver
+    /// always seals.
+    #[config(default = false, env = "SESSION_SEAL_RECORDS")]
+    pub seal_records: bool,
+
     /// The number of sessions that one owner may have at the same time on a driver with a store. More
     /// than 0. Default: 100. A sign-in that exceeds it ends the session that was unused for the
     /// longest time. `"none"` removes the limit, and then an owner's list can grow until listing it is

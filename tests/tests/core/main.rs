@@ -17,6 +17,7 @@ mod owners;
 mod reach;
 mod retries;
 mod schedules;
+mod sealed_records;
 mod several_values;
 mod shared;
 mod sign_in;

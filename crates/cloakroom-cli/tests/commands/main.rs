@@ -486,3 +486,22 @@ fn a_named_file_of_variables_has_to_exist() {
     assert_eq!(ran.code(), 2);
     assert!(ran.err().contains("--env-file: nowhere does not exist"), "{}", ran.err());
 }
+
+#[test]
+fn the_doctor_knows_sealed_records_and_an_old_cookie_that_is_over() {
+    let project = Project::on_files()
+        .with("APP_KEY", &AppKeys::generate())
+        .with("SESSION_SEAL_RECORDS", "true")
+        .with("SESSION_OLD_COOKIE_NAME", "__Host-session")
+        .with("SESSION_OLD_COOKIE_UNTIL", "2020-03-01");
+    let said = project.run(&["doctor"]).out();
+    for line in [
+        "good  records: sealed by the first application key at their next write\n",
+        "warn  cookie: `old_cookie_name`: cookies of this name are ignored since 2020-03-01T00:00:00Z; \
+         remove it and `old_cookie_until`\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    let said = project.with("SESSION_OLD_COOKIE_UNTIL", "9999-03-01").run(&["doctor"]).out();
+    assert!(!said.contains("old_cookie"), "{said}");
+}

@@ -232,7 +232,7 @@ impl<'c> Committer<'c> {
         let Some(key) = batch.own().key_in_doubt() else { return Ok(false) };
         let load = self.store.load(&key).map_err(|cause| failed(FIND, cause));
         let Some(Entry::Live(stored)) = within(attempts, load).await? else { return Ok(false) };
-        let Some(record) = read_live(&stored, self.context.now(), self.context) else {
+        let Some(record) = read_live(&key, &stored, self.context.now(), self.context) else {
             return Ok(false);
         };
         // The lead belongs to the old key.
@@ -285,9 +285,10 @@ impl<'c> Committer<'c> {
     /// record, because a tombstone does not name the application.
     async fn find_following_rotations(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
         let found = load_following_rotations(self.store, key).await?;
-        let is_own =
-            |stored: &StoredRecord| read_live(stored, self.context.now(), self.context).is_some();
-        Ok(found.filter(|(_, stored)| is_own(stored)).map(|(key, _)| key))
+        let is_own = |(key, stored): &(RecordKey, StoredRecord)| {
+            read_live(key, stored, self.context.now(), self.context).is_some()
+        };
+        Ok(found.filter(is_own).map(|(key, _)| key))
     }
 
     /// Destroys the session under the key that `find` returns. Finds it again if it has moved in

@@ -11,6 +11,7 @@ use crate::{
     record::{
         Record,
         lifetimes::{Browser, CookieContents, Deadlines, Lifetimes},
+        sealed::RecordFormat,
     },
 };
 use cloakroom_store::clock::{Clock, Timestamp};
@@ -20,7 +21,7 @@ pub(crate) struct Context {
     pub(crate) cookies: Cookies,
     pub(crate) origins: SiteOrigins,
     pub(crate) cookie_contents: CookieContents,
-    pub(crate) apps: AppTags,
+    pub(crate) records: RecordFormat,
     pub(crate) csrf: CsrfKeys,
     pub(crate) shared: SubKey,
     pub(crate) pre_sessions: PreSessions,
@@ -53,7 +54,12 @@ impl Context {
 
     /// Returns the tags by which this application recognizes its records in a store.
     pub(crate) fn apps(&self) -> &AppTags {
-        &self.apps
+        self.records.apps()
+    }
+
+    /// Returns how records are written for a store and read.
+    pub(crate) fn records(&self) -> &RecordFormat {
+        &self.records
     }
 
     pub(crate) fn csrf(&self) -> &CsrfKeys {

@@ -49,6 +49,7 @@ impl Error {
             Kind::Contention { .. } => "contention",
             Kind::Store { .. } => "store",
             Kind::Unsupported { .. } | Kind::CarriedByCookie => "unsupported",
+            Kind::Locked => "locked",
             Kind::NoUsers { .. } => "no_users",
             Kind::Unprotected { .. } => "unprotected",
             Kind::InvalidForm { .. } => "invalid_form",
@@ -58,6 +59,12 @@ impl Error {
     /// Returns whether a stored value has another type than the one that was asked for.
     pub fn is_decode(&self) -> bool {
         matches!(*self.0, Kind::Decode { .. })
+    }
+
+    /// Returns whether a record is sealed by an application key that the caller does not have. Only tools
+    /// that read the records of [any application](crate::SessionsBuilder::any_application) get this error.
+    pub fn is_locked(&self) -> bool {
+        matches!(*self.0, Kind::Locked)
     }
 
     /// Returns whether a key is longer than 1 KiB or has more than 32 segments.

@@ -37,7 +37,10 @@ use crate::{
         headers::is_header_name, origin::Origin, redirect::local_path, site_data::SiteData,
         site_origins::SiteOrigins,
     },
-    record::lifetimes::Lifetimes,
+    record::{
+        lifetimes::Lifetimes,
+        sealed::{RecordFormat, Writes},
+    },
 };
 use cloakroom_store::{
     Store,
@@ -301,6 +304,7 @@ pub struct SessionsBuilder {
     driver: Driver,
     keys: AppKeys,
     scope: Scope,
+    records: Writes,
     cookie: CookieSettings,
     public_origin: Option<Origin>,
     trusted_origins: Vec<Origin>,
@@ -328,6 +332,7 @@ impl SessionsBuilder {
             driver,
             keys,
             scope: Scope::default(),
+            records: Writes::default(),
             cookie: CookieSettings::default(),
             public_origin: None,
             trusted_origins: Vec::new(),
@@ -519,6 +524,31 @@ impl SessionsBuilder {
     /// ```
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
+        self
+    }
+
+    /// Sets whether records in a store are sealed by the application key (XAES-256-GCM), so that nobody who
+    /// reads the database, a backup or the network to it reads values. Default: off. The cookie driver always
+    /// seals.
+    ///
+    /// A sealed record is bound to its record key. The index of owners and the deadlines are beside the record
+    /// and stay as they are. Records that were stored plain, or sealed by an older key, are still read, and
+    /// the next write seals them. After the setting is turned off, sealed records are still read. A sealed
+    /// record is 45 bytes longer; [`max_bytes`](Self::max_bytes) does not count them.
+    ///
+    /// # Security
+    /// A lost application key loses all sessions. Sealing hides values from readers of the store. Someone who
+    /// can write to it can still delete records, or put an earlier one back.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.seal_records(true).build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn seal_records(mut self, on: bool) -> Self {
+        self.records = if on { Writes::Sealed } else { Writes::Plain };
         self
     }
 
@@ -825,7 +855,11 @@ impl SessionsBuilder {
         let old_name = self.old_cookie.map(|old| OldName::new(old, &cookies, &self.keys));
         let context = Context {
             cookie_contents: backend.cookie_contents(),
-            apps: AppTags::new(&self.keys, self.scope),
+            records: RecordFormat::new(
+                &self.keys,
+                AppTags::new(&self.keys, self.scope),
+                self.records,
+            ),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             shared: self.keys.derive("shared session"),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),

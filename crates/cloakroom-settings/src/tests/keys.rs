@@ -8,7 +8,7 @@ use crate::{Secret, Settings, Variables, names};
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 54] = [
+const ROWS: [Row; 55] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
     ("old_cookie_name", "SESSION_OLD_COOKIE_NAME", "'sid'", "sid", |s| {
@@ -48,6 +48,7 @@ const ROWS: [Row; 54] = [
         format!("{:?}", s.absolute_timeout)
     }),
     ("max_bytes", "SESSION_MAX_BYTES", "1000", "1000", |s| s.max_bytes.to_string()),
+    ("seal_records", "SESSION_SEAL_RECORDS", "true", "true", |s| s.seal_records.to_string()),
     ("max_sessions", "SESSION_MAX_SESSIONS", "3", "Some(3)", |s| {
         format!("{:?}", s.max_sessions.limit())
     }),
