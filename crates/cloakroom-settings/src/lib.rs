@@ -91,9 +91,9 @@ pub struct Settings {
     pub cookie_name: Option<String>,
 
     /// The name that the cookie had before. Default: none. Until `old_cookie_until`, a request without the
-    /// new cookie is served from the one of this name, and its response replaces that by the new one. So a
-    /// change of `cookie_name` signs nobody out. The old cookie is removed with the path and the domain of
-    /// the new one. Until the date, whoever can set a cookie of the old name can plant one.
+    /// new cookie is served from the one of this name, and its response replaces that by the new one. So
+    /// visitors stay signed in when `cookie_name` changes. The old cookie is removed with the path and the
+    /// domain of the new one. Until the date, a host that can set a cookie of the old name can plant one.
     #[config(env = "SESSION_OLD_COOKIE_NAME")]
     pub old_cookie_name: Option<String>,
 
@@ -149,8 +149,8 @@ pub struct Settings {
     #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
     pub max_bytes: usize,
 
-    /// Whether records in a store are sealed by `APP_KEY`, so that nobody who reads the database or a backup
-    /// of it reads values. Default: `false`. Plain records are still read, and sealed at their next write. A
+    /// Whether records in a store are sealed by `APP_KEY`, so that a copy of the database or of a backup
+    /// shows no values. Default: `false`. Plain records are still read, and sealed at their next write. A
     /// lost key loses all sessions, and the command `cloakroom` needs `APP_KEY` to show them. The cookie driver
     /// always seals.
     #[config(default = false, env = "SESSION_SEAL_RECORDS")]
@@ -260,7 +260,7 @@ pub struct CookieTable {
 
     /// Whether browsers keep a separate cookie for each site that embeds this one in a frame (CHIPS).
     /// Default: `false`. Set it for pages that other sites embed, because browsers block other cookies
-    /// there. It needs `secure` and `same_site = "none"`. A visitor has a session of its own in each
+    /// there. It needs `secure` and `same_site = "none"`. A visitor has another session in each
     /// embedding site.
     #[config(default = false, env = "SESSION_COOKIE_PARTITIONED")]
     pub partitioned: bool,

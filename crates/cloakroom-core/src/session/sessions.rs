@@ -527,8 +527,8 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets whether records in a store are sealed by the application key (XAES-256-GCM), so that nobody who
-    /// reads the database, a backup or the network to it reads values. Default: off. The cookie driver always
+    /// Sets whether records in a store are sealed by the application key (XAES-256-GCM). A copy of the
+    /// database, a backup of it, or the traffic to it then shows no values. Default: off. The cookie driver always
     /// seals.
     ///
     /// A sealed record is bound to its record key. The index of owners and the deadlines are beside the record
@@ -754,7 +754,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Reads cookies of an earlier name until a date, so that a change of the name signs nobody out.
+    /// Reads cookies of an earlier name until a date, so that visitors stay signed in when the name changes.
     /// Default: none.
     ///
     /// `cookie` has the name, path and domain that the cookie had;
@@ -771,8 +771,8 @@ impl SessionsBuilder {
     /// expired.
     ///
     /// # Security
-    /// Whoever can set a cookie of the old name can do so until `until`, so the prefix of the new name
-    /// protects only from then on. No other session system of the application may use the old name.
+    /// A neighbouring host that can set a cookie of the old name can plant one until `until`. The prefix of
+    /// the new name protects from then on. No other session system of the application may use the old name.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
