@@ -13,8 +13,8 @@ use cloakroom_tests::{
     running::Running,
     server::{Framework, Serving},
 };
-use serde_json::Value;
-use thirtyfour::{extensions::cdp::ChromeDevTools, prelude::*};
+use serde_json::{Value, json};
+use thirtyfour::prelude::*;
 
 const NAME: &str = "__Host-Http-session";
 
@@ -61,8 +61,7 @@ impl Site {
 
     /// Returns the cookies in the store of the browser, of all sites.
     async fn cookies(&self) -> Vec<Value> {
-        let tools = ChromeDevTools::new(self.browser.handle.clone());
-        let all = tools.execute_cdp("Storage.getCookies").await.unwrap();
+        let all = self.browser.cdp().send_raw("Storage.getCookies", json!({})).await.unwrap();
         all["cookies"].as_array().unwrap().clone()
     }
 
@@ -112,7 +111,6 @@ async fn a_partitioned_cookie_is_kept_and_removed_for_each_embedding_site() {
 
     // The same page in a frame of another site has no session yet.
     site.browser.goto(site.url("127.0.0.1", "/none")).await.unwrap();
-    let read = site.url("localhost", "/read");
     let frame = async |path| {
         let script = format!(
             "const done = arguments[0], frame = document.createElement('iframe');
@@ -124,10 +122,9 @@ async fn a_partitioned_cookie_is_kept_and_removed_for_each_embedding_site() {
         site.browser.execute_async(&script, Vec::new()).await.unwrap();
         let frame = site.browser.find(By::Css("iframe")).await.unwrap();
         frame.enter_frame().await.unwrap();
-        let text = site.browser.find(By::Css("body")).await.unwrap().text().await.unwrap();
-        text
+        site.browser.find(By::Css("body")).await.unwrap().text().await.unwrap()
     };
-    assert_eq!(frame("/read").await, "", "{read}");
+    assert_eq!(frame("/read").await, "");
     site.browser.enter_default_frame().await.unwrap();
     assert_eq!(frame("/login").await, "signed in");
     assert_eq!(partitions(&site.cookies().await), ["http://127.0.0.1", "http://localhost"]);
@@ -141,11 +138,12 @@ async fn a_partitioned_cookie_is_kept_and_removed_for_each_embedding_site() {
 
 /// Returns the sites whose pages the cookies are sent from.
 fn partitions(cookies: &[Value]) -> Vec<&str> {
-    let key = |cookie: &Value| -> &str {
+    let mut sites = Vec::new();
+    for cookie in cookies {
         assert_eq!(cookie["name"], NAME);
-        cookie["partitionKey"]["topLevelSite"].as_str().unwrap_or_else(|| panic!("{cookie}"))
-    };
-    let mut sites: Vec<_> = cookies.iter().map(key).collect();
+        let site = cookie["partitionKey"]["topLevelSite"].as_str();
+        sites.push(site.unwrap_or_else(|| panic!("{cookie}")));
+    }
     sites.sort_unstable();
     sites
 }

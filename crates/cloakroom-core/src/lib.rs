@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `http` | reads request headers, writes response headers; origins; redirects |
 //! | `crypto` | application keys, tokens, sealing |
-//! | `cookie` | reads and writes cookies; chunks; pre-sessions |
+//! | `cookie` | reads and writes cookies; chunks; pre-sessions; the old name |
 //! | `values` | the JSON values of a session, by dotted keys |
 //! | `form` | reads forms; errors by field |
 //! | `record` | the record of a session, its format, the changes that are replayed on it |

@@ -9,7 +9,7 @@ const INSTALL: &str = "the browser tests need Chromium and ChromeDriver: \
                        apt-get install chromium chromium-driver";
 
 /// Starts a browser. It ends with the driver.
-pub async fn start() -> (WebDriver, Running) {
+pub(crate) async fn start() -> (WebDriver, Running) {
     let (chromedriver, port) = start_chromedriver();
     let mut options = DesiredCapabilities::chrome();
     for argument in [

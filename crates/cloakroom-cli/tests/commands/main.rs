@@ -505,3 +505,13 @@ fn the_doctor_knows_sealed_records_and_an_old_cookie_that_is_over() {
     let said = project.with("SESSION_OLD_COOKIE_UNTIL", "9999-03-01").run(&["doctor"]).out();
     assert!(!said.contains("old_cookie"), "{said}");
 }
+
+#[test]
+fn the_doctor_warns_of_a_name_without_a_prefix_over_https() {
+    let project = Project::new().with("APP_KEY", &AppKeys::generate());
+    let warning = "warn  cookie: `cookie_name`: other hosts and plain http can set `sid`;";
+    for (name, warned) in [("sid", true), ("__host-http-sid", false), ("__Secure-sid", false)] {
+        let said = project.run_with(&["doctor"], &[["SESSION_COOKIE_NAME", name]]).good();
+        assert_eq!(said.contains(warning), warned, "{said}");
+    }
+}

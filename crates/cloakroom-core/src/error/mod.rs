@@ -33,7 +33,7 @@ pub struct Error(Arc<Kind>);
 impl Error {
     /// Returns one stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
     /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
-    /// `too_large`, `contention`, `store`, `unsupported`, `no_users`, `unprotected` or `invalid_form`.
+    /// `too_large`, `contention`, `store`, `unsupported`, `locked`, `no_users`, `unprotected` or `invalid_form`.
     pub fn code(&self) -> &'static str {
         match *self.0 {
             Kind::BadKey { .. } => "bad_key",
