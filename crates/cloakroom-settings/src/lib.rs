@@ -75,6 +75,7 @@ use cloakroom_core::{Origin, SiteData, cookie::SameSite, form::SecretFields};
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each setting is on or off by itself")]
 pub struct Settings {
     /// The place where sessions are stored: `cookie`, `memory`, `file`, `redis`, `postgres`, `mysql` or
     /// `sqlite`. Default: `cookie`, which needs no server. The other drivers cost a store, and in return no concurrent request
