@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod chromium;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -11,9 +13,6 @@ use std::{
 
 use cloakroom_tests::running::Running;
 use thirtyfour::prelude::*;
-
-const INSTALL: &str = "the browser tests need Chromium and ChromeDriver: \
-                       apt-get install chromium chromium-driver";
 
 /// Chromium under ChromeDriver, and the demo for it to look at.
 struct Stage {
@@ -32,23 +31,7 @@ impl Stage {
         let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"));
         demo.current_dir(&folder).env("PORT", "0").env("SESSION_DRIVER", driver);
         let (demo, address) = Running::start(demo);
-        let (chromedriver, port) = start_chromedriver();
-        let mut options = DesiredCapabilities::chrome();
-        for argument in [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-first-run",
-            "--window-size=900,1100",
-        ] {
-            options.add_arg(argument).unwrap();
-        }
-        let browser = WebDriver::new(format!("http://127.0.0.1:{port}"), options).await;
-        let browser = browser.unwrap_or_else(|error| panic!("{error}; {INSTALL}"));
+        let (browser, chromedriver) = chromium::start().await;
         let address = format!("http://{address}");
         Self { browser, address, _chromedriver: chromedriver, _demo: demo }
     }
@@ -90,18 +73,6 @@ impl Stage {
     async fn strike(self) {
         drop(self.browser.quit().await);
     }
-}
-
-/// ChromeDriver on a free port, which it tells.
-fn start_chromedriver() -> (Running, u16) {
-    let there = Command::new("chromedriver").arg("--version").output();
-    assert!(there.is_ok(), "{INSTALL}");
-    let mut chromedriver = Command::new("chromedriver");
-    chromedriver.arg("--port=0");
-    Running::start_until(chromedriver, |line| {
-        let (_, port) = line.split_once("started successfully on port ")?;
-        port.trim_end_matches('.').parse().ok()
-    })
 }
 
 /// The first story: an invalid entry comes back with old input and errors, once; a valid one is

@@ -1,8 +1,9 @@
 //! Measures one request without a network: `cargo xtask bench`.
 //!
 //! Compare rows of one run. The difference between `none` with and without the layer is the cost of
-//! every request. `read` and `write` add the cookie driver's decryption and sealing. `bound_…` compares
-//! sessions that are bound to a device with the same ones without.
+//! every request. `read` and `write` add the cookie driver's decryption and sealing. `sealed` is the memory
+//! driver with sealed records. `bound_…` compares sessions that are bound to a device with the same ones
+//! without.
 
 use axum::{Router, body::Body, routing::get};
 use cloakroom::{
@@ -27,6 +28,7 @@ fn build(driver: &str, binding: DeviceBinding) -> Sessions {
     let keys = AppKeys::random();
     let builder = match driver {
         "cookie" => Sessions::builder(Driver::Cookie, keys),
+        "sealed" => Sessions::builder(MemoryStore::new(), keys).seal_records(true),
         _ => Sessions::builder(MemoryStore::new(), keys),
     };
     let builder = builder.cookie_settings(CookieSettings::development());
@@ -79,14 +81,14 @@ fn none(bencher: Bencher<'_, '_>, driver: &str) {
     bench(bencher, app, "/none", Some(&cookie));
 }
 
-#[divan::bench(args = ["cookie", "memory"])]
+#[divan::bench(args = ["cookie", "memory", "sealed"])]
 fn read(bencher: Bencher<'_, '_>, driver: &str) {
     let mut app = probe::axum::router(sessions(driver));
     let cookie = signed_in(&mut app);
     bench(bencher, app, "/read", Some(&cookie));
 }
 
-#[divan::bench(args = ["cookie", "memory"])]
+#[divan::bench(args = ["cookie", "memory", "sealed"])]
 fn write(bencher: Bencher<'_, '_>, driver: &str) {
     let mut app = probe::axum::router(sessions(driver));
     let cookie = signed_in(&mut app);

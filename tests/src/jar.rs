@@ -35,7 +35,7 @@ impl SetCookie {
     }
 
     /// The reason why a browser would ignore this line, if there is one: the prefix and size rules
-    /// of RFC 6265bis, 5.7.
+    /// of RFC 6265bis, 5.7, and of draft-ietf-httpbis-layered-cookies.
     pub fn refused_because(&self) -> Option<&'static str> {
         let has = |name: &str| self.attributes.contains_key(name);
         let root = self.attributes.get("path").is_some_and(|path| path == "/");
@@ -45,11 +45,19 @@ impl SetCookie {
         if self.attributes.values().any(|value| value.len() > 1024) {
             return Some("an attribute is longer than 1024 bytes");
         }
-        if self.name.starts_with("__Host-") && !(has("secure") && root && !has("domain")) {
+        let name = self.name.to_ascii_lowercase();
+        if name.starts_with("__host-") && !(has("secure") && root && !has("domain")) {
             return Some("__Host- needs Secure, Path=/ and no Domain");
         }
-        if self.name.starts_with("__Secure-") && !has("secure") {
+        let is_http = name.starts_with("__http-") || name.starts_with("__host-http-");
+        if is_http && !(has("secure") && has("httponly")) {
+            return Some("__Http- and __Host-Http- need Secure and HttpOnly");
+        }
+        if name.starts_with("__secure-") && !has("secure") {
             return Some("__Secure- needs Secure");
+        }
+        if has("partitioned") && !has("secure") {
+            return Some("Partitioned needs Secure");
         }
         let cross_site = self.attributes.get("samesite").is_some_and(|value| value == "None");
         (cross_site && !has("secure")).then_some("SameSite=None needs Secure")

@@ -98,7 +98,7 @@ fn problem(named: &str) -> Option<String> {
 
 fn all_sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    ["crates", "examples", "tests"].map(|folder| sources(&root.join(folder))).concat()
+    ["crates", "demo", "examples", "tests"].map(|folder| sources(&root.join(folder))).concat()
 }
 
 /// Returns the problems of the tests that the rows name.

@@ -1,10 +1,15 @@
 //! `cloakroom doctor`: finds problems in production, one line for each finding.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anstyle::Style;
 use cloakroom::{
     DeviceBinding, WithCauses,
+    clock::Timestamp,
     cookie::SameSite,
     redis,
     settings::{DriverKind, Settings},
@@ -88,8 +93,23 @@ async fn check(settings: &Settings, common: &CommonOptions) -> Vec<Finding> {
     findings.extend(cookie(settings));
     findings.push(devices(settings));
     findings.extend(timeouts(settings));
+    findings.extend(old_cookie(settings));
+    if settings.seal_records && settings.driver != DriverKind::Cookie {
+        let text = "sealed by the first application key at their next write";
+        findings.push(finding("records", Verdict::Good, text));
+    }
     findings.extend(driver(settings).await);
     findings
+}
+
+/// Finds an old name of the cookie that is no longer read.
+fn old_cookie(settings: &Settings) -> Option<Finding> {
+    let until = settings.old_cookie_until.filter(|until| *until <= SystemTime::now())?;
+    let text = format!(
+        "`old_cookie_name`: cookies of this name are ignored since {}; remove it and `old_cookie_until`",
+        Timestamp::from(until)
+    );
+    Some(finding("cookie", Verdict::Warning, text))
 }
 
 /// Finds variables that look like settings and are none. `SESSION_MANAGER` is a variable of the X Window
@@ -138,7 +158,7 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
             Verdict::Warning,
             format!(
                 "`cookie_name`: other hosts and plain http can set `{}`; browsers accept a name that \
-                 begins with `__Host-`, or with `__Secure-` if there is a domain, over https only",
+                 begins with `__Host-Http-`, or with `__Secure-` if there is a domain, over https only",
                 cookie.name
             ),
         );

@@ -132,11 +132,13 @@ impl SharedStore {
         }
     }
 
-    /// Builds the session system on this store, for the sessions of all applications in it. It has a
-    /// random key, because reading and ending sessions needs no application key.
+    /// Builds the session system on this store, for the sessions of all applications in it. Without a usable
+    /// application key it has a random one, because only sealed records need the key.
     pub(crate) fn sessions(&self, settings: &Settings) -> Result<Sessions, Failure> {
         let mut settings = settings.clone();
-        settings.app_key = Some(AppKeys::generate().into());
+        if settings.app_keys().is_err() {
+            settings.app_key = Some(AppKeys::generate().into());
+        }
         let builder = match self {
             #[cfg(unix)]
             Self::File(store) => settings.builder_on(store.clone()),

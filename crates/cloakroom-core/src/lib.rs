@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `http` | reads request headers, writes response headers; origins; redirects |
 //! | `crypto` | application keys, tokens, sealing |
-//! | `cookie` | reads and writes cookies; chunks; pre-sessions |
+//! | `cookie` | reads and writes cookies; chunks; pre-sessions; the old name |
 //! | `values` | the JSON values of a session, by dotted keys |
 //! | `form` | reads forms; errors by field |
 //! | `record` | the record of a session, its format, the changes that are replayed on it |
@@ -69,6 +69,7 @@ pub use error::{ConfigError, Error, WithCauses};
 pub use http::{
     origin::{Origin, OriginError},
     redirect::{self, Back, SeeOther},
+    site_data::SiteData,
     site_origins::SiteOrigins,
     site_scheme::SiteScheme,
 };

@@ -5,7 +5,7 @@ use cloakroom_core::{
     cookie::CookieSettings, observe, store::Store,
 };
 
-use crate::{DriverKind, Secret, Settings, SettingsError, origins::Origins};
+use crate::{CookieTable, DriverKind, Secret, Settings, SettingsError, origins::Origins};
 
 impl Settings {
     /// Builds the session system.
@@ -110,13 +110,15 @@ impl Settings {
             .cookie_settings(self.cookie_settings())
             .trusted_origins(self.trusted_origins.iter().cloned())
             .max_bytes(self.max_bytes)
+            .seal_records(self.seal_records)
             .max_sessions(self.max_sessions.limit())
             .commit_deadline(self.commit_deadline)
             .device_binding(self.device_binding)
             .device_refresh(self.device_refresh)
             .secret_fields(self.secret_fields.clone())
             .previous_url(self.previous_url)
-            .show_errors(self.show_errors);
+            .show_errors(self.show_errors)
+            .clear_site_data(self.clear_site_data.iter().copied());
         let builder = match &self.public_origin {
             Some(origin) => builder.public_origin(origin.clone()),
             None => builder,
@@ -129,9 +131,13 @@ impl Settings {
             Some(page) => builder.sign_in_page(page),
             None => builder,
         };
-        match &self.no_touch_header {
+        let builder = match &self.no_touch_header {
             Some(name) => builder.no_touch_header(name),
             None => builder,
+        };
+        match (self.old_cookie_settings(), self.old_cookie_until) {
+            (Some(cookie), Some(until)) => builder.old_cookie(cookie, until),
+            _ => builder,
         }
     }
 
@@ -194,25 +200,46 @@ impl Settings {
     /// use cloakroom_settings::{Settings, Variables};
     ///
     /// let settings = Settings::load_with(Some(nowhere), &Variables::default())?;
-    /// assert_eq!(settings.cookie_settings().name, "__Host-session");
+    /// assert_eq!(settings.cookie_settings().name, "__Host-Http-session");
     /// # Ok::<(), cloakroom_settings::SettingsError>(())
     /// ```
     pub fn cookie_settings(&self) -> CookieSettings {
-        let default_name = match (self.cookie.secure, &self.cookie.domain) {
-            (true, None) => "__Host-session",
-            (true, Some(_)) => "__Secure-session",
-            (false, _) => "session",
-        };
         CookieSettings {
-            name: self.cookie_name.clone().unwrap_or_else(|| default_name.to_owned()),
+            name: self.cookie_name.clone().unwrap_or_else(|| self.cookie.default_name().to_owned()),
             secure: self.cookie.secure,
             http_only: self.cookie.http_only,
             same_site: self.cookie.same_site,
             path: self.cookie.path.clone(),
             domain: self.cookie.domain.clone(),
+            partitioned: self.cookie.partitioned,
             max_chunks: self.cookie.max_chunks,
             browser_session: self.browser_session,
         }
+    }
+
+    /// Returns the settings of the cookie under its old name.
+    fn old_cookie_settings(&self) -> Option<CookieSettings> {
+        self.old_cookie_name.as_ref().map(|name| self.cookie_settings().renamed(name))
+    }
+
+    /// Checks the settings of the cookie's old name.
+    fn check_old_cookie(&self, origins: &Origins) -> Result<(), SettingsError> {
+        let refuse = |key, problem| Err(origins.refuse(key, problem));
+        let Some(old) = self.old_cookie_settings() else {
+            return match self.old_cookie_until {
+                Some(_) => refuse("old_cookie_until", "it needs `old_cookie_name` beside it"),
+                None => Ok(()),
+            };
+        };
+        if self.old_cookie_until.is_none() {
+            return refuse("old_cookie_name", "it needs `old_cookie_until` beside it");
+        }
+        if old.name == self.cookie_settings().name {
+            let accepted = "a name that differs from `cookie_name` is accepted";
+            return refuse("old_cookie_name", accepted);
+        }
+        let valid = old.validate();
+        valid.map_err(|error| origins.refuse("old_cookie_name", error.accepted()))
     }
 
     /// Returns the origins of the application: its own, and those that it trusts.
@@ -241,6 +268,7 @@ impl Settings {
         let cookie = self.cookie_settings().validate();
         let valid = cookie.and_then(|()| self.site_origins().validate());
         valid.map_err(|error| origins.refuse(error.key(), error.accepted()))?;
+        self.check_old_cookie(origins)?;
         #[cfg(feature = "redis")]
         if self.driver == DriverKind::Redis {
             let servers = self.redis.servers();
@@ -252,5 +280,18 @@ impl Settings {
             database.map_err(|refused| origins.refuse(refused.key, &refused.problem))?;
         }
         Ok(self)
+    }
+}
+
+impl CookieTable {
+    /// Returns the name with the strongest prefix that browsers accept with these attributes. With a
+    /// domain it is `__Secure-`, because `__Http-` protects nothing in browsers that do not know it.
+    fn default_name(&self) -> &'static str {
+        match (self.secure, &self.domain, self.http_only) {
+            (true, None, true) => "__Host-Http-session",
+            (true, None, false) => "__Host-session",
+            (true, Some(_), _) => "__Secure-session",
+            (false, ..) => "session",
+        }
     }
 }

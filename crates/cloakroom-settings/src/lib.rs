@@ -57,7 +57,10 @@ mod template;
 mod values;
 mod variables;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use confique::Config;
 
@@ -65,13 +68,14 @@ pub use error::SettingsError;
 pub use values::{DatabaseStatements, DriverKind, Durability, MaxSessions, RedisMode, Secret};
 pub use variables::Variables;
 
-use cloakroom_core::{DeviceBinding, Origin, cookie::SameSite, form::SecretFields};
+use cloakroom_core::{DeviceBinding, Origin, SiteData, cookie::SameSite, form::SecretFields};
 
 /// The settings of an application's sessions.
 #[derive(Clone, Debug, Config)]
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each setting is on or off by itself")]
 pub struct Settings {
     /// The place where sessions are stored: `cookie`, `memory`, `file`, `redis`, `postgres`, `mysql` or
     /// `sqlite`. Default: `cookie`, which needs no server. The other drivers cost a store, and in return no concurrent request
@@ -79,12 +83,26 @@ pub struct Settings {
     #[config(default = "cookie", env = "SESSION_DRIVER")]
     pub driver: DriverKind,
 
-    /// The cookie's name. Default: `__Host-session`, because browsers let no other host set a cookie
-    /// with this prefix. It is `__Secure-session` if `cookie.domain` is set, and `session` if
-    /// `cookie.secure` is off, because browsers refuse the prefixes there. Changing the name ends all
-    /// sessions.
+    /// The cookie's name. Default: `__Host-Http-session`, because browsers let no other host and no
+    /// script set a cookie with this prefix. It is `__Host-session` if `cookie.http_only` is off,
+    /// `__Secure-session` if `cookie.domain` is set, and `session` if `cookie.secure` is off, because
+    /// browsers refuse the stronger prefixes there. Changing the name ends all sessions, unless
+    /// `old_cookie_name` has the name before.
     #[config(env = "SESSION_COOKIE_NAME")]
     pub cookie_name: Option<String>,
+
+    /// The name that the cookie had before. Default: none. Until `old_cookie_until`, a request without the
+    /// new cookie is served from the one of this name, and its response replaces that by the new one. So
+    /// visitors stay signed in when `cookie_name` changes. The old cookie is removed with the path and the
+    /// domain of the new one. Until the date, a host that can set a cookie of the old name can plant one.
+    #[config(env = "SESSION_OLD_COOKIE_NAME")]
+    pub old_cookie_name: Option<String>,
+
+    /// The day from which on the old cookie is ignored, such as `"2027-03-01"`, or a moment in UTC, such as
+    /// `"2027-03-01T12:00:00Z"`. Default: none. Required with `old_cookie_name`. Choose one by which
+    /// sessions that were in use at the change have expired.
+    #[config(env = "SESSION_OLD_COOKIE_UNTIL", deserialize_with = values::moment)]
+    pub old_cookie_until: Option<SystemTime>,
 
     /// Whether browsers drop the cookie when they close. Default: `false`, so that visitors stay
     /// signed in. `true` protects shared computers, and visitors sign in more often. The timeouts
@@ -132,6 +150,13 @@ pub struct Settings {
     #[config(default = 262_144, env = "SESSION_MAX_BYTES", deserialize_with = values::bytes)]
     pub max_bytes: usize,
 
+    /// Whether records in a store are sealed by `APP_KEY`, so that a copy of the database or of a backup
+    /// shows no values. Default: `false`. Plain records are still read, and sealed at their next write. A
+    /// lost key loses all sessions, and the command `cloakroom` needs `APP_KEY` to show them. The cookie driver
+    /// always seals.
+    #[config(default = false, env = "SESSION_SEAL_RECORDS")]
+    pub seal_records: bool,
+
     /// The number of sessions that one owner may have at the same time on a driver with a store. More
     /// than 0. Default: 100. A sign-in that exceeds it ends the session that was unused for the
     /// longest time. `"none"` removes the limit, and then an owner's list can grow until listing it is
@@ -162,6 +187,13 @@ pub struct Settings {
     /// a copied cookie worthless sooner, and browsers send one or two requests more each time.
     #[config(default = "10m", env = "SESSION_DEVICE_REFRESH", deserialize_with = values::span)]
     pub device_refresh: Duration,
+
+    /// The data of the site that browsers remove when a visitor signs out: `"cache"`, `"storage"` (what
+    /// scripts have stored), `"cookies"` (of the whole domain) or `"*"`, in the environment separated by
+    /// commas. Default: none. Without it, the next user of a shared computer can see pages in the cache of the
+    /// browser. Clearing the cache can delay the response by seconds. Sent only if `cookie.secure` is on.
+    #[config(default = [], env = "SESSION_CLEAR_SITE_DATA", deserialize_with = values::site_data)]
+    pub clear_site_data: Vec<SiteData>,
 
     /// The form fields that `flash_all` leaves out, because their values must not return to a page. A
     /// pattern is compared with the words of a name: `card_number` matches whole words, `otp*` the
@@ -246,6 +278,13 @@ pub struct CookieTable {
     /// host. With a domain, every host below it can read and replace the cookie.
     #[config(env = "SESSION_COOKIE_DOMAIN")]
     pub domain: Option<String>,
+
+    /// Whether browsers keep a separate cookie for each site that embeds this one in a frame (CHIPS).
+    /// Default: `false`. Set it for pages that other sites embed, because browsers block other cookies
+    /// there. It needs `secure` and `same_site = "none"`. A visitor has another session in each
+    /// embedding site.
+    #[config(default = false, env = "SESSION_COOKIE_PARTITIONED")]
+    pub partitioned: bool,
 
     /// The number of cookies, of about 4 kB each, that a session on the cookie driver may fill: 1 to
     /// 16. Default: 4. Every request carries all of them, and many servers refuse headers above 8 to

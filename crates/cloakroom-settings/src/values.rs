@@ -1,6 +1,10 @@
 //! How single values are written.
 
-use std::{fmt, num::NonZeroUsize, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    time::{Duration, SystemTime},
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,7 +13,7 @@ use serde::{
 use zeroize::Zeroizing;
 
 use cloakroom_core::{
-    DeviceBinding, MIN_TIMEOUT, Origin, adapter::is_header_name, cookie::SameSite,
+    DeviceBinding, MIN_TIMEOUT, Origin, SiteData, adapter::is_header_name, cookie::SameSite,
     form::SecretFields,
 };
 
@@ -193,6 +197,15 @@ enum ListOrText {
     Other(IgnoredAny),
 }
 
+/// The forms of a moment: a date of TOML, or text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum DateOrText {
+    Date(toml::value::Datetime),
+    Text(String),
+    Other(IgnoredAny),
+}
+
 /// Returns an error that says what is accepted.
 fn expected<E: Error>(accepted: impl fmt::Display) -> E {
     E::custom(format!("expected {accepted}"))
@@ -235,6 +248,19 @@ fn any_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
         NumberOrText::Number(seconds) => Some(Duration::from_secs(seconds)),
         NumberOrText::Text(text) => humantime::parse_duration(&text).ok(),
         NumberOrText::Other(_) => None,
+    })
+}
+
+/// Reads the beginning of a day, or a moment, in UTC.
+pub(super) fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    let text = match DateOrText::deserialize(deserializer)? {
+        DateOrText::Date(date) => date.to_string(),
+        DateOrText::Text(text) => text,
+        DateOrText::Other(_) => String::new(),
+    };
+    let day = humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z"));
+    day.or_else(|_| humantime::parse_rfc3339(&text)).map_err(|_| {
+        expected("a day such as \"2027-03-01\", or a moment such as \"2027-03-01T12:00:00Z\"")
     })
 }
 
@@ -351,6 +377,16 @@ pub(super) fn origin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Origi
 pub(super) fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Origin>, D::Error> {
     let parse = |text: String| text.parse().map_err(D::Error::custom);
     list(deserializer)?.into_iter().map(parse).collect()
+}
+
+/// Reads a list of words for data of a site, written as [`list`] reads it.
+pub(super) fn site_data<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SiteData>, D::Error> {
+    let all = [SiteData::Cache, SiteData::Storage, SiteData::Cookies, SiteData::All];
+    let parse = |word: String| all.into_iter().find(|data| data.directive() == word);
+    let read: Option<_> = list(deserializer)?.into_iter().map(parse).collect();
+    read.ok_or_else(|| expected("a list of `cache`, `storage`, `cookies` or `*`"))
 }
 
 /// Reads the name of a header.

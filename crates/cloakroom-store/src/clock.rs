@@ -59,6 +59,13 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
+/// Counts a moment before the Unix epoch as the epoch.
+impl From<SystemTime> for Timestamp {
+    fn from(at: SystemTime) -> Self {
+        Self(0) + at.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
 /// Displays a moment after the year 9999 as the end of that year.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

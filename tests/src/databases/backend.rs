@@ -111,17 +111,14 @@ impl SqlBackend {
 
     /// Returns keys, owners and contents as text.
     pub fn dump(&self) -> String {
-        let columns = ["id", "owner", "successor"].map(|column| {
+        let column = |column| {
             let text = format!("SELECT {} FROM {}", self.hexadecimal(column), self.table);
-            self.texts(&format!("{text} WHERE {column} IS NOT NULL")).join("\n")
-        });
-        let record = match self.database {
-            Database::Postgres => "convert_from(record, 'UTF8')",
-            Database::MySql => "CONVERT(record USING utf8mb4)",
-            Database::Sqlite => "CAST(record AS TEXT)",
+            self.texts(&format!("{text} WHERE {column} IS NOT NULL"))
         };
-        let records = format!("SELECT {record} FROM {} WHERE record IS NOT NULL", self.table);
-        columns.join("\n") + "\n" + &self.texts(&records).join("\n")
+        let columns = ["id", "owner", "successor"].map(|name| column(name).join("\n"));
+        let records: Vec<_> =
+            column("record").iter().map(|record| from_hexadecimal(record)).collect();
+        columns.join("\n") + "\n" + &records.join("\n")
     }
 
     fn hexadecimal(&self, column: &str) -> String {
@@ -169,6 +166,13 @@ impl Drop for SqlBackend {
             left.push((self.database, self.table.clone()));
         }
     }
+}
+
+/// Returns the bytes as text. Other bytes than UTF-8, as in a sealed record, are replaced.
+fn from_hexadecimal(digits: &str) -> String {
+    let pairs = (0..digits.len()).step_by(2);
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or_default();
+    String::from_utf8_lossy(&pairs.map(byte).collect::<Vec<_>>()).into_owned()
 }
 
 fn is_missing_table(error: &str) -> bool {

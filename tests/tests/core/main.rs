@@ -2,6 +2,7 @@
 //! are written by others.
 #![allow(clippy::incompatible_msrv, reason = "tests run on the newest Rust")]
 
+mod clear_site_data;
 mod closures;
 mod commit_deadline;
 mod contention;
@@ -15,12 +16,14 @@ mod keys;
 mod late_requests;
 mod limits;
 mod no_change;
+mod old_cookie;
 mod owners;
 mod previous_url;
 mod reach;
 mod reload;
 mod retries;
 mod schedules;
+mod sealed_records;
 mod several_values;
 mod shared;
 mod sign_in;

@@ -584,7 +584,7 @@ async fn a_session_that_changes_hands_during_destroy_all_stays() {
     let created = store.keyed_calls().into_iter().filter(|(call, _)| *call == "create");
     let [(_, key), (_, others)] = created.collect::<Vec<_>>()[..] else { panic!("two sessions") };
     let Some(Entry::Live(theirs)) = store.records.load(&others).await.unwrap() else { panic!() };
-    let draft = cloakroom::copy_record(&theirs, DEFAULT_IDLE_TIMEOUT).unwrap();
+    let draft = cloakroom::copy_record(&others, &theirs, DEFAULT_IDLE_TIMEOUT, None).unwrap();
     *store.hooks.0.lock().unwrap() = Some((key, draft));
     assert_eq!(sessions.admin().unwrap().destroy_all(OWNER).await.unwrap(), 0);
     assert_eq!(browser.open().await.owner().as_deref(), Some("user-43"));

@@ -92,7 +92,8 @@ async fn an_error_with_an_earned_cookie_shows_no_token() {
     assert!(is_signed_in(&browser).await);
     let token = browser.jar.get("session").unwrap();
     let headers = format!("{:?}", uncommitted.headers);
-    assert_eq!(headers, r#"ResponseHeaders(1 Set-Cookie, vary: Some("Cookie"), secret: false)"#);
+    let shown = r#"ResponseHeaders(1 Set-Cookie, vary: Some("Cookie"), secret: false, clear_site_data: None)"#;
+    assert_eq!(headers, shown);
     for shown in [headers, format!("{uncommitted:?}"), uncommitted.to_string()] {
         assert!(!shown.contains(token), "{shown}");
     }

@@ -199,7 +199,9 @@ async fn browsers_take_every_cookie_of_the_default_settings() {
                 assert_eq!(cookie.refused_because(), None, "{line}");
                 let has = |name: &str| cookie.attributes.contains_key(name);
                 assert!(
-                    cookie.name.starts_with("__Host-session") && has("secure") && has("httponly")
+                    cookie.name.starts_with("__Host-Http-session")
+                        && has("secure")
+                        && has("httponly")
                 );
                 assert_eq!(cookie.attributes["samesite"], "Lax");
                 assert!(line.len() <= 4096);

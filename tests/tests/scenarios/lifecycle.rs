@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use cloakroom::{
+    SiteData,
     clock::{Clock, Timestamp},
+    cookie::CookieSettings,
     store::Sweep,
 };
 use cloakroom_tests::{
+    browser::Browser,
     jar::SetCookie,
     server::{Backend, Server, Setup},
     step::{Step, get, put},
@@ -21,6 +24,27 @@ every_driver! {
     a_clock_that_goes_back_brings_nothing_back,
     putting_after_destroy_begins_another_session,
     is_new_says_whether_the_visitor_came_with_a_session,
+}
+
+// On each framework and driver, over https as far as the settings know.
+#[tokio::test]
+async fn a_sign_out_clears_the_data_of_the_site() {
+    for setup in Setup::all() {
+        let server = Server::start_with(setup, |builder| {
+            let data = [SiteData::Cache, SiteData::Storage];
+            builder.cookie_settings(CookieSettings::default()).clear_site_data(data)
+        })
+        .await;
+        let mut visitor = server.browser();
+        let header = async |visitor: &mut Browser, step| {
+            visitor.run([step]).await.headers.get("clear-site-data").cloned()
+        };
+        let sign_in = Step::SignIn { owner: "virk".into() };
+        assert_eq!(header(&mut visitor, sign_in).await, None, "{setup:?}");
+        let cleared = header(&mut visitor, Step::SignOut).await;
+        assert_eq!(cleared.unwrap(), "\"cache\", \"storage\"", "{setup:?}");
+        assert_eq!(header(&mut visitor, Step::SignOut).await, None, "{setup:?}");
+    }
 }
 
 server_side! {

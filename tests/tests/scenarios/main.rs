@@ -87,6 +87,7 @@ mod polls;
 mod redirects;
 mod responses;
 mod schedules;
+mod sealed_records;
 mod show_errors;
 mod sign_in;
 mod tokens;

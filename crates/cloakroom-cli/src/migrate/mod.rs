@@ -18,6 +18,7 @@ mod report;
 use std::{collections::HashSet, time::Duration};
 
 use cloakroom::{
+    AppKeys,
     clock::{Clock, SystemClock},
     settings::Settings,
     store::{Cursor, Entry, Outcome, RecordKey, Store, StoredRecord},
@@ -46,6 +47,8 @@ struct Migration<'a> {
     /// The source and the target, for messages.
     endpoints: [&'a Endpoint<'a>; 2],
     idle_timeout: Duration,
+    /// The keys that open sealed records.
+    keys: Option<AppKeys>,
     /// Whether to copy a session again if its earlier copy has expired.
     copy_expired: bool,
     journal: Journal<'a>,
@@ -72,6 +75,7 @@ pub(crate) async fn run(
         to: to.store(),
         endpoints: endpoints.each_ref(),
         idle_timeout: settings.idle_timeout,
+        keys: settings.app_keys().ok(),
         copy_expired: options.copy_expired,
         journal,
     };

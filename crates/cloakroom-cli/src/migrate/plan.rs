@@ -162,7 +162,8 @@ impl Migration<'_> {
         let Facts { source: Some(Entry::Live(source)), target, .. } = facts else {
             return Ok(Plan::Skip(left(facts.source.as_ref()), None));
         };
-        let Some(draft) = cloakroom::copy_record(&source, self.idle_timeout) else {
+        let keys = self.keys.as_ref();
+        let Some(draft) = cloakroom::copy_record(key, &source, self.idle_timeout, keys) else {
             return Ok(Plan::Skip(CopyResult::Unreadable, None));
         };
         let (commit, expires, result) = match decision {

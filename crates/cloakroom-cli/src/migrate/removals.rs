@@ -203,6 +203,7 @@ mod tests {
             from: &from,
             to: &target,
             endpoints: endpoints.each_ref(),
+            keys: None,
             idle_timeout: IDLE,
             copy_expired: false,
             journal,

@@ -64,6 +64,12 @@ impl Report {
                  again with --copy-expired"
             ));
         }
+        if *unreadable > 0 {
+            remark(format!(
+                "{unreadable} in {from} are damaged, of another version, or sealed by an application key that \
+                 is not in APP_KEY. Set the keys of the application and run it again to copy sealed ones"
+            ));
+        }
         let verified = copied + updated;
         let value = json!({
             "from": from, "to": to, "copied": copied, "updated": updated, "same": unchanged,

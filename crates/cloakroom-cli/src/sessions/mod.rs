@@ -20,6 +20,7 @@ pub(crate) use self::{
 use crate::{
     arguments::CommonOptions,
     failure::Failure,
+    output::remark,
     progress::Progress,
     setup::{self, SharedStore},
 };
@@ -33,7 +34,8 @@ fn open(common: &CommonOptions) -> Result<(SharedStore, SessionAdmin), Failure> 
 }
 
 /// Passes each live session to `visit`, of one owner or of all. Skips a session that the store returns
-/// a second time, because stores may repeat some while they change.
+/// a second time, because stores may repeat some while they change. Skips sessions that are sealed by other
+/// keys than those in `APP_KEY`, and says how many there are.
 ///
 /// # Errors
 /// If the store fails, or someone presses Ctrl-C.
@@ -43,7 +45,7 @@ async fn for_each(
     progress: &mut Progress,
     mut visit: impl FnMut(SessionInfo),
 ) -> Result<(), Failure> {
-    let (mut seen, mut next) = (HashSet::new(), Some(Cursor::default()));
+    let (mut seen, mut next, mut locked) = (HashSet::new(), Some(Cursor::default()), 0);
     while let Some(cursor) = next {
         let page = match owner {
             Some(owner) => admin.sessions_of(owner, cursor).await?,
@@ -58,7 +60,14 @@ async fn for_each(
         if !progress.advance(loaded as u64) {
             return Err(Failure::stopped(format!("{} read", counted(seen.len(), "session"))));
         }
+        locked += page.locked;
         next = page.next;
+    }
+    if locked > 0 {
+        remark(format!(
+            "{} left out: sealed by an application key that is not in APP_KEY",
+            counted(locked, "session")
+        ));
     }
     Ok(())
 }

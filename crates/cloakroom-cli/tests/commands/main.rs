@@ -258,7 +258,7 @@ fn the_doctor_finds_what_goes_wrong() {
         healthy.run(&["doctor"]).good(),
         str![[r#"
 good  application key: one key, long enough
-good  cookie: `__Host-session`, sent over https only
+good  cookie: `__Host-Http-session`, sent over https only
 good  devices: `device_binding` is off: a copied cookie works until its session ends
 good  driver: cookie; of two concurrent responses the last one wins, and a copied cookie stays valid after a logout
 
@@ -278,7 +278,7 @@ good  driver: cookie; of two concurrent responses the last one wins, and a copie
         str![[r#"
 wrong application key: session settings: APP_KEY is not set: [..]
 wrong cookie: `cookie.secure` is off: browsers send it over plain http, where others on the network can read it
-warn  cookie: `cookie_name`: other hosts and plain http can set `session`; browsers accept a name that begins with `__Host-`, or with `__Secure-` if there is a domain, over https only
+warn  cookie: `cookie_name`: other hosts and plain http can set `session`; browsers accept a name that begins with `__Host-Http-`, or with `__Secure-` if there is a domain, over https only
 wrong cookie: `cookie.http_only` is off: any script on a page can read it
 warn  cookie: `cookie.domain`: every host below example.org receives it and can set it
 good  devices: `device_binding` is off: a copied cookie works until its session ends
@@ -487,4 +487,33 @@ fn a_named_file_of_variables_has_to_exist() {
     let ran = Project::new().run(&["list", "--env-file", "nowhere"]);
     assert_eq!(ran.code(), 2);
     assert!(ran.err().contains("--env-file: nowhere does not exist"), "{}", ran.err());
+}
+
+#[test]
+fn the_doctor_knows_sealed_records_and_an_old_cookie_that_is_over() {
+    let project = Project::on_files()
+        .with("APP_KEY", &AppKeys::generate())
+        .with("SESSION_SEAL_RECORDS", "true")
+        .with("SESSION_OLD_COOKIE_NAME", "__Host-session")
+        .with("SESSION_OLD_COOKIE_UNTIL", "2020-03-01");
+    let said = project.run(&["doctor"]).out();
+    for line in [
+        "good  records: sealed by the first application key at their next write\n",
+        "warn  cookie: `old_cookie_name`: cookies of this name are ignored since 2020-03-01T00:00:00Z; \
+         remove it and `old_cookie_until`\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    let said = project.with("SESSION_OLD_COOKIE_UNTIL", "9999-03-01").run(&["doctor"]).out();
+    assert!(!said.contains("old_cookie"), "{said}");
+}
+
+#[test]
+fn the_doctor_warns_of_a_name_without_a_prefix_over_https() {
+    let project = Project::new().with("APP_KEY", &AppKeys::generate());
+    let warning = "warn  cookie: `cookie_name`: other hosts and plain http can set `sid`;";
+    for (name, warned) in [("sid", true), ("__host-http-sid", false), ("__Secure-sid", false)] {
+        let said = project.run_with(&["doctor"], &[["SESSION_COOKIE_NAME", name]]).good();
+        assert_eq!(said.contains(warning), warned, "{said}");
+    }
 }

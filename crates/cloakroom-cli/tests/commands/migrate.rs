@@ -1,6 +1,9 @@
 //! `cloakroom migrate`: visitors stay signed in, newer sessions are kept, and no logout is undone.
 
-use cloakroom::{FileStore, Sessions, redis::RedisStore, store::Cursor};
+use cloakroom::{
+    AppKeys, FileStore, Sessions, SessionsBuilder, cookie::CookieSettings, redis::RedisStore,
+    store::Cursor,
+};
 use cloakroom_tests::redis::RedisServer;
 use serde_json::{Value, json};
 
@@ -474,4 +477,30 @@ fn invalid_drivers_are_refused() {
     assert!(ran.err().contains("possible values: file, redis"), "{}", ran.err());
     let ran = project.run(&["migrate", "--from", "file", "--to", "redis"]);
     assert_eq!(ran.code(), 1, "{}", ran.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_sessions_are_copied_with_the_key() {
+    let key = AppKeys::generate();
+    let on = |builder: SessionsBuilder| {
+        builder.seal_records(true).cookie_settings(CookieSettings::development()).build().unwrap()
+    };
+    let mut migration = Migration::new();
+    let files = FileStore::open(migration.project.path().join("tmp/sessions")).unwrap();
+    let keys = || AppKeys::parse(&key).unwrap();
+    let files = on(Sessions::builder(files, keys()));
+    let redis = on(Sessions::builder(migration.store.clone(), keys()));
+    let visitor = visit(&files, "", |session| session.set_owner("virk").unwrap()).await;
+    let ran = migration.project.run(&["migrate", "--from", "file", "--to", "redis"]);
+    assert!(ran.good().contains("0 copied") && ran.out().contains("1 unreadable in file"));
+    assert!(
+        ran.err().contains("sealed by an application key that is not in APP_KEY"),
+        "{}",
+        ran.err()
+    );
+    migration.project = migration.project.with("APP_KEY", &key);
+    assert_eq!(migration.run()["copied"], 1);
+    visit(&redis, &visitor, |session| assert_eq!(session.owner().as_deref(), Some("virk"))).await;
+    let theirs = redis.admin().unwrap().sessions_of("virk", Cursor::default()).await.unwrap();
+    assert_eq!(theirs.sessions.len(), 1, "the copy is in the index of owners");
 }

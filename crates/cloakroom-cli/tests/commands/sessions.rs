@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cloakroom::{
-    FileStore, Sessions,
+    AppKeys, FileStore, Sessions,
     clock::{Clock, SystemClock},
+    cookie::CookieSettings,
     redis::RedisStore,
     store::{Commit, Draft, Entry, RecordKey, Store},
 };
@@ -173,7 +174,7 @@ async fn add_seven_alike(store: &FileStore, guest: &str) {
         panic!("the guest has a session");
     };
     for number in 0..7 {
-        let draft = cloakroom::copy_record(&stored, Duration::from_hours(1)).unwrap();
+        let draft = cloakroom::copy_record(&key, &stored, Duration::from_hours(1), None).unwrap();
         let mut bytes = [7; 32];
         bytes[31] = number;
         let key = RecordKey::from_bytes(bytes);
@@ -309,4 +310,29 @@ async fn expired_sessions_are_swept() {
     visit(&sessions(store), "", |session| session.put("k", 1).unwrap()).await;
     assert_eq!(project.run(&["sweep"]).good(), "100 deleted\n");
     assert!(project.run(&["stats"]).good().contains("live sessions        1\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_sessions_need_the_key_of_their_application() {
+    let key = AppKeys::generate();
+    let project = Project::on_files();
+    let store = FileStore::open(project.path().join("tmp/sessions")).unwrap();
+    let builder = Sessions::builder(store, AppKeys::parse(&key).unwrap()).seal_records(true);
+    let application = builder.cookie_settings(CookieSettings::development()).build().unwrap();
+    visit(&application, "", |session| session.set_owner("virk").unwrap()).await;
+    let ran = project.run(&["list"]);
+    assert_eq!(ran.good(), "no live sessions\n");
+    let left_out = "1 session left out: sealed by an application key that is not in APP_KEY\n";
+    assert_eq!(ran.err(), left_out);
+    let ran = project.run(&["destroy", "--owner", "virk"]);
+    assert_eq!(ran.code(), 1);
+    assert!(
+        ran.err().contains("sealed by an application key that is not in APP_KEY"),
+        "{}",
+        ran.err()
+    );
+    let project = project.with("APP_KEY", &key);
+    let handle = handle_of(&project, Some("virk"));
+    assert!(project.run(&["show", &handle]).good().contains("owner      virk"));
+    assert_eq!(project.run(&["destroy", "--owner", "virk"]).good(), "1 session ended\n");
 }

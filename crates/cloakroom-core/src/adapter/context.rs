@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{
     backend::{
-        decide::Persistence,
+        decide::{Persistence, Seal},
         device_binding::{DeviceBinding, Presence},
         loaded::LoadedSession,
     },
-    cookie::{self, TokenCandidates},
+    cookie::{self, SentCookies, TokenCandidates},
     error::{Error, Kind},
     form::FormInput,
     http::{
@@ -192,12 +192,14 @@ impl RequestContext {
             FetchMetadata::of(self.inner.method, headers)
         };
         // Only an issued cookie causes the warning, and a visitor with a session has a cookie already.
-        let is_issued = loaded.persistence == Persistence::New || loaded.is_taken_over;
+        let is_issued = loaded.persistence == Persistence::New
+            || loaded.is_taken_over
+            || loaded.seal == Seal::OfOldName;
         let fetch = fetch
             .with_exposure(is_issued && self.exposes_cookie(headers))
             .with_initiator(self.initiator(headers));
         let format = ClientFormat::of(headers);
-        Ok(self.get_or_insert_session(loaded, fetch, format, candidates.chunks))
+        Ok(self.get_or_insert_session(loaded, fetch, format, candidates.sent))
     }
 
     /// Loads the session before the handler runs. Use it for routes that first need the session inside a
@@ -217,7 +219,7 @@ impl RequestContext {
         self.progress().format = Some(format);
         Box::pin(async move {
             let loaded = context.load(&candidates, Enforcement::ByPolicy).await?;
-            context.get_or_insert_session(loaded, fetch, format, candidates.chunks);
+            context.get_or_insert_session(loaded, fetch, format, candidates.sent);
             Ok(None)
         })
     }
@@ -230,6 +232,9 @@ impl RequestContext {
             TokenTransport::Cookie => {
                 let context = self.inner.sessions.context();
                 let mut found = context.cookies().read(headers.all("cookie"));
+                if let Some(old) = context.old_name() {
+                    old.add(&mut found, headers.all("cookie"), context.now());
+                }
                 if let (true, Some(foreign)) = (found.candidates.is_empty(), context.foreign()) {
                     let cookie = foreign.cookie(headers.all("cookie"), context.now());
                     found.foreign = cookie.map(Cow::Borrowed);
@@ -297,7 +302,7 @@ impl RequestContext {
         loaded: LoadedSession,
         fetch: FetchMetadata,
         format: ClientFormat,
-        chunks: Vec<u8>,
+        sent: SentCookies,
     ) -> Session {
         let mut progress = self.progress();
         progress.format = Some(format);
@@ -305,7 +310,7 @@ impl RequestContext {
             return session.clone();
         }
         let timing = if progress.closed { Timing::Late } else { Timing::InTime };
-        let session = Session::new(self.inner.sessions.clone(), fetch, chunks, loaded, timing);
+        let session = Session::new(self.inner.sessions.clone(), fetch, sent, loaded, timing);
         if timing == Timing::Late {
             observe::late();
         }

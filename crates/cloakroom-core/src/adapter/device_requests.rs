@@ -71,7 +71,7 @@ impl RequestContext {
         let DeviceRequest { endpoint, candidates, format, id, proof, origin } = request;
         let loaded = self.load(&candidates, Enforcement::WithoutDevice).await?;
         let fetch = FetchMetadata::IRRELEVANT;
-        let session = self.get_or_insert_session(loaded, fetch, format, candidates.chunks);
+        let session = self.get_or_insert_session(loaded, fetch, format, candidates.sent);
         // The browser sends these requests by itself.
         session.no_touch()?;
         let outcome = match endpoint {

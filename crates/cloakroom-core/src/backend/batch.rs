@@ -108,7 +108,9 @@ impl Batch {
 
     /// Bases the batch on the record that another process has written.
     pub(super) fn rebase(&mut self, stored: &StoredRecord, context: &Context) {
-        match read_live(stored, context.now(), context) {
+        let record =
+            self.own.pending.key.and_then(|key| read_live(&key, stored, context.now(), context));
+        match record {
             Some(record) => self.set_base(stored.into(), Arc::new(record)),
             None => self.set_ended(context),
         }
@@ -254,32 +256,33 @@ impl Batch {
     pub(super) fn commit(&self, prepared: &mut Prepared, context: &Context) -> Option<Commit> {
         let Prepared { record, bytes, decision, now, .. } = prepared;
         let own = &self.own.pending;
-        let mut draft = |expires| {
-            Draft::new(mem::take(bytes), *now, context.lifetimes().idle(record))
+        let mut draft = |expires, key: &RecordKey| {
+            let bytes = context.records().finish(mem::take(bytes), key);
+            Draft::new(bytes, *now, context.lifetimes().idle(record))
                 .with_expires(expires)
                 .with_owner(record.owner.as_ref().map(Owner::key))
         };
         let new_key = || own.token_afterwards().map(Token::record_key);
         if let Step::Create { expires } = decision.step {
-            return Some(Commit::create(new_key()?, draft(expires)));
+            let key = new_key()?;
+            return Some(Commit::create(key, draft(expires, &key)));
         }
         let (key, Persistence::Stored { revision, .. }) = (own.key?, self.base.persistence) else {
             return None;
         };
         match decision.step {
             Step::Nothing | Step::DestroySuccessor | Step::Create { .. } => None,
-            Step::Replace { expires } => Some(Commit::replace(key, revision, draft(expires))),
+            Step::Replace { expires } => Some(Commit::replace(key, revision, draft(expires, &key))),
             Step::Touch { expires } => Some(Commit::touch(key, revision, expires)),
-            Step::Rotate { expires, accepts } => Some(Commit::rotate(
-                key,
-                (accepts == Accepts::Expected).then_some(revision),
-                new_key()?,
-                draft(expires),
-                match accepts {
+            Step::Rotate { expires, accepts } => {
+                let to = new_key()?;
+                let expected = (accepts == Accepts::Expected).then_some(revision);
+                let tombstone = match accepts {
                     Accepts::Expected => *now + SUCCESSOR,
                     Accepts::Any => *now + TOMBSTONE,
-                },
-            )),
+                };
+                Some(Commit::rotate(key, expected, to, draft(expires, &to), tombstone))
+            }
             Step::Destroy => Some(Commit::destroy(key, *now + TOMBSTONE)),
         }
     }

@@ -245,7 +245,7 @@ impl<'c> Committer<'c> {
         let Some(key) = batch.own().key_in_doubt() else { return Ok(false) };
         let load = self.store.load(&key).map_err(|cause| failed(FIND, cause));
         let Some(Entry::Live(stored)) = within(attempts, load).await? else { return Ok(false) };
-        let Some(record) = read_live(&stored, self.context.now(), self.context) else {
+        let Some(record) = read_live(&key, &stored, self.context.now(), self.context) else {
             return Ok(false);
         };
         // The lead belongs to the old key.
@@ -302,7 +302,7 @@ impl<'c> Committer<'c> {
     ) -> Result<Option<EndingSession>, Error> {
         let found = load_following_rotations(self.store, key).await?;
         Ok(found.and_then(|(key, stored)| {
-            let record = read_live(&stored, self.context.now(), self.context)?;
+            let record = read_live(&key, &stored, self.context.now(), self.context)?;
             Some(EndingSession { key, owner: record.owner })
         }))
     }

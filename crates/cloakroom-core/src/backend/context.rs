@@ -7,13 +7,14 @@ use crate::{
         device_binding::Binding, events::Subscriber, foreign::Foreign, not_before::NotBefore,
         users::AnyUsers,
     },
-    cookie::{Cookies, pre_session::PreSessions},
+    cookie::{Cookies, TokenCandidates, old_name::OldName, pre_session::PreSessions},
     crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
     http::site_origins::SiteOrigins,
     record::{
         Record,
         lifetimes::{Browser, CookieContents, Deadlines, Lifetimes},
+        sealed::RecordFormat,
     },
 };
 use cloakroom_store::clock::{Clock, Timestamp};
@@ -23,14 +24,16 @@ pub(crate) struct Context {
     pub(crate) cookies: Cookies,
     pub(crate) origins: SiteOrigins,
     pub(crate) cookie_contents: CookieContents,
-    pub(crate) apps: AppTags,
+    pub(crate) records: RecordFormat,
     pub(crate) csrf: CsrfKeys,
     pub(crate) shared: SubKey,
     pub(crate) pre_sessions: PreSessions,
+    pub(crate) old_name: Option<OldName>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
     pub(crate) max_sessions: Option<NonZeroUsize>,
+    pub(crate) clear_site_data: Option<String>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) show_errors: bool,
     pub(crate) previous_url: bool,
@@ -57,7 +60,12 @@ impl Context {
 
     /// Returns the tags by which this application recognizes its records in a store.
     pub(crate) fn apps(&self) -> &AppTags {
-        &self.apps
+        self.records.apps()
+    }
+
+    /// Returns how records are written for a store and read.
+    pub(crate) fn records(&self) -> &RecordFormat {
+        &self.records
     }
 
     pub(crate) fn csrf(&self) -> &CsrfKeys {
@@ -71,6 +79,16 @@ impl Context {
 
     pub(crate) fn pre_sessions(&self) -> &PreSessions {
         &self.pre_sessions
+    }
+
+    /// Returns the name that the session cookie had before, if its cookies are still read.
+    pub(crate) fn old_name(&self) -> Option<&OldName> {
+        self.old_name.as_ref()
+    }
+
+    /// Returns the old name if the request has its session under it.
+    pub(super) fn old_name_of(&self, presented: &TokenCandidates<'_>) -> Option<&OldName> {
+        self.old_name().filter(|_| presented.are_of_old_name)
     }
 
     pub(crate) fn lifetimes(&self) -> &Lifetimes {
@@ -100,6 +118,11 @@ impl Context {
     /// Returns the name of the header whose requests do not count as a use, in lower case.
     pub(crate) fn no_touch_header(&self) -> Option<&str> {
         self.no_touch_header.as_deref()
+    }
+
+    /// Returns the value of the header `Clear-Site-Data` in responses to sign-outs.
+    pub(crate) fn clear_site_data(&self) -> Option<&str> {
+        self.clear_site_data.as_deref()
     }
 
     pub(crate) fn server_errors(&self) -> ServerErrors {

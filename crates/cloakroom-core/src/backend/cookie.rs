@@ -24,7 +24,7 @@ use crate::backend::{
 };
 use crate::{
     backend::context::Context,
-    cookie::{TokenCandidates, TooLarge},
+    cookie::{TokenCandidates, TooLarge, old_name::OldName},
     crypto::{seal::Sealer, token::Token},
     error::{Error, Kind},
     observe,
@@ -41,6 +41,7 @@ pub(super) fn load(
     context: &Context,
 ) -> Option<LoadedSession> {
     let load = observe::Load::begin("cookie");
+    let sealer = context.old_name_of(presented).map_or(sealer, OldName::sealer);
     let mut choice = Choice::default();
     for value in &presented.candidates {
         if let Some(opened) = open(sealer, value, context) {

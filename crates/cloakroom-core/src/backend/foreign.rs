@@ -172,9 +172,7 @@ impl Foreign {
             let accepted = "a name that the other library's cookie does not have is accepted";
             return Err(ConfigError::new("cookie_name", accepted));
         }
-        let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let until = Timestamp::from_millis(0) + until;
-        Ok(Self { sessions, cookies, until, key: keys.derive("foreign session") })
+        Ok(Self { sessions, cookies, until: until.into(), key: keys.derive("foreign session") })
     }
 
     /// Returns the value of the other library's cookie, until sessions are no longer taken over.

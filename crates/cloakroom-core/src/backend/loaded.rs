@@ -79,14 +79,15 @@ impl LoadedSession {
     }
 }
 
-/// Reads a record. Returns `None` unless it is live at `now` and belongs to this application. Returns
+/// Reads the record under `key`. Returns `None` unless it is live at `now` and belongs to this application. Returns
 /// `None` also for an unreadable record, because an error at each request would lock the visitor out.
 pub(crate) fn read_live(
+    key: &RecordKey,
     stored: &StoredRecord,
     now: Timestamp,
     context: &Context,
 ) -> Option<Record> {
-    let record = Record::decode_of(&stored.bytes, context.apps());
+    let record = context.records().read(&stored.bytes, key);
     if record.as_ref().is_err_and(|error| *error == NoRecord::Unreadable) {
         let bytes = stored.bytes.len();
         tracing::warn!(

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use crate::{
     backend::{
@@ -144,22 +144,26 @@ impl<'a> Lookup<'a> {
     }
 
     /// Loads live sessions of all owners and of none, from the place `from` on. A session may come
-    /// twice in one round.
+    /// twice in one round. Counts sessions that are [locked](Kind::Locked).
     ///
     /// # Errors
     /// When the store fails. [`Kind::Unsupported`] if it cannot scan its records.
     pub(crate) async fn page(
         &self,
         from: Cursor,
-    ) -> Result<(Vec<LiveRecord>, Option<Cursor>), Error> {
+    ) -> Result<(Vec<LiveRecord>, usize, Option<Cursor>), Error> {
         let page = self.scan()?.scan(from).await;
         let KeyPage { keys, next, .. } = page.map_err(|cause| self.failed(cause))?;
-        let mut sessions = Vec::new();
+        let (mut sessions, mut locked) = (Vec::new(), 0);
         for batch in keys.chunks(BATCH) {
-            let found = try_join_all(batch.iter().map(|key| self.by_key(*key))).await?;
-            sessions.extend(found.into_iter().flatten());
+            for found in join_all(batch.iter().map(|key| self.by_key(*key))).await {
+                match found {
+                    Err(error) if error.is_locked() => locked += 1,
+                    found => sessions.extend(found?),
+                }
+            }
         }
-        Ok((sessions, next))
+        Ok((sessions, locked, next))
     }
 
     /// Loads live sessions of an owner from the place `from` on: [`PAGE`] or more, unless these are
@@ -280,13 +284,19 @@ impl<'a> Lookup<'a> {
     }
 
     /// Reads a record. Returns `None` if a request would not load it as a live session.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`] in a tool that reads all applications, for a sealed record whose key it lacks.
     async fn read(
         &self,
         key: RecordKey,
         stored: StoredRecord,
     ) -> Result<Option<LiveRecord>, Error> {
         let now = self.context.now();
-        let Some(record) = read_live(&stored, now, self.context) else { return Ok(None) };
+        if self.context.records().is_locked(&stored.bytes) && now < stored.expires {
+            return Err(Kind::Locked.into());
+        }
+        let Some(record) = read_live(&key, &stored, now, self.context) else { return Ok(None) };
         let is_revoked = is_revoked(&record, self.context).await?;
         Ok((!is_revoked).then_some(LiveRecord { key, stored, record }))
     }

@@ -39,6 +39,7 @@ use crate::{
     record::{Record, lifetimes::CookieContents},
 };
 use commit::{CommitOutcome, PendingCommit};
+use decide::Seal;
 use loaded::LoadedSession;
 use store::StoreBackend;
 
@@ -97,6 +98,10 @@ impl Backend {
         let loaded = match self {
             Self::Cookie(sealer) => span.in_scope(|| cookie::load(sealer, presented, context)),
             Self::Store(backend) => backend.load(presented, context).instrument(span).await?,
+        };
+        let loaded = match context.old_name_of(presented) {
+            Some(_) => loaded.map(|loaded| LoadedSession { seal: Seal::OfOldName, ..loaded }),
+            None => loaded,
         };
         match loaded {
             Some(loaded) if context.not_before().is_none() => Ok(loaded),

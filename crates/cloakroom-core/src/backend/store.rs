@@ -14,7 +14,7 @@ use crate::backend::{
 };
 use crate::{
     backend::context::Context,
-    cookie::TokenCandidates,
+    cookie::{TokenCandidates, old_name::OldName},
     crypto::{app_tag::TagKey, token::Token},
     error::{Error, Kind},
     observe,
@@ -59,10 +59,12 @@ impl StoreBackend {
         presented: &TokenCandidates<'_>,
         context: &Context,
     ) -> Result<Option<LoadedSession>, Error> {
+        let old_name = context.old_name_of(presented);
+        let pre_sessions = old_name.map_or(context.pre_sessions(), OldName::pre_sessions);
         let mut choice = Choice::default();
         for value in &presented.candidates {
             let Some(token) = Token::parse(value) else {
-                if let Some(opened) = context.pre_sessions().open(value, context.now()) {
+                if let Some(opened) = pre_sessions.open(value, context.now()) {
                     choice.offer(LoadedSession::pre_session(opened, context));
                 }
                 continue;
@@ -134,7 +136,8 @@ impl StoreBackend {
         const ATTEMPTED: &str = "store a session";
         let (key, at, idle) =
             (token.record_key(), context.now(), context.lifetimes().idle(&record));
-        let (expires, bytes) = (at + idle, Bytes::from(record.encode(Some(context.apps()))?));
+        let text = Bytes::from(record.encode(Some(context.apps()))?);
+        let (expires, bytes) = (at + idle, context.records().finish(text, &key));
         let draft = || {
             Draft::new(bytes.clone(), at, idle)
                 .with_expires(expires)
@@ -146,7 +149,7 @@ impl StoreBackend {
         if sent == Outcome::Exists
             && let Some(Entry::Live(had)) =
                 self.store().load(&key).await.map_err(|cause| failed(ATTEMPTED, cause))?
-            && read_live(&had, at, context).is_none()
+            && read_live(&key, &had, at, context).is_none()
         {
             // A session that has ended by its absolute timeout is stored until its idle deadline.
             let replace = Commit::replace(key, had.revision, draft());
@@ -177,7 +180,7 @@ impl StoreBackend {
         let found = found.unwrap_or_else(|| Err(attempts.timed_out()));
         let found = found.map_err(|cause| failed("load the session", cause))?;
         let Some(Entry::Live(stored)) = found else { return Ok(ended()) };
-        let record = read_live(&stored, context.now(), context);
+        let record = read_live(&key, &stored, context.now(), context);
         Ok(record.map_or_else(ended, |record| ((&stored).into(), Arc::new(record))))
     }
 }
@@ -190,7 +193,7 @@ fn read(
     context: &Context,
 ) -> Option<LoadedSession> {
     let at = context.now();
-    let record = Arc::new(read_live(stored, at, context)?);
+    let record = Arc::new(read_live(&key, stored, at, context)?);
     let seal = match record.tag_key {
         TagKey::Newest => Seal::Current,
         TagKey::Older => Seal::OfOldKey,

@@ -92,13 +92,23 @@ pub(super) fn split(value: &str, name: &str, overhead: usize) -> Vec<Chunk> {
 pub(crate) struct TokenCandidates<'h> {
     /// The different values, each joined from its chunks.
     pub(crate) candidates: ArrayVec<Cow<'h, [u8]>, MAX_CANDIDATES>,
-    /// The numbers of all chunks in the request, in ascending order. Includes chunks that belong to no
-    /// value, so that the response can remove them.
-    pub(crate) chunks: Vec<u8>,
+    /// Whether the candidates are of the cookie's [old name](super::old_name).
+    pub(crate) are_of_old_name: bool,
+    pub(crate) sent: SentCookies,
     /// The cookie of another library, whose session is taken over if there is no candidate.
     pub(crate) foreign: Option<Cow<'h, str>>,
     /// The bound cookie, by which a device proves itself.
     pub(crate) device: Option<Cow<'h, [u8]>>,
+}
+
+/// The cookies in a request that its response may have to remove.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SentCookies {
+    /// The numbers of all chunks in the request, in ascending order. Includes chunks that belong to no
+    /// value.
+    pub(crate) chunks: Vec<u8>,
+    /// The same of the cookie's old name. `None` if the request has no cookie of it.
+    pub(crate) old_chunks: Option<Vec<u8>>,
 }
 
 /// The values in a request of one chunk's cookie.
@@ -138,7 +148,7 @@ impl<'h> TokenCandidates<'h> {
         let candidates = self.candidates.into_iter().map(owned).collect();
         let foreign = self.foreign.map(|cookie| Cow::Owned(cookie.into_owned()));
         let device = self.device.map(owned);
-        TokenCandidates { candidates, chunks: self.chunks, foreign, device }
+        TokenCandidates { candidates, foreign, device, ..self }
     }
 
     /// Reads the cookie `name` and its chunks from `Cookie` headers. Passes over the headers once.
@@ -171,8 +181,8 @@ impl<'h> TokenCandidates<'h> {
             whole.clear();
         }
         let candidates = whole.into_iter().filter_map(|value| join(value, &parts, max_chunks));
-        let candidates = candidates.collect();
-        Self { candidates, chunks: parts.numbers(), ..Self::default() }
+        let sent = SentCookies { chunks: parts.numbers(), old_chunks: None };
+        Self { candidates: candidates.collect(), sent, ..Self::default() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parses `Cookie` headers as octets (RFC 6265bis, 4.2).
 //!
 //! Names are compared byte by byte. Percent-decoding or the trimming of Unicode spaces would turn a name
-//! such as `%5F%5FHost-session` into `__Host-session`. A malformed pair is skipped and leaves the other
+//! such as `%5F%5FHost-shop` into `__Host-shop`. A malformed pair is skipped and leaves the other
 //! pairs intact.
 
 use std::iter;

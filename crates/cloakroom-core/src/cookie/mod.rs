@@ -15,6 +15,7 @@
 mod chunks;
 mod exposure;
 mod header;
+pub(crate) mod old_name;
 pub(crate) mod pre_session;
 mod settings;
 mod value_form;
@@ -25,7 +26,7 @@ use crate::error::ConfigError;
 
 pub use settings::{CookieSettings, SameSite};
 
-pub(crate) use chunks::{TokenCandidates, TooLarge};
+pub(crate) use chunks::{SentCookies, TokenCandidates, TooLarge};
 pub(crate) use exposure::is_public;
 pub(crate) use value_form::ValueForm;
 

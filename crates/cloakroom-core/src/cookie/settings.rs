@@ -40,7 +40,7 @@ pub enum SameSite {
 /// use cloakroom::cookie::{CookieSettings, SameSite};
 ///
 /// let settings = CookieSettings { same_site: SameSite::Strict, ..CookieSettings::default() };
-/// assert_eq!(settings.name, "__Host-session");
+/// assert_eq!(settings.name, "__Host-Http-session");
 /// assert!(settings.validate().is_ok());
 ///
 /// let refused = CookieSettings { domain: Some("example.org".into()), ..settings };
@@ -48,10 +48,14 @@ pub enum SameSite {
 /// assert!(why.contains("__Host-") && why.contains("domain"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is on or off in a cookie")]
 pub struct CookieSettings {
-    /// The name of the cookie. The default is `__Host-session`. Browsers accept a name with the prefix
+    /// The name of the cookie. The default is `__Host-Http-session`. Browsers accept a name with the prefix
     /// `__Host-` only from the host itself and over https (RFC 6265bis, 4.1.3.2; OWASP ASVS 5.0, 3.3.1
-    /// and 3.3.3). Under a name without the prefix, other subdomains can plant cookies.
+    /// and 3.3.3), and one with `__Host-Http-` only from a response, not from a script
+    /// (draft-ietf-httpbis-layered-cookies; Chrome 140, Firefox 143). To older browsers it is a `__Host-`
+    /// name. Under a name without a prefix, other subdomains can plant cookies. With a domain, take
+    /// `__Secure-`, because `__Http-` protects nothing in older browsers.
     pub name: String,
     /// Whether browsers send the cookie over https only. The default is `true` (OWASP ASVS 5.0, 3.3.1).
     /// With `false`, everyone on the network path can read the cookie.
@@ -69,6 +73,11 @@ pub struct CookieSettings {
     /// The domain whose hosts all receive the cookie. The default is `None`, which limits the cookie to
     /// the host that sets it. With a domain, each of its hosts can read and plant the cookie.
     pub domain: Option<String>,
+    /// Whether browsers keep a separate cookie for each site that embeds this one (CHIPS,
+    /// draft-ietf-httpbis-layered-cookies). The default is `false`. Set it for pages in a frame of another
+    /// site, because browsers block other cookies there. It requires `secure` and [`SameSite::None`]. A
+    /// visitor then has one session for each embedding site, and another one on the site itself.
+    pub partitioned: bool,
     /// The number of cookies of about 4 kB that one session of the cookie driver may take. The default
     /// is 4, and 16 is the maximum. Browsers send all of them with each request, and many proxies accept
     /// 8 kB of headers only.
@@ -82,12 +91,13 @@ pub struct CookieSettings {
 impl Default for CookieSettings {
     fn default() -> Self {
         Self {
-            name: "__Host-session".to_owned(),
+            name: "__Host-Http-session".to_owned(),
             secure: true,
             http_only: true,
             same_site: SameSite::Lax,
             path: "/".to_owned(),
             domain: None,
+            partitioned: false,
             max_chunks: 4,
             browser_session: false,
         }
@@ -110,6 +120,36 @@ impl CookieSettings {
         Self { name: "session".to_owned(), secure: false, ..Self::default() }
     }
 
+    /// Returns the settings of a cookie with another name, and with these attributes as far as browsers
+    /// accept them for the prefix of the name. For
+    /// [`SessionsBuilder::old_cookie`](crate::SessionsBuilder::old_cookie).
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::cookie::CookieSettings;
+    ///
+    /// let shared = CookieSettings {
+    ///     name: "__Secure-shop".into(),
+    ///     domain: Some("example.org".into()),
+    ///     ..CookieSettings::default()
+    /// };
+    /// let before = shared.renamed("__Host-shop");
+    /// assert_eq!((before.name.as_str(), before.domain), ("__Host-shop", None));
+    /// ```
+    #[must_use]
+    pub fn renamed(&self, name: impl Into<String>) -> Self {
+        let mut renamed = Self { name: name.into(), ..self.clone() };
+        let has = |prefix: &(&str, &str)| has_prefix(&renamed.name, prefix.0);
+        let (is_host, is_http) = (has(&HOST), has(&HTTP) || has(&HOST_HTTP));
+        renamed.secure |= is_host || is_http || has(&SECURE);
+        renamed.http_only |= is_http;
+        if is_host {
+            "/".clone_into(&mut renamed.path);
+            renamed.domain = None;
+        }
+        renamed
+    }
+
     /// Checks that browsers accept a cookie with these settings.
     ///
     /// [`SessionsBuilder::build`](crate::SessionsBuilder::build) calls it.
@@ -127,9 +167,12 @@ impl CookieSettings {
     /// assert!(error.starts_with("cookie.same_site: `none` is accepted"), "{error}");
     /// ```
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Self { name, secure, http_only, same_site, path, domain, max_chunks, .. } = self;
+        let Self {
+            name, secure, http_only, same_site, path, domain, partitioned, max_chunks, ..
+        } = self;
         let chunk_name =
             name.rsplit_once('.').is_some_and(|(_, number)| number.parse::<u8>().is_ok());
+        let bound = *secure && path == "/" && domain.is_none();
         let rules = [
             // A token, as the name of a header (RFC 6265bis, 4.1.1).
             (is_header_name(name), NAME, "letters, digits and !#$%&'*+-.^_`|~ are accepted"),
@@ -137,14 +180,16 @@ impl CookieSettings {
             (is_attribute(path) && path.starts_with('/'), "cookie.path", PATH),
             (domain.as_deref().is_none_or(is_domain), "cookie.domain", DOMAIN),
             ((1..=MAX_CHUNKS).contains(max_chunks), "cookie.max_chunks", "1 to 16 are accepted"),
-            (
-                !has_prefix(name, "__Host-") || (*secure && path == "/" && domain.is_none()),
-                NAME,
-                HOST,
-            ),
-            (!has_prefix(name, "__Secure-") || *secure, NAME, SECURE),
-            (!is_http_only(name) || (*secure && *http_only), NAME, HTTP_ONLY),
+            (!has_prefix(name, HOST_HTTP.0) || (bound && *http_only), NAME, HOST_HTTP.1),
+            (!has_prefix(name, HOST.0) || bound, NAME, HOST.1),
+            (!has_prefix(name, HTTP.0) || (*secure && *http_only), NAME, HTTP.1),
+            (!has_prefix(name, SECURE.0) || *secure, NAME, SECURE.1),
             (*same_site != SameSite::None || *secure, "cookie.same_site", SAME_SITE),
+            (
+                !*partitioned || (*secure && *same_site == SameSite::None),
+                "cookie.partitioned",
+                PARTITIONED,
+            ),
         ];
         match rules.iter().find(|(holds, ..)| !holds) {
             Some((_, key, accepted)) => Err(ConfigError::new(key, accepted)),
@@ -180,6 +225,7 @@ impl CookieSettings {
             SameSite::Strict => "; SameSite=Strict",
             SameSite::None => "; SameSite=None",
         });
+        line.push_str(if self.partitioned { "; Partitioned" } else { "" });
         line
     }
 }
@@ -190,20 +236,33 @@ const CHUNK_NAME: &str = "the end `.` and a number is reserved for the chunks of
 const PATH: &str = "a path that begins with `/` is accepted, up to 1024 visible characters \
                     without `;`";
 const DOMAIN: &str = "a host name is accepted, such as `example.org`";
-const HOST: &str = "a name with the prefix `__Host-` is accepted by browsers only with \
-                    cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or take \
-                    another name";
-const SECURE: &str = "a name with the prefix `__Secure-` is accepted by browsers only with \
-                      cookie.secure = true";
-const HTTP_ONLY: &str = "a name with the prefix `__Http-` or `__Host-Http-` is accepted by \
-                         browsers only with cookie.secure = true and cookie.http_only = true";
+/// The prefixes of names for which browsers require attributes (draft-ietf-httpbis-layered-cookies), each
+/// with these attributes. Browsers that do not know `__Http-` take no notice of it, and take
+/// `__Host-Http-` for `__Host-`.
+const HOST_HTTP: (&str, &str) = (
+    "__Host-Http-",
+    "a name with the prefix `__Host-Http-` is accepted by browsers only with cookie.secure = true, \
+     cookie.http_only = true, cookie.path = \"/\" and no cookie.domain; change these or take another \
+     name",
+);
+const HOST: (&str, &str) = (
+    "__Host-",
+    "a name with the prefix `__Host-` is accepted by browsers only with cookie.secure = true, \
+     cookie.path = \"/\" and no cookie.domain; change these or take another name",
+);
+const HTTP: (&str, &str) = (
+    "__Http-",
+    "a name with the prefix `__Http-` is accepted by browsers only with cookie.secure = true and \
+     cookie.http_only = true; change these or take another name",
+);
+const SECURE: (&str, &str) = (
+    "__Secure-",
+    "a name with the prefix `__Secure-` is accepted by browsers only with cookie.secure = true",
+);
+const PARTITIONED: &str = "`true` is accepted only with cookie.secure = true and \
+                           cookie.same_site = \"none\", because browsers refuse the cookie or do not send it \
+                           in a frame of another site otherwise";
 const SAME_SITE: &str = "`none` is accepted by browsers only with cookie.secure = true";
-
-/// Returns whether browsers refuse to let scripts set a cookie of this name
-/// (draft-ietf-httpbis-layered-cookies-02).
-fn is_http_only(name: &str) -> bool {
-    has_prefix(name, "__Http-") || has_prefix(name, "__Host-Http-")
-}
 
 /// Returns whether `name` begins with `prefix` in upper or lower case, as browsers compare prefixes
 /// (RFC 6265bis, 5.7).

@@ -62,10 +62,23 @@ impl AppTags {
             Some(0) => Some(TagKey::Newest),
             Some(_) => Some(TagKey::Older),
             None => {
-                self.warned.call_once(observe::foreign_record);
+                self.warn_of_foreign();
                 None
             }
         }
+    }
+
+    /// Logs a warning the first time that a record of another application is found. Tools that read all
+    /// applications find such records on purpose.
+    pub(crate) fn warn_of_foreign(&self) {
+        if self.scope == Scope::Own {
+            self.warned.call_once(observe::foreign_record);
+        }
+    }
+
+    /// Returns whether records of all applications are read.
+    pub(crate) fn reads_all(&self) -> bool {
+        self.scope == Scope::Any
     }
 }
 

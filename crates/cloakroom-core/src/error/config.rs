@@ -28,6 +28,11 @@ impl ConfigError {
         Self { key, accepted }
     }
 
+    /// Names the settings of the old cookie instead of those of the session cookie.
+    pub(crate) fn of_old_cookie(self) -> Self {
+        Self { key: "old_cookie_name", ..self }
+    }
+
     /// Returns the name of the setting in the settings file, such as `cookie.path`.
     ///
     /// ```

@@ -57,6 +57,8 @@ pub(crate) enum Kind {
         attempted: &'static str,
         cause: StoreError,
     },
+    /// A record is sealed by a key of another application, and the caller wants the records of all.
+    Locked,
     Unsupported {
         attempted: &'static str,
         driver: &'static str,
@@ -152,6 +154,10 @@ impl fmt::Display for Kind {
             ),
             Self::Ended => f.write_str("the session has ended, so the change was not made"),
             Self::Store { attempted, .. } => write!(f, "the session store failed to {attempted}"),
+            Self::Locked => f.write_str(
+                "a session is sealed by an application key that is not in APP_KEY; set the keys of the \
+                 application that wrote it",
+            ),
             Self::NoUsers { wanted } => write!(
                 f,
                 "no `Users` returns a `{wanted}`; pass one to `SessionsBuilder::users`"

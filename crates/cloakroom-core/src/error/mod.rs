@@ -33,7 +33,7 @@ pub struct Error(Arc<Kind>);
 impl Error {
     /// Returns one stable word for the kind of failure, for clients and metrics: `bad_key`, `decode`, `encode`,
     /// `not_a_number`, `not_an_object`, `overflow`, `committed`, `read_only`, `no_input`,
-    /// `too_large`, `contention`, `store`, `unsupported`, `no_users`, `unprotected` or `invalid_form`.
+    /// `too_large`, `contention`, `store`, `unsupported`, `locked`, `no_users`, `unprotected` or `invalid_form`.
     pub fn code(&self) -> &'static str {
         match *self.0 {
             Kind::BadKey { .. } => "bad_key",
@@ -49,6 +49,7 @@ impl Error {
             Kind::Contention { .. } => "contention",
             Kind::Store { .. } => "store",
             Kind::Unsupported { .. } | Kind::CarriedByCookie => "unsupported",
+            Kind::Locked => "locked",
             Kind::NoUsers { .. } => "no_users",
             Kind::Unprotected { .. } => "unprotected",
             Kind::InvalidForm { .. } => "invalid_form",
@@ -58,6 +59,12 @@ impl Error {
     /// Returns whether a stored value has another type than the one that was asked for.
     pub fn is_decode(&self) -> bool {
         matches!(*self.0, Kind::Decode { .. })
+    }
+
+    /// Returns whether a record is sealed by an application key that the caller does not have. Only tools
+    /// that read the records of [any application](crate::SessionsBuilder::any_application) get this error.
+    pub fn is_locked(&self) -> bool {
+        matches!(*self.0, Kind::Locked)
     }
 
     /// Returns whether a key is longer than 1 KiB or has more than 32 segments.

@@ -6,5 +6,6 @@ pub(crate) mod origin;
 pub mod redirect;
 pub(crate) mod request_line;
 pub(crate) mod response_headers;
+pub(crate) mod site_data;
 pub(crate) mod site_origins;
 pub(crate) mod site_scheme;

@@ -26,6 +26,8 @@ pub struct ResponseHeaders {
     pub secret: bool,
     /// The value of `Secure-Session-Registration`, which asks the browser to register its device.
     pub registration: Option<String>,
+    /// The value of the header `Clear-Site-Data`, if the visitor has signed out.
+    pub clear_site_data: Option<String>,
 }
 
 const PRIVATE: &str = r#"private, no-cache="Set-Cookie""#;
@@ -37,6 +39,8 @@ impl ResponseHeaders {
     ///    that a cache does not show one visitor's page to another (RFC 9111, 4.1).
     /// 2. A response that sets the session cookie is kept from shared caches, whatever its handler says
     ///    about caching. A response that shows a token is not stored by any cache.
+    /// 3. The response to a sign-out gets the `Clear-Site-Data` of the settings, unless its handler has set
+    ///    one.
     pub fn write_to(self, response: &mut impl HeadersMut) {
         if let Some(header) = self.vary.filter(|header| !varies_with(response, header)) {
             response.append("vary", header.into());
@@ -46,6 +50,11 @@ impl ResponseHeaders {
         }
         if let Some(registration) = self.registration {
             response.append("secure-session-registration", registration.into());
+        }
+        if let Some(data) = self.clear_site_data
+            && response.all("clear-site-data").next().is_none()
+        {
+            response.append("clear-site-data", data.into());
         }
         if self.set_cookie.is_empty() {
             return;
@@ -60,9 +69,13 @@ impl ResponseHeaders {
 /// Hides the cookies, because they hold the token.
 impl fmt::Debug for ResponseHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { set_cookie, vary, secret, .. } = self;
+        let Self { set_cookie, vary, secret, clear_site_data, .. } = self;
         let count = set_cookie.len();
-        write!(f, "ResponseHeaders({count} Set-Cookie, vary: {vary:?}, secret: {secret})")
+        write!(
+            f,
+            "ResponseHeaders({count} Set-Cookie, vary: {vary:?}, secret: {secret}, clear_site_data: \
+             {clear_site_data:?})"
+        )
     }
 }
 
@@ -121,7 +134,9 @@ mod tests {
             response.append(name, said.to_owned().into());
         }
         let (set_cookie, vary) = (vec!["a=b".to_owned()], Some("Cookie"));
-        ResponseHeaders { set_cookie, vary, ..ResponseHeaders::default() }.write_to(&mut response);
+        let clear_site_data = Some("\"cache\"".to_owned());
+        ResponseHeaders { set_cookie, vary, clear_site_data, ..ResponseHeaders::default() }
+            .write_to(&mut response);
         let values: Vec<_> = list(&response, name).collect();
         values.join(", ")
     }
@@ -141,5 +156,11 @@ mod tests {
         assert_eq!(written("vary", Some("Accept")), "Accept, Cookie");
         assert_eq!(written("vary", Some("*")), "*");
         assert_eq!(written("set-cookie", Some("c=d")), "c=d, a=b");
+    }
+
+    #[test]
+    fn a_handler_says_itself_what_the_browser_clears() {
+        assert_eq!(written("clear-site-data", None), "\"cache\"");
+        assert_eq!(written("clear-site-data", Some("\"*\"")), "\"*\"");
     }
 }

@@ -125,9 +125,9 @@ impl SessionAdmin {
     /// ```
     pub async fn page(&self, cursor: Cursor) -> Result<SessionPage, Error> {
         let lookup = self.0.lookup("list sessions")?;
-        let (found, next) = lookup.page(cursor).await?;
+        let (found, locked, next) = lookup.page(cursor).await?;
         let sessions = found.iter().map(|found| SessionInfo::of(found, &lookup, false)).collect();
-        Ok(SessionPage { sessions, next })
+        Ok(SessionPage { sessions, locked, next })
     }
 
     /// Returns live sessions of one owner from `cursor` on, most recently used first. Does not read the

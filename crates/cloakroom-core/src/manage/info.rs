@@ -100,6 +100,10 @@ pub struct SessionPage {
     /// The live sessions of this page. Lists of one owner are sorted within a page: the session that
     /// was used last comes first.
     pub sessions: Vec<SessionInfo>,
+    /// How many further live sessions are sealed by an application key that these [`Sessions`](crate::Sessions)
+    /// do not have. It is 0 unless they read the records of
+    /// [any application](crate::SessionsBuilder::any_application).
+    pub locked: usize,
     /// Where the next page begins. `None` after the last page.
     pub next: Option<Cursor>,
 }
@@ -108,6 +112,6 @@ impl SessionPage {
     /// Makes a page of an owner's list.
     pub(super) fn newest_first(mut sessions: Vec<SessionInfo>, next: Option<Cursor>) -> Self {
         sessions.sort_by_key(|info| std::cmp::Reverse(info.last_seen));
-        Self { sessions, next }
+        Self { sessions, locked: 0, next }
     }
 }

@@ -53,7 +53,7 @@ impl Sessions {
         Ok(Session::new(
             self.clone(),
             FetchMetadata::IRRELEVANT,
-            Vec::new(),
+            <_>::default(),
             loaded,
             Timing::InTime,
         ))

@@ -33,6 +33,8 @@
 //!                    "errors":{"email":["is taken"]},
 //!                    "form_errors":{"login":{"email":["is wrong"]}}}}]}
 //! ```
+//! A store can have the text [sealed](sealed).
+//!
 //! The idle deadline is outside of the record. Stores keep it beside the record, because a touch then
 //! writes the deadline alone. The cookie driver seals it in front of the record.
 
@@ -44,6 +46,7 @@ pub(crate) mod handle;
 pub(crate) mod lifetimes;
 pub(crate) mod message;
 pub(crate) mod owner;
+pub(crate) mod sealed;
 pub(crate) mod sign_in;
 mod value_deadlines;
 
@@ -327,7 +330,7 @@ impl Text {
 mod tests {
     use super::*;
     use crate::crypto::{app_keys::AppKeys, app_tag::Scope};
-    use cloakroom_store::{Revision, StoredRecord};
+    use cloakroom_store::{RecordKey, Revision, StoredRecord};
 
     const GOLDEN: &str = r#"{"v":1,"app":TAG,"created":1735689600000,"absolute_deadline":1735776000000,"idle_timeout":2592000000,"browser_session":true,"owner":{"name":"user-42","since":1735689600000,"id":"AAECAwQFBgcICQoLDA0ODw","level":2,"stamp":"47DEQpj8HBSa-_TImW-5JA"},"device":{"id":"AAECAwQFBgcICQoLDA0ODw","since":1735689600000,"key":{"alg":"ES256","public":"A-v-Btr6ENKq6DIejpQxQkhUv0iY4kItT0773wToRmdx"}},"label":"Firefox on Linux","values":{"username":"virk","code":7},"value_deadlines":[{"key":"code","at":1735689660000}],"flash":[{"id":3735928559,"bags":{"messages":{"notice":"saved"},"pushed":[{"level":"success","text":"saved"}],"input":{"email":"v@example.org"},"errors":{"email":["is taken"]},"form_errors":{"login":{"email":["is wrong"]}}}}]}"#;
 
@@ -363,7 +366,13 @@ mod tests {
         assert_eq!(refused(&untagged), NoRecord::Foreign);
         assert_eq!(refused(&golden(&apps).slice(1..)), NoRecord::Unreadable);
         let stored = StoredRecord::new(golden(&others), Revision(1), Timestamp::from_millis(0));
-        let copy = copy::copy_record(&stored, std::time::Duration::from_secs(1)).unwrap();
+        let copy = copy::copy_record(
+            &RecordKey::from_bytes([0; 32]),
+            &stored,
+            std::time::Duration::from_secs(1),
+            None,
+        )
+        .unwrap();
         assert_eq!(copy.bytes, stored.bytes);
     }
 

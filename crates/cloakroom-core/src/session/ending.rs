@@ -128,6 +128,8 @@ impl Session {
         let registration = self.registration();
         let mut state = self.state();
         let cookie = state.effects.take_cookie();
+        let clear = self.sessions().context().clear_site_data();
+        let clear_site_data = clear.filter(|_| state.effects.has_ended()).map(ToOwned::to_owned);
         match self.sessions().token_transport() {
             TokenTransport::Cookie => {
                 let mut set_cookie = self.cookie_lines(cookie);
@@ -135,13 +137,20 @@ impl Session {
                 if let (true, Some(foreign)) = (state.effects.was_taken_over(), foreign) {
                     set_cookie.extend(foreign.removal());
                 }
-                ResponseHeaders { set_cookie, vary: Some("Cookie"), secret: false, registration }
+                ResponseHeaders {
+                    set_cookie,
+                    vary: Some("Cookie"),
+                    registration,
+                    clear_site_data,
+                    ..ResponseHeaders::default()
+                }
             }
             TokenTransport::Bearer => {
                 let secret = state.effects.token_was_shown();
                 ResponseHeaders {
                     vary: Some("Authorization"),
                     secret,
+                    clear_site_data,
                     ..ResponseHeaders::default()
                 }
             }
@@ -155,16 +164,20 @@ impl Session {
 
     /// Returns the `Set-Cookie` lines of a cookie update.
     fn cookie_lines(&self, cookie: CookieUpdate) -> Vec<String> {
-        let cookies = self.sessions().context().cookies();
-        match cookie {
-            CookieUpdate::Keep => Vec::new(),
-            CookieUpdate::Remove => cookies.remove(&self.0.chunks),
+        let (context, sent) = (self.sessions().context(), &self.0.sent);
+        let mut lines = match cookie {
+            CookieUpdate::Keep => return Vec::new(),
+            CookieUpdate::Remove => context.cookies().remove(&sent.chunks),
             CookieUpdate::Set { value, max_age } => {
                 if self.0.fetch.exposed {
                     observe::insecure_cookie();
                 }
-                cookies.issue(&value, max_age, &self.0.chunks)
+                context.cookies().issue(&value, max_age, &sent.chunks)
             }
+        };
+        if let (Some(old), Some(chunks)) = (context.old_name(), &sent.old_chunks) {
+            lines.extend(old.removal(chunks));
         }
+        lines
     }
 }

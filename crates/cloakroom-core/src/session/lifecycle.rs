@@ -309,8 +309,12 @@ impl Session {
                 rest.replay(Arc::make_mut(&mut record));
             }
             let mut state = self.state();
+            let ends = state.work.is_ended_by(&outcome, checkpoint);
             if let Some(done) = state.apply(&outcome, checkpoint, &rest, &record) {
                 state.effects.add(outcome.cookie, outcome.persistence);
+                if ends {
+                    state.effects.end();
+                }
                 drop(state);
                 // Without the lock, because closures may own anything.
                 drop(done);

@@ -42,6 +42,7 @@ use crate::{
         decide::{Persistence, Usage, Worth},
         loaded::LoadedSession,
     },
+    cookie::SentCookies,
     error::Error,
     form::FormInput,
     http::fetch_metadata::{FetchMetadata, Initiator},
@@ -79,8 +80,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     sessions: Sessions,
     fetch: FetchMetadata,
-    /// The numbers of the session cookie's chunks in the request.
-    chunks: Vec<u8>,
+    sent: SentCookies,
     input: OnceLock<Arc<FormInput>>,
     state: Mutex<State>,
     /// Held while a commit is under way, because the commits of one session have to follow each other.
@@ -101,7 +101,7 @@ impl Session {
     pub(crate) fn new(
         sessions: Sessions,
         fetch: FetchMetadata,
-        chunks: Vec<u8>,
+        sent: SentCookies,
         loaded: LoadedSession,
         timing: Timing,
     ) -> Self {
@@ -120,7 +120,7 @@ impl Session {
         Self(Arc::new(Inner {
             sessions,
             fetch,
-            chunks,
+            sent,
             input: OnceLock::new(),
             state: Mutex::new(state),
             committing: OnceLock::new(),

@@ -9,6 +9,7 @@ pub(super) struct ResponseEffects {
     token_was_shown: bool,
     was_taken_over: bool,
     asks_for_device: bool,
+    has_ended: bool,
 }
 
 impl ResponseEffects {
@@ -49,6 +50,16 @@ impl ResponseEffects {
 
     pub(super) fn has_cookie(&self) -> bool {
         self.cookie != CookieUpdate::Keep
+    }
+
+    /// Remembers that a commit of the request has ended the session that it had.
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Returns whether the request has ended the session that it had.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Remembers that the response shows the token.

@@ -22,7 +22,11 @@ use crate::{
         store::StoreBackend,
         users::{AnyUsers, Users},
     },
-    cookie::{CookieSettings, Cookies, ValueForm, pre_session::PreSessions},
+    cookie::{
+        CookieSettings, Cookies, ValueForm,
+        old_name::{OldName, OldNameSettings},
+        pre_session::PreSessions,
+    },
     crypto::{
         app_keys::AppKeys,
         app_tag::{AppTags, Scope},
@@ -32,9 +36,13 @@ use crate::{
     error::{ConfigError, Error},
     form::SecretFields,
     http::{
-        headers::is_header_name, origin::Origin, redirect::local_path, site_origins::SiteOrigins,
+        headers::is_header_name, origin::Origin, redirect::local_path, site_data::SiteData,
+        site_origins::SiteOrigins,
     },
-    record::lifetimes::Lifetimes,
+    record::{
+        lifetimes::Lifetimes,
+        sealed::{RecordFormat, Writes},
+    },
 };
 use cloakroom_store::{
     Store,
@@ -298,6 +306,7 @@ pub struct SessionsBuilder {
     driver: Driver,
     keys: AppKeys,
     scope: Scope,
+    records: Writes,
     cookie: CookieSettings,
     public_origin: Option<Origin>,
     trusted_origins: Vec<Origin>,
@@ -306,6 +315,7 @@ pub struct SessionsBuilder {
     commit_deadline: Duration,
     max_bytes: usize,
     max_sessions: Option<usize>,
+    clear_site_data: Vec<SiteData>,
     server_errors: ServerErrors,
     show_errors: bool,
     previous_url: bool,
@@ -318,6 +328,7 @@ pub struct SessionsBuilder {
     device_binding: DeviceBinding,
     device_refresh: Duration,
     subscriber: Option<Subscriber>,
+    old_cookie: Option<OldNameSettings>,
     clock: Arc<dyn Clock>,
 }
 
@@ -327,6 +338,7 @@ impl SessionsBuilder {
             driver,
             keys,
             scope: Scope::default(),
+            records: Writes::default(),
             cookie: CookieSettings::default(),
             public_origin: None,
             trusted_origins: Vec::new(),
@@ -335,6 +347,7 @@ impl SessionsBuilder {
             commit_deadline: DEFAULT_COMMIT_DEADLINE,
             max_bytes: DEFAULT_MAX_BYTES,
             max_sessions: Some(DEFAULT_MAX_SESSIONS),
+            clear_site_data: Vec::new(),
             server_errors: ServerErrors::default(),
             show_errors: false,
             previous_url: false,
@@ -347,6 +360,7 @@ impl SessionsBuilder {
             device_binding: DeviceBinding::default(),
             device_refresh: DEFAULT_REFRESH,
             subscriber: None,
+            old_cookie: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -523,6 +537,31 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets whether records in a store are sealed by the application key (XAES-256-GCM). A copy of the
+    /// database, a backup of it, or the traffic to it then shows no values. Default: off. The cookie driver always
+    /// seals.
+    ///
+    /// A sealed record is bound to its record key. The index of owners and the deadlines are beside the record
+    /// and stay as they are. Records that were stored plain, or sealed by an older key, are still read, and
+    /// the next write seals them. After the setting is turned off, sealed records are still read. A sealed
+    /// record is 45 bytes longer; [`max_bytes`](Self::max_bytes) does not count them.
+    ///
+    /// # Security
+    /// A lost application key loses all sessions. Sealing hides values from readers of the store. Someone who
+    /// can write to it can still delete records, or put an earlier one back.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # use cloakroom::{AppKeys, MemoryStore, Sessions};
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+    /// let sessions = sessions.seal_records(true).build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn seal_records(mut self, on: bool) -> Self {
+        self.records = if on { Writes::Sealed } else { Writes::Plain };
+        self
+    }
+
     /// Sets how many sessions an owner may have at once, on drivers that keep a list of them (OWASP
     /// ASVS 5.0, 7.1.2). Default: 100. `None` removes the limit. [`build`](Self::build) refuses 0.
     ///
@@ -571,6 +610,28 @@ impl SessionsBuilder {
     /// ```
     pub fn any_application(mut self) -> Self {
         self.scope = Scope::Any;
+        self
+    }
+
+    /// Sets the data of the site that the browser removes when a visitor signs out (OWASP ASVS 5.0,
+    /// 14.3.1). Default: none.
+    ///
+    /// The response to a request that has destroyed its session gets the header `Clear-Site-Data`, so that
+    /// the next user of the computer does not see pages in the cache of the browser. Without a `Secure`
+    /// cookie it is left out, because browsers ignore it on plain http. A handler that sets the header itself
+    /// takes precedence. Removing the cache can delay the response by seconds.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions, SiteData};
+    ///
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .clear_site_data([SiteData::Cache, SiteData::Storage])
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
+        self.clear_site_data = data.into_iter().collect();
         self
     }
 
@@ -807,6 +868,45 @@ impl SessionsBuilder {
         self
     }
 
+    /// Reads cookies of an earlier name until a date, so that visitors stay signed in when the name changes.
+    /// Default: none.
+    ///
+    /// `cookie` has the name, path and domain that the cookie had;
+    /// [`CookieSettings::renamed`] makes it from the current settings. A request that has this cookie and no
+    /// cookie of the current name is served from it. Its response sets the cookie of the current name and
+    /// removes the old one. If a browser does not receive the response, it sends the old cookie again. A
+    /// sign-out removes both cookies.
+    ///
+    /// On a store, such a request touches the record, because a late response must not set the cookie of a
+    /// session that has ended since. Instances of the application that know only the old name do not read the
+    /// new cookie, so exchange all of them at once.
+    ///
+    /// Remove the call after `until`. Choose a date by which sessions that were in use at the change have
+    /// expired.
+    ///
+    /// # Security
+    /// A neighbouring host that can set a cookie of the old name can plant one until `until`. The prefix of
+    /// the new name protects from then on. No other session system of the application may use the old name.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// use std::time::{Duration, SystemTime};
+    /// use cloakroom::{AppKeys, MemoryStore, Sessions, cookie::CookieSettings};
+    ///
+    /// let cookie = CookieSettings::default();
+    /// let old = cookie.renamed("__Host-session");
+    /// let first_of_2027 = SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600);
+    /// let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random())
+    ///     .cookie_settings(cookie)
+    ///     .old_cookie(old, first_of_2027)
+    ///     .build()?;
+    /// # Ok::<(), cloakroom::ConfigError>(())
+    /// ```
+    pub fn old_cookie(mut self, cookie: CookieSettings, until: SystemTime) -> Self {
+        self.old_cookie = Some(OldNameSettings { cookie, until });
+        self
+    }
+
     /// Sets the clock. Default: the clock of the operating system. Tests set a
     /// [`FakeClock`](crate::testing::FakeClock).
     ///
@@ -829,8 +929,8 @@ impl SessionsBuilder {
     /// When browsers would refuse the cookie, or would not send it to the public origin. When a timeout is
     /// below one second, because browsers would remove the cookie at once. When `commit_deadline`,
     /// `max_bytes` or `max_sessions` is 0. When `no_touch_header` cannot be the name of a header. When the
-    /// cookie of [`foreign_sessions`](Self::foreign_sessions) is the session cookie. The error names the
-    /// setting and the accepted values.
+    /// cookie of [`foreign_sessions`](Self::foreign_sessions) or [`old_cookie`](Self::old_cookie) is the
+    /// session cookie. The error names the setting and the accepted values.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -854,6 +954,7 @@ impl SessionsBuilder {
         let device_binding =
             Binding::new(self.device_binding, self.device_refresh, &self.cookie, &self.keys)?;
         let cookies = Cookies::new(self.cookie, form)?;
+        let is_https = cookies.are_secure();
         origins.validate()?;
         if self.commit_deadline.is_zero() {
             return Err(ConfigError::new("commit_deadline", "more than 0 is accepted"));
@@ -867,20 +968,27 @@ impl SessionsBuilder {
             Driver::Store(store) => Backend::Store(StoreBackend::new(store)),
         };
         let foreign = self.foreign.map(|foreign| Foreign::new(foreign, &cookies, &self.keys));
+        let old_name = self.old_cookie.map(|old| OldName::new(old, &cookies, &self.keys));
         let context = Context {
             cookie_contents: backend.cookie_contents(),
-            apps: AppTags::new(&self.keys, self.scope),
+            records: RecordFormat::new(
+                &self.keys,
+                AppTags::new(&self.keys, self.scope),
+                self.records,
+            ),
             csrf: CsrfKeys::new(self.keys.derive_all("csrf")),
             shared: self.keys.derive("shared session"),
             pre_sessions: PreSessions::new(&self.keys, cookies.name()),
             foreign: foreign.transpose()?,
             device_binding,
+            old_name: old_name.transpose()?,
             cookies,
             origins,
             lifetimes: Lifetimes::new(self.idle_timeout, self.absolute_timeout)?,
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
             max_sessions,
+            clear_site_data: SiteData::header(&self.clear_site_data).filter(|_| is_https),
             server_errors: self.server_errors,
             show_errors: self.show_errors,
             previous_url: self.previous_url,

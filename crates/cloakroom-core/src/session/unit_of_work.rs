@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use crate::{
     backend::{
-        commit::{Changes, CommitOutcome, ExactChange, PendingCommit, TokenAction},
+        commit::{Changes, CommitOutcome, CookieUpdate, ExactChange, PendingCommit, TokenAction},
         context::Context,
         decide::{CookieRule, Persistence, Seal, Step, Usage, Wanted, Worth, decide},
         loaded::LoadedSession,
@@ -383,6 +383,19 @@ impl UnitOfWork {
     pub(super) fn checkpoint_of_nothing(&self) -> Checkpoint {
         let destroys = self.destroys - usize::from(self.is_destroyed());
         Checkpoint { destroys, changes: 0, action: TokenAction::Keep }
+    }
+
+    /// Returns whether the commit of the work at `checkpoint` has ended a session that the visitor had. A
+    /// logout that finds no session leaves the cookie alone.
+    pub(super) fn is_ended_by(&self, outcome: &CommitOutcome, checkpoint: &Checkpoint) -> bool {
+        let had_session = match self.persistence {
+            Persistence::Stored { .. } | Persistence::Ended => true,
+            Persistence::New => self.key.is_some(),
+            Persistence::PreSession { .. } => false,
+        };
+        had_session
+            && matches!(checkpoint.action, TokenAction::Destroy(_))
+            && outcome.cookie != CookieUpdate::Keep
     }
 
     /// Returns the changes since `checkpoint`.

@@ -27,7 +27,7 @@ pub fn cookie_header(data: &[u8]) {
     let presented = cookies().read(data.split(|byte| *byte == b'\n'));
     assert!(presented.candidates.len() <= 4);
     assert!(presented.candidates.iter().all(|candidate| candidate.len() <= data.len()));
-    assert!(presented.chunks.iter().all(|number| (2..=16).contains(number)));
+    assert!(presented.sent.chunks.iter().all(|number| (2..=16).contains(number)));
 }
 
 /// Opens `data` as a sealed text. Only a text that was sealed can be opened.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens sealed_v1.json from the documented wire format alone.
+"""Opens sealed_v1.json and sealed_record_v1.json from the documented wire format alone.
 
 Shares no code with the library: AES and HMAC come from the `cryptography` package and hashlib.
 Exit code 0 when every sealed text opens to the plaintext beside it, 1 otherwise.
@@ -43,18 +43,25 @@ def xaes_open(key, nonce, ciphertext, associated_data):
     return AESGCM(derived).decrypt(nonce[12:], ciphertext, associated_data)
 
 
-def main():
-    golden = json.loads(pathlib.Path(__file__).with_name("sealed_v1.json").read_text())
+def open_golden(name):
+    golden = json.loads(pathlib.Path(__file__).with_name(name).read_text())
     app_key = base64.b64decode(golden["app_key"].removeprefix("base64:"))
     raw = unbase64(golden["sealed"])
     version, key_id, nonce, body = raw[0], raw[1:5], raw[5:29], raw[29:]
     assert version == 1, f"version {version}"
     assert key_id == hkdf(app_key, "cloakroom v1 key id")[:4], "the key id is another key's"
-    place = golden["purpose"].encode() + b"\0" + golden["cookie"].encode()
+    is_cookie = "cookie" in golden
+    place = golden["cookie"].encode() if is_cookie else unbase64(golden["record_key"])
+    place = golden["purpose"].encode() + b"\0" + place
     key = hkdf(app_key, "cloakroom v1 seal")
     plaintext = xaes_open(key, nonce, body, bytes([version]) + key_id + place)
     assert plaintext.decode() == golden["plaintext"], "another plaintext"
     print(f"opened {len(golden['sealed'])} characters: {plaintext.decode()}")
+
+
+def main():
+    open_golden("sealed_v1.json")
+    open_golden("sealed_record_v1.json")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ fn a_contradiction_names_both_settings() {
         ),
         (
             "[cookie]\npath = '/admin'",
-            "session settings: `cookie_name`: a name with the prefix `__Host-` is accepted by browsers \
-             only with cookie.secure = true, cookie.path = \"/\" and no cookie.domain; change these or \
-             take another name; `cookie.path` is '/admin' (config/session.toml:2)",
+            "session settings: `cookie_name`: a name with the prefix `__Host-Http-` is accepted by \
+             browsers only with cookie.secure = true, cookie.http_only = true, cookie.path = \"/\" and no \
+             cookie.domain; change these or take another name; `cookie.path` is '/admin' (config/session.toml:2)",
         ),
         (
             "public_origin = 'http://example.org'\n[cookie]\nsecure = true",
@@ -43,6 +43,46 @@ fn a_contradiction_with_a_default_of_development_names_that() {
     assert!(error.ends_with(expected), "{error}");
     let error = for_development("cookie_name = '__Host-shop'\ncookie.secure = false").unwrap_err();
     assert!(error.to_string().ends_with("; `cookie.secure` is false (config/session.toml:2)"));
+}
+
+#[test]
+fn a_partitioned_cookie_needs_secure_and_same_site_none() {
+    let error = file("[cookie]\npartitioned = true\nsame_site = 'strict'").unwrap_err().to_string();
+    let expected = "config/session.toml:2: `cookie.partitioned` is true: `true` is accepted only with \
+                    cookie.secure = true and cookie.same_site = \"none\"";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(error.ends_with("; `cookie.same_site` is 'strict' (config/session.toml:3)"), "{error}");
+    let settings = file("[cookie]\npartitioned = true\nsame_site = 'none'").unwrap();
+    assert!(settings.cookie_settings().partitioned);
+    let variables = [("SESSION_COOKIE_PARTITIONED", "yes"), ("SESSION_COOKIE_SAME_SITE", "none")];
+    let settings = Settings::read("", &Variables::from_iter(variables)).unwrap();
+    assert!(settings.cookie_settings().partitioned);
+}
+
+#[test]
+fn an_old_cookie_needs_a_date_and_another_name() {
+    for (text, said) in [
+        ("old_cookie_name = 'sid'", "`old_cookie_name` is 'sid': it needs `old_cookie_until`"),
+        (
+            "old_cookie_until = '2027-03-01'",
+            "`old_cookie_until` is '2027-03-01': it needs `old_cookie_name`",
+        ),
+        (
+            "old_cookie_name = '__Host-Http-session'\nold_cookie_until = '2027-03-01'",
+            "is '__Host-Http-session': a name that differs from `cookie_name` is accepted",
+        ),
+        (
+            "old_cookie_name = 'a b'\nold_cookie_until = '2027-03-01'",
+            "`old_cookie_name` is 'a b': letters, digits and",
+        ),
+    ] {
+        let error = file(text).unwrap_err().to_string();
+        assert!(error.starts_with("config/session.toml:1: ") && error.contains(said), "{error}");
+    }
+    // One file serves production and development.
+    let text = "old_cookie_name = '__Host-session'\nold_cookie_until = 2027-03-01";
+    assert!(file(text).is_ok() && for_development(text).is_ok());
+    assert!(file(&format!("{text}\n[cookie]\ndomain = 'example.org'")).is_ok());
 }
 
 #[test]

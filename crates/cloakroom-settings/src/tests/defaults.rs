@@ -61,7 +61,9 @@ fn the_default_list_of_secret_fields_is_that_of_the_core() {
 #[test]
 fn the_default_name_has_the_strongest_prefix_that_browsers_accept() {
     for (cookie, name) in [
-        ("", "__Host-session"),
+        ("", "__Host-Http-session"),
+        ("http_only = false", "__Host-session"),
+        ("http_only = false\ndomain = 'example.org'", "__Secure-session"),
         ("domain = 'example.org'", "__Secure-session"),
         ("secure = false", "session"),
         ("secure = false\ndomain = 'example.org'", "session"),

@@ -1,14 +1,23 @@
 //! Each key, by the file and by its variable.
 
+use std::time::UNIX_EPOCH;
+
 use super::{file, variable};
 use crate::{Secret, Settings, Variables, names};
 
 /// Key, variable, a value as the file has it, and what both come to.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&Settings) -> String);
 
-const ROWS: [Row; 53] = [
+const ROWS: [Row; 58] = [
     ("driver", "SESSION_DRIVER", "'memory'", "Memory", |s| format!("{:?}", s.driver)),
     ("cookie_name", "SESSION_COOKIE_NAME", "'sid'", "sid", |s| s.cookie_settings().name),
+    ("old_cookie_name", "SESSION_OLD_COOKIE_NAME", "'sid'", "sid", |s| {
+        text(s.old_cookie_name.as_deref())
+    }),
+    ("old_cookie_until", "SESSION_OLD_COOKIE_UNTIL", "'2027-03-01'", "1803859200", |s| {
+        let until = s.old_cookie_until.unwrap().duration_since(UNIX_EPOCH).unwrap();
+        until.as_secs().to_string()
+    }),
     ("browser_session", "SESSION_BROWSER_SESSION", "true", "true", |s| {
         s.browser_session.to_string()
     }),
@@ -39,6 +48,7 @@ const ROWS: [Row; 53] = [
         format!("{:?}", s.absolute_timeout)
     }),
     ("max_bytes", "SESSION_MAX_BYTES", "1000", "1000", |s| s.max_bytes.to_string()),
+    ("seal_records", "SESSION_SEAL_RECORDS", "true", "true", |s| s.seal_records.to_string()),
     ("max_sessions", "SESSION_MAX_SESSIONS", "3", "Some(3)", |s| {
         format!("{:?}", s.max_sessions.limit())
     }),
@@ -55,6 +65,9 @@ const ROWS: [Row; 53] = [
         format!("{} {}", s.secret_fields.has("my_iban"), s.secret_fields.has("pin"))
     }),
     ("sign_in_page", "SESSION_SIGN_IN_PAGE", "'/in'", "/in", |s| text(s.sign_in_page.as_deref())),
+    ("clear_site_data", "SESSION_CLEAR_SITE_DATA", "'cache, *'", "[Cache, All]", |s| {
+        format!("{:?}", s.clear_site_data)
+    }),
     ("show_errors", "SESSION_SHOW_ERRORS", "true", "true", |s| s.show_errors.to_string()),
     ("previous_url", "SESSION_PREVIOUS_URL", "true", "true", |s| s.previous_url.to_string()),
     ("print_errors", "SESSION_PRINT_ERRORS", "true", "true", |s| s.print_errors.to_string()),
@@ -68,6 +81,9 @@ const ROWS: [Row; 53] = [
     ("cookie.path", "SESSION_COOKIE_PATH", "'/'", "/", |s| s.cookie.path.clone()),
     ("cookie.domain", "SESSION_COOKIE_DOMAIN", "'example.org'", "example.org", |s| {
         s.cookie.domain.clone().unwrap_or_default()
+    }),
+    ("cookie.partitioned", "SESSION_COOKIE_PARTITIONED", "true", "true", |s| {
+        s.cookie.partitioned.to_string()
     }),
     ("cookie.max_chunks", "SESSION_COOKIE_MAX_CHUNKS", "2", "2", |s| {
         s.cookie.max_chunks.to_string()
@@ -143,6 +159,13 @@ const ROWS: [Row; 53] = [
     ("redis.key_prefix", "SESSION_REDIS_KEY_PREFIX", "'1'", "1", |s| s.redis.key_prefix.clone()),
 ];
 
+/// Variables that need another variable beside them.
+const NEEDS: [(&str, (&str, &str)); 3] = [
+    ("SESSION_OLD_COOKIE_NAME", ("SESSION_OLD_COOKIE_UNTIL", "2027-03-01")),
+    ("SESSION_OLD_COOKIE_UNTIL", ("SESSION_OLD_COOKIE_NAME", "sid")),
+    ("SESSION_COOKIE_PARTITIONED", ("SESSION_COOKIE_SAME_SITE", "none")),
+];
+
 fn nodes(settings: &Settings) -> Vec<&str> {
     settings.redis.nodes.iter().flatten().map(Secret::expose).collect()
 }
@@ -154,13 +177,15 @@ fn text(value: Option<&str>) -> String {
 #[test]
 fn every_key_is_set_by_the_file_and_by_its_variable() {
     for (key, name, value, expected, read) in ROWS {
-        let settings = file(&format!("{key} = {value}")).unwrap();
+        let needed = NEEDS.iter().find(|(needs, _)| *needs == name).map(|(_, needed)| *needed);
+        let text = format!("{key} = {value}");
+        let settings = Settings::read(&text, &Variables::from_iter(needed)).unwrap();
         assert_eq!(read(&settings), expected, "{key} in the file");
-        let bare = value.trim_matches('\'').to_owned();
-        let environment = Variables::from_iter([(name, bare)]);
+        let bare = value.trim_matches('\'');
+        let environment: Variables = needed.into_iter().chain([(name, bare)]).collect();
         let settings = Settings::read("", &environment).unwrap();
         assert_eq!(read(&settings), expected, "{name}");
-        let other = Settings::read(&format!("{key} = {value}"), &environment);
+        let other = Settings::read(&text, &environment);
         assert!(other.is_ok(), "{key} in both");
     }
 }
@@ -184,4 +209,6 @@ fn a_list_is_a_list_or_text_with_commas() {
     assert_eq!(nodes(&from_environment), ["a:1", "b:2"]);
     let origins = file("trusted_origins = ['https://a.example', 'https://b.example']").unwrap();
     assert_eq!(origins.trusted_origins.len(), 2);
+    let data = file("clear_site_data = ['cache', 'storage', 'cookies']").unwrap();
+    assert_eq!(data.clear_site_data.len(), 3);
 }

@@ -7,6 +7,7 @@ use cloakroom_core::{
 };
 
 use super::{file, variable, with_key};
+use crate::{Settings, Variables};
 
 #[test]
 fn the_application_key_comes_from_the_environment_and_is_never_shown() {
@@ -105,4 +106,24 @@ async fn the_commit_deadline_reaches_the_session_system() {
     let begun = tokio::time::Instant::now();
     assert!(session.commit().await.unwrap_err().is_unavailable());
     assert_eq!(begun.elapsed().as_secs(), 90);
+}
+
+#[tokio::test]
+async fn the_old_name_of_the_cookie_reaches_the_session_system() {
+    let key = AppKeys::generate();
+    let read = |text: &str| {
+        let settings = Settings::read(text, &Variables::from_iter([("APP_KEY", key.as_str())]));
+        settings.unwrap().sessions().unwrap()
+    };
+    let no_headers: &[(&str, &str)] = &[];
+    let context = RequestContext::new(&read("cookie_name = 'sid'"));
+    context.session(no_headers).await.unwrap().put("user", "virk").unwrap();
+    let lines = context.finish(200).await.unwrap().set_cookie;
+    let cookie = lines[0].split(';').next().unwrap();
+    for (until, expected) in [("9999-01-01", Some("virk")), ("2020-01-01T12:00:00Z", None)] {
+        let sessions = read(&format!("old_cookie_name = 'sid'\nold_cookie_until = '{until}'"));
+        let context = RequestContext::new(&sessions);
+        let session = context.session([("cookie", cookie)].as_slice()).await.unwrap();
+        assert_eq!(session.get::<String>("user").unwrap().as_deref(), expected, "{until}");
+    }
 }

@@ -43,12 +43,16 @@ impl From<&StoredRecord> for Persistence {
     }
 }
 
-/// Which application key sealed the visitor's cookie, or tagged the record in a store.
+/// Which application key sealed the visitor's cookie, or tagged the record in a store, and which name the
+/// cookie has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seal {
     Current,
     /// An older key, so the commit has to write the cookie or the record again.
     OfOldKey,
+    /// The cookie has its old name, so the commit has to set it under the current one. On a store, it also
+    /// touches the record, because a session that has ended since must not get a new cookie.
+    OfOldName,
 }
 
 /// Whether a commit counts as a use of the session. A use moves the idle deadline.
@@ -231,7 +235,7 @@ fn renew_pre_session(
     let is_due = now.until(expires) < pre_session_span(deadlines) / 2;
     let shows_token = wanted.worth == Worth::Cookie;
     let is_renewed = match wanted.action {
-        Action::Keep => shows_token && is_due,
+        Action::Keep => (shows_token && is_due) || wanted.seal == Seal::OfOldName,
         Action::Rotate => true,
         Action::Destroy => shows_token,
     };
@@ -245,9 +249,12 @@ fn keep(expires: Timestamp, wanted: Wanted, deadlines: Deadlines, now: Timestamp
     let is_due = touch_is_due || wanted.contents == Contents::Lifetime;
     let moves = is_due && wanted.starts_idle_time();
     let moved = if moves { now + deadlines.idle } else { expires };
-    let step = if wanted.contents != Contents::Unchanged || wanted.seal == Seal::OfOldKey {
+    let is_renamed = wanted.seal == Seal::OfOldName;
+    let is_sealed_again =
+        wanted.seal == Seal::OfOldKey || (is_renamed && deadlines.cookie == CookieContents::Record);
+    let step = if wanted.contents != Contents::Unchanged || is_sealed_again {
         Step::Replace { expires: moved }
-    } else if moved != expires {
+    } else if moved != expires || is_renamed {
         Step::Touch { expires: moved }
     } else {
         Step::Nothing
@@ -260,7 +267,7 @@ fn keep(expires: Timestamp, wanted: Wanted, deadlines: Deadlines, now: Timestamp
         }
         (CookieContents::Token, Browser::DropsCookie) => false,
     };
-    let set = follows || wanted.contents == Contents::Lifetime;
+    let set = follows || is_renamed || wanted.contents == Contents::Lifetime;
     Decision { step, cookie: if set { CookieRule::Set } else { CookieRule::Keep } }
 }
 

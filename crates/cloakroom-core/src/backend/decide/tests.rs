@@ -31,9 +31,10 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
         for action in [Action::Keep, Action::Rotate, Action::Destroy] {
             for contents in [Unchanged, Changed, Lifetime] {
                 for (worth, signs_in) in pairs([Nothing, Cookie, Record], booleans) {
-                    for (usage, seal) in
-                        pairs([Usage::Used, Usage::Unused], [Seal::Current, Seal::OfOldKey])
-                    {
+                    for (usage, seal) in pairs(
+                        [Usage::Used, Usage::Unused],
+                        [Seal::Current, Seal::OfOldKey, Seal::OfOldName],
+                    ) {
                         for (cookie, browser) in pairs(
                             [CookieContents::Token, CookieContents::Record],
                             [Browser::KeepsCookie, Browser::DropsCookie],
@@ -52,7 +53,7 @@ fn each(mut check: impl FnMut(Persistence, Wanted, Deadlines, Decision)) {
             }
         }
     }
-    assert_eq!(combinations, 6 * 3 * 3 * 6 * 4 * 4 * 2);
+    assert_eq!(combinations, 6 * 3 * 3 * 6 * 6 * 4 * 2);
 }
 
 fn pairs<A: Copy, B: Copy, const N: usize, const M: usize>(
@@ -64,9 +65,11 @@ fn pairs<A: Copy, B: Copy, const N: usize, const M: usize>(
 
 #[test]
 fn the_step_is_as_the_table_says() {
-    each(|persistence, wanted, _, decision| {
+    each(|persistence, wanted, deadlines, decision| {
         let Wanted { action, contents, worth, signs_in, usage, seal } = wanted;
-        let (changed, old_key) = (contents != Contents::Unchanged, seal == Seal::OfOldKey);
+        let (changed, is_old_name) = (contents != Contents::Unchanged, seal == Seal::OfOldName);
+        let is_sealed_again =
+            seal == Seal::OfOldKey || (is_old_name && deadlines.cookie == CookieContents::Record);
         let is_due = persistence == stored(50) && usage == Usage::Used;
         let current = match persistence {
             Persistence::Stored { expires, .. } => expires,
@@ -82,8 +85,8 @@ fn the_step_is_as_the_table_says() {
             (Persistence::New | Persistence::PreSession { .. } | Persistence::Ended, _) => {
                 Step::Nothing
             }
-            (_, Action::Keep) if changed || old_key => Step::Replace { expires: moved },
-            (_, Action::Keep) if is_due => Step::Touch { expires: fresh() },
+            (_, Action::Keep) if changed || is_sealed_again => Step::Replace { expires: moved },
+            (_, Action::Keep) if is_due || is_old_name => Step::Touch { expires: moved },
             (_, Action::Keep) => Step::Nothing,
             (_, Action::Rotate) => {
                 let is_used = usage == Usage::Used || contents == Contents::Lifetime;
@@ -108,7 +111,7 @@ fn a_commit_that_is_no_use_leaves_the_deadline_of_a_live_session() {
             // The record after a logout belongs to another session.
             Step::Rotate { accepts: Accepts::Any, .. } => true,
             Step::Replace { expires } | Step::Rotate { expires, .. } => expires == before,
-            Step::Touch { .. } => false,
+            Step::Touch { expires } => wanted.seal == Seal::OfOldName && expires == before,
             _ => true,
         };
         assert!(counts || stays, "{persistence:?} {wanted:?}");
@@ -116,7 +119,7 @@ fn a_commit_that_is_no_use_leaves_the_deadline_of_a_live_session() {
 }
 
 #[test]
-fn a_cookie_is_set_for_a_new_token_or_a_moved_lifetime_only() {
+fn a_cookie_is_set_for_a_new_token_a_new_name_or_a_moved_lifetime_only() {
     each(|persistence, wanted, deadlines, decision| {
         let new_token = matches!(decision.step, Step::Create { .. } | Step::Rotate { .. });
         let lifetime_moved = match (persistence, decision.step) {
@@ -132,8 +135,12 @@ fn a_cookie_is_set_for_a_new_token_or_a_moved_lifetime_only() {
         };
         let sealed = deadlines.cookie == CookieContents::Record
             && matches!(decision.step, Step::Replace { .. } | Step::Touch { .. });
+        let renamed = wanted.seal == Seal::OfOldName
+            && wanted.action == Action::Keep
+            && matches!(persistence, Persistence::Stored { .. });
         let is_set = decision.cookie == CookieRule::Set;
-        assert_eq!(is_set, new_token || lifetime_moved || sealed, "{persistence:?} {wanted:?}");
+        let is_due = new_token || lifetime_moved || sealed || renamed;
+        assert_eq!(is_set, is_due, "{persistence:?} {wanted:?}");
     });
 }
 
@@ -153,7 +160,8 @@ fn a_csrf_token_alone_gets_a_pre_session_and_no_record() {
         let shows_token = wanted.worth == Worth::Cookie;
         let is_issued = match (persistence, wanted.action) {
             (Persistence::PreSession { .. }, Action::Keep) => {
-                shows_token && persistence == pre_session(51)
+                (shows_token && persistence == pre_session(51))
+                    || (wanted.seal == Seal::OfOldName && wanted.worth != Worth::Record)
             }
             (Persistence::PreSession { .. }, Action::Rotate) => wanted.worth != Worth::Record,
             (Persistence::Ended, _) => false,

@@ -1,0 +1,41 @@
+//! The data of a site that browsers remove at a sign-out.
+
+/// Data of a site that the browser removes when its visitor signs out (Clear Site Data, W3C; OWASP ASVS
+/// 5.0, 14.3.1). For [`SessionsBuilder::clear_site_data`](crate::SessionsBuilder::clear_site_data).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SiteData {
+    /// Cached responses of the origin. Some browsers take seconds to remove them.
+    Cache,
+    /// All cookies of the registrable domain, also those of other hosts and applications. It removes the
+    /// cookie of a session that begins in the same response, such as the one of a goodbye message.
+    Cookies,
+    /// Everything that scripts of the origin have stored: `localStorage`, `IndexedDB`, service workers.
+    Storage,
+    /// All of these, and what later versions of the standard add (`"*"`).
+    All,
+}
+
+impl SiteData {
+    /// Returns the directive of the header `Clear-Site-Data`.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// assert_eq!(cloakroom::SiteData::All.directive(), "*");
+    /// ```
+    pub fn directive(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Cookies => "cookies",
+            Self::Storage => "storage",
+            Self::All => "*",
+        }
+    }
+
+    /// Returns the value of the header. Returns `None` if there is nothing to clear.
+    pub(crate) fn header(data: &[Self]) -> Option<String> {
+        let directives: Vec<_> =
+            data.iter().map(|data| format!("\"{}\"", data.directive())).collect();
+        (!directives.is_empty()).then(|| directives.join(", "))
+    }
+}
