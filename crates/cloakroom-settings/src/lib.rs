@@ -72,6 +72,7 @@ use cloakroom_core::{Origin, cookie::SameSite, form::SecretFields};
 #[config(layer_attr(derive(Debug)))]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of the file")]
 pub struct Settings {
     /// The place where sessions are stored: `cookie`, `memory`, `file`, `redis`, `postgres`, `mysql` or
     /// `sqlite`. Default: `cookie`, which needs no server. The other drivers cost a store, and in return no concurrent request
