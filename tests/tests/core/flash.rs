@@ -9,7 +9,9 @@ const TWO: [(&str, &str); 2] = [("notice", "obsolete"), ("status", "saved")];
 /// Returns an application, and a browser whose next page shows the messages of [`TWO`].
 async fn waiting() -> (LocalApp, LocalBrowser) {
     let app = LocalApp::new();
-    let flash = |session: &Session| drop(session.flash(TWO).unwrap());
+    let flash = |session: &Session| {
+        session.flash(TWO).unwrap();
+    };
     let browser = app.browser_with(flash).await;
     (app, browser)
 }
@@ -60,7 +62,11 @@ async fn a_message_that_does_not_wait_is_discarded_without_a_write() {
     redirect(&mut browser, context).await;
     assert_eq!(shown(&mut browser).await, json!({ "notice": "new" }), "new messages stay");
     app.store.calls();
-    browser.visit(|session| drop(session.discard_flash(&["notice"]).unwrap())).await;
+    browser
+        .visit(|session| {
+            session.discard_flash(&["notice"]).unwrap();
+        })
+        .await;
     assert_eq!(app.store.calls(), ["load"]);
     let (context, session) = browser.begin().await;
     browser.finish(context).await;
@@ -130,10 +136,18 @@ async fn errors_of_each_form_are_limited() {
 #[tokio::test]
 async fn the_last_reflash_of_a_request_counts() {
     type Step = fn(&Session);
-    let all: Step = |session| drop(session.reflash().unwrap());
-    let only: Step = |session| drop(session.reflash_only(&["status"]).unwrap());
-    let except: Step = |session| drop(session.reflash_except(&["status"]).unwrap());
-    let none: Step = |session| drop(session.reflash_only(&["other"]).unwrap());
+    let all: Step = |session| {
+        session.reflash().unwrap();
+    };
+    let only: Step = |session| {
+        session.reflash_only(&["status"]).unwrap();
+    };
+    let except: Step = |session| {
+        session.reflash_except(&["status"]).unwrap();
+    };
+    let none: Step = |session| {
+        session.reflash_only(&["other"]).unwrap();
+    };
     for (steps, kept) in [
         ([all, only], json!({ "status": "saved" })),
         ([only, all], json!({ "notice": "obsolete", "status": "saved" })),
@@ -145,7 +159,9 @@ async fn the_last_reflash_of_a_request_counts() {
             let (_, mut browser) = waiting().await;
             let (context, session) = browser.begin().await;
             session.flash_push("info", "new").unwrap();
-            steps.iter().for_each(|step| step(&session));
+            for step in &steps {
+                step(&session);
+            }
             browser.keep(&context.finish(status).await.unwrap());
             let (context, session) = browser.begin().await;
             assert_eq!(json!(session.view().flash_values()), kept, "{status}");

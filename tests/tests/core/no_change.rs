@@ -45,7 +45,8 @@ async fn repeated_values_and_missing_ones_are_not_written() {
 
 #[tokio::test]
 async fn a_change_is_written_and_a_failure_is_an_error() {
-    let changes: [fn(&Session) -> Result<(), Error>; 8] = [
+    type Change = fn(&Session) -> Result<(), Error>;
+    let changes: [Change; 8] = [
         |session| session.put("theme", "light"),
         |session| session.put("count", "1"),
         |session| session.put("user.missing", "x"),

@@ -68,7 +68,7 @@ async fn other_responses_are_no_pages() {
     let headers = [("cookie", browser.jar.header().unwrap())];
     context.session(headers.as_slice()).await.unwrap();
     context.note_page("POST", "/posted", Some(html));
-    context.finish(200).await.unwrap();
+    drop(context.finish(200).await.unwrap());
     assert_eq!(previous(&browser).await.as_deref(), Some("/kept"));
 }
 

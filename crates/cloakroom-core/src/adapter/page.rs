@@ -23,7 +23,7 @@ impl RequestContext {
     /// let session = context.session(no_headers).await?;
     /// session.put("cart", 1)?;
     /// context.note_page("GET", "/products?page=2", Some("text/html; charset=utf-8"));
-    /// context.finish(200).await?;
+    /// let _headers = context.finish(200).await?;
     /// assert_eq!(session.previous_url()?.as_deref(), Some("/products?page=2"));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```

@@ -21,7 +21,7 @@ pub(super) struct Reported {
 }
 
 impl Session {
-    /// Prepares the events of a commit. Returns `None` if nobody listens.
+    /// Prepares the events of a commit. Returns `None` without a subscriber.
     pub(super) fn prepare_report(&self, pending: &PendingCommit) -> Option<Reported> {
         self.sessions().context().has_subscriber().then(|| Reported {
             former_owner: self.state().work.former_owner().cloned(),

@@ -835,7 +835,7 @@ impl SessionsBuilder {
     /// and who has ended a session. Default: none. Of several calls the last counts.
     ///
     /// The function runs after the commit of the event has succeeded, in the task of the request. It must not
-    /// block: send the event to a channel, and write the log in a task of its own. If the function panics, the
+    /// block: send the event to a channel, and write the log in a separate task. If the function panics, the
     /// event is lost and the panic is logged. Events that another process causes are reported there.
     ///
     /// # Security

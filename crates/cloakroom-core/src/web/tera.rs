@@ -274,9 +274,9 @@ mod tests {
     #[test]
     fn values_of_the_session_are_shown_with_a_default() {
         let template = "{{ session(key='user[name]') }} {{ session(key='k', default=7) }}\
-                        {% if not owner() %} nobody{% endif %}{{ errors_in(form='login')|length }}";
+                        {% if not owner() %} guest{% endif %}{{ errors_in(form='login')|length }}";
         let page = render("page.html", template).unwrap();
-        assert_eq!(page, "&lt;virk&gt; 7 nobody0");
+        assert_eq!(page, "&lt;virk&gt; 7 guest0");
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn the_setting_for_the_previous_url_reaches_the_session_system() {
         let session = context.session(no_headers).await.unwrap();
         session.put("k", 1).unwrap();
         context.note_page("GET", "/a", Some("text/html"));
-        context.finish(200).await.unwrap();
+        drop(context.finish(200).await.unwrap());
         assert_eq!(session.previous_url().unwrap().as_deref(), kept);
     }
 }
