@@ -4,6 +4,7 @@ use crate::backend::{commit::CookieUpdate, decide::Persistence};
 
 /// The cookie update of a request's commits, and whether the response shows the token.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the effects do not depend on each other")]
 pub(super) struct ResponseEffects {
     cookie: CookieUpdate,
     token_was_shown: bool,
