@@ -175,7 +175,7 @@ pub struct Settings {
     #[config(env = "SESSION_SIGN_IN_PAGE")]
     pub sign_in_page: Option<String>,
 
-    /// What is asked of a session whose browser can prove the device that signed in (Device Bound Session
+    /// The policy for a session whose browser can prove the device that signed in (Device Bound Session
     /// Credentials): `off`, `report` (count requests without the proof), `sensitive` (refuse them where a
     /// recent sign-in or a level is required) or `require` (refuse them everywhere). Default: `off`. A copied
     /// cookie is then worth nothing after `device_refresh`. Begin with `report`. Other browsers are served as

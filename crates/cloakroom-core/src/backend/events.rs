@@ -19,7 +19,7 @@ use cloakroom_store::clock::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionEvent {
-    /// What has happened.
+    /// The kind of event.
     pub kind: SessionEventKind,
     /// The owner of the session, if it has one.
     pub owner: Option<String>,
@@ -29,7 +29,7 @@ pub struct SessionEvent {
     pub at: Timestamp,
 }
 
-/// What has happened to a session.
+/// A step in the life of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEventKind {

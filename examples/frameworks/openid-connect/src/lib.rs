@@ -81,7 +81,7 @@ async fn home(owner: Owner) -> String {
     format!("signed in as {owner}")
 }
 
-/// What the callback compares with the provider's reply. Of two tabs, the last one that began can finish.
+/// The values that the callback compares with the provider's reply. Of two tabs, the last one that began can finish.
 #[derive(Serialize, Deserialize)]
 struct Begun {
     state: CsrfToken,

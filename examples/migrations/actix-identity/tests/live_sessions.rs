@@ -47,7 +47,7 @@ async fn users_stay_signed_in_from_redis() {
     let app = app(ActixSessions::new(store, key), in_a_day()).await;
     let mut user = user.after_the_switch_to(app.clone());
     user.get("/account").await.assert_page("Signed in as virk.");
-    assert!(user.cookie("__Host-session").is_some() && user.cookie("id").is_none());
+    assert!(user.cookie("__Host-Http-session").is_some() && user.cookie("id").is_none());
     user.get("/account").await.assert_page("Signed in as virk.");
     assert_eq!(server.keys(), 0, "the old record is removed");
 
@@ -67,7 +67,7 @@ async fn users_stay_signed_in_from_cookies() {
     let old = ActixSessions::new(CookieSessionStore::default(), key);
     let mut user = user.after_the_switch_to(app(old, in_a_day()).await);
     user.get("/account").await.assert_page("Signed in as virk.");
-    assert!(user.cookie("__Host-session").is_some() && user.cookie("id").is_none());
+    assert!(user.cookie("__Host-Http-session").is_some() && user.cookie("id").is_none());
     user.post("/sign-out", &[]).await.assert_redirect("/sign-in");
     user.get("/account").await.assert_redirect("/sign-in");
 }

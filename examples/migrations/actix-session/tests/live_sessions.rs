@@ -54,7 +54,7 @@ async fn sessions_in_redis_are_taken_over_once() {
     let shop = shop(MemoryStore::new(), old, in_a_day()).await;
     let mut visitor = visitor.after_the_switch_to(shop.clone());
     visitor.get("/cart").await.assert_page("in the cart: tea");
-    assert!(visitor.cookie("__Host-session").is_some() && visitor.cookie("id").is_none());
+    assert!(visitor.cookie("__Host-Http-session").is_some() && visitor.cookie("id").is_none());
     visitor.get("/").await.assert_page("visit number 2");
     assert_eq!(server.keys(), 0, "the old record is removed");
 
@@ -75,7 +75,7 @@ async fn cookie_is_taken_over(driver: impl Into<Driver>, security: CookieContent
     let old = old.cookie_content_security(security);
     let mut visitor = visitor.after_the_switch_to(shop(driver, old, in_a_day()).await);
     visitor.get("/cart").await.assert_page("in the cart: tea");
-    assert!(visitor.cookie("__Host-session").is_some() && visitor.cookie("id").is_none());
+    assert!(visitor.cookie("__Host-Http-session").is_some() && visitor.cookie("id").is_none());
     visitor.get("/").await.assert_page("visit number 2");
     visitor.post("/leave", &[]).await.assert_redirect("/");
     visitor.get("/").await.assert_page("visit number 1");

@@ -55,7 +55,7 @@ async fn stays_signed_in(old: impl SessionStore + Clone) {
     let app = app(&accounts, old.clone(), in_a_day());
     let mut user = user.after_the_switch_to(app.clone());
     user.get("/account").await.assert_page("Signed in as Virk Roy.");
-    assert!(user.cookie("__Host-session").is_some() && user.cookie("id").is_none());
+    assert!(user.cookie("__Host-Http-session").is_some() && user.cookie("id").is_none());
     user.get("/account").await.assert_page("Signed in as Virk Roy.");
     assert!(old.load(&cookie.parse().unwrap()).await.unwrap().is_none(), "the record is removed");
 

@@ -45,7 +45,7 @@ async fn a_planted_id_is_adopted_before_only() {
     visitor.get("/").await.assert_page("visit number 1");
     assert_eq!(visitor.cookie("session"), Some(planted));
     let mut visitor = Browser::new(after::app(after::sessions().unwrap()));
-    visitor.set_cookie("__Host-session", planted);
+    visitor.set_cookie("__Host-Http-session", planted);
     visitor.get("/").await.assert_page("visit number 1");
-    assert_ne!(visitor.cookie("__Host-session"), Some(planted));
+    assert_ne!(visitor.cookie("__Host-Http-session"), Some(planted));
 }

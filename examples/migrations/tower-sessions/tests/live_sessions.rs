@@ -46,7 +46,7 @@ async fn is_taken_over<S: SessionStore>(before: Router, old: impl Fn() -> TowerS
     let shop = shop(old(), in_a_day());
     let mut visitor = visitor.after_the_switch_to(shop.clone());
     visitor.get("/cart").await.assert_page("in the cart: tea");
-    assert!(visitor.cookie("__Host-session").is_some() && visitor.cookie("id").is_none());
+    assert!(visitor.cookie("__Host-Http-session").is_some() && visitor.cookie("id").is_none());
     visitor.get("/").await.assert_page("visit number 2");
     assert!(old().find(&cookie).await.unwrap().is_none(), "the old record is removed");
 
