@@ -1,10 +1,9 @@
 //! The page of a request, which later requests lead back to.
 
 use super::context::RequestContext;
-use crate::{
-    http::{headers::Headers, redirect::Back},
-    session::Session,
-};
+#[cfg(any(feature = "actix", feature = "axum"))]
+use crate::http::headers::Headers;
+use crate::{http::redirect::Back, session::Session};
 
 impl RequestContext {
     /// Notes that the response is a page, if it is the HTML of a `GET`. Call it before
@@ -39,6 +38,7 @@ impl RequestContext {
 
 impl Back {
     /// Prefers the page that the session remembers. Loads the session, if the setting `previous_url` is on.
+    #[cfg(any(feature = "actix", feature = "axum"))]
     pub(super) async fn or_remembered(
         self,
         context: &RequestContext,
