@@ -111,7 +111,7 @@ fn bound(binding: &str) -> (Router, String) {
     };
     let challenge = field.to_str().unwrap().split('"').nth(3).unwrap();
     let proof = TestDevice::new().register(challenge).parse().unwrap();
-    let path = "/.well-known/cloakroom/device-registration";
+    let path = "/.well-known/cloakroom/session/device-registration";
     let mut registering = request(path, Some(&cookie));
     *registering.method_mut() = http::Method::POST;
     registering.headers_mut().insert("secure-session-response", proof);

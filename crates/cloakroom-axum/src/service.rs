@@ -1,7 +1,11 @@
 //! The service that [`SessionLayer`](crate::SessionLayer) makes.
 
-use std::task::{Context, Poll};
+use std::{
+    any::TypeId,
+    task::{Context, Poll},
+};
 
+use axum_core::body::Body;
 use cloakroom_core::{
     Sessions,
     adapter::{ContextStack, RequestHead, axum::SessionExtension},
@@ -60,7 +64,10 @@ where
             authority: request.uri().authority().map(Authority::as_str),
             headers: request.headers(),
         };
-        let ahead = context.device_reply(&head).or_else(|| {
+        // Only axum's own body can carry the reply. With another one, sessions stay unbound.
+        let can_reply = TypeId::of::<ResBody>() == TypeId::of::<Body>();
+        let reply = can_reply.then(|| context.device_reply(&head)).flatten();
+        let ahead = reply.or_else(|| {
             (self.loading == Loading::Ahead).then(|| context.preload(request.headers()))
         });
         let handled = HandledRequest::new(context, request.method().clone(), target.clone());

@@ -14,18 +14,16 @@ use cloakroom::{
         testing::{InProcess, TestClient, client},
     },
     clock::FakeClock,
+    cookie::{CookieSettings, SameSite},
     store::Cursor,
     testing::{TestDevice, TestResponse},
 };
-use cloakroom_tests::{
-    local::{LocalApp, LocalBrowser},
-    store::Hooks,
-};
+use cloakroom_tests::{local::LocalApp, store::Hooks};
 use serde_json::{Value, json};
 
 const MINUTES: Duration = Duration::from_mins(1);
-const REGISTRATION: &str = "/.well-known/cloakroom/device-registration";
-const REFRESH: &str = "/.well-known/cloakroom/device-refresh";
+const REGISTRATION: &str = "/.well-known/cloakroom/session/device-registration";
+const REFRESH: &str = "/.well-known/cloakroom/session/device-refresh";
 
 type Visitor = TestClient<InProcess<Router>>;
 
@@ -156,13 +154,13 @@ async fn a_binding_costs_no_call_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_browser_may_take_a_minute_for_its_first_bound_cookie() {
+async fn a_browser_may_take_two_minutes_for_its_first_bound_cookie() {
     let app = on_store(DeviceBinding::Require);
     let (mut virk, challenge) = asked(&app.sessions).await;
     let mut other_tab = visitor(&app.sessions).with_cookies_of(&virk);
     register(&mut virk, &TestDevice::new().register(&challenge)).await.assert_status(200);
     assert_eq!(code(&mut other_tab, "/account").await, "passed");
-    app.clock.advance(MINUTES);
+    app.clock.advance(MINUTES * 2);
     assert_eq!(code(&mut other_tab, "/account").await, "not_signed_in");
     assert_eq!(code(&mut virk, "/account").await, "passed");
 }
@@ -307,16 +305,65 @@ async fn a_registration_keeps_the_changes_of_other_requests() {
     virk.get("/read").send().await.assert_session("count", 20).assert_device_bound();
 }
 
+/// The token in a stolen cookie works as a bearer's token as well.
 #[tokio::test]
-async fn sign_outs_work_without_the_device() {
+async fn a_stolen_cookie_opens_no_sensitive_page_as_a_bearers_token() {
+    for (policy, found) in
+        [(DeviceBinding::Sensitive, "device_missing"), (DeviceBinding::Require, "not_signed_in")]
+    {
+        let app = on_store(policy);
+        let virk = virk(&app).await;
+        let (_, token) = virk.cookies().find(|(name, _)| *name == "session").unwrap();
+        let bearer = app.sessions.bearer().unwrap();
+        let mut thief = visitor(&bearer).with_bearer(token);
+        app.clock.advance(MINUTES * 11);
+        assert_eq!(code(&mut thief, "/password").await, found, "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_planted_bound_cookie_hides_no_other() {
     let app = on_store(DeviceBinding::Require);
-    let virk = virk(&app).await;
-    app.clock.advance(MINUTES * 11);
-    let mut browser = LocalBrowser::new(&app.sessions);
-    let cookies = virk.cookies();
-    cookies.for_each(|(name, value)| browser.jar.take(&format!("{name}={value}")));
-    browser.visit(|session| session.sign_out().unwrap()).await;
-    assert_eq!(app.store.records.len(), 0);
+    let mut virk = virk(&app).await;
+    app.clock.advance(MINUTES * 5);
+    for planted in ["session-device=x", "session-device=x; session-device=y"] {
+        let request = virk.get("/account").header("cookie", planted);
+        request.send().await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn a_new_name_of_the_cookie_asks_for_no_new_device() {
+    let (clock, keys) = (Arc::new(FakeClock::default()), AppKeys::random());
+    let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let builder = || {
+        Sessions::builder(store.clone(), keys.clone())
+            .device_binding(DeviceBinding::Require)
+            .clock(clock.clone())
+    };
+    let before = CookieSettings { name: "old".to_owned(), ..CookieSettings::development() };
+    let sessions = builder().cookie_settings(before.clone()).build().unwrap();
+    let mut virk = visitor(&sessions).with_device();
+    virk.post("/sign-in/virk").send().await.assert_device_bound();
+    clock.advance(MINUTES * 5);
+    let until = std::time::SystemTime::now() + MINUTES * 60 * 24 * 365 * 100;
+    let renamed = builder().cookie_settings(CookieSettings::development());
+    let renamed = renamed.old_cookie(before, until).build().unwrap();
+    let mut after = visitor(&renamed).with_cookies_of(&virk);
+    after.get("/account").send().await.assert_status(200);
+}
+
+#[tokio::test]
+async fn of_two_registrations_at_once_one_counts() {
+    let app = on_store(DeviceBinding::Require);
+    let (mut virk, challenge) = asked(&app.sessions).await;
+    let mut other = visitor(&app.sessions).with_cookies_of(&virk);
+    let proofs = [TestDevice::new(), TestDevice::new()].map(|device| device.register(&challenge));
+    let (one, two) =
+        tokio::join!(register(&mut virk, &proofs[0]), register(&mut other, &proofs[1]));
+    let mut statuses = [one.status(), two.status()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400]);
 }
 
 #[tokio::test]
@@ -340,6 +387,23 @@ fn the_settings_are_checked() {
             .build()
     };
     assert!(builder(MINUTES).is_ok());
+    let with_domain = CookieSettings {
+        name: "__Secure-session".to_owned(),
+        domain: Some("example.org".to_owned()),
+        ..CookieSettings::default()
+    };
+    let embedded = CookieSettings { same_site: SameSite::None, ..CookieSettings::default() };
+    for (cookie, policy, accepted) in [
+        (with_domain, DeviceBinding::Report, false),
+        (embedded.clone(), DeviceBinding::Report, true),
+        (embedded.clone(), DeviceBinding::Sensitive, false),
+        (embedded, DeviceBinding::Require, false),
+    ] {
+        let builder = Sessions::builder(MemoryStore::new(), AppKeys::random());
+        let built = builder.cookie_settings(cookie).device_binding(policy).build();
+        assert_eq!(built.is_ok(), accepted, "{policy:?}");
+        assert!(built.err().is_none_or(|error| error.key() == "device_binding"));
+    }
     for wrong in [MINUTES / 2, MINUTES * 60 * 25] {
         let error = builder(wrong).unwrap_err();
         assert_eq!(error.to_string(), "device_refresh: one minute to one day is accepted");

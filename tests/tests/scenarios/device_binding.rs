@@ -17,6 +17,9 @@ every_driver! {
     a_stolen_cookie_is_worth_eleven_minutes,
     a_browser_without_a_device_is_served_as_before,
     a_report_signs_nobody_out,
+    a_request_without_the_device_leaves_the_session_to_it,
+    a_visitor_without_the_device_can_sign_out,
+    a_visitor_without_the_device_can_sign_in_again,
     the_device_goes_along_with_a_new_token_and_ends_with_the_session,
     the_library_replies_to_browsers_as_the_protocol_says,
 }
@@ -78,6 +81,40 @@ async fn a_report_signs_nobody_out(server: Server) {
     reply.assert_status(200).assert_signed_in_as("virk");
 }
 
+async fn a_request_without_the_device_leaves_the_session_to_it(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let mut virk = virk(&server).await;
+    let mut broken = server.client().with_cookies_of(&virk);
+    server.clock.advance(MINUTES * 11);
+    let reply = run(&mut broken, [put("cart", 9), put("theme", "dark")]).await;
+    reply.assert_session_missing("theme");
+    assert!(reply.header("set-cookie").is_none(), "the browser keeps its cookie");
+    assert_eq!(status_of_mine(&mut broken).await, 401);
+    run(&mut virk, [get("cart")]).await.assert_session("cart", 3).assert_device_bound();
+}
+
+async fn a_visitor_without_the_device_can_sign_out(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let virk = virk(&server).await;
+    let mut broken = server.client().with_cookies_of(&virk);
+    server.clock.advance(MINUTES * 11);
+    let reply = run(&mut broken, [Step::Destroy]).await;
+    assert!(reply.header("set-cookie").unwrap().starts_with("session=; Max-Age=0"));
+    if server.setup.driver.is_server_side() {
+        let mut virk = virk;
+        assert_eq!(status_of_mine(&mut virk).await, 401);
+    }
+}
+
+async fn a_visitor_without_the_device_can_sign_in_again(server: Server) {
+    let server = with(&server, DeviceBinding::Require).await;
+    let virk = virk(&server).await;
+    let mut broken = server.client().with_cookies_of(&virk).with_device();
+    server.clock.advance(MINUTES * 11);
+    run(&mut broken, [sign_in("virk")]).await.assert_device_bound();
+    assert_eq!(status_of_mine(&mut broken).await, 200);
+}
+
 async fn the_device_goes_along_with_a_new_token_and_ends_with_the_session(server: Server) {
     let server = with(&server, DeviceBinding::Require).await;
     let mut virk = virk(&server).await;
@@ -95,13 +132,13 @@ async fn the_library_replies_to_browsers_as_the_protocol_says(server: Server) {
     let signed_in = run(&mut virk, [sign_in("virk")]).await;
     let registration = signed_in.header("secure-session-registration").unwrap().to_owned();
     let (head, challenge) = registration.split_once(";challenge=\"").unwrap();
-    assert_eq!(head, "(ES256 RS256);path=\"/.well-known/cloakroom/device-registration\"");
+    assert_eq!(head, "(ES256 RS256);path=\"/.well-known/cloakroom/session/device-registration\"");
     let challenge = challenge.strip_suffix('"').unwrap();
     assert!(run(&mut virk, [get("cart")]).await.header("secure-session-registration").is_none());
 
     let device = cloakroom::testing::TestDevice::new();
     let proof = format!("\"{}\"", device.register(challenge));
-    let path = "/.well-known/cloakroom/device-registration";
+    let path = "/.well-known/cloakroom/session/device-registration";
     let registered = virk.post(path).header("secure-session-response", &proof).send().await;
     registered.assert_status(200);
     for (name, value) in [
@@ -113,7 +150,7 @@ async fn the_library_replies_to_browsers_as_the_protocol_says(server: Server) {
     }
     let instructions: serde_json::Value = registered.json();
     let id = instructions["session_identifier"].as_str().unwrap();
-    let refresh = "/.well-known/cloakroom/device-refresh";
+    let refresh = "/.well-known/cloakroom/session/device-refresh";
     let origin = format!("http://{}", server.address);
     assert_eq!(
         instructions,

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
@@ -21,10 +22,10 @@ use super::{
 use crate::{
     backend::{
         decide::{Persistence, Seal},
-        device_binding::{DeviceBinding, Presence},
+        device_binding::{Binding, DeviceBinding, Presence, SUFFIX},
         loaded::LoadedSession,
     },
-    cookie::{self, SentCookies, TokenCandidates},
+    cookie::{self, MAX_CANDIDATES, SentCookies, TokenCandidates},
     error::{Error, Kind},
     form::FormInput,
     http::{
@@ -240,12 +241,26 @@ impl RequestContext {
                     found.foreign = cookie.map(Cow::Borrowed);
                 }
                 if let Some(binding) = context.device_binding() {
-                    found.device = binding.cookie(headers.all("cookie")).map(Cow::Borrowed);
+                    found.device = self.bound_cookies(binding, headers);
                 }
                 found
             }
             TokenTransport::Bearer => TokenCandidates::bearer(headers.all("authorization")),
         }
+    }
+
+    /// Returns the values of the bound cookie, and of the one under the session cookie's old name.
+    fn bound_cookies<'h>(
+        &self,
+        binding: &Binding,
+        headers: &'h (impl Headers + ?Sized),
+    ) -> ArrayVec<Cow<'h, [u8]>, MAX_CANDIDATES> {
+        let context = self.inner.sessions.context();
+        let old = context.old_name().and_then(|old| old.name(context.now()));
+        let old = old.map(|name| format!("{name}{SUFFIX}"));
+        let old = old.iter().flat_map(|name| cookie::values(headers.all("cookie"), name));
+        let found = binding.cookies(headers.all("cookie")).chain(old);
+        found.take(MAX_CANDIDATES).map(Cow::Borrowed).collect()
     }
 
     /// Returns whether a cookie that is not `Secure` would leave this machine.
@@ -275,12 +290,12 @@ impl RequestContext {
         }
         let mut loaded = sessions.backend().load(candidates, sessions.context()).await?;
         if let Some(binding) = sessions.context().device_binding() {
-            let cookie = candidates.device.as_deref();
-            loaded.presence = binding.presence(&loaded.record, cookie, loaded.at);
+            let cookies = candidates.device.iter().map(|value| &**value);
+            loaded.presence = binding.presence(&loaded.record, cookies, loaded.at);
             if loaded.presence == Presence::Missing && enforcement == Enforcement::ByPolicy {
                 observe::device("missing", loaded.token.correlation());
                 if binding.policy == DeviceBinding::Require {
-                    return Ok(loaded.start_over(sessions.context()));
+                    return Ok(loaded.withheld(sessions.context()));
                 }
             }
         }

@@ -75,7 +75,9 @@ impl RequestContext {
         // The browser sends these requests by itself.
         session.no_touch()?;
         let outcome = match endpoint {
-            DeviceEndpoint::Registration => session.register_device(&proof.unwrap_or_default())?,
+            DeviceEndpoint::Registration => {
+                session.register_device(&proof.unwrap_or_default()).await?
+            }
             DeviceEndpoint::Refresh => match &id {
                 Some(id) => session.refresh_device(id, proof.as_deref()),
                 None => DeviceOutcome::Unknown,

@@ -30,11 +30,15 @@ use cloakroom_store::clock::Timestamp;
 
 pub(crate) const DEFAULT_REFRESH: Duration = Duration::from_secs(10 * 60);
 
+/// The name of the bound cookie is that of the session cookie with this end.
+pub(crate) const SUFFIX: &str = "-device";
+
 const MIN_REFRESH: Duration = Duration::from_secs(60);
 const MAX_REFRESH: Duration = Duration::from_secs(24 * 3_600);
 
-/// How long a browser may take to store its first bound cookie after the registration.
-const SETTLING: Duration = Duration::from_secs(60);
+/// How long a browser may take to store its first bound cookie after the registration. The clocks of servers
+/// may differ by half of it.
+const SETTLING: Duration = Duration::from_secs(2 * 60);
 
 /// How far the clocks of servers may differ. A browser drops the bound cookie this long before its deadline.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -105,7 +109,8 @@ impl Binding {
     /// Makes the binding, unless it is off.
     ///
     /// # Errors
-    /// When the crate is compiled without the feature `device-binding`, or `refresh` is out of range.
+    /// When the crate is compiled without the feature `device-binding`, `refresh` is out of range, or the
+    /// cookie goes to other hosts or comes from other sites.
     pub(crate) fn new(
         policy: DeviceBinding,
         refresh: Duration,
@@ -115,6 +120,10 @@ impl Binding {
         const FEATURE: &str = "with the feature `device-binding` of cloakroom, `off`, `report`, \
                                `sensitive` and `require` are accepted; without it, `off`";
         const REFRESH: &str = "one minute to one day is accepted";
+        const DOMAIN: &str = "with `cookie.domain`, `off` is accepted, because a browser renews the bound \
+                              cookie for requests to one host only";
+        const EMBEDDED: &str = "with `cookie.same_site = \"none\"`, `off` and `report` are accepted, because a \
+                                browser does not renew the bound cookie for requests from other sites";
         if policy == DeviceBinding::Off {
             return Ok(None);
         }
@@ -124,10 +133,19 @@ impl Binding {
         if !(MIN_REFRESH..=MAX_REFRESH).contains(&refresh) {
             return Err(ConfigError::new("device_refresh", REFRESH));
         }
-        let name = format!("{}-device", session.name);
+        if session.domain.is_some() {
+            return Err(ConfigError::new("device_binding", DOMAIN));
+        }
+        if session.same_site == SameSite::None && policy != DeviceBinding::Report {
+            return Err(ConfigError::new("device_binding", EMBEDDED));
+        }
+        let name = format!("{}{SUFFIX}", session.name);
         let settings = CookieSettings { name, ..session.clone() };
-        let below =
-            |name| format!("{}/.well-known/cloakroom/{name}", session.path.trim_end_matches('/'));
+        // Layers for different cookies reply at different paths.
+        let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || "-_".contains(*letter);
+        let cookie: String = session.name.chars().filter(is_plain).collect();
+        let root = session.path.trim_end_matches('/');
+        let below = |name| format!("{root}/.well-known/cloakroom/{cookie}/{name}");
         Ok(Some(Self {
             policy,
             keys: DeviceKeys::new(keys),
@@ -148,25 +166,31 @@ impl Binding {
         }
     }
 
-    /// Returns the value of the bound cookie.
-    pub(crate) fn cookie<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
-        cookie::only_value(headers, self.cookies.name())
+    /// Returns the values of the bound cookie. One that a neighbouring host has planted hides no other.
+    pub(crate) fn cookies<'h>(
+        &self,
+        headers: impl Iterator<Item = &'h [u8]>,
+    ) -> impl Iterator<Item = &'h [u8]> {
+        cookie::values(headers, self.cookies.name())
     }
 
-    /// Returns whether a request comes from the device of `record`. `cookie` is the value of its bound cookie.
-    pub(crate) fn presence(
+    /// Returns whether a request comes from the device of `record`. `cookies` are the values of its bound
+    /// cookie.
+    pub(crate) fn presence<'c>(
         &self,
         record: &Record,
-        cookie: Option<&[u8]>,
+        cookies: impl IntoIterator<Item = &'c [u8]>,
         now: Timestamp,
     ) -> Presence {
         let Some(device) = &record.device else { return Presence::Unbound };
         let longest = self.refresh + 2 * CLOCK_SKEW;
         let counts = |value| self.keys.accepts_cookie(value, device.id.as_bytes(), now, longest);
-        match cookie {
-            Some(value) if counts(value) => Presence::Proven,
-            _ if now < device.since + SETTLING => Presence::Settling,
-            _ => Presence::Missing,
+        if cookies.into_iter().any(counts) {
+            Presence::Proven
+        } else if now < device.since + SETTLING {
+            Presence::Settling
+        } else {
+            Presence::Missing
         }
     }
 

@@ -47,6 +47,13 @@ impl LoadedSession {
         Self::after(self.key, context)
     }
 
+    /// Withholds this session from a request that does not come from its device. The request writes nothing and
+    /// keeps the cookie, as one of a session that has ended, so the session stays for its device. A sign-in
+    /// begins a new session, and a logout ends this one.
+    pub(crate) fn withheld(self, context: &Context) -> Self {
+        Self::absent(Persistence::Ended, self.token, self.key, context)
+    }
+
     /// Makes a session without a record for a visitor with a pre-session cookie. The token has the seed
     /// of the CSRF tokens that the visitor's pages show.
     pub(super) fn pre_session((token, expires): (Token, Timestamp), context: &Context) -> Self {

@@ -22,7 +22,7 @@ const MAX_COOKIE_BYTES: usize = 4096;
 ///
 /// A browser sends one value, or two if a neighbouring host planted another. A request with more values
 /// is an attack.
-const MAX_CANDIDATES: usize = 4;
+pub(crate) const MAX_CANDIDATES: usize = 4;
 
 /// The part of a value that one cookie holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,8 +97,8 @@ pub(crate) struct TokenCandidates<'h> {
     pub(crate) sent: SentCookies,
     /// The cookie of another library, whose session is taken over if there is no candidate.
     pub(crate) foreign: Option<Cow<'h, str>>,
-    /// The bound cookie, by which a device proves itself.
-    pub(crate) device: Option<Cow<'h, [u8]>>,
+    /// The values of the bound cookie, by which a device proves itself.
+    pub(crate) device: ArrayVec<Cow<'h, [u8]>, MAX_CANDIDATES>,
 }
 
 /// The cookies in a request that its response may have to remove.
@@ -147,7 +147,7 @@ impl<'h> TokenCandidates<'h> {
         let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
         let candidates = self.candidates.into_iter().map(owned).collect();
         let foreign = self.foreign.map(|cookie| Cow::Owned(cookie.into_owned()));
-        let device = self.device.map(owned);
+        let device = self.device.into_iter().map(owned).collect();
         TokenCandidates { candidates, foreign, device, ..self }
     }
 

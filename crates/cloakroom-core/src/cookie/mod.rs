@@ -26,7 +26,7 @@ use crate::error::ConfigError;
 
 pub use settings::{CookieSettings, SameSite};
 
-pub(crate) use chunks::{SentCookies, TokenCandidates, TooLarge};
+pub(crate) use chunks::{MAX_CANDIDATES, SentCookies, TokenCandidates, TooLarge};
 pub(crate) use exposure::is_public;
 pub(crate) use value_form::ValueForm;
 
@@ -129,9 +129,19 @@ pub(crate) fn only_value<'h>(
     headers: impl Iterator<Item = &'h [u8]>,
     name: &str,
 ) -> Option<&'h [u8]> {
-    let mut values = header::pairs(headers).filter(|(candidate, _)| *candidate == name.as_bytes());
-    let (_, value) = values.next()?;
-    values.all(|(_, other)| other == value).then_some(value)
+    let mut values = values(headers, name);
+    let value = values.next()?;
+    values.all(|other| other == value).then_some(value)
+}
+
+/// Returns the values of all cookies of this name, in the order of the headers.
+pub(crate) fn values<'h>(
+    headers: impl Iterator<Item = &'h [u8]>,
+    name: &str,
+) -> impl Iterator<Item = &'h [u8]> {
+    header::pairs(headers)
+        .filter(move |(found, _)| *found == name.as_bytes())
+        .map(|(_, value)| value)
 }
 
 /// Returns the attribute `Max-Age`, or an empty text if the cookie has none.

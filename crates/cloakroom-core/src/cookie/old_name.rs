@@ -68,6 +68,11 @@ impl OldName {
         found.sent.old_chunks = Some(old.sent.chunks);
     }
 
+    /// Returns the name, until the end date.
+    pub(crate) fn name(&self, now: Timestamp) -> Option<&str> {
+        (now < self.until).then(|| self.cookies.name())
+    }
+
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.sealer
     }

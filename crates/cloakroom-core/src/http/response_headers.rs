@@ -37,8 +37,8 @@ impl ResponseHeaders {
     ///
     /// 1. A response that depends on the session gets a `Vary` of the header that carried the token, so
     ///    that a cache does not show one visitor's page to another (RFC 9111, 4.1).
-    /// 2. A response that sets the session cookie is kept from shared caches, whatever its handler says
-    ///    about caching. A response that shows a token is not stored by any cache.
+    /// 2. A response that sets the session cookie or asks for a device is kept from shared caches, whatever
+    ///    its handler says about caching. A response that shows a token is not stored by any cache.
     /// 3. The response to a sign-out gets the `Clear-Site-Data` of the settings, unless its handler has set
     ///    one.
     pub fn write_to(self, response: &mut impl HeadersMut) {
@@ -48,6 +48,9 @@ impl ResponseHeaders {
         if self.secret {
             response.replace("cache-control", "no-store".into());
         }
+        if !self.set_cookie.is_empty() || self.registration.is_some() {
+            keep_from_shared_caches(response);
+        }
         if let Some(registration) = self.registration {
             response.append("secure-session-registration", registration.into());
         }
@@ -56,10 +59,6 @@ impl ResponseHeaders {
         {
             response.append("clear-site-data", data.into());
         }
-        if self.set_cookie.is_empty() {
-            return;
-        }
-        keep_from_shared_caches(response);
         for line in self.set_cookie {
             response.append("set-cookie", line.into());
         }

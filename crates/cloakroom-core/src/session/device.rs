@@ -7,10 +7,10 @@ use crate::{
         decide::Persistence,
         device_binding::{Binding, DeviceBinding, Presence},
     },
-    crypto::device_proof::{NoProof, Proof},
+    crypto::device_proof::{DeviceKey, NoProof, Proof},
     error::Error,
     record::{change::Change, device::BoundDevice},
-    session::{Session, sessions::TokenTransport},
+    session::{Session, sessions::TokenTransport, state::State},
 };
 use cloakroom_store::clock::Timestamp;
 
@@ -32,7 +32,7 @@ pub(crate) enum DeviceOutcome {
     Proven(BoundDevice),
     /// The device has to sign this challenge.
     Challenged(String),
-    /// The session has no such device any more.
+    /// The session has no such device, or has ended.
     Unknown,
     /// The session has just got another token, which the browser sends next time.
     Moved,
@@ -46,7 +46,7 @@ pub(crate) enum DeviceRefusal {
     NotSignedIn,
     /// The session is bound to another key.
     BoundToOther,
-    /// The challenge is older than ten minutes, or was for another session.
+    /// The challenge is older than five to ten minutes, or was for another session.
     Challenge,
     /// The signature is not of the device's key.
     Signature,
@@ -86,24 +86,27 @@ impl Session {
     /// assert!(session.device().is_none());
     /// ```
     pub fn device(&self) -> Option<Device> {
+        self.sessions().context().device_binding()?;
         let state = self.state();
         let device = state.work.record().device.as_ref()?;
         let is_present = state.presence_of(device) != Presence::Missing;
         Some(Device { since: device.since, is_present })
     }
 
+    /// Returns how this session can be bound. A bearer's token cannot.
     fn binding(&self) -> Option<&Binding> {
         let sessions = self.sessions();
         let binding = sessions.context().device_binding();
         binding.filter(|_| sessions.token_transport() == TokenTransport::Cookie)
     }
 
-    /// Returns whether the policy refuses this request where a recent sign-in is required.
+    /// Returns whether the policy refuses this request where a recent sign-in is required. Also for a cookie's
+    /// token that comes as a bearer's.
     pub(crate) fn lacks_device(&self) -> bool {
         let is_strict = |binding: &Binding| {
             matches!(binding.policy, DeviceBinding::Sensitive | DeviceBinding::Require)
         };
-        self.binding().is_some_and(is_strict)
+        self.sessions().context().device_binding().is_some_and(is_strict)
             && self.device().is_some_and(|device| !device.is_present)
     }
 
@@ -113,57 +116,70 @@ impl Session {
         if self.binding().is_none() {
             return Ok(());
         }
-        if self.device().is_some_and(|device| !device.is_present) {
-            self.state().work.change(Change::Device(None))?;
+        let absent = |state: &State| {
+            let device = state.work.record().device.as_ref()?;
+            (state.presence_of(device) == Presence::Missing).then_some(device.id)
+        };
+        let mut state = self.state();
+        if let Some(id) = absent(&state) {
+            state.work.change(Change::Unbind(id))?;
         }
-        self.state().effects.ask_for_device();
+        state.effects.ask_for_device();
         Ok(())
     }
 
     /// Returns the value of `Secure-Session-Registration` for the response, if the request asks for a device.
     pub(super) fn registration(&self) -> Option<String> {
+        let binding = self.binding()?;
         let state = self.state();
         let record = state.work.record();
         let is_stored = matches!(state.work.persistence(), Persistence::Stored { .. });
-        let asks = state.effects.asks_for_device() && is_stored && record.device.is_none();
-        let id = record.owner.as_ref().filter(|_| asks)?.id;
-        drop(state);
-        self.binding().map(|binding| binding.registration(id, self.now()))
-    }
-
-    /// Binds the session to the key of `proof`.
-    pub(crate) fn register_device(&self, proof: &str) -> Result<DeviceOutcome, Error> {
-        match self.registered(proof) {
-            Ok(device) => {
-                self.state().work.change(Change::Device(Some(device.clone().into())))?;
-                Ok(DeviceOutcome::Proven(device))
-            }
-            Err(refusal) => Ok(DeviceOutcome::Refused(refusal)),
+        if !state.effects.asks_for_device() || !is_stored || record.device.is_some() {
+            return None;
         }
+        Some(binding.registration(record.owner.as_ref()?.id, self.now()))
     }
 
-    fn registered(&self, proof: &str) -> Result<BoundDevice, DeviceRefusal> {
+    /// Binds the session to the key of `proof`, and commits that. Of two registrations the first counts.
+    pub(crate) async fn register_device(&self, proof: &str) -> Result<DeviceOutcome, Error> {
+        let key = match self.registered_key(proof) {
+            Ok(key) => key,
+            Err(_) if self.has_moved() => return Ok(DeviceOutcome::Moved),
+            Err(refusal) => return Ok(DeviceOutcome::Refused(refusal)),
+        };
+        if self.state().work.record().device.is_none() {
+            let device = BoundDevice::new(key.clone(), self.now());
+            self.state().work.change(Change::Bind(device.into()))?;
+            self.commit().await?;
+        }
+        let device = self.state().work.record().device.clone();
+        Ok(match device {
+            Some(device) if device.key == key => DeviceOutcome::Proven(*device),
+            Some(_) => DeviceOutcome::Refused(DeviceRefusal::BoundToOther),
+            None => DeviceOutcome::Moved,
+        })
+    }
+
+    /// Returns the key of a proof that signs the challenge of this session's sign-in.
+    fn registered_key(&self, proof: &str) -> Result<DeviceKey, DeviceRefusal> {
         let proof = Proof::parse(proof)?;
-        let (owner, had) = (self.owned(), self.state().work.record().device.clone());
-        let (Some(owner), Some(binding)) = (owner, self.binding()) else {
+        let (Some(owner), Some(binding)) = (self.owned(), self.binding()) else {
             return Err(DeviceRefusal::NotSignedIn);
         };
         if !binding.accepts_registration(&proof.challenge, owner.id, self.now()) {
             return Err(DeviceRefusal::Challenge);
         }
-        let key = proof.own_key()?;
-        match had {
-            // The browser may not have received the first reply.
-            Some(had) if had.key == key => Ok(*had),
-            Some(_) => Err(DeviceRefusal::BoundToOther),
-            None => Ok(BoundDevice::new(key, self.now())),
-        }
+        Ok(proof.own_key()?)
+    }
+
+    /// Returns whether the session has just got another token, which the browser sends next time.
+    fn has_moved(&self) -> bool {
+        self.state().work.persistence() == Persistence::Ended
     }
 
     /// Checks the proof of the device whose binding has this id. Without a proof, returns the challenge.
     pub(crate) fn refresh_device(&self, id: &str, proof: Option<&str>) -> DeviceOutcome {
-        let persistence = self.state().work.persistence();
-        if persistence == Persistence::Ended {
+        if self.has_moved() {
             return DeviceOutcome::Moved;
         }
         let device = self.state().work.record().device.clone();

@@ -98,17 +98,17 @@ impl Session {
     /// its caller has dropped the future.
     fn earned(self) -> Detached<CommitResult> {
         if !self.is_committing() {
-            return Detached::ready(Ok(self.response_headers()));
+            return Detached::ready(Ok(self.committed_headers()));
         }
         Detached::new(async move {
             drop(self.begin_commit().await);
-            Ok(self.response_headers())
+            Ok(self.committed_headers())
         })
     }
 
     fn conclude(&self, committed: Result<(), Error>) -> CommitResult {
         match committed {
-            Ok(()) => Ok(self.response_headers()),
+            Ok(()) => Ok(self.committed_headers()),
             Err(error) => {
                 // A `ReadSession` would otherwise show changes that were never stored.
                 let discarded = self.state().work.discard_changes();
@@ -123,9 +123,14 @@ impl Session {
         Err(Uncommitted { error, headers: self.response_headers() })
     }
 
+    /// Returns the headers of a response whose commits have succeeded.
+    fn committed_headers(&self) -> ResponseHeaders {
+        let registration = self.registration();
+        ResponseHeaders { registration, ..self.response_headers() }
+    }
+
     /// Returns the headers that the response needs for the commits until now.
     fn response_headers(&self) -> ResponseHeaders {
-        let registration = self.registration();
         let mut state = self.state();
         let cookie = state.effects.take_cookie();
         let clear = self.sessions().context().clear_site_data();
@@ -140,7 +145,6 @@ impl Session {
                 ResponseHeaders {
                     set_cookie,
                     vary: Some("Cookie"),
-                    registration,
                     clear_site_data,
                     ..ResponseHeaders::default()
                 }

@@ -58,6 +58,9 @@ impl Session {
     ///
     /// [`authenticated_within`](Self::authenticated_within) compares with this moment.
     ///
+    /// With [`device_binding`](crate::SessionsBuilder::device_binding), the response asks the browser to
+    /// register its device, unless the request comes from the one that the session is bound to.
+    ///
     /// # Errors
     /// After the commit, as every change.
     ///
@@ -80,6 +83,10 @@ impl Session {
     /// Check it before sensitive operations, such as a change of the password ("step-up"; OWASP ASVS
     /// 5.0, 7.5.1). If it returns `false`, ask for the password and call
     /// [`mark_authenticated`](Self::mark_authenticated).
+    ///
+    /// Returns `false` as well if the session is bound to a device, the policy
+    /// [`device_binding`](crate::SessionsBuilder::device_binding) is `sensitive` or `require`, and the request
+    /// does not come from the device.
     ///
     /// # Errors
     /// When the application has put another value under the key `_authenticated_at`.

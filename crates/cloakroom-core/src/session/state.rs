@@ -154,7 +154,8 @@ impl State {
     pub(super) fn presence_of(&self, device: &BoundDevice) -> Presence {
         match self.presence {
             (presence, Some(id)) if id == device.id => presence,
-            _ => Presence::Settling,
+            (_, None) => Presence::Settling,
+            (_, Some(_)) => Presence::Missing,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     form::field::Fields,
     record::{
         Record,
-        device::BoundDevice,
+        device::{BoundDevice, DeviceId},
         flash::{Batch, BatchId},
         owner::{Owner, OwnerStamp},
     },
@@ -56,8 +56,10 @@ pub(crate) enum Change {
         owner: Box<str>,
         stamp: OwnerStamp,
     },
-    /// Binds the session to a device, or ends that.
-    Device(Option<Box<BoundDevice>>),
+    /// Binds the session to a device, unless it is bound to one.
+    Bind(Box<BoundDevice>),
+    /// Ends the binding of this id.
+    Unbind(DeviceId),
     Label(Box<str>),
     /// The session's own idle timeout, in ms. `None`: that of the settings.
     IdleTimeout(Option<u64>),
@@ -128,8 +130,13 @@ impl Change {
                 }
             }
             // A concurrent request may have removed the owner, and the device was theirs.
-            Self::Device(device) => {
-                record.device = device.clone().filter(|_| record.owner.is_some());
+            Self::Bind(device) => {
+                if record.owner.is_some() && record.device.is_none() {
+                    record.device = Some(device.clone());
+                }
+            }
+            Self::Unbind(id) => {
+                record.device = record.device.take().filter(|device| device.id != *id);
             }
             Self::Label(label) => record.label = Some(label.clone()),
             Self::IdleTimeout(millis) => record.idle_timeout = *millis,
@@ -183,7 +190,8 @@ impl Change {
             Self::Clear => "clear",
             Self::Own(_) => "own",
             Self::Stamp { .. } => "stamp",
-            Self::Device(_) => "device",
+            Self::Bind(_) => "bind",
+            Self::Unbind(_) => "unbind",
             Self::Label(_) => "label",
             Self::IdleTimeout(_) => "idle_timeout",
             Self::BrowserSession(_) => "browser_session",
