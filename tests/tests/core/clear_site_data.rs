@@ -104,3 +104,18 @@ async fn a_sign_out_with_a_bearer_token_clears_data() {
     sign_out(&context.session(headers.as_slice()).await.unwrap());
     assert!(context.finish(200).await.unwrap().clear_site_data.is_some());
 }
+
+#[tokio::test]
+async fn the_cookie_of_the_next_session_is_not_cleared() {
+    for (data, header) in [
+        (vec![SiteData::All], "\"cache\", \"storage\""),
+        (vec![SiteData::Cache, SiteData::Cookies], "\"cache\""),
+    ] {
+        let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+        let mut browser = LocalBrowser::new(&sessions.clear_site_data(data).build().unwrap());
+        browser.visit(|session| session.sign_in("virk").unwrap()).await;
+        let other = cleared(&mut browser, |session| session.sign_in("eve").unwrap()).await;
+        assert_eq!(other.as_deref(), Some(header));
+        assert_eq!(browser.open().await.owner().as_deref(), Some("eve"));
+    }
+}

@@ -186,6 +186,15 @@ async fn a_session_that_is_asked_for_after_its_deadline_is_reported() {
     let events = log.take();
     assert_eq!((events.len(), events[0].kind, events[0].handle), (1, Expired, Some(handle)));
 
+    let sealed = LocalApp::with(Faults::default(), |builder| settings(builder).seal_records(true));
+    let (mut browser, _) = signed_in(&sealed).await;
+    sealed.clock.advance(Duration::from_secs(30));
+    browser.visit(|session| session.put("cart", 1).unwrap()).await;
+    sealed.clock.advance(Duration::from_secs(30));
+    log.take();
+    assert!(browser.open().await.is_new());
+    assert_eq!(log.kinds().len(), 1);
+
     let clock = Arc::new(FakeClock::default());
     let builder = Sessions::builder(Driver::Cookie, AppKeys::random()).on_event(log.subscriber());
     let mut browser = LocalBrowser::new(&build(builder, &clock));

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use cloakroom::{AppKeys, Driver, Error, Session, Sessions, clock::FakeClock};
-use cloakroom_tests::local::{LocalApp, LocalBrowser, build};
+use cloakroom_tests::{
+    local::{LocalApp, LocalBrowser, build},
+    store::Fault,
+};
 use serde_json::json;
 
 /// Puts the values of every test.
@@ -145,4 +148,27 @@ async fn values_put_before_the_session_is_stored_begin_it() {
     assert_eq!(app.store.calls(), ["load", "rotate"]);
     assert!(app.browser().visit(|session| session.forget("theme").unwrap()).await.is_empty());
     assert!(app.store.calls().is_empty());
+}
+
+/// A clone of the session discards changes that a commit has begun to take, and makes others.
+#[tokio::test]
+async fn changes_after_a_discard_are_kept_while_a_commit_is_under_way() {
+    let app = LocalApp::faulty();
+    let mut browser = app.browser_with(start).await;
+    let (context, session) = browser.begin().await;
+    app.store.on_commit(Fault::Slow(Duration::from_millis(50)));
+    session.put("theme", "light").unwrap();
+    let committing = tokio::spawn({
+        let session = session.clone();
+        async move { session.commit().await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    session.discard_changes().unwrap();
+    session.put("theme", "dark").unwrap();
+    session.put("other", 2).unwrap();
+    committing.await.unwrap().unwrap();
+    browser.finish(context).await;
+    let session = browser.open().await;
+    assert_eq!(session.get::<String>("theme").unwrap().as_deref(), Some("dark"));
+    assert_eq!(session.get("other").unwrap(), Some(2));
 }

@@ -103,3 +103,15 @@ async fn without_a_record_a_reload_only_discards() {
     session.reload().await.unwrap();
     assert_eq!(json!(session.all()), json!({ "import": "running" }));
 }
+
+#[tokio::test]
+async fn a_sign_in_after_a_reload_does_not_undo_a_logout() {
+    let app = LocalApp::new();
+    let mut browser = app.browser_with(|session| session.sign_in("virk").unwrap()).await;
+    let (context, session) = browser.begin().await;
+    browser.clone().visit(|session| session.sign_out().unwrap()).await;
+    session.reload().await.unwrap();
+    session.sign_in("virk").unwrap();
+    assert!(browser.finish(context).await.is_empty(), "no cookie");
+    assert_eq!(app.store.records.len(), 0);
+}

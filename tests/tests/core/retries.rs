@@ -152,3 +152,17 @@ async fn a_rotation_whose_reply_was_lost_stays_ended() {
     assert_eq!(browser.finish(context).await, Vec::<String>::new());
     assert!(app.store.records.is_empty());
 }
+
+/// A commit without changes in between does not ask the store what it has done.
+#[tokio::test]
+async fn a_value_is_put_back_after_a_change_whose_reply_was_lost() {
+    let app = app();
+    let mut browser = app.browser_with(|session| session.put("n", 0).unwrap()).await;
+    let (context, session) = browser.begin().await;
+    app.store.hooks.to("replace");
+    assert!(session.increment_now("n").await.unwrap_err().is_unavailable());
+    session.commit().await.unwrap();
+    session.put("n", 0).unwrap();
+    browser.finish(context).await;
+    assert_eq!(count(&browser).await, Some(0));
+}

@@ -145,16 +145,16 @@ async fn concurrent_changes_of_a_sealed_record_add_up() {
 }
 
 #[tokio::test]
-async fn plain_records_are_read_and_sealed_at_the_next_write() {
+async fn plain_records_are_read_and_sealed_at_the_next_use() {
     let (shared, keys) = (Shared::new(), AppKeys::generate());
     let mut browser = shared.visitor(&shared.app(&keys, Plain), sign_in).await;
     assert!(!is_sealed(&shared.record().await));
     browser.sessions = shared.app(&keys, Sealed);
     browser.visit(assert_signed_in).await;
-    assert_eq!(shared.store.calls(), ["load"], "a read writes nothing");
-    browser.visit(|session| session.put("theme", "dark").unwrap()).await;
+    assert_eq!(shared.store.calls(), ["load", "replace"]);
     assert!(is_sealed(&shared.record().await));
     browser.visit(assert_signed_in).await;
+    assert_eq!(shared.store.calls().last(), Some(&"load"), "a read writes nothing");
 }
 
 #[tokio::test]

@@ -30,27 +30,33 @@ impl RequestContext {
         let is_html = content_type
             .and_then(|text| text.split(';').next())
             .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"));
-        if self.sessions().context().keeps_previous_url() && method == "GET" && is_html {
-            self.progress().page = Some(target.into());
+        if self.sessions().context().keeps_previous_url() {
+            self.progress().page = (method == "GET" && is_html).then(|| target.into());
         }
     }
 }
 
 impl Back {
-    /// Prefers the page that the session remembers. Loads the session, if the setting `previous_url` is on.
+    /// Prefers the page that the session remembers, unless that is the request's own `target`: a redirect to it
+    /// would not end. Loads the session, if the setting `previous_url` is on.
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(super) async fn or_remembered(
         self,
         context: &RequestContext,
         headers: &(impl Headers + ?Sized),
+        target: &str,
     ) -> Self {
         if !context.sessions().context().keeps_previous_url() {
             return self;
         }
         // A handler that needs the session gets the error of its load.
         match context.session(headers).await {
-            Ok(session) => self.remembered_by(&session),
-            Err(_) => self,
+            Ok(session)
+                if session.previous_url().is_ok_and(|url| url.as_deref() != Some(target)) =>
+            {
+                self.remembered_by(&session)
+            }
+            Ok(_) | Err(_) => self,
         }
     }
 

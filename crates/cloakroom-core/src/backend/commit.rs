@@ -82,6 +82,8 @@ pub(crate) struct PendingCommit {
     pub(crate) record: Arc<Record>,
     /// The record without the changes of a log.
     pub(crate) before: Arc<Record>,
+    /// The owner of the session before this request found it ended.
+    pub(crate) ended_owner: Option<Owner>,
     /// The part of an unstored session that the commit stores even if the record is empty.
     pub(crate) required: Worth,
     pub(crate) seal: Seal,
@@ -108,7 +110,8 @@ impl PendingCommit {
 
     /// Returns whether the changes give the session an owner that it did not have.
     fn signs_in(&self) -> bool {
-        self.changes.owner().is_some_and(|owner| owner.is_other_than(self.before.owner.as_ref()))
+        let had = [self.before.owner.as_ref(), self.ended_owner.as_ref()];
+        self.changes.owner().is_some_and(|owner| had.iter().all(|had| owner.is_other_than(*had)))
     }
 
     /// Returns whether the changes leave the session with an owner that they set.

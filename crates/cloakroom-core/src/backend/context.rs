@@ -10,7 +10,7 @@ use crate::{
     cookie::{Cookies, TokenCandidates, old_name::OldName, pre_session::PreSessions},
     crypto::{app_keys::SubKey, app_tag::AppTags, csrf_token::CsrfKeys},
     form::SecretFields,
-    http::site_origins::SiteOrigins,
+    http::{site_data::SiteData, site_origins::SiteOrigins},
     record::{
         Record,
         lifetimes::{Browser, CookieContents, Deadlines, Lifetimes},
@@ -33,7 +33,7 @@ pub(crate) struct Context {
     pub(crate) commit_deadline: Duration,
     pub(crate) max_bytes: usize,
     pub(crate) max_sessions: Option<NonZeroUsize>,
-    pub(crate) clear_site_data: Option<String>,
+    pub(crate) clear_site_data: Vec<SiteData>,
     pub(crate) server_errors: ServerErrors,
     pub(crate) show_errors: bool,
     pub(crate) previous_url: bool,
@@ -120,9 +120,9 @@ impl Context {
         self.no_touch_header.as_deref()
     }
 
-    /// Returns the value of the header `Clear-Site-Data` in responses to sign-outs.
-    pub(crate) fn clear_site_data(&self) -> Option<&str> {
-        self.clear_site_data.as_deref()
+    /// Returns the data that browsers remove at a sign-out.
+    pub(crate) fn clear_site_data(&self) -> &[SiteData] {
+        &self.clear_site_data
     }
 
     pub(crate) fn server_errors(&self) -> ServerErrors {

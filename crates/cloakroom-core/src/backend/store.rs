@@ -99,7 +99,7 @@ impl StoreBackend {
         if !context.has_subscriber() {
             return;
         }
-        let Ok(record) = Record::decode_of(&stored.bytes, context.apps()) else { return };
+        let Ok(record) = context.records().read(&stored.bytes, &key) else { return };
         if !lifetimes::is_live(&record, stored.expires, context.now()) {
             let owner = record.owner.as_ref();
             context.report(SessionEventKind::Expired, owner, Some(self.handle(owner, key)));

@@ -32,6 +32,16 @@ impl SiteData {
         }
     }
 
+    /// Leaves the cookies out, for a response that sets one.
+    pub(crate) fn without_cookies(data: &[Self]) -> Vec<Self> {
+        let kept = |data: &Self| match data {
+            Self::All => vec![Self::Cache, Self::Storage],
+            Self::Cookies => Vec::new(),
+            Self::Cache | Self::Storage => vec![*data],
+        };
+        data.iter().flat_map(kept).collect()
+    }
+
     /// Returns the value of the header. Returns `None` if there is nothing to clear.
     pub(crate) fn header(data: &[Self]) -> Option<String> {
         let directives: Vec<_> =

@@ -130,6 +130,7 @@ impl Sessions {
             token: None,
             action: TokenAction::Keep,
             changes: Changes::Exact(change),
+            ended_owner: None,
             before: record.clone(),
             record,
             required: Worth::Nothing,

@@ -59,7 +59,12 @@ impl RecordFormat {
     /// Reads the record under `key`.
     pub(crate) fn read(&self, bytes: &Bytes, key: &RecordKey) -> Result<Record, NoRecord> {
         if !Sealer::may_be_sealed(bytes) {
-            return Record::decode_of(bytes, &self.apps);
+            let mut record = Record::decode_of(bytes, &self.apps)?;
+            if self.writes == Writes::Sealed {
+                // It is sealed at its next use.
+                record.tag_key = TagKey::Older;
+            }
+            return Ok(record);
         }
         if !self.sealer.has_key_of(bytes) {
             self.apps.warn_of_foreign();

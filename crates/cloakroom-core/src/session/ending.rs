@@ -3,10 +3,11 @@
 use crate::{
     backend::{Backend, commit::CookieUpdate, cookie, detached::Detached},
     error::Error,
-    http::response_headers::ResponseHeaders,
+    http::{response_headers::ResponseHeaders, site_data::SiteData},
     observe,
     session::{
         Session,
+        response_effects::ResponseEffects,
         sessions::TokenTransport,
         uncommitted::{CommitResult, Uncommitted},
         unit_of_work::{Final, Kept},
@@ -133,8 +134,7 @@ impl Session {
     fn response_headers(&self) -> ResponseHeaders {
         let mut state = self.state();
         let cookie = state.effects.take_cookie();
-        let clear = self.sessions().context().clear_site_data();
-        let clear_site_data = clear.filter(|_| state.effects.has_ended()).map(ToOwned::to_owned);
+        let clear_site_data = self.site_data_to_clear(&cookie, &state.effects);
         match self.sessions().token_transport() {
             TokenTransport::Cookie => {
                 let mut set_cookie = self.cookie_lines(cookie);
@@ -158,6 +158,21 @@ impl Session {
                     ..ResponseHeaders::default()
                 }
             }
+        }
+    }
+
+    /// Returns the value of `Clear-Site-Data`, if this request has ended its session. A cookie that the response
+    /// sets, as for a session that follows, is not cleared.
+    fn site_data_to_clear(
+        &self,
+        cookie: &CookieUpdate,
+        effects: &ResponseEffects,
+    ) -> Option<String> {
+        let data = self.sessions().context().clear_site_data();
+        match cookie {
+            _ if !effects.has_ended() => None,
+            CookieUpdate::Set { .. } => SiteData::header(&SiteData::without_cookies(data)),
+            CookieUpdate::Keep | CookieUpdate::Remove => SiteData::header(data),
         }
     }
 

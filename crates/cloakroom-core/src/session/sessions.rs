@@ -988,7 +988,7 @@ impl SessionsBuilder {
             commit_deadline: self.commit_deadline,
             max_bytes: self.max_bytes,
             max_sessions,
-            clear_site_data: SiteData::header(&self.clear_site_data).filter(|_| is_https),
+            clear_site_data: if is_https { self.clear_site_data } else { Vec::new() },
             server_errors: self.server_errors,
             show_errors: self.show_errors,
             previous_url: self.previous_url,

@@ -70,6 +70,7 @@ pub(super) enum RecordSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     destroys: usize,
+    discards: usize,
     changes: usize,
     action: TokenAction,
 }
@@ -83,6 +84,11 @@ pub(super) struct UnitOfWork {
     action: TokenAction,
     /// How often the request has called `destroy`.
     destroys: usize,
+    /// How often the request has discarded its changes, and how often it had at the last commit.
+    discards: usize,
+    discards_before: usize,
+    /// The owner of the session before it was found ended.
+    ended_owner: Option<Owner>,
     record: Arc<Record>,
     log: ChangeLog,
     /// The owner of the session that a `destroy` ends.
@@ -109,6 +115,9 @@ impl UnitOfWork {
             token,
             action: TokenAction::Keep,
             destroys: 0,
+            discards: 0,
+            discards_before: 0,
+            ended_owner: None,
             former_owner: None,
             untouched: record.clone(),
             record,
@@ -126,8 +135,9 @@ impl UnitOfWork {
     /// the record has the value already, because the write of a cookie could undo another tab's changes.
     pub(super) fn change(&mut self, change: Change) -> Result<(), Error> {
         self.refuse_when_closed()?;
-        // A store may have carried out changes that were discarded since.
-        if self.in_doubt.is_none() && self.log.makes_needless(&change, &self.record) {
+        // A commit may carry out changes that were discarded since, so the copy may be out of date.
+        let is_known = self.in_doubt.is_none() && self.discards == self.discards_before;
+        if is_known && self.log.makes_needless(&change, &self.record) {
             return Ok(());
         }
         self.check_open()?;
@@ -180,7 +190,7 @@ impl UnitOfWork {
         self.action = TokenAction::Destroy(self.token.successor());
         self.destroys += 1;
         self.untouched = Arc::new(empty);
-        Ok(self.discard_changes())
+        Ok(self.take_changes())
     }
 
     /// Makes the commits of this request no use of the session.
@@ -316,7 +326,9 @@ impl UnitOfWork {
             action: self.action.kind(),
             contents: self.log.contents(),
             worth: self.worth(),
-            signs_in: self.log.owner().is_some_and(|owner| owner.is_other_than(had)),
+            signs_in: self.log.owner().is_some_and(|owner| {
+                owner.is_other_than(had) && owner.is_other_than(self.ended_owner.as_ref())
+            }),
             usage: self.usage(),
             seal: self.seal,
         }
@@ -344,6 +356,7 @@ impl UnitOfWork {
             changes: Changes::Log(self.log.clone()),
             record: self.record.clone(),
             before: self.untouched.clone(),
+            ended_owner: self.ended_owner.clone(),
             required: self.required,
             seal: self.seal,
             usage: self.usage(),
@@ -376,13 +389,14 @@ impl UnitOfWork {
 
     /// Returns the checkpoint of a commit of all current changes.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { destroys: self.destroys, changes: self.log.len(), action: self.action.clone() }
+        let Self { destroys, discards, .. } = *self;
+        Checkpoint { destroys, discards, changes: self.log.len(), action: self.action.clone() }
     }
 
     /// Returns the checkpoint of a commit that contains none of the request's own changes.
     pub(super) fn checkpoint_of_nothing(&self) -> Checkpoint {
         let destroys = self.destroys - usize::from(self.is_destroyed());
-        Checkpoint { destroys, changes: 0, action: TokenAction::Keep }
+        Checkpoint { destroys, discards: self.discards, changes: 0, action: TokenAction::Keep }
     }
 
     /// Returns whether the commit of the work at `checkpoint` has ended a session that the visitor had. A
@@ -400,7 +414,11 @@ impl UnitOfWork {
 
     /// Returns the changes since `checkpoint`.
     pub(super) fn since(&self, checkpoint: &Checkpoint) -> ChangeLog {
-        self.log.since(checkpoint.changes)
+        if self.discards == checkpoint.discards {
+            self.log.since(checkpoint.changes)
+        } else {
+            self.log.clone()
+        }
     }
 
     /// Applies the outcome of a commit. `rest` are the changes [since](Self::since) the checkpoint, and
@@ -423,7 +441,11 @@ impl UnitOfWork {
             }
             done = mem::replace(&mut self.log, rest.clone());
             self.record = record.clone();
+            if outcome.persistence == Persistence::Ended {
+                self.keep_ended_owner();
+            }
             self.untouched = outcome.record.clone();
+            self.discards_before = self.discards;
             self.action = match mem::replace(&mut self.action, TokenAction::Keep) {
                 action if action == checkpoint.action => TokenAction::Keep,
                 TokenAction::Keep => TokenAction::Keep,
@@ -439,7 +461,11 @@ impl UnitOfWork {
         self.seal = Seal::Current;
         if matches!(outcome.persistence, Persistence::Stored { .. } | Persistence::Ended) {
             self.required = Worth::Nothing;
-            self.in_doubt = None;
+            // A commit that had nothing to do has not asked the store what it did before.
+            let has_asked = outcome.step != Step::Nothing || outcome.cookie != CookieUpdate::Keep;
+            if has_asked || outcome.persistence == Persistence::Ended {
+                self.in_doubt = None;
+            }
         }
         if !self.is_closed() {
             self.phase = Phase::Open;
@@ -449,7 +475,8 @@ impl UnitOfWork {
 
     /// Remembers that a commit of the work at `checkpoint` may have been carried out although it failed.
     pub(super) fn doubt(&mut self, checkpoint: &Checkpoint) {
-        self.in_doubt.get_or_insert(checkpoint.changes);
+        let changes = if self.discards == checkpoint.discards { checkpoint.changes } else { 0 };
+        self.in_doubt.get_or_insert(changes);
     }
 
     /// Remembers that an explicit commit of the work at `checkpoint` failed and its caller has the
@@ -482,13 +509,13 @@ impl UnitOfWork {
         self.phase = if is_abandoned { Phase::Abandoned } else { Phase::Closed };
         let mut discarded = ChangeLog::default();
         if kept != Kept::Changes {
-            discarded = self.discard_changes();
+            discarded = self.take_changes();
         }
         if !is_refused && !self.has_nothing_to_commit(context) {
             return (Final::Commit, discarded);
         }
         if kept == Kept::Changes {
-            discarded = self.discard_changes();
+            discarded = self.take_changes();
         }
         (Final::Nothing, discarded)
     }
@@ -521,14 +548,40 @@ impl UnitOfWork {
         if self.key == Some(key) {
             (self.persistence, self.loaded_at) = (persistence, now);
         }
+        if persistence == Persistence::Ended {
+            self.keep_ended_owner();
+        }
+        self.phase = Phase::Open;
         self.untouched = record;
-        self.discard_changes()
+        let discarded = self.discard_changes();
+        // No commit is under way, and the copy is that of the store.
+        self.discards_before = self.discards;
+        discarded
     }
 
-    /// Discards all changes except `destroy` and `regenerate`. Returns them, and the caller drops them
-    /// without a lock, because their closures may own anything.
+    /// Keeps the owner of a session that was found ended. Another sign-in of theirs in this request does not
+    /// undo the logout.
+    fn keep_ended_owner(&mut self) {
+        if let Some(owner) = &self.untouched.owner {
+            self.ended_owner = Some(owner.clone());
+        }
+    }
+
+    /// Discards all changes except `destroy` and `regenerate`. A commit that is under way still makes those that
+    /// it has begun with. Returns the changes, and the caller drops them without a lock, because their closures
+    /// may own anything.
     #[must_use]
     pub(super) fn discard_changes(&mut self) -> ChangeLog {
+        let required = self.required;
+        let discarded = self.take_changes();
+        // A token that the request has shown stays valid.
+        self.required = required;
+        self.discards += 1;
+        discarded
+    }
+
+    #[must_use]
+    fn take_changes(&mut self) -> ChangeLog {
         self.record = self.untouched.clone();
         self.in_doubt = self.in_doubt.map(|_| 0);
         self.required = Worth::Nothing;

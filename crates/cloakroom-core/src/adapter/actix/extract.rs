@@ -142,7 +142,11 @@ impl FromRequest for Back {
         Box::pin(async move {
             let stack = request.extensions().get::<ContextStack>().cloned();
             match stack {
-                Some(stack) => Ok(back.or_remembered(stack.current(), request.headers()).await),
+                Some(stack) => {
+                    let target = request.uri().path_and_query();
+                    let target = target.map_or("", PathAndQuery::as_str);
+                    Ok(back.or_remembered(stack.current(), request.headers(), target).await)
+                }
                 None => Ok(back),
             }
         })

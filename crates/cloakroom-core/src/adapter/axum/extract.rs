@@ -173,7 +173,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Back {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let back = Self::of_parts(parts);
         match parts.extensions.get::<SessionExtension>() {
-            Some(found) => Ok(back.or_remembered(found.stack.current(), &parts.headers).await),
+            Some(found) => {
+                Ok(back.or_remembered(found.stack.current(), &parts.headers, found.target()).await)
+            }
             None => Ok(back),
         }
     }
