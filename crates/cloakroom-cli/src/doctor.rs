@@ -95,7 +95,7 @@ async fn check(settings: &Settings, common: &CommonOptions) -> Vec<Finding> {
     findings.extend(timeouts(settings));
     findings.extend(old_cookie(settings));
     if settings.seal_records && settings.driver != DriverKind::Cookie {
-        let text = "sealed by the first application key at their next write";
+        let text = "sealed by the first application key at their next use";
         findings.push(finding("records", Verdict::Good, text));
     }
     findings.extend(driver(settings).await);

@@ -151,7 +151,7 @@ pub struct Settings {
     pub max_bytes: usize,
 
     /// Whether records in a store are sealed by `APP_KEY`, so that a copy of the database or of a backup
-    /// shows no values. Default: `false`. Plain records are still read, and sealed at their next write. A
+    /// shows no values. Default: `false`. Plain records are still read, and sealed at their next use. A
     /// lost key loses all sessions, and the command `cloakroom` needs `APP_KEY` to show them. The cookie driver
     /// always seals.
     #[config(default = false, env = "SESSION_SEAL_RECORDS")]

@@ -498,7 +498,7 @@ fn the_doctor_knows_sealed_records_and_an_old_cookie_that_is_over() {
         .with("SESSION_OLD_COOKIE_UNTIL", "2020-03-01");
     let said = project.run(&["doctor"]).out();
     for line in [
-        "good  records: sealed by the first application key at their next write\n",
+        "good  records: sealed by the first application key at their next use\n",
         "warn  cookie: `old_cookie_name`: cookies of this name are ignored since 2020-03-01T00:00:00Z; \
          remove it and `old_cookie_until`\n",
     ] {

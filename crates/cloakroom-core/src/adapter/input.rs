@@ -95,7 +95,8 @@ impl<T> Input<T> {
         self.form
     }
 
-    /// Sets the path of the redirect for requests without a usable `Referer`. Default: `/`.
+    /// Sets the path of the redirect for requests without a usable `Referer`, and without a page that the session
+    /// [remembers](crate::SessionsBuilder::previous_url). Default: `/`.
     #[must_use]
     pub fn fallback(mut self, path: impl Into<String>) -> Self {
         if let Reply::Redirect { fallback, .. } = &mut self.reply {

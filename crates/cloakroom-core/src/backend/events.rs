@@ -37,7 +37,8 @@ pub enum SessionEventKind {
     Created,
     /// A request has set the owner, as [`Session::sign_in`](crate::Session::sign_in) does.
     SignedIn,
-    /// The session got a new token. The handle of a session without an owner is the new one.
+    /// The session got a new token. With an owner the handle stays. Without one it changes, and this is the new
+    /// one.
     Regenerated,
     /// The session was ended. The owner and the handle are those that it had.
     Destroyed(EndedBy),
@@ -51,7 +52,8 @@ pub enum SessionEventKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndedBy {
-    /// A request of the session itself, as at a sign-out.
+    /// A request of the session itself, as at a sign-out. Also a request whose
+    /// [owner stamp](crate::Session::set_owner_stamp) is out of date.
     Visitor,
     /// The owner, through [`OwnerSessions`](crate::OwnerSessions) in another session.
     Owner,

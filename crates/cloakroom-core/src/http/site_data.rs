@@ -7,8 +7,8 @@
 pub enum SiteData {
     /// Cached responses of the origin. Some browsers take seconds to remove them.
     Cache,
-    /// All cookies of the registrable domain, also those of other hosts and applications. It removes the
-    /// cookie of a session that begins in the same response, such as the one of a goodbye message.
+    /// All cookies of the registrable domain, also those of other hosts and applications. Left
+    /// out of a response that sets the session cookie, as at a sign-in after the sign-out.
     Cookies,
     /// Everything that scripts of the origin have stored: `localStorage`, `IndexedDB`, service workers.
     Storage,

@@ -79,7 +79,7 @@ const ABSOLUTE_DEADLINE: &str = r#","absolute_deadline":1735776000000"#;
 pub(crate) enum NoRecord {
     /// The bytes are damaged, or have another version.
     Unreadable,
-    /// The record has the tag of another application, or none.
+    /// The record has the tag of another application, or none, or is sealed by an unknown key.
     Foreign,
 }
 

@@ -543,7 +543,7 @@ impl SessionsBuilder {
     ///
     /// A sealed record is bound to its record key. The index of owners and the deadlines are beside the record
     /// and stay as they are. Records that were stored plain, or sealed by an older key, are still read, and
-    /// the next write seals them. After the setting is turned off, sealed records are still read. A sealed
+    /// their next use seals them. After the setting is turned off, sealed records are still read. A sealed
     /// record is 45 bytes longer; [`max_bytes`](Self::max_bytes) does not count them.
     ///
     /// # Security
@@ -840,7 +840,8 @@ impl SessionsBuilder {
     ///
     /// # Security
     /// An event has no token. If each sign-in has to be in the log before the visitor is signed in, write the
-    /// log in the handler instead, because an event is lost if the process dies after the commit.
+    /// log in the handler instead, because an event is lost if the process dies after the commit, or if the reply of
+    /// the store is lost.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
