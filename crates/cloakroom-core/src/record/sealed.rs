@@ -131,9 +131,13 @@ mod tests {
             [Writes::Plain, Writes::Sealed].map(|writes| format(&keys, Scope::Own, writes));
         assert_eq!(written(&plain)[0], b'{');
         assert_eq!(written(&sealed).len(), written(&plain).len() + 45);
-        for (reads, writes) in [(&plain, &sealed), (&sealed, &plain), (&sealed, &sealed)] {
+        for (reads, writes, tag_key) in [
+            (&plain, &sealed, TagKey::Newest),
+            (&sealed, &plain, TagKey::Older),
+            (&sealed, &sealed, TagKey::Newest),
+        ] {
             let record = reads.read(&written(writes), &KEY).unwrap();
-            assert_eq!(record.tag_key, TagKey::Newest);
+            assert_eq!(record.tag_key, tag_key, "a plain record is sealed at its next use");
         }
     }
 
