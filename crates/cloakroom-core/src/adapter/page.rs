@@ -37,23 +37,22 @@ impl RequestContext {
 }
 
 impl Back {
-    /// Prefers the page that the session remembers, unless that is the request's own `target`: a redirect to it
-    /// would not end. Loads the session, if the setting `previous_url` is on.
+    /// Prefers the page that the session remembers, unless the request itself is a `GET` of it: a redirect to it
+    /// would not end. The pair is the method and the target of the request. Loads the session, if the setting
+    /// `previous_url` is on.
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(super) async fn or_remembered(
         self,
         context: &RequestContext,
         headers: &(impl Headers + ?Sized),
-        target: &str,
+        (method, target): (&str, &str),
     ) -> Self {
         if !context.sessions().context().keeps_previous_url() {
             return self;
         }
         // A handler that needs the session gets the error of its load.
         match context.session(headers).await {
-            Ok(session)
-                if session.previous_url().is_ok_and(|url| url.as_deref() != Some(target)) =>
-            {
+            Ok(session) if method != "GET" || !session.remembers(target) => {
                 self.remembered_by(&session)
             }
             Ok(_) | Err(_) => self,

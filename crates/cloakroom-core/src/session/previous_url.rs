@@ -31,6 +31,12 @@ impl Session {
         Ok(url.filter(|url| local_path(url).is_some()))
     }
 
+    /// Returns whether `url` is the page that the session remembers.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn remembers(&self, url: &str) -> bool {
+        self.previous_url().is_ok_and(|remembered| remembered.as_deref() == Some(url))
+    }
+
     /// Remembers the page of this request for later ones. Does nothing if the response is not shown as a page,
     /// or if the session is not stored anyway.
     pub(crate) fn keep_url(&self, url: &str) {

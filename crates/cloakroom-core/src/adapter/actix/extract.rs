@@ -145,7 +145,8 @@ impl FromRequest for Back {
                 Some(stack) => {
                     let target = request.uri().path_and_query();
                     let target = target.map_or("", PathAndQuery::as_str);
-                    Ok(back.or_remembered(stack.current(), request.headers(), target).await)
+                    let head = (request.method().as_str(), target);
+                    Ok(back.or_remembered(stack.current(), request.headers(), head).await)
                 }
                 None => Ok(back),
             }

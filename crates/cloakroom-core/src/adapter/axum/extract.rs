@@ -174,7 +174,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Back {
         let back = Self::of_parts(parts);
         match parts.extensions.get::<SessionExtension>() {
             Some(found) => {
-                Ok(back.or_remembered(found.stack.current(), &parts.headers, found.target()).await)
+                let head = (parts.method.as_str(), found.target());
+                Ok(back.or_remembered(found.stack.current(), &parts.headers, head).await)
             }
             None => Ok(back),
         }
