@@ -2,9 +2,12 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cloakroom_store::clock::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::crypto::{device_proof::DeviceKey, random::fill_from_system};
+use crate::{
+    crypto::{device_proof::DeviceKey, random::fill_from_system},
+    record::owner::{read_base64, write_base64},
+};
 
 /// A device, as the record of its session has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +46,12 @@ impl std::fmt::Display for DeviceId {
 
 impl Serialize for DeviceId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        write_base64(&self.0, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for DeviceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let bytes = URL_SAFE_NO_PAD.decode(&*text).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| D::Error::custom("22 characters of base64url"))
+        read_base64(deserializer).map(Self)
     }
 }

@@ -122,11 +122,16 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-fn write_base64<S: Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_base64<S: Serializer>(
+    bytes: &[u8; 16],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn read_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+pub(super) fn read_base64<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[u8; 16], D::Error> {
     let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
     let bytes = URL_SAFE_NO_PAD.decode(&*text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| D::Error::custom("22 characters of base64url"))
