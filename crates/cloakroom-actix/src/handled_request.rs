@@ -27,14 +27,16 @@ impl HandledRequest {
 
     /// Notes for the context whether the response is a page.
     pub(crate) fn note_response(&self, headers: &HeaderMap) {
-        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
         let content_type = headers.get(CONTENT_TYPE).and_then(|text| text.to_str().ok());
-        self.context.note_page(self.method.as_str(), target, content_type);
+        self.context.note_page(self.method.as_str(), self.target(), content_type);
     }
 
     /// Returns the request as log lines name it.
     pub(crate) fn line(&self) -> RequestLine<'_> {
-        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
-        RequestLine::new(self.method.as_str(), target)
+        RequestLine::new(self.method.as_str(), self.target())
+    }
+
+    fn target(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::as_str)
     }
 }
