@@ -67,6 +67,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs one long test at a time, because some measure time, and a statement that another test has running
+/// for long keeps PostgreSQL from cleaning up its rows.
 fn soak(each: Duration) -> Result<(), Failure> {
     tools::install()?;
     commands::cargo(&[
@@ -77,6 +79,7 @@ fn soak(each: Duration) -> Result<(), Failure> {
         "--",
         "--ignored",
         "--nocapture",
+        "--test-threads=1",
     ])?;
     stages::run(&stages::WORKSPACES.map(|(name, _)| name))?;
     fuzz::run(each)
