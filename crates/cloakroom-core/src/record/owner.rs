@@ -1,7 +1,13 @@
 //! The owner of a session.
 
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Unexpected, Visitor},
+    ser::Error as _,
+};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -126,15 +132,34 @@ pub(super) fn write_base64<S: Serializer>(
     bytes: &[u8; 16],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
+    let mut text = [0; 22];
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).map_err(S::Error::custom)?;
+    serializer.serialize_str(str::from_utf8(&text[..written]).map_err(S::Error::custom)?)
 }
 
 pub(super) fn read_base64<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<[u8; 16], D::Error> {
-    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-    let bytes = URL_SAFE_NO_PAD.decode(&*text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| D::Error::custom("22 characters of base64url"))
+    deserializer.deserialize_str(Base64)
+}
+
+/// Reads 16 bytes without a copy of their text.
+struct Base64;
+
+impl Visitor<'_> for Base64 {
+    type Value = [u8; 16];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("22 characters of base64url")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let mut bytes = [0; 16];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(16) => Ok(bytes),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
 }
 
 #[cfg(test)]
