@@ -88,12 +88,13 @@ pub use record::{
 };
 pub use session::{
     Session,
+    builder::{DEFAULT_IDLE_TIMEOUT, SessionsBuilder},
     current_user::CurrentUser,
     deadlines::Deadlines,
     device::Device,
     flash_messages::FlashMessages,
     read::ReadSession,
-    sessions::{DEFAULT_IDLE_TIMEOUT, Driver, Sessions, SessionsBuilder},
+    sessions::{Driver, Sessions},
     view::View,
 };
 pub use values::{

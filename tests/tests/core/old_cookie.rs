@@ -6,9 +6,11 @@ use std::{
 };
 
 use cloakroom::{
-    AppKeys, Driver, Session, Sessions, SessionsBuilder,
+    AppKeys, Driver, ForeignSession, ForeignSessions, Session, Sessions, SessionsBuilder,
+    async_trait,
     clock::{Clock, FakeClock},
     cookie::CookieSettings,
+    store::StoreError,
 };
 use cloakroom_tests::{
     local::{LocalApp, LocalBrowser, build},
@@ -255,6 +257,15 @@ async fn an_unknown_or_ended_session_under_the_old_name_sets_no_cookie() {
     }
 }
 
+struct Elsewhere;
+
+#[async_trait]
+impl ForeignSessions for Elsewhere {
+    async fn find(&self, _: &str) -> Result<Option<ForeignSession>, StoreError> {
+        Ok(None)
+    }
+}
+
 #[test]
 fn the_old_name_is_another_one_that_browsers_accept() {
     let builder = || Sessions::builder(Driver::Cookie, AppKeys::random());
@@ -262,6 +273,11 @@ fn the_old_name_is_another_one_that_browsers_accept() {
     let same = builder().old_cookie(CookieSettings::default(), now).build();
     let error = same.unwrap_err().to_string();
     assert_eq!(error, "old_cookie_name: a name that differs from `cookie_name` is accepted");
+    let foreign = CookieSettings { name: "id".into(), ..CookieSettings::default() };
+    let both = builder().old_cookie(foreign.clone(), now).foreign_sessions(foreign, now, Elsewhere);
+    let error = both.build().unwrap_err().to_string();
+    let accepted = "a name that the other library's cookie does not have is accepted";
+    assert_eq!(error, format!("old_cookie_name: {accepted}"));
     let refused = CookieSettings { name: "__Host-x".into(), path: "/a".into(), ..<_>::default() };
     let error = builder().old_cookie(refused, now).build().unwrap_err().to_string();
     assert!(error.starts_with("old_cookie_name: a name with the prefix `__Host-`"), "{error}");

@@ -160,19 +160,15 @@ pub(crate) struct ForeignSettings {
 
 impl Foreign {
     /// # Errors
-    /// When browsers would refuse the removal of the cookie, or the session cookie `own` has its name.
-    pub(crate) fn new(
-        settings: ForeignSettings,
-        own: &Cookies,
-        keys: &AppKeys,
-    ) -> Result<Self, ConfigError> {
+    /// When browsers would refuse the removal of the cookie.
+    pub(crate) fn new(settings: ForeignSettings, keys: &AppKeys) -> Result<Self, ConfigError> {
         let ForeignSettings { cookie, until, sessions } = settings;
         let cookies = Cookies::new(cookie, ValueForm::Token)?;
-        if cookies.name() == own.name() {
-            let accepted = "a name that the other library's cookie does not have is accepted";
-            return Err(ConfigError::new("cookie_name", accepted));
-        }
         Ok(Self { sessions, cookies, until: until.into(), key: keys.derive("foreign session") })
+    }
+
+    pub(crate) fn cookie_name(&self) -> &str {
+        self.cookies.name()
     }
 
     /// Returns the value of the other library's cookie, until sessions are no longer taken over.

@@ -3,7 +3,7 @@
 use std::{fmt, time::SystemTime};
 
 use crate::{
-    cookie::{CookieSettings, Cookies, TokenCandidates, pre_session::PreSessions},
+    cookie::{CookieSettings, Cookies, TokenCandidates, ValueForm, pre_session::PreSessions},
     crypto::{app_keys::AppKeys, seal::Sealer},
     error::ConfigError,
 };
@@ -26,18 +26,14 @@ pub(crate) struct OldNameSettings {
 
 impl OldName {
     /// # Errors
-    /// When browsers would refuse the removal of the cookie, or the session cookie `own` has its name.
+    /// When browsers would refuse the removal of the cookie.
     pub(crate) fn new(
         settings: OldNameSettings,
-        own: &Cookies,
+        form: ValueForm,
         keys: &AppKeys,
     ) -> Result<Self, ConfigError> {
         let OldNameSettings { cookie, until } = settings;
-        let cookies = Cookies::new(cookie, own.form).map_err(ConfigError::of_old_cookie)?;
-        if cookies.name() == own.name() {
-            let accepted = "a name that differs from `cookie_name` is accepted";
-            return Err(ConfigError::new("old_cookie_name", accepted));
-        }
+        let cookies = Cookies::new(cookie, form).map_err(ConfigError::of_old_cookie)?;
         Ok(Self {
             sealer: Sealer::new(keys, "session", cookies.name()),
             pre_sessions: PreSessions::new(keys, cookies.name()),
@@ -66,6 +62,10 @@ impl OldName {
             found.candidates = old.candidates;
         }
         found.sent.old_chunks = Some(old.sent.chunks);
+    }
+
+    pub(crate) fn cookie_name(&self) -> &str {
+        self.cookies.name()
     }
 
     /// Returns the name, until the end date.

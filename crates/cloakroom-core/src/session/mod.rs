@@ -1,5 +1,6 @@
 //! The session of a request, as handlers use it.
 
+pub(crate) mod builder;
 pub(crate) mod current_user;
 pub(crate) mod deadlines;
 pub(crate) mod device;
