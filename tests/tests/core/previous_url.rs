@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cloakroom::{
     AppKeys, Driver, Session, Sessions, SessionsBuilder, adapter::RequestContext, clock::FakeClock,
+    cookie::CookieSettings,
 };
 use cloakroom_tests::local::{LocalApp, LocalBrowser, build};
 
@@ -98,4 +99,28 @@ async fn the_cookie_driver_keeps_the_page_in_the_cookie() {
     browser.visit(|session| session.put("cart", 1).unwrap()).await;
     page(&mut browser, "/a").await;
     assert_eq!(previous(&browser).await.as_deref(), Some("/a"));
+}
+
+#[tokio::test]
+async fn a_full_session_keeps_its_values_and_forgets_the_page() {
+    let on_store = LocalApp::with((), |builder| builder.previous_url(true).max_bytes(1_000));
+    let one_cookie = CookieSettings { max_chunks: 1, ..CookieSettings::development() };
+    let on_cookies = Sessions::builder(Driver::Cookie, AppKeys::random()).previous_url(true);
+    let on_cookies = on_cookies.cookie_settings(one_cookie).build().unwrap();
+    for (sessions, size) in [(on_store.sessions.clone(), 850), (on_cookies, 2_850)] {
+        let mut browser = LocalBrowser::new(&sessions);
+        let note = "n".repeat(size);
+        browser.visit(|session| session.put("note", &note).unwrap()).await;
+        page(&mut browser, "/short").await;
+        assert_eq!(previous(&browser).await.as_deref(), Some("/short"), "{size}");
+        let long = format!("/{}", "x".repeat(1_000));
+        respond(&mut browser, &[], (&long, 200, "text/html"), |session| {
+            session.put("seen", true).unwrap();
+        })
+        .await;
+        assert_eq!(previous(&browser).await, None, "{size}");
+        let session = browser.open().await;
+        assert_eq!(session.get::<bool>("seen").unwrap(), Some(true), "{size}");
+        assert_eq!(session.get::<String>("note").unwrap().as_ref(), Some(&note), "{size}");
+    }
 }

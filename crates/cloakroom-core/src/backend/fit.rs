@@ -1,7 +1,8 @@
-//! Removes old input, and then errors, from a record that is too large to be stored.
+//! Removes the previous URL, then old input, and then errors, from a record that is too large to be stored.
 //!
-//! A visitor decides on the size of a form and on the number of its errors. So an invalid form must not
-//! become a server error only because it does not fit into the session. Messages stay.
+//! A visitor decides on the length of a URL, on the size of a form and on the number of its errors. So a page
+//! or an invalid form must not become a server error only because it does not fit into the session. Messages
+//! stay.
 
 use std::sync::Arc;
 
@@ -14,10 +15,10 @@ use crate::{
 
 /// Runs `attempt` with the record and returns its result. While it fails because the record is too
 /// large, removes the largest input fields that `changes` flash and tries again. Removes the longest
-/// errors when no input is left.
+/// errors when no input is left. Removes a previous URL of `changes` before.
 ///
 /// # Errors
-/// The error of `attempt`, when the changes have no more input or errors to remove.
+/// The error of `attempt`, when the changes have nothing more to remove.
 pub(super) fn fitting<T>(
     record: &mut Arc<Record>,
     changes: &Changes,
@@ -35,6 +36,9 @@ pub(super) fn fitting<T>(
         let (Some(excess), flashed) = (error.excess(), changes.flashed()) else {
             return Err(error);
         };
+        if changes.puts_previous_url() && Arc::make_mut(record).forget_previous_url() {
+            continue;
+        }
         if flashed.is_empty() {
             return Err(error);
         }

@@ -69,6 +69,9 @@ use cloakroom_store::clock::Timestamp;
 
 const VERSION: u8 = 1;
 
+/// The name of the value that is the URL of the last page that was shown.
+pub(crate) const PREVIOUS_URL: &str = "_previous_url";
+
 /// The members that most records of stores have around their values. Its length estimates the
 /// capacity of the text.
 const ENVELOPE: &str = r#"{"v":1,"app":"3q2-796tvu8","created":1735689600000,"values":}"#;
@@ -116,6 +119,13 @@ impl Record {
             flash: Flash::default(),
             tag_key: TagKey::Newest,
         }
+    }
+
+    /// Removes the URL of the last page that was shown. Returns whether there was one.
+    pub(crate) fn forget_previous_url(&mut self) -> bool {
+        let has_one = self.values.member(PREVIOUS_URL).is_some();
+        self.values.retain(|name| name != PREVIOUS_URL);
+        has_one
     }
 
     /// Returns whether the record has neither values nor flash nor an owner.

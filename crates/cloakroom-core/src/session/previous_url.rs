@@ -4,11 +4,9 @@ use crate::{
     backend::decide::{Persistence, Worth},
     error::Error,
     http::redirect::local_path,
+    record::PREVIOUS_URL,
     session::Session,
 };
-
-/// The key of the URL among the session's values.
-const PREVIOUS_URL: &str = "_previous_url";
 
 /// The length of the longest URL that is kept, in bytes.
 const MAX_URL: usize = 2048;

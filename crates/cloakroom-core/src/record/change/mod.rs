@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     form::field::Fields,
     record::{
-        Record,
+        PREVIOUS_URL, Record,
         device::{BoundDevice, DeviceId},
         flash::{Batch, BatchId},
         owner::{Owner, OwnerStamp},
@@ -266,6 +266,15 @@ impl ChangeLog {
             _ => None,
         };
         self.changes().iter().filter_map(id).collect()
+    }
+
+    /// Returns whether the log puts the URL of the last page that was shown.
+    pub(crate) fn puts_previous_url(&self) -> bool {
+        let is_url = |change: &Change| match change {
+            Change::Put { path, .. } => path.borrow().text() == PREVIOUS_URL,
+            _ => false,
+        };
+        self.changes().iter().any(is_url)
     }
 
     /// Returns whether a replay runs closures of the application.
