@@ -14,6 +14,7 @@ use cloakroom_tests::{
     local::{LocalApp, LocalBrowser, build},
     store::{Fault, Faults},
 };
+use futures_util::future::join_all;
 use serde_json::json;
 
 use SessionEventKind::{Created, Destroyed, Expired, Regenerated, SignedIn};
@@ -246,4 +247,27 @@ async fn a_subscriber_that_panics_fails_no_request() {
     assert_eq!(browser.open().await.owner().as_deref(), Some("virk"));
     let context = RequestContext::new(&app.sessions);
     assert!(context.finish(200).await.is_ok());
+}
+
+/// Requests that wait for the same commit are committed together, and the last owner stays.
+#[tokio::test]
+async fn owners_that_are_set_at_once_are_reported_each() {
+    const OWNERS: [&str; 3] = ["nina", "romain", "virk"];
+    let (app, log) = app();
+    let browser = app.browser_with(|session| session.put("cart", 1).unwrap()).await;
+    log.take();
+    app.store.on_commit(Fault::Slow(Duration::from_millis(20)));
+    let mut requests = Vec::new();
+    for owner in OWNERS {
+        let (context, session) = browser.begin().await;
+        session.set_owner(owner).unwrap();
+        requests.push(context);
+    }
+    for finished in join_all(requests.iter().map(|context| context.finish(200))).await {
+        finished.unwrap();
+    }
+    let reported = log.take().into_iter().filter(|event| event.kind == SignedIn);
+    let mut owners: Vec<_> = reported.filter_map(|event| event.owner).collect();
+    owners.sort();
+    assert_eq!(owners, OWNERS);
 }

@@ -114,11 +114,6 @@ impl PendingCommit {
         self.changes.owner().is_some_and(|owner| had.iter().all(|had| owner.is_other_than(*had)))
     }
 
-    /// Returns whether the changes leave the session with an owner that they set.
-    pub(crate) fn sets_owner(&self) -> bool {
-        self.changes.owner().is_some()
-    }
-
     /// Returns whether a visitor would be signed in under a token that others may know: the session came
     /// under an anonymous token, which it keeps (session fixation). A sealed cookie is not such a token,
     /// because each commit replaces it.
@@ -229,7 +224,7 @@ impl Changes {
     }
 
     /// Returns the owner that the changes give to a session without an owner.
-    fn owner(&self) -> Option<Owner> {
+    pub(crate) fn owner(&self) -> Option<Owner> {
         match self {
             Self::Log(log) => log.owner(),
             Self::Exact(_) => None,

@@ -17,7 +17,8 @@ pub(super) struct Reported {
     /// The owner and the key of the session before the commit.
     former_owner: Option<Owner>,
     former_key: Option<RecordKey>,
-    sets_owner: bool,
+    /// The owner that the commit sets.
+    new_owner: Option<Owner>,
 }
 
 impl Session {
@@ -26,7 +27,7 @@ impl Session {
         self.sessions().context().has_subscriber().then(|| Reported {
             former_owner: self.state().work.former_owner().cloned(),
             former_key: pending.key,
-            sets_owner: pending.sets_owner(),
+            new_owner: pending.changes.owner(),
         })
     }
 
@@ -56,8 +57,11 @@ impl Session {
             Step::DestroySuccessor | Step::Replace { .. } | Step::Touch { .. } | Step::Nothing => {}
         }
         let is_stored = matches!(outcome.persistence, Persistence::Stored { .. });
-        if reported.sets_owner && is_stored && owner.is_some() {
-            context.report(SessionEventKind::SignedIn, owner, handle());
+        if let (Some(new), true) = (&reported.new_owner, is_stored) {
+            // Another request in the same commit may have set another owner after this one.
+            let owner = owner.filter(|owner| !new.is_other_than(Some(owner))).unwrap_or(new);
+            let handle = self.handle_of(Some(owner), outcome.key);
+            context.report(SessionEventKind::SignedIn, Some(owner), handle);
         }
     }
 
