@@ -257,7 +257,7 @@ impl Batch {
         let Prepared { record, bytes, decision, now, .. } = prepared;
         let own = &self.own.pending;
         let mut draft = |expires, key: &RecordKey| {
-            let bytes = context.records().finish(mem::take(bytes), key);
+            let bytes = context.records().write(mem::take(bytes), key);
             Draft::new(bytes, *now, context.lifetimes().idle(record))
                 .with_expires(expires)
                 .with_owner(record.owner.as_ref().map(Owner::key))

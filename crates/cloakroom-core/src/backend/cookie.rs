@@ -10,14 +10,11 @@
 //! There is no server-side copy to compare with. So the last response of two tabs wins, and a copied
 //! cookie is valid until the deadline that is sealed in it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::backend::{
     commit::{CommitOutcome, CookieUpdate, PendingCommit},
     decide::{CookieRule, Decision, Persistence, Seal, Step, decide},
-    device_binding::Presence,
     events::SessionEventKind,
     fit::fitting,
     loaded::{Choice, LoadedSession},
@@ -62,15 +59,10 @@ fn open(sealer: &Sealer, value: &[u8], context: &Context) -> Option<LoadedSessio
     if !is_live {
         context.report(SessionEventKind::Expired, record.owner.as_ref(), None);
     }
-    is_live.then(|| LoadedSession {
-        persistence: Persistence::Stored { revision: Revision::default(), expires },
-        key: None,
-        token,
-        record: Arc::new(record),
-        seal: if opened.stale_key { Seal::OfOldKey } else { Seal::Current },
-        at: now,
-        is_taken_over: false,
-        presence: Presence::Unbound,
+    is_live.then(|| {
+        let stored = Persistence::Stored { revision: Revision::default(), expires };
+        let seal = if opened.stale_key { Seal::OfOldKey } else { Seal::Current };
+        LoadedSession { seal, ..LoadedSession::of_record(record, stored, token, None, now) }
     })
 }
 

@@ -224,8 +224,9 @@ impl Backend {
         let token = Token::derived(&foreign.key, cookie.as_bytes());
         let taken = match self {
             Self::Cookie(_) => foreign.find(cookie, &token, context).await?.map(|record| {
-                let record = Arc::new(record);
-                LoadedSession { token, record, is_taken_over: true, ..LoadedSession::new(context) }
+                let at = record.created;
+                let found = LoadedSession::of_record(record, Persistence::New, token, None, at);
+                LoadedSession { is_taken_over: true, ..found }
             }),
             Self::Store(backend) => backend.take_over(foreign, cookie, token, context).await?,
         };

@@ -72,12 +72,22 @@ impl LoadedSession {
         context: &Context,
     ) -> Self {
         let at = context.now();
-        let record = Arc::new(context.lifetimes().new_record(at));
+        Self::of_record(context.lifetimes().new_record(at), persistence, token, key, at)
+    }
+
+    /// Makes a session with this record, which was read at the time `at`.
+    pub(super) fn of_record(
+        record: Record,
+        persistence: Persistence,
+        token: Token,
+        key: Option<RecordKey>,
+        at: Timestamp,
+    ) -> Self {
         Self {
             persistence,
             key,
             token,
-            record,
+            record: Arc::new(record),
             seal: Seal::Current,
             at,
             is_taken_over: false,

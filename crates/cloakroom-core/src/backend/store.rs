@@ -7,7 +7,6 @@ use bytes::Bytes;
 use crate::backend::{
     attempts::Attempts,
     decide::{Persistence, Seal},
-    device_binding::Presence,
     events::SessionEventKind,
     loaded::{Choice, LoadedSession, read_live},
     turns::Turns,
@@ -137,7 +136,7 @@ impl StoreBackend {
         let (key, at, idle) =
             (token.record_key(), context.now(), context.lifetimes().idle(&record));
         let text = Bytes::from(record.encode(Some(context.apps()))?);
-        let (expires, bytes) = (at + idle, context.records().finish(text, &key));
+        let (expires, bytes) = (at + idle, context.records().write(text, &key));
         let draft = || {
             Draft::new(bytes.clone(), at, idle)
                 .with_expires(expires)
@@ -158,13 +157,8 @@ impl StoreBackend {
         let Outcome::Done(revision) = sent else { return Ok(None) };
         let owner = record.owner.as_ref();
         context.report(SessionEventKind::Created, owner, Some(self.handle(owner, key)));
-        Ok(Some(LoadedSession {
-            persistence: Persistence::Stored { revision, expires },
-            key: Some(key),
-            token: token.clone(),
-            record: Arc::new(record),
-            ..LoadedSession::new(context)
-        }))
+        let stored = Persistence::Stored { revision, expires };
+        Ok(Some(LoadedSession::of_record(record, stored, token.clone(), Some(key), at)))
     }
 
     /// Loads the current record under `key`, within the deadline of a commit.
@@ -193,22 +187,13 @@ fn read(
     context: &Context,
 ) -> Option<LoadedSession> {
     let at = context.now();
-    let record = Arc::new(read_live(&key, stored, at, context)?);
+    let record = read_live(&key, stored, at, context)?;
     let seal = match record.tag_key {
         TagKey::Newest => Seal::Current,
         TagKey::Older => Seal::OfOldKey,
     };
-    let persistence = stored.into();
-    Some(LoadedSession {
-        persistence,
-        key: Some(key),
-        token,
-        record,
-        seal,
-        at,
-        is_taken_over: false,
-        presence: Presence::Unbound,
-    })
+    let loaded = LoadedSession::of_record(record, stored.into(), token, Some(key), at);
+    Some(LoadedSession { seal, ..loaded })
 }
 
 /// Loads the live record under `key`, of any application. Follows the tombstones of rotations to the

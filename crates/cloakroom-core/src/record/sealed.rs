@@ -49,7 +49,7 @@ impl RecordFormat {
     }
 
     /// Returns the bytes to be stored under `key`. `text` is the encoded record.
-    pub(crate) fn finish(&self, text: Bytes, key: &RecordKey) -> Bytes {
+    pub(crate) fn write(&self, text: Bytes, key: &RecordKey) -> Bytes {
         match self.writes {
             Writes::Plain => text,
             Writes::Sealed => self.sealer.seal_bytes(&text, key.as_bytes()).into(),
@@ -121,7 +121,7 @@ mod tests {
     /// Returns a record of `format` as it is stored under [`KEY`].
     fn written(format: &RecordFormat) -> Bytes {
         let record = Record::new(cloakroom_store::clock::Timestamp::from_millis(1), None);
-        format.finish(record.encode(Some(format.apps())).unwrap().into(), &KEY)
+        format.write(record.encode(Some(format.apps())).unwrap().into(), &KEY)
     }
 
     #[test]

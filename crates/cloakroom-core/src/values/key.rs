@@ -61,14 +61,14 @@ impl<T> fmt::Debug for TypedKey<T> {
     }
 }
 
-/// A key together with its notation: dotted or literal.
+/// A key and how it is read: as a path, or as one literal name.
 ///
 /// A plain string is a path: `"user.theme"` names the member `theme` of `user`, and so does `"user[theme]"`,
 /// as forms name their fields. Brackets that enclose no name, or that other text follows, are ordinary
 /// letters. Use [`Key::literal`] for text from outside, such as from a form, a URL or another service.
 ///
 /// # Security
-/// With a visitor's text in a dotted key, the visitor chooses the value that is read or changed. A
+/// With a visitor's text in a path, the visitor chooses the value that is read or changed. A
 /// literal key always names one top-level member.
 ///
 /// ```
@@ -158,7 +158,7 @@ impl<'k> Key<'k> {
 
 /// A type that can name a value: strings, [`TypedKey`] and [`Key`].
 ///
-/// Every type that implements `AsRef<str>` can name a value, as a dotted key.
+/// Every type that implements `AsRef<str>` can name a value, as a path.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;

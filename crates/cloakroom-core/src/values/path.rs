@@ -17,7 +17,7 @@ const MAX_SEGMENTS: usize = 32;
 
 /// A checked key. `S` is `&str` for a borrowed path and `Box<str>` for an owned one.
 ///
-/// Invariant: within the limits of keys, because [`Path::of`] is the only constructor. A path of one
+/// Invariant: within the limits of keys, because only [`Path::of_key`] makes one. A path of one
 /// segment is literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Path<S = Box<str>> {

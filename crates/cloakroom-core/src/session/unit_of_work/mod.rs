@@ -1,14 +1,17 @@
 //! The changes of a request to its session until the commit.
 
-use std::{mem, sync::Arc};
+mod commit;
+mod discard;
+
+use std::sync::Arc;
 
 use bytestring::ByteString;
 
 use crate::{
     backend::{
-        commit::{Changes, CommitOutcome, CookieUpdate, ExactChange, PendingCommit, TokenAction},
+        commit::TokenAction,
         context::Context,
-        decide::{CookieRule, Persistence, Seal, Step, Usage, Wanted, Worth, decide},
+        decide::{Persistence, Seal, Usage, Worth},
         loaded::LoadedSession,
     },
     crypto::token::Token,
@@ -18,13 +21,14 @@ use crate::{
         change::{Change, ChangeLog, Rerun, closure},
         owner::Owner,
     },
-    session::reload::Reloaded,
     values::{
         Path,
         number::{self, Number},
     },
 };
 use cloakroom_store::{RecordKey, clock::Timestamp};
+
+pub(super) use commit::{Checkpoint, RecordSource};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -55,24 +59,6 @@ pub(super) enum Final {
     Commit,
     /// No commit takes the changes that are left, or there are none.
     Nothing,
-}
-
-/// Which record an exact change starts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RecordSource {
-    /// The record in the pending commit.
-    Commit,
-    /// The record in the store, because the request's copy contains uncommitted changes.
-    Store,
-}
-
-/// The part of the work that a commit contains.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checkpoint {
-    destroys: usize,
-    discards: usize,
-    changes: usize,
-    action: TokenAction,
 }
 
 /// A request's copy of the record, with its changes and its intent for the token.
@@ -306,187 +292,6 @@ impl UnitOfWork {
         !self.log.is_empty() || self.action != TokenAction::Keep
     }
 
-    /// Returns whether a commit would have nothing to do. Decides by the time at which the session was
-    /// loaded, which saves a read of the clock.
-    fn has_nothing_to_commit(&self, context: &Context) -> bool {
-        if matches!(self.persistence, Persistence::Stored { .. }) && !self.log.is_empty() {
-            return false;
-        }
-        let deadlines = context.deadlines(&self.record);
-        let decision = decide(self.persistence, self.wanted(), deadlines, self.loaded_at);
-        decision.step == Step::Nothing
-            && decision.cookie == CookieRule::Keep
-            && !self.concerns_ended_session()
-    }
-
-    /// Summarizes a commit of all current changes for the decision.
-    fn wanted(&self) -> Wanted {
-        let had = self.untouched.owner.as_ref();
-        Wanted {
-            action: self.action.kind(),
-            contents: self.log.contents(),
-            worth: self.worth(),
-            signs_in: self.log.owner().is_some_and(|owner| {
-                owner.is_other_than(had) && owner.is_other_than(self.ended_owner.as_ref())
-            }),
-            usage: self.usage(),
-            seal: self.seal,
-        }
-    }
-
-    /// Returns whether the commit has to handle a session that has ended. It reports dropped changes,
-    /// and a logout looks for the key that the session has moved to.
-    fn concerns_ended_session(&self) -> bool {
-        let has_intent = !self.log.is_empty() || self.action != TokenAction::Keep;
-        match self.persistence {
-            Persistence::Ended => has_intent,
-            Persistence::New => self.key.is_some() && self.is_destroyed(),
-            Persistence::PreSession { .. } | Persistence::Stored { .. } => false,
-        }
-    }
-
-    /// Returns a commit of all current changes. The changes stay in the log until
-    /// [`apply`](Self::apply), so that a failed commit loses nothing.
-    pub(super) fn pending(&self) -> Box<PendingCommit> {
-        Box::new(PendingCommit {
-            persistence: self.persistence,
-            key: self.key,
-            token: Some(self.token.clone()),
-            action: self.action.clone(),
-            changes: Changes::Log(self.log.clone()),
-            record: self.record.clone(),
-            before: self.untouched.clone(),
-            ended_owner: self.ended_owner.clone(),
-            required: self.required,
-            seal: self.seal,
-            usage: self.usage(),
-            in_doubt: self.in_doubt,
-            loaded_at: self.loaded_at,
-        })
-    }
-
-    /// Returns a commit of `change` alone, without the request's other changes, and the source of the
-    /// record that it starts from. An unstored session starts from `empty`.
-    pub(super) fn pending_exact(
-        &self,
-        change: ExactChange,
-        empty: Record,
-    ) -> (Box<PendingCommit>, RecordSource) {
-        let (record, source) = match self.persistence {
-            Persistence::New | Persistence::PreSession { .. } | Persistence::Ended => {
-                (empty.into(), RecordSource::Commit)
-            }
-            Persistence::Stored { .. } if self.log.is_empty() => {
-                (self.record.clone(), RecordSource::Commit)
-            }
-            Persistence::Stored { .. } => (self.record.clone(), RecordSource::Store),
-        };
-        let (action, changes) = (TokenAction::Keep, Changes::Exact(change));
-        let required = Worth::Nothing;
-        let pending = PendingCommit { action, changes, record, required, ..*self.pending() };
-        (Box::new(pending), source)
-    }
-
-    /// Returns the checkpoint of a commit of all current changes.
-    pub(super) fn checkpoint(&self) -> Checkpoint {
-        let Self { destroys, discards, .. } = *self;
-        Checkpoint { destroys, discards, changes: self.log.len(), action: self.action.clone() }
-    }
-
-    /// Returns the checkpoint of a commit that contains none of the request's own changes.
-    pub(super) fn checkpoint_of_nothing(&self) -> Checkpoint {
-        let destroys = self.destroys - usize::from(self.is_destroyed());
-        Checkpoint { destroys, discards: self.discards, changes: 0, action: TokenAction::Keep }
-    }
-
-    /// Returns whether the commit of the work at `checkpoint` has ended a session that the visitor had. A
-    /// logout that finds no session leaves the cookie alone.
-    pub(super) fn is_ended_by(&self, outcome: &CommitOutcome, checkpoint: &Checkpoint) -> bool {
-        let had_session = match self.persistence {
-            Persistence::Stored { .. } | Persistence::Ended => true,
-            Persistence::New => self.key.is_some(),
-            Persistence::PreSession { .. } => false,
-        };
-        had_session
-            && matches!(checkpoint.action, TokenAction::Destroy(_))
-            && outcome.cookie != CookieUpdate::Keep
-    }
-
-    /// Returns the changes since `checkpoint`.
-    pub(super) fn since(&self, checkpoint: &Checkpoint) -> ChangeLog {
-        if self.discards == checkpoint.discards {
-            self.log.since(checkpoint.changes)
-        } else {
-            self.log.clone()
-        }
-    }
-
-    /// Applies the outcome of a commit. `rest` are the changes [since](Self::since) the checkpoint, and
-    /// `record` is the stored record with them. Returns changes that are no longer needed, which the
-    /// caller drops without a lock.
-    ///
-    /// Returns `None`, and applies nothing, if a clone of the session has made further changes since.
-    pub(super) fn apply(
-        &mut self,
-        outcome: &CommitOutcome,
-        checkpoint: &Checkpoint,
-        rest: &ChangeLog,
-        record: &Arc<Record>,
-    ) -> Option<ChangeLog> {
-        let mut done = ChangeLog::default();
-        // After a `destroy` since the checkpoint, log and record are those of the next session.
-        if self.destroys == checkpoint.destroys {
-            if self.since(checkpoint).len() != rest.len() {
-                return None;
-            }
-            done = mem::replace(&mut self.log, rest.clone());
-            self.record = record.clone();
-            if outcome.persistence == Persistence::Ended {
-                self.keep_ended_owner();
-            }
-            self.untouched = outcome.record.clone();
-            self.discards_before = self.discards;
-            self.action = match mem::replace(&mut self.action, TokenAction::Keep) {
-                action if action == checkpoint.action => TokenAction::Keep,
-                TokenAction::Keep => TokenAction::Keep,
-                // By a `regenerate` since the checkpoint. The `destroy` before it is committed.
-                TokenAction::Rotate(next) | TokenAction::Destroy(next) => TokenAction::Rotate(next),
-            };
-        }
-        self.persistence = outcome.persistence;
-        self.key = outcome.key;
-        if let Some(token) = &outcome.token {
-            self.token = token.clone();
-        }
-        self.seal = Seal::Current;
-        if matches!(outcome.persistence, Persistence::Stored { .. } | Persistence::Ended) {
-            self.required = Worth::Nothing;
-            // A commit that had nothing to do has not asked the store what it did before.
-            let has_asked = outcome.step != Step::Nothing || outcome.cookie != CookieUpdate::Keep;
-            if has_asked || outcome.persistence == Persistence::Ended {
-                self.in_doubt = None;
-            }
-        }
-        if !self.is_closed() {
-            self.phase = Phase::Open;
-        }
-        Some(done)
-    }
-
-    /// Remembers that a commit of the work at `checkpoint` may have been carried out although it failed.
-    pub(super) fn doubt(&mut self, checkpoint: &Checkpoint) {
-        let changes = if self.discards == checkpoint.discards { checkpoint.changes } else { 0 };
-        self.in_doubt.get_or_insert(changes);
-    }
-
-    /// Remembers that an explicit commit of the work at `checkpoint` failed and its caller has the
-    /// error. If a clone of the session has made changes since, the final commit takes all of them.
-    pub(super) fn refuse(&mut self, checkpoint: &Checkpoint) {
-        if self.phase == Phase::Open && self.checkpoint() == *checkpoint {
-            self.phase = Phase::Refused;
-        }
-    }
-
     /// Closes a session that was loaded too late for changes.
     pub(super) fn close_late(&mut self) {
         self.phase = Phase::Closed;
@@ -524,67 +329,5 @@ impl UnitOfWork {
     /// them. A closure that holds the session keeps it in memory until then.
     pub(super) fn holds_closures(&self) -> bool {
         !self.is_closed() && self.log.has_closures()
-    }
-
-    /// Returns the keys under which the session's record is read again, in order. Returns none for a session
-    /// without a record, and after a `destroy`.
-    pub(super) fn keys_to_reload(&self) -> Vec<RecordKey> {
-        let (Persistence::Stored { .. }, Some(key)) = (self.persistence, self.key) else {
-            return Vec::new();
-        };
-        if self.is_destroyed() {
-            return Vec::new();
-        }
-        let next = self.token_afterwards().record_key();
-        let may_have_moved = self.in_doubt.is_some() && next != key;
-        [key].into_iter().chain(may_have_moved.then_some(next)).collect()
-    }
-
-    /// Starts from the record that was found at the time `now`. Returns the discarded changes, which the
-    /// caller drops without a lock.
-    pub(super) fn reload(&mut self, found: Reloaded, now: Timestamp) -> ChangeLog {
-        let (key, persistence, record) = found;
-        // A record that a failed commit has moved is found again by the next commit, which sets its cookie.
-        if self.key == Some(key) {
-            (self.persistence, self.loaded_at) = (persistence, now);
-        }
-        if persistence == Persistence::Ended {
-            self.keep_ended_owner();
-        }
-        self.phase = Phase::Open;
-        self.untouched = record;
-        let discarded = self.discard_changes();
-        // No commit is under way, and the copy is that of the store.
-        self.discards_before = self.discards;
-        discarded
-    }
-
-    /// Keeps the owner of a session that was found ended. Another sign-in of theirs in this request does not
-    /// undo the logout.
-    fn keep_ended_owner(&mut self) {
-        if let Some(owner) = &self.untouched.owner {
-            self.ended_owner = Some(owner.clone());
-        }
-    }
-
-    /// Discards all changes except `destroy` and `regenerate`. A commit that is under way still makes those that
-    /// it has begun with. Returns the changes, and the caller drops them without a lock, because their closures
-    /// may own anything.
-    #[must_use]
-    pub(super) fn discard_changes(&mut self) -> ChangeLog {
-        let required = self.required;
-        let discarded = self.take_changes();
-        // A token that the request has shown stays valid.
-        self.required = required;
-        self.discards += 1;
-        discarded
-    }
-
-    #[must_use]
-    fn take_changes(&mut self) -> ChangeLog {
-        self.record = self.untouched.clone();
-        self.in_doubt = self.in_doubt.map(|_| 0);
-        self.required = Worth::Nothing;
-        mem::take(&mut self.log)
     }
 }
