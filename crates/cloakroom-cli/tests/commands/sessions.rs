@@ -324,6 +324,12 @@ async fn sealed_sessions_need_the_key_of_their_application() {
     assert_eq!(ran.good(), "no live sessions\n");
     let left_out = "1 session left out: sealed by an application key that is not in APP_KEY\n";
     assert_eq!(ran.err(), left_out);
+    // The session that can be read is shown and ended, whatever the other one is.
+    let store = FileStore::open(project.path().join("tmp/sessions")).unwrap();
+    visit(&sessions(store), "", |session| session.set_owner("virk").unwrap()).await;
+    let ran = project.run(&["list", "--owner", "virk", "--json"]);
+    assert_eq!(ran.good().lines().count(), 1);
+    assert_eq!(ran.err(), left_out);
     let ran = project.run(&["destroy", "--owner", "virk"]);
     assert_eq!(ran.code(), 1);
     assert!(
@@ -331,6 +337,7 @@ async fn sealed_sessions_need_the_key_of_their_application() {
         "{}",
         ran.err()
     );
+    assert_eq!(project.run(&["list"]).good(), "no live sessions\n");
     let project = project.with("APP_KEY", &key);
     let handle = handle_of(&project, Some("virk"));
     assert!(project.run(&["show", &handle]).good().contains("owner      virk"));

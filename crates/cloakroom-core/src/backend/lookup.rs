@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 
 use crate::{
     backend::{
@@ -38,6 +38,29 @@ pub(crate) struct LiveRecord {
     pub(crate) key: RecordKey,
     pub(crate) stored: StoredRecord,
     pub(crate) record: Record,
+}
+
+/// The live sessions that a search has found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) live: Vec<LiveRecord>,
+    /// How many further ones are [locked](Kind::Locked).
+    pub(crate) locked: usize,
+}
+
+impl Found {
+    fn add(&mut self, found: Result<Option<LiveRecord>, Error>) -> Result<(), Error> {
+        match found {
+            Err(error) if error.is_locked() => self.locked += 1,
+            found => self.live.extend(found?),
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, more: Self) {
+        self.live.extend(more.live);
+        self.locked += more.locked;
+    }
 }
 
 impl StoreBackend {
@@ -139,31 +162,27 @@ impl<'a> Lookup<'a> {
     async fn by_owner(&self, owner: &OwnerKey, id: SessionId) -> Result<Option<LiveRecord>, Error> {
         let keys = self.index()?.keys_with_tag(owner, id.tag()).await;
         let keys = keys.map_err(|cause| self.failed(cause))?;
-        let theirs = self.of_owner_among(owner, &keys).await?;
-        Ok(theirs.into_iter().find(|found| found.has_id(id)))
+        let Found { live, locked } = self.of_owner_among(owner, &keys).await?;
+        match live.into_iter().find(|found| found.has_id(id)) {
+            None if locked > 0 => Err(Kind::Locked.into()),
+            found => Ok(found),
+        }
     }
 
     /// Loads live sessions of all owners and of none, from the place `from` on. A session may come
-    /// twice in one round. Counts sessions that are [locked](Kind::Locked).
+    /// twice in one round.
     ///
     /// # Errors
     /// When the store fails. [`Kind::Unsupported`] if it cannot scan its records.
-    pub(crate) async fn page(
-        &self,
-        from: Cursor,
-    ) -> Result<(Vec<LiveRecord>, usize, Option<Cursor>), Error> {
+    pub(crate) async fn page(&self, from: Cursor) -> Result<(Found, Option<Cursor>), Error> {
         let page = self.scan()?.scan(from).await;
         let KeyPage { keys, next, .. } = page.map_err(|cause| self.failed(cause))?;
-        let (mut sessions, mut locked) = (Vec::new(), 0);
+        let mut found = Found::default();
         for batch in keys.chunks(BATCH) {
-            for found in join_all(batch.iter().map(|key| self.by_key(*key))).await {
-                match found {
-                    Err(error) if error.is_locked() => locked += 1,
-                    found => sessions.extend(found?),
-                }
-            }
+            let loads = join_all(batch.iter().map(|key| self.by_key(*key))).await;
+            loads.into_iter().try_for_each(|load| found.add(load))?;
         }
-        Ok((sessions, locked, next))
+        Ok((found, next))
     }
 
     /// Loads live sessions of an owner from the place `from` on: [`PAGE`] or more, unless these are
@@ -175,18 +194,18 @@ impl<'a> Lookup<'a> {
         &self,
         owner: &OwnerKey,
         mut from: Cursor,
-    ) -> Result<(Vec<LiveRecord>, Option<Cursor>), Error> {
+    ) -> Result<(Found, Option<Cursor>), Error> {
         let index = self.index()?;
-        let (mut theirs, mut total_seen) = (Vec::new(), 0);
+        let (mut theirs, mut total_seen) = (Found::default(), 0);
         loop {
             let page = index.keys_of(owner, from, PAGE).await;
             let KeyPage { keys, next, seen, .. } = page.map_err(|cause| self.failed(cause))?;
-            theirs.extend(self.of_owner_among(owner, &keys).await?);
+            theirs.append(self.of_owner_among(owner, &keys).await?);
             // A step of the index that returns no entry has cost one as well.
             total_seen += seen.max(1);
             match next {
-                Some(next) if theirs.len() < PAGE && total_seen < MAX_SEEN => from = next,
-                next => return Ok((unique(theirs), next)),
+                Some(next) if theirs.live.len() < PAGE && total_seen < MAX_SEEN => from = next,
+                next => return Ok((Found { live: unique(theirs.live), ..theirs }, next)),
             }
         }
     }
@@ -198,14 +217,15 @@ impl<'a> Lookup<'a> {
         &self,
         owner: &OwnerKey,
         keys: &[RecordKey],
-    ) -> Result<Vec<LiveRecord>, Error> {
-        let mut theirs = Vec::new();
+    ) -> Result<Found, Error> {
+        let mut found = Found::default();
         for batch in keys.chunks(BATCH) {
-            let found = batch.iter().map(|key| self.find_following_rotations(*key));
-            theirs.extend(try_join_all(found).await?.into_iter().flatten());
+            let loads = batch.iter().map(|key| self.find_following_rotations(*key));
+            join_all(loads).await.into_iter().try_for_each(|load| found.add(load))?;
         }
-        theirs.retain(|found| found.record.owner.as_ref().map(Owner::key) == Some(*owner));
-        Ok(unique(theirs))
+        let Found { mut live, locked } = found;
+        live.retain(|found| found.record.owner.as_ref().map(Owner::key) == Some(*owner));
+        Ok(Found { live: unique(live), locked })
     }
 
     /// Finds the live session stored under `key`. Does not follow tombstones, so a key from before a
@@ -238,24 +258,26 @@ impl<'a> Lookup<'a> {
     ///
     /// # Errors
     /// When the store fails. The sessions that were ended before stay ended. [`Kind::Unsupported`] if
-    /// the store has no index of owners.
+    /// the store has no index of owners. [`Kind::Locked`] if some sessions were, after the others have been
+    /// ended.
     pub(crate) async fn end_each_of(
         &self,
         owner: &OwnerKey,
         by: EndedBy,
         wanted: impl Fn(&LiveRecord) -> bool,
     ) -> Result<usize, Error> {
-        let (mut ended, mut next) = (0, Some(Cursor::default()));
+        let (mut ended, mut locked, mut next) = (0, 0, Some(Cursor::default()));
         while let Some(from) = next {
             let (theirs, following) = self.page_of(owner, from).await?;
-            for found in theirs.iter().filter(|found| wanted(found)) {
+            for found in theirs.live.iter().filter(|found| wanted(found)) {
                 if let Some(Owner { id, .. }) = found.record.owner {
                     ended += usize::from(self.end_owned(found.key, id, by).await?);
                 }
             }
+            locked += theirs.locked;
             next = following;
         }
-        Ok(ended)
+        if locked == 0 { Ok(ended) } else { Err(Kind::Locked.into()) }
     }
 
     /// Ends the session that was found under `key` with this id, also if it was regenerated since.

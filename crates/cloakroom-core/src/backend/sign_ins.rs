@@ -180,7 +180,7 @@ async fn live_among(
 ) -> Result<Vec<LiveRecord>, Error> {
     let mut theirs = Vec::new();
     for keys in keys.chunks(KEYS_AT_A_TIME) {
-        theirs.extend(lookup.of_owner_among(owner, keys).await?);
+        theirs.extend(lookup.of_owner_among(owner, keys).await?.live);
         if theirs.len() > limit.saturating_add(KEYS_AT_A_TIME) {
             break;
         }

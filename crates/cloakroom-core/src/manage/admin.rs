@@ -125,9 +125,8 @@ impl SessionAdmin {
     /// ```
     pub async fn page(&self, cursor: Cursor) -> Result<SessionPage, Error> {
         let lookup = self.0.lookup("list sessions")?;
-        let (found, locked, next) = lookup.page(cursor).await?;
-        let sessions = found.iter().map(|found| SessionInfo::of(found, &lookup, false)).collect();
-        Ok(SessionPage { sessions, locked, next })
+        let (found, next) = lookup.page(cursor).await?;
+        Ok(SessionPage::of(&found, next, |found| SessionInfo::of(found, &lookup, false)))
     }
 
     /// Returns live sessions of one owner from `cursor` on, most recently used first. Does not read the
@@ -157,8 +156,8 @@ impl SessionAdmin {
     pub async fn sessions_of(&self, owner: &str, cursor: Cursor) -> Result<SessionPage, Error> {
         let lookup = self.0.lookup("list an owner's sessions")?;
         let (found, next) = lookup.page_of(&OwnerKey::of(owner), cursor).await?;
-        let sessions = found.iter().map(|found| SessionInfo::of(found, &lookup, false)).collect();
-        Ok(SessionPage::newest_first(sessions, next))
+        let page = SessionPage::of(&found, next, |found| SessionInfo::of(found, &lookup, false));
+        Ok(page.newest_first())
     }
 
     /// Returns the session that `handle` names, with its values. Returns `None` if it has ended. This does

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    backend::lookup::{LiveRecord, Lookup},
+    backend::lookup::{Found, LiveRecord, Lookup},
     record::{handle::SessionHandle, lifetimes::end},
 };
 use cloakroom_store::{Cursor, clock::Timestamp};
@@ -109,9 +109,19 @@ pub struct SessionPage {
 }
 
 impl SessionPage {
-    /// Makes a page of an owner's list.
-    pub(super) fn newest_first(mut sessions: Vec<SessionInfo>, next: Option<Cursor>) -> Self {
-        sessions.sort_by_key(|info| std::cmp::Reverse(info.last_seen));
-        Self { sessions, locked: 0, next }
+    /// Makes a page of the sessions that were found.
+    pub(super) fn of(
+        found: &Found,
+        next: Option<Cursor>,
+        info: impl Fn(&LiveRecord) -> SessionInfo,
+    ) -> Self {
+        let Found { live, locked } = found;
+        Self { sessions: live.iter().map(info).collect(), locked: *locked, next }
+    }
+
+    /// Sorts the page as an owner's list.
+    pub(super) fn newest_first(mut self) -> Self {
+        self.sessions.sort_by_key(|info| std::cmp::Reverse(info.last_seen));
+        self
     }
 }

@@ -99,7 +99,7 @@ impl OwnerSessions {
         let lookup = self.session.sessions().lookup("list an owner's sessions")?;
         let (found, next) = lookup.page_of(owner, cursor).await?;
         let info = |found: &LiveRecord| SessionInfo::of(found, &lookup, self.is_current(found));
-        Ok(SessionPage::newest_first(found.iter().map(info).collect(), next))
+        Ok(SessionPage::of(&found, next, info).newest_first())
     }
 
     /// Ends the session that `handle` names. Returns `true` if it was live and the owner's.
