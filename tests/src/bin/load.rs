@@ -69,7 +69,7 @@ async fn bound_beside_others(rounds: usize) -> bool {
     let mut kept = true;
     for (driver, path, wanted) in BOUND {
         let url = redis.url();
-        let settings = [("SESSION_DRIVER", driver), ("REDIS_URL", &url)];
+        let settings = [("SESSION_DRIVER", driver), ("SESSION_REDIS_URL", &url)];
         let binding = [settings[0], settings[1], ("SESSION_DEVICE_BINDING", "require")];
         let (_unbound, unbound) = start("probe-axum", &settings);
         let (_bound, bound) = start("probe-axum", &binding);

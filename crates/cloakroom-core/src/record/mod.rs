@@ -161,7 +161,8 @@ impl Record {
             text.serialized(",\"owner\":", owner)?;
         }
         if let Some(device) = &self.device {
-            text.serialized(",\"device\":", device)?;
+            text.push(",\"device\":");
+            text.push(device.text());
         }
         if let Some(label) = &self.label {
             text.push(",\"label\":");
@@ -221,7 +222,7 @@ impl Record {
                 "idle_timeout" => record.idle_timeout = Some(value.parse().ok()?),
                 "browser_session" => record.browser_session = Some(value.parse().ok()?),
                 "owner" => record.owner = Some(serde_json::from_str(value).ok()?),
-                "device" => record.device = Some(serde_json::from_str(value).ok()?),
+                "device" => record.device = Some(BoundDevice::parse(text.slice_ref(value))?.into()),
                 "label" => record.label = Some(serde_json::from_str(value).ok()?),
                 "values" => record.values = Values::parse(text.slice_ref(value))?,
                 "value_deadlines" => record.value_deadlines = serde_json::from_str(value).ok()?,

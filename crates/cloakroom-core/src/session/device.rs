@@ -148,13 +148,13 @@ impl Session {
             Err(refusal) => return Ok(DeviceOutcome::Refused(refusal)),
         };
         if self.state().work.record().device.is_none() {
-            let device = BoundDevice::new(key.clone(), self.now());
+            let device = BoundDevice::new(&key, self.now())?;
             self.state().work.change(Change::Bind(device.into()))?;
             self.commit().await?;
         }
         let device = self.state().work.record().device.clone();
         Ok(match device {
-            Some(device) if device.key == key => DeviceOutcome::Proven(*device),
+            Some(device) if device.key().as_ref() == Some(&key) => DeviceOutcome::Proven(*device),
             Some(_) => DeviceOutcome::Refused(DeviceRefusal::BoundToOther),
             None => DeviceOutcome::Moved,
         })
@@ -191,7 +191,7 @@ impl Session {
         let Some(proof) = proof else { return challenge() };
         match Proof::parse(proof) {
             Err(problem) => DeviceOutcome::Refused(problem.into()),
-            Ok(proof) if !proof.is_signed_by(&device.key) => {
+            Ok(proof) if !device.key().is_some_and(|key| proof.is_signed_by(&key)) => {
                 DeviceOutcome::Refused(DeviceRefusal::Signature)
             }
             // A browser may sign a challenge that it got some time ago.
