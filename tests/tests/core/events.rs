@@ -264,7 +264,7 @@ async fn owners_that_are_set_at_once_are_reported_each() {
         requests.push(context);
     }
     for finished in join_all(requests.iter().map(|context| context.finish(200))).await {
-        finished.unwrap();
+        drop(finished.unwrap());
     }
     let reported = log.take().into_iter().filter(|event| event.kind == SignedIn);
     let mut owners: Vec<_> = reported.filter_map(|event| event.owner).collect();
