@@ -130,3 +130,39 @@ async fn what_is_put_below_a_long_key_can_be_updated_from_its_root() {
     session.put(Key::literal(&key), nested(64)).unwrap();
     session.update(Key::literal(&key), |_: &mut Value| ()).unwrap();
 }
+
+/// With `put_all`, a visitor may name the values that a form stores.
+#[tokio::test]
+async fn values_that_only_the_library_writes_cannot_be_forged() {
+    let app = LocalApp::new();
+    let session = app.browser().open().await;
+    for name in ["_authenticated_at", "_intended_url", "_previous_url"] {
+        let form = json!({ "name": "virk", name: 4_102_444_800_000_u64 });
+        let refused = |error: Error| {
+            assert!(error.is_bad_key(), "{error}");
+            assert!(error.to_string().contains("only cloakroom writes"), "{error}");
+        };
+        refused(session.put(name, 1).unwrap_err());
+        refused(session.put(Key::literal(name), 1).unwrap_err());
+        refused(session.put(&format!("{name}.deeper"), 1).unwrap_err());
+        refused(session.put_all(&form).unwrap_err());
+        refused(session.replace(&form).unwrap_err());
+        refused(session.put_for(name, 1, Duration::from_secs(1)).unwrap_err());
+        refused(session.get_or_put(name, 1).unwrap_err());
+        refused(session.remember(name, async || Ok::<_, Error>(1)).await.unwrap_err());
+        refused(session.push(name, 1).unwrap_err());
+        refused(session.increment(name).unwrap_err());
+        refused(session.decrement(name).unwrap_err());
+        refused(session.update(name, |_: &mut u8| ()).unwrap_err());
+        refused(session.increment_now(name).await.unwrap_err());
+        refused(session.sign_out_keeping([name]).unwrap_err());
+    }
+    assert!(session.is_empty() && !session.is_modified());
+    session.mark_authenticated().unwrap();
+    session.commit().await.unwrap();
+    let handle = session.handle().unwrap();
+    let edited = app.sessions.edit(&handle, |session| session.put("_authenticated_at", 1)).await;
+    assert!(edited.unwrap_err().is_bad_key());
+    session.forget("_authenticated_at").unwrap();
+    assert!(!session.authenticated_within(Duration::from_secs(60)).unwrap());
+}

@@ -56,6 +56,24 @@ async fn a_missing_value_is_put_or_computed_once() {
     assert!(session.remember("count", fails).await.is_err() && session.missing("count"));
 }
 
+/// A default that a slow request stores must not undo what the visitor has chosen meanwhile.
+#[tokio::test]
+async fn a_default_leaves_the_value_of_a_concurrent_request() {
+    let app = LocalApp::new();
+    let mut browser = app.browser_with(|session| session.put("cart", json!(null)).unwrap()).await;
+    let (context, session) = browser.begin().await;
+    assert_eq!(session.get_or_put("theme", "light".to_owned()).unwrap(), "light");
+    let compute = async || Ok::<_, Error>("fr".to_owned());
+    assert_eq!(session.remember("country", compute).await.unwrap(), "fr");
+    assert_eq!(session.get_or_put("cart", 0).unwrap(), 0, "null counts as missing");
+    browser
+        .visit(|session| session.put_all(json!({ "theme": "dark", "country": "de" })).unwrap())
+        .await;
+    _ = context.finish(200).await.unwrap();
+    let values = Value::from(browser.open().await.all());
+    assert_eq!(values, json!({ "theme": "dark", "country": "de", "cart": 0 }));
+}
+
 #[tokio::test]
 async fn items_that_concurrent_requests_push_are_all_kept() {
     let app = LocalApp::new();

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use cloakroom_store::StoreError;
 
+use crate::values::reserved;
+
 pub(crate) enum Kind {
     /// Has no message of serde, because that can quote the value, which must not be in a log.
     Decode {
@@ -89,11 +91,19 @@ pub(crate) enum FormReply {
     Json(String),
 }
 
-/// The limit that a key exceeds.
+/// The reason why a key is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BadKey {
-    Bytes { bytes: usize, limit: usize },
-    Segments { segments: usize, limit: usize },
+    Bytes {
+        bytes: usize,
+        limit: usize,
+    },
+    Segments {
+        segments: usize,
+        limit: usize,
+    },
+    /// Only the library writes the value.
+    Reserved,
 }
 
 impl BadKey {
@@ -191,6 +201,11 @@ impl fmt::Display for BadKey {
                 f,
                 "{segments} segments between dots, and at most {limit} segments are accepted; name \
                  text from outside with `Key::literal`"
+            ),
+            Self::Reserved => write!(
+                f,
+                "the name of a value that only cloakroom writes; {} are refused",
+                reserved::NAMES.map(|name| format!("`{name}`")).join(", ")
             ),
         }
     }

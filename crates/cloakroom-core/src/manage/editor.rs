@@ -166,7 +166,7 @@ impl SessionEditor<'_> {
     #[doc = after!()]
     /// ```
     pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         let value = path.encode(&value)?;
         Change::Put { path: path.to_owned(), value }.apply(self.record)
     }
@@ -201,7 +201,8 @@ impl SessionEditor<'_> {
     #[doc = after!()]
     /// ```
     pub fn increment_by<N: Number>(&mut self, key: impl AsKey, by: N) -> Result<(), Error> {
-        Change::Increment { path: Path::of(&key)?.to_owned(), by: by.delta() }.apply(self.record)
+        Change::Increment { path: Path::to_write(&key)?.to_owned(), by: by.delta() }
+            .apply(self.record)
     }
 
     /// Adds messages for the visitor's next page, as [`Session::flash`](crate::Session::flash).

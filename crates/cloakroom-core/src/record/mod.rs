@@ -63,14 +63,11 @@ use crate::{
         owner::Owner,
         value_deadlines::ValueDeadline,
     },
-    values::{Values, each_entry, each_member, write_string},
+    values::{Values, each_entry, each_member, reserved::PREVIOUS_URL, write_string},
 };
 use cloakroom_store::clock::Timestamp;
 
 const VERSION: u8 = 1;
-
-/// The name of the value that is the URL of the last page that was shown.
-pub(crate) const PREVIOUS_URL: &str = "_previous_url";
 
 /// The members that most records of stores have around their values. Its length estimates the
 /// capacity of the text.

@@ -68,7 +68,7 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn increment_now_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        let path = Path::of(&key)?.to_owned();
+        let path = Path::to_write(&key)?.to_owned();
         let sum = self.commit_exact("count one by one", move |record| {
             let path = path.borrow();
             record.values.add(path, by.delta(), |sum| number::read(path.text(), sum))

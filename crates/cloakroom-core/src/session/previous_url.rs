@@ -4,8 +4,8 @@ use crate::{
     backend::decide::{Persistence, Worth},
     error::Error,
     http::redirect::local_path,
-    record::PREVIOUS_URL,
     session::Session,
+    values::reserved::PREVIOUS_URL,
 };
 
 /// The length of the longest URL that is kept, in bytes.
@@ -16,7 +16,7 @@ impl Session {
     /// [`previous_url`](crate::SessionsBuilder::previous_url) is on. [`Back`](crate::Back) leads there.
     ///
     /// # Errors
-    /// When the application has put another value under the key `_previous_url`.
+    /// When the stored URL cannot be read.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -42,7 +42,7 @@ impl Session {
         let is_shown = fetch.navigation && !fetch.speculative;
         if is_shown && self.will_be_stored() && url.len() <= MAX_URL && local_path(url).is_some() {
             // Without it, a redirect leads to the `Referer` or to the fallback.
-            drop(self.put(PREVIOUS_URL, url));
+            drop(self.put_reserved(PREVIOUS_URL, url));
         }
     }
 

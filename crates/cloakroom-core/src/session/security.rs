@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{error::Error, http::redirect::SeeOther, session::Session};
+use crate::{
+    error::Error,
+    http::redirect::SeeOther,
+    session::Session,
+    values::reserved::{AUTHENTICATED_AT, INTENDED_URL},
+};
 use cloakroom_store::clock::Timestamp;
-
-/// The key of the intended URL among the session's values.
-pub(super) const INTENDED_URL: &str = "_intended_url";
-/// The key of the last proof's moment among the session's values.
-const AUTHENTICATED_AT: &str = "_authenticated_at";
 
 impl Session {
     /// Returns a token that proves that a form came from a page of this session.
@@ -75,7 +75,7 @@ impl Session {
     /// ```
     pub fn mark_authenticated(&self) -> Result<(), Error> {
         self.ask_for_device()?;
-        self.put(AUTHENTICATED_AT, self.now())
+        self.put_reserved(AUTHENTICATED_AT, self.now())
     }
 
     /// Returns whether the visitor has proved their identity within the last `span`.
@@ -89,7 +89,7 @@ impl Session {
     /// does not come from the device.
     ///
     /// # Errors
-    /// When the application has put another value under the key `_authenticated_at`.
+    /// When the stored moment cannot be read.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -133,14 +133,14 @@ impl Session {
     /// ```
     pub fn set_intended_url(&self, url: &str) -> Result<bool, Error> {
         let Some(target) = self.checked_target(url) else { return Ok(false) };
-        self.put(INTENDED_URL, target)?;
+        self.put_reserved(INTENDED_URL, target)?;
         Ok(true)
     }
 
     /// Returns the stored URL and keeps it. A sign-in page can tell the visitor why they see it.
     ///
     /// # Errors
-    /// When the application has put another value under the key `_intended_url`.
+    /// When the stored URL cannot be read.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -239,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn a_stored_url_is_checked_again() {
         let session = session().await;
-        session.put(INTENDED_URL, "https://former.example/").unwrap();
+        session.put_reserved(INTENDED_URL, "https://former.example/").unwrap();
         assert_eq!(session.pull_intended_url("/start").unwrap(), "/start");
     }
 }

@@ -55,7 +55,8 @@ impl Session {
 
     /// Returns the value under `key`. If there is none, or it is `null`, stores `default` and returns it.
     ///
-    /// Concurrent requests may each store their default. The last one stays.
+    /// If a concurrent request stores a value first, that value stays, and this request has still got its own
+    /// default.
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`put`](Self::put).
@@ -72,18 +73,18 @@ impl Session {
         key: impl KeyOf<T>,
         default: T,
     ) -> Result<T, Error> {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         if let Some(value) = self.get(path.key())? {
             return Ok(value);
         }
-        self.put(path.key(), &default)?;
+        self.put_missing(path, &default)?;
         Ok(default)
     }
 
     /// Returns the value under `key`. If there is none, or it is `null`, computes it, stores it and returns it.
     ///
     /// Use it for what is slow to compute and the same for the whole session, such as the visitor's country.
-    /// Concurrent requests may each compute it. The last value stays.
+    /// Concurrent requests may each compute it. The value that is committed first stays.
     ///
     /// # Errors
     /// The error of `make`. As [`get`](Self::get) and [`put`](Self::put).
@@ -103,13 +104,18 @@ impl Session {
         key: impl KeyOf<T>,
         make: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         if let Some(value) = self.get(path.key())? {
             return Ok(value);
         }
         let value = make().await?;
-        self.put(path.key(), &value)?;
+        self.put_missing(path, &value)?;
         Ok(value)
+    }
+
+    fn put_missing(&self, path: Path<&str>, value: &impl Serialize) -> Result<(), Error> {
+        let value = path.encode(value)?;
+        self.state().work.change(Change::PutMissing { path: path.to_owned(), value })
     }
 
     /// Appends `item` to the list under `key`. A missing list starts empty.
@@ -128,7 +134,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn push<T: Serialize>(&self, key: impl AsKey, item: T) -> Result<(), Error> {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         let item = RawValue::from_string(path.encode(&item)?.into())
             .map_err(|cause| Kind::Encode { key: path.text().to_owned(), cause })?;
         self.update(path.key(), move |list: &mut Vec<Box<RawValue>>| list.push(item.clone()))?;
@@ -140,7 +146,7 @@ impl Session {
 fn puts<T: Serialize>(caller: &str, values: &T) -> Result<Vec<Change>, Error> {
     let (values, mut puts) = (encode_object(caller, values)?, Vec::new());
     let mut refused = None;
-    values.each(|name, value| match Path::of(&Key::literal(name)) {
+    values.each(|name, value| match Path::to_write(&Key::literal(name)) {
         Ok(path) => puts.push(Change::Put { path: path.to_owned(), value: value.into() }),
         Err(error) => refused = Some(error),
     });

@@ -7,8 +7,8 @@ use crate::{
         owner::{Owner, OwnerStamp},
         sign_in::SignIn,
     },
-    session::{Session, security::INTENDED_URL},
-    values::{Path, key::AsKey},
+    session::Session,
+    values::{Path, key::AsKey, reserved::INTENDED_URL},
 };
 
 impl Session {
@@ -46,7 +46,7 @@ impl Session {
     pub fn sign_in(&self, sign_in: impl Into<SignIn>) -> Result<(), Error> {
         let sign_in = sign_in.into();
         if self.owned().is_some_and(|had| had.name != sign_in.owner) {
-            self.destroy_except([INTENDED_URL])?;
+            self.destroy_except(&[Path::of(INTENDED_URL)?.to_owned()])?;
         } else {
             self.regenerate()?;
         }
@@ -93,16 +93,15 @@ impl Session {
         &self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), Error> {
-        self.destroy_except(keys)
+        let paths = keys.into_iter().map(|key| Ok(Path::to_write(&key)?.to_owned()));
+        self.destroy_except(&paths.collect::<Result<Vec<_>, Error>>()?)
     }
 
-    /// Ends the session. Puts the values under `keys` into the session that follows.
-    fn destroy_except<K: AsKey>(&self, keys: impl IntoIterator<Item = K>) -> Result<(), Error> {
-        let mut kept = Vec::new();
-        for key in keys {
-            let path = Path::of(&key)?;
-            kept.extend(self.state().values().text(path).map(|value| (path.to_owned(), value)));
-        }
+    /// Ends the session. Puts the values at `paths` into the session that follows.
+    fn destroy_except(&self, paths: &[Path]) -> Result<(), Error> {
+        let value = |path: &Path| self.state().values().text(path.borrow());
+        let kept = paths.iter().filter_map(|path| Some((path.clone(), value(path)?)));
+        let kept: Vec<_> = kept.collect();
         self.destroy()?;
         self.change_all(kept.into_iter().map(|(path, value)| Change::Put { path, value }))
     }

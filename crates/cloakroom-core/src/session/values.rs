@@ -43,7 +43,8 @@ impl Session {
     /// When the value cannot be written as JSON, or a key selects a member of a value that is
     /// not an object. [`Error::is_bad_key`] if the key is longer than 1 KiB or has more than 32
     /// segments. The same limits apply to every method with a key, except that [`has`](Self::has)
-    /// returns `false`. After the commit, as every change.
+    /// returns `false`. [`Error::is_bad_key`] as well for the values that only cloakroom writes:
+    /// `_authenticated_at`, `_intended_url` and `_previous_url`. After the commit, as every change.
     ///
     /// # Security
     /// If a part of the key comes from outside, such as an article number from a form, use
@@ -60,8 +61,16 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
-        let path = Path::of(&key)?;
-        let value = path.encode(&value)?;
+        self.put_at(Path::to_write(&key)?, &value)
+    }
+
+    /// Stores a value that only the library writes.
+    pub(super) fn put_reserved(&self, name: &str, value: impl Serialize) -> Result<(), Error> {
+        self.put_at(Path::of(name)?, &value)
+    }
+
+    fn put_at(&self, path: Path<&str>, value: &impl Serialize) -> Result<(), Error> {
+        let value = path.encode(value)?;
         self.state().work.change(Change::Put { path: path.to_owned(), value })
     }
 
@@ -89,7 +98,7 @@ impl Session {
         value: T,
         span: Duration,
     ) -> Result<(), Error> {
-        let (path, at) = (Path::of(&key)?, self.now() + span);
+        let (path, at) = (Path::to_write(&key)?, self.now() + span);
         let value = path.encode(&value)?;
         self.state().work.change(Change::PutUntil { path: path.to_owned(), value, at })
     }
@@ -132,7 +141,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn increment_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         self.state().work.increment(path, by)
     }
 
@@ -165,7 +174,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn decrement_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         let overflow = || Kind::Overflow { key: path.text().to_owned() };
         let negated = by.negated().ok_or_else(overflow)?;
         self.state().work.increment(path, negated)
@@ -263,7 +272,7 @@ impl Session {
         T: Serialize + DeserializeOwned + Default,
         F: Fn(&mut T) + Send + Sync + 'static,
     {
-        let path = Path::of(&key)?;
+        let path = Path::to_write(&key)?;
         let rerun: Rerun = {
             let path = path.to_owned();
             Arc::new(move |current: Option<&str>| {

@@ -5,6 +5,7 @@ pub(crate) mod key;
 mod members;
 pub(crate) mod number;
 mod path;
+pub(crate) mod reserved;
 
 use std::fmt;
 

@@ -6,7 +6,10 @@ use serde::Serialize;
 use crate::values::json::encode_below;
 use crate::{
     error::{BadKey, Error, Kind},
-    values::key::{AsKey, Key, Notation},
+    values::{
+        key::{AsKey, Key, Notation},
+        reserved,
+    },
 };
 
 /// The length of the longest key, in bytes of UTF-8.
@@ -32,6 +35,19 @@ impl<'k> Path<&'k str> {
     /// If the key is longer than 1,024 bytes, or has more than 32 segments.
     pub(crate) fn of<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
         Self::of_key(key.as_key())
+    }
+
+    /// Checks the key of a value that an application writes.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of). If the value is one that only the library writes.
+    pub(crate) fn to_write<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
+        let path = Self::of(key)?;
+        if path.segments().next().is_some_and(|name| reserved::NAMES.contains(&name)) {
+            let begins = BadKey::beginning(path.text);
+            return Err(Kind::BadKey { begins, problem: BadKey::Reserved }.into());
+        }
+        Ok(path)
     }
 
     pub(crate) fn of_key(Key { text, notation }: Key<'k>) -> Result<Self, Error> {

@@ -12,12 +12,12 @@ use crate::{
     error::Error,
     form::field::Fields,
     record::{
-        PREVIOUS_URL, Record,
+        Record,
         device::{BoundDevice, DeviceId},
         flash::{Batch, BatchId},
         owner::{Owner, OwnerStamp},
     },
-    values::{Path, number::Delta},
+    values::{Path, number::Delta, reserved::PREVIOUS_URL},
 };
 use cloakroom_store::clock::Timestamp;
 
@@ -36,6 +36,11 @@ pub(crate) enum Change {
         path: Path,
         value: ByteString,
         at: Timestamp,
+    },
+    /// Puts a value where there is none, or `null`.
+    PutMissing {
+        path: Path,
+        value: ByteString,
     },
     Forget {
         path: Path,
@@ -101,6 +106,12 @@ impl Change {
             Self::PutUntil { path, value, at } => {
                 values.put(path.borrow(), value.clone())?;
                 record.set_value_deadline(path.borrow(), *at);
+            }
+            Self::PutMissing { path, value } => {
+                if values.raw(path.borrow()).is_none_or(|had| had == "null") {
+                    values.put(path.borrow(), value.clone())?;
+                    record.forget_value_deadlines(path.borrow());
+                }
             }
             Self::Forget { path } => {
                 values.forget(path.borrow());
@@ -172,6 +183,7 @@ impl Change {
         match self {
             Self::Put { path: own, .. }
             | Self::PutUntil { path: own, .. }
+            | Self::PutMissing { path: own, .. }
             | Self::Forget { path: own }
             | Self::Increment { path: own, .. }
             | Self::Update { path: own, .. } => own.borrow().overlaps(path),
@@ -184,6 +196,7 @@ impl Change {
         match self {
             Self::Put { .. } => "put",
             Self::PutUntil { .. } => "put_until",
+            Self::PutMissing { .. } => "put_missing",
             Self::Forget { .. } => "forget",
             Self::Increment { .. } => "increment",
             Self::Update { .. } => "update",
