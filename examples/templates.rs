@@ -21,9 +21,12 @@ fn app(sessions: &Sessions) -> Router {
         .layer(SessionLayer::new(sessions.clone()))
 }
 
-/// Flashes the input and the errors of a refused form.
+/// Flashes the input and the errors of a refused form, and signs in.
 async fn fill(session: Session) -> Result<&'static str, Error> {
+    session.sign_in("<virk>")?;
+    session.put("theme", "dark")?;
     session.with_errors([("username", "is <taken>")])?;
+    session.with_errors_in("search", [("words", "are missing")])?;
     session.flash(json!({ "notice": "Try again." }))?;
     Ok("now see /minijinja, /tera, /askama or /maud")
 }
@@ -39,7 +42,7 @@ async fn show(Path(engine): Path<String>, view: View) -> Html<String> {
     Html(page.unwrap_or_else(|problem| problem))
 }
 
-const MINIJINJA: &str = r#"<p>{{ flash_message("notice") }}</p><form>{{ csrf_field() }}<input name="username" value="{{ old('username', 'guest') }}">{% if has_error_for("username") %}<em>{{ get_error_for("username") }}</em>{% endif %}</form>"#;
+const MINIJINJA: &str = r#"{{ csrf_meta() }}<p class="{{ session('theme', 'light') }}">{{ owner() }}: {{ flash_message("notice") }} {{ get_error_in("search", "words") }}{{ get_error_in("search", "other") }}</p><form>{{ csrf_field() }}<input name="username" value="{{ old('username', 'guest') }}">{% if has_error_for("username") %}<em>{{ get_error_for("username") }}</em>{% endif %}</form>"#;
 
 fn minijinja(view: &View) -> Result<String, minijinja::Error> {
     let mut templates = Environment::new();
@@ -47,7 +50,7 @@ fn minijinja(view: &View) -> Result<String, minijinja::Error> {
     templates.render_named_str("page.html", MINIJINJA, context! { view => view.to_value() })
 }
 
-const TERA: &str = r#"<p>{{ flash_message(key="notice") }}</p><form>{{ csrf_field() }}<input name="username" value="{{ old(key="username", default="guest") }}">{% if has_error_for(field="username") %}<em>{{ get_error_for(field="username") }}</em>{% endif %}</form>"#;
+const TERA: &str = r#"{{ csrf_meta() }}<p class="{{ session(key='theme', default='light') }}">{{ owner() }}: {{ flash_message(key="notice") }} {{ get_error_in(form="search", field="words") }}{{ get_error_in(form="search", field="other") }}</p><form>{{ csrf_field() }}<input name="username" value="{{ old(key="username", default="guest") }}">{% if has_error_for(field="username") %}<em>{{ get_error_for(field="username") }}</em>{% endif %}</form>"#;
 
 fn tera(view: &View) -> Result<String, tera::Error> {
     let mut templates = Tera::default();
@@ -59,7 +62,7 @@ fn tera(view: &View) -> Result<String, tera::Error> {
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r#"<p>{{ view.flash_message("notice", "") }}</p><form>{{ view.csrf_field()|safe }}<input name="username" value="{{ view.old("username", "guest") }}">{% if let Some(error) = view.get_error_for("username") %}<em>{{ error }}</em>{% endif %}</form>"#
+    source = r#"{{ view.csrf_meta()|safe }}<p class="{{ view.session("theme", "light") }}">{{ view.owner().unwrap_or_default() }}: {{ view.flash_message("notice", "") }} {{ view.get_error_in("search", "words").unwrap_or_default() }}{{ view.get_error_in("search", "other").unwrap_or_default() }}</p><form>{{ view.csrf_field()|safe }}<input name="username" value="{{ view.old("username", "guest") }}">{% if let Some(error) = view.get_error_for("username") %}<em>{{ error }}</em>{% endif %}</form>"#
 )]
 struct Page<'v> {
     view: &'v View,
@@ -71,7 +74,12 @@ fn askama(view: &View) -> Result<String, askama::Error> {
 
 fn maud(view: &View) -> String {
     let page = html! {
-        p { (view.flash_message("notice", "")) }
+        (PreEscaped(view.csrf_meta()))
+        p class=(view.session("theme", "light")) {
+            (view.owner().unwrap_or_default()) ": " (view.flash_message("notice", "")) " "
+            (view.get_error_in("search", "words").unwrap_or_default())
+            (view.get_error_in("search", "other").unwrap_or_default())
+        }
         form {
             (PreEscaped(view.csrf_field()))
             input name="username" value=(view.old("username", "guest"));
@@ -88,11 +96,16 @@ mod tests {
     use super::*;
     use cloakroom_examples::sessions;
 
-    /// The engines' names for the same characters, and the token that is masked again each time.
-    fn plain(page: &str) -> String {
-        let (before, rest) = page.split_once("value=\"").unwrap();
+    /// Replaces the text between the first `name="` and the next quotation mark.
+    fn without(name: &str, page: &str) -> String {
+        let (before, rest) = page.split_once(&format!("{name}=\"")).unwrap();
         let (_, after) = rest.split_once('"').unwrap();
-        let page = format!("{before}value=\"…\"{after}");
+        format!("{before}{name}=\"…\"{after}")
+    }
+
+    /// The engines' names for the same characters, and the tokens that are masked again each time.
+    fn plain(page: &str) -> String {
+        let page = without("value", &without("content", page));
         [("&#60;", "&lt;"), ("&#62;", "&gt;"), ("&#x27;", "'")]
             .iter()
             .fold(page, |page, (from, to)| page.replace(from, to))
@@ -110,7 +123,8 @@ mod tests {
             page.assert_no_error_for("username");
             pages.push(plain(&page.text()).replace("&#34;", "&quot;"));
         }
-        let expected = "<p>Try again.</p><form><input type=\"hidden\" name=\"_csrf\" value=\"…\">\
+        let expected = "<meta name=\"csrf-token\" content=\"…\"><p class=\"dark\">&lt;virk&gt;: Try \
+                        again. are missing</p><form><input type=\"hidden\" name=\"_csrf\" value=\"…\">\
                         <input name=\"username\" value=\"&quot;v&quot;\"><em>is &lt;taken&gt;</em></form>";
         for page in pages {
             assert_eq!(page, expected);

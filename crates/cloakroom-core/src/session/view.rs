@@ -175,6 +175,17 @@ impl View {
         errors.unwrap_or_default().into_map()
     }
 
+    /// Returns the first error message for `field` in the form of this name.
+    ///
+    /// ```
+    /// # use cloakroom_core as cloakroom;
+    /// # let session = cloakroom::testing::session();
+    /// assert_eq!(session.view().get_error_in("login", "email"), None);
+    /// ```
+    pub fn get_error_in(&self, form: &str, field: &str) -> Option<String> {
+        self.0.read_flash()?.form_errors.get(form)?.messages_for(field).first().cloned()
+    }
+
     /// Returns whether there are errors.
     ///
     /// ```

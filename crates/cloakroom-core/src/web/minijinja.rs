@@ -1,7 +1,7 @@
 //! The view helpers as [MiniJinja](minijinja) functions, with positional arguments:
-//! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `errors()`, `errors_in(form)`,
-//! `has_errors()`, `flash_message(key, default)`, `messages()`, `session(key, default)`, `owner()`,
-//! `csrf_token()`, `csrf_field()` and `csrf_meta()`.
+//! `old(key, default)`, `has_error_for(field)`, `get_error_for(field)`, `get_error_in(form, field)`,
+//! `errors()`, `errors_in(form)`, `has_errors()`, `flash_message(key, default)`, `messages()`,
+//! `session(key, default)`, `owner()`, `csrf_token()`, `csrf_field()` and `csrf_meta()`.
 //!
 //! Register them once. Pass the request's view to each template under the name `view`:
 //!
@@ -24,8 +24,8 @@
 //! ```
 //!
 //! # Security
-//! `old`, `flash_message`, `messages`, `get_error_for`, `errors`, `errors_in`, `session` and `owner` return
-//! text that a visitor may have chosen.
+//! `old`, `flash_message`, `messages`, `get_error_for`, `get_error_in`, `errors`, `errors_in`, `session` and
+//! `owner` return text that a visitor may have chosen.
 //! They fail in a template that does not escape it, because the text could be a script. MiniJinja
 //! escapes in three cases:
 //! - the template's name ends in `.html`, `.htm`, `.xml` or `.json`, optionally followed by `.j2`;
@@ -80,6 +80,9 @@ fn add_errors(environment: &mut Environment<'_>) {
     });
     environment.add_function("get_error_for", |state: &State, field: &str| {
         Ok::<_, Error>(escaped_view(state)?.get_error_for(field).unwrap_or_default())
+    });
+    environment.add_function("get_error_in", |state: &State, form: &str, field: &str| {
+        Ok::<_, Error>(escaped_view(state)?.get_error_in(form, field).unwrap_or_default())
     });
     environment.add_function("errors", |state: &State| {
         Ok::<_, Error>(Value::from(Serde(escaped_view(state)?.errors())))
@@ -160,11 +163,12 @@ mod tests {
 
     use super::*;
 
-    const VISITOR_TEXT: [&str; 8] = [
+    const VISITOR_TEXT: [&str; 9] = [
         "old('name')",
         "flash_message('note')",
         "messages()",
         "get_error_for('name')",
+        "get_error_in('form', 'name')",
         "errors()",
         "errors_in('form')",
         "session('name')",

@@ -1,7 +1,7 @@
 //! The view helpers as [Tera](tera) functions, with keyword arguments: `old(key=…, default=…)`,
-//! `has_error_for(field=…)`, `get_error_for(field=…)`, `errors()`, `errors_in(form=…)`, `has_errors()`,
-//! `flash_message(key=…, default=…)`, `messages()`, `session(key=…, default=…)`, `owner()`, `csrf_token()`,
-//! `csrf_field()` and `csrf_meta()`.
+//! `has_error_for(field=…)`, `get_error_for(field=…)`, `get_error_in(form=…, field=…)`, `errors()`,
+//! `errors_in(form=…)`, `has_errors()`, `flash_message(key=…, default=…)`, `messages()`,
+//! `session(key=…, default=…)`, `owner()`, `csrf_token()`, `csrf_field()` and `csrf_meta()`.
 //!
 //! Register them once. Render with [`View::render_tera`], which gives them the request's view:
 //!
@@ -21,8 +21,8 @@
 //! ```
 //!
 //! # Security
-//! `old`, `flash_message`, `messages`, `get_error_for`, `errors`, `errors_in`, `session` and `owner` return
-//! text that a visitor may have chosen.
+//! `old`, `flash_message`, `messages`, `get_error_for`, `get_error_in`, `errors`, `errors_in`, `session` and
+//! `owner` return text that a visitor may have chosen.
 //! They fail in a template that does not escape it, because the text could be a script. Tera escapes in
 //! templates whose names end in `.html`, `.htm` or `.xml`, or in a suffix that was set with
 //! [`Tera::autoescape_on`]. An included template is escaped like the one that includes it. For a plain
@@ -93,6 +93,10 @@ fn add_errors(templates: &mut Tera) {
         Ok::<_, Error>(
             escaped_view(state)?.get_error_for(arguments.must_get("field")?).unwrap_or_default(),
         )
+    });
+    templates.register_function("get_error_in", |arguments: Kwargs, state: &State| {
+        let (form, field) = (arguments.must_get("form")?, arguments.must_get("field")?);
+        Ok::<_, Error>(escaped_view(state)?.get_error_in(form, field).unwrap_or_default())
     });
     templates.register_function("errors", |_: Kwargs, state: &State| {
         Ok::<_, Error>(Value::from_serializable(&escaped_view(state)?.errors()))
@@ -209,11 +213,12 @@ mod tests {
 
     use super::*;
 
-    const VISITOR_TEXT: [&str; 8] = [
+    const VISITOR_TEXT: [&str; 9] = [
         "old(key='name')",
         "flash_message(key='note')",
         "messages()",
         "get_error_for(field='name')",
+        "get_error_in(form='form', field='name')",
         "errors()",
         "errors_in(form='form')",
         "session(key='name')",
