@@ -124,6 +124,9 @@ async fn sign_in_and_out(stage: &Stage, driver: &str) {
     assert_eq!(stage.browser.current_url().await.unwrap().path(), "/account", "the intended page");
     let after = stage.browser.get_named_cookie("session").await.unwrap();
     assert_ne!(after.value, before, "a new token");
+    // The browser makes no registration over plain http.
+    let device = stage.text("#device").await;
+    assert!(device.starts_with("Your session is not bound to this device"), "{device}");
     stage.screenshot(&format!("{driver}-account.png")).await;
 
     stage.click("header form[action='/theme'] button").await;

@@ -181,7 +181,8 @@ fn cookie(settings: &Settings) -> Vec<Finding> {
 }
 
 fn devices(settings: &Settings) -> Finding {
-    let minutes = settings.device_refresh.as_secs().div_ceil(60);
+    // The bound cookie counts for one minute more, because the clocks of servers differ.
+    let minutes = settings.device_refresh.as_secs().div_ceil(60) + 1;
     let text = match settings.device_binding {
         DeviceBinding::Off => {
             "`device_binding` is off: a copied cookie works until its session ends".to_owned()
@@ -191,8 +192,8 @@ fn devices(settings: &Settings) -> Finding {
                 .to_owned()
         }
         DeviceBinding::Sensitive => format!(
-            "`device_binding` is sensitive: a copied cookie opens no sensitive page after {minutes}, if the \
-             browser registers"
+            "`device_binding` is sensitive: a copied cookie opens no sensitive page after {minutes} \
+             minutes, if the browser registers"
         ),
         _ => format!(
             "`device_binding` is require: a copied cookie is worth nothing after {minutes} minutes, if the browser \

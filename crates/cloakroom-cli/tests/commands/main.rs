@@ -509,6 +509,25 @@ fn the_doctor_knows_sealed_records_and_an_old_cookie_that_is_over() {
 }
 
 #[test]
+fn the_doctor_says_what_a_copied_cookie_is_worth() {
+    let mut project = Project::new().with("APP_KEY", &AppKeys::generate());
+    for (policy, worth) in [
+        ("off", "a copied cookie works until its session ends"),
+        ("report", "a copied cookie is counted, and works until its session ends"),
+        (
+            "sensitive",
+            "a copied cookie opens no sensitive page after 11 minutes, if the browser registers",
+        ),
+        ("require", "a copied cookie is worth nothing after 11 minutes, if the browser registers"),
+    ] {
+        project = project.with("SESSION_DEVICE_BINDING", policy);
+        let said = project.run(&["doctor"]).out();
+        let line = format!("good  devices: `device_binding` is {policy}: {worth}\n");
+        assert!(said.contains(&line), "{said}");
+    }
+}
+
+#[test]
 fn the_doctor_warns_of_a_name_without_a_prefix_over_https() {
     let project = Project::new().with("APP_KEY", &AppKeys::generate());
     let warning = "warn  cookie: `cookie_name`: other hosts and plain http can set `sid`;";
