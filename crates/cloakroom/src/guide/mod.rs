@@ -14,7 +14,7 @@
 //! | [`deployment`] | proxies, several instances, keys, Redis, files, monitoring |
 //! | [`testing`] | a test client, a fake clock, sessions for unit tests |
 //! | [`stores`] | a store of your own |
-//! | [`coming_from`] | the calls of AdonisJS, Laravel, tower-sessions and actix-session, and their counterparts |
+//! | [`coming_from`] | the calls of AdonisJS, Laravel, the session crates for axum and actix-web, Rails, Django, Express, scs and Phoenix, and their counterparts |
 //!
 //! The folder `examples` of the repository has larger programs with tests. `cargo run -p cloakroom-examples --example NAME`
 //! runs one of them.
