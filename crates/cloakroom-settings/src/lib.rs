@@ -177,9 +177,9 @@ pub struct Settings {
 
     /// The policy for a session whose browser can prove the device that signed in (Device Bound Session
     /// Credentials): `off`, `report` (count requests without the proof), `sensitive` (refuse them where a
-    /// recent sign-in or a level is required) or `require` (refuse them everywhere). Default: `off`. A copied
-    /// cookie is then worth nothing after `device_refresh`. Begin with `report`. Other browsers are served as
-    /// before. Needs the feature `device-binding`.
+    /// recent sign-in or a level is required) or `require` (refuse them everywhere). Default: `off`. Where
+    /// requests are refused, a copied cookie is worth nothing one minute after `device_refresh`. Begin with
+    /// `report`. Other browsers are served as before. Needs the feature `device-binding`.
     #[config(default = "off", env = "SESSION_DEVICE_BINDING", deserialize_with = values::device_binding)]
     pub device_binding: DeviceBinding,
 

@@ -70,7 +70,9 @@ pub enum DeviceBinding {
     /// [`RequireOwner::level`](crate::RequireOwner::level) and
     /// [`Session::authenticated_within`](crate::Session::authenticated_within).
     Sensitive,
-    /// A request without the bound cookie has no session, as if it had no cookie.
+    /// A request without the bound cookie gets an empty session. Unlike without a cookie, its changes are not
+    /// stored and begin no session, because the session stays for its device. A sign-in begins a new session,
+    /// and a sign-out ends the one that is bound.
     Require,
 }
 

@@ -54,7 +54,9 @@ macro_rules! after {
 /// A session that a task changes from outside of its requests. [`Sessions::edit`] passes it to its
 /// closure.
 ///
-/// It has the methods of [`Session`](crate::Session) that need no request.
+/// It reads values as a [`Session`](crate::Session) does, and has its methods `put`, `forget`, `increment_by`,
+/// `flash` and `flash_push`. For any other change, `get` a value and `put` the new one: if a request changes the
+/// session at the same time, the closure runs again.
 ///
 /// ```
 #[doc = before!()]

@@ -555,8 +555,8 @@ impl SessionsBuilder {
     }
 
     /// Binds sessions to the device that signs in, as far as its browser can
-    /// (Device Bound Session Credentials, W3C). Then a copied cookie is worth nothing after
-    /// [minutes](Self::device_refresh). The policy says what is asked of a request without the bound cookie.
+    /// (Device Bound Session Credentials, W3C). The policy says where a request without the bound cookie is
+    /// refused. There, a copied cookie is worth nothing one minute after [`device_refresh`](Self::device_refresh).
     ///
     /// The session layer has to be around the whole application, because it replies to the requests by which
     /// browsers register and prove their devices. Needs the feature `device-binding`. Default:

@@ -6,7 +6,7 @@
 //! | [`start`] | from an empty project to a session; a request's life; settings |
 //! | [`forms`] | validation and redirects, old input, errors, templates, flash messages |
 //! | [`errors`] | errors in handlers, your own error type, anyhow and eyre, the log, the responses to clients |
-//! | [`drivers`] | cookie, memory, file, Redis: how to choose and how to move; the `cloakroom` command |
+//! | [`drivers`] | cookie, memory, file, Redis, SQL databases: how to choose and how to move; the `cloakroom` command |
 //! | [`security`] | threats, defaults and their reasons, your part; sign-in and sign-out |
 //! | [`devices`] | sessions that are bound to the device that signs in: what it protects from, how to roll it out |
 //! | [`frameworks`] | Loco, Leptos, Dioxus, htmx, single-page applications: what to add, and the traps |
@@ -14,7 +14,7 @@
 //! | [`deployment`] | proxies, several instances, keys, Redis, files, monitoring |
 //! | [`testing`] | a test client, a fake clock, sessions for unit tests |
 //! | [`stores`] | a store of your own |
-//! | [`coming_from`] | the calls of AdonisJS, Laravel, tower-sessions and actix-session, and their counterparts |
+//! | [`coming_from`] | the calls of AdonisJS, Laravel, the session crates for axum and actix-web, Rails, Django, Express, scs and Phoenix, and their counterparts |
 //!
 //! The folder `examples` of the repository has larger programs with tests. `cargo run -p cloakroom-examples --example NAME`
 //! runs one of them.
