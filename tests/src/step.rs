@@ -185,6 +185,7 @@ pub enum Step {
     DestroyOthers {
         owner: String,
     },
+    Device,
     IsNew,
     Sleep {
         ms: u64,
@@ -601,6 +602,7 @@ mod tests {
             (set_owner("o"), json!({"do": "set_owner", "owner": "o"})),
             (sessions_of("o"), json!({"do": "sessions_of", "owner": "o"})),
             (destroy_others("o"), json!({"do": "destroy_others", "owner": "o"})),
+            (Step::Device, json!({"do": "device"})),
             (Step::IsNew, json!({"do": "is_new"})),
             (sleep(5), json!({"do": "sleep", "ms": 5})),
             (repeat(2, [Step::All]), json!({"do": "repeat", "times": 2, "steps": [{"do": "all"}]})),

@@ -331,6 +331,10 @@ fn on_request(step: Step, session: &Session) -> Result<Outcome, Failure> {
         Step::BrowserSession { ends } => nothing(session.browser_session(ends)),
         Step::IsModified => value(session.is_modified()),
         Step::DiscardChanges => nothing(session.discard_changes()),
+        Step::Device => {
+            let device = session.device();
+            value(device.map(|device| json!({ "is_present": device.is_present })))
+        }
         Step::IsNew => value(session.is_new()),
         Step::Fail { status } => end(Ending::Results(status, Vec::new())),
         // Any error of the library will do; this one leaves the session as it is.
