@@ -5,20 +5,26 @@
 
 mod chromium;
 
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
 use cloakroom::{
-    AppKeys, MemoryStore, Sessions,
+    AppKeys, MemoryStore, Sessions, SiteData,
     cookie::{CookieSettings, SameSite},
 };
 use cloakroom_tests::{
     running::Running,
     server::{Framework, Serving},
+    step::{Step, sign_in},
 };
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 
 const NAME: &str = "__Host-Http-session";
 
-/// A browser, and the probe server with this cookie.
+/// A browser, and a probe server.
 struct Site {
     browser: WebDriver,
     port: u16,
@@ -29,7 +35,10 @@ struct Site {
 impl Site {
     async fn with(cookie: CookieSettings) -> Self {
         let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
-        let sessions = sessions.cookie_settings(cookie).build().unwrap();
+        Self::of(sessions.cookie_settings(cookie).build().unwrap()).await
+    }
+
+    async fn of(sessions: Sessions) -> Self {
         let (address, serving) = Framework::Axum.probe(sessions).await;
         let (browser, chromedriver) = chromium::start().await;
         Self { browser, port: address.port(), _chromedriver: chromedriver, _serving: serving }
@@ -50,13 +59,19 @@ impl Site {
         self.browser.execute(script, Vec::new()).await.unwrap().json().clone()
     }
 
+    /// Runs a step in a request of the page.
+    async fn run(&self, step: Step) {
+        let script = "
+            const [steps, done] = arguments;
+            fetch('/script', { headers: { 'X-Script': steps } }).then(() => done());
+        ";
+        let steps = json!([step]).to_string();
+        self.browser.execute_async(script, vec![json!(steps)]).await.unwrap();
+    }
+
     /// Ends the session by a request of the page.
     async fn destroy(&self) {
-        let script = r#"
-            const done = arguments[0];
-            fetch("/script", { headers: { "X-Script": '[{"do":"destroy"}]' } }).then(() => done());
-        "#;
-        self.browser.execute_async(script, Vec::new()).await.unwrap();
+        self.run(Step::Destroy).await;
     }
 
     /// Returns the cookies in the store of the browser, of all sites.
@@ -134,6 +149,51 @@ async fn a_partitioned_cookie_is_kept_and_removed_for_each_embedding_site() {
     site.destroy().await;
     assert!(site.cookies().await.is_empty());
     site.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_with_a_new_name_takes_the_place_of_the_old_one() {
+    let (store, keys) = (Arc::new(MemoryStore::new()), AppKeys::random());
+    let cookie = CookieSettings::default();
+    let old = cookie.renamed("__Host-session");
+    let builder = || Sessions::builder(store.clone(), keys.clone());
+    let before = builder().cookie_settings(old.clone()).build().unwrap();
+    let mut site = Site::of(before).await;
+    assert_eq!(site.open("/login").await, "signed in");
+    assert_eq!(names(&site.cookies().await), ["__Host-session"]);
+
+    // Cookies belong to a host, whatever the port is.
+    let until = SystemTime::now() + Duration::from_hours(24);
+    let after = builder().cookie_settings(cookie).old_cookie(old, until).build().unwrap();
+    let (address, _serving) = Framework::Axum.probe(after).await;
+    site.port = address.port();
+    assert_eq!(site.open("/read").await, "virk", "the visitor is still signed in");
+    assert_eq!(names(&site.cookies().await), [NAME]);
+    assert_eq!(site.open("/read").await, "virk");
+    site.destroy().await;
+    assert!(site.cookies().await.is_empty());
+    site.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_clears_what_scripts_have_stored() {
+    let sessions = Sessions::builder(MemoryStore::new(), AppKeys::random());
+    let site = Site::of(sessions.clear_site_data([SiteData::Storage]).build().unwrap()).await;
+    site.open("/none").await;
+    site.run(sign_in("virk")).await;
+    site.script("localStorage.setItem('draft', 'secret')").await;
+    let draft = async || {
+        site.open("/none").await;
+        site.script("return localStorage.getItem('draft')").await
+    };
+    assert_eq!(draft().await, "secret");
+    site.run(Step::SignOut).await;
+    assert_eq!(draft().await, Value::Null);
+    site.close().await;
+}
+
+fn names(cookies: &[Value]) -> Vec<&str> {
+    cookies.iter().filter_map(|cookie| cookie["name"].as_str()).collect()
 }
 
 /// Returns the sites whose pages the cookies are sent from.

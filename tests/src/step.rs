@@ -19,6 +19,29 @@ pub enum Step {
         key: String,
         value: Value,
     },
+    PutFor {
+        key: String,
+        value: Value,
+        ms: u64,
+    },
+    PutAll {
+        values: Map<String, Value>,
+    },
+    Replace {
+        values: Map<String, Value>,
+    },
+    GetOrPut {
+        key: String,
+        default: Value,
+    },
+    Remember {
+        key: String,
+        value: Value,
+    },
+    Push {
+        key: String,
+        value: Value,
+    },
     Get {
         key: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +55,19 @@ pub enum Step {
         r#type: Type,
     },
     All,
+    Only {
+        keys: Vec<String>,
+    },
+    Except {
+        keys: Vec<String>,
+    },
     Has {
+        key: String,
+    },
+    HasAny {
+        keys: Vec<String>,
+    },
+    Missing {
         key: String,
     },
     Increment {
@@ -83,6 +118,13 @@ pub enum Step {
     WithErrors {
         errors: Value,
     },
+    WithErrorsIn {
+        form: String,
+        errors: Value,
+    },
+    DiscardFlash {
+        keys: Vec<String>,
+    },
     Reflash,
     ReflashOnly {
         keys: Vec<String>,
@@ -111,10 +153,23 @@ pub enum Step {
         field: String,
     },
     Errors,
+    ErrorsIn {
+        form: String,
+    },
     HasErrors,
     Regenerate,
     Destroy,
     NoTouch,
+    SetIdleTimeout {
+        ms: u64,
+    },
+    ResetIdleTimeout,
+    BrowserSession {
+        ends: bool,
+    },
+    IsModified,
+    DiscardChanges,
+    Reload,
     Commit,
     CsrfToken,
     SignIn {
@@ -130,6 +185,7 @@ pub enum Step {
     DestroyOthers {
         owner: String,
     },
+    Device,
     IsNew,
     Sleep {
         ms: u64,
@@ -187,6 +243,36 @@ pub fn put_literal(key: impl AsRef<str>, value: impl Serialize) -> Step {
     Step::PutLiteral { key: owned(key), value: json!(value) }
 }
 
+/// Puts a value that ends after `ms`.
+pub fn put_for(key: impl AsRef<str>, value: impl Serialize, ms: u64) -> Step {
+    Step::PutFor { key: owned(key), value: json!(value), ms }
+}
+
+/// Puts several values.
+pub fn put_all(values: impl IntoIterator<Item = (impl AsRef<str>, impl Serialize)>) -> Step {
+    Step::PutAll { values: map(values) }
+}
+
+/// Puts several values in place of all others.
+pub fn replace(values: impl IntoIterator<Item = (impl AsRef<str>, impl Serialize)>) -> Step {
+    Step::Replace { values: map(values) }
+}
+
+/// Reads a value, or puts the default and returns it.
+pub fn get_or_put(key: impl AsRef<str>, default: impl Serialize) -> Step {
+    Step::GetOrPut { key: owned(key), default: json!(default) }
+}
+
+/// Reads a value, or puts the one that a closure computes and returns it.
+pub fn remember(key: impl AsRef<str>, value: impl Serialize) -> Step {
+    Step::Remember { key: owned(key), value: json!(value) }
+}
+
+/// Appends a value to a list.
+pub fn push(key: impl AsRef<str>, value: impl Serialize) -> Step {
+    Step::Push { key: owned(key), value: json!(value) }
+}
+
 /// Reads a value.
 pub fn get(key: impl AsRef<str>) -> Step {
     Step::Get { key: owned(key), default: None }
@@ -210,6 +296,26 @@ pub fn get_as(key: impl AsRef<str>, r#type: Type) -> Step {
 /// Asks whether there is a value.
 pub fn has(key: impl AsRef<str>) -> Step {
     Step::Has { key: owned(key) }
+}
+
+/// Reads the values of these names.
+pub fn only(names: impl IntoIterator<Item = impl AsRef<str>>) -> Step {
+    Step::Only { keys: list(names) }
+}
+
+/// Reads all values but those of these names.
+pub fn except(names: impl IntoIterator<Item = impl AsRef<str>>) -> Step {
+    Step::Except { keys: list(names) }
+}
+
+/// Asks whether there is a value under one of the keys.
+pub fn has_any(keys: impl IntoIterator<Item = impl AsRef<str>>) -> Step {
+    Step::HasAny { keys: list(keys) }
+}
+
+/// Asks whether there is no value.
+pub fn missing(key: impl AsRef<str>) -> Step {
+    Step::Missing { key: owned(key) }
 }
 
 /// Adds one.
@@ -292,6 +398,16 @@ pub fn with_errors(errors: impl Serialize) -> Step {
     Step::WithErrors { errors: json!(errors) }
 }
 
+/// Flashes errors of the form of this name.
+pub fn with_errors_in(form: impl AsRef<str>, errors: impl Serialize) -> Step {
+    Step::WithErrorsIn { form: owned(form), errors: json!(errors) }
+}
+
+/// Removes messages of earlier requests.
+pub fn discard_flash(names: impl IntoIterator<Item = impl AsRef<str>>) -> Step {
+    Step::DiscardFlash { keys: list(names) }
+}
+
 /// Keeps these names for one more page.
 pub fn reflash_only(names: impl IntoIterator<Item = impl AsRef<str>>) -> Step {
     Step::ReflashOnly { keys: list(names) }
@@ -325,6 +441,21 @@ pub fn has_error_for(field: impl AsRef<str>) -> Step {
 /// Reads the first error of a field.
 pub fn get_error_for(field: impl AsRef<str>) -> Step {
     Step::GetErrorFor { field: owned(field) }
+}
+
+/// Reads the errors of the form of this name.
+pub fn errors_in(form: impl AsRef<str>) -> Step {
+    Step::ErrorsIn { form: owned(form) }
+}
+
+/// Sets the session's own idle timeout.
+pub fn set_idle_timeout(ms: u64) -> Step {
+    Step::SetIdleTimeout { ms }
+}
+
+/// Sets whether the cookie ends with the browser.
+pub fn browser_session(ends: bool) -> Step {
+    Step::BrowserSession { ends }
 }
 
 /// Signs an owner in.
@@ -404,6 +535,12 @@ mod tests {
         for (step, contract) in [
             (put("k", 1), json!({"do": "put", "key": "k", "value": 1})),
             (put_literal("a.b", 1), json!({"do": "put_literal", "key": "a.b", "value": 1})),
+            (put_for("k", 1, 5), json!({"do": "put_for", "key": "k", "value": 1, "ms": 5})),
+            (put_all([("k", 1)]), json!({"do": "put_all", "values": {"k": 1}})),
+            (replace([("k", 1)]), json!({"do": "replace", "values": {"k": 1}})),
+            (get_or_put("k", 1), json!({"do": "get_or_put", "key": "k", "default": 1})),
+            (remember("k", 1), json!({"do": "remember", "key": "k", "value": 1})),
+            (push("k", 1), json!({"do": "push", "key": "k", "value": 1})),
             (get("k"), json!({"do": "get", "key": "k"})),
             (get_or("k", "d"), json!({"do": "get", "key": "k", "default": "d"})),
             (get_literal("a.b"), json!({"do": "get_literal", "key": "a.b"})),
@@ -411,7 +548,11 @@ mod tests {
             (get_as("k", Type::Bool), json!({"do": "get_as", "key": "k", "type": "bool"})),
             (get_as("k", Type::String), json!({"do": "get_as", "key": "k", "type": "string"})),
             (Step::All, json!({"do": "all"})),
+            (only(["k"]), json!({"do": "only", "keys": ["k"]})),
+            (except(["k"]), json!({"do": "except", "keys": ["k"]})),
             (has("k"), json!({"do": "has", "key": "k"})),
+            (has_any(["k"]), json!({"do": "has_any", "keys": ["k"]})),
+            (missing("k"), json!({"do": "missing", "key": "k"})),
             (increment("k"), json!({"do": "increment", "key": "k"})),
             (increment_by("k", 2), json!({"do": "increment", "key": "k", "by": 2})),
             (decrement("k"), json!({"do": "decrement", "key": "k"})),
@@ -429,6 +570,11 @@ mod tests {
             (flash_only(["a"]), json!({"do": "flash_only", "fields": ["a"]})),
             (flash_except(["a"]), json!({"do": "flash_except", "fields": ["a"]})),
             (with_errors(json!({"f": "m"})), json!({"do": "with_errors", "errors": {"f": "m"}})),
+            (
+                with_errors_in("a", json!({"f": "m"})),
+                json!({"do": "with_errors_in", "form": "a", "errors": {"f": "m"}}),
+            ),
+            (discard_flash(["a"]), json!({"do": "discard_flash", "keys": ["a"]})),
             (Step::Reflash, json!({"do": "reflash"})),
             (reflash_only(["a"]), json!({"do": "reflash_only", "keys": ["a"]})),
             (reflash_except(["a"]), json!({"do": "reflash_except", "keys": ["a"]})),
@@ -440,15 +586,23 @@ mod tests {
             (has_error_for("f"), json!({"do": "has_error_for", "field": "f"})),
             (get_error_for("f"), json!({"do": "get_error_for", "field": "f"})),
             (Step::Errors, json!({"do": "errors"})),
+            (errors_in("a"), json!({"do": "errors_in", "form": "a"})),
             (Step::HasErrors, json!({"do": "has_errors"})),
             (Step::Regenerate, json!({"do": "regenerate"})),
             (Step::Destroy, json!({"do": "destroy"})),
             (Step::NoTouch, json!({"do": "no_touch"})),
+            (set_idle_timeout(5), json!({"do": "set_idle_timeout", "ms": 5})),
+            (Step::ResetIdleTimeout, json!({"do": "reset_idle_timeout"})),
+            (browser_session(true), json!({"do": "browser_session", "ends": true})),
+            (Step::IsModified, json!({"do": "is_modified"})),
+            (Step::DiscardChanges, json!({"do": "discard_changes"})),
+            (Step::Reload, json!({"do": "reload"})),
             (Step::Commit, json!({"do": "commit"})),
             (Step::CsrfToken, json!({"do": "csrf_token"})),
             (set_owner("o"), json!({"do": "set_owner", "owner": "o"})),
             (sessions_of("o"), json!({"do": "sessions_of", "owner": "o"})),
             (destroy_others("o"), json!({"do": "destroy_others", "owner": "o"})),
+            (Step::Device, json!({"do": "device"})),
             (Step::IsNew, json!({"do": "is_new"})),
             (sleep(5), json!({"do": "sleep", "ms": 5})),
             (repeat(2, [Step::All]), json!({"do": "repeat", "times": 2, "steps": [{"do": "all"}]})),

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use axum::{Router, routing::get};
 use cloakroom::{
-    AppKeys, Driver, Session, Sessions,
+    AppKeys, DeviceBinding, Driver, FileStore, Session, Sessions,
     adapter::{AdapterError, ContextStack},
+    axum::{SessionLayer, testing::client},
     csrf::CsrfPolicy,
     form::FormInput,
 };
@@ -19,7 +21,8 @@ use metrics_util::{
 };
 
 /// Causes every event: creation, use, a lost race, a touch, a login, an end under a request, a logout,
-/// a session that is too large, a form that does not fit, a forged request.
+/// a session that is too large, a form that does not fit, a forged request, a request without the device of its
+/// session.
 async fn live_a_life() {
     let app = LocalApp::new();
     let put = |session: &Session| session.put("secret-key", "secret-value").unwrap();
@@ -62,6 +65,21 @@ async fn live_a_life() {
     let admitted =
         policy.verify_request("POST", &headers[..], None, &contexts, async { unreachable!() });
     assert!(matches!(admitted.await, Err(AdapterError::Forged(_))));
+
+    // Another driver, because the test client loads sessions for its assertions.
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::builder(folder.path()).clock(app.clock.clone()).open().unwrap();
+    let bound = Sessions::builder(store, AppKeys::random());
+    let bound = build(bound.device_binding(DeviceBinding::Report), &app.clock);
+    let page = get(async |session: Session| session.owner().unwrap_or_default());
+    let pages = Router::new().route("/", page).layer(SessionLayer::new(bound.clone()));
+    let mut virk = client(pages, &bound).with_device().signed_in_as("virk");
+    virk.get("/").send().await.assert_device_bound();
+    let mut thief = LocalBrowser::new(&bound);
+    virk.cookies().for_each(|(name, value)| thief.jar.put(name, value));
+    app.clock.advance(Duration::from_mins(11));
+    let is_missing = |session: &Session| assert!(!session.device().unwrap().is_present);
+    thief.visit(is_missing).await;
 }
 
 #[test]
@@ -100,6 +118,8 @@ fn logged(text: &str) {
         "fields=1",
         "WARN cloakroom: forged request reason=",
         "`Origin`, or `Referer` without it, is neither this site nor in `trusted_origins`",
+        r#"INFO cloakroom: device event="proven" session="#,
+        r#"device event="missing" session="#,
     ] {
         assert!(text.contains(expected), "no {expected} in:\n{text}");
     }
@@ -137,6 +157,8 @@ fn counted(recorded: &[Recorded]) {
         ("cloakroom_loads_total driver=cookie outcome=live", 1),
         ("cloakroom_commits_total driver=cookie step=seal outcome=done", 2),
         ("cloakroom_refusals_total reason=too_large", 1),
+        ("cloakroom_device_events_total event=proven", 1),
+        ("cloakroom_device_events_total event=missing", 1),
     ] {
         assert_eq!(count(line), expected, "{line}");
     }

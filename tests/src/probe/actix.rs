@@ -17,7 +17,10 @@ use futures_util::stream;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::script::{Ending, HEADER, run};
+use super::{
+    FRESH,
+    script::{Ending, HEADER, run},
+};
 
 /// As axum has it, so that both probes take the same forms.
 const BODY_LIMIT: usize = cloakroom::form::DEFAULT_BODY_LIMIT;
@@ -37,6 +40,9 @@ pub fn routes(app: &mut ServiceConfig) {
     let mine = web::resource("/mine")
         .route(web::get().to(async |owner: Owner| owner.to_string()))
         .wrap(RequireOwner::new().or_redirect("/sign-in"));
+    let fresh = web::resource("/fresh")
+        .route(web::get().to(async |owner: Owner| owner.to_string()))
+        .wrap(RequireOwner::new().within(FRESH));
     let by_fetch_metadata = web::resource("/csrf-fetch")
         .route(web::post().to(async || "passed"))
         .wrap(CsrfMiddleware::new(CsrfPolicy::fetch_metadata()));
@@ -48,7 +54,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .route("/write", web::get().to(write))
         .service(guarded)
         .service(by_fetch_metadata)
-        .service(mine);
+        .service(mine)
+        .service(fresh);
 }
 
 /// Asks for the session inside the body, when the head has left.

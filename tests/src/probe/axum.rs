@@ -19,7 +19,10 @@ use http::StatusCode;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::script::{Ending, HEADER, run};
+use super::{
+    FRESH,
+    script::{Ending, HEADER, run},
+};
 
 /// The probe's routes, with the session layer around them.
 pub fn router(sessions: Sessions) -> Router {
@@ -35,6 +38,9 @@ pub fn routes() -> Router {
     let mine = Router::new()
         .route("/mine", get(async |owner: Owner| owner.to_string()))
         .layer(RequireOwner::new().or_redirect("/sign-in"));
+    let fresh = Router::new()
+        .route("/fresh", get(async |owner: Owner| owner.to_string()))
+        .layer(RequireOwner::new().within(FRESH));
     let by_fetch_metadata = Router::new()
         .route("/csrf-fetch", post(async || "passed"))
         .layer(CsrfLayer::new(CsrfPolicy::fetch_metadata()));
@@ -47,6 +53,7 @@ pub fn routes() -> Router {
         .route("/write", get(write))
         .merge(guarded)
         .merge(mine)
+        .merge(fresh)
         .merge(by_fetch_metadata)
 }
 

@@ -99,6 +99,10 @@ async fn run_step(
             Ok(Outcome::Value(Value::Null))
         }
         Step::Commit => nothing(session.commit().await),
+        Step::Reload => nothing(session.reload().await),
+        Step::Remember { key, value: made } => {
+            value(session.remember(&key, async || Ok::<Value, Error>(made)).await?)
+        }
         Step::IncrementNow { key, by } => increment_now(&key, by, session).await,
         Step::Take { key } => value(session.take::<Value>(&key).await?),
         Step::SignIn { owner } => nothing(session.sign_in(owner)),
@@ -201,6 +205,15 @@ fn on_values(step: &Step, session: &Session) -> Attempt {
     Some(match step {
         Step::Put { key, value } => nothing(session.put(key, value)),
         Step::PutLiteral { key, value } => nothing(session.put(Key::literal(key), value)),
+        Step::PutFor { key, value, ms } => {
+            nothing(session.put_for(key, value, Duration::from_millis(*ms)))
+        }
+        Step::PutAll { values } => nothing(session.put_all(values)),
+        Step::Replace { values } => nothing(session.replace(values)),
+        Step::GetOrPut { key, default } => {
+            session.get_or_put(key, default.clone()).map_or_else(fail, value)
+        }
+        Step::Push { key, value } => nothing(session.push(key, value)),
         Step::GetLiteral { key } => {
             session.get(Key::literal(key)).map_or_else(fail, |found: Option<Value>| value(found))
         }
@@ -209,7 +222,11 @@ fn on_values(step: &Step, session: &Session) -> Attempt {
             .map_or_else(fail, |found: Option<Value>| value(found.or_else(|| default.clone()))),
         Step::GetAs { key, r#type } => get_as(key, *r#type, session),
         Step::All => value(session.all()),
+        Step::Only { keys } => value(session.only(&names(keys))),
+        Step::Except { keys } => value(session.except(&names(keys))),
         Step::Has { key } => value(session.has(key)),
+        Step::HasAny { keys } => value(session.has_any(keys)),
+        Step::Missing { key } => value(session.missing(key)),
         Step::Increment { key, by } => count(key, *by, 1, session),
         Step::Decrement { key, by } => count(key, *by, -1, session),
         Step::Forget { key } => nothing(session.forget(key)),
@@ -264,18 +281,25 @@ fn on_flash(step: &Step, session: &Session) -> Attempt {
         Step::FlashAll => nothing(session.flash_all()),
         Step::FlashOnly { fields } => nothing(session.flash_only(&names(fields))),
         Step::FlashExcept { fields } => nothing(session.flash_except(&names(fields))),
-        Step::WithErrors { errors } => match FieldErrors::from_json(errors) {
-            Some(errors) => nothing(session.with_errors(errors)),
-            None => Err(Failure::Word(
-                "bad_step",
-                "errors: a list of {field, message} or an object of messages by field".to_owned(),
-            )),
-        },
+        Step::WithErrors { errors } => {
+            field_errors(errors).and_then(|errors| nothing(session.with_errors(errors)))
+        }
+        Step::WithErrorsIn { form, errors } => {
+            field_errors(errors).and_then(|errors| nothing(session.with_errors_in(form, errors)))
+        }
+        Step::DiscardFlash { keys } => nothing(session.discard_flash(&names(keys))),
         Step::Reflash => nothing(session.reflash()),
         Step::ReflashOnly { keys } => nothing(session.reflash_only(&names(keys))),
         Step::ReflashExcept { keys } => nothing(session.reflash_except(&names(keys))),
         Step::FlashNow { values } => nothing(session.flash_now(values)),
         _ => return None,
+    })
+}
+
+fn field_errors(errors: &Value) -> Result<FieldErrors, Failure> {
+    FieldErrors::from_json(errors).ok_or_else(|| {
+        let accepted = "errors: a list of {field, message} or an object of messages by field";
+        Failure::Word("bad_step", accepted.to_owned())
     })
 }
 
@@ -290,6 +314,7 @@ fn on_view(step: &Step, session: &Session) -> Attempt {
         Step::HasErrorFor { field } => value(view.has_error_for(field)),
         Step::GetErrorFor { field } => value(view.get_error_for(field)),
         Step::Errors => value(view.errors()),
+        Step::ErrorsIn { form } => value(view.errors_in(form)),
         Step::HasErrors => value(view.has_errors()),
         Step::CsrfToken => value(view.csrf_token()),
         _ => return None,
@@ -301,6 +326,15 @@ fn on_request(step: Step, session: &Session) -> Result<Outcome, Failure> {
         Step::Regenerate => nothing(session.regenerate()),
         Step::Destroy => nothing(session.destroy()),
         Step::NoTouch => nothing(session.no_touch()),
+        Step::SetIdleTimeout { ms } => nothing(session.set_idle_timeout(Duration::from_millis(ms))),
+        Step::ResetIdleTimeout => nothing(session.reset_idle_timeout()),
+        Step::BrowserSession { ends } => nothing(session.browser_session(ends)),
+        Step::IsModified => value(session.is_modified()),
+        Step::DiscardChanges => nothing(session.discard_changes()),
+        Step::Device => {
+            let device = session.device();
+            value(device.map(|device| json!({ "is_present": device.is_present })))
+        }
         Step::IsNew => value(session.is_new()),
         Step::Fail { status } => end(Ending::Results(status, Vec::new())),
         // Any error of the library will do; this one leaves the session as it is.

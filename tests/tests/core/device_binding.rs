@@ -31,6 +31,11 @@ async fn sign_in(session: Session, Path(name): Path<String>) -> Result<(), Error
     session.sign_in(&name)
 }
 
+/// The visitor has entered the password once more.
+async fn confirm(session: Session) -> Result<(), Error> {
+    session.mark_authenticated()
+}
+
 async fn regenerate(session: Session) -> Result<(), Error> {
     session.regenerate()
 }
@@ -50,6 +55,7 @@ fn router(sessions: &Sessions) -> Router {
         .route("/leveled", get(|| async {}).layer(RequireOwner::new().level(1)))
         .route("/account", get(|| async {}).layer(RequireOwner::new()))
         .route("/sign-in/{name}", post(sign_in))
+        .route("/confirm", post(confirm))
         .route("/regenerate", post(regenerate))
         .route("/none", get(|| async {}))
         .route("/read", get(read))
@@ -241,6 +247,42 @@ async fn a_sign_in_at_a_missing_device_asks_for_another() {
     assert_eq!(code(&mut broken, "/password").await, "device_missing");
     broken.post("/sign-in/virk").send().await.assert_device_bound();
     assert_eq!(code(&mut broken, "/password").await, "passed");
+}
+
+#[tokio::test]
+async fn a_password_that_is_entered_again_asks_for_a_device_unless_it_is_present() {
+    for (policy, asked_without_device) in [
+        (DeviceBinding::Report, true),
+        (DeviceBinding::Sensitive, true),
+        // The request has no session, so there is nothing to bind.
+        (DeviceBinding::Require, false),
+    ] {
+        let app = on_store(policy);
+        let is_asked = async |visitor: &mut Visitor| {
+            let response = visitor.post("/confirm").send().await;
+            response.assert_status(200).header("secure-session-registration").is_some()
+        };
+        assert!(!is_asked(&mut visitor(&app.sessions)).await, "{policy:?}: nobody is signed in");
+        let (mut unbound, _) = asked(&app.sessions).await;
+        assert!(is_asked(&mut unbound).await, "{policy:?}: unbound");
+        let mut virk = virk(&app).await;
+        assert!(!is_asked(&mut virk).await, "{policy:?}: present");
+        app.clock.advance(MINUTES * 11);
+        let mut broken = visitor(&app.sessions).with_cookies_of(&virk);
+        assert_eq!(is_asked(&mut broken).await, asked_without_device, "{policy:?}: missing");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_entered_at_a_missing_device_binds_another() {
+    let app = on_store(DeviceBinding::Sensitive);
+    let mut virk = virk(&app).await;
+    app.clock.advance(MINUTES * 11);
+    let mut broken = visitor(&app.sessions).with_cookies_of(&virk).with_device();
+    broken.post("/confirm").send().await.assert_device_bound();
+    assert_eq!(code(&mut broken, "/password").await, "passed");
+    app.clock.advance(MINUTES * 3);
+    assert_eq!(code(&mut virk, "/password").await, "device_missing", "its binding has ended");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Events for an audit log: what is reported, of which session, and when.
 
 use std::{
+    convert::Infallible,
     mem,
     sync::{Arc, Mutex},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use cloakroom::{
     AppKeys, Driver, EndedBy, Session, SessionEvent, SessionEventKind, SessionHandle, Sessions,
-    adapter::RequestContext, clock::FakeClock,
+    SignIn, Users, adapter::RequestContext, clock::FakeClock,
 };
 use cloakroom_tests::{
     local::{LocalApp, LocalBrowser, build},
@@ -128,6 +129,45 @@ async fn it_is_reported_who_has_ended_a_session() {
     log.take();
     assert_eq!(admin.destroy_all("virk").await.unwrap(), 2);
     assert_eq!(log.kinds(), owned(&[Destroyed(EndedBy::Operator); 2]));
+}
+
+/// Users whose passwords have changed since they signed in.
+struct Changed;
+
+impl Users for Changed {
+    type User = String;
+    type Error = Infallible;
+
+    async fn user(&self, owner: &str) -> Result<Option<String>, Infallible> {
+        Ok(Some(owner.to_owned()))
+    }
+
+    fn stamp<'u>(&self, _: &'u String) -> Option<&'u [u8]> {
+        Some(b"new")
+    }
+}
+
+#[tokio::test]
+async fn the_end_by_an_owner_stamp_that_is_out_of_date_is_reported_once() {
+    let log = Log::default();
+    let settings =
+        |builder: cloakroom::SessionsBuilder| builder.users(Changed).on_event(log.subscriber());
+    let app = LocalApp::with(Faults::default(), settings);
+    let sign_in = |session: &Session| session.sign_in(SignIn::of("virk").stamp("old")).unwrap();
+    let browser = app.browser_with(sign_in).await;
+    let handle = browser.open().await.handle();
+    log.take();
+    let tabs = [browser.begin().await, browser.begin().await];
+    for (_, session) in &tabs {
+        assert!(session.current_user::<String>().await.unwrap().is_none());
+    }
+    assert!(log.take().is_empty(), "not before the commit");
+    for (context, _) in tabs {
+        browser.clone().finish(context).await;
+    }
+    let events = log.take();
+    assert_eq!((events.len(), events[0].kind), (1, Destroyed(EndedBy::Visitor)));
+    assert_eq!((events[0].owner.as_deref(), events[0].handle), (Some("virk"), handle));
 }
 
 #[tokio::test]

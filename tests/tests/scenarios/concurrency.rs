@@ -5,13 +5,15 @@ use std::time::Duration;
 use cloakroom_tests::{
     browser::Browser,
     server::{DriverUnderTest, Server},
-    step::{Step, flash, get, increment, put, sleep, update_push},
+    step::{Step, flash, get, increment, increment_now, only, push, put, sleep, update_push},
 };
 use serde_json::{Value, json};
 
 server_side! {
     fifty_parallel_increments_end_at_fifty,
     parallel_updates_all_run,
+    items_that_parallel_requests_push_are_all_kept,
+    a_reload_shows_what_another_request_has_committed,
     writers_of_different_keys_are_both_kept,
     a_slow_request_that_ends_after_a_logout_changes_nothing,
     a_slow_poll_that_ends_after_a_login_sets_no_cookie,
@@ -35,9 +37,17 @@ async fn fifty_parallel_increments_end_at_fifty(server: Server) {
 }
 
 async fn parallel_updates_all_run(server: Server) {
-    let mut visitor = signed_in(&server).await;
-    let requests: Vec<_> =
-        (0..30).map(|n| visitor.start([update_push("list", n), sleep(10)])).collect();
+    pushed_in_parallel(&server, |n| update_push("list", n)).await;
+}
+
+async fn items_that_parallel_requests_push_are_all_kept(server: Server) {
+    pushed_in_parallel(&server, |n| push("list", n)).await;
+}
+
+/// Has parallel requests push numbers on a list.
+async fn pushed_in_parallel(server: &Server, step: impl Fn(u64) -> Step) {
+    let mut visitor = signed_in(server).await;
+    let requests: Vec<_> = (0..30).map(|n| visitor.start([step(n), sleep(10)])).collect();
     for request in requests {
         request.await.unwrap();
     }
@@ -45,6 +55,29 @@ async fn parallel_updates_all_run(server: Server) {
     let mut numbers: Vec<_> = list.as_array().unwrap().iter().filter_map(Value::as_u64).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..30).collect::<Vec<_>>());
+}
+
+async fn a_reload_shows_what_another_request_has_committed(server: Server) {
+    let mut visitor = server.browser_with([put("import", "running")]).await;
+    let waits = [
+        increment_now("waiting"),
+        get("import"),
+        sleep(500),
+        Step::Reload,
+        get("import"),
+        put("seen", true),
+    ];
+    let waiting = visitor.start(waits);
+    while visitor.step(get("waiting")).await != 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    visitor.step(put("import", "done")).await;
+    let (reply, _) = waiting.await.unwrap();
+    assert_eq!([reply.value(1), reply.value(4)], ["running", "done"]);
+    assert_eq!(
+        visitor.step(only(["import", "seen"])).await,
+        json!({"import": "done", "seen": true})
+    );
 }
 
 async fn writers_of_different_keys_are_both_kept(server: Server) {

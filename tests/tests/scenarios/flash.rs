@@ -5,9 +5,9 @@ use cloakroom_tests::{
     browser::{Browser, Sent, StepError},
     server::{Server, Setup},
     step::{
-        Step, fail, flash, flash_except, flash_message, flash_now, flash_only, flash_push, get,
-        get_error_for, has_error_for, old, old_or, put, redirect, redirect_back, reflash_except,
-        reflash_only, render, sleep, with_errors,
+        Step, discard_flash, errors_in, fail, flash, flash_except, flash_message, flash_now,
+        flash_only, flash_push, get, get_error_for, has_error_for, old, old_or, put, redirect,
+        redirect_back, reflash_except, reflash_only, render, sleep, with_errors, with_errors_in,
     },
 };
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ every_driver! {
     messages_wait_until_they_are_read,
     a_reflash_keeps_messages_once_and_before_newer_ones,
     old_input_and_errors_are_shown_once,
+    the_errors_of_two_forms_do_not_mix,
+    a_discarded_message_is_shown_by_no_page,
     the_three_bags_do_not_mix,
     secret_fields_are_never_given_back,
     flash_only_and_flash_except_pick_fields,
@@ -136,6 +138,42 @@ async fn old_input_and_errors_are_shown_once(server: Server) {
 }
 
 /// A visitor who posts fields of these names forges neither message nor error.
+async fn the_errors_of_two_forms_do_not_mix(server: Server) {
+    let mut visitor = server.browser();
+    let steps = [
+        with_errors_in("login", json!({"email": "is unknown"})),
+        with_errors_in("register", json!({"email": "is taken", "name": "is required"})),
+        with_errors(json!({"search": "is too short"})),
+        redirect_back("/forms"),
+    ];
+    visitor.run(steps).await;
+    let page = ["login", "register", "other"].map(errors_in);
+    let page = [&page[..], &[Step::Errors, has_error_for("email")]].concat();
+    let expected = [
+        json!({"email": ["is unknown"]}),
+        json!({"email": ["is taken"], "name": ["is required"]}),
+        json!({}),
+        json!({"search": ["is too short"]}),
+        json!(false),
+    ];
+    assert_eq!(visitor.run(&page).await.values(), expected);
+    let empty = [json!({}), json!({}), json!({}), json!({}), json!(false)];
+    assert_eq!(visitor.run(&page).await.values(), empty, "they are shown once");
+}
+
+async fn a_discarded_message_is_shown_by_no_page(server: Server) {
+    let page = ["m", "other", "new"].map(flash_message);
+    let mut visitor = server.browser_with([flash([("m", 1), ("other", 2)])]).await;
+    let here = [&[discard_flash(["m"])], &page[..2]].concat();
+    assert_eq!(visitor.run(here).await.values()[1..], [Value::Null, json!(2)]);
+
+    let mut sender = server.browser_with([flash([("m", 1), ("other", 2)])]).await;
+    let steps = [discard_flash(["m"]), flash([("new", 3)]), redirect("/")];
+    sender.run(steps).await;
+    let shown = sender.run(&page).await.values();
+    assert_eq!(shown, [Value::Null, json!(2), json!(3)]);
+}
+
 async fn the_three_bags_do_not_mix(server: Server) {
     let mut visitor = server.browser();
     let form = Sent::form("m=forged&errors=forged&username=forged");

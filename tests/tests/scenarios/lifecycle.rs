@@ -12,7 +12,7 @@ use cloakroom_tests::{
     browser::Browser,
     jar::SetCookie,
     server::{Backend, Server, Setup},
-    step::{Step, get, put},
+    step::{Step, browser_session, get, put, set_idle_timeout},
 };
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ every_driver! {
     a_clock_that_goes_back_brings_nothing_back,
     putting_after_destroy_begins_another_session,
     is_new_says_whether_the_visitor_came_with_a_session,
+    a_session_has_an_idle_timeout_of_its_own_until_it_is_reset,
+    a_cookie_ends_with_the_browser_as_the_session_says,
 }
 
 // On each framework and driver, over https as far as the settings know.
@@ -165,6 +167,36 @@ async fn is_new_says_whether_the_visitor_came_with_a_session(server: Server) {
     assert_eq!(visitor.step(Step::IsNew).await, true);
     visitor.run(put_user()).await;
     assert_eq!(visitor.step(Step::IsNew).await, false);
+}
+
+async fn a_session_has_an_idle_timeout_of_its_own_until_it_is_reset(server: Server) {
+    let mut visitor = server.browser();
+    visitor.run([put("user", "virk"), set_idle_timeout(4 * 3_600_000)]).await;
+    server.clock.advance(Duration::from_hours(3));
+    assert_eq!(visitor.step(user()).await, "virk");
+    visitor.step(Step::ResetIdleTimeout).await;
+    server.clock.advance(Duration::from_secs(7_199));
+    assert_eq!(visitor.clone().step(user()).await, "virk");
+    server.clock.advance(Duration::from_hours(2));
+    assert_eq!(visitor.step(user()).await, Value::Null);
+}
+
+async fn a_cookie_ends_with_the_browser_as_the_session_says(server: Server) {
+    let mut visitor = server.browser();
+    visitor.run(put_user()).await;
+    for (steps, max_age) in [
+        (vec![browser_session(true)], None),
+        // A request that says nothing about it.
+        (vec![put("k", 1), Step::Regenerate], None),
+        (vec![browser_session(false)], Some("7200")),
+        (vec![put("k", 2), Step::Regenerate], Some("7200")),
+    ] {
+        let lines = visitor.run(&steps).await.set_cookies();
+        let cookie = SetCookie::parse(&lines[0]).unwrap();
+        assert_eq!(cookie.attributes.get("max-age").map(String::as_str), max_age, "{steps:?}");
+        assert!(!cookie.attributes.contains_key("expires"));
+    }
+    assert_eq!(visitor.step(Step::All).await, json!({"user": "virk", "k": 2}));
 }
 
 async fn parallel_logins_leave_one_session(server: Server) {

@@ -1,11 +1,14 @@
 //! Operations on values, each seen by the *next* request.
 
+use std::time::Duration;
+
 use cloakroom_tests::{
     browser::{Sent, StepError},
     server::Server,
     step::{
-        Step, Type, decrement, decrement_by, forget, get, get_as, get_literal, get_or, has,
-        increment, increment_by, increment_now, pull, pull_or, put, put_literal, repeat, take,
+        Step, Type, decrement, decrement_by, except, forget, get, get_as, get_literal, get_or,
+        get_or_put, has, has_any, increment, increment_by, increment_now, missing, only, pull,
+        pull_or, push, put, put_all, put_for, put_literal, remember, repeat, replace, take,
         update_push,
     },
 };
@@ -13,6 +16,11 @@ use serde_json::{Value, json};
 
 every_driver! {
     every_mutation_is_seen_by_the_next_request,
+    every_change_of_several_values_is_seen_by_the_next_request,
+    several_values_are_read_at_once,
+    discarded_changes_are_not_committed,
+    a_value_with_a_time_is_gone_after_it,
+    a_change_that_changes_nothing_sets_no_cookie,
     falsy_values_survive,
     defaults_are_given_where_nothing_is_stored,
     errors_carry_their_words_and_later_steps_go_on,
@@ -50,6 +58,84 @@ async fn every_mutation_is_seen_by_the_next_request(server: Server) {
         let seen = visitor.step(get(key)).await;
         assert_eq!(seen, *expected, "after {step:?}");
     }
+}
+
+/// Each step's own value, and the values of the next request.
+async fn every_change_of_several_values_is_seen_by_the_next_request(server: Server) {
+    let start = put_all([("n", json!(5)), ("list", json!([1]))]);
+    let after = |change: Value| {
+        let mut all = json!({"n": 5, "list": [1]});
+        all.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        all
+    };
+    let null = Value::Null;
+    let rows = [
+        (put_all([("n", 6), ("a.b", 1)]), null.clone(), after(json!({"n": 6, "a.b": 1}))),
+        (replace([("n", 6)]), null.clone(), json!({"n": 6})),
+        (get_or_put("n", 1), json!(5), after(json!({}))),
+        (get_or_put("new.x", 1), json!(1), after(json!({"new": {"x": 1}}))),
+        (remember("n", 1), json!(5), after(json!({}))),
+        (remember("new.x", 1), json!(1), after(json!({"new": {"x": 1}}))),
+        (push("list", json!({"x": 2})), null.clone(), after(json!({"list": [1, {"x": 2}]}))),
+        (push("fresh", 2), null.clone(), after(json!({"fresh": [2]}))),
+        (put_for("code", 7, 60_000), null, after(json!({"code": 7}))),
+    ];
+    for (step, own, expected) in rows {
+        let mut visitor = server.browser_with(std::slice::from_ref(&start)).await;
+        assert_eq!(visitor.step(step.clone()).await, own, "{step:?}");
+        assert_eq!(visitor.step(Step::All).await, expected, "after {step:?}");
+    }
+}
+
+async fn several_values_are_read_at_once(server: Server) {
+    let mut visitor = server.browser_with([put_all([("a", 1), ("b", 2), ("c.d", 3)])]).await;
+    let reads = [
+        (only(["a", "c.d", "none"]), json!({"a": 1, "c.d": 3})),
+        (except(["a", "c.d", "none"]), json!({"b": 2})),
+        (has_any(["none", "b"]), json!(true)),
+        (has_any(["none", "c.d"]), json!(false)),
+        (missing("none"), json!(true)),
+        (missing("a"), json!(false)),
+        (Step::IsModified, json!(false)),
+    ];
+    let reply = visitor.run(reads.clone().map(|(step, _)| step)).await;
+    for ((step, expected), found) in reads.into_iter().zip(reply.values()) {
+        assert_eq!(found, expected, "{step:?}");
+    }
+    assert!(reply.set_cookies().is_empty(), "reading changes nothing");
+}
+
+/// `reload` discards them as well, also on the cookie driver, which has no record to read.
+async fn discarded_changes_are_not_committed(server: Server) {
+    for discard in [Step::DiscardChanges, Step::Reload] {
+        let mut visitor = server.browser_with([put("n", 5)]).await;
+        let steps = [put("n", 6), Step::IsModified, discard, get("n"), Step::IsModified];
+        let reply = visitor.run(steps).await;
+        assert_eq!(reply.values()[1..], [json!(true), Value::Null, json!(5), json!(false)]);
+        assert!(reply.set_cookies().is_empty());
+        assert_eq!(visitor.step(get("n")).await, 5);
+    }
+}
+
+async fn a_value_with_a_time_is_gone_after_it(server: Server) {
+    let mut visitor = server.browser_with([put_for("code", 7, 60_000), put("n", 5)]).await;
+    server.clock.advance(Duration::from_secs(59));
+    assert_eq!(visitor.step(get("code")).await, 7);
+    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(visitor.step(Step::All).await, json!({"n": 5}));
+    visitor.step(increment("code")).await;
+    assert_eq!(visitor.step(Step::All).await, json!({"n": 5, "code": 1}));
+}
+
+async fn a_change_that_changes_nothing_sets_no_cookie(server: Server) {
+    let mut visitor = server.browser_with([put("user", json!({"name": "virk"}))]).await;
+    let steps = [put("user.name", "virk"), forget("none"), forget("user.none"), pull("none")];
+    for step in steps {
+        let reply = visitor.run([step.clone()]).await;
+        reply.values();
+        assert_eq!(reply.set_cookies(), [""; 0], "{step:?}");
+    }
+    assert_eq!(visitor.step(Step::All).await, json!({"user": {"name": "virk"}}));
 }
 
 async fn falsy_values_survive(server: Server) {

@@ -148,6 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn a_challenge_of_a_clock_that_is_ahead_counts_one_period_early() {
+        let keys = DeviceKeys::new(&AppKeys::random());
+        let text = keys.challenge(Purpose::Refresh, &ID, at(10));
+        let accepts = |now| keys.accepts(&text, Purpose::Refresh, &ID, now);
+        assert!(accepts(at(5)) && accepts(at(9)), "in the period before");
+        assert!(!accepts(at(4)) && !accepts(at(0)), "two periods before");
+    }
+
+    #[test]
     fn a_cookie_counts_for_its_binding_until_its_deadline() {
         let keys = DeviceKeys::new(&AppKeys::random());
         let value = keys.cookie(&ID, at(10));

@@ -1,4 +1,5 @@
-//! The tokens were made by another implementation (Python's `cryptography`), except where a test says so.
+//! The tokens were made by another implementation (Python's `cryptography`), except where a comment names
+//! their source.
 
 use super::*;
 
@@ -33,6 +34,38 @@ fn the_key_of_a_registration_verifies_later_proofs() {
     assert_eq!(refresh.challenge, "cv2");
     assert!(refresh.is_signed_by(&key));
     assert_eq!(refresh.own_key(), Err(NoProof::Key), "a refresh has no key");
+}
+
+/// The example of RFC 7515, appendix A.3: its signing input, its key and its signature.
+#[test]
+fn the_example_of_rfc_7515_for_es256_is_signed_by_its_key() {
+    let signed = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    let jwk = r#"{
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+    }"#;
+    let signature =
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let mut proof = Proof {
+        alg: Algorithm::Es256,
+        jwk: Some(serde_json::from_str(jwk).unwrap()),
+        challenge: String::new(),
+        signed,
+        signature: URL_SAFE_NO_PAD.decode(signature).unwrap(),
+    };
+    let key = proof.own_key().unwrap();
+    assert!(!parse(REFRESH).is_signed_by(&key));
+    for index in 0..proof.signature.len() {
+        proof.signature[index] ^= 1;
+        assert!(!proof.is_signed_by(&key), "byte {index} of the signature");
+        proof.signature[index] ^= 1;
+    }
+    proof.signed = &signed[1..];
+    assert!(!proof.is_signed_by(&key), "another text");
+    let text = format!("{signed}.{signature}");
+    assert_eq!(Proof::parse(&text).unwrap_err(), NoProof::Malformed, "it is no proof of a device");
 }
 
 #[cfg(feature = "device-binding-rs256")]

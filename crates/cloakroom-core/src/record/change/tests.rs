@@ -1,11 +1,12 @@
 //! Replays random logs of several requests on one record, and the merge table row by row.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    record::{flash::Bags, message::Message},
+    record::{flash::Bags, message::Message, owner::Tag},
     values::{encode, encode_object},
 };
 use cloakroom_store::clock::Timestamp;
@@ -65,10 +66,36 @@ fn values(record: &Record) -> Value {
     json!(record.values.all())
 }
 
-/// Returns the values after `first` was committed and `then` replayed on it: one row of the merge
-/// table.
-fn merged(first: Change, then: Change) -> Value {
-    values(&committed([&log([put("base", &json!(1)), first]), &log([then])]))
+/// The record of an owner, after `first` was committed and `then` replayed on it: one row of the merge table.
+fn merged(first: Change, then: Change) -> Record {
+    committed([&log([put("base", &json!(1)), own(Some("virk")), first]), &log([then])])
+}
+
+fn until(path: &str, at: Timestamp) -> Change {
+    let value = encode(path, &json!(7)).unwrap();
+    Change::PutUntil { path: Path::from(path).to_owned(), value, at }
+}
+
+fn own(name: Option<&str>) -> Change {
+    Change::Own(name.map(|name| Owner::new(name, Timestamp::from_millis(0), Tag::default())))
+}
+
+fn device(number: u8) -> BoundDevice {
+    let id = URL_SAFE_NO_PAD.encode([number; 16]);
+    BoundDevice::parse(format!(r#"{{"id":"{id}","since":0}}"#).into()).unwrap()
+}
+
+fn bind(number: u8) -> Change {
+    Change::Bind(Box::new(device(number)))
+}
+
+fn unbind(number: u8) -> Change {
+    Change::Unbind(device(number).id)
+}
+
+/// Removes the message `m` of this batch.
+fn discard(batch: u32) -> Change {
+    Change::DiscardFlash { names: [Box::from("m")].into(), batches: vec![BatchId(batch)] }
 }
 
 #[test]
@@ -107,7 +134,102 @@ fn the_merge_table_holds_row_by_row() {
     ];
     for (first, then, expected) in rows {
         let named = format!("{first:?} then {then:?}");
-        assert_eq!(merged(first, then), expected, "{named}");
+        assert_eq!(values(&merged(first, then)), expected, "{named}");
+    }
+    values_with_a_time();
+    cookies_that_end_with_the_browser();
+    discarded_messages();
+    devices();
+}
+
+/// Rows with the values before and after the deadline of the one with a time.
+fn values_with_a_time() {
+    let (sooner, at) = (Timestamp::from_millis(59_999), Timestamp::from_millis(60_000));
+    let seven = || until("k", at);
+    let (dark, base) = (|| put("k", &json!("dark")), || json!({"base": 1}));
+    let with = |k: Value| json!({"base": 1, "k": k});
+    let rows = [
+        (dark(), seven(), with(json!(7)), base()),
+        (forget("k"), seven(), with(json!(7)), base()),
+        (increment("k", 1), seven(), with(json!(7)), base()),
+        (push("k", 1), seven(), with(json!(7)), base()),
+        (until("k", sooner), seven(), with(json!(7)), base()),
+        (Change::Clear, seven(), json!({"k": 7}), json!({})),
+        (seven(), dark(), with(json!("dark")), with(json!("dark"))),
+        (seven(), put("k", &json!(7)), with(json!(7)), with(json!(7))),
+        (seven(), forget("k"), base(), base()),
+        (seven(), increment("k", 2), with(json!(9)), base()),
+        (seven(), push("k", 1), with(json!(7)), base()),
+        (seven(), Change::Clear, json!({}), json!({})),
+        (dark(), until("k.x", at), with(json!("dark")), with(json!("dark"))),
+        (until("k.x", at), dark(), with(json!("dark")), with(json!("dark"))),
+        (
+            until("k.x", at),
+            put("k.y", &json!(2)),
+            with(json!({"x": 7, "y": 2})),
+            with(json!({"y": 2})),
+        ),
+    ];
+    for (first, then, before, after) in rows {
+        let named = format!("{first:?} then {then:?}");
+        let mut record = merged(first, then);
+        record.end_values(sooner);
+        assert_eq!(values(&record), before, "{named}");
+        record.end_values(at);
+        assert_eq!(values(&record), after, "{named}");
+    }
+}
+
+fn cookies_that_end_with_the_browser() {
+    let ends = Change::BrowserSession;
+    let rows = [
+        (ends(true), ends(false), Some(false)),
+        (ends(false), ends(true), Some(true)),
+        (put("k", &json!(1)), ends(true), Some(true)),
+        (ends(true), Change::Clear, Some(true)),
+        (ends(true), own(None), Some(true)),
+        (Change::Clear, own(None), None),
+    ];
+    for (first, then, expected) in rows {
+        let named = format!("{first:?} then {then:?}");
+        assert_eq!(merged(first, then).browser_session, expected, "{named}");
+    }
+}
+
+fn discarded_messages() {
+    let both = |batch| flash(batch, &json!({"m": batch, "n": batch}));
+    let rows = [
+        (both(1), discard(1), json!({"n": 1})),
+        (flash(1, &json!({"m": 1})), discard(1), json!({})),
+        // A message that another request has flashed since is not the one that was discarded.
+        (both(2), discard(1), json!({"m": 2, "n": 2})),
+        (discard(1), both(2), json!({"m": 2, "n": 2})),
+        (discard(1), discard(1), json!({})),
+    ];
+    for (first, then, expected) in rows {
+        let named = format!("{first:?} then {then:?}");
+        let shown = merged(first, then).flash.visible().unwrap_or_default().messages.all();
+        assert_eq!(json!(shown), expected, "{named}");
+    }
+}
+
+fn devices() {
+    let rows = [
+        (bind(1), bind(2), Some(1)),
+        (bind(1), unbind(1), None),
+        (bind(1), unbind(2), Some(1)),
+        (unbind(1), bind(1), Some(1)),
+        (own(None), bind(1), None),
+        (bind(1), own(None), None),
+        (bind(1), own(Some("eve")), None),
+        (bind(1), own(Some("virk")), Some(1)),
+        (Change::Clear, bind(1), Some(1)),
+        (bind(1), Change::Clear, Some(1)),
+    ];
+    for (first, then, expected) in rows {
+        let named = format!("{first:?} then {then:?}");
+        let bound = merged(first, then).device.map(|bound| bound.id);
+        assert_eq!(bound, expected.map(|number| device(number).id), "{named}");
     }
 }
 
