@@ -143,13 +143,13 @@ pub(crate) fn taken_over(session: &str) {
     tracing::info!(target: TARGET, session, "took over a session of another library");
 }
 
-/// Logs that a request's changes were dropped, because its session has ended.
 /// Counts what browsers do about the devices of sessions.
 pub(crate) fn device(event: &'static str, session: impl std::fmt::Display) {
     tracing::info!(target: TARGET, event, %session, "device");
     meter::device(event);
 }
 
+/// Logs that a request's changes were dropped, because its session has ended.
 pub(crate) fn changes_dropped(session: &str, changes: usize) {
     tracing::info!(
         target: TARGET,

@@ -63,7 +63,7 @@ pub enum DeviceBinding {
     #[default]
     Off,
     /// Sessions are bound. A request without the bound cookie is counted, and used as before. Begin with
-    /// this policy.
+    /// this policy. Under each policy, requests pass without the cookie for two minutes after the registration.
     Report,
     /// As [`Report`](Self::Report). A request without the bound cookie is also refused where a recent sign-in
     /// or a level is required: by [`RequireOwner::within`](crate::RequireOwner::within),

@@ -9,7 +9,7 @@ use crate::{
     },
     crypto::device_proof::{DeviceKey, NoProof, Proof},
     error::Error,
-    record::{change::Change, device::BoundDevice},
+    record::{change::Change, device::BoundDevice, owner::Owner},
     session::{Session, sessions::TokenTransport, state::State},
 };
 use cloakroom_store::clock::Timestamp;
@@ -142,14 +142,14 @@ impl Session {
 
     /// Binds the session to the key of `proof`, and commits that. Of two registrations the first counts.
     pub(crate) async fn register_device(&self, proof: &str) -> Result<DeviceOutcome, Error> {
-        let key = match self.registered_key(proof) {
-            Ok(key) => key,
+        let (owner, key) = match self.registered_key(proof) {
+            Ok(registered) => registered,
             Err(_) if self.has_moved() => return Ok(DeviceOutcome::Moved),
             Err(refusal) => return Ok(DeviceOutcome::Refused(refusal)),
         };
         if self.state().work.record().device.is_none() {
-            let device = BoundDevice::new(&key, self.now())?;
-            self.state().work.change(Change::Bind(device.into()))?;
+            let device = BoundDevice::new(&key, self.now())?.into();
+            self.state().work.change(Change::Bind { owner: owner.name, device })?;
             self.commit().await?;
         }
         let device = self.state().work.record().device.clone();
@@ -160,8 +160,8 @@ impl Session {
         })
     }
 
-    /// Returns the key of a proof that signs the challenge of this session's sign-in.
-    fn registered_key(&self, proof: &str) -> Result<DeviceKey, DeviceRefusal> {
+    /// Returns the key of a proof that signs the challenge of this session's sign-in, and who signed in.
+    fn registered_key(&self, proof: &str) -> Result<(Owner, DeviceKey), DeviceRefusal> {
         let proof = Proof::parse(proof)?;
         let (Some(owner), Some(binding)) = (self.owned(), self.binding()) else {
             return Err(DeviceRefusal::NotSignedIn);
@@ -169,7 +169,7 @@ impl Session {
         if !binding.accepts_registration(&proof.challenge, owner.id, self.now()) {
             return Err(DeviceRefusal::Challenge);
         }
-        Ok(proof.own_key()?)
+        Ok((owner, proof.own_key()?))
     }
 
     /// Returns whether the session has just got another token, which the browser sends next time.

@@ -61,8 +61,11 @@ pub(crate) enum Change {
         owner: Box<str>,
         stamp: OwnerStamp,
     },
-    /// Binds the session to a device, unless it is bound to one.
-    Bind(Box<BoundDevice>),
+    /// Binds the session of this owner to a device, unless it is bound to one.
+    Bind {
+        owner: Box<str>,
+        device: Box<BoundDevice>,
+    },
     /// Ends the binding of this id.
     Unbind(DeviceId),
     Label(Box<str>),
@@ -140,9 +143,10 @@ impl Change {
                     had.stamp = Some(*stamp);
                 }
             }
-            // A concurrent request may have removed the owner, and the device was theirs.
-            Self::Bind(device) => {
-                if record.owner.is_some() && record.device.is_none() {
+            // A concurrent request may have changed the owner, and the device is not the new one's.
+            Self::Bind { owner, device } => {
+                let had = record.owner.as_ref().map(|had| &had.name);
+                if had == Some(owner) && record.device.is_none() {
                     record.device = Some(device.clone());
                 }
             }
@@ -203,7 +207,7 @@ impl Change {
             Self::Clear => "clear",
             Self::Own(_) => "own",
             Self::Stamp { .. } => "stamp",
-            Self::Bind(_) => "bind",
+            Self::Bind { .. } => "bind",
             Self::Unbind(_) => "unbind",
             Self::Label(_) => "label",
             Self::IdleTimeout(_) => "idle_timeout",

@@ -86,7 +86,7 @@ fn device(number: u8) -> BoundDevice {
 }
 
 fn bind(number: u8) -> Change {
-    Change::Bind(Box::new(device(number)))
+    Change::Bind { owner: "virk".into(), device: Box::new(device(number)) }
 }
 
 fn unbind(number: u8) -> Change {
@@ -220,6 +220,7 @@ fn devices() {
         (bind(1), unbind(2), Some(1)),
         (unbind(1), bind(1), Some(1)),
         (own(None), bind(1), None),
+        (own(Some("eve")), bind(1), None),
         (bind(1), own(None), None),
         (bind(1), own(Some("eve")), None),
         (bind(1), own(Some("virk")), Some(1)),
