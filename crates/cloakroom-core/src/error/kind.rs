@@ -4,8 +4,6 @@ use std::{fmt, time::Duration};
 
 use cloakroom_store::StoreError;
 
-use crate::values::reserved;
-
 pub(crate) enum Kind {
     /// Has no message of serde, because that can quote the value, which must not be in a log.
     Decode {
@@ -102,8 +100,10 @@ pub(crate) enum BadKey {
         segments: usize,
         limit: usize,
     },
-    /// Only the library writes the value.
-    Reserved,
+    /// Only the library writes values with these names.
+    Reserved {
+        names: &'static [&'static str],
+    },
 }
 
 impl BadKey {
@@ -202,10 +202,10 @@ impl fmt::Display for BadKey {
                 "{segments} segments between dots, and at most {limit} segments are accepted; name \
                  text from outside with `Key::literal`"
             ),
-            Self::Reserved => write!(
+            Self::Reserved { names } => write!(
                 f,
                 "the name of a value that only cloakroom writes; {} are refused",
-                reserved::NAMES.map(|name| format!("`{name}`")).join(", ")
+                names.join(", ")
             ),
         }
     }

@@ -45,7 +45,11 @@ impl<'k> Path<&'k str> {
         let path = Self::of(key)?;
         if path.segments().next().is_some_and(|name| reserved::NAMES.contains(&name)) {
             let begins = BadKey::beginning(path.text);
-            return Err(Kind::BadKey { begins, problem: BadKey::Reserved }.into());
+            return Err(Kind::BadKey {
+                begins,
+                problem: BadKey::Reserved { names: &reserved::NAMES },
+            }
+            .into());
         }
         Ok(path)
     }

@@ -11,4 +11,4 @@ pub(crate) const PREVIOUS_URL: &str = "_previous_url";
 
 /// All of them. An application that stores a form with [`put_all`](crate::Session::put_all) must not let a
 /// visitor decide when they have proved their identity.
-pub(crate) const NAMES: [&str; 3] = [AUTHENTICATED_AT, INTENDED_URL, PREVIOUS_URL];
+pub(super) const NAMES: [&str; 3] = [AUTHENTICATED_AT, INTENDED_URL, PREVIOUS_URL];
