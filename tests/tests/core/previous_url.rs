@@ -124,3 +124,14 @@ async fn a_full_session_keeps_its_values_and_forgets_the_page() {
         assert_eq!(session.get::<String>("note").unwrap().as_ref(), Some(&note), "{size}");
     }
 }
+
+#[tokio::test]
+async fn a_page_that_was_shown_before_makes_room_for_a_change() {
+    let app = LocalApp::with((), |builder| builder.previous_url(true).max_bytes(1_000));
+    let mut browser = app.browser_with(|session| session.put("a", "n".repeat(600)).unwrap()).await;
+    page(&mut browser, &format!("/{}", "x".repeat(200))).await;
+    assert!(previous(&browser).await.is_some());
+    browser.visit(|session| session.put("b", "n".repeat(200)).unwrap()).await;
+    assert_eq!(previous(&browser).await, None);
+    assert!(browser.open().await.has("b"));
+}

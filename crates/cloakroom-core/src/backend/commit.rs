@@ -239,14 +239,6 @@ impl Changes {
         }
     }
 
-    /// Returns whether the changes put the URL of the last page that was shown.
-    pub(super) fn puts_previous_url(&self) -> bool {
-        match self {
-            Self::Log(log) => log.puts_previous_url(),
-            Self::Exact(_) => false,
-        }
-    }
-
     /// Returns the number of changes.
     pub(crate) fn len(&self) -> usize {
         match self {

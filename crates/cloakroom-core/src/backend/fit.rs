@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// Runs `attempt` with the record and returns its result. While it fails because the record is too
-/// large, removes the largest input fields that `changes` flash and tries again. Removes the longest
-/// errors when no input is left. Removes a previous URL of `changes` before.
+/// large, removes one after the other, and tries again: the previous URL, the largest input fields that
+/// `changes` flash, and the longest errors that they flash.
 ///
 /// # Errors
-/// The error of `attempt`, when the changes have nothing more to remove.
+/// The error of `attempt`, when there is nothing more to remove.
 pub(super) fn fitting<T>(
     record: &mut Arc<Record>,
     changes: &Changes,
@@ -33,12 +33,11 @@ pub(super) fn fitting<T>(
             }
             Err(error) => error,
         };
-        let (Some(excess), flashed) = (error.excess(), changes.flashed()) else {
-            return Err(error);
-        };
-        if changes.puts_previous_url() && Arc::make_mut(record).forget_previous_url() {
+        let Some(excess) = error.excess() else { return Err(error) };
+        if Arc::make_mut(record).forget_previous_url() {
             continue;
         }
+        let flashed = changes.flashed();
         if flashed.is_empty() {
             return Err(error);
         }
