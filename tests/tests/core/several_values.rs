@@ -3,10 +3,15 @@
 use cloakroom::{AppKeys, Driver, Error, Key, Session, Sessions};
 use cloakroom_tests::local::{LocalApp, LocalBrowser, build};
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Returns all values at the next request after `handler`, in a session with these values.
 async fn after(values: Value, handler: impl FnOnce(&Session) -> Result<(), Error>) -> Value {
@@ -174,12 +179,11 @@ async fn a_session_can_end_with_the_browser_or_outlive_it() {
 
 /// Puts values that end after a minute: `code`, `user.code` and the literal `a.b`.
 async fn with_codes(app: &LocalApp) -> LocalBrowser {
-    let minute = std::time::Duration::from_mins(1);
     app.browser_with(|session| {
-        session.put_for("code", 7, minute).unwrap();
+        session.put_for("code", 7, MINUTE).unwrap();
         session.put("user.name", "virk").unwrap();
-        session.put_for("user.code", 8, minute).unwrap();
-        session.put_for(Key::literal("a.b"), 9, minute).unwrap();
+        session.put_for("user.code", 8, MINUTE).unwrap();
+        session.put_for(Key::literal("a.b"), 9, MINUTE).unwrap();
     })
     .await
 }
@@ -210,12 +214,12 @@ async fn a_later_put_has_no_end_and_a_later_change_keeps_it() {
             session.put(Key::literal("a.b"), 1).unwrap();
         })
         .await;
-    app.clock.advance(std::time::Duration::from_mins(1));
+    app.clock.advance(MINUTE);
     let left = json!({ "code": 7, "user": { "name": "virk" }, "a.b": 1 });
     assert_eq!(Value::from(browser.open().await.all()), left);
     let mut browser = with_codes(&app).await;
     browser.visit(|session| session.put("user", json!({ "code": 1 })).unwrap()).await;
-    app.clock.advance(std::time::Duration::from_mins(1));
+    app.clock.advance(MINUTE);
     assert_eq!(Value::from(browser.open().await.all()), json!({ "user": { "code": 1 } }));
 }
 
@@ -225,7 +229,7 @@ async fn a_value_that_ended_stays_away_after_a_merge() {
     let browser = with_codes(&app).await;
     let (slow, session) = browser.begin().await;
     session.put("slow", true).unwrap();
-    app.clock.advance(std::time::Duration::from_mins(1));
+    app.clock.advance(MINUTE);
     browser.clone().visit(|session| session.put("fast", true).unwrap()).await;
     _ = slow.finish(200).await.unwrap();
     let all = json!({ "user": { "name": "virk" }, "slow": true, "fast": true });
@@ -233,9 +237,38 @@ async fn a_value_that_ended_stays_away_after_a_merge() {
     let clock = app.clock.clone();
     let sealed = build(Sessions::builder(Driver::Cookie, AppKeys::random()), &clock);
     let mut browser = LocalBrowser::new(&sealed);
-    let minute = std::time::Duration::from_mins(1);
-    browser.visit(|session| session.put_for("code", 7, minute).unwrap()).await;
+    browser.visit(|session| session.put_for("code", 7, MINUTE).unwrap()).await;
     assert!(browser.open().await.has("code"));
-    clock.advance(minute);
+    clock.advance(MINUTE);
     assert!(browser.open().await.missing("code"));
+}
+
+#[tokio::test]
+async fn a_value_keeps_its_end_over_a_sign_out() {
+    let app = LocalApp::new();
+    let mut browser = app
+        .browser_with(|session| {
+            session.sign_in("virk").unwrap();
+            session.put_for("code", 1234, MINUTE).unwrap();
+            session.put("user", json!({ "name": "virk", "lang": "fr" })).unwrap();
+            session.put_for("user.name", "virk", MINUTE).unwrap();
+        })
+        .await;
+    browser.visit(|session| session.sign_out_keeping(["code", "user"]).unwrap()).await;
+    let kept = json!({ "code": 1234, "user": { "name": "virk", "lang": "fr" } });
+    assert_eq!(Value::from(browser.open().await.all()), kept);
+    app.clock.advance(MINUTE);
+    assert_eq!(Value::from(browser.open().await.all()), json!({ "user": { "lang": "fr" } }));
+}
+
+#[tokio::test]
+async fn a_value_that_was_taken_leaves_no_end_behind() {
+    let app = LocalApp::new();
+    let mut browser = app.browser_with(|session| session.put_for("k", 1, MINUTE).unwrap()).await;
+    let (context, session) = browser.begin().await;
+    assert_eq!(session.take::<i64>("k").await.unwrap(), Some(1));
+    browser.finish(context).await;
+    browser.visit(|session| _ = session.increment("k").unwrap()).await;
+    app.clock.advance(MINUTE);
+    assert_eq!(browser.open().await.get("k").unwrap(), Some(1));
 }

@@ -44,6 +44,16 @@ impl Record {
         self.value_deadlines.iter().filter_map(ValueDeadline::path).any(|had| had.overlaps(path))
     }
 
+    /// Returns the deadlines of the value at `path` and of those in it. It also ends with a value around it.
+    pub(crate) fn value_deadlines_of(&self, path: Path<&str>) -> Vec<(Path, Timestamp)> {
+        let of_path = |deadline: &ValueDeadline| match deadline.path()? {
+            had if had.is_in(path) => Some((had.to_owned(), deadline.at)),
+            had if path.is_in(had) => Some((path.to_owned(), deadline.at)),
+            _ => None,
+        };
+        self.value_deadlines.iter().filter_map(of_path).collect()
+    }
+
     /// Removes the deadlines of the value at `path` and of those in it, because it is replaced or removed.
     pub(super) fn forget_value_deadlines(&mut self, path: Path<&str>) {
         self.value_deadlines.retain(|had| had.path().is_some_and(|had| !had.is_in(path)));

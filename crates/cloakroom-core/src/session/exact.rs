@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::record::change::Change;
 use crate::session::{
     Session,
     unit_of_work::{Checkpoint, RecordSource},
@@ -68,7 +69,7 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub async fn increment_now_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        let path = Path::to_write(&key)?.to_owned();
+        let path = Path::for_write(&key)?.to_owned();
         let sum = self.commit_exact("count one by one", move |record| {
             let path = path.borrow();
             record.values.add(path, by.delta(), |sum| number::read(path.text(), sum))
@@ -110,7 +111,7 @@ impl Session {
         let path = Path::of(&key)?.to_owned();
         let taken = self.commit_exact("take a value once", move |record| {
             let value = record.values.get(path.borrow())?;
-            record.values.forget(path.borrow());
+            Change::Forget { path: path.clone() }.apply(record)?;
             Ok(value)
         });
         Ok(taken.await?.flatten())

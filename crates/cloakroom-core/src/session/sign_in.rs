@@ -93,17 +93,25 @@ impl Session {
         &self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), Error> {
-        let paths = keys.into_iter().map(|key| Ok(Path::to_write(&key)?.to_owned()));
+        let paths = keys.into_iter().map(|key| Ok(Path::for_write(&key)?.to_owned()));
         self.destroy_except(&paths.collect::<Result<Vec<_>, Error>>()?)
     }
 
     /// Ends the session. Puts the values at `paths` into the session that follows.
     fn destroy_except(&self, paths: &[Path]) -> Result<(), Error> {
-        let value = |path: &Path| self.state().values().text(path.borrow());
-        let kept = paths.iter().filter_map(|path| Some((path.clone(), value(path)?)));
-        let kept: Vec<_> = kept.collect();
+        let mut kept = Vec::new();
+        for path in paths {
+            let (state, path) = (self.state(), path.borrow());
+            let record = state.work.record();
+            let Some(value) = record.values.text(path) else { continue };
+            kept.push(Change::Put { path: path.to_owned(), value });
+            for (path, at) in record.value_deadlines_of(path) {
+                let value = record.values.text(path.borrow());
+                kept.extend(value.map(|value| Change::PutUntil { path, value, at }));
+            }
+        }
         self.destroy()?;
-        self.change_all(kept.into_iter().map(|(path, value)| Change::Put { path, value }))
+        self.change_all(kept)
     }
 
     /// Stores a stamp with the owner of this session: a value that changes when all sessions of the owner
