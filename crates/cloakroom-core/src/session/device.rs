@@ -149,7 +149,7 @@ impl Session {
         };
         if self.state().work.record().device.is_none() {
             let device = BoundDevice::new(&key, self.now())?.into();
-            self.state().work.change(Change::Bind { owner: owner.name, device })?;
+            self.state().work.change(Change::Bind { session: owner.id, device })?;
             self.commit().await?;
         }
         let device = self.state().work.record().device.clone();

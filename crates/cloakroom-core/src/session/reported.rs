@@ -59,9 +59,10 @@ impl Session {
         let is_stored = matches!(outcome.persistence, Persistence::Stored { .. });
         if let (Some(new), true) = (&reported.new_owner, is_stored) {
             // Another request in the same commit may have set another owner after this one.
-            let owner = owner.filter(|owner| !new.is_other_than(Some(owner))).unwrap_or(new);
-            let handle = self.handle_of(Some(owner), outcome.key);
-            context.report(SessionEventKind::SignedIn, Some(owner), handle);
+            let is_replaced = new.is_other_than(owner);
+            let owner = if is_replaced { Some(new) } else { owner };
+            let handle = if is_replaced { None } else { handle() };
+            context.report(SessionEventKind::SignedIn, owner, handle);
         }
     }
 

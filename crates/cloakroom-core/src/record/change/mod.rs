@@ -15,9 +15,9 @@ use crate::{
         Record,
         device::{BoundDevice, DeviceId},
         flash::{Batch, BatchId},
-        owner::{Owner, OwnerStamp},
+        owner::{Owner, OwnerStamp, SessionId},
     },
-    values::{Path, number::Delta, reserved::PREVIOUS_URL},
+    values::{Path, number::Delta},
 };
 use cloakroom_store::clock::Timestamp;
 
@@ -61,9 +61,10 @@ pub(crate) enum Change {
         owner: Box<str>,
         stamp: OwnerStamp,
     },
-    /// Binds the session of this owner to a device, unless it is bound to one.
+    /// Binds a session to a device, unless it is bound to one. The id is that of the sign-in that the device has
+    /// registered for.
     Bind {
-        owner: Box<str>,
+        session: SessionId,
         device: Box<BoundDevice>,
     },
     /// Ends the binding of this id.
@@ -144,9 +145,9 @@ impl Change {
                 }
             }
             // A concurrent request may have changed the owner, and the device is not the new one's.
-            Self::Bind { owner, device } => {
-                let had = record.owner.as_ref().map(|had| &had.name);
-                if had == Some(owner) && record.device.is_none() {
+            Self::Bind { session, device } => {
+                let id = record.owner.as_ref().map(|owner| owner.id);
+                if id == Some(*session) && record.device.is_none() {
                     record.device = Some(device.clone());
                 }
             }
@@ -283,15 +284,6 @@ impl ChangeLog {
             _ => None,
         };
         self.changes().iter().filter_map(id).collect()
-    }
-
-    /// Returns whether the log puts the URL of the last page that was shown.
-    pub(crate) fn puts_previous_url(&self) -> bool {
-        let is_url = |change: &Change| match change {
-            Change::Put { path, .. } => path.borrow().text() == PREVIOUS_URL,
-            _ => false,
-        };
-        self.changes().iter().any(is_url)
     }
 
     /// Returns whether a replay runs closures of the application.

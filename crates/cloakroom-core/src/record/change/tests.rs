@@ -1,5 +1,7 @@
 //! Replays random logs of several requests on one record, and the merge table row by row.
 
+use std::sync::LazyLock;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -76,8 +78,15 @@ fn until(path: &str, at: Timestamp) -> Change {
     Change::PutUntil { path: Path::from(path).to_owned(), value, at }
 }
 
+static VIRK: LazyLock<Owner> = LazyLock::new(|| owner("virk"));
+
+/// Sets an owner, or none. All sign-ins of `virk` are one.
 fn own(name: Option<&str>) -> Change {
-    Change::Own(name.map(|name| Owner::new(name, Timestamp::from_millis(0), Tag::default())))
+    Change::Own(name.map(|name| if *name == *VIRK.name { VIRK.clone() } else { owner(name) }))
+}
+
+fn owner(name: &str) -> Owner {
+    Owner::new(name, Timestamp::from_millis(0), Tag::default())
 }
 
 fn device(number: u8) -> BoundDevice {
@@ -86,7 +95,7 @@ fn device(number: u8) -> BoundDevice {
 }
 
 fn bind(number: u8) -> Change {
-    Change::Bind { owner: "virk".into(), device: Box::new(device(number)) }
+    Change::Bind { session: VIRK.id, device: Box::new(device(number)) }
 }
 
 fn unbind(number: u8) -> Change {
