@@ -67,8 +67,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one long test at a time, because some measure time, and a statement that another test has running
-/// for long keeps PostgreSQL from cleaning up its rows.
 fn soak(each: Duration) -> Result<(), Failure> {
     tools::install()?;
     commands::cargo(&[
@@ -79,6 +77,7 @@ fn soak(each: Duration) -> Result<(), Failure> {
         "--",
         "--ignored",
         "--nocapture",
+        // Some measure time, and a long statement of another test keeps PostgreSQL from cleaning up rows.
         "--test-threads=1",
     ])?;
     stages::run(&stages::WORKSPACES.map(|(name, _)| name))?;

@@ -116,7 +116,7 @@ impl ForeignSession {
     fn into_record(self, token: &Token, context: &Context) -> Record {
         let mut record = context.empty_record();
         for (name, value) in self.values {
-            let put = Path::to_write(&Key::literal(&name)).and_then(|path| {
+            let put = Path::for_write(&Key::literal(&name)).and_then(|path| {
                 let value = ByteString::from(value.to_string());
                 Change::Put { path: path.to_owned(), value }.apply(&mut record)
             });

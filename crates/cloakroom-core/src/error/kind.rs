@@ -18,7 +18,7 @@ pub(crate) enum Kind {
         key: String,
         limit: usize,
     },
-    /// A key beyond a limit. Only its beginning is kept, because it can be a visitor's text.
+    /// A key that is refused. Only its beginning is kept, because it can be a visitor's text.
     BadKey {
         begins: String,
         problem: BadKey,
@@ -100,10 +100,8 @@ pub(crate) enum BadKey {
         segments: usize,
         limit: usize,
     },
-    /// Only the library writes values with these names.
-    Reserved {
-        names: &'static [&'static str],
-    },
+    /// Only the library writes the value.
+    Reserved,
 }
 
 impl BadKey {
@@ -199,14 +197,12 @@ impl fmt::Display for BadKey {
             }
             Self::Segments { segments, limit } => write!(
                 f,
-                "{segments} segments between dots, and at most {limit} segments are accepted; name \
+                "{segments} segments, and at most {limit} segments are accepted; name \
                  text from outside with `Key::literal`"
             ),
-            Self::Reserved { names } => write!(
-                f,
-                "the name of a value that only cloakroom writes; {} are refused",
-                names.join(", ")
-            ),
+            Self::Reserved => {
+                f.write_str("the name of a value that only cloakroom writes; choose another name")
+            }
         }
     }
 }

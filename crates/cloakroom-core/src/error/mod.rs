@@ -67,7 +67,8 @@ impl Error {
         matches!(*self.0, Kind::Locked)
     }
 
-    /// Returns whether a key is longer than 1 KiB or has more than 32 segments.
+    /// Returns whether a key is longer than 1 KiB, has more than 32 segments, or names a value that only the
+    /// library writes.
     pub fn is_bad_key(&self) -> bool {
         matches!(*self.0, Kind::BadKey { .. })
     }

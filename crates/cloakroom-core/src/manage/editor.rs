@@ -168,7 +168,7 @@ impl SessionEditor<'_> {
     #[doc = after!()]
     /// ```
     pub fn put<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         let value = path.encode(&value)?;
         Change::Put { path: path.to_owned(), value }.apply(self.record)
     }
@@ -203,7 +203,7 @@ impl SessionEditor<'_> {
     #[doc = after!()]
     /// ```
     pub fn increment_by<N: Number>(&mut self, key: impl AsKey, by: N) -> Result<(), Error> {
-        Change::Increment { path: Path::to_write(&key)?.to_owned(), by: by.delta() }
+        Change::Increment { path: Path::for_write(&key)?.to_owned(), by: by.delta() }
             .apply(self.record)
     }
 

@@ -73,7 +73,7 @@ impl Session {
         key: impl KeyOf<T>,
         default: T,
     ) -> Result<T, Error> {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         if let Some(value) = self.get(path.key())? {
             return Ok(value);
         }
@@ -104,7 +104,7 @@ impl Session {
         key: impl KeyOf<T>,
         make: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         if let Some(value) = self.get(path.key())? {
             return Ok(value);
         }
@@ -134,7 +134,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn push<T: Serialize>(&self, key: impl AsKey, item: T) -> Result<(), Error> {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         let item = RawValue::from_string(path.encode(&item)?.into())
             .map_err(|cause| Kind::Encode { key: path.text().to_owned(), cause })?;
         self.update(path.key(), move |list: &mut Vec<Box<RawValue>>| list.push(item.clone()))?;
@@ -146,7 +146,7 @@ impl Session {
 fn puts<T: Serialize>(caller: &str, values: &T) -> Result<Vec<Change>, Error> {
     let (values, mut puts) = (encode_object(caller, values)?, Vec::new());
     let mut refused = None;
-    values.each(|name, value| match Path::to_write(&Key::literal(name)) {
+    values.each(|name, value| match Path::for_write(&Key::literal(name)) {
         Ok(path) => puts.push(Change::Put { path: path.to_owned(), value: value.into() }),
         Err(error) => refused = Some(error),
     });

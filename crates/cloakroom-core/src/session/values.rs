@@ -61,7 +61,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), Error> {
-        self.put_at(Path::to_write(&key)?, &value)
+        self.put_at(Path::for_write(&key)?, &value)
     }
 
     /// Stores a value that only the library writes.
@@ -98,7 +98,7 @@ impl Session {
         value: T,
         span: Duration,
     ) -> Result<(), Error> {
-        let (path, at) = (Path::to_write(&key)?, self.now() + span);
+        let (path, at) = (Path::for_write(&key)?, self.now() + span);
         let value = path.encode(&value)?;
         self.state().work.change(Change::PutUntil { path: path.to_owned(), value, at })
     }
@@ -141,7 +141,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn increment_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         self.state().work.increment(path, by)
     }
 
@@ -174,7 +174,7 @@ impl Session {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn decrement_by<N: Number>(&self, key: impl AsKey, by: N) -> Result<N, Error> {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         let overflow = || Kind::Overflow { key: path.text().to_owned() };
         let negated = by.negated().ok_or_else(overflow)?;
         self.state().work.increment(path, negated)
@@ -272,7 +272,7 @@ impl Session {
         T: Serialize + DeserializeOwned + Default,
         F: Fn(&mut T) + Send + Sync + 'static,
     {
-        let path = Path::to_write(&key)?;
+        let path = Path::for_write(&key)?;
         let rerun: Rerun = {
             let path = path.to_owned();
             Arc::new(move |current: Option<&str>| {

@@ -15,7 +15,7 @@ use crate::{
 /// The length of the longest key, in bytes of UTF-8.
 const MAX_BYTES: usize = 1024;
 
-/// The number of segments that a dotted key may have.
+/// The number of segments that a path may have.
 const MAX_SEGMENTS: usize = 32;
 
 /// A checked key. `S` is `&str` for a borrowed path and `Box<str>` for an owned one.
@@ -41,17 +41,13 @@ impl<'k> Path<&'k str> {
     ///
     /// # Errors
     /// As [`of`](Self::of). If the value is one that only the library writes.
-    pub(crate) fn to_write<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
+    pub(crate) fn for_write<K: AsKey + ?Sized>(key: &'k K) -> Result<Self, Error> {
         let path = Self::of(key)?;
-        if path.segments().next().is_some_and(|name| reserved::NAMES.contains(&name)) {
-            let begins = BadKey::beginning(path.text);
-            return Err(Kind::BadKey {
-                begins,
-                problem: BadKey::Reserved { names: &reserved::NAMES },
-            }
-            .into());
+        if !reserved::NAMES.contains(&path.root()) {
+            return Ok(path);
         }
-        Ok(path)
+        let begins = BadKey::beginning(path.text);
+        Err(Kind::BadKey { begins, problem: BadKey::Reserved }.into())
     }
 
     pub(crate) fn of_key(Key { text, notation }: Key<'k>) -> Result<Self, Error> {
