@@ -178,13 +178,13 @@ pub struct Settings {
     /// The policy for a session whose browser can prove the device that signed in (Device Bound Session
     /// Credentials): `off`, `report` (count requests without the proof), `sensitive` (refuse them where a
     /// recent sign-in or a level is required) or `require` (refuse them everywhere). Default: `off`. Where
-    /// requests are refused, a copied cookie is worth nothing one minute after `device_refresh`. Begin with
-    /// `report`. Other browsers are served as before. Needs the feature `device-binding`.
+    /// requests are refused, a copied cookie is worth nothing after `device_refresh` and one more minute. Begin
+    /// with `report`. Other browsers are served as before. Needs the feature `device-binding`.
     #[config(default = "off", env = "SESSION_DEVICE_BINDING", deserialize_with = values::device_binding)]
     pub device_binding: DeviceBinding,
 
     /// How long a proof of the device counts: from `"1m"` to `"1d"`. Default: `"10m"`. A shorter time makes
-    /// a copied cookie worthless sooner, and browsers send one or two requests more each time.
+    /// a copied cookie worthless sooner, and browsers send two requests more each time.
     #[config(default = "10m", env = "SESSION_DEVICE_REFRESH", deserialize_with = values::span)]
     pub device_refresh: Duration,
 

@@ -62,7 +62,7 @@ async fn a_reload_shows_what_another_request_has_committed(server: Server) {
     let waits = [
         increment_now("waiting"),
         get("import"),
-        sleep(500),
+        sleep(1_000),
         Step::Reload,
         get("import"),
         put("seen", true),

@@ -137,7 +137,6 @@ async fn old_input_and_errors_are_shown_once(server: Server) {
     assert_eq!(again.value(6), false);
 }
 
-/// A visitor who posts fields of these names forges neither message nor error.
 async fn the_errors_of_two_forms_do_not_mix(server: Server) {
     let mut visitor = server.browser();
     let steps = [
@@ -174,6 +173,7 @@ async fn a_discarded_message_is_shown_by_no_page(server: Server) {
     assert_eq!(shown, [Value::Null, json!(2), json!(3)]);
 }
 
+/// A visitor who posts fields of these names forges neither message nor error.
 async fn the_three_bags_do_not_mix(server: Server) {
     let mut visitor = server.browser();
     let form = Sent::form("m=forged&errors=forged&username=forged");

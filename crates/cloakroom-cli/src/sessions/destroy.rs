@@ -65,7 +65,13 @@ async fn destroy_several(
         return Err(Failure::failed("no session was ended"));
     }
     match owner {
-        Some(owner) => Ok(Some(admin.destroy_all(owner).await?)),
+        Some(owner) => {
+            let ended = admin.destroy_all(owner).await;
+            if ended.as_ref().is_err_and(cloakroom::Error::is_locked) {
+                remark("the sessions that can be read were ended".to_owned());
+            }
+            Ok(Some(ended?))
+        }
         None => destroy_each(&sessions, admin).await.map(Some),
     }
 }

@@ -44,7 +44,8 @@ const SETTLING: Duration = Duration::from_secs(2 * 60);
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// The policy for requests of a session that is bound to a device. Sessions of browsers that support no
-/// binding are used as before under each policy.
+/// binding are used as before under each policy. Under each, requests pass without the bound cookie for two minutes
+/// after the registration.
 ///
 /// ```
 /// # use cloakroom_core as cloakroom;
@@ -63,7 +64,7 @@ pub enum DeviceBinding {
     #[default]
     Off,
     /// Sessions are bound. A request without the bound cookie is counted, and used as before. Begin with
-    /// this policy. Under each policy, requests pass without the cookie for two minutes after the registration.
+    /// this policy.
     Report,
     /// As [`Report`](Self::Report). A request without the bound cookie is also refused where a recent sign-in
     /// or a level is required: by [`RequireOwner::within`](crate::RequireOwner::within),

@@ -35,7 +35,8 @@ pub struct SessionEvent {
 pub enum SessionEventKind {
     /// A session was stored for the first time.
     Created,
-    /// A request has set the owner, as [`Session::sign_in`](crate::Session::sign_in) does.
+    /// A request has set the owner, as [`Session::sign_in`](crate::Session::sign_in) does. Without a handle, a
+    /// concurrent request has set another owner in the same commit.
     SignedIn,
     /// The session got a new token. With an owner the handle stays. Without one it changes, and this is the new
     /// one.

@@ -99,7 +99,8 @@ pub struct ForeignSession {
 
 impl ForeignSession {
     /// Makes a session with these values. A dot in a name is an ordinary letter. A value whose name or
-    /// nesting exceeds the [limits](crate::Session::put) is left out with a warning.
+    /// nesting exceeds the [limits](crate::Session::put), or that only this library writes, is left out with a
+    /// warning.
     pub fn new(values: impl IntoIterator<Item = (String, Value)>) -> Self {
         Self { values: values.into_iter().collect(), sign_in: None }
     }

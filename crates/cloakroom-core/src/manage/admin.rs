@@ -230,7 +230,8 @@ impl SessionAdmin {
     /// # Errors
     /// When the store fails. The sessions that were ended before stay ended.
     /// [`Error::is_contention`] as [`destroy`](Self::destroy). [`Error::is_unsupported`] if the store
-    /// has no index of owners.
+    /// has no index of owners. [`Error::is_locked`] if some may be sealed by an unknown key, after the others
+    /// have been ended.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;

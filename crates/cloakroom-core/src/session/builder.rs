@@ -1,7 +1,7 @@
 //! The settings of an application's sessions, and how they are checked.
 
 use std::{
-    fmt, mem,
+    fmt,
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -33,7 +33,7 @@ use crate::{
     form::SecretFields,
     http::{
         headers::is_header_name, origin::Origin, redirect::local_path, site_data::SiteData,
-        site_origins::SiteOrigins,
+        site_origins::SiteOrigins, site_scheme::SiteScheme,
     },
     record::{
         lifetimes::Lifetimes,
@@ -258,8 +258,8 @@ impl SessionsBuilder {
     ///
     /// The time includes the wait for earlier writers, and further attempts while other processes write
     /// the same session. After this time, the request fails. If the store has not replied, the error
-    /// [`is_unavailable`](Error::is_unavailable). If other requests kept writing the session, it
-    /// [`is_contention`](Error::is_contention). With a longer time, requests wait longer for a store that
+    /// [`is_unavailable`](crate::Error::is_unavailable). If other requests kept writing the session, it
+    /// [`is_contention`](crate::Error::is_contention). With a longer time, requests wait longer for a store that
     /// hangs.
     ///
     /// A request can wait for up to twice this time, because its commit can include those of later
@@ -282,9 +282,9 @@ impl SessionsBuilder {
     /// Sets the largest size of a session's record in a store, in bytes. Default: 262,144 (256 KiB).
     /// The cookie driver has [chunks](CookieSettings::max_chunks) instead.
     ///
-    /// If a record would be larger, the commit first leaves out old form input, largest fields first,
-    /// with a warning. If that is not enough, it fails with an error that
-    /// [`is_too_large`](Error::is_too_large), and the stored session stays unchanged. A record above a
+    /// If a record would be larger, the commit forgets the [previous URL](Self::previous_url), and then leaves
+    /// out old form input, largest fields first, with a warning. If that is not enough, it fails with an error that
+    /// [`is_too_large`](crate::Error::is_too_large), and the stored session stays unchanged. A record above a
     /// lowered limit can still be changed as long as it does not grow.
     ///
     /// ```
@@ -577,7 +577,7 @@ impl SessionsBuilder {
     }
 
     /// Sets how long a bound cookie counts, from one minute to one day. Then the browser proves its device
-    /// again, which takes it one or two requests. Default: ten minutes.
+    /// again, which takes it two requests. Default: ten minutes.
     ///
     /// ```
     /// # use cloakroom_core as cloakroom;
@@ -703,12 +703,13 @@ impl SessionsBuilder {
     /// let error = Sessions::builder(Driver::Cookie, AppKeys::random()).idle_timeout(Duration::from_millis(500)).build();
     /// assert_eq!(error.unwrap_err().to_string(), "idle_timeout: at least one second is accepted");
     /// ```
-    pub fn build(mut self) -> Result<Sessions, ConfigError> {
+    pub fn build(self) -> Result<Sessions, ConfigError> {
         let form = match self.driver {
             Driver::Cookie => ValueForm::Sealed,
             Driver::Store(_) => ValueForm::Token,
         };
-        let origins = self.site_origins()?;
+        let scheme = self.cookie.site_scheme();
+        let origins = checked_origins(scheme, self.public_origin, self.trusted_origins)?;
         let device_binding =
             Binding::new(self.device_binding, self.device_refresh, &self.cookie, &self.keys)?;
         let cookies = Cookies::new(self.cookie, form)?;
@@ -750,34 +751,39 @@ impl SessionsBuilder {
         check_names(&context)?;
         Ok(Sessions::new(context, backend))
     }
-
-    fn site_origins(&mut self) -> Result<SiteOrigins, ConfigError> {
-        let trusted = mem::take(&mut self.trusted_origins);
-        let origins = SiteOrigins::new(self.cookie.site_scheme()).trusted_origins(trusted);
-        let origins = match self.public_origin.take() {
-            Some(public) => origins.public_origin(public),
-            None => origins,
-        };
-        origins.validate()?;
-        Ok(origins)
-    }
 }
 
-/// Checks that the cookies which are read have different names.
+/// Checks that the session cookie, its old name and the cookie of another library have different names.
 fn check_names(context: &Context) -> Result<(), ConfigError> {
     let own = context.cookies.name();
     let old = context.old_name.as_ref().map(OldName::cookie_name);
-    if old == Some(own) {
-        let accepted = "a name that differs from `cookie_name` is accepted";
-        return Err(ConfigError::new("old_cookie_name", accepted));
+    let foreign = context.foreign.as_ref().map(Foreign::cookie_name);
+    let differs = "a name that differs from `cookie_name` is accepted";
+    let is_foreign = "a name that the other library's cookie does not have is accepted";
+    let mistakes = [
+        (old == Some(own), "old_cookie_name", differs),
+        (foreign == Some(own), "cookie_name", is_foreign),
+        (old.is_some() && foreign == old, "old_cookie_name", is_foreign),
+    ];
+    match mistakes.into_iter().find(|(is_made, ..)| *is_made) {
+        Some((_, key, accepted)) => Err(ConfigError::new(key, accepted)),
+        None => Ok(()),
     }
-    let Some(foreign) = context.foreign.as_ref().map(Foreign::cookie_name) else { return Ok(()) };
-    let accepted = "a name that the other library's cookie does not have is accepted";
-    match foreign {
-        _ if foreign == own => Err(ConfigError::new("cookie_name", accepted)),
-        _ if old == Some(foreign) => Err(ConfigError::new("old_cookie_name", accepted)),
-        _ => Ok(()),
-    }
+}
+
+/// Checks the origins of the application.
+fn checked_origins(
+    scheme: SiteScheme,
+    public: Option<Origin>,
+    trusted: Vec<Origin>,
+) -> Result<SiteOrigins, ConfigError> {
+    let origins = SiteOrigins::new(scheme).trusted_origins(trusted);
+    let origins = match public {
+        Some(public) => origins.public_origin(public),
+        None => origins,
+    };
+    origins.validate()?;
+    Ok(origins)
 }
 
 /// Checks the time for a commit.

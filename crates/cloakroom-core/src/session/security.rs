@@ -59,7 +59,8 @@ impl Session {
     /// [`authenticated_within`](Self::authenticated_within) compares with this moment.
     ///
     /// With [`device_binding`](crate::SessionsBuilder::device_binding), the response asks the browser to
-    /// register its device, unless the request comes from the one that the session is bound to.
+    /// register its device, unless the request comes from the one that the session is bound to. With `require`,
+    /// a request without that device has no session, and only a [`sign_in`](Self::sign_in) asks.
     ///
     /// # Errors
     /// After the commit, as every change.

@@ -55,8 +55,8 @@ impl Session {
 
     /// Returns the value under `key`. If there is none, or it is `null`, stores `default` and returns it.
     ///
-    /// If a concurrent request stores a value first, that value stays, and this request has still got its own
-    /// default.
+    /// If a concurrent request commits a value first, that value stays, although this request has returned its
+    /// default. On the cookie driver the last response wins.
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`put`](Self::put).
@@ -84,7 +84,8 @@ impl Session {
     /// Returns the value under `key`. If there is none, or it is `null`, computes it, stores it and returns it.
     ///
     /// Use it for what is slow to compute and the same for the whole session, such as the visitor's country.
-    /// Concurrent requests may each compute it. The value that is committed first stays.
+    /// Concurrent requests may each compute it. The value that is committed first stays. On the cookie driver the
+    /// last response wins.
     ///
     /// # Errors
     /// The error of `make`. As [`get`](Self::get) and [`put`](Self::put).

@@ -79,7 +79,7 @@ macro_rules! value_reads {
             }
 
             /// Returns `true` if anything is under `key`, be it `false`, an empty list or `null`.
-            /// Returns `false` for a key that [`Session::put`](crate::Session::put) refuses, because
+            /// Returns `false` for a key beyond the limits of [`Session::put`](crate::Session::put), because
             /// nothing can be stored under it.
             ///
             /// ```
