@@ -22,7 +22,8 @@ cargo xtask test [STAGE…]       everything that has to hold, or the named stag
                                 semver fuzz frameworks migrations; the last two download many crates, so
                                 a run of everything leaves them out until they are there
 cargo xtask soak [--seconds N]  long fuzz runs, N seconds for each target (default 600), the long
-                                versions of tests, and the stages frameworks and migrations
+                                versions of tests, a build of each package from its files alone,
+                                and the stages frameworks and migrations
 cargo xtask bench               what one request costs, in process (divan)
 cargo xtask bench http          the probe beside the bare service, over loopback
 cargo xtask bench peers [--rounds N] [--seconds S] [--only NAME]…
@@ -80,6 +81,7 @@ fn soak(each: Duration) -> Result<(), Failure> {
         // Some measure time, and a long statement of another test keeps PostgreSQL from cleaning up rows.
         "--test-threads=1",
     ])?;
+    stages::build_packages()?;
     stages::run(&stages::WORKSPACES.map(|(name, _)| name))?;
     fuzz::run(each)
 }

@@ -122,16 +122,24 @@ fn published() -> Result<Vec<String>, Failure> {
     Ok(crates.iter().flat_map(|name| ["--package".to_owned(), name.clone()]).collect())
 }
 
+/// Makes the package of each published crate. The soak also builds them.
+fn package() -> Result<(), Failure> {
+    make_packages(&["--no-verify"])
+}
+
 /// Makes the package of each published crate and builds it from there alone.
 ///
 /// The build starts from nothing: Cargo takes a package for unchanged while its version is the
 /// same, and would build the sources of an earlier run.
-fn package() -> Result<(), Failure> {
+pub(crate) fn build_packages() -> Result<(), Failure> {
     forget(&commands::root().join("target/package-check"))?;
     forget_unpacked()?;
-    let options = ["package", "--quiet", "--locked", "--allow-dirty"];
+    make_packages(&["--target-dir", "target/package-check"])
+}
+
+fn make_packages(options: &[&str]) -> Result<(), Failure> {
     let crates = published()?;
-    let mut arguments = [&options[..], &["--target-dir", "target/package-check"]].concat();
+    let mut arguments = [&["package", "--quiet", "--locked", "--allow-dirty"], options].concat();
     arguments.extend(crates.iter().map(String::as_str));
     commands::cargo(&arguments)
 }
