@@ -72,5 +72,6 @@ pub(crate) async fn show(
         since => device.map(|device| from_now(device.since.as_millis())),
         present => device.is_some_and(|device| device.is_present),
     };
-    site.page(&session, "account.html", context! { device })
+    let on_server = session.sessions().driver_name() != "cookie";
+    site.page(&session, "account.html", context! { device, on_server })
 }
