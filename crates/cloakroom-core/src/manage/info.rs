@@ -101,8 +101,9 @@ pub struct SessionPage {
     /// was used last comes first.
     pub sessions: Vec<SessionInfo>,
     /// How many further live sessions are sealed by an application key that these [`Sessions`](crate::Sessions)
-    /// do not have. In an owner's list there are at most as many, because only the record says whose it is. It is 0 unless they read the records of
-    /// [any application](crate::SessionsBuilder::any_application).
+    /// do not have. It is 0 unless they read the records of
+    /// [any application](crate::SessionsBuilder::any_application). In an owner's list there are at most as
+    /// many, because only the record says whose it is.
     pub locked: usize,
     /// Where the next page begins. `None` after the last page.
     pub next: Option<Cursor>,

@@ -2,7 +2,6 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::record::change::Change;
 use crate::session::{
     Session,
     unit_of_work::{Checkpoint, RecordSource},
@@ -15,7 +14,7 @@ use crate::{
         detached::Detached,
     },
     error::{Error, Kind},
-    record::Record,
+    record::{Record, change::Change},
     values::{
         Path,
         key::{AsKey, KeyOf},
